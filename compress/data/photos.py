@@ -1,0 +1,32 @@
+"""Photos as every later stage reads them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Photos:
+    """Photos, resized and cropped for a network, as bytes; usually a memory map.
+
+    Attributes:
+        pixels: uint8, shape (count, height, width, channels), RGB or grey.
+        labels: int64, shape (count,), the class of each; None where there are none.
+        names: where each came from, for messages.
+        description: one sentence for a person: what these photos are, and how many.
+        fingerprint: hex digest of pixels and labels.
+        skipped: names of the files that could not be read, with the reason.
+    """
+
+    pixels: NDArray[np.uint8] = field(repr=False)
+    labels: NDArray[np.int64] | None = field(repr=False)
+    names: tuple[str, ...] = field(repr=False)
+    description: str
+    fingerprint: str
+    skipped: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.pixels)

@@ -1,0 +1,76 @@
+"""A network's weights with all that is needed to use them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from compress.tensors import Tensor
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a photo becomes the network's input. It belongs to the weights, and travels with them.
+
+    A photo is resized (bilinear), cropped at the centre where `resize` says so, its channels put in order, and each
+    becomes `(pixel * scale - mean) / deviation`, pixels running from 0 to 255.
+
+    Attributes:
+        height: rows of the input, pixels.
+        width: columns of the input, pixels.
+        resize: `squash` resizes the whole photo to height x width; `crop` resizes its short side to `short_side`
+            and takes the centre.
+        short_side: pixels, used by `crop` alone.
+        channels: order of the input's channels: `RGB`, `BGR` or `L` (one channel, grey).
+        scale: factor on the pixel before the mean is subtracted.
+        mean: per channel, in the input's order.
+        deviation: per channel, in the input's order.
+    """
+
+    height: int
+    width: int
+    resize: Literal["squash", "crop"]
+    channels: Literal["RGB", "BGR", "L"]
+    scale: float
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+    short_side: int = 0
+
+
+CAFFE = Preprocessing(227, 227, "squash", "BGR", 1.0, (104.0, 117.0, 123.0), (1.0, 1.0, 1.0))
+"""What the SqueezeNet authors' weights were trained on."""
+
+TORCHVISION = Preprocessing(
+    224, 224, "crop", "RGB", 1 / 255, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), short_side=256
+)
+"""What torchvision's published weights were trained on."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network's name, its tensors and what a user of it needs.
+
+    Attributes:
+        architecture: name in `compress.networks.NETWORKS`.
+        classes: how many the network tells apart.
+        preprocessing: how a photo becomes its input.
+        tensors: by name, in the network's order; weights and biases alike.
+        labels: a name for each class, or empty.
+    """
+
+    architecture: str
+    classes: int
+    preprocessing: Preprocessing
+    tensors: Mapping[str, Tensor] = field(repr=False)
+    labels: tuple[str, ...] = field(default=(), repr=False)
+
+    def with_tensors(self, changed: Mapping[str, Tensor]) -> Model:
+        """Return a copy in which the tensors named in `changed` are replaced."""
+        unknown = set(changed) - set(self.tensors)
+        assert not unknown, unknown
+        return replace(self, tensors={name: changed.get(name, tensor) for name, tensor in self.tensors.items()})
+
+    def weight_names(self) -> list[str]:
+        """Return the names of the tensors that passes compress: two dimensions or more, so no biases."""
+        return [name for name, tensor in self.tensors.items() if len(tensor.shape) >= 2]

@@ -1,0 +1,155 @@
+"""What a weight tensor is at each stage: dense, pruned, or shared.
+
+Each form knows its shape, its dense values and its symbols, and nothing else does. All are immutable: a pass makes
+new ones. Numpy alone is needed to read them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatName = Literal["float16", "float32"]
+
+SCALE_STEPS_PER_OCTAVE = 4
+"""Scales are powers of 2 ** (1 / 4): a step of 19%, fine enough that its rounding costs nothing measurable."""
+
+_FRACTIONS = np.array([1.0, 2.0**0.25, 2.0**0.5, 2.0**0.75], dtype=np.float32)
+
+
+def scale_of(exponents: NDArray[np.integer]) -> NDArray[np.float32]:
+    """Return 2 ** (exponents / 4) as float32, from one table and exact powers of two.
+
+    Every reader gets the same bits: the four fractions are rounded once, and a power of two never rounds.
+    """
+    wide = np.asarray(exponents, dtype=np.int32)
+    return np.ldexp(_FRACTIONS[wide & 3], wide >> 2).astype(np.float32)
+
+
+def _frozen(array: NDArray[np.generic]) -> None:
+    array.flags.writeable = False
+
+
+@dataclass(frozen=True, eq=False)
+class Dense:
+    """Plain values.
+
+    Attributes:
+        values: float32, any shape.
+        stored_as: precision in the file. Where it is float16, each value already is a float16 number, so that
+            writing loses nothing.
+    """
+
+    values: NDArray[np.float32]
+    stored_as: FloatName = "float32"
+
+    def __post_init__(self) -> None:
+        assert self.values.dtype == np.float32
+        assert self.stored_as == "float32" or _fits(self.values, self.stored_as)
+        _frozen(self.values)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.values.shape
+
+    def to_dense(self) -> NDArray[np.float32]:
+        """Return the float32 values, read-only."""
+        return self.values
+
+
+@dataclass(frozen=True, eq=False)
+class Pruned:
+    """Values of which some are removed.
+
+    Attributes:
+        values: float32, exactly zero where pruned.
+        kept: bool, same shape; False where pruned.
+    """
+
+    values: NDArray[np.float32]
+    kept: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        assert self.values.dtype == np.float32 and self.kept.dtype == np.bool_
+        assert self.values.shape == self.kept.shape
+        assert not self.values[~self.kept].any()
+        _frozen(self.values)
+        _frozen(self.kept)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.values.shape
+
+    def to_dense(self) -> NDArray[np.float32]:
+        """Return the float32 values, zero where pruned, read-only."""
+        return self.values
+
+
+@dataclass(frozen=True, eq=False)
+class Shared:
+    """Values shared through a codebook; index 0 is the pruned weight.
+
+    The value of a weight is `codebook[index]`, times `2 ** ((row + column) / 4)` where the exponents of its row
+    (output channel) and column (input channel) are given.
+
+    Attributes:
+        codebook: float32, shape (entries,); entry 0 is exactly zero.
+        indices: uint16, the tensor's shape, each below `len(codebook)`.
+        stored_as: precision of the codebook in the file; each entry already is such a number.
+        row_exponents: int8, shape (rows,), rows the tensor's first dimension; None for no scale.
+        column_exponents: int8, shape (columns,), columns the tensor's second dimension; None for no scale.
+    """
+
+    codebook: NDArray[np.float32]
+    indices: NDArray[np.uint16]
+    stored_as: FloatName = "float16"
+    row_exponents: NDArray[np.int8] | None = None
+    column_exponents: NDArray[np.int8] | None = None
+
+    def __post_init__(self) -> None:
+        assert self.codebook.dtype == np.float32 and self.codebook.ndim == 1
+        assert self.indices.dtype == np.uint16
+        assert 1 <= len(self.codebook) <= 2**16 and self.codebook[0] == 0
+        assert _fits(self.codebook, self.stored_as)
+        assert self.indices.size == 0 or int(self.indices.max()) < len(self.codebook)
+        for axis, exponents in enumerate((self.row_exponents, self.column_exponents)):
+            assert exponents is None or (exponents.dtype == np.int8 and exponents.shape == (self.shape[axis],))
+        _frozen(self.codebook)
+        _frozen(self.indices)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.indices.shape
+
+    @property
+    def kept(self) -> NDArray[np.bool_]:
+        """bool, the tensor's shape; False where the weight is pruned."""
+        return self.indices != 0
+
+    def scale(self) -> NDArray[np.float32]:
+        """Return the float32 scale of every weight, broadcastable to the tensor's shape."""
+        exponents: NDArray[np.int32] = np.zeros((1,) * len(self.shape), dtype=np.int32)
+        for axis, part in enumerate((self.row_exponents, self.column_exponents)):
+            if part is not None:
+                along = [1] * len(self.shape)
+                along[axis] = -1
+                exponents = exponents + part.astype(np.int32).reshape(along)
+        return scale_of(exponents)
+
+    def to_dense(self) -> NDArray[np.float32]:
+        """Return the float32 values: one float32 multiplication each, so every reader gets the same bits."""
+        values = self.codebook[self.indices]
+        if self.row_exponents is not None or self.column_exponents is not None:
+            values *= self.scale()
+        return values
+
+
+Tensor = Dense | Pruned | Shared
+
+
+def _fits(values: NDArray[np.float32], name: FloatName) -> bool:
+    with np.errstate(over="ignore"):
+        return bool(np.array_equal(values, values.astype(name).astype(np.float32), equal_nan=True))
