@@ -26,7 +26,8 @@ def scale_of(exponents: NDArray[np.integer]) -> NDArray[np.float32]:
     Every reader gets the same bits: the four fractions are rounded once, and a power of two never rounds.
     """
     wide = np.asarray(exponents, dtype=np.int32)
-    return np.ldexp(_FRACTIONS[wide & 3], wide >> 2).astype(np.float32)
+    scale: NDArray[np.float32] = np.ldexp(_FRACTIONS[wide & 3], wide >> 2).astype(np.float32)
+    return scale
 
 
 def _frozen(array: NDArray[np.generic]) -> None:
@@ -73,7 +74,8 @@ class Pruned:
     kept: NDArray[np.bool_]
 
     def __post_init__(self) -> None:
-        assert self.values.dtype == np.float32 and self.kept.dtype == np.bool_
+        assert self.values.dtype == np.float32
+        assert self.kept.dtype == np.bool_
         assert self.values.shape == self.kept.shape
         assert not self.values[~self.kept].any()
         _frozen(self.values)
@@ -110,9 +112,11 @@ class Shared:
     column_exponents: NDArray[np.int8] | None = None
 
     def __post_init__(self) -> None:
-        assert self.codebook.dtype == np.float32 and self.codebook.ndim == 1
+        assert self.codebook.dtype == np.float32
+        assert self.codebook.ndim == 1
         assert self.indices.dtype == np.uint16
-        assert 1 <= len(self.codebook) <= 2**16 and self.codebook[0] == 0
+        assert 1 <= len(self.codebook) <= 2**16
+        assert self.codebook[0] == 0
         assert _fits(self.codebook, self.stored_as)
         assert self.indices.size == 0 or int(self.indices.max()) < len(self.codebook)
         for axis, exponents in enumerate((self.row_exponents, self.column_exponents)):
@@ -127,7 +131,8 @@ class Shared:
     @property
     def kept(self) -> NDArray[np.bool_]:
         """bool, the tensor's shape; False where the weight is pruned."""
-        return self.indices != 0
+        kept: NDArray[np.bool_] = self.indices != 0
+        return kept
 
     def scale(self) -> NDArray[np.float32]:
         """Return the float32 scale of every weight, broadcastable to the tensor's shape."""
