@@ -26,6 +26,9 @@ from compress.errors import DataError
 
 Advance = Callable[[int], None]
 
+_LEAST_SHARE = 0.05
+"""A row's cost is at least this share of its layer's mean."""
+
 
 @dataclass(frozen=True, eq=False)
 class LayerStatistics:
@@ -39,6 +42,30 @@ class LayerStatistics:
 
     moment: NDArray[np.float64]
     output_cost: NDArray[np.float64]
+
+    def pooled(self) -> LayerStatistics:
+        """Return the statistics with one cost for all rows.
+
+        A classifier's rows are classes, and a photo says something of the few that it may show: a class that no
+        calibration photo suggests would seem to cost nothing, and be destroyed.
+        """
+        return LayerStatistics(self.moment, np.full_like(self.output_cost, self.output_cost.mean()))
+
+    def feedback(self, damping: float = 0.01) -> NDArray[np.float64]:
+        """Return the upper Cholesky factor of the inverse moment, shape (columns, columns).
+
+        With `u` this factor, an error `e` in column j is best made up for by `-e / u[j, j] * u[j, k]` in each later
+        column k, and what then remains costs `e ** 2 / u[j, j] ** 2` (Frantar et al. 2022, GPTQ, arXiv:2210.17323).
+
+        Args:
+            damping: share of the mean diagonal that is added to the diagonal. It makes the moment of constant photos,
+                or of a layer that never fires, invertible.
+        """
+        columns = len(self.moment)
+        mean = float(np.trace(self.moment)) / columns or 1.0
+        inverse = np.linalg.inv(self.moment + damping * mean * np.eye(columns))
+        factor: NDArray[np.float64] = np.linalg.cholesky((inverse + inverse.T) / 2).T.astype(np.float64)
+        return factor
 
     def weight_cost(self) -> NDArray[np.float64]:
         """Return the Fisher information of each weight, shape (rows, columns), others held still."""
@@ -75,7 +102,10 @@ def collect(
         advance(len(inputs))
     if photos == 0:
         raise DataError("calibration needs at least one photo")
-    return {name: total.statistics(photos) for name, total in sums.items()}
+    statistics = {name: total.statistics(photos) for name, total in sums.items()}
+    last = f"{list(recorded)[-1]}.weight"
+    statistics[last] = statistics[last].pooled()
+    return statistics
 
 
 class _Sums:
@@ -96,7 +126,9 @@ class _Sums:
 
     def statistics(self, photos: int) -> LayerStatistics:
         trace = max(float(self.moment.trace()), np.finfo(np.float64).tiny)
-        return LayerStatistics((self.moment / photos).numpy(), (self.row_fisher / trace).numpy())
+        cost = (self.row_fisher / trace).numpy()
+        # A row that never mattered on these photos may matter on others.
+        return LayerStatistics((self.moment / photos).numpy(), np.maximum(cost, _LEAST_SHARE * cost.mean()))
 
 
 def _patches(layer: nn.Conv2d | nn.Linear, x: Tensor) -> Tensor:

@@ -30,9 +30,7 @@ def build(architecture: str, classes: int) -> nn.Module:
         ConfigError: there is no network of that name.
     """
     if architecture not in NETWORKS:
-        raise ConfigError(
-            f"no network {architecture!r}{nearest(architecture, NETWORKS)}", allowed=", ".join(NETWORKS)
-        )
+        raise ConfigError(f"no network {architecture!r}{nearest(architecture, NETWORKS)}", allowed=", ".join(NETWORKS))
     with torch.device("meta"):  # no time spent on random weights that nobody will use
         module = NETWORKS[architecture](classes)
     return module.to_empty(device="cpu").eval()

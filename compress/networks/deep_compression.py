@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +22,7 @@ from compress.errors import FormatError
 _CODEBOOK_ENTRIES = 256
 
 
-def read_deep_compression(
-    data: bytes, shapes: Mapping[str, tuple[int, ...]]
-) -> dict[str, NDArray[np.float32]]:
+def read_deep_compression(data: bytes, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, NDArray[np.float32]]:
     """Decode the released file.
 
     Args:
@@ -63,7 +62,7 @@ class _Reader:
     def __init__(self, data: bytes) -> None:
         self.data, self.offset = data, 0
 
-    def take(self, dtype: str, count: int) -> NDArray[np.generic]:
+    def take(self, dtype: str, count: int) -> NDArray[Any]:
         length = count * np.dtype(dtype).itemsize
         if self.offset + length > len(self.data):
             raise FormatError(

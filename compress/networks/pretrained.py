@@ -180,9 +180,7 @@ def _as_arrays(state: object, place: str) -> Arrays:
     return arrays
 
 
-def _model(
-    architecture: str, arrays: Arrays, preprocessing: Preprocessing, labels: tuple[str, ...] = ()
-) -> Model:
+def _model(architecture: str, arrays: Arrays, preprocessing: Preprocessing, labels: tuple[str, ...] = ()) -> Model:
     """Check the arrays against the network and put them in its order."""
     classes = next((len(array) for name, array in arrays.items() if name == "classifier.1.bias"), 1000)
     check_tensors({name: array.shape for name, array in arrays.items()}, architecture, classes)

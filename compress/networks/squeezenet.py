@@ -37,7 +37,8 @@ class SqueezeNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map photos (n, channels, h, w) to logits (n, classes)."""
-        return self.classifier(self.features(x)).mean((2, 3))
+        logits: Tensor = self.classifier(self.features(x)).mean((2, 3))
+        return logits
 
 
 def _pool() -> nn.Module:

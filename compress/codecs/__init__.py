@@ -1,0 +1,64 @@
+"""Symbols <-> bytes: the lossless coders of a `.sqz` file, one a module.
+
+A symbol is a 16-bit number; 0 is the pruned weight. A codec's id is written into files, so a published id never
+changes meaning: new bytes, new id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compress.codecs.huffman import Huffman
+from compress.codecs.huffman_runs import HuffmanRuns
+from compress.codecs.raw import Raw
+
+
+class Codec(Protocol):
+    """A pair of functions, encode and decode, with a name for people and an id for files."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def id(self) -> int: ...
+
+    def encode(self, symbols: NDArray[np.uint16]) -> bytes:
+        """Return the bytes of `symbols`, shape (n,), tables and all; only n has to be kept beside them."""
+
+    def decode(self, data: bytes, count: int) -> NDArray[np.uint16]:
+        """Return the `count` symbols that `encode` was given.
+
+        Raises:
+            FormatError: `data` is no output of `encode` for `count` symbols; its offset counts from `data[0]`.
+        """
+
+    def position_bytes(self, data: bytes) -> int:
+        """Return how many bytes of `data` say where the nonzero symbols are; 0 where that is not kept apart."""
+
+
+_ALL: tuple[Codec, ...] = (Raw(), Huffman(), HuffmanRuns())
+
+CODECS: Mapping[str, Codec] = {codec.name: codec for codec in _ALL}
+"""Every codec by its name."""
+
+CODECS_BY_ID: Mapping[int, Codec] = {codec.id: codec for codec in _ALL}
+"""Every codec by the id that files know it by."""
+
+
+def smallest(symbols: NDArray[np.uint16], codecs: Iterable[Codec]) -> tuple[Codec, bytes]:
+    """Return the codec with the fewest bytes for `symbols`, and these bytes; the first of `codecs` wins a tie."""
+    return min(((codec, codec.encode(symbols)) for codec in codecs), key=lambda coded: len(coded[1]))
+
+
+def entropy_bytes(symbols: NDArray[np.uint16]) -> float:
+    """Return the order-0 entropy of `symbols`, all of them together, in bytes.
+
+    It is what an ideal code takes that knows how frequent each symbol is and nothing else, its table not counted.
+    """
+    counts = np.bincount(symbols.reshape(-1))
+    counts = counts[counts > 0]
+    return float(np.sum(counts * np.log2(counts.sum() / counts))) / 8

@@ -1,0 +1,115 @@
+"""Codewords <-> bits, compiled. Bits fill each byte from its most significant one; the last is padded with zeros.
+
+Compiled code keeps to 64-bit signed integers (numba turns a mix with unsigned ones into floats), raises nothing and
+is kept on disk after the first use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+import numpy as np
+from numba import types
+from numpy.typing import NDArray
+
+from compress.errors import FormatError
+
+LENGTH_BITS = 5
+"""Low bits of an entry of a code or decoding table: the codeword's length, 0 to 16. The rest is above them."""
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def _compiled(signature: object) -> Callable[[_Function], _Function]:
+    """Compile a function for `signature` alone, cached on disk where there is a place to write to."""
+
+    def compile_function(function: _Function) -> _Function:
+        try:
+            compiled: Any = numba.njit(signature, cache=True, nogil=True)(function)
+        except RuntimeError:  # numba found no folder that it may write its cache to
+            compiled = numba.njit(signature, nogil=True)(function)
+        return cast("_Function", compiled)
+
+    return compile_function
+
+
+def _read_only(scalar: Any) -> Any:
+    return types.Array(scalar, 1, "C", readonly=True)
+
+
+@_compiled(types.void(_read_only(types.uint16), _read_only(types.int32), types.uint8[::1]))
+def _pack(symbols: NDArray[Any], code: NDArray[Any], out: NDArray[Any]) -> None:
+    window, held, at = 0, 0, 0
+    for symbol in symbols:
+        entry = code[symbol]
+        length = entry & 31
+        window = (window << length) | (entry >> 5)
+        held += length
+        while held >= 8:
+            held -= 8
+            out[at] = window >> held
+            window &= (1 << held) - 1
+            at += 1
+    if held > 0:
+        out[at] = window << (8 - held)
+
+
+@_compiled(types.int64(_read_only(types.uint8), _read_only(types.int32), types.int64, types.uint16[::1]))
+def _unpack(data: NDArray[Any], table: NDArray[Any], table_bits: int, out: NDArray[Any]) -> int:
+    """Return how many bits were read, or -1 where they ended before the last codeword did."""
+    window, held, at = 0, 0, 0
+    for i in range(out.size):
+        while held < table_bits and at < data.size:
+            window = (window << 8) | data[at]
+            held += 8
+            at += 1
+        missing = max(table_bits - held, 0)
+        entry = table[(window << missing) >> (held + missing - table_bits)]
+        held -= entry & 31
+        if held < 0:
+            return -1
+        window &= (1 << held) - 1
+        out[i] = entry >> 5
+    return at * 8 - held
+
+
+def pack(symbols: NDArray[np.uint16], code: NDArray[np.int32], bits: int) -> bytes:
+    """Return the codewords of `symbols` one after the other.
+
+    Args:
+        symbols: uint16, shape (n,).
+        code: for every symbol up to the largest, `codeword << LENGTH_BITS | length`.
+        bits: length of all codewords together.
+    """
+    out = np.zeros((bits + 7) // 8, dtype=np.uint8)
+    _pack(np.ascontiguousarray(symbols), code, out)
+    return out.tobytes()
+
+
+def unpack(data: bytes, start: int, table: NDArray[np.int32], count: int) -> NDArray[np.uint16]:
+    """Return the `count` symbols whose codewords are `data[start:]`, exactly.
+
+    Args:
+        data: the stream; offsets of errors count from its first byte.
+        start: byte where the codewords begin.
+        table: for each value of the next bits, as many as the longest codeword has, what begins there:
+            `symbol << LENGTH_BITS | length`. Its length is a power of two: the code is complete.
+        count: symbols to read.
+    Raises:
+        FormatError: the bits end too early, bytes are left over, or the padding is not zero.
+    """
+    shortest = int((table & 31).min(initial=16))
+    if count * shortest > 8 * (len(data) - start):  # before anything is allocated
+        raise FormatError("the codewords end too early", offset=len(data), expected=f"{count:,} symbols")
+    out = np.empty(count, dtype=np.uint16)
+    bits = _unpack(np.frombuffer(data, np.uint8, offset=start), table, (len(table) - 1).bit_length(), out)
+    if bits < 0:
+        raise FormatError("the codewords end too early", offset=len(data), expected=f"{count:,} symbols")
+    end = start + (bits + 7) // 8
+    if end != len(data):
+        raise FormatError("bytes are left over after the last codeword", offset=end)
+    if bits % 8 and data[-1] & (0xFF >> bits % 8):
+        raise FormatError("padding after the last codeword is not zero", offset=end - 1)
+    return out

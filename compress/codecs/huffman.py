@@ -1,0 +1,34 @@
+"""Codec `huffman`: a static canonical Huffman code over all symbols, zero a symbol like any other.
+
+Stream: the code (see `prefix`), then the codewords.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compress.codecs.bitstream import pack, unpack
+from compress.codecs.prefix import PrefixCode
+from compress.errors import FormatError
+
+
+class Huffman:
+    """Within one bit a symbol of the order-0 entropy, and nothing at all where there is one symbol only."""
+
+    name = "huffman"
+    id = 1
+
+    def encode(self, symbols: NDArray[np.uint16]) -> bytes:
+        counts = np.bincount(symbols)
+        code = PrefixCode.from_counts(counts)
+        return code.to_bytes() + pack(symbols, code.encoding_table(), code.bits(counts))
+
+    def decode(self, data: bytes, count: int) -> NDArray[np.uint16]:
+        code, start = PrefixCode.from_bytes(data)
+        if count and not code.symbols.size:
+            raise FormatError("the code has no symbols", offset=0, expected=f"a code for {count:,} symbols")
+        return unpack(data, start, code.decoding_table(), count)
+
+    def position_bytes(self, data: bytes) -> int:
+        return 0

@@ -1,0 +1,38 @@
+"""Codec `raw`: each symbol in the same number of bits, the fewest that hold the largest one.
+
+Stream: one byte, the bits per symbol (0 to 16); then the symbols, the most significant bit first.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compress.codecs.bitstream import LENGTH_BITS, pack, unpack
+from compress.errors import FormatError
+
+
+class Raw:
+    """Bit-packed symbols: a prefix code whose codeword for a symbol is the symbol."""
+
+    name = "raw"
+    id = 0
+
+    def encode(self, symbols: NDArray[np.uint16]) -> bytes:
+        width = int(symbols.max(initial=0)).bit_length()
+        return bytes([width]) + pack(symbols, _code(width), width * symbols.size)
+
+    def decode(self, data: bytes, count: int) -> NDArray[np.uint16]:
+        if not data:
+            raise FormatError("the stream is empty", offset=0, expected="the bits per symbol")
+        if data[0] > 16:
+            raise FormatError(f"{data[0]} bits per symbol", offset=0, expected="0 to 16")
+        return unpack(data, 1, _code(data[0]), count)
+
+    def position_bytes(self, data: bytes) -> int:
+        return 0
+
+
+def _code(width: int) -> NDArray[np.int32]:
+    """Both code and decoding table: symbol and codeword are the same number."""
+    return (np.arange(1 << width) << LENGTH_BITS | width).astype(np.int32)

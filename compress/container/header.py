@@ -1,0 +1,238 @@
+"""What a `.sqz` file says about itself before the payloads: the header's fields and their bytes (docs/format.md)."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from compress.codecs import CODECS_BY_ID, Codec
+from compress.container.fields import FieldReader, FieldWriter
+from compress.errors import FormatError
+from compress.model import Preprocessing
+from compress.tensors import FloatName
+
+FormName = Literal["dense", "pruned", "shared"]
+
+MOST_CLASSES = 1 << 24
+MOST_PIXELS = 1 << 16
+MOST_DIMENSIONS = 8
+MOST_CHANNELS = 16
+MOST_ENTRIES = 1 << 16
+MOST_TENSORS = 1 << 16
+MOST_TEXT_BYTES = 1 << 10
+
+_FORMS: tuple[FormName, ...] = ("dense", "pruned", "shared")
+_FLOATS: tuple[FloatName, ...] = ("float32", "float16")
+_RESIZES: tuple[Literal["squash", "crop"], ...] = ("squash", "crop")
+_CHANNELS: tuple[Literal["RGB", "BGR", "L"], ...] = ("RGB", "BGR", "L")
+_HAS_FLOAT16, _HAS_ROWS, _HAS_COLUMNS = 4, 8, 16
+
+
+@dataclass(frozen=True)
+class TensorHeader:
+    """One tensor's record: all that is needed to cut up its payload, which is values, rows, columns, coded.
+
+    Attributes:
+        name: the tensor's name.
+        shape: its shape.
+        form: the class in `tensors` that it decodes to.
+        stored_as: precision of the values.
+        values: numbers stored as they are: all of them, those kept, or the codebook without its zero.
+        codec: codec of the indices, or of 0 (pruned) and 1 (kept); None for a dense tensor.
+        coded_bytes: what that codec wrote.
+        row_bytes: coded exponents of the rows; None where there are none.
+        column_bytes: coded exponents of the columns; None where there are none.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    form: FormName
+    stored_as: FloatName
+    values: int
+    codec: Codec | None = None
+    coded_bytes: int = 0
+    row_bytes: int | None = None
+    column_bytes: int | None = None
+
+    @property
+    def weights(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def value_bytes(self) -> int:
+        return self.values * np.dtype(self.stored_as).itemsize
+
+    @property
+    def payload_bytes(self) -> int:
+        return self.value_bytes + (self.row_bytes or 0) + (self.column_bytes or 0) + self.coded_bytes
+
+
+@dataclass(frozen=True)
+class Header:
+    """The whole header.
+
+    Attributes:
+        architecture: as in `Model`.
+        classes: as in `Model`.
+        preprocessing: as in `Model`.
+        label_coding: how the labels are compressed; 0 with no bytes where there are none.
+        label_bytes: labels, as stored.
+        label_plain_bytes: labels, decompressed.
+        tensors: in the order of their payloads.
+    """
+
+    architecture: str
+    classes: int
+    preprocessing: Preprocessing
+    label_coding: int
+    label_bytes: int
+    label_plain_bytes: int
+    tensors: tuple[TensorHeader, ...]
+
+    def to_bytes(self) -> bytes:
+        """Return the header, not compressed.
+
+        Raises:
+            SqueezeError: a number is larger than the format allows.
+        """
+        out = FieldWriter()
+        out.text(self.architecture.encode(), MOST_TEXT_BYTES)
+        out.count(self.classes, MOST_CLASSES, "classes")
+        _write_preprocessing(out, self.preprocessing)
+        for number in (self.label_coding, self.label_bytes, self.label_plain_bytes):
+            out.count(number)
+        out.count(len(self.tensors), MOST_TENSORS, "tensors")
+        _write_names(out, [tensor.name for tensor in self.tensors])
+        for tensor in self.tensors:
+            _write_tensor(out, tensor)
+        return bytes(out.data)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, max_weights: int) -> Header:
+        """Read back what `to_bytes` wrote, every number checked.
+
+        Raises:
+            FormatError: it is not a header; the offset counts from `data[0]`.
+        """
+        read = FieldReader(data)
+        architecture = read.text(MOST_TEXT_BYTES)
+        classes = read.count(MOST_CLASSES, "classes")
+        preprocessing = _read_preprocessing(read)
+        label_coding, label_bytes, label_plain_bytes = (read.count() for _ in range(3))
+        names = _read_names(read)
+        tensors = []
+        for name in names:
+            tensors.append(_read_tensor(read, name, max_weights))
+            max_weights -= tensors[-1].weights
+        read.end()
+        return cls(architecture, classes, preprocessing, label_coding, label_bytes, label_plain_bytes, tuple(tensors))
+
+
+def _write_preprocessing(out: FieldWriter, preprocessing: Preprocessing) -> None:
+    for pixels in (preprocessing.height, preprocessing.width, preprocessing.short_side):
+        out.count(pixels, MOST_PIXELS, "pixels")
+    out.count(_RESIZES.index(preprocessing.resize))
+    out.count(_CHANNELS.index(preprocessing.channels))
+    out.floats([preprocessing.scale])
+    for numbers in (preprocessing.mean, preprocessing.deviation):
+        out.count(len(numbers), MOST_CHANNELS, "channels")
+        out.floats(numbers)
+
+
+def _read_preprocessing(read: FieldReader) -> Preprocessing:
+    height, width, short_side = (read.count(MOST_PIXELS, "pixels") for _ in range(3))
+    resize = read.choice(_RESIZES, "resize")
+    channels = read.choice(_CHANNELS, "channels")
+    (scale,) = read.floats(1)
+    mean = read.floats(read.count(MOST_CHANNELS, "channels"))
+    deviation = read.floats(read.count(MOST_CHANNELS, "channels"))
+    return Preprocessing(height, width, resize, channels, scale, mean, deviation, short_side)
+
+
+def _write_names(out: FieldWriter, names: Sequence[str]) -> None:
+    """Write of each name how many bytes it shares with the start of the one before, and those that follow."""
+    before = b""
+    for name in names:
+        encoded = name.encode()
+        shared = len(os.path.commonprefix([before, encoded]))  # noqa: RUF071 - byte by byte is what is wanted
+        out.count(shared)
+        out.text(encoded[shared:], MOST_TEXT_BYTES - shared)
+        before = encoded
+
+
+def _read_names(read: FieldReader) -> list[str]:
+    names: dict[str, None] = {}
+    before = b""
+    for _ in range(read.count(MOST_TENSORS, "tensors")):
+        shared = read.count(len(before), "bytes that a name shares with the one before")
+        name = read.text(MOST_TEXT_BYTES - shared, before[:shared])
+        if name in names:
+            raise FormatError(f"two tensors are named {name!r}", offset=read.at)
+        names[name] = None
+        before = name.encode()
+    return list(names)
+
+
+def _write_tensor(out: FieldWriter, tensor: TensorHeader) -> None:
+    out.count(len(tensor.shape), MOST_DIMENSIONS, f"dimensions of {tensor.name}")
+    for extent in tensor.shape:
+        out.count(extent)
+    kind = _FORMS.index(tensor.form)
+    kind |= _HAS_FLOAT16 * _FLOATS.index(tensor.stored_as)
+    kind |= _HAS_ROWS * (tensor.row_bytes is not None) | _HAS_COLUMNS * (tensor.column_bytes is not None)
+    out.count(kind)
+    if tensor.codec is None:
+        return
+    for number in (tensor.codec.id, tensor.values, tensor.coded_bytes, tensor.row_bytes, tensor.column_bytes):
+        if number is not None:
+            out.count(number)
+
+
+def _read_tensor(read: FieldReader, name: str, max_weights: int) -> TensorHeader:
+    shape = _read_shape(read, name, max_weights)
+    at = read.at
+    kind = read.count()
+    form = kind & 3
+    allowed = {0: _HAS_FLOAT16, 1: 0, 2: _HAS_FLOAT16 | _HAS_ROWS | _HAS_COLUMNS}
+    axes = 2 if kind & _HAS_COLUMNS else 1 if kind & _HAS_ROWS else 0
+    if form not in allowed or (kind & ~3) & ~allowed[form] or axes > len(shape):
+        raise FormatError(
+            f"tensor {name}: form {kind} with {len(shape)} dimensions", offset=at, expected="a known form"
+        )
+    stored_as = _FLOATS[bool(kind & _HAS_FLOAT16)]
+    if form == 0:
+        return TensorHeader(name, shape, "dense", stored_as, math.prod(shape))
+    codec = _read_codec(read, name)
+    most = MOST_ENTRIES - 1 if form == 2 else math.prod(shape)
+    values, coded_bytes = read.count(most, f"tensor {name}: values"), read.count()
+    row_bytes = read.count() if kind & _HAS_ROWS else None
+    column_bytes = read.count() if kind & _HAS_COLUMNS else None
+    return TensorHeader(name, shape, _FORMS[form], stored_as, values, codec, coded_bytes, row_bytes, column_bytes)
+
+
+def _read_shape(read: FieldReader, name: str, max_weights: int) -> tuple[int, ...]:
+    at = read.at
+    dimensions = read.count(MOST_DIMENSIONS, f"tensor {name}: dimensions")
+    shape = tuple(read.count() for _ in range(dimensions))
+    if math.prod(max(extent, 1) for extent in shape) > max_weights:  # numpy multiplies so too, zeros left out
+        raise FormatError(
+            f"tensor {name}: shape {shape}", offset=at, expected=f"at most {max_weights:,} more weights (max_weights)"
+        )
+    return shape
+
+
+def _read_codec(read: FieldReader, name: str) -> Codec:
+    at = read.at
+    codec = CODECS_BY_ID.get(number := read.count())
+    if codec is None:
+        raise FormatError(
+            f"tensor {name}: codec {number} is unknown; a newer squeeze-compress wrote this file",
+            offset=at,
+            expected=f"one of {sorted(CODECS_BY_ID)}",
+        )
+    return codec

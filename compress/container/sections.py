@@ -1,0 +1,186 @@
+"""One tensor <-> its payload in a `.sqz` file: values, row exponents, column exponents, coded symbols."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compress.codecs import CODECS, CODECS_BY_ID, Codec, smallest
+from compress.codecs.offsets import offset_by
+from compress.container.header import TensorHeader
+from compress.errors import FormatError, PassError
+from compress.tensors import SCALE_STEPS_PER_OCTAVE, Dense, FloatName, Pruned, Shared, Tensor
+
+_EXPONENT_CODECS = (CODECS["huffman"], CODECS["raw"])
+_LITTLE_ENDIAN = {"float32": "<f4", "float16": "<f2"}
+
+
+def encode_tensor(name: str, tensor: Tensor, codecs: Sequence[Codec]) -> tuple[TensorHeader, bytes]:
+    """Return the tensor's record in the header, and its payload.
+
+    Raises:
+        PassError: a value is not finite, or will not be when scaled, or a weight that is pruned is minus zero.
+    """
+    match tensor:
+        case Dense():
+            stored = _encode_values(name, tensor.values, tensor.stored_as)
+            return TensorHeader(name, tensor.shape, "dense", tensor.stored_as, tensor.values.size), stored
+        case Pruned():
+            _refuse_minus_zero(name, tensor.values[~tensor.kept])
+            kept = tensor.values[tensor.kept]
+            codec, coded = smallest(tensor.kept.reshape(-1).astype(np.uint16), codecs)
+            record = TensorHeader(name, tensor.shape, "pruned", "float32", kept.size, codec, len(coded))
+            return record, _encode_values(name, kept, "float32") + coded
+        case Shared():
+            return _encode_shared(name, tensor, codecs)
+        case _:
+            assert_never(tensor)
+
+
+def _encode_shared(name: str, tensor: Shared, codecs: Sequence[Codec]) -> tuple[TensorHeader, bytes]:
+    _refuse_minus_zero(name, tensor.codebook[:1])
+    stored = _encode_values(name, tensor.codebook[1:], tensor.stored_as)
+    if _overflows(tensor.codebook, tensor.row_exponents, tensor.column_exponents):
+        raise PassError("the largest value times its scale is beyond float32", tensor=name)
+    rows, columns = (
+        None if exponents is None else _encode_exponents(exponents)
+        for exponents in (tensor.row_exponents, tensor.column_exponents)
+    )
+    codec, coded = smallest(tensor.indices.reshape(-1), codecs)
+    record = TensorHeader(
+        name,
+        tensor.shape,
+        "shared",
+        tensor.stored_as,
+        values=len(tensor.codebook) - 1,
+        codec=codec,
+        coded_bytes=len(coded),
+        row_bytes=None if rows is None else len(rows),
+        column_bytes=None if columns is None else len(columns),
+    )
+    return record, stored + (rows or b"") + (columns or b"") + coded
+
+
+def decode_tensor(record: TensorHeader, payload: bytes) -> Tensor:
+    """Return the tensor that `encode_tensor` was given.
+
+    Raises:
+        FormatError: the payload is not what the format says; its offset counts from `payload[0]`.
+    """
+    values = _decode_values(payload[: record.value_bytes], record.stored_as)
+    if record.codec is None:
+        return Dense(values.reshape(record.shape), record.stored_as)
+    with offset_by(len(payload) - record.coded_bytes, record.codec.name):
+        indices = decode_symbols(record, payload).reshape(record.shape)
+    if record.form == "pruned":
+        return _pruned(indices, values)
+    rows, columns = _both_exponents(record, payload)
+    if _overflows(values, rows, columns):
+        raise FormatError("the largest value times its scale is beyond float32", offset=0)
+    return Shared(np.concatenate([np.zeros(1, np.float32), values]), indices, record.stored_as, rows, columns)
+
+
+def coded_section(record: TensorHeader, payload: bytes) -> bytes:
+    """Return the bytes that the tensor's codec wrote: the last of the payload."""
+    return payload[len(payload) - record.coded_bytes :]
+
+
+def decode_symbols(record: TensorHeader, payload: bytes) -> NDArray[np.uint16]:
+    """Return the indices, or the 0 (pruned) and 1 (kept), shape (weights,), each checked to be in its range.
+
+    Raises:
+        FormatError: as `decode_tensor`; its offset counts from the coded section.
+    """
+    assert record.codec is not None
+    symbols = record.codec.decode(coded_section(record, payload), record.weights)
+    most = 1 if record.form == "pruned" else record.values
+    if symbols.max(initial=0) > most:
+        raise FormatError(f"symbol {symbols.max()}", offset=0, expected=f"at most {most:,}")
+    if record.form == "pruned" and np.count_nonzero(symbols) != record.values:
+        raise FormatError(f"{np.count_nonzero(symbols):,} weights kept", offset=0, expected=f"{record.values:,}")
+    return symbols
+
+
+def _both_exponents(record: TensorHeader, payload: bytes) -> list[NDArray[np.int8] | None]:
+    at = record.value_bytes
+    exponents: list[NDArray[np.int8] | None] = []
+    for axis, section_bytes in enumerate((record.row_bytes, record.column_bytes)):
+        if section_bytes is None:
+            exponents.append(None)
+            continue
+        with offset_by(at, f"exponents of dimension {axis}"):
+            exponents.append(_decode_exponents(payload[at : at + section_bytes], record.shape[axis]))
+        at += section_bytes
+    return exponents
+
+
+def _overflows(codebook: NDArray[np.float32], *exponents: NDArray[np.int8] | None) -> bool:
+    most = sum(int(part.max(initial=-128)) for part in exponents if part is not None)
+    largest = float(np.abs(codebook).max(initial=0)) * 2.0 ** (most / SCALE_STEPS_PER_OCTAVE)
+    return largest > float(np.finfo(np.float32).max)
+
+
+def _pruned(indices: NDArray[np.uint16], kept_values: NDArray[np.float32]) -> Pruned:
+    kept = indices.astype(np.bool_)
+    values = np.zeros(indices.shape, dtype=np.float32)
+    values[kept] = kept_values
+    return Pruned(values, kept)
+
+
+def _encode_values(name: str, values: NDArray[np.float32], stored_as: FloatName) -> bytes:
+    if not np.isfinite(values).all():
+        raise PassError("a value is not finite, and only finite ones can be written", tensor=name)
+    return values.astype(_LITTLE_ENDIAN[stored_as]).tobytes()
+
+
+def _decode_values(data: bytes, stored_as: FloatName) -> NDArray[np.float32]:
+    values = np.frombuffer(data, _LITTLE_ENDIAN[stored_as])
+    finite = np.isfinite(values)
+    if not finite.all():
+        offset = int(np.argmin(finite)) * values.itemsize
+        raise FormatError("a value is not finite", offset=offset, expected="finite numbers")
+    return values.astype(np.float32)
+
+
+def _refuse_minus_zero(name: str, zeros: NDArray[np.float32]) -> None:
+    if np.signbit(zeros).any():  # the file holds no sign of a pruned weight, so it would come back as another number
+        raise PassError("a pruned weight is -0.0; write +0.0, by np.where instead of a product", tensor=name)
+
+
+def _encode_exponents(exponents: NDArray[np.int8]) -> bytes:
+    """Return the fewest bytes among: from the least or as differences, with each of two codecs.
+
+    Layout: one byte, the codec's id, plus 128 for differences. From the least: one byte, the least as int8; the codec
+    then codes how much each is above it. Differences, the first from 0: zigzag, so that 0, -1, 1, -2... become
+    0, 1, 2, 3...
+    """
+    wide = exponents.astype(np.int64)
+    least = int(wide.min()) if wide.size else 0
+    steps = np.diff(wide, prepend=0)
+    zigzag = np.where(steps < 0, -2 * steps - 1, 2 * steps).astype(np.uint16)
+    candidates = []
+    for codec in _EXPONENT_CODECS:
+        above = codec.encode((wide - least).astype(np.uint16))
+        candidates.append(bytes([codec.id, least & 0xFF]) + above)
+        candidates.append(bytes([codec.id | 0x80]) + codec.encode(zigzag))
+    return min(candidates, key=len)
+
+
+def _decode_exponents(data: bytes, count: int) -> NDArray[np.int8]:
+    kinds = {codec.id for codec in _EXPONENT_CODECS}
+    differences = bool(data and data[0] & 0x80)
+    start = 1 if differences else 2
+    if len(data) < start or data[0] & 0x7F not in kinds:
+        raise FormatError("no exponents", offset=0, expected=f"codec {sorted(kinds)}, and the least")
+    with offset_by(start):
+        coded = CODECS_BY_ID[data[0] & 0x7F].decode(data[start:], count).astype(np.int64)
+    if differences:
+        exponents = np.cumsum(np.where(coded & 1, -(coded >> 1) - 1, coded >> 1))
+    else:
+        exponents = coded + int.from_bytes(data[1:2], "little", signed=True)
+    if exponents.size and not -128 <= exponents.min() <= exponents.max() <= 127:
+        raise FormatError("an exponent is out of range", offset=0, expected="-128 to 127")
+    return exponents.astype(np.int8)

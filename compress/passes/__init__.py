@@ -1,0 +1,13 @@
+"""Passes: each takes a model and gives a smaller or a better one."""
+
+from __future__ import annotations
+
+from compress.passes.context import Context, Pass
+from compress.passes.distill import Distill
+from compress.passes.prune import Prune
+from compress.passes.round import Round
+from compress.passes.share import Share
+
+PASSES: dict[str, type[Prune | Share | Round | Distill]] = {kind.kind: kind for kind in (Prune, Share, Round, Distill)}
+
+__all__ = ["PASSES", "Context", "Distill", "Pass", "Prune", "Round", "Share"]

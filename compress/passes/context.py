@@ -1,0 +1,111 @@
+"""What a pass is given beside the model."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import ClassVar, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from compress.calibration import LayerStatistics, collect
+from compress.data.photos import Photos
+from compress.data.transforms import to_input
+from compress.errors import PassError
+from compress.model import Model
+from compress.networks import to_module
+
+Advance = Callable[[int], None]
+Progress = Callable[[str, int], AbstractContextManager[Advance]]
+"""`progress("what", total)` opens a progress bar and gives the function that moves it on."""
+
+
+def silent(what: str, total: int) -> AbstractContextManager[Advance]:
+    """Show nothing."""
+    return nullcontext(lambda count: None)
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """What passes share. It holds nothing that one pass leaves for another: that goes through the model.
+
+    Attributes:
+        reference: the float network, which passes recover towards.
+        calibration: photos that a pass may look at; never those of the validation.
+        seed: of the run.
+        stage: name of the running stage; random choices derive from it and from the seed.
+        device: where networks run.
+        progress: shows how far a long pass is.
+        cache: results that depend on the reference and the photos alone, computed once.
+    """
+
+    reference: Model
+    calibration: Photos
+    seed: int = 0
+    stage: str = "stage"
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    progress: Progress = silent
+    cache: dict[tuple[object, ...], Mapping[str, LayerStatistics]] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def stage_seed(self) -> int:
+        """The stage's own seed: adding a stage changes nothing in the others."""
+        return (self.seed * 0x9E3779B1 + zlib.crc32(self.stage.encode())) % 2**32
+
+    def torch_generator(self) -> torch.Generator:
+        """Return the stage's generator for torch, on the CPU whatever the device."""
+        return torch.Generator().manual_seed(self.stage_seed)
+
+    def inputs(self, places: np.ndarray[tuple[int], np.dtype[np.int64]]) -> torch.Tensor:
+        """Return the calibration photos at these places as the network's input, on the device."""
+        pixels = to_input(self.calibration.pixels[places], self.reference.preprocessing)
+        return torch.from_numpy(pixels).to(self.device, memory_format=torch.channels_last)
+
+    def statistics(self, photos: int | None) -> Mapping[str, LayerStatistics]:
+        """Return the statistics of the float network on (at most) so many calibration photos, gathered once."""
+        count = min(len(self.calibration), photos or len(self.calibration))
+        key = ("statistics", count)
+        if key not in self.cache:
+            # Evenly spread: a folder is sorted by class, and its first photos are of few classes.
+            places = np.linspace(0, len(self.calibration) - 1, count).astype(np.int64)
+            generator = torch.Generator().manual_seed(self.seed)
+            with self.progress("gathering statistics", count) as advance:
+                self.cache[key] = collect(self.network(self.reference), self._batches(places, 10), generator, advance)
+        return self.cache[key]
+
+    def network(self, model: Model) -> nn.Module:
+        """Return the torch module of a model, on the device."""
+        return to_module(model).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+    def _batches(self, places: np.ndarray[tuple[int], np.dtype[np.int64]], size: int) -> Iterator[torch.Tensor]:
+        for start in range(0, len(places), size):
+            yield self.inputs(places[start : start + size])
+
+
+class Pass(Protocol):
+    """A frozen dataclass of options, called on a model; it never changes its input."""
+
+    kind: ClassVar[str]
+
+    def __call__(self, model: Model, context: Context) -> Model:
+        """Return the changed model.
+
+        Raises:
+            PassError: the pass cannot do this to this model.
+        """
+        ...
+
+
+def finite(values: np.ndarray[tuple[int, ...], np.dtype[np.float32]], tensor: str) -> None:
+    """Check that no weight is NaN or infinite.
+
+    Raises:
+        PassError: one is.
+    """
+    if not np.isfinite(values).all():
+        raise PassError(f"{int((~np.isfinite(values)).sum())} weights are not finite", tensor=tensor)

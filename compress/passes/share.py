@@ -1,0 +1,190 @@
+"""Weight sharing: the weights of a layer take few values, kept in a codebook."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+
+from compress.calibration import LayerStatistics
+from compress.errors import PassError
+from compress.model import Model
+from compress.passes.context import Context, finite
+from compress.passes.layers import options_by_layer
+from compress.tensors import SCALE_STEPS_PER_OCTAVE, Dense, FloatName, Pruned, Shared, scale_of
+
+_STRICT = ConfigDict(extra="forbid")
+
+Bits = Annotated[int, Field(ge=1, le=12)]
+Exponents = tuple[NDArray[np.int8], NDArray[np.int8]]
+
+_LARGEST_ENTRY = 1024.0
+"""Scaled weights are brought under this: float16 is then exact to 11 bits down to 16 millionths of it."""
+
+
+@dataclass(frozen=True, config=_STRICT)
+class Share:
+    """Replace the kept weights of each layer by shared values, found by k-means.
+
+    A layer of b bits has at most 2**b values, the zero of pruned weights among them.
+
+    Attributes:
+        bits: of an index into the codebook, 1 to 12.
+        init: where the centroids start: `linear` spaces them evenly between the least and the largest weight (best in
+            the paper), `density` evenly over the sorted weights, `k-means++` at random.
+        importance: what a weight counts for in the k-means: all the same (`none`), its `magnitude`, or the divergence
+            that an error in it costs (`curvature`).
+        scales: `curvature` first divides each row and column by a power of 2 ** (1 / 4), so that an error costs about
+            the same in all; the scales are stored. `none` shares the weights as they are.
+        codebook: precision of the shared values in the file.
+        biases: precision of the biases in the file.
+        iterations: of the k-means, at most.
+        statistics_photos: how many calibration photos the statistics take; all if not given.
+        layers: other bits for the layers that a pattern names.
+    Source: Han et al. 2016, arXiv:1510.00149, section 3.
+    """
+
+    kind: ClassVar[str] = "share"
+
+    bits: Bits = 5
+    init: Literal["linear", "density", "k-means++"] = "linear"
+    importance: Literal["none", "magnitude", "curvature"] = "none"
+    scales: Literal["none", "curvature"] = "none"
+    codebook: FloatName = "float16"
+    biases: FloatName = "float16"
+    iterations: Annotated[int, Field(ge=1, le=10_000)] = 100
+    statistics_photos: Annotated[int, Field(ge=1)] | None = None
+    layers: Mapping[str, Bits] = Field(default_factory=dict)
+
+    def __call__(self, model: Model, context: Context) -> Model:
+        """Return the model with every weight tensor shared and every bias at its precision.
+
+        Raises:
+            PassError: a tensor is not finite, is shared already, or does not fit the precision.
+            ConfigError: a pattern in `layers` names no layer.
+        """
+        bits = options_by_layer(model, self.bits, self.layers)
+        changed: dict[str, Dense | Shared] = {
+            name: at_precision(tensor.to_dense(), self.biases, name)
+            for name, tensor in model.tensors.items()
+            if name not in bits
+        }
+        with context.progress("sharing weights", len(bits)) as advance:
+            for name, layer_bits in bits.items():
+                changed[name] = self._shared(name, model, layer_bits, context)
+                advance(1)
+        return model.with_tensors(changed)
+
+    def _shared(self, name: str, model: Model, bits: int, context: Context) -> Shared:
+        tensor = model.tensors[name]
+        if isinstance(tensor, Shared):
+            raise PassError("its weights are shared already", tensor=name)
+        values = tensor.to_dense()
+        finite(values, name)
+        kept = tensor.kept if isinstance(tensor, Pruned) else np.ones(values.shape, dtype=np.bool_)
+        cost: NDArray[np.float64] = np.ones(values.shape)
+        rows = columns = None
+        if "curvature" in {self.importance, self.scales}:
+            statistics = context.statistics(self.statistics_photos)[name]
+            if self.importance == "curvature":
+                cost = statistics.weight_cost().reshape(values.shape)
+            if self.scales == "curvature":
+                rows, columns = equalising_exponents(values, statistics)
+        elif self.importance == "magnitude":
+            cost = np.abs(values).astype(np.float64)
+        blank = Shared(np.zeros(1, np.float32), np.zeros(values.shape, np.uint16), "float32", rows, columns)
+        scale = np.broadcast_to(blank.scale(), values.shape)
+        points = (values / scale)[kept].astype(np.float64)
+        centroids = self._centroids(points, (cost * np.square(scale, dtype=np.float64))[kept], 2**bits - 1, context)
+        codebook = as_codebook(centroids, self.codebook, name)
+        indices = np.zeros(values.shape, np.uint16)
+        if len(codebook) > 1:
+            indices[kept] = 1 + nearest_entry(codebook[1:], points)
+        return Shared(codebook, indices, self.codebook, rows, columns)
+
+    def _centroids(
+        self, points: NDArray[np.float64], cost: NDArray[np.float64], count: int, context: Context
+    ) -> NDArray[np.float64]:
+        """Return at most `count` centroids of one-dimensional points."""
+        distinct = np.unique(points)
+        if len(distinct) <= count:
+            return distinct
+        starts: str | NDArray[np.float64] = "k-means++"
+        if self.init == "linear":
+            starts = np.linspace(distinct[0], distinct[-1], count)[:, None]
+        elif self.init == "density":
+            starts = np.unique(np.quantile(points, (np.arange(count) + 0.5) / count))[:, None]
+        clusters = count if isinstance(starts, str) else len(starts)
+        seed = context.stage_seed
+        means = KMeans(clusters, init=starts, n_init=1, max_iter=self.iterations, random_state=seed)
+        with warnings.catch_warnings():
+            # Fewer clusters than asked for is no fault here: the codebook is smaller.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            weights = cost / cost.mean() if cost.any() else None
+            means.fit(points[:, None], sample_weight=weights)
+        return np.asarray(means.cluster_centers_[:, 0], dtype=np.float64)
+
+
+def as_codebook(centroids: NDArray[np.float64], stored_as: FloatName, tensor: str) -> NDArray[np.float32]:
+    """Round centroids to their precision: float32, zero first, the others ascending and distinct.
+
+    Raises:
+        PassError: a centroid is too large for the precision.
+    """
+    with np.errstate(over="ignore"):
+        rounded = np.unique(centroids.astype(stored_as).astype(np.float32))
+    if not np.isfinite(rounded).all():
+        raise PassError(f"a shared value is too large for {stored_as}; take float32", tensor=tensor)
+    return np.concatenate([np.zeros(1, np.float32), rounded[rounded != 0]])
+
+
+def nearest_entry(entries: NDArray[np.float32], points: NDArray[np.float64]) -> NDArray[np.uint16]:
+    """Return the place of the entry nearest to each point; `entries` ascend. Of two as near, the upper."""
+    between = (entries[1:].astype(np.float64) + entries[:-1]) / 2
+    return np.searchsorted(between, points, side="right").astype(np.uint16)
+
+
+def at_precision(values: NDArray[np.float32], stored_as: FloatName, tensor: str) -> Dense:
+    """Round plain values to the precision of the file.
+
+    Raises:
+        PassError: a value is too large for it, or not finite.
+    """
+    finite(values, tensor)
+    with np.errstate(over="ignore"):
+        rounded = values.astype(stored_as).astype(np.float32)
+    if not np.isfinite(rounded).all():
+        raise PassError(f"a value is too large for {stored_as}; take float32", tensor=tensor)
+    return Dense(rounded, stored_as)
+
+
+def equalising_exponents(values: NDArray[np.float32], statistics: LayerStatistics) -> Exponents:
+    """Return row and column exponents under which an error costs about the same in every weight.
+
+    A step in proportion to `cost ** -0.5` is what rate-distortion theory asks of each weight. A column's cost is what
+    remains of it when later columns make up for its errors, the mean (of logarithms) over the kernel's positions.
+    """
+    kernel = values[0, 0].size
+    remaining = -2 * np.log2(np.diag(statistics.feedback()))
+    columns = _exponents(-remaining.reshape(-1, kernel).mean(1) / 2)
+    rows = _exponents(-np.log2(np.maximum(statistics.output_cost, np.finfo(np.float64).tiny)) / 2)
+    # The level of a layer is its codebook's: the exponents only tell rows and columns apart.
+    columns -= int(np.median(columns))
+    rows -= int(np.median(rows))
+    widest = np.add.outer(rows, columns).reshape(values.shape[:2] + (1,) * (values.ndim - 2))
+    largest = float((np.abs(values) / scale_of(widest)).max(initial=0.0))
+    if largest > 0:
+        rows += int(np.ceil(SCALE_STEPS_PER_OCTAVE * np.log2(largest / _LARGEST_ENTRY)))
+    return np.clip(rows, -127, 127).astype(np.int8), np.clip(columns, -127, 127).astype(np.int8)
+
+
+def _exponents(octaves: NDArray[np.float64]) -> NDArray[np.int32]:
+    exponents: NDArray[np.int32] = np.rint(SCALE_STEPS_PER_OCTAVE * octaves).astype(np.int32)
+    return exponents

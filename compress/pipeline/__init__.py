@@ -1,0 +1,8 @@
+"""One YAML file describes a run; a run leaves a file, and what is known of it."""
+
+from __future__ import annotations
+
+from compress.pipeline.run import Result, run
+from compress.pipeline.spec import Pipeline, read_pipeline
+
+__all__ = ["Pipeline", "Result", "read_pipeline", "run"]

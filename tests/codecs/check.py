@@ -1,0 +1,87 @@
+"""What every codec promises, checked the same way for each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from compress.codecs import Codec
+from compress.errors import FormatError
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+
+EDGES = {
+    "empty": [],
+    "one zero": [0],
+    "one symbol": [65535],
+    "all zeros": [0] * 1000,
+    "all the same": [7] * 1000,
+    "two symbols": [0, 1],
+    "last is zero": [5, 0, 0, 0],
+    "zeros longer than any gap": [0] * 1000 + [1] + [0] * 256 + [2] + [0] * 255 + [3],
+    "largest symbol": [0, 65535, 0],
+    "65,535 different symbols": list(range(65535)),
+    "every symbol there is": list(range(65536)),
+}
+
+
+def symbols_of(numbers):
+    return np.array(numbers, dtype=np.uint16)
+
+
+def golden_symbols():
+    """Mostly zeros, a long run of them, symbols up to 30 of falling frequency: the same on every machine."""
+    state = np.cumsum(np.arange(3000, dtype=np.uint64) ** 2 * 2654435761) % 1009
+    above = np.maximum(state.astype(np.int64) - 600, 0)
+    symbols = np.where(above == 0, 0, 30 * above**3 // 409**3 + 1)
+    symbols[1000:1700] = 0
+    return symbols.astype(np.uint16)
+
+
+def check_round_trip(codec: Codec, symbols) -> bytes:
+    data = codec.encode(symbols)
+    decoded = codec.decode(data, len(symbols))
+    assert decoded.dtype == np.uint16
+    np.testing.assert_array_equal(decoded, symbols)
+    assert 0 <= codec.position_bytes(data) <= len(data)
+    return data
+
+
+def check_golden(codec: Codec) -> None:
+    golden = (GOLDEN / f"{codec.name}.bin").read_bytes()
+    symbols = golden_symbols()
+    np.testing.assert_array_equal(codec.decode(golden, len(symbols)), symbols)
+    assert codec.encode(symbols) == golden
+
+
+def check_truncation(codec: Codec, symbols) -> None:
+    """A stream cut anywhere, or with a byte after it, is no stream of this many symbols."""
+    data = codec.encode(symbols)
+    for end in range(len(data)):
+        with pytest.raises(FormatError) as caught:
+            codec.decode(data[:end], len(symbols))
+        assert 0 <= caught.value.offset <= end
+    with pytest.raises(FormatError):
+        codec.decode(data + b"\0", len(symbols))
+
+
+def check_decodes_or_refuses(codec: Codec, data: bytes, count: int) -> None:
+    """Any bytes are so many symbols or a FormatError that says where; never anything else."""
+    try:
+        symbols = codec.decode(data, count)
+    except FormatError as error:
+        offset = error.offset
+    else:
+        offset = 0
+        assert (symbols.dtype, symbols.shape) == (np.uint16, (count,))
+    assert 0 <= offset <= len(data)
+
+
+def check_damage(codec: Codec, symbols) -> None:
+    data = codec.encode(symbols)
+    for bit in range(8 * len(data)):
+        damaged = bytearray(data)
+        damaged[bit // 8] ^= 1 << bit % 8
+        check_decodes_or_refuses(codec, bytes(damaged), len(symbols))

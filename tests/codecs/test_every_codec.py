@@ -1,0 +1,73 @@
+import check
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compress.codecs import CODECS, CODECS_BY_ID, entropy_bytes, smallest
+
+every_codec = pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
+small_symbols = check.symbols_of([3, 0, 0, 0, 0, 1, 0, 2, 0, 0, 0, 1, 1, 0, 9, 0])
+
+
+def test_published_ids_never_change():
+    assert {name: codec.id for name, codec in CODECS.items()} == {"raw": 0, "huffman": 1, "huffman-runs": 2}
+    assert all(CODECS_BY_ID[codec.id] is codec for codec in CODECS.values())
+
+
+@every_codec
+@pytest.mark.parametrize("numbers", check.EDGES.values(), ids=check.EDGES)
+def test_edges_come_back(codec, numbers):
+    check.check_round_trip(codec, check.symbols_of(numbers))
+
+
+@every_codec
+@given(numbers=st.lists(st.one_of(st.just(0), st.integers(0, 20), st.integers(0, 65535)), max_size=600))
+def test_all_symbols_come_back(codec, numbers):
+    check.check_round_trip(codec, check.symbols_of(numbers))
+
+
+@every_codec
+def test_slices_and_read_only_arrays_encode_as_copies_do(codec):
+    symbols = check.golden_symbols()
+    symbols.flags.writeable = False
+    assert codec.encode(symbols[::3]) == codec.encode(symbols[::3].copy())
+
+
+@every_codec
+def test_published_bytes_are_written_and_read_for_ever(codec):
+    check.check_golden(codec)
+
+
+@every_codec
+def test_a_stream_cut_anywhere_or_too_long_is_refused(codec):
+    check.check_truncation(codec, small_symbols)
+
+
+@every_codec
+def test_a_flipped_bit_is_an_error_or_other_symbols(codec):
+    check.check_damage(codec, small_symbols)
+
+
+@every_codec
+@given(data=st.binary(max_size=60), count=st.integers(0, 5000))
+def test_any_bytes_are_symbols_or_a_format_error(codec, data, count):
+    check.check_decodes_or_refuses(codec, data, count)
+
+
+def test_entropy_counts_the_information_of_the_frequencies():
+    assert entropy_bytes(check.symbols_of([])) == 0
+    assert entropy_bytes(check.symbols_of([5] * 80)) == 0
+    assert entropy_bytes(check.symbols_of([0, 1] * 40)) == 80 / 8
+    assert entropy_bytes(check.symbols_of([0, 0, 1, 2] * 8)) == 8 * (2 * 1 + 2 * 2) / 8
+
+
+def test_the_smallest_wins_and_the_first_where_equal():
+    dense, sparse = check.symbols_of([1, 2] * 500), np.zeros(20_000, dtype=np.uint16)
+    sparse[::400] = 1
+    for symbols, name in ((dense, "huffman"), (sparse, "huffman-runs")):
+        assert smallest(symbols, [CODECS["huffman"], CODECS["huffman-runs"]])[0].name == name
+    nothing = check.symbols_of([])
+    assert {len(codec.encode(nothing)) for codec in (CODECS["raw"], CODECS["huffman"])} == {1}
+    assert smallest(nothing, [CODECS["huffman"], CODECS["raw"]])[0].name == "huffman"
+    assert smallest(nothing, [CODECS["raw"], CODECS["huffman"]])[0].name == "raw"

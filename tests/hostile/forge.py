@@ -1,0 +1,63 @@
+"""Files that nobody but an attacker writes: a good file with one thing changed and every checksum right."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+import numpy as np
+
+from compress.container import encode
+from compress.model import Model, Preprocessing
+from compress.tensors import Dense, Pruned, Shared
+
+PREFIX = struct.Struct("<8sBBIII")
+
+
+def small_model() -> Model:
+    """Every form that a tensor can have, in a file of a few hundred bytes."""
+    indices = np.array([[0, 1, 2], [3, 0, 0], [0, 0, 1], [2, 2, 0]], dtype=np.uint16)
+    codebook = np.array([0, -0.5, 0.25, 1.5], dtype=np.float32)
+    rows, columns = np.array([-3, 0, 4, -128], dtype=np.int8), np.array([1, 1, 127], dtype=np.int8)
+    kept = np.array([[True, False, True], [False, False, True]])
+    return Model(
+        architecture="small",
+        classes=3,
+        preprocessing=Preprocessing(8, 9, "crop", "L", 1 / 255, (0.485,), (0.229,), short_side=10),
+        tensors={
+            "layer.0.weight": Shared(codebook, indices, "float16", rows, columns),
+            "layer.0.bias": Dense(np.array([1.5, -0.0, 65504, 2**-24], dtype=np.float32), "float16"),
+            "layer.1.weight": Pruned(np.where(kept, np.float32(0.1), np.float32(0)), kept),
+            "layer.1.bias": Dense(np.array([0.1, -1e-40], dtype=np.float32)),
+            "layer.2.weight": Shared(codebook / np.float32(3), indices.reshape(2, 2, 3, 1), "float32"),
+        },
+        labels=("a cat", "a dog", "neither, ä"),
+    )
+
+
+def small_file() -> bytes:
+    return encode(small_model())
+
+
+def header_of(data: bytes) -> bytes:
+    """The header of a good file, decompressed."""
+    _, _, coding, stored_bytes, _, _ = PREFIX.unpack(data[: PREFIX.size])
+    stored = data[PREFIX.size : PREFIX.size + stored_bytes]
+    return zlib.decompress(stored, -15) if coding else stored
+
+
+def body_of(data: bytes) -> bytes:
+    """What follows the header, without the checksum of the file."""
+    return data[PREFIX.size + PREFIX.unpack(data[: PREFIX.size])[3] : -4]
+
+
+def sealed(header: bytes, body: bytes, *, plain_bytes: int | None = None, coding: int = 0, version: int = 1) -> bytes:
+    """A file of these parts whose checksums are right."""
+    plain_bytes = len(header) if plain_bytes is None else plain_bytes
+    prefix = PREFIX.pack(b"\x89SQZ\r\n\x1a\n", version, coding, len(header), plain_bytes, zlib.crc32(header))
+    data = prefix + header + body
+    return data + struct.pack("<I", zlib.crc32(data))
+
+
+def with_crc(payload: bytes) -> bytes:
+    return payload + struct.pack("<I", zlib.crc32(payload))
