@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+Role = Literal["calibration", "validation"]
+"""What photos are for. No photo may be used for both."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,18 @@
+"""Photos as a network takes them, some at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compress.data.photos import Photos
+from compress.data.transforms import to_input
+from compress.model import Preprocessing
+
+
+def batches(photos: Photos, preprocessing: Preprocessing, size: int) -> Iterator[NDArray[np.float32]]:
+    """Yield the photos in order as inputs of shape (n, channels, height, width); n is `size`, the last may be less."""
+    for start in range(0, len(photos), size):
+        yield to_input(photos.pixels[start : start + size], preprocessing)

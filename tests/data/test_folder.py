@@ -1,0 +1,252 @@
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from compress.data.folder import Folder
+from compress.errors import ConfigError, DataError
+
+RED, GREEN, BLUE = (250, 5, 5), (5, 250, 5), (5, 5, 250)
+
+
+def colours(photos):
+    """The main colour of each photo: 0 red, 1 green, 2 blue."""
+    return [int(pixels.mean((0, 1)).argmax()) for pixels in photos.pixels]
+
+
+def write_csv(path: Path, columns, *rows):
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows([columns, *rows])
+    return path
+
+
+def validate(path, preprocessing, classes=1000, **options):
+    return Folder(path, **options).load(preprocessing, "validation", classes=classes)
+
+
+def test_a_flat_folder_has_no_labels_and_sorted_order(tmp_path, draw, small):
+    for name, colour in (("c.png", BLUE), ("a.jpg", RED), ("b.PNG", GREEN)):
+        draw(tmp_path / name, colour)
+    (tmp_path / "readme.txt").write_text("no photo")
+    draw(tmp_path / ".hidden.png")
+    photos = validate(tmp_path, small)
+    assert photos.labels is None
+    assert colours(photos) == [0, 1, 2]
+    assert [Path(name).name for name in photos.names] == ["a.jpg", "b.PNG", "c.png"]
+    assert photos.description == f"3 photos from {tmp_path}, without labels"
+
+
+def test_nested_folders_that_are_no_classes_have_no_labels(tmp_path, draw, small):
+    draw(tmp_path / "holiday" / "beach" / "a.png")
+    draw(tmp_path / "work" / "b.png")
+    assert validate(tmp_path, small).labels is None
+
+
+def test_subfolders_called_by_imagenet_synsets_are_labelled_however_few(tmp_path, draw, small):
+    draw(tmp_path / "n15075141" / "a.png", BLUE)  # toilet tissue, the last
+    draw(tmp_path / "n01443537" / "a.png", GREEN)  # goldfish
+    draw(tmp_path / "n01440764" / "a.png", RED)  # tench, the first
+    photos = validate(tmp_path, small)
+    assert photos.labels is not None
+    assert photos.labels.dtype == np.int64
+    assert photos.labels.tolist() == [0, 1, 999]
+    assert colours(photos) == [0, 1, 2]
+
+
+def test_subfolders_called_by_number_are_class_indices(tmp_path, draw, small):
+    draw(tmp_path / "10" / "a.png")
+    draw(tmp_path / "002" / "deeper" / "a.png")
+    assert validate(tmp_path, small, classes=11).labels.tolist() == [2, 10]
+
+
+def test_as_many_subfolders_as_classes_are_the_classes_in_sorted_order(tmp_path, draw, small):
+    draw(tmp_path / "dog" / "a.png")
+    draw(tmp_path / "cat" / "a.png")
+    (tmp_path / "cow").mkdir()  # a class without a photo still counts
+    assert validate(tmp_path, small, classes=3).labels.tolist() == [0, 2]
+
+
+def test_synsets_of_another_network_need_a_table(tmp_path, draw, small):
+    draw(tmp_path / "photos" / "n01440764" / "a.png")
+    with pytest.raises(DataError, match=r"n01440764.*`synsets:`"):
+        validate(tmp_path / "photos", small, classes=50)
+    table = write_csv(tmp_path / "table.csv", ["index", "synset", "name"], [7, "n01440764", "tench"])
+    assert validate(tmp_path / "photos", small, classes=50, synsets=table).labels.tolist() == [7]
+
+
+def test_a_photo_beside_class_folders_is_an_error_that_names_it(tmp_path, draw, small):
+    draw(tmp_path / "n01440764" / "a.png")
+    draw(tmp_path / "stray.png")
+    with pytest.raises(DataError, match=r"stray\.png has no class, others have.*`labels: none`"):
+        validate(tmp_path, small)
+    assert validate(tmp_path, small, labels="none").labels is None
+
+
+def test_a_class_outside_the_networks_names_the_photo(tmp_path, draw, small):
+    draw(tmp_path / "10" / "a.png")
+    with pytest.raises(DataError, match=r"a\.png has the class 10, but the network's classes run from 0 to 9"):
+        validate(tmp_path, small, classes=10)
+
+
+@pytest.mark.parametrize("column", ["index", "label", "class", "Index"])
+def test_a_csv_labels_by_number(tmp_path, draw, small, column):
+    draw(tmp_path / "x" / "a.png", RED)
+    draw(tmp_path / "b.png", GREEN)
+    listing = write_csv(tmp_path / "list.csv", ["path", column], ["b.png", 3], ["x/a.png", 1])
+    photos = validate(listing, small, classes=4)
+    assert photos.labels.tolist() == [3, 1]
+    assert colours(photos) == [1, 0]
+
+
+def test_a_csv_labels_by_synset_and_reads_from_the_folder_of_its_name(tmp_path, draw, small):
+    draw(tmp_path / "photos" / "a.png")
+    listing = write_csv(tmp_path / "photos.csv", ["synset", "path"], ["n01443537", "a.png"])
+    assert validate(listing, small).labels.tolist() == [1]
+
+
+def test_a_csv_without_a_label_column_has_no_labels(tmp_path, draw, small):
+    absolute = draw(tmp_path / "elsewhere" / "a.png")
+    assert validate(write_csv(tmp_path / "list.csv", ["path"], [absolute]), small).labels is None
+
+
+def test_a_csv_and_its_folder_give_the_same_photos(tmp_path, draw, small):
+    draw(tmp_path / "set" / "n01440764" / "a.jpg", RED)
+    draw(tmp_path / "set" / "n01443537" / "b.jpg", BLUE)
+    rows = [["n01440764/a.jpg", "n01440764"], ["n01443537/b.jpg", "n01443537"]]
+    by_csv = validate(write_csv(tmp_path / "set.csv", ["path", "synset"], *rows), small)
+    assert by_csv.fingerprint == validate(tmp_path / "set", small).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"file,index\na.png,1\n", "no column 'path'"),
+        (b"path,index\na.png\n", "line 2: 1 cells, not 2"),
+        (b"path,index\na.png,-1\n", "class '-1'"),
+        (b"path,index\na.png,\n", "has no class"),
+        (b"path,index\na.png,99\n", "class 99"),
+        (b"path\n\xff\xfe.png\n", "UTF-8"),
+        (b"", "no photos in"),
+    ],
+)
+def test_a_wrong_csv_is_a_data_error_that_says_where(tmp_path, draw, small, content, message):
+    draw(tmp_path / "a.png")
+    (tmp_path / "list.csv").write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        validate(tmp_path / "list.csv", small, classes=10)
+
+
+def test_broken_photos_are_named_counted_and_skipped(tmp_path, draw, small):
+    for index, colour in enumerate((RED, GREEN, BLUE)):
+        draw(tmp_path / str(index) / "a.png", colour)
+    (tmp_path / "1" / "a.png").write_bytes(b"broken")
+    photos = validate(tmp_path, small, classes=3, max_unreadable=0.34)
+    assert len(photos) == len(photos.names) == 2
+    assert photos.labels.tolist() == [0, 2]
+    assert colours(photos) == [0, 2]
+    assert photos.skipped == (f"{tmp_path / '1' / 'a.png'}: not a photo (JPEG, PNG, WEBP, BMP, GIF, TIFF, PPM)",)
+
+
+def test_too_many_broken_photos_are_an_error_that_names_the_first(tmp_path, draw, small):
+    for number in range(10):
+        draw(tmp_path / f"{number}.png")
+    for number in range(7):
+        (tmp_path / f"{number}.png").write_bytes(b"broken")
+    with pytest.raises(DataError, match=r"7 of 10 photos cannot be read, and at most 5% may(.|\n)*4\.png.*\n.*2 more"):
+        validate(tmp_path, small)
+
+
+@pytest.mark.parametrize("keep", [False, True], ids=["in memory", "stored"])
+def test_photos_that_are_all_broken_are_an_error_whatever_is_allowed(tmp_path, small, keep):
+    (tmp_path / "a.png").write_bytes(b"broken")
+    with pytest.raises(DataError, match="1 of 1 photos cannot be read"):
+        Folder(tmp_path, max_unreadable=1.0).load(
+            small, "validation", classes=10, store=tmp_path / "store" if keep else None
+        )
+
+
+def test_a_photo_in_the_csv_that_is_not_there_counts_as_broken(tmp_path, draw, small):
+    draw(tmp_path / "a.png")
+    listing = write_csv(tmp_path / "list.csv", ["path"], ["a.png"], ["gone.png"])
+    photos = validate(listing, small, max_unreadable=0.5)
+    assert photos.skipped == (f"{tmp_path / 'gone.png'}: No such file or directory",)
+
+
+def test_no_photos_is_a_data_error(tmp_path, small):
+    with pytest.raises(DataError, match=r"no photos in .*\.jpeg"):
+        validate(tmp_path, small)
+
+
+def test_a_missing_path_is_a_configuration_error_with_its_key(tmp_path, small):
+    with pytest.raises(ConfigError, match=r"data\.validation\.path: there is no .*gone") as caught:
+        validate(tmp_path / "gone", small)
+    assert caught.value.key == "data.validation.path"
+
+
+def test_links_that_form_a_loop_end(tmp_path, draw, small):
+    draw(tmp_path / "a" / "a.png")
+    draw(tmp_path / "b" / "b.png")
+    for loop, target in (
+        ("a/up", tmp_path),
+        ("a/b", tmp_path / "b"),
+        ("b/a", tmp_path / "a"),
+        ("self", tmp_path),
+        ("own", "own"),
+    ):
+        (tmp_path / loop).symlink_to(target)
+    names = {Path(name).name for name in validate(tmp_path, small).names}
+    assert names == {"a.png", "b.png"}
+
+
+def test_a_linked_class_folder_is_read(tmp_path, draw, small):
+    draw(tmp_path / "elsewhere" / "a.png")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "3").symlink_to(tmp_path / "elsewhere")
+    assert validate(tmp_path / "set", small, classes=10).labels.tolist() == [3]
+
+
+def test_a_limit_takes_photos_spread_evenly(tmp_path, draw, small):
+    for number in range(10):
+        draw(tmp_path / f"{number}" / "a.png")
+    assert validate(tmp_path, small, classes=10, limit=5).labels.tolist() == [0, 2, 4, 6, 8]
+    assert len(validate(tmp_path, small, classes=10, limit=99)) == 10
+
+
+def test_several_paths_are_one_set(tmp_path, draw, small):
+    first, second = draw(tmp_path / "one" / "a.png", GREEN), draw(tmp_path / "two" / "a.png", RED)
+    assert colours(validate([first.parent, second], small)) == [1, 0]
+
+
+def test_labels_for_some_photos_stop_validation_and_are_dropped_for_calibration(tmp_path, draw, small):
+    draw(tmp_path / "labelled" / "n01440764" / "a.png")
+    draw(tmp_path / "unlabelled" / "b.png")
+    source = Folder([tmp_path / "labelled", tmp_path / "unlabelled"])
+    assert source.load(small, "calibration", classes=1000).labels is None
+    with pytest.raises(DataError, match=r"b\.png has no label, others have"):
+        source.load(small, "validation", classes=1000)
+
+
+def test_the_fingerprint_tells_pixels_order_and_labels_apart(tmp_path, draw, small):
+    draw(tmp_path / "a" / "1" / "x.png", RED)
+    draw(tmp_path / "a" / "2" / "x.png", GREEN)
+    draw(tmp_path / "b" / "1" / "x.png", GREEN)
+    draw(tmp_path / "b" / "2" / "x.png", RED)
+    draw(tmp_path / "c" / "1" / "x.png", RED)
+    draw(tmp_path / "c" / "3" / "x.png", GREEN)
+    prints = [validate(tmp_path / name, small, classes=4).fingerprint for name in "abc"]
+    prints.append(validate(tmp_path / "a", small, classes=4, labels="none").fingerprint)
+    assert len(set(prints)) == 4
+    assert validate(tmp_path / "a", small, classes=4).fingerprint == prints[0]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"limit": 0}, {"limit": True}, {"max_unreadable": 1.5}, {"labels": "some"}, {"unknown": 1}],
+    ids=json.dumps,
+)
+def test_impossible_options_are_refused(options):
+    with pytest.raises(ValidationError):
+        Folder(path="photos", **options)

@@ -1,0 +1,161 @@
+import contextlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from compress.data.transforms import read_photo, to_input, to_pixels
+from compress.errors import DataError
+from compress.model import CAFFE, TORCHVISION, Preprocessing
+
+
+def bilinear_weights(source: int, target: int) -> np.ndarray:
+    """The triangle filter, widened where it shrinks: (target, source), rows sum to 1."""
+    scale = source / target
+    centres = (np.arange(target)[:, None] + 0.5) * scale
+    distance = np.abs(np.arange(source)[None, :] + 0.5 - centres) / max(scale, 1.0)
+    weights = np.clip(1 - distance, 0, None)
+    return weights / weights.sum(1, keepdims=True)
+
+
+@pytest.mark.parametrize("size", [(97, 53), (53, 97), (400, 300), (30, 20), (227, 227)])
+def test_squash_is_an_antialiased_bilinear_resize_of_the_whole_photo(size):
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8))
+    rows, columns = bilinear_weights(size[1], 227), bilinear_weights(size[0], 227)
+    expected = np.einsum("hH,HWc,wW->hwc", rows, np.asarray(photo, float), columns, optimize=True)
+    assert np.abs(to_pixels(photo, CAFFE) - expected).max() <= 1.01  # Pillow rounds after each of two passes
+
+
+@pytest.mark.parametrize(
+    ("size", "resized", "corner"),
+    [
+        ((500, 375), (341, 256), (58, 16)),  # 341.33 is cut, as torchvision cuts it; (341 - 224) / 2 = 58.5 -> 58
+        ((375, 500), (256, 341), (16, 58)),
+        ((259, 256), (259, 256), (18, 16)),  # 17.5 -> 18: halves go to the even number
+        ((100, 100), (256, 256), (16, 16)),
+    ],
+)
+def test_crop_is_torchvisions_resize_and_centre_crop(size, resized, corner):
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8))
+    whole = np.asarray(photo.resize(resized, Image.Resampling.BILINEAR))
+    left, top = corner
+    np.testing.assert_array_equal(to_pixels(photo, TORCHVISION), whole[top : top + 224, left : left + 224])
+
+
+def test_a_photo_too_narrow_to_be_cropped_is_refused_before_it_takes_the_memory():
+    with pytest.raises(DataError, match="too narrow: 1 x 60000 pixels"):
+        to_pixels(Image.new("RGB", (1, 60_000)), TORCHVISION)
+
+
+def test_a_grey_network_gets_one_channel(noise):
+    pixels = to_pixels(noise, Preprocessing(8, 6, "squash", "L", 1.0, (0.0,), (1.0,)))
+    assert pixels.shape == (8, 6, 1)
+
+
+@pytest.mark.parametrize("preprocessing", [CAFFE, TORCHVISION], ids=["caffe", "torchvision"])
+def test_input_is_pixel_times_scale_minus_mean_over_deviation_in_the_networks_order(preprocessing):
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 3, 5, 3), np.uint8)
+    values = to_input(pixels, preprocessing)
+    assert values.shape == (2, 3, 3, 5)
+    assert values.dtype == np.float32
+    assert values.flags.c_contiguous
+    for position, colour in enumerate(preprocessing.channels):
+        pixel = pixels[..., "RGB".index(colour)].astype(float)
+        expected = (pixel * preprocessing.scale - preprocessing.mean[position]) / preprocessing.deviation[position]
+        np.testing.assert_allclose(values[:, position], expected, rtol=1e-5, atol=1e-6)
+
+
+@given(st.integers(0, 255), st.sampled_from(["RGB", "BGR", "L"]))
+def test_input_leaves_the_pixels_as_they_were(value, channels):
+    count = 1 if channels == "L" else 3
+    pixels = np.full((1, 2, 2, count), value, np.uint8)
+    to_input(pixels, Preprocessing(2, 2, "squash", channels, 0.5, (1.0,) * count, (2.0,) * count))
+    assert (pixels == value).all()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_undone(tmp_path, orientation):
+    upright = Image.new("RGB", (32, 16), "blue")
+    upright.paste("red", (0, 0, 16, 16))
+    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # the transposition that makes the camera's file
+    stored = upright if orientation == 1 else upright.transpose(Image.Transpose(undo[orientation]))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored.save(tmp_path / "photo.png", exif=exif)
+    np.testing.assert_array_equal(np.asarray(read_photo(tmp_path / "photo.png")), np.asarray(upright))
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "CMYK", "1"])
+def test_every_colour_mode_becomes_rgb(tmp_path, mode):
+    path = tmp_path / ("photo.jpg" if mode == "CMYK" else "photo.png")
+    Image.new("RGB", (16, 16), "white").convert(mode).save(path)
+    photo = read_photo(path)
+    assert photo.mode == "RGB"
+    assert np.asarray(photo).min() >= 250
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_what_is_transparent_becomes_white(tmp_path, mode):
+    path = tmp_path / "photo.png"
+    if mode == "P":
+        Image.new("P", (4, 4), 0).save(path, transparency=0)
+    else:
+        Image.new("RGBA", (4, 4), (0, 0, 0, 0)).convert(mode).save(path)
+    assert (np.asarray(read_photo(path)) == 255).all()
+
+
+def test_sixteen_bits_become_eight_and_are_not_clipped(tmp_path):
+    Image.fromarray(np.full((4, 4), 0x8000, np.uint16)).save(tmp_path / "photo.png")
+    assert (np.asarray(read_photo(tmp_path / "photo.png")) == 0x80).all()
+
+
+def test_a_broken_photo_is_a_data_error_that_says_why(tmp_path, noise):
+    whole = tmp_path / "whole.jpg"
+    noise.save(whole)
+    broken = {
+        "cut.jpg": (whole.read_bytes()[:-500], "truncated"),
+        "text.jpg": (b"no photo at all", "not a photo"),
+        "empty.png": (b"", "not a photo"),
+    }
+    for name, (content, reason) in broken.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(DataError, match=reason):
+            read_photo(tmp_path / name)
+    with pytest.raises(DataError, match="No such file"):
+        read_photo(tmp_path / "missing.jpg")
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "bmp", "tiff", "webp", "ppm"])
+def test_cut_or_altered_files_never_raise_anything_but_a_data_error(tmp_path: Path, noise, suffix):
+    path = tmp_path / f"photo.{suffix}"
+    noise.save(path)
+    whole = path.read_bytes()
+    generator = np.random.default_rng(0)
+    for cut in range(0, len(whole), max(1, len(whole) // 40)):
+        altered = bytearray(whole)
+        altered[generator.integers(len(whole))] ^= 0xFF
+        for content in (whole[:cut], bytes(altered)):
+            path.write_bytes(content)
+            with contextlib.suppress(DataError):
+                read_photo(path)
+
+
+def test_a_decompression_bomb_is_a_data_error(tmp_path, noise, monkeypatch):
+    noise.save(tmp_path / "photo.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(DataError, match="decompression bomb"):
+        read_photo(tmp_path / "photo.png")
+
+
+def test_a_postscript_file_is_not_run(tmp_path):
+    (tmp_path / "photo.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n%%EndComments\n")
+    with pytest.raises(DataError, match="not a photo"):
+        read_photo(tmp_path / "photo.jpg")
+
+
+def test_squash_ignores_the_short_side(noise):
+    np.testing.assert_array_equal(to_pixels(noise, CAFFE), to_pixels(noise, replace(CAFFE, short_side=99)))
