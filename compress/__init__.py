@@ -1,3 +1,76 @@
-"""Makes a trained SqueezeNet tiny without losing accuracy, and proves the accuracy of the file."""
+"""Makes a trained SqueezeNet tiny without losing accuracy, and proves the accuracy of the file.
+
+`load` gives a torch module, `read` numpy arrays, `run` does what `squeeze-compress run` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import nn
+
+    from compress.pipeline import Result
 
 __version__ = "0.1.0"
+
+__all__ = ["__version__", "load", "read", "run"]
+
+# Imports are made inside: reading arrays must not wait for torch, nor need it.
+
+
+def read(path: str | PathLike[str]) -> dict[str, NDArray[np.float32]]:
+    """Read the float32 weights of a `.sqz` file, by torchvision's tensor names; torch is not imported.
+
+    Raises:
+        FormatError: the file is not what the format says.
+    """
+    from compress import container  # noqa: PLC0415
+
+    return {name: tensor.to_dense() for name, tensor in container.read(Path(path)).tensors.items()}
+
+
+def load(path: str | PathLike[str]) -> nn.Module:
+    """Read a `.sqz` file as a ready torch module in evaluation mode.
+
+    Photos go in as `compress.data.transforms` prepares them with the file's own preprocessing.
+
+    Raises:
+        FormatError: the file is not what the format says.
+        WeightsError: its tensors are not those of the network that it names.
+    """
+    from compress import container  # noqa: PLC0415
+    from compress.networks import to_module  # noqa: PLC0415
+
+    return to_module(container.read(Path(path)))
+
+
+def run(
+    pipeline: str | PathLike[str],
+    out: str | PathLike[str],
+    overrides: Iterable[str] = (),
+    *,
+    device: str | None = None,
+) -> Result:
+    """Run a pipeline, as `squeeze-compress run` does.
+
+    Args:
+        pipeline: a YAML file, or the name of a ready pipeline.
+        out: folder of the results.
+        overrides: `KEY=VALUE` each.
+        device: where networks run; a GPU if there is one, unless told otherwise.
+    Raises:
+        SqueezeError: it failed. A missed goal is no failure: see `Result.goal_met`.
+    """
+    from compress import pipeline as pipelines  # noqa: PLC0415
+    from compress.pipeline.records import as_command  # noqa: PLC0415
+    from compress.ready import find_pipeline  # noqa: PLC0415
+
+    given = tuple(overrides)
+    spec = pipelines.read_pipeline(find_pipeline(str(pipeline)), given)
+    return pipelines.run(spec, Path(out), command=as_command(str(pipeline), None, given), device=device)

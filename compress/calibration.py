@@ -54,8 +54,9 @@ class LayerStatistics:
     def feedback(self, damping: float = 0.01) -> NDArray[np.float64]:
         """Return the upper Cholesky factor of the inverse moment, shape (columns, columns).
 
-        With `u` this factor, an error `e` in column j is best made up for by `-e / u[j, j] * u[j, k]` in each later
-        column k, and what then remains costs `e ** 2 / u[j, j] ** 2` (Frantar et al. 2022, GPTQ, arXiv:2210.17323).
+        With `u` this factor, column j stored too small by `e` is best made up for by adding `-e / u[j, j] * u[j, k]`
+        to each later column k, and what then remains costs `e ** 2 / u[j, j] ** 2` (Frantar et al. 2022, GPTQ,
+        arXiv:2210.17323).
 
         Args:
             damping: share of the mean diagonal that is added to the diagonal. It makes the moment of constant photos,
@@ -121,7 +122,8 @@ class _Sums:
         patches = _patches(self.layer, x)  # (n, columns, positions)
         flat = patches.transpose(0, 1).flatten(1)
         self.moment += (flat @ flat.T).double().cpu()
-        weight_gradients = gradient.flatten(2) @ patches.transpose(1, 2)  # (n, rows, columns), one a photo
+        outputs = _positions_last(gradient) if isinstance(self.layer, nn.Linear) else gradient.flatten(2)
+        weight_gradients = outputs @ patches.transpose(1, 2)  # (n, rows, columns), one a photo
         self.row_fisher += weight_gradients.square().sum((0, 2)).double().cpu()
 
     def statistics(self, photos: int) -> LayerStatistics:
@@ -134,11 +136,16 @@ class _Sums:
 def _patches(layer: nn.Conv2d | nn.Linear, x: Tensor) -> Tensor:
     """Return what each weight is multiplied with: (n, columns, positions)."""
     if isinstance(layer, nn.Linear):
-        return x.flatten(1, -2).transpose(1, 2) if x.dim() > 2 else x.unsqueeze(2)
+        return _positions_last(x)
     if layer.kernel_size == (1, 1) and layer.stride == (1, 1) and layer.padding in {(0, 0), 0}:
         return x.flatten(2)
     assert not isinstance(layer.padding, str)
     return functional.unfold(x, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
+
+
+def _positions_last(x: Tensor) -> Tensor:
+    """Bring a linear layer's (n, features) or (n, ..., features) to (n, features, positions)."""
+    return x.flatten(1, -2).transpose(1, 2) if x.dim() > 2 else x.unsqueeze(2)
 
 
 def _layers(network: nn.Module) -> dict[str, nn.Conv2d | nn.Linear]:

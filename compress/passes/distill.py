@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from compress.errors import PassError
 from compress.model import Model
-from compress.passes.context import Context
+from compress.passes.context import Context, finite
 from compress.passes.share import at_precision
 from compress.tensors import Dense, Pruned, Shared
 
@@ -112,6 +112,7 @@ class _Trained:
                 replace(self.origin, codebook=at_precision(values, self.origin.stored_as, name).values)
             )
         if isinstance(self.origin, Pruned):
+            finite(values, name)
             return Pruned(np.where(self.origin.kept, values, np.float32(0)), self.origin.kept)
         return at_precision(values, self.origin.stored_as, name)
 

@@ -57,12 +57,13 @@ class Prune:
     """Set the weights of least importance to zero. Biases are never pruned; what was pruned before stays pruned.
 
     Exactly one of `sparsity`, `sensitivity` and `kept_weights` says how much goes. What `layers` names goes its own
-    way and does not count towards a global threshold.
+    way: it is not ranked with the others, but what it keeps counts towards `kept_weights`.
 
     Attributes:
         sparsity: share of the weights that become zero, 0 to 1.
         sensitivity: in each layer the weights below this multiple of its standard deviation become zero.
-        kept_weights: how many weights of the whole network stay.
+        kept_weights: how many weights of the whole network stay; where each layer is pruned by itself, give or take
+            its rounding.
         scope: `layer` applies the amount to every layer by itself; `global` ranks all weights together.
         criterion: `magnitude` ranks by absolute value; `curvature` by the divergence that a weight's removal costs,
             from the statistics of the calibration photos.
@@ -94,14 +95,14 @@ class Prune:
         """Return the model with more zeros.
 
         Raises:
-            PassError: a tensor is not finite or already shares its weights, or `kept_weights` is too many.
+            PassError: a tensor is not finite or already shares its weights, or `kept_weights` cannot be had.
             ConfigError: a pattern in `layers` names no layer.
         """
         importance = {name: self._importance(name, model.tensors[name], context) for name in model.weight_names()}
         own = options_by_layer(model, None, self.layers)
         kept = {name: amount.kept(importance[name]) for name, amount in own.items() if amount is not None}
         pooled = {name: array for name, array in importance.items() if name not in kept}
-        kept |= self._kept(pooled, sum(array.size for array in importance.values()))
+        kept |= self._kept(pooled, sum(int(mask.sum()) for mask in kept.values()))
         return model.with_tensors({name: _pruned(model.tensors[name], mask) for name, mask in kept.items()})
 
     def _importance(self, name: str, tensor: Tensor, context: Context) -> NDArray[np.float32]:
@@ -118,13 +119,17 @@ class Prune:
             importance[~tensor.kept] = -1
         return importance
 
-    def _kept(self, importance: Mapping[str, NDArray[np.float32]], weights: int) -> dict[str, NDArray[np.bool_]]:
-        """Return what stays of the layers without an amount of their own; `weights` counts the whole network's."""
+    def _kept(self, importance: Mapping[str, NDArray[np.float32]], elsewhere: int) -> dict[str, NDArray[np.bool_]]:
+        """Return what stays of the layers without an amount of their own; `elsewhere` counts what the others keep."""
         sparsity = self.sparsity
         if self.kept_weights is not None:
-            if self.kept_weights > weights:
-                raise PassError(f"kept_weights is {self.kept_weights:,}, but there are only {weights:,} weights")
-            sparsity = 1 - self.kept_weights / max(weights, 1)
+            weights = sum(array.size for array in importance.values())
+            if not elsewhere <= self.kept_weights <= elsewhere + weights:
+                raise PassError(
+                    f"kept_weights is {self.kept_weights:,}; possible: {elsewhere:,} (what `layers` keeps)"
+                    f" to {elsewhere + weights:,}"
+                )
+            sparsity = 1 - (self.kept_weights - elsewhere) / max(weights, 1)
         if self.scope == "layer":
             amount = LayerPruning(sparsity, self.sensitivity)
             return {name: amount.kept(array) for name, array in importance.items()}

@@ -130,7 +130,10 @@ class _Layer:
         entries = len(codebook)
         mass = np.bincount(indices.ravel(), self.cost.ravel(), entries)
         moved = np.bincount(indices.ravel(), (self.cost * wanted).ravel(), entries)
-        return np.concatenate([[0.0], moved[1:] / mass[1:]])
+        # A layer that no calibration photo reaches has no cost, and its values stay.
+        means = np.divide(moved, mass, out=codebook.copy(), where=mass > 0)
+        means[0] = 0
+        return means
 
 
 def _at_precision(

@@ -104,9 +104,12 @@ class Share:
         points = (values / scale)[kept].astype(np.float64)
         centroids = self._centroids(points, (cost * np.square(scale, dtype=np.float64))[kept], 2**bits - 1, context)
         codebook = as_codebook(centroids, self.codebook, name)
+        # A kept weight takes entry 0 only where a centroid is zero too: weights that are zero without being pruned.
+        zero_is_centroid = bool((centroids.astype(self.codebook) == 0).any())
+        choices = np.arange(0 if zero_is_centroid else 1, len(codebook), dtype=np.uint16)
+        choices = choices[np.argsort(codebook[choices])]
         indices = np.zeros(values.shape, np.uint16)
-        if len(codebook) > 1:
-            indices[kept] = 1 + nearest_entry(codebook[1:], points)
+        indices[kept] = choices[nearest_entry(codebook[choices], points)]
         return Shared(codebook, indices, self.codebook, rows, columns)
 
     def _centroids(

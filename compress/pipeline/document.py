@@ -50,16 +50,29 @@ class Document:
         node: Any = self.root
         line: int | None = None
         for key in keys:
-            positions = getattr(node, "lc", None)
-            try:
-                if isinstance(node, CommentedMap):
-                    line = positions.key(key)[0] + 1
-                elif isinstance(node, CommentedSeq):
-                    line = positions.item(key)[0] + 1
-                node = node[key]
-            except (KeyError, IndexError, TypeError, AttributeError):
+            deeper = self.child(node, key)
+            if deeper is None:
                 break
+            if isinstance(node, CommentedMap | CommentedSeq) and node.lc.data and key in node.lc.data:
+                line = node.lc.data[key][0] + 1
+            node = deeper
         return line
+
+    def at(self, keys: Sequence[Key]) -> Any:
+        """Return what stands at these keys, or None."""
+        node: Any = self.root
+        for key in keys:
+            node = self.child(node, key)
+        return node
+
+    @staticmethod
+    def child(node: Any, key: Key) -> Any:
+        """Return what stands at one key of a mapping or one place of a list, or None."""
+        if isinstance(node, Mapping):
+            return node.get(key)
+        if isinstance(node, list) and isinstance(key, int) and key < len(node):
+            return node[key]
+        return None
 
     def dump(self) -> str:
         """Return the document as YAML, comments kept."""

@@ -1,12 +1,16 @@
 """What a run records: the content of `report.json`.
 
-Units are in the names; fractions run from 0 to 1. A field that changes its meaning, or goes, raises `SCHEMA_VERSION`.
+Units are in the names; fractions run from 0 to 1. A field that is added, changes its meaning, or goes, raises
+`SCHEMA_VERSION`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import ConfigDict
 
 SCHEMA_VERSION = 1
 ALEXNET_BYTES = 240_000_000
@@ -57,7 +61,7 @@ class StageRecord:
     Attributes:
         name: the stage's name in the pipeline.
         kind: the pass, or `baseline` or `proof`.
-        options: the options it ran with, all of them.
+        options: the options it ran with, all of them, as JSON values: lists, no tuples.
         file_bytes: the `.sqz` file, had the pipeline stopped here; everything in it.
         sparsity: share of zeros among the weights (biases not counted).
         bits_per_weight: `file_bytes` * 8 over the number of weights.
@@ -156,13 +160,26 @@ class FileRecord:
     bias_bytes: int
 
 
+GoalUnit = Literal["bytes", "share", "points", "nats"]
+
+
 @dataclass(frozen=True)
 class GoalRecord:
-    """One line of the goal: `quantity` is what was limited, in words, with its unit; `met` says how it went."""
+    """One line of the goal.
+
+    Attributes:
+        quantity: what was limited, in words: `bytes of the file`, `top-1 lost`.
+        unit: of `limit` and `reached`. `share` runs from 0 to 1 and is shown in percent; `points` is a difference
+            of two shares, -1 to 1, and is shown in percentage points.
+        bound: whether `limit` is the most or the least that is allowed.
+        met: how it went, as the pipeline decided it.
+    """
 
     quantity: str
-    limit: str
-    reached: str
+    unit: GoalUnit
+    bound: Literal["at most", "at least"]
+    limit: float
+    reached: float
     met: bool
 
 
@@ -199,6 +216,8 @@ class Record:
         versions: of the packages that decide the result, and of Python.
         machine: processor, cores and system.
     """
+
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
 
     schema_version: int
     pipeline: str

@@ -1,0 +1,196 @@
+"""The command line: parses, calls, prints."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import compress
+from compress import console
+from compress.errors import ConfigError, GoalMissed, SqueezeError
+
+if TYPE_CHECKING:
+    from compress.model import Model
+
+# Heavy imports (torch, scikit-learn, matplotlib) are made in the commands that need them: `--help` and `inspect`
+# answer at once.
+
+_EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+class _Commands(click.Group):
+    """Turns this package's errors into one message and an exit code; the only place that does."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SqueezeError as error:
+            console.error(str(error))
+            sys.exit(error.exit_code)
+        except OSError as error:
+            named = f"{error.filename}: " if error.filename else ""
+            console.error(f"{named}{error.strerror or error}")
+            sys.exit(1)
+        except KeyboardInterrupt:
+            console.error("stopped; files of an earlier run are as they were")
+            sys.exit(130)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(compress.__version__, prog_name="squeeze-compress")
+@click.option("-q", "--quiet", is_flag=True, help="Only results and errors.")
+@click.option("-v", "--verbose", is_flag=True, help="More about what is done, and the traceback of an error.")
+def main(quiet: bool, verbose: bool) -> None:
+    """Make a trained SqueezeNet tiny without losing accuracy, and prove the accuracy of the file."""
+    console.set_verbosity(quiet=quiet, verbose=verbose)
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, stream=sys.stderr)
+    for chatty in ("matplotlib", "numba", "PIL"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _device_option(command: Callable[..., None]) -> Callable[..., None]:
+    return click.option("--device", help="Where networks run: cpu, cuda, ... [default: a GPU if there is one]")(command)
+
+
+@main.command()
+@click.argument("pipeline", default="pipeline.yaml")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder of the results. [out/NAME]")
+@click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Replace a value of the pipeline.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Replace the pipeline's seed.")
+@_device_option
+def run(pipeline: str, out: Path | None, overrides: tuple[str, ...], seed: int | None, device: str | None) -> None:
+    """Run PIPELINE, a YAML file or the name of a ready one; ./pipeline.yaml if none is given.
+
+    Exit codes: 0 done, 1 failed, 2 bad configuration, 3 the goal was missed.
+    """
+    from compress import pipeline as pipelines  # noqa: PLC0415
+    from compress.pipeline.records import as_command  # noqa: PLC0415
+    from compress.ready import find_pipeline  # noqa: PLC0415
+
+    seeded = overrides if seed is None else (*overrides, f"seed={seed}")
+    spec = pipelines.read_pipeline(find_pipeline(pipeline), seeded)
+    folder = out or Path("out") / spec.name
+    command = as_command(pipeline, seed, overrides)
+    result = pipelines.run(spec, folder, command=command, device=device, progress=console.progress)
+    console.show_result(result)
+    missed = [goal.quantity for goal in result.record.goals if not goal.met]
+    if missed:
+        raise GoalMissed(f"the goal was missed: {', '.join(missed)}")
+
+
+@main.command()
+@click.argument("network")
+@click.option("--classes", type=click.IntRange(1), default=1000, show_default=True)
+@click.option("--input", "side", type=click.IntRange(32), default=227, show_default=True, help="Rows and columns.")
+def describe(network: str, classes: int, side: int) -> None:
+    """Print the layers, output shapes, parameters and multiply-accumulates of NETWORK, a name or a model file."""
+    from compress.networks.description import describe_network  # noqa: PLC0415
+
+    if Path(network).is_file():
+        model = _load(Path(network), None)
+        network, classes, side = model.architecture, model.classes, model.preprocessing.height
+    console.show_layers(network, describe_network(network, classes, side))
+
+
+@main.command()
+@click.argument("model", type=_EXISTING)
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def inspect(model: Path, as_json: bool) -> None:
+    """Show what is in MODEL.sqz: per tensor shape, kept weights, bits, codec, and where the bytes go."""
+    from compress.inspection import inspect_file  # noqa: PLC0415
+
+    inspection = inspect_file(model)
+    if as_json:
+        click.echo(json.dumps(inspection.to_json(), indent=2))
+    else:
+        console.show_inspection(inspection)
+
+
+@main.command()
+@click.argument("model", type=_EXISTING)
+@click.option(
+    "--data", required=True, type=click.Path(exists=True, path_type=Path), help="Labelled photos: folder/CSV."
+)
+@click.option("--architecture", help="Of a checkpoint; a .sqz file knows its own.")
+@click.option("--limit", type=click.IntRange(1), help="At most so many photos.")
+@_device_option
+def evaluate(model: Path, data: Path, architecture: str | None, limit: int | None, device: str | None) -> None:
+    """Measure top-1 and top-5 of MODEL (.sqz, .safetensors, .pth) on labelled photos."""
+    from compress.evaluation import evaluate_model  # noqa: PLC0415
+
+    console.show_accuracy(*evaluate_model(_load(model, architecture), data, limit, device, console.progress))
+
+
+@main.command()
+@click.argument("model", type=_EXISTING)
+@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path))
+def decompress(model: Path, output: Path) -> None:
+    """Write the weights of MODEL.sqz as float32 under torchvision's tensor names, .safetensors or .pth."""
+    from compress import container  # noqa: PLC0415
+    from compress.export import write_weights  # noqa: PLC0415
+
+    write_weights(container.read(model), output)
+    console.say(f"{output}: {output.stat().st_size:,} bytes")
+
+
+@main.command()
+@click.argument("model", type=_EXISTING)
+@click.argument("photos", nargs=-1, required=True, type=_EXISTING)
+@click.option("--architecture", help="Of a checkpoint; a .sqz file knows its own.")
+@_device_option
+def predict(model: Path, photos: tuple[Path, ...], architecture: str | None, device: str | None) -> None:
+    """Name what MODEL.sqz sees on each PHOTO: five classes, the likeliest first."""
+    from compress.evaluation import predict_photos  # noqa: PLC0415
+
+    for photo, guesses in predict_photos(_load(model, architecture), photos, device):
+        console.show_guesses(photo, guesses)
+
+
+@main.command()
+@click.argument("model", type=_EXISTING)
+def verify(model: Path) -> None:
+    """Check MODEL.sqz in full and print the hash of its decoded weights."""
+    from compress import container  # noqa: PLC0415
+
+    decoded = container.read(model)
+    console.say(f"{model}: sound; {len(decoded.tensors)} tensors, {model.stat().st_size:,} bytes")
+    console.say(f"sha256 of the decoded weights: {container.weights_sha256(decoded)}")
+
+
+@main.command()
+def pipelines() -> None:
+    """List the ready pipelines; `run` takes them by name."""
+    from compress.ready import first_comment, ready_pipelines  # noqa: PLC0415
+
+    console.show_pipelines({name: first_comment(file.read_text("utf-8")) for name, file in ready_pipelines().items()})
+
+
+@main.command()
+@click.argument("name", default="squeezenet")
+@click.option("-o", "--output", default="pipeline.yaml", type=click.Path(dir_okay=False, path_type=Path))
+def init(name: str, output: Path) -> None:
+    """Write a commented pipeline to edit, a copy of the ready pipeline NAME."""
+    from compress.files import write_atomically  # noqa: PLC0415
+    from compress.ready import find_pipeline  # noqa: PLC0415
+
+    source = find_pipeline(name)
+    if output.exists():
+        raise ConfigError("is there already; name another file with --output", file=output)
+    write_atomically(output, source.read_bytes())
+    console.say(f"wrote {output}; run it with: squeeze-compress run {output}")
+
+
+def _load(path: Path, architecture: str | None) -> Model:
+    from compress.networks.files import load_model  # noqa: PLC0415
+
+    return load_model(path, architecture)
+
+
+if __name__ == "__main__":
+    main()

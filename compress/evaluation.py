@@ -1,0 +1,67 @@
+"""A finished model on photos: how often it is right, and what it sees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.special import softmax
+
+from compress import validate
+from compress.data.folder import Folder
+from compress.data.transforms import read_photo, to_input, to_pixels
+from compress.errors import DataError
+from compress.model import Model
+from compress.networks import to_module
+from compress.passes.context import Progress, silent
+from compress.report.record import Accuracy
+
+Guess = tuple[str, float]
+
+
+def evaluate_model(
+    model: Model, data: Path, limit: int | None, device: str | None, progress: Progress = silent
+) -> tuple[Accuracy, tuple[str, ...]]:
+    """Measure top-1 and top-5.
+
+    Args:
+        model: what to measure.
+        data: a folder with a subfolder a class, or a CSV file with path and label.
+        limit: at most so many photos, evenly spread; None for all.
+        device: where it runs; a GPU if there is one, unless told otherwise.
+        progress: shows how far it is.
+    Returns:
+        the accuracy, and the photos that could not be read.
+    Raises:
+        DataError: the photos have no labels, or cannot be read.
+    """
+    with progress("reading photos", 0) as advance:
+        photos = Folder(path=data, limit=limit).load(
+            model.preprocessing, "validation", classes=model.classes, progress=lambda done, total: advance(1)
+        )
+    network = to_module(model).to(torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
+    accuracy = validate.accuracy(validate.run(network, photos, model.preprocessing, progress))
+    if accuracy is None:
+        raise DataError(f"{data}: these photos have no labels; give a folder with a subfolder a class, or a CSV file")
+    return accuracy, photos.skipped
+
+
+def predict_photos(
+    model: Model, photos: Sequence[Path], device: str | None, first: int = 5
+) -> Iterator[tuple[Path, list[Guess]]]:
+    """Yield, for each photo, the likeliest classes with their probabilities, the likeliest first.
+
+    Raises:
+        DataError: a photo cannot be read.
+    """
+    network = to_module(model).to(torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
+    names = model.labels or tuple(f"class {place}" for place in range(model.classes))
+    for photo in photos:
+        pixels = to_pixels(read_photo(photo), model.preprocessing)[None]
+        with torch.inference_mode():
+            inputs = torch.from_numpy(to_input(pixels, model.preprocessing)).to(next(network.parameters()).device)
+            probabilities = softmax(network(inputs).cpu().numpy()[0].astype(np.float64))
+        best = np.argsort(-probabilities, kind="stable")[:first]
+        yield photo, [(names[place], float(probabilities[place])) for place in best]

@@ -1,0 +1,47 @@
+"""What earlier stages promised, checked after every later one."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from compress.errors import PassError
+from compress.model import Model
+from compress.tensors import Dense, Pruned, Shared, Tensor
+
+
+def check(before: Model, after: Model, stage: str) -> None:
+    """Check that a stage kept what the ones before it had reached.
+
+    Raises:
+        PassError: names the stage and the tensor that broke a promise.
+    """
+    if list(before.tensors) != list(after.tensors):
+        raise PassError("the tensors of the network changed", stage=stage)
+    for name, tensor in after.tensors.items():
+        broken = _broken(before.tensors[name], tensor)
+        if broken:
+            raise PassError(broken, stage=stage, tensor=name)
+
+
+def _broken(before: Tensor, after: Tensor) -> str | None:
+    if before.shape != after.shape:
+        return f"its shape {before.shape} became {after.shape}"
+    values = after.to_dense()
+    if not np.isfinite(values).all():
+        return f"{int((~np.isfinite(values)).sum()):,} weights are not finite"
+    if isinstance(before, Pruned | Shared) and values[~before.kept].any():
+        return f"{int(np.count_nonzero(values[~before.kept])):,} pruned weights are no longer zero"
+    if isinstance(before, Shared):
+        if not isinstance(after, Shared):
+            return "its weights are no longer shared"
+        if len(after.codebook) > len(before.codebook):
+            return f"its codebook grew from {len(before.codebook):,} to {len(after.codebook):,} values"
+    if isinstance(before, Pruned) and isinstance(after, Dense):
+        return "it was pruned, and its form no longer tells which weights are kept"
+    if isinstance(before, Dense | Shared) and before.stored_as == "float16" and _precision(after) == "float32":
+        return "its precision in the file grew from float16 to float32"
+    return None
+
+
+def _precision(tensor: Tensor) -> str:
+    return "float32" if isinstance(tensor, Pruned) else tensor.stored_as

@@ -1,0 +1,198 @@
+"""A run: the float weights in, `model.sqz` and its report out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from compress import container, validate
+from compress.data.photos import Photos, Role
+from compress.data.sources import Source
+from compress.errors import ConfigError, DataError, PassError, SqueezeError
+from compress.files import write_atomically
+from compress.model import Model
+from compress.passes import Context
+from compress.passes.context import Progress, silent
+from compress.pipeline import promises, records
+from compress.pipeline.measure import Meter
+from compress.pipeline.proof import prove
+from compress.pipeline.spec import Pipeline, Stage
+from compress.report import write_report
+from compress.report.record import SCHEMA_VERSION, Record, StageRecord
+from compress.validate import Outputs
+
+MODEL_FILE = "model.sqz"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run leaves.
+
+    Attributes:
+        record: all that is known of it.
+        model_path: the `.sqz` file.
+        report_path: `report.html`; `report.json` lies beside it.
+    """
+
+    record: Record
+    model_path: Path
+    report_path: Path
+
+    @property
+    def goal_met(self) -> bool:
+        """Whether every line of the goal was met."""
+        return all(goal.met for goal in self.record.goals)
+
+
+def run(
+    pipeline: Pipeline, out: Path, *, command: str = "", device: str | None = None, progress: Progress = silent
+) -> Result:
+    """Run a pipeline.
+
+    Args:
+        pipeline: what to do.
+        out: folder for `model.sqz`, `report.json` and `report.html`; the files of an earlier run in it are replaced
+            one by one, each only when its successor is complete. `cache` in it keeps decoded photos.
+        command: the command line that repeats this run, for the report.
+        device: where networks run; a GPU if there is one, unless told otherwise.
+        progress: shows how far the run is.
+    Raises:
+        SqueezeError: it failed; says where and why. A missed goal is no failure: see `Result.goal_met`.
+    """
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    reference = pipeline.model.load()
+    calibration = _photos(pipeline.calibration, "calibration", reference, out, progress)
+    photos = _photos(pipeline.validation, "validation", reference, out, progress)
+    if pipeline.goal.needs_labels and photos.labels is None:
+        raise DataError(
+            "the goal limits the drop of top-1 or top-5, but the validation photos have no labels; "
+            "name labelled photos in data.validation, or limit max_divergence or min_agreement instead"
+        )
+    context = Context(reference, calibration, pipeline.seed, device=torch.device(device), progress=progress)
+    judge = _Judge(reference, photos, context, pipeline.encode.codecs)
+    model = reference
+    stages = [judge.baseline()]
+    for stage in pipeline.stages:
+        with Meter() as work:
+            changed = _apply(stage, model, context)
+            promises.check(model, changed, stage.name)
+        model = changed
+        stages.append(judge.stage(stage, model, work))
+    path = out / MODEL_FILE
+    data = container.encode(model, pipeline.encode.codecs)
+    write_atomically(path, data)
+    proof_seconds, proven = judge.proof(path, model)
+    stages.append(proven)
+    layout = container.layout(data)
+    record = Record(
+        schema_version=SCHEMA_VERSION,
+        pipeline=pipeline.name,
+        description=pipeline.description,
+        network=reference.architecture,
+        weights_source=pipeline.model.description,
+        weights_sha256=container.weights_sha256(reference),
+        parameters=_parameters(reference),
+        float_bytes=_parameters(reference) * 4,
+        seed=pipeline.seed,
+        goals=records.goal_records(pipeline.goal, len(data), stages[0], proven),
+        data=(records.data_record("calibration", calibration), records.data_record("validation", photos)),
+        stages=tuple(stages),
+        layers=records.layer_records(model, reference, layout),
+        file=records.file_record(MODEL_FILE, data, model, layout),
+        proof_seconds=proof_seconds,
+        command=command,
+        configuration=pipeline.configuration,
+        versions=records.versions(),
+        machine=records.machine(),
+    )
+    return Result(record, path, write_report(record, out))
+
+
+def _apply(stage: Stage, model: Model, context: Context) -> Model:
+    """Run a stage's pass; an error of the pass tells the stage's name."""
+    try:
+        return stage.step(model, replace(context, stage=stage.name))
+    except PassError as error:
+        raise PassError(error.problem, stage=stage.name, tensor=error.tensor) from error
+    except ConfigError as error:
+        raise ConfigError(str(error), key=f"stages.{stage.name}") from error
+
+
+def _parameters(model: Model) -> int:
+    return sum(tensor.to_dense().size for tensor in model.tensors.values())
+
+
+def _photos(source: Source, role: Role, model: Model, out: Path, progress: Progress) -> Photos:
+    with progress(f"reading {role} photos", 0) as advance:
+        return source.load(
+            model.preprocessing,
+            role,
+            classes=model.classes,
+            store=out / "cache",
+            progress=lambda done, total: advance(1),
+        )
+
+
+class _Judge:
+    """Validates every stage on the same photos against the same float network."""
+
+    def __init__(self, reference: Model, photos: Photos, context: Context, codecs: Sequence[str]) -> None:
+        self.reference, self.photos, self.context, self.codecs = reference, photos, context, codecs
+        with Meter() as self.work:
+            self.expected = self._outputs(reference)
+
+    def baseline(self) -> StageRecord:
+        """Record the float network itself."""
+        file_bytes = len(container.encode(self.reference, self.codecs))
+        return self._record("baseline", "baseline", {}, self.reference, file_bytes, self.expected, (Meter(), self.work))
+
+    def stage(self, stage: Stage, model: Model, work: Meter) -> StageRecord:
+        """Validate what a stage left."""
+        with Meter() as validation:
+            outputs = self._outputs(model)
+        file_bytes = len(container.encode(model, self.codecs))
+        options = records.options_of(stage.step)
+        return self._record(stage.name, stage.step.kind, options, model, file_bytes, outputs, (work, validation))
+
+    def proof(self, path: Path, model: Model) -> tuple[float, StageRecord]:
+        """Read the file back in a fresh process; its weights must be the model's, bit for bit."""
+        with Meter() as work:
+            proof = prove(path, self.photos, str(self.context.device))
+        if proof.weights_sha256 != container.weights_sha256(model):
+            raise SqueezeError(f"{path}: the weights read back are not those that were written")
+        outputs = Outputs(proof.logits, self.photos.labels)
+        file_bytes = path.stat().st_size
+        return proof.seconds, self._record("proof", "proof", {}, model, file_bytes, outputs, (work, Meter()))
+
+    def _outputs(self, model: Model) -> Outputs:
+        network = self.context.network(model)
+        return validate.run(network, self.photos, model.preprocessing, self.context.progress)
+
+    def _record(
+        self,
+        name: str,
+        kind: str,
+        options: dict[str, object],
+        model: Model,
+        file_bytes: int,
+        outputs: Outputs,
+        meters: tuple[Meter, Meter],
+    ) -> StageRecord:
+        return StageRecord(
+            name=name,
+            kind=kind,
+            options=options,
+            file_bytes=file_bytes,
+            sparsity=records.sparsity_of(model),
+            bits_per_weight=file_bytes * 8 / records.weights_of(model),
+            distinct_values=sum(records.distinct_values(model.tensors[layer]) for layer in model.weight_names()),
+            seconds=meters[0].seconds,
+            validation_seconds=meters[1].seconds,
+            peak_memory_bytes=max(meter.peak_bytes for meter in meters),
+            accuracy=validate.accuracy(outputs),
+            fidelity=validate.fidelity(outputs, self.expected),
+        )

@@ -1,0 +1,89 @@
+"""`report.html`: one file that shows a run to a reader, and loads nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from scipy.stats import binomtest
+
+from compress.report import breakdown, charts, wording
+from compress.report.histograms import histogram
+from compress.report.record import ALEXNET_BYTES, Fidelity, LayerRecord, Record
+from compress.report.svg import style
+
+_WIDE, _NARROW = 860.0, 340.0
+"""Pixels of the two drawings of a chart with much text: the page shows the one that fits."""
+
+_WORDS = (
+    wording.thousands, wording.kilobytes, wording.megabytes, wording.percent, wording.points, wording.nats,
+    wording.times, wording.seconds, wording.span, wording.nats_span, wording.shape, wording.plural,
+    wording.goal_amount, wording.goal_margin, breakdown.layer_bytes, breakdown.layer_name,
+)  # fmt: skip
+
+
+def to_html(record: Record) -> str:
+    """Return the page: self-contained, the same bytes for the same record, everything in it escaped."""
+    environment = Environment(
+        loader=PackageLoader("compress.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {word.__name__: word for word in _WORDS}
+    weights, biases = breakdown.weight_layers(record), breakdown.bias_layers(record)
+    return environment.get_template("report.html").render(
+        record=record,
+        before=record.stages[0],
+        after=record.stages[-1],
+        labelled=record.stages[-1].accuracy is not None,
+        chance=_chance(record.stages[-1].fidelity),
+        alexnet_bytes=ALEXNET_BYTES,
+        parts=breakdown.parts_of(record.file),
+        weights=weights,
+        biases=biases,
+        totals=_totals(weights),
+        charts=_draw(record, weights),
+    )
+
+
+def _draw(record: Record, weights: list[LayerRecord]) -> Mapping[str, object]:
+    with style():
+        return {
+            "areas": Markup(charts.areas(record)),
+            "waterfall": _both(charts.waterfall, record, "waterfall"),
+            "measures": [
+                (measure, Markup(charts.intervals(record, measure)))
+                for measure in charts.MEASURES
+                if measure.of(record.stages[-1])
+            ],
+            "parts": Markup(charts.file_parts(record)),
+            "layers": _both(charts.layer_bars, record, "layers") if weights else (),
+            "histograms": [
+                (layer, Markup(histogram(layer, f"histogram{number}")))
+                for number, layer in enumerate(weights)
+                if layer.before and layer.after
+            ],
+        }
+
+
+def _both(draw: charts.Draw, record: Record, name: str) -> tuple[Markup, Markup]:
+    """Draw a chart for a wide page and for a phone."""
+    return Markup(draw(record, _WIDE, f"{name}-wide")), Markup(draw(record, _NARROW, f"{name}-narrow"))
+
+
+def _chance(fidelity: Fidelity) -> float | None:
+    """Return the exact McNemar test: how often chance alone would part the photos that changed this unevenly."""
+    lost, won = fidelity.right_only_before, fidelity.right_only_after
+    if lost is None or won is None or lost + won == 0:
+        return None
+    return float(binomtest(lost, lost + won, 0.5).pvalue)
+
+
+def _totals(weights: list[LayerRecord]) -> Mapping[str, float]:
+    """Return the last row of the table of layers."""
+    names = ("weights", "kept", "index_bytes", "position_bytes", "codebook_bytes", "scale_bytes", "entropy_bytes")
+    sums = {name: sum(getattr(layer, name) for layer in weights) for name in names}
+    return {**sums, "bytes": sum(breakdown.layer_bytes(layer) for layer in weights)}
