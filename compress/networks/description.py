@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from compress.networks import NETWORKS, build
+from compress.networks.squeezenet import Fire
 
 
 @dataclass(frozen=True)
@@ -45,17 +47,18 @@ def describe_network(architecture: str, classes: int, side: int) -> list[LayerDe
     with torch.device("meta"), torch.inference_mode():
         network = NETWORKS[architecture](classes).eval()
         for name, module in network.named_modules():
-            if isinstance(module, nn.Conv2d | nn.Linear | nn.MaxPool2d):
+            if isinstance(module, nn.Conv2d | nn.MaxPool2d | Fire):
                 module.register_forward_hook(_describe(name, layers))
         logits = network(torch.empty(1, 3, side, side))
     layers.append(LayerDescription("", "mean over the image", (1, 1, logits.shape[1]), 0, 0))
     return layers
 
 
-def _describe(name: str, layers: list[LayerDescription]):  # type: ignore[no-untyped-def]
+def _describe(name: str, layers: list[LayerDescription]) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
     def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         _, channels, height, width = output.shape
-        parameters = sum(parameter.numel() for parameter in module.parameters())
+        # A Fire module's own row shows what it puts out; its parameters are those of the three rows above.
+        parameters = 0 if isinstance(module, Fire) else sum(parameter.numel() for parameter in module.parameters())
         macs = 0
         if isinstance(module, nn.Conv2d):
             macs = height * width * math.prod(module.weight.shape)
@@ -68,8 +71,12 @@ def _kind(module: nn.Module) -> str:
     if isinstance(module, nn.Conv2d):
         return f"conv {module.kernel_size[0]}x{module.kernel_size[1]}" + _stride(module.stride[0])
     if isinstance(module, nn.MaxPool2d):
-        return f"max pool {module.kernel_size}x{module.kernel_size}" + _stride(int(module.stride))
+        return f"max pool {_side(module.kernel_size)}x{_side(module.kernel_size)}" + _stride(_side(module.stride))
     return type(module).__name__.lower()
+
+
+def _side(size: int | tuple[int, ...]) -> int:
+    return size if isinstance(size, int) else size[0]
 
 
 def _stride(stride: int) -> str:
