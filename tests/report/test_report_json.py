@@ -1,0 +1,75 @@
+"""report.json says what the record says, and reads back only what it wrote."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from records import make_hostile_record, make_record
+
+from compress.errors import FormatError
+from compress.report import from_json, to_json
+from compress.report.schema import json_schema
+
+SCHEMA = Path(__file__).parents[2] / "docs" / "report.schema.json"
+
+
+@pytest.mark.parametrize("record", [make_record(), make_record(labelled=False), make_hostile_record()])
+def test_a_record_survives_the_round_trip(record):
+    assert from_json(to_json(record)) == record
+
+
+def test_text_is_the_same_for_the_same_record_and_ends_with_a_newline():
+    text = to_json(make_record())
+    assert text == to_json(make_record())
+    assert text.startswith('{\n  "schema_version": 1,\n  "pipeline"')
+    assert text.endswith("}\n")
+
+
+def test_another_schema_version_is_named_before_anything_else():
+    content = json.loads(to_json(make_record())) | {"schema_version": 2, "new_field": 1}
+    with pytest.raises(FormatError, match=r"schema version 2; read it with the release.*expected schema version 1"):
+        from_json(json.dumps(content))
+
+
+def _altered(**changes):
+    return json.dumps(json.loads(to_json(make_record())) | changes)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "not JSON"),
+        ("{", "not JSON"),
+        ("[]", "not a report"),
+        ('{"pipeline": "x"}', "not a report"),
+        (_altered(schema_version=True), "schema version True"),
+        (_altered(surprise=1), "surprise"),
+        (_altered(seed="7"), "seed: Input should be a valid integer"),
+        (_altered(stages=[{}]), r"stages\.0\.name: Field required.*and 9 more"),
+    ],
+)
+def test_anything_else_is_refused_by_name(text, message):
+    with pytest.raises(FormatError, match=message):
+        from_json(text)
+
+
+def test_an_unknown_field_deep_inside_is_refused():
+    content = json.loads(to_json(make_record()))
+    content["stages"][0]["fidelity"]["surprise"] = 1
+    with pytest.raises(FormatError, match=r"stages\.0\.fidelity\.surprise"):
+        from_json(json.dumps(content))
+
+
+def test_a_number_that_is_not_finite_is_refused_when_written():
+    with pytest.raises(FormatError, match="proof_seconds"):
+        to_json(replace(make_record(), proof_seconds=float("nan")))
+
+
+def test_a_file_name_that_is_not_unicode_is_refused_when_written():
+    with pytest.raises(FormatError, match="JSON cannot"):
+        to_json(replace(make_record(), command="squeeze-compress run \udcff"))
+
+
+def test_the_published_schema_is_current():
+    assert SCHEMA.read_text() == json_schema(), "write json_schema() there"
