@@ -5,27 +5,28 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass as plain_dataclass
+from dataclasses import field
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic.dataclasses import dataclass
 
 from compress.data.sources import SOURCES as PHOTO_SOURCES
 from compress.data.sources import Source
-from compress.errors import ConfigError, nearest
+from compress.errors import nearest
 from compress.networks.pretrained import SOURCES as WEIGHTS_SOURCES
 from compress.networks.pretrained import WeightsSource
 from compress.passes import PASSES, Pass
+from compress.pipeline.checked import checked, unknown_key
 from compress.pipeline.document import Document, Key, read_document, stage_name
 from compress.ready import first_comment
 
 _STRICT = ConfigDict(extra="forbid")
 _TOP_KEYS = ("model", "data", "stages", "encode", "goal", "seed")
-_BYTES = re.compile(r"\s*([0-9][0-9_,]*(?:\.[0-9]+)?)\s*(B|kB|KB|MB|GB)?\s*")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-
-T = TypeVar("T")
+_BYTES = re.compile(r"\s*([0-9][0-9_,]*(?:\.[0-9]+)?)\s*(B|kB|MB|GB)?\s*", re.IGNORECASE)
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+_OWN_NAMES = ("baseline", "proof")
 
 
 def to_bytes(value: object) -> object:
@@ -33,14 +34,21 @@ def to_bytes(value: object) -> object:
 
     Units are decimal: 1 kB is 1,000 bytes.
     """
+    if isinstance(value, float) and value.is_integer():  # YAML reads 5e5 as a float
+        return int(value)
     match = _BYTES.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         return value
     number = float(match[1].replace(",", "").replace("_", ""))
-    return round(number * {"B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9}[match[2] or "B"])
+    return round(number * {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}[(match[2] or "b").lower()])
 
 
-Bytes = Annotated[int, BeforeValidator(to_bytes), Field(gt=0)]
+Bytes = Annotated[
+    int,
+    Field(gt=0),
+    BeforeValidator(to_bytes),
+    WithJsonSchema({"description": "bytes, more than 0; or with a decimal unit: 500 kB, 0.5 MB"}),
+]
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -75,7 +83,7 @@ class Goal:
     max_top1_drop: Annotated[float, Field(ge=0, le=100)] | None = None
     max_top5_drop: Annotated[float, Field(ge=0, le=100)] | None = None
     min_agreement: Annotated[float, Field(ge=0, le=1)] | None = None
-    max_divergence: Annotated[float, Field(ge=0)] | None = None
+    max_divergence: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
 
     @property
     def needs_labels(self) -> bool:
@@ -105,7 +113,7 @@ class Pipeline:
         stages: in order.
         encode: how the file is coded.
         goal: what it must reach.
-        configuration: the file as YAML, overrides applied.
+        document: the file, overrides applied.
     """
 
     name: str
@@ -117,7 +125,12 @@ class Pipeline:
     stages: tuple[Stage, ...]
     encode: Encode
     goal: Goal
-    configuration: str
+    document: Document = field(compare=False, repr=False)
+
+    @property
+    def configuration(self) -> str:
+        """The file as YAML, overrides applied."""
+        return self.document.dump()
 
 
 def read_pipeline(file: Path, overrides: Iterable[str] = ()) -> Pipeline:
@@ -133,51 +146,59 @@ def read_pipeline(file: Path, overrides: Iterable[str] = ()) -> Pipeline:
     root = document.root
     for key in root:
         if key not in _TOP_KEYS:
-            raise document.unknown([key], _TOP_KEYS)
+            raise unknown_key(document, [key], _TOP_KEYS)
     data = _mapping(document, ["data"])
     for key in data:
         if key not in ("calibration", "validation"):
-            raise document.unknown(["data", key], ("calibration", "validation"))
+            raise unknown_key(document, ["data", key], ("calibration", "validation"))
     return Pipeline(
         name=file.stem,
-        description=first_comment(file.read_text("utf-8")),
-        seed=_checked(document, ["seed"], Annotated[int, Field(ge=0, lt=2**32)], root.get("seed", 0)),
+        description=first_comment(document.text),
+        seed=checked(document, ["seed"], Annotated[int, Field(ge=0, lt=2**32)], root.get("seed", 0)),
         model=_chosen(document, ["model"], "source", WEIGHTS_SOURCES, "embedded"),
         calibration=_chosen(document, ["data", "calibration"], "source", PHOTO_SOURCES, "samples"),
         validation=_chosen(document, ["data", "validation"], "source", PHOTO_SOURCES, "samples"),
         stages=_stages(document),
-        encode=_checked(document, ["encode"], Encode, _mapping(document, ["encode"])),
-        goal=_checked(document, ["goal"], Goal, _mapping(document, ["goal"])),
-        configuration=document.dump(),
+        encode=checked(document, ["encode"], Encode, _mapping(document, ["encode"])),
+        goal=checked(document, ["goal"], Goal, _mapping(document, ["goal"])),
+        document=document,
     )
 
 
 def _stages(document: Document) -> tuple[Stage, ...]:
-    given = document.root.get("stages", [])
-    if not isinstance(given, Sequence) or isinstance(given, str):
-        raise document.error(["stages"], "not a list", "a list of passes, each a mapping with the key 'pass'")
+    given = document.root.get("stages")
+    if given is None:
+        return ()
+    if not isinstance(given, list):
+        raise document.error(["stages"], "not a list", "a list of passes, each of them begun with '- pass: NAME'")
     stages: list[Stage] = []
     for place, item in enumerate(given):
         keys: list[Key] = ["stages", place]
-        step: Pass = _chosen(document, keys, "pass", PASSES, None, also=("name",))
+        step: Pass = _chosen(document, keys, "pass", PASSES, None, also=("pass", "name"))
         name = stage_name(item)
-        if not _NAME.fullmatch(name):
-            raise document.error([*keys, "name"], f"{name!r} is no name", "letters, digits, '_', '-' and '.'")
-        if name in {"baseline", "proof"} or name in {stage.name for stage in stages}:
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            allowed = "a letter, then letters, digits, '_' and '-'"
+            raise document.error([*keys, "name"], f"a stage cannot be named {name!r}", allowed)
+        if name in _OWN_NAMES:
+            raise document.error([*keys, "name"], f"every run has a {name} of its own; give this stage another name")
+        if name in {stage.name for stage in stages}:
             raise document.error([*keys, "name"], f"a stage is named {name!r} already; give this one another 'name'")
         stages.append(Stage(name, step))
     return tuple(stages)
 
 
-def _mapping(document: Document, keys: Sequence[Key]) -> Mapping[str, Any]:
-    """Return the mapping at these keys; empty where the file has none."""
+def _mapping(document: Document, keys: Sequence[Key], allowed: str | None = None) -> Mapping[str, Any]:
+    """Return the mapping at these keys; empty where the file has none, or nothing below the key."""
     node: Any = document.root
     for depth, key in enumerate(keys):
-        node = node[key] if not isinstance(node, Mapping) or key in node else {}
-        if not isinstance(node, Mapping | list):
-            raise document.error(keys[: depth + 1], f"{node!r} is not a mapping of keys")
-    if not isinstance(node, Mapping):
-        raise document.error(keys, "not a mapping of keys")
+        in_a_list = isinstance(node, list)
+        node = node[key] if in_a_list or key in node else None
+        if node is None and not in_a_list:
+            return {}
+        if not isinstance(node, Mapping | list) or (depth == len(keys) - 1 and isinstance(node, list)):
+            shown = "nothing" if node is None else "a list" if isinstance(node, list) else repr(node)
+            raise document.error(keys[: depth + 1], f"{shown}, where a mapping of keys belongs", allowed)
+    assert isinstance(node, Mapping)
     return node
 
 
@@ -190,51 +211,13 @@ def _chosen(
     also: Sequence[str] = (),
 ) -> Any:
     """Build the dataclass that the key `selector` names, from the other keys of the mapping."""
-    options = dict(_mapping(document, keys))
+    options = dict(_mapping(document, keys, f"'{selector}: NAME' and its options; NAME is one of {', '.join(kinds)}"))
     kind = options.pop(selector, default)
     if kind is None:
-        raise document.error(keys, f"the key {selector!r} is missing", ", ".join(kinds))
+        likely = next((nearest(str(key), kinds) or nearest(str(key), [selector]) for key in options), "")
+        raise document.error(keys, f"the key {selector!r} is missing{likely}", ", ".join(kinds))
     if not isinstance(kind, str) or kind not in kinds:
         raise document.error([*keys, selector], f"no {selector} {kind!r}{nearest(str(kind), kinds)}", ", ".join(kinds))
     for key in also:
         options.pop(key, None)
-    return _checked(document, keys, kinds[kind], options)
-
-
-def _checked(document: Document, keys: Sequence[Key], kind: Any, value: object) -> Any:
-    """Check a value against a type; the first fault becomes a `ConfigError` at its place."""
-    try:
-        return TypeAdapter(kind).validate_python(value)
-    except ValidationError as error:
-        raise _first_fault(document, keys, kind, error) from error
-    except ConfigError as error:
-        raise document.error([*keys, *(error.key or "").split(".")], str(error)) from error
-
-
-def _first_fault(document: Document, keys: Sequence[Key], kind: Any, error: ValidationError) -> ConfigError:
-    # An unknown key explains a missing one, so it comes first.
-    faults = sorted(error.errors(), key=lambda fault: fault["type"] not in _UNKNOWN)
-    fault = faults[0]
-    path: list[Key] = [*keys, *_path_in_file(fault["loc"], document, keys)]
-    if fault["type"] in _UNKNOWN:
-        return document.unknown(path, getattr(kind, "__dataclass_fields__", {}))
-    if fault["type"] == "missing":
-        return document.error(path, "this key is missing")
-    message = fault["msg"].removeprefix("Value error, ")
-    shown = f" (it is {fault['input']!r})" if isinstance(fault["input"], str | int | float) else ""
-    return document.error(path, f"{message[0].lower()}{message[1:]}{shown}")
-
-
-_UNKNOWN = {"unexpected_keyword_argument", "extra_forbidden"}
-
-
-def _path_in_file(loc: Sequence[Key], document: Document, keys: Sequence[Key]) -> list[Key]:
-    """Keep of pydantic's path what the file has too: it names the members of unions as well."""
-    node = document.at(keys)
-    path: list[Key] = []
-    for place, key in enumerate(loc):
-        deeper = Document.child(node, key)
-        if deeper is not None or place == 0:
-            path.append(key)
-            node = deeper
-    return path
+    return checked(document, keys, kinds[kind], options, also or (selector,), f"{selector} {kind!r}")

@@ -1,0 +1,96 @@
+"""A network of 1,200 weights, photos for it, and the trained SqueezeNet: what many tests share."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from skimage import data, transform
+from torch import nn
+
+from compress.data.photos import Photos
+from compress.model import Model, Preprocessing
+from compress.networks import NETWORKS
+from compress.networks.pretrained import Embedded
+from compress.passes.context import Context
+from compress.tensors import Dense
+
+TINY = Preprocessing(12, 12, "squash", "RGB", 1 / 64, (2.0, 2.0, 2.0), (1.0, 1.0, 1.0))
+
+
+def tiny_network(classes: int) -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=2),
+        nn.ReLU(),
+        nn.Conv2d(8, 12, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(12, classes, 1),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+    )
+
+
+@pytest.fixture
+def photos_of() -> Callable[..., Photos]:
+    def made(pixels: np.ndarray, labels: np.ndarray | None = None) -> Photos:
+        names = tuple(f"photo {i}" for i in range(len(pixels)))
+        return Photos(pixels, labels, names, "made up", hashlib.sha256(pixels.tobytes()).hexdigest())
+
+    return made
+
+
+@pytest.fixture
+def patchwork(photos_of: Callable[..., Photos]) -> Callable[..., Photos]:
+    """Photos of nine coloured squares each, so that they differ in what a network sees."""
+
+    def made(count: int, seed: int = 0) -> Photos:
+        colours = np.random.default_rng(seed).integers(0, 256, (count, 3, 3, 3), np.uint8)
+        return photos_of(colours.repeat(4, axis=1).repeat(4, axis=2))
+
+    return made
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> Model:
+    """A model of a network with 3x3 and 1x1 convolutions, 6 classes, and weights from a seed."""
+    monkeypatch.setitem(NETWORKS, "tiny", tiny_network)
+    random = np.random.default_rng(1)
+    tensors = {}
+    for name, parameter in tiny_network(6).named_parameters():
+        fan_in = parameter[0].numel() if parameter.dim() > 1 else 100
+        tensors[name] = Dense((2 * random.standard_normal(parameter.shape) / fan_in**0.5).astype(np.float32))
+    return Model("tiny", 6, TINY, tensors)
+
+
+@pytest.fixture
+def context(tiny: Model, patchwork: Callable[..., Photos]) -> Context:
+    return Context(tiny, patchwork(60))
+
+
+@pytest.fixture(scope="session")
+def squeezenet() -> Model:
+    """SqueezeNet v1.1 as its authors trained it."""
+    return Embedded().load()
+
+
+@pytest.fixture(scope="session")
+def real_context(squeezenet: Model) -> Context:
+    """The trained SqueezeNet with 12 crops of real photos, 99 pixels a side."""
+    crops = []
+    for photo in (data.astronaut(), data.chelsea(), data.coffee()):
+        half = min(photo.shape[:2]) // 2
+        for top in (0, photo.shape[0] - half):
+            for left in (0, photo.shape[1] - half):
+                crop = transform.resize(photo[top : top + half, left : left + half], (99, 99), anti_aliasing=True)
+                crops.append(np.round(crop * 255).astype(np.uint8))
+    pixels = np.stack(crops)
+    photos = Photos(pixels, None, ("crop",) * len(pixels), "crops", hashlib.sha256(pixels.tobytes()).hexdigest())
+    return Context(squeezenet, photos)
+
+
+@pytest.fixture(autouse=True)
+def _same_random_numbers_in_every_test() -> None:
+    torch.manual_seed(0)

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from compress.container import weights_sha256
+from compress.errors import PassError
+from compress.passes import Distill, Prune, Share
+from compress.passes.context import silent
+from compress.tensors import Dense, Shared
+from compress.validate import divergences, run
+
+WEIGHTS = ("0.weight", "2.weight", "4.weight")
+
+
+def values(model, name):
+    return model.tensors[name].to_dense()
+
+
+def divergence(model, context):
+    outputs = [
+        run(context.network(each), context.calibration, each.preprocessing, silent) for each in (model, context.reference)
+    ]
+    return float(divergences(*outputs).mean())
+
+
+def disturbed(model):
+    """Every shared value off by up to a fifth, in both directions."""
+    random = np.random.default_rng(2)
+    changed = {}
+    for name in WEIGHTS:
+        tensor = model.tensors[name]
+        codebook = (tensor.codebook * random.uniform(0.8, 1.2, len(tensor.codebook))).astype(np.float16)
+        changed[name] = replace(tensor, codebook=codebook.astype(np.float32))
+    return model.with_tensors(changed)
+
+
+@pytest.fixture
+def shared(tiny, context):
+    """A pruned and shared network, its shared values disturbed."""
+    return disturbed(Share(bits=4)(Prune(sparsity=0.3)(tiny, context), context))
+
+
+class TestTraining:
+    @pytest.mark.parametrize("scales", ["none", "curvature"])
+    def test_shared_values_are_brought_back(self, tiny, context, scales):
+        model = disturbed(Share(bits=4, scales=scales)(Prune(sparsity=0.3)(tiny, context), context))
+        trained = Distill(steps=60, batch=20)(model, context)
+        assert divergence(trained, context) < 0.5 * divergence(model, context)
+
+    def test_more_steps_bring_it_closer(self, shared, context):
+        few, many = (divergence(Distill(steps=steps, batch=20)(shared, context), context) for steps in (5, 80))
+        assert many < few
+
+    def test_weights_that_are_not_shared_are_trained_one_by_one(self, tiny, context):
+        noise = np.random.default_rng(3)
+        dense = tiny.with_tensors(
+            {n: Dense(values(tiny, n) * noise.uniform(0.8, 1.2, tiny.tensors[n].shape).astype(np.float32)) for n in WEIGHTS}
+        )
+        trained = Distill(steps=60, batch=20)(dense, context)
+        assert divergence(trained, context) < 0.5 * divergence(dense, context)
+        assert isinstance(trained.tensors["0.weight"], Dense)
+
+    def test_pruned_weights_stay_pruned_while_the_others_make_up_for_them(self, tiny, context):
+        pruned = Prune(sparsity=0.5)(tiny, context)
+        trained = Distill(steps=60, batch=20)(pruned, context)
+        assert divergence(trained, context) < 0.5 * divergence(pruned, context)
+        for name in WEIGHTS:
+            assert np.array_equal(trained.tensors[name].kept, pruned.tensors[name].kept)
+            assert not values(trained, name)[~pruned.tensors[name].kept].any()
+
+    def test_biases_are_trained_along_at_their_precision(self, shared, context):
+        trained = Distill(steps=5)(shared, context)
+        for name in ("0.bias", "2.bias", "4.bias"):
+            assert not np.array_equal(values(trained, name), values(shared, name))
+            assert trained.tensors[name].stored_as == "float16"
+
+    def test_the_gradients_of_all_weights_of_a_value_are_summed(self, shared, context):
+        """One step of Adam moves each value by the rate, against the sign of its summed gradient."""
+        step = Distill(steps=1, batch=60, learning_rate=1.0)(to_float32(shared), context)
+        network = context.network(shared)
+        draws = np.random.default_rng(context.stage_seed)
+        inputs = context.inputs(draws.permutation(60))
+        mirrored = torch.from_numpy(draws.random(60) < 0.5)
+        inputs[mirrored] = inputs[mirrored].flip(3)
+        with torch.no_grad():
+            wanted = context.network(context.reference)(inputs).softmax(1)
+        loss = -(wanted * network(inputs).log_softmax(1)).sum(1).mean()
+        gradients = torch.autograd.grad(loss, [network.get_parameter(name) for name in WEIGHTS])
+        for name, gradient in zip(WEIGHTS, gradients, strict=True):
+            tensor = shared.tensors[name]
+            summed = np.bincount(tensor.indices.ravel(), gradient.numpy().ravel(), len(tensor.codebook))
+            rate = np.diff(np.sort(tensor.codebook)).mean()
+            clear = np.abs(summed) > 1e-4
+            clear[0] = False
+            moved = tensor.codebook - rate * np.sign(summed)
+            before_and_after = dict(zip(tensor.indices.ravel(), values(step, name).ravel(), strict=True))
+            for index in np.flatnonzero(clear):
+                assert before_and_after[index] == pytest.approx(moved[index], abs=1e-3 * rate)
+
+
+def to_float32(model):
+    return model.with_tensors({name: replace(tensor, stored_as="float32") for name, tensor in model.tensors.items()})
+
+
+class TestPromises:
+    def test_weights_that_shared_a_value_still_do_and_no_others(self, shared, context):
+        trained = Distill(steps=40, learning_rate=0.5)(shared, context)
+        for name in WEIGHTS:
+            before, after = shared.tensors[name].indices.ravel(), trained.tensors[name].indices.ravel()
+            pairs = set(zip(before.tolist(), after.tolist(), strict=True))
+            assert len(pairs) == len({first for first, _ in pairs}) == len({second for _, second in pairs})
+            assert np.array_equal(before == 0, after == 0)
+
+    def test_entry_zero_stays_zero_and_the_others_ascend(self, shared, context):
+        trained = Distill(steps=40, learning_rate=0.5)(shared, context)
+        for name in WEIGHTS:
+            tensor = trained.tensors[name]
+            assert isinstance(tensor, Shared)
+            assert tensor.codebook[0] == 0
+            assert (np.diff(tensor.codebook[1:]) >= 0).all()
+            assert tensor.stored_as == "float16"
+
+    def test_the_same_seed_gives_the_same_bits_and_another_does_not(self, shared, context):
+        distill = Distill(steps=10, batch=20)
+        first = weights_sha256(distill(shared, context))
+        torch.manual_seed(99)
+        assert weights_sha256(distill(shared, context)) == first
+        assert weights_sha256(distill(shared, replace(context, seed=1))) != first
+        assert weights_sha256(distill(shared, replace(context, stage="distill again"))) != first
+
+    def test_the_input_is_not_changed(self, shared, tiny, context):
+        before = weights_sha256(shared), weights_sha256(tiny)
+        Distill(steps=3)(shared, context)
+        assert (weights_sha256(shared), weights_sha256(tiny)) == before
+
+    def test_fewer_photos_than_a_batch_are_enough(self, shared, context, patchwork):
+        few = replace(context, calibration=patchwork(3))
+        trained = Distill(steps=20, batch=32)(shared, few)
+        assert divergence(trained, few) < divergence(shared, few)
+
+    def test_a_loss_that_is_not_finite_is_an_error_that_names_the_step(self, tiny, context):
+        broken = tiny.with_tensors({"4.weight": Dense(np.full((6, 12, 1, 1), 3e38, np.float32))})
+        with pytest.raises(PassError, match="the loss is (nan|inf) at step 1; lower the learning_rate"):
+            Distill(steps=3)(broken, context)
+
+    def test_a_tensor_of_which_nothing_is_kept_stays_zero(self, tiny, context):
+        empty = Share()(Prune(sparsity=0.5, layers={"0.weight": {"sparsity": 1}})(tiny, context), context)
+        assert not values(Distill(steps=3)(empty, context), "0.weight").any()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"steps": 0}, {"batch": 0}, {"learning_rate": 0}, {"learning_rate": -1}, {"temperature": 0}, {"epochs": 3}],
+    ids=str,
+)
+def test_options_that_mean_nothing_are_refused(options):
+    with pytest.raises(ValidationError):
+        Distill(**options)

@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from compress.calibration import LayerStatistics, collect
+from compress.data.transforms import to_input
+from compress.errors import DataError
+from compress.networks import to_module
+from compress.validate import Outputs, divergences
+
+SEED = 5
+
+
+class OverWords(nn.Module):
+    """A linear layer at every position of a sequence, as in a transformer, then one on the mean."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(7, 6)
+        self.last = nn.Linear(6, 4)
+
+    def forward(self, x):
+        return self.last(self.first(x).relu().mean(1))
+
+
+NETWORKS = {
+    "3x3, stride, padding, dilation, 1x1": (
+        lambda: nn.Sequential(
+            nn.Conv2d(3, 5, 3, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(5, 6, (3, 2), dilation=(1, 2)),
+            nn.ReLU(),
+            nn.Conv2d(6, 4, 1),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+        ),
+        (3, 11, 11),
+    ),
+    "1x1 with stride": (
+        lambda: nn.Sequential(nn.Conv2d(3, 5, 1, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(5 * 9, 4)),
+        (3, 5, 5),
+    ),
+    "linear": (lambda: nn.Sequential(nn.Linear(7, 6), nn.ReLU(), nn.Linear(6, 4)), (7,)),
+    "linear over a sequence": (OverWords, (5, 7)),
+}
+
+
+def statistics_of(network, photos, batch=100, advance=lambda count: None):
+    return collect(network.eval(), iter(photos.split(batch)), torch.Generator().manual_seed(SEED), advance)
+
+
+def patches_by_hand(layer, x):
+    """Every stretch of one photo that the weights are multiplied with, one after the other: (positions, columns)."""
+    if isinstance(layer, nn.Linear):
+        return x.reshape(-1, layer.in_features)
+    (pad_y, pad_x), (step_y, step_x), (apart_y, apart_x) = layer.padding, layer.stride, layer.dilation
+    padded = np.pad(x, ((0, 0), (pad_y, pad_y), (pad_x, pad_x)))
+    span_y, span_x = ((k - 1) * d + 1 for k, d in zip(layer.kernel_size, layer.dilation, strict=True))
+    return np.array(
+        [
+            padded[:, row : row + span_y : apart_y, column : column + span_x : apart_x].ravel()
+            for row in range(0, padded.shape[1] - span_y + 1, step_y)
+            for column in range(0, padded.shape[2] - span_x + 1, step_x)
+        ]
+    )
+
+
+def slowly(network, photos):
+    """The second moment and the Fisher information of each row, photo by photo, by torch's own gradients."""
+    layers = {name: layer for name, layer in network.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)}
+    moments, fisher = dict.fromkeys(layers, 0.0), dict.fromkeys(layers, 0.0)
+    labels = torch.multinomial(network(photos).softmax(1), 1, generator=torch.Generator().manual_seed(SEED)).ravel()
+    for photo, label in zip(photos, labels, strict=True):
+        seen = {}
+
+        def note(layer, inputs, output, seen=seen):
+            seen[layer] = inputs[0].detach().double().numpy()[0]
+
+        handles = [layer.register_forward_hook(note) for layer in layers.values()]
+        loss = functional.cross_entropy(network(photo[None]), label[None])
+        for handle in handles:
+            handle.remove()
+        gradients = torch.autograd.grad(loss, [layer.weight for layer in layers.values()])
+        for (name, layer), gradient in zip(layers.items(), gradients, strict=True):
+            rows = patches_by_hand(layer, seen[layer])
+            moments[name] += rows.T @ rows / len(photos)
+            fisher[name] += gradient.flatten(1).double().square().sum(1).numpy() / len(photos)
+    return moments, fisher
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_statistics_are_those_of_a_slow_computation_photo_by_photo(kind):
+    make, shape = NETWORKS[kind]
+    network, photos = make(), torch.randn(9, *shape)
+    statistics = statistics_of(network, photos)
+    moments, fisher = slowly(network, photos)
+    assert set(statistics) == {f"{name}.weight" for name in moments}
+    last = list(moments)[-1]
+    for name, moment in moments.items():
+        got = statistics[f"{name}.weight"]
+        np.testing.assert_allclose(got.moment, moment, rtol=1e-4, atol=1e-4 * np.abs(moment).max())
+        cost = fisher[name] / np.trace(moment)
+        cost = np.full_like(cost, cost.mean()) if name == last else np.maximum(cost, 0.05 * cost.mean())
+        np.testing.assert_allclose(got.output_cost, cost, rtol=1e-3)
+
+
+def test_the_size_of_a_batch_changes_nothing_but_the_drawn_labels():
+    network, photos = NETWORKS["1x1 with stride"][0](), torch.randn(9, 3, 5, 5)
+    for name, at_once in statistics_of(network, photos).items():
+        one_by_one = statistics_of(network, photos, batch=1)[name]
+        np.testing.assert_allclose(one_by_one.moment, at_once.moment, rtol=1e-4, atol=1e-5)
+
+
+def test_gathering_changes_no_weight_and_leaves_no_hook_or_gradient():
+    network, photos = NETWORKS["linear"][0](), torch.randn(9, 7)
+    before = [parameter.detach().clone() for parameter in network.parameters()]
+    statistics_of(network, photos)
+    for parameter, was in zip(network.parameters(), before, strict=True):
+        assert torch.equal(parameter, was)
+        assert parameter.grad is None
+    assert not any(module._forward_hooks for module in network.modules())
+
+
+def test_progress_counts_photos():
+    counts = []
+    statistics_of(NETWORKS["linear"][0](), torch.randn(9, 7), batch=4, advance=counts.append)
+    assert counts == [4, 4, 1]
+
+
+def test_no_photos_are_an_error():
+    with pytest.raises(DataError, match="at least one photo"):
+        collect(NETWORKS["linear"][0](), iter(()), torch.Generator(), lambda count: None)
+
+
+def test_the_classifiers_rows_all_cost_the_same():
+    make, shape = NETWORKS["linear"]
+    statistics = statistics_of(make(), torch.randn(9, *shape))
+    assert np.ptp(statistics["2.weight"].output_cost) == 0
+    assert np.ptp(statistics["0.weight"].output_cost) > 0
+
+
+def test_a_row_that_never_mattered_still_costs_a_twentieth_of_the_mean():
+    network = nn.Sequential(nn.Linear(7, 6), nn.ReLU(), nn.Linear(6, 4))
+    with torch.no_grad():
+        network[0].bias[2] = -1000.0
+    cost = statistics_of(network, torch.randn(20, 7))["0.weight"].output_cost
+    others = np.delete(cost, 2)
+    assert cost[2] == pytest.approx(0.05 * others.sum() / 6)
+
+
+class TestFeedback:
+    def statistics(self, columns=6, photos=40):
+        x = np.random.default_rng(0).standard_normal((photos, columns)) @ np.random.default_rng(1).random((columns, 6))
+        return LayerStatistics(x.T @ x / photos, np.ones(2))
+
+    def damped(self, statistics, damping=0.01):
+        return statistics.moment + damping * np.diag(statistics.moment).mean() * np.eye(len(statistics.moment))
+
+    @pytest.mark.parametrize("column", range(6))
+    def test_an_error_made_up_for_costs_its_square_over_the_squared_diagonal(self, column):
+        statistics = self.statistics()
+        u = statistics.feedback()
+        e = 0.3
+        error = np.zeros(6)
+        error[column] = -e
+        error[column + 1 :] = -e / u[column, column] * u[column, column + 1 :]
+        cost = error @ self.damped(statistics) @ error
+        assert cost == pytest.approx(e**2 / u[column, column] ** 2)
+
+    @pytest.mark.parametrize("column", range(6))
+    def test_no_other_change_of_the_later_columns_costs_less(self, column):
+        statistics = self.statistics()
+        moment, u = self.damped(statistics), statistics.feedback()
+        later = slice(column + 1, None)
+        best = -np.linalg.solve(moment[later, later], moment[later, column]) * -0.3
+        np.testing.assert_allclose(-0.3 / u[column, column] * u[column, later], best, rtol=1e-8, atol=1e-12)
+
+    def test_the_factor_is_upper_triangular_and_its_square_is_the_inverse(self):
+        statistics = self.statistics()
+        u = statistics.feedback(damping=0.1)
+        assert not np.tril(u, -1).any()
+        np.testing.assert_allclose(u.T @ u, np.linalg.inv(self.damped(statistics, 0.1)))
+
+    def test_constant_photos_whose_moment_is_singular_give_a_finite_factor(self):
+        network = nn.Sequential(nn.Conv2d(3, 5, 3), nn.ReLU(), nn.Conv2d(5, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        for statistics in statistics_of(network, torch.full((4, 3, 8, 8), 0.7)).values():
+            assert np.linalg.matrix_rank(statistics.moment, rtol=1e-5) <= 1
+            factor = statistics.feedback()
+            assert np.isfinite(factor).all()
+            assert (np.diag(factor) > 0).all()
+
+    def test_a_layer_that_never_fires_gives_finite_statistics(self):
+        network = nn.Sequential(nn.Linear(7, 6), nn.ReLU(), nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 4))
+        with torch.no_grad():
+            network[0].bias.fill_(-1000)
+        statistics = statistics_of(network, torch.randn(9, 7))
+        assert not statistics["2.weight"].moment.any()
+        for layer in statistics.values():
+            assert np.isfinite(layer.output_cost).all()
+            assert np.isfinite(layer.feedback()).all()
+
+
+def test_a_weights_cost_is_its_rows_cost_times_its_columns_moment():
+    statistics = LayerStatistics(np.array([[2.0, 1.0], [1.0, 3.0]]), np.array([5.0, 7.0, 0.5]))
+    assert statistics.weight_cost().tolist() == [[10, 15], [14, 21], [1, 1.5]]
+
+
+def test_pooling_keeps_the_moment_and_the_mean_cost():
+    statistics = LayerStatistics(np.eye(2), np.array([1.0, 5.0]))
+    assert statistics.pooled().output_cost.tolist() == [3, 3]
+    assert np.array_equal(statistics.pooled().moment, np.eye(2))
+
+
+@pytest.mark.parametrize("name", ["0.weight", "2.weight", "4.weight"])
+def test_the_predicted_divergence_of_a_small_error_is_the_measured_one(tiny, patchwork, name):
+    inputs = torch.from_numpy(to_input(patchwork(200).pixels, tiny.preprocessing))
+    network = to_module(tiny)
+    statistics = statistics_of(network, inputs)[name]
+    weight = network.get_parameter(name)
+    random = np.random.default_rng(0)
+    predicted, measured = [], []
+    with torch.no_grad():
+        before = Outputs(network(inputs).numpy(), None)
+        for _ in range(10):
+            error = 0.02 * float(weight.std()) * random.standard_normal(weight.shape)
+            flat = error.reshape(len(error), -1)
+            predicted.append(0.5 * statistics.output_cost @ np.einsum("ij,jk,ik->i", flat, statistics.moment, flat))
+            weight += torch.from_numpy(error).float()
+            measured.append(divergences(Outputs(network(inputs).numpy(), None), before).mean())
+            weight -= torch.from_numpy(error).float()
+    assert np.mean(predicted) == pytest.approx(np.mean(measured), rel=0.5)
