@@ -16,7 +16,7 @@ def ready_pipelines() -> dict[str, Path]:
     An installed wheel carries them inside the package; a checkout has them in `pipelines/`.
     """
     folder = _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
-    return {file.stem: file for file in sorted(folder.glob("*.yaml"))}
+    return {file.stem: file for file in sorted(folder.glob("*.yaml"), key=lambda file: file.stem)}
 
 
 def find_pipeline(name: str) -> Path:

@@ -33,11 +33,13 @@ class Document:
     Attributes:
         root: the mapping; overrides are already in it.
         file: where it was read from.
+        text: of the file, as it was read.
         overridden: the keys that an override set, dotted, stages by number; each as the user wrote it.
     """
 
     root: CommentedMap
     file: Path
+    text: str
     overridden: Mapping[str, str] = field(default_factory=dict)
 
     def error(self, keys: Sequence[Key], problem: str, allowed: str | None = None) -> ConfigError:
@@ -123,24 +125,29 @@ def read_document(file: Path, overrides: Iterable[str] = ()) -> Document:
         raise ConfigError(f"cannot read the pipeline: {error.strerror}", file=file) from error
     if len(data) > _MOST_BYTES:
         raise ConfigError(f"too long for a pipeline (allowed: up to {_MOST_BYTES:,} bytes)", file=file)
-    root = _parsed(data, file)
+    text = _decoded(data, file)
+    root = _parsed(text, file)
     if not isinstance(root, CommentedMap):
         raise ConfigError("not a mapping of keys", file=file, line=1, allowed=_SECTIONS)
     _check_extent(root, file)
     overridden = {}
     for override in overrides:
         overridden.update(_apply(root, override))
-    return Document(root, file, overridden)
+    return Document(root, file, text, overridden)
 
 
-def _parsed(data: bytes, file: Path) -> Any:
+def _decoded(data: bytes, file: Path) -> str:
     try:
-        text = data.decode("utf-8-sig")
-        return _yaml().load(text)
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         problem = f"not UTF-8 text: the byte 0x{data[error.start]:02x}; save the file as UTF-8"
         raise ConfigError(problem, file=file, line=line) from error
+
+
+def _parsed(text: str, file: Path) -> Any:
+    try:
+        return _yaml().load(text)
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise ConfigError(f"the character {text[error.position]!r} has no place in YAML", file=file, line=line) from error

@@ -76,10 +76,12 @@ def _layer(part: TensorLayout, tensor: Tensor, reference: Tensor) -> LayerRecord
     values = tensor.to_dense()
     before = after = None
     if len(part.shape) >= 2:
-        float_values = reference.to_dense()
+        # Where rows and columns have scales, the values are shared before scaling: that is where to look at them.
+        scale = tensor.scale() if isinstance(tensor, Shared) else np.float32(1)
+        float_values = reference.to_dense() / scale
+        kept = (values / scale)[values != 0]
         edges = np.histogram_bin_edges(float_values, _BINS)
-        before, after = _histogram(float_values, edges), _histogram(values[values != 0], edges)
-    unscaled = isinstance(tensor, Shared) and tensor.row_exponents is None and tensor.column_exponents is None
+        before, after = _histogram(float_values, edges), _histogram(kept, edges)
     if isinstance(tensor, Shared):
         index_bits = max(int(np.ceil(np.log2(len(tensor.codebook)))), 0)
     else:
@@ -99,7 +101,7 @@ def _layer(part: TensorLayout, tensor: Tensor, reference: Tensor) -> LayerRecord
         scale_bytes=part.scale_bytes,
         before=before,
         after=after,
-        shared_values=tuple(tensor.codebook.tolist()) if isinstance(tensor, Shared) and unscaled else (),
+        shared_values=tuple(tensor.codebook.tolist()) if isinstance(tensor, Shared) else (),
     )
 
 

@@ -114,9 +114,10 @@ class LayerRecord:
         position_bytes: coded positions of kept weights, where the codec keeps them apart from the indices.
         codebook_bytes: the codebook.
         scale_bytes: row and column scales.
-        before: histogram of the float weights; None for biases.
-        after: of the kept weights after decoding, on the same edges; None for biases.
-        shared_values: the codebook where no scales are used, to be marked in the histogram; else empty.
+        before: histogram of the float weights, divided by the row and column scales where there are any; None
+            for biases.
+        after: of the kept weights after decoding, divided likewise, on the same edges; None for biases.
+        shared_values: the codebook, to be marked in the histogram; empty where no weights are shared.
     """
 
     name: str

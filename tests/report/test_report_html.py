@@ -121,11 +121,19 @@ def test_a_network_of_biases_alone_still_has_a_page():
     assert to_html(replace(record, layers=tuple(layer for layer in record.layers if len(layer.shape) == 1)))
 
 
-def test_without_plain_codebooks_the_legend_promises_no_marks(pages):
+def test_without_codebooks_the_legend_promises_no_marks(pages):
     record = make_record()
-    scaled = to_html(replace(record, layers=tuple(replace(layer, shared_values=()) for layer in record.layers)))
-    assert "No shared values are marked" in scaled
+    dense = to_html(replace(record, layers=tuple(replace(layer, shared_values=()) for layer in record.layers)))
+    assert "No shared values are marked" in dense
     assert "No shared values are marked" not in pages["labelled"]
+
+
+def test_weights_drawn_divided_by_their_scales_are_said_to_be(pages):
+    record = make_record()
+    plain = to_html(replace(record, layers=tuple(replace(layer, scale_bytes=0) for layer in record.layers)))
+    scaled = to_html(replace(record, layers=tuple(replace(layer, scale_bytes=90) for layer in record.layers)))
+    assert "drawn divided by them" in scaled
+    assert "drawn divided by them" not in plain
 
 
 def test_a_codebook_of_thousands_adds_no_more_marks_than_can_be_seen(pages):
