@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -54,7 +54,7 @@ def patchwork(photos_of: Callable[..., Photos]) -> Callable[..., Photos]:
 
 
 @pytest.fixture
-def tiny(monkeypatch: pytest.MonkeyPatch) -> Model:
+def tiny(monkeypatch: pytest.MonkeyPatch) -> Iterator[Model]:
     """A model of a network with 3x3 and 1x1 convolutions, 6 classes, and weights from a seed."""
     monkeypatch.setitem(NETWORKS, "tiny", tiny_network)
     random = np.random.default_rng(1)
@@ -62,7 +62,10 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> Model:
     for name, parameter in tiny_network(6).named_parameters():
         fan_in = parameter[0].numel() if parameter.dim() > 1 else 100
         tensors[name] = Dense((2 * random.standard_normal(parameter.shape) / fan_in**0.5).astype(np.float32))
-    return Model("tiny", 6, TINY, tensors)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # on a network this small, threads wait for each other longer than they work
+    yield Model("tiny", 6, TINY, tensors)
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

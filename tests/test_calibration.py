@@ -186,7 +186,9 @@ class TestFeedback:
         np.testing.assert_allclose(u.T @ u, np.linalg.inv(self.damped(statistics, 0.1)))
 
     def test_constant_photos_whose_moment_is_singular_give_a_finite_factor(self):
-        network = nn.Sequential(nn.Conv2d(3, 5, 3), nn.ReLU(), nn.Conv2d(5, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        network = nn.Sequential(
+            nn.Conv2d(3, 5, 3), nn.ReLU(), nn.Conv2d(5, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+        )
         for statistics in statistics_of(network, torch.full((4, 3, 8, 8), 0.7)).values():
             assert np.linalg.matrix_rank(statistics.moment, rtol=1e-5) <= 1
             factor = statistics.feedback()

@@ -120,7 +120,7 @@ def _both_exponents(record: TensorHeader, payload: bytes) -> list[NDArray[np.int
 def _overflows(codebook: NDArray[np.float32], *exponents: NDArray[np.int8] | None) -> bool:
     most = sum(int(part.max(initial=-128)) for part in exponents if part is not None)
     largest = float(np.abs(codebook).max(initial=0)) * 2.0 ** (most / SCALE_STEPS_PER_OCTAVE)
-    return bool(largest > np.finfo(np.float32).max)
+    return bool(largest > float(np.finfo(np.float32).max))
 
 
 def _pruned(indices: NDArray[np.uint16], kept_values: NDArray[np.float32]) -> Pruned:

@@ -120,7 +120,7 @@ class _Trained:
 def _trained(name: str, tensor: Dense | Pruned | Shared, device: torch.device) -> _Trained:
     if isinstance(tensor, Shared):
         entries = tensor.codebook
-        unit = float(np.diff(np.sort(entries)).mean()) if len(entries) > 1 else 1.0
+        unit = float(np.ptp(entries.astype(np.float64))) / (len(entries) - 1) if len(entries) > 1 else 1.0
         return _Trained(
             tensor,
             nn.Parameter(torch.from_numpy(entries.copy()).to(device)),
@@ -130,7 +130,7 @@ def _trained(name: str, tensor: Dense | Pruned | Shared, device: torch.device) -
         )
     values = tensor.to_dense()
     kept = torch.from_numpy(tensor.kept.astype(np.float32)).to(device) if isinstance(tensor, Pruned) else None
-    unit = float(np.abs(values).mean()) if values.any() else 1.0
+    unit = float(np.abs(values).mean(dtype=np.float64)) if values.any() else 1.0
     return _Trained(tensor, nn.Parameter(torch.from_numpy(values.copy()).to(device)), unit, scale=kept)
 
 

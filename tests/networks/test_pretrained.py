@@ -172,7 +172,10 @@ class TestCheckpoint:
             ("w.pth", dict),
             ("w.pt", lambda weights: {"state_dict": weights, "epoch": 90}),
             ("w.pth", lambda weights: {f"module.{name}": value for name, value in weights.items()}),
-            ("w.pth", lambda weights: {"state_dict": {f"module.{n}": torch.nn.Parameter(v) for n, v in weights.items()}}),
+            (
+                "w.pth",
+                lambda weights: {"state_dict": {f"module.{n}": torch.nn.Parameter(v) for n, v in weights.items()}},
+            ),
         ],
         ids=["plain", "state_dict", "module.", "both, of parameters"],
     )

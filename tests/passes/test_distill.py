@@ -23,18 +23,19 @@ def values(model, name):
 
 def divergence(model, context):
     outputs = [
-        run(context.network(each), context.calibration, each.preprocessing, silent) for each in (model, context.reference)
+        run(context.network(each), context.calibration, each.preprocessing, silent)
+        for each in (model, context.reference)
     ]
     return float(divergences(*outputs).mean())
 
 
 def disturbed(model):
-    """Every shared value off by up to a fifth, in both directions."""
+    """Every shared value off by up to two fifths, in both directions."""
     random = np.random.default_rng(2)
     changed = {}
     for name in WEIGHTS:
         tensor = model.tensors[name]
-        codebook = (tensor.codebook * random.uniform(0.8, 1.2, len(tensor.codebook))).astype(np.float16)
+        codebook = (tensor.codebook * random.uniform(0.6, 1.4, len(tensor.codebook))).astype(np.float16)
         changed[name] = replace(tensor, codebook=codebook.astype(np.float32))
     return model.with_tensors(changed)
 
@@ -59,7 +60,10 @@ class TestTraining:
     def test_weights_that_are_not_shared_are_trained_one_by_one(self, tiny, context):
         noise = np.random.default_rng(3)
         dense = tiny.with_tensors(
-            {n: Dense(values(tiny, n) * noise.uniform(0.8, 1.2, tiny.tensors[n].shape).astype(np.float32)) for n in WEIGHTS}
+            {
+                n: Dense(values(tiny, n) * noise.uniform(0.8, 1.2, tiny.tensors[n].shape).astype(np.float32))
+                for n in WEIGHTS
+            }
         )
         trained = Distill(steps=60, batch=20)(dense, context)
         assert divergence(trained, context) < 0.5 * divergence(dense, context)
@@ -73,30 +77,38 @@ class TestTraining:
             assert np.array_equal(trained.tensors[name].kept, pruned.tensors[name].kept)
             assert not values(trained, name)[~pruned.tensors[name].kept].any()
 
+    def test_shared_values_make_up_for_what_is_pruned(self, tiny, context):
+        shared = Share(bits=4)(Prune(sparsity=0.5)(tiny, context), context)
+        trained = Distill(steps=100, batch=20, learning_rate=0.3)(shared, context)
+        assert divergence(trained, context) < 0.3 * divergence(shared, context)
+
     def test_biases_are_trained_along_at_their_precision(self, shared, context):
         trained = Distill(steps=5)(shared, context)
         for name in ("0.bias", "2.bias", "4.bias"):
             assert not np.array_equal(values(trained, name), values(shared, name))
             assert trained.tensors[name].stored_as == "float16"
 
-    def test_the_gradients_of_all_weights_of_a_value_are_summed(self, shared, context):
+    @pytest.mark.parametrize("temperature", [1, 5])
+    def test_the_gradients_of_all_weights_of_a_value_are_summed(self, shared, context, temperature):
         """One step of Adam moves each value by the rate, against the sign of its summed gradient."""
-        step = Distill(steps=1, batch=60, learning_rate=1.0)(to_float32(shared), context)
+        distill = Distill(steps=1, batch=60, learning_rate=1.0, temperature=temperature)
+        step = distill(to_float32(shared), context)
         network = context.network(shared)
         draws = np.random.default_rng(context.stage_seed)
         inputs = context.inputs(draws.permutation(60))
         mirrored = torch.from_numpy(draws.random(60) < 0.5)
         inputs[mirrored] = inputs[mirrored].flip(3)
         with torch.no_grad():
-            wanted = context.network(context.reference)(inputs).softmax(1)
-        loss = -(wanted * network(inputs).log_softmax(1)).sum(1).mean()
+            wanted = (context.network(context.reference)(inputs) / temperature).softmax(1)
+        loss = -(wanted * (network(inputs) / temperature).log_softmax(1)).sum(1).mean()
         gradients = torch.autograd.grad(loss, [network.get_parameter(name) for name in WEIGHTS])
         for name, gradient in zip(WEIGHTS, gradients, strict=True):
             tensor = shared.tensors[name]
             summed = np.bincount(tensor.indices.ravel(), gradient.numpy().ravel(), len(tensor.codebook))
-            rate = np.diff(np.sort(tensor.codebook)).mean()
-            clear = np.abs(summed) > 1e-4
+            rate = float(np.diff(np.sort(tensor.codebook)).mean())
+            clear = np.abs(summed) > 1e-5
             clear[0] = False
+            assert clear.sum() > 5
             moved = tensor.codebook - rate * np.sign(summed)
             before_and_after = dict(zip(tensor.indices.ravel(), values(step, name).ravel(), strict=True))
             for index in np.flatnonzero(clear):
@@ -143,9 +155,19 @@ class TestPromises:
         trained = Distill(steps=20, batch=32)(shared, few)
         assert divergence(trained, few) < divergence(shared, few)
 
-    def test_a_loss_that_is_not_finite_is_an_error_that_names_the_step(self, tiny, context):
-        broken = tiny.with_tensors({"4.weight": Dense(np.full((6, 12, 1, 1), 3e38, np.float32))})
-        with pytest.raises(PassError, match="the loss is (nan|inf) at step 1; lower the learning_rate"):
+    @pytest.mark.parametrize(
+        "huge",
+        [
+            Dense(np.full((6, 12, 1, 1), 3e38, np.float32)),
+            Shared(
+                np.float32([0, -3e38, 3e38]), np.arange(72, dtype=np.uint16).reshape(6, 12, 1, 1) % 2 + 1, "float32"
+            ),
+        ],
+        ids=["dense", "shared"],
+    )
+    def test_a_loss_that_is_not_finite_is_an_error_that_names_the_step(self, tiny, context, huge):
+        broken = tiny.with_tensors({"4.weight": huge})
+        with pytest.raises(PassError, match=r"the loss is (nan|inf) at step 1; lower the learning_rate"):
             Distill(steps=3)(broken, context)
 
     def test_a_tensor_of_which_nothing_is_kept_stays_zero(self, tiny, context):

@@ -55,9 +55,13 @@ class TestSparsity:
 
 class TestGlobal:
     def test_weights_of_all_layers_are_ranked_together(self, tiny, context):
-        scaled = tiny.with_tensors({"2.weight": Dense(values(tiny, "2.weight") / 1000)})
+        scaled = tiny.with_tensors({"2.weight": Dense(values(tiny, "2.weight") / 4)})
         pruned = Prune(sparsity=864 / 1152, scope="global")(scaled, context)
-        assert kept(pruned) == {"0.weight": 216, "2.weight": 0, "4.weight": 72}
+        magnitudes = {name: np.abs(values(scaled, name)) for name in WEIGHTS}
+        least = np.sort(np.concatenate([array.ravel() for array in magnitudes.values()]))[864]
+        for name, array in magnitudes.items():
+            assert np.array_equal(pruned.tensors[name].kept, array >= least)
+        assert 0 < kept(pruned)["2.weight"] < 100
 
     def test_exactly_the_share_asked_for_goes_of_the_whole_network(self, tiny, context):
         assert sum(kept(Prune(sparsity=0.31, scope="global")(tiny, context)).values()) == 1152 - round(0.31 * 1152)
@@ -81,6 +85,14 @@ class TestSensitivity:
 
     def test_zero_removes_nothing(self, tiny, context):
         assert sum(kept(Prune(sensitivity=0)(tiny, context)).values()) == 1152
+
+    def test_the_deviation_is_of_the_weights_that_are_left(self, tiny, context):
+        once = Prune(sparsity=0.5)(tiny, context)
+        twice = Prune(sensitivity=0.8)(once, context)
+        for name in WEIGHTS:
+            stays = once.tensors[name].kept
+            left = np.abs(values(tiny, name)[stays].astype(np.float64))
+            assert np.array_equal(twice.tensors[name].kept[stays], left >= 0.8 * np.sqrt(np.mean(left**2)))
 
 
 class TestBudget:
@@ -109,7 +121,11 @@ class TestLayers:
 
     def test_patterns_override_by_name_and_the_last_decides(self, tiny, context):
         layers = {"?.weight": {"sparsity": 0.75}, "0.*": {"sensitivity": 0}}
-        assert kept(Prune(sparsity=0.5, layers=layers)(tiny, context)) == {"0.weight": 216, "2.weight": 216, "4.weight": 18}
+        assert kept(Prune(sparsity=0.5, layers=layers)(tiny, context)) == {
+            "0.weight": 216,
+            "2.weight": 216,
+            "4.weight": 18,
+        }
 
     def test_a_pattern_that_names_no_layer_is_an_error_with_the_nearest(self, tiny, context):
         with pytest.raises(ConfigError, match=r"did you mean '2\.weight'"):
@@ -128,9 +144,22 @@ class TestCurvature:
     def test_the_rank_is_the_square_of_the_weight_times_its_cost(self, tiny, context):
         pruned = Prune(sparsity=0.5, criterion="curvature")(tiny, context)
         for name, statistics in context.statistics(None).items():
-            cost = statistics.weight_cost().reshape(values(tiny, name).shape) * values(tiny, name).astype(np.float64) ** 2
+            cost = (
+                statistics.weight_cost().reshape(values(tiny, name).shape) * values(tiny, name).astype(np.float64) ** 2
+            )
             stays = pruned.tensors[name].kept
             assert cost[~stays].max() <= cost[stays].min() * 1.0001
+
+    def test_globally_the_costs_of_all_layers_are_ranked_together(self, tiny, context):
+        pruned = Prune(kept_weights=400, scope="global", criterion="curvature")(tiny, context)
+        gone, stays = [], []
+        for name, statistics in context.statistics(None).items():
+            cost = (
+                statistics.weight_cost().reshape(values(tiny, name).shape) * values(tiny, name).astype(np.float64) ** 2
+            )
+            gone.append(cost[~pruned.tensors[name].kept])
+            stays.append(cost[pruned.tensors[name].kept])
+        assert np.concatenate(gone).max() <= np.concatenate(stays).min() * 1.0001
 
 
 class TestPromises:

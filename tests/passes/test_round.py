@@ -24,13 +24,16 @@ def values(model, name):
 def predicted(model, context, name):
     """The divergence that a layer's errors cost, by its statistics."""
     statistics = context.statistics(None)[name]
-    error = (values(model, name) - values(context.reference, name)).reshape(len(values(model, name)), -1).astype(np.float64)
+    error = (
+        (values(model, name) - values(context.reference, name)).reshape(len(values(model, name)), -1).astype(np.float64)
+    )
     return 0.5 * float(statistics.output_cost @ np.einsum("ij,jk,ik->i", error, statistics.moment, error))
 
 
 def measured(model, context):
     outputs = [
-        run(context.network(each), context.calibration, each.preprocessing, silent) for each in (model, context.reference)
+        run(context.network(each), context.calibration, each.preprocessing, silent)
+        for each in (model, context.reference)
     ]
     return float(divergences(*outputs).mean())
 
@@ -43,15 +46,19 @@ def test_the_error_costs_less_than_that_of_the_nearest_values(tiny, context, opt
     for name in WEIGHTS:
         assert predicted(rounded, context, name) < predicted(shared, context, name)
         assert len(rounded.tensors[name].codebook) <= len(shared.tensors[name].codebook)
-    assert measured(rounded, context) < measured(shared, context)
+
+    def one_layer_at_a_time(model):
+        return sum(measured(tiny.with_tensors({name: model.tensors[name]}), context) for name in WEIGHTS)
+
+    assert one_layer_at_a_time(rounded) < 0.7 * one_layer_at_a_time(shared)
 
 
-def test_errors_are_made_up_for_by_the_columns_still_to_come(tiny, context):
-    """Two inputs that are always equal: one weight's error is taken back by the other's."""
-    pixels = context.calibration.pixels.copy()
+def test_errors_are_made_up_for_by_the_columns_still_to_come(tiny, context, photos_of):
+    """Two inputs that are always equal, all others independent: one weight's error is taken back by its twin's."""
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 12, 12, 3), np.uint8)
     pixels[..., 1] = pixels[..., 0]
-    twins = replace(context, calibration=replace(context.calibration, pixels=pixels), cache={})
-    shared = Share(bits=2)(tiny, twins)
+    twins = replace(context, calibration=photos_of(pixels), cache={})
+    shared = Share(bits=4)(tiny, twins)
     rounded = Round(slope=0, iterations=1)(shared, twins)
 
     def pair_error(model):
@@ -69,15 +76,26 @@ def one_real_layer(squeezenet, real_context):
     return Share(bits=4, scales="curvature")(pruned, real_context)
 
 
+def test_the_targets_are_the_float_networks_weights_whatever_the_shared_values_are(tiny, context):
+    shared = Share(bits=4)(tiny, context)
+    codebooks = {name: np.float32(np.float16(shared.tensors[name].codebook * np.float32(1.2))) for name in WEIGHTS}
+    off = shared.with_tensors({name: replace(shared.tensors[name], codebook=codebooks[name]) for name in WEIGHTS})
+    rounded = Round(slope=0)(off, context)
+    for name in WEIGHTS:
+        assert predicted(rounded, context, name) < 0.3 * predicted(off, context, name)
+
+
 def test_a_larger_slope_gives_fewer_bytes_and_more_divergence_on_a_real_layer(one_real_layer, real_context):
+    """From where a bit's price is felt: below, the divergence of few photos does not tell the slopes apart."""
     byte_counts, costs = [], []
-    for slope in (0, 1e-7, 1e-6, 1e-5):
+    for slope in (1e-6, 1e-5, 1e-4):
         rounded = Round(slope=slope, iterations=4)(one_real_layer, real_context)
         byte_counts.append(len(encode(rounded)))
         costs.append(measured(real_context.reference.with_tensors(rounded.tensors), real_context))
+    assert byte_counts[0] < len(encode(Round(slope=0, iterations=4)(one_real_layer, real_context)))
     assert byte_counts == sorted(byte_counts, reverse=True)
     assert costs == sorted(costs)
-    assert byte_counts[-1] < 0.8 * byte_counts[0]
+    assert byte_counts[-1] < 0.5 * byte_counts[0]
 
 
 def test_at_the_same_bytes_it_diverges_less_than_sharing_alone_on_a_real_layer(one_real_layer, real_context):
