@@ -1,3 +1,4 @@
+import re
 import socket
 
 import numpy as np
@@ -11,7 +12,7 @@ from compress.model import TORCHVISION
 
 
 def photo_names(photos):
-    return {name.split(",")[0] for name in photos.names}
+    return {file for name in photos.names for file in re.findall(r"\w+\.(?:png|jpg)", name)}
 
 
 def test_calibration_and_validation_are_cut_from_different_photos(small):
@@ -34,15 +35,36 @@ def test_samples_have_no_labels_and_say_what_can_be_measured(small):
     assert "fidelity to the float network is what can be measured" in photos.description
 
 
-def test_there_are_400_to_calibrate_and_200_to_validate_with(small):
-    assert len(Samples().load(small, "calibration", classes=1000)) == 400
+def test_there_are_1200_to_calibrate_and_200_to_validate_with(small):
+    assert len(Samples().load(small, "calibration", classes=1000)) == 1200
     assert len(Samples().load(small, "validation", classes=1000)) == 200
 
 
 def test_samples_are_the_same_every_time_and_no_two_are_alike(small):
     first, second = (Samples().load(small, "calibration", classes=1000) for _ in range(2))
     assert first.fingerprint == second.fingerprint
-    assert len({pixels.tobytes() for pixels in first.pixels}) == 400
+    assert len({pixels.tobytes() for pixels in first.pixels}) == 1200
+
+
+def test_calibration_sees_mosaics_and_other_colours_beside_plain_crops(small):
+    photos = Samples(8).load(small, "calibration", classes=1000)
+    kinds = [(name.startswith("mosaic"), name.endswith("in other colours")) for name in photos.names]
+    assert kinds == [(False, False), (True, False), (False, True), (True, True)] * 2
+    plain, recoloured = photos.pixels[0].astype(int), photos.pixels[2].astype(int)
+    assert np.abs(plain - recoloured).mean() > 5
+    assert np.corrcoef(plain.ravel(), recoloured.ravel())[0, 1] > 0.5  # the same photo still
+
+
+def test_a_mosaic_is_four_photos_in_a_square():
+    mosaic = Samples(2).load(TORCHVISION, "calibration", classes=1000).pixels[1]
+    half = mosaic.shape[0] // 2
+    quarters = [mosaic[:half, :half], mosaic[:half, half:], mosaic[half:, :half], mosaic[half:, half:]]
+    assert len({quarter.mean().round() for quarter in quarters}) == 4
+
+
+def test_validation_is_on_plain_crops(small):
+    names = Samples(40).load(small, "validation", classes=1000).names
+    assert not [name for name in names if "mosaic" in name or "colours" in name]
 
 
 def test_a_larger_count_keeps_the_crops_of_a_smaller_one(small):
