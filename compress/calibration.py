@@ -23,8 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from compress.errors import DataError
-
-Advance = Callable[[int], None]
+from compress.progress import Advance
 
 _LEAST_SHARE = 0.05
 """A row's cost is at least this share of its layer's mean."""

@@ -90,12 +90,16 @@ def run(pipeline: str, out: Path | None, overrides: tuple[str, ...], seed: int |
 @click.option("--input", "side", type=click.IntRange(32), default=227, show_default=True, help="Rows and columns.")
 def describe(network: str, classes: int, side: int) -> None:
     """Print the layers, output shapes, parameters and multiply-accumulates of NETWORK, a name or a model file."""
+    from compress.networks import check_input  # noqa: PLC0415
     from compress.networks.description import describe_network  # noqa: PLC0415
 
+    height = width = side
     if Path(network).is_file():
         model = _load(Path(network), None)
-        network, classes, side = model.architecture, model.classes, model.preprocessing.height
-    console.show_layers(network, describe_network(network, classes, side))
+        check_input(model)
+        network, classes = model.architecture, model.classes
+        height, width = model.preprocessing.height, model.preprocessing.width
+    console.show_layers(network, describe_network(network, classes, height, width))
 
 
 @main.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,6 +33,8 @@ def set_verbosity(*, quiet: bool, verbose: bool) -> None:
     """Decide how much is shown; where output is no terminal, tables are not folded to 80 columns."""
     global _quiet, _verbose, _out  # noqa: PLW0603  one terminal, one setting
     _quiet, _verbose = quiet, verbose
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be text, nor a terminal know ä
     _out = Console(highlight=False, width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
 
 

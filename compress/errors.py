@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -71,12 +72,25 @@ class FormatError(SqueezeError):
     Attributes:
         offset: byte in the file (or stream) where it went wrong, or None.
         expected: what should have been there, or None.
+        file: that was read, or None where bytes were.
     """
 
-    def __init__(self, problem: str, *, offset: int | None = None, expected: str | None = None) -> None:
-        self.problem, self.offset, self.expected = problem, offset, expected
+    def __init__(
+        self, problem: str, *, offset: int | None = None, expected: str | None = None, file: Path | str | None = None
+    ) -> None:
+        self.problem, self.offset, self.expected, self.file = problem, offset, expected, file
         message = problem if offset is None else f"at byte {offset:,}: {problem}"
+        message = message if file is None else f"{file}: {message}"
         super().__init__(f"{message}; expected {expected}" if expected else message)
+
+
+@contextmanager
+def format_errors_of(file: Path | str) -> Iterator[None]:
+    """Let a `FormatError` raised inside name the file."""
+    try:
+        yield
+    except FormatError as error:
+        raise FormatError(error.problem, offset=error.offset, expected=error.expected, file=file) from error
 
 
 class GoalMissed(SqueezeError):

@@ -12,10 +12,11 @@ from scipy.special import softmax
 from compress import validate
 from compress.data.folder import Folder
 from compress.data.transforms import read_photo, to_input, to_pixels
+from compress.device import find_device
 from compress.errors import DataError
 from compress.model import Model
 from compress.networks import to_module
-from compress.passes.context import Progress, silent
+from compress.progress import Progress, silent
 from compress.report.record import Accuracy
 
 Guess = tuple[str, float]
@@ -37,14 +38,15 @@ def evaluate_model(
     Raises:
         DataError: the photos have no labels, or cannot be read.
     """
+    network = to_module(model).to(find_device(device))
     with progress("reading photos", 0) as advance:
         photos = Folder(path=data, limit=limit).load(
             model.preprocessing, "validation", classes=model.classes, progress=lambda done, total: advance(1)
         )
-    network = to_module(model).to(torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
-    accuracy = validate.accuracy(validate.run(network, photos, model.preprocessing, progress))
-    if accuracy is None:
+    if photos.labels is None:
         raise DataError(f"{data}: these photos have no labels; give a folder with a subfolder a class, or a CSV file")
+    accuracy = validate.accuracy(validate.run(network, photos, model.preprocessing, progress))
+    assert accuracy is not None  # there are labels
     return accuracy, photos.skipped
 
 
@@ -56,10 +58,13 @@ def predict_photos(
     Raises:
         DataError: a photo cannot be read.
     """
-    network = to_module(model).to(torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
+    network = to_module(model).to(find_device(device))
     names = model.labels or tuple(f"class {place}" for place in range(model.classes))
     for photo in photos:
-        pixels = to_pixels(read_photo(photo), model.preprocessing)[None]
+        try:
+            pixels = to_pixels(read_photo(photo), model.preprocessing)[None]
+        except DataError as error:
+            raise DataError(f"{photo}: {error}") from error
         with torch.inference_mode():
             inputs = torch.from_numpy(to_input(pixels, model.preprocessing)).to(next(network.parameters()).device)
             probabilities = softmax(network(inputs).cpu().numpy()[0].astype(np.float64))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from compress import container
 from compress.container.layout import Layout
+from compress.errors import format_errors_of
 from compress.model import Model
 from compress.tensors import Dense, Shared
 
@@ -74,8 +75,9 @@ def inspect_file(path: Path) -> Inspection:
         FormatError: it is not what the format says.
     """
     data = path.read_bytes()
-    model = container.decode(data)
-    layout = container.layout(data)
+    with format_errors_of(path):
+        model = container.decode(data)
+        layout = container.layout(data)
     return Inspection(
         str(path),
         len(data),

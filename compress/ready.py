@@ -33,7 +33,7 @@ def find_pipeline(name: str) -> Path:
         return ready[name]
     raise ConfigError(
         f"no pipeline file {name!r}, and no ready pipeline of that name{nearest(name, ready)}",
-        allowed="a YAML file, or one of " + ", ".join(ready),
+        allowed="a YAML file, such as 'squeeze-compress init' writes, or one of " + ", ".join(ready),
     )
 
 

@@ -15,7 +15,7 @@ from compress.data.batches import batches
 from compress.data.photos import Photos
 from compress.errors import DataError
 from compress.model import Preprocessing
-from compress.passes.context import Progress
+from compress.progress import Progress
 from compress.report.record import Accuracy, Fidelity, Interval
 
 _BATCH = 50

@@ -44,7 +44,7 @@ def test_the_file_holds_what_was_written_and_nothing_else_is_left(tmp_path):
     write_atomically(path, b"old, and longer")
     write_atomically(path, b"new")
     assert path.read_bytes() == b"new"
-    assert os.listdir(tmp_path) == ["model.sqz"]
+    assert [file.name for file in tmp_path.iterdir()] == ["model.sqz"]
 
 
 def test_missing_folders_are_made(tmp_path):
@@ -70,7 +70,7 @@ def test_an_error_while_writing_leaves_the_old_file_and_no_temporary(tmp_path):
     with pytest.raises(TypeError):
         write_atomically(path, "not bytes")
     assert path.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["model.sqz"]
+    assert [file.name for file in tmp_path.iterdir()] == ["model.sqz"]
 
 
 def test_an_error_while_renaming_leaves_no_temporary(tmp_path):
@@ -78,7 +78,7 @@ def test_an_error_while_renaming_leaves_no_temporary(tmp_path):
     (folder / "inside").mkdir(parents=True)
     with pytest.raises(OSError, match=r"model\.sqz"):
         write_atomically(folder, b"new")
-    assert os.listdir(tmp_path) == ["model.sqz"]
+    assert [file.name for file in tmp_path.iterdir()] == ["model.sqz"]
 
 
 @posix
@@ -88,7 +88,7 @@ def test_a_disk_that_takes_no_more_leaves_the_old_file_and_no_temporary(tmp_path
     done = in_a_process(path, "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))")
     assert "OSError" in done.stderr
     assert path.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["model.sqz"]
+    assert [file.name for file in tmp_path.iterdir()] == ["model.sqz"]
 
 
 @posix

@@ -9,7 +9,7 @@ import torch
 from compress.data.transforms import to_input
 from compress.errors import DataError
 from compress.networks import to_module
-from compress.passes.context import silent
+from compress.progress import silent
 from compress.report.record import Interval
 from compress.validate import Outputs, accuracy, divergences, fidelity, mean, proportion, run
 

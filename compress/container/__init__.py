@@ -33,7 +33,7 @@ from compress.container.compression import DEFLATE, LZMA, STORED, compress, deco
 from compress.container.header import Header, TensorHeader
 from compress.container.layout import Layout, tensor_layout
 from compress.container.sections import decode_tensor, encode_tensor
-from compress.errors import ConfigError, DataError, FormatError, nearest
+from compress.errors import ConfigError, DataError, FormatError, format_errors_of, nearest
 from compress.files import write_atomically
 from compress.model import Model
 from compress.tensors import Tensor
@@ -116,7 +116,8 @@ def read(path: Path | str, max_weights: int = MAX_WEIGHTS) -> Model:
         OSError: the file cannot be read.
         FormatError: as `decode`.
     """
-    return decode(Path(path).read_bytes(), max_weights)
+    with format_errors_of(path):
+        return decode(Path(path).read_bytes(), max_weights)
 
 
 def read_tensor(source: Path | str | bytes, name: str, max_weights: int = MAX_WEIGHTS) -> Tensor:
@@ -133,7 +134,7 @@ def read_tensor(source: Path | str | bytes, name: str, max_weights: int = MAX_WE
     """
     if isinstance(source, bytes):
         return _tensor_named(source, name, max_weights)
-    with Path(source).open("rb") as stream:
+    with format_errors_of(source), Path(source).open("rb") as stream:
         if not stream.seek(0, 2):
             return _tensor_named(b"", name, max_weights)  # an empty file cannot be mapped
         with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:

@@ -40,12 +40,30 @@ def to_module(model: Model) -> nn.Module:
     """Make the torch module of a model, with its weights, in evaluation mode.
 
     Raises:
-        WeightsError: the tensors are not those of the architecture.
+        WeightsError: the tensors are not those of the architecture, or it cannot take the photos that they want.
     """
     module = build(model.architecture, model.classes)
+    check_input(model)
     check_tensors({name: tensor.shape for name, tensor in model.tensors.items()}, model.architecture, model.classes)
     set_weights(module, model)
     return module
+
+
+def check_input(model: Model) -> None:
+    """Check that the network can take photos as the preprocessing leaves them.
+
+    Raises:
+        WeightsError: their channels are not what it expects, or they are too small for it.
+    """
+    pre = model.preprocessing
+    channels = 1 if pre.channels == "L" else 3
+    with torch.device("meta"), torch.inference_mode():
+        try:
+            NETWORKS[model.architecture](model.classes).eval()(torch.empty(1, channels, pre.height, pre.width))
+        except RuntimeError as error:
+            raise WeightsError(
+                f"{model.architecture} cannot take photos of {pre.height} x {pre.width} pixels in {pre.channels}"
+            ) from error
 
 
 def set_weights(module: nn.Module, model: Model) -> None:

@@ -32,13 +32,14 @@ class LayerDescription:
     multiply_accumulates: int
 
 
-def describe_network(architecture: str, classes: int, side: int) -> list[LayerDescription]:
+def describe_network(architecture: str, classes: int, height: int, width: int) -> list[LayerDescription]:
     """Run a photo of no content through a network and describe its layers in order.
 
     Args:
         architecture: a key of `NETWORKS`.
         classes: how many the network tells apart.
-        side: rows and columns of the photo, pixels.
+        height: rows of the photo, pixels.
+        width: its columns.
     Raises:
         ConfigError: there is no network of that name.
     """
@@ -49,7 +50,7 @@ def describe_network(architecture: str, classes: int, side: int) -> list[LayerDe
         for name, module in network.named_modules():
             if isinstance(module, nn.Conv2d | nn.MaxPool2d | Fire):
                 module.register_forward_hook(_describe(name, layers))
-        logits = network(torch.empty(1, 3, side, side))
+        logits = network(torch.empty(1, 3, height, width))
     layers.append(LayerDescription("", "mean over the image", (1, 1, logits.shape[1]), 0, 0))
     return layers
 

@@ -19,7 +19,7 @@ from pydantic.dataclasses import dataclass
 from safetensors.torch import load_file
 
 from compress.data.labels import imagenet_names
-from compress.errors import ConfigError, WeightsError
+from compress.errors import ConfigError, WeightsError, format_errors_of
 from compress.model import CAFFE, TORCHVISION, Model, Preprocessing
 from compress.networks import build, check_tensors
 from compress.networks.deep_compression import read_deep_compression
@@ -90,7 +90,10 @@ class DeepCompression:
             WeightsError: a weight in it is not finite.
         """
         shapes = {name: tuple(p.shape) for name, p in build(self.architecture, 1000).named_parameters()}
-        return _model(self.architecture, read_deep_compression(_existing(self.path).read_bytes(), shapes), CAFFE)
+        path = _existing(self.path)
+        with format_errors_of(path):
+            arrays = read_deep_compression(path.read_bytes(), shapes)
+        return _model(self.architecture, arrays, CAFFE)
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -123,7 +126,7 @@ class Checkpoint:
             WeightsError: it is unreadable or of another network, or the labels do not fit it.
         """
         arrays = read_checkpoint(_existing(self.path))
-        labels = _read_labels(_existing(self.labels)) if self.labels else ()
+        labels = _read_labels(_existing(self.labels, "labels")) if self.labels else ()
         preprocessing = {"torchvision": TORCHVISION, "caffe": CAFFE}[self.preprocessing]
         return _model(self.architecture, arrays, preprocessing, labels)
 
@@ -243,10 +246,10 @@ def _model(architecture: str, arrays: Arrays, preprocessing: Preprocessing, labe
     return Model(architecture, classes, preprocessing, {name: Dense(arrays[name]) for name in order}, labels)
 
 
-def _existing(path: str) -> Path:
+def _existing(path: str, key: str = "path") -> Path:
     found = Path(path).expanduser()
     if not found.is_file():
-        raise ConfigError(f"no file {path}", key="model.path")
+        raise ConfigError(f"no file {path}", key=f"model.{key}")
     return found
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, Protocol
@@ -19,15 +18,7 @@ from compress.data.transforms import to_input
 from compress.errors import PassError
 from compress.model import Model
 from compress.networks import to_module
-
-Advance = Callable[[int], None]
-Progress = Callable[[str, int], AbstractContextManager[Advance]]
-"""`progress("what", total)` opens a progress bar and gives the function that moves it on."""
-
-
-def silent(what: str, total: int) -> AbstractContextManager[Advance]:
-    """Show nothing."""
-    return nullcontext(lambda count: None)
+from compress.progress import Progress, silent
 
 
 @dataclass(frozen=True, eq=False)

@@ -86,7 +86,7 @@ def _first_fault(
 
 def unknown_key(document: Document, keys: Sequence[Key], names: Iterable[str], owner: str = "") -> ConfigError:
     """Return the error for a key (the last of `keys`) that is none of `names`."""
-    known = list(names)
+    known = list(dict.fromkeys(names))
     of = f" of {owner}" if owner else ""
     return document.error(keys, f"unknown key{of}{nearest(str(keys[-1]), known)}", ", ".join(known) or "none")
 

@@ -150,7 +150,9 @@ def _parsed(text: str, file: Path) -> Any:
         return _yaml().load(text)
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise ConfigError(f"the character {text[error.position]!r} has no place in YAML", file=file, line=line) from error
+        raise ConfigError(
+            f"the character {text[error.position]!r} has no place in YAML", file=file, line=line
+        ) from error
     except DuplicateKeyError as error:
         # Its message is `found duplicate key "x" with value ... (original value: ...)`: whole sections, perhaps.
         found = re.search(r'duplicate key "(.*?)"', str(error.problem))

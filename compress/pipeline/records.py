@@ -132,7 +132,13 @@ def file_record(path: str, data: bytes, model: Model, layout: Layout) -> FileRec
 def data_record(role: str, photos: Photos) -> DataRecord:
     """Return what is told of a set of photos."""
     labelled = photos.labels is not None
-    return DataRecord(role, photos.description, len(photos), labelled, photos.skipped, photos.fingerprint)
+    skipped = tuple(map(as_text, photos.skipped))
+    return DataRecord(role, as_text(photos.description), len(photos), labelled, skipped, photos.fingerprint)
+
+
+def as_text(name: str) -> str:
+    """Return a name as Unicode text; the bytes of a file's name that are none are shown as escapes."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def goal_records(goal: Goal, file_bytes: int, baseline: StageRecord, last: StageRecord) -> tuple[GoalRecord, ...]:
@@ -188,4 +194,4 @@ def as_command(pipeline: str, seed: int | None, overrides: Iterable[str]) -> str
         parts += ["--set", override]
     if seed is not None:
         parts += ["--seed", str(seed)]
-    return shlex.join(parts)
+    return as_text(shlex.join(parts))

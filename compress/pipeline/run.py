@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
 from compress import container, validate
 from compress.data.photos import Photos, Role
-from compress.data.sources import Source
-from compress.errors import ConfigError, DataError, PassError, SqueezeError
+from compress.device import find_device
+from compress.errors import ConfigError, PassError, SqueezeError
 from compress.files import write_atomically
 from compress.model import Model
 from compress.passes import Context
-from compress.passes.context import Progress, silent
-from compress.pipeline import promises, records
+from compress.pipeline import beforehand, promises, records
 from compress.pipeline.measure import Meter
-from compress.pipeline.proof import prove
 from compress.pipeline.spec import Pipeline, Stage
+from compress.progress import Progress, silent
+from compress.proof import prove
 from compress.report import write_report
 from compress.report.record import SCHEMA_VERSION, Record, StageRecord
 from compress.validate import Outputs
 
 MODEL_FILE = "model.sqz"
+Loaded = TypeVar("Loaded")
 
 
 @dataclass(frozen=True)
@@ -62,17 +64,15 @@ def run(
     Raises:
         SqueezeError: it failed; says where and why. A missed goal is no failure: see `Result.goal_met`.
     """
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    place = find_device(device)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    reference = pipeline.model.load()
-    calibration = _photos(pipeline.calibration, "calibration", reference, out, progress)
-    photos = _photos(pipeline.validation, "validation", reference, out, progress)
-    if pipeline.goal.needs_labels and photos.labels is None:
-        raise DataError(
-            "the goal limits the drop of top-1 or top-5, but the validation photos have no labels; "
-            "name labelled photos in data.validation, or limit max_divergence or min_agreement instead"
-        )
-    context = Context(reference, calibration, pipeline.seed, device=torch.device(device), progress=progress)
+    reference = _located(pipeline, pipeline.model.load)
+    beforehand.check_layers(pipeline, reference)
+    calibration = _photos(pipeline, "calibration", reference, out, progress)
+    photos = _photos(pipeline, "validation", reference, out, progress)
+    beforehand.check_labels(pipeline.goal, photos)
+    beforehand.check_apart(calibration, photos)
+    context = Context(reference, calibration, pipeline.seed, device=place, progress=progress)
     judge = _Judge(reference, photos, context, pipeline.encode.codecs)
     model = reference
     stages = [judge.baseline()]
@@ -90,7 +90,7 @@ def run(
     layout = container.layout(data)
     record = Record(
         schema_version=SCHEMA_VERSION,
-        pipeline=pipeline.name,
+        pipeline=records.as_text(pipeline.name),
         description=pipeline.description,
         network=reference.architecture,
         weights_source=pipeline.model.description,
@@ -126,15 +126,27 @@ def _parameters(model: Model) -> int:
     return sum(tensor.to_dense().size for tensor in model.tensors.values())
 
 
-def _photos(source: Source, role: Role, model: Model, out: Path, progress: Progress) -> Photos:
+def _photos(pipeline: Pipeline, role: Role, model: Model, out: Path, progress: Progress) -> Photos:
+    source = pipeline.calibration if role == "calibration" else pipeline.validation
     with progress(f"reading {role} photos", 0) as advance:
-        return source.load(
-            model.preprocessing,
-            role,
-            classes=model.classes,
-            store=out / "cache",
-            progress=lambda done, total: advance(1),
+        return _located(
+            pipeline,
+            lambda: source.load(
+                model.preprocessing,
+                role,
+                classes=model.classes,
+                store=out / "cache",
+                progress=lambda done, total: advance(1),
+            ),
         )
+
+
+def _located(pipeline: Pipeline, load: Callable[[], Loaded]) -> Loaded:
+    """Load what the pipeline names; an error that knows the key alone learns file and line."""
+    try:
+        return load()
+    except ConfigError as error:
+        raise pipeline.document.located(error) from error
 
 
 class _Judge:

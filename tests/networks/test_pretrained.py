@@ -228,6 +228,12 @@ class TestCheckpoint:
             Checkpoint(str(ABSENT / "w.pth"), "squeezenet1_1").load()
         assert (caught.value.exit_code, caught.value.key) == (2, "model.path")
 
+    def test_missing_class_names_are_blamed_on_their_own_key(self, tmp_path, weights):
+        torch.save(weights, tmp_path / "w.pth")
+        with pytest.raises(ConfigError, match="no file") as caught:
+            Checkpoint(str(tmp_path / "w.pth"), "squeezenet1_1", labels=str(ABSENT / "names.txt")).load()
+        assert caught.value.key == "model.labels"
+
     def test_class_names_come_one_a_line(self, tmp_path, weights):
         torch.save(weights, tmp_path / "w.pth")
         (tmp_path / "names.txt").write_text("\n".join(f"Käfer {i}" for i in range(10)) + "\n", "utf-8")

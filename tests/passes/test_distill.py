@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from compress.container import weights_sha256
 from compress.errors import PassError
 from compress.passes import Distill, Prune, Share
-from compress.passes.context import silent
+from compress.progress import silent
 from compress.tensors import Dense, Shared
 from compress.validate import divergences, run
 

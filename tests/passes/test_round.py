@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from compress.container import encode
 from compress.errors import PassError
 from compress.passes import Prune, Round, Share
-from compress.passes.context import silent
+from compress.progress import silent
 from compress.tensors import Dense
 from compress.validate import divergences, run
 

@@ -1,6 +1,6 @@
 """The file, read back by a process that has seen nothing but the file and the photos.
 
-`python -m compress.pipeline.proof MODEL.sqz PIXELS.npy LOGITS.npy` decodes the file, runs the photos through the
+`python -m compress.proof MODEL.sqz PIXELS.npy LOGITS.npy` decodes the file, runs the photos through the
 network it holds, writes the logits, and prints one line of JSON.
 """
 
@@ -47,9 +47,9 @@ def prove(file: Path, photos: Photos, device: str) -> Proof:
         logits = Path(folder) / "logits.npy"
         pixels = Path(folder) / "pixels.npy"
         np.save(pixels, photos.pixels)
-        command = [sys.executable, "-m", "compress.pipeline.proof", str(file), str(pixels), str(logits), device]
+        command = [sys.executable, "-m", "compress.proof", str(file), str(pixels), str(logits), device]
         # The package may be imported from a checkout that is not installed.
-        search = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+        search = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": search}
         )
@@ -65,7 +65,7 @@ def _main(file: str, pixels: str, logits: str, device: str) -> None:
 
     from compress import container, validate  # noqa: PLC0415
     from compress.networks import to_module  # noqa: PLC0415
-    from compress.passes.context import silent  # noqa: PLC0415
+    from compress.progress import silent  # noqa: PLC0415
 
     started = time.perf_counter()
     model = container.read(Path(file))

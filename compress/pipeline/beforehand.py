@@ -1,0 +1,60 @@
+"""What can be known to be wrong before the work begins."""
+
+from __future__ import annotations
+
+import hashlib
+
+from compress.data.photos import Photos
+from compress.errors import ConfigError, DataError
+from compress.model import Model
+from compress.passes.layers import options_by_layer
+from compress.pipeline.spec import Goal, Pipeline
+
+
+def check_layers(pipeline: Pipeline, model: Model) -> None:
+    """Check that the network has the layers that the stages name.
+
+    Raises:
+        ConfigError: a pattern in `layers` names none; says where it stands.
+    """
+    for place, stage in enumerate(pipeline.stages):
+        try:
+            options_by_layer(model, None, getattr(stage.step, "layers", {}))
+        except ConfigError as error:
+            raise pipeline.document.located(error, "stages", place) from error
+
+
+def check_labels(goal: Goal, validation: Photos) -> None:
+    """Check that what the goal asks can be measured.
+
+    Raises:
+        DataError: it needs labels, and there are none.
+    """
+    if goal.needs_labels and validation.labels is None:
+        raise DataError(
+            "the goal limits the drop of top-1 or top-5, but the validation photos have no labels; "
+            "name labelled photos in data.validation, or limit max_divergence or min_agreement instead"
+        )
+
+
+def check_apart(calibration: Photos, validation: Photos) -> None:
+    """Check that no photo is in both sets, whatever its file is called.
+
+    Raises:
+        DataError: some are; names one.
+    """
+    names = dict(zip(_digests(calibration), calibration.names, strict=True))
+    found = zip(_digests(validation), validation.names, strict=True)
+    both = [(name, names[digest]) for digest, name in found if digest in names]
+    if both:
+        name, also = both[0]
+        known_as = "" if name == also else f" (there as {also})"
+        raise DataError(
+            f"{len(both):,} of {len(validation):,} validation photos are calibration photos too, {name}{known_as} among"
+            " them; a network looks better than it is on photos that it was fitted to: give data.calibration and "
+            "data.validation different photos"
+        )
+
+
+def _digests(photos: Photos) -> list[bytes]:
+    return [hashlib.sha256(pixels.tobytes()).digest() for pixels in photos.pixels]

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from compress.errors import ConfigError
+from compress.pipeline import Pipeline, read_pipeline
+
+WHOLE = """\
+# Says every kind of thing that a pipeline can say.
+# In two lines.
+seed: 3
+
+model:
+  source: embedded
+
+data:
+  calibration: {source: samples, count: 4}
+  validation:
+    source: folder
+    path: photos
+    limit: 10
+
+stages:
+  - pass: prune
+    sparsity: 0.5
+    layers:
+      3x3: {sensitivity: 0.7}
+  - pass: share
+    bits: 5
+    layers:
+      classifier.1.weight: 4
+  - name: again
+    pass: distill
+    steps: 3
+
+encode:
+  coding: huffman
+
+goal:
+  bytes: 500 kB
+  max_top1_drop: 1.5
+"""
+
+
+@pytest.fixture
+def whole() -> str:
+    return WHOLE
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Callable[..., Pipeline]:
+    """Reads a pipeline from text or bytes, with overrides."""
+
+    def reading(text: str | bytes, *overrides: str) -> Pipeline:
+        file = tmp_path / "p.yaml"
+        file.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return read_pipeline(file, overrides)
+
+    return reading
+
+
+@pytest.fixture
+def fault(tmp_path: Path, read: Callable[..., Pipeline]) -> Callable[..., str]:
+    """Gives the message for a pipeline that is wrong, the folder left out."""
+
+    def message(text: str | bytes, *overrides: str) -> str:
+        with pytest.raises(ConfigError) as caught:
+            read(text, *overrides)
+        assert "\n" not in str(caught.value)
+        return str(caught.value).replace(f"{tmp_path}/", "")
+
+    return message

@@ -1,0 +1,42 @@
+"""A run that is stopped leaves the files of the run before it as they were."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+ENDLESS = """\
+data:
+  calibration: {source: samples, count: 4}
+  validation: {source: samples, count: 2}
+stages: [{pass: distill, steps: 1000000, batch: 4}]
+"""
+OLD = {"model.sqz": b"an old model", "report.json": b"{}", "report.html": b"<p>old</p>"}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)], ids=["INT", "KILL"])
+def test_files_of_an_earlier_run_are_as_they_were(tmp_path, number, exit_code):
+    (tmp_path / "endless.yaml").write_text(ENDLESS)
+    out = tmp_path / "out"
+    out.mkdir()
+    for name, content in OLD.items():
+        (out / name).write_bytes(content)
+    command = [sys.executable, "-m", "compress", "-v", "run", tmp_path / "endless.yaml", "--out", out]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        too_long = threading.Timer(120, process.kill)
+        too_long.start()
+        # With -v a line tells what is done: after the float network is validated, the endless stage begins.
+        assert any(line.startswith("validating: ") for line in process.stderr)
+        process.send_signal(number)
+        told = process.stderr.read()
+        too_long.cancel()
+    assert process.returncode == exit_code
+    if number == signal.SIGINT:
+        assert "error: stopped; files of an earlier run are as they were" in told
+    assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == OLD

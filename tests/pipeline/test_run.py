@@ -1,0 +1,194 @@
+"""A whole run: float weights in, a proven file and its report out; the same seed gives the same bytes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from small import NAMES, float_squeezenet
+
+import compress
+from compress import container
+from compress.cli import main
+from compress.data.digits import Digits
+from compress.errors import SqueezeError
+from compress.export import write_weights
+from compress.pipeline.records import data_record
+from compress.proof import prove
+from compress.report import from_json, to_html, to_json
+from compress.report.record import Record
+from compress.tensors import Dense, Shared
+
+PIPELINE = """\
+# Digits, in a few seconds.
+model: {{source: checkpoint, path: {folder}/float.safetensors, architecture: squeezenet1_1, labels: {folder}/names.txt}}
+data:
+  calibration: {{source: digits, limit: 2}}
+  validation: {{source: digits, limit: 4}}
+stages:
+  - {{pass: prune, sparsity: 0.6}}
+  - {{pass: share, bits: 3, iterations: 1, init: k-means++}}
+  - {{pass: distill, steps: 2, batch: 2}}
+goal: {{bytes: 300 kB, max_top1_drop: 100}}
+"""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run from the command line."""
+
+    pipeline: Path
+    out: Path
+    shown: Result
+
+    @property
+    def record(self) -> Record:
+        return from_json((self.out / "report.json").read_text("utf-8"))
+
+
+def invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(main, list(map(str, arguments)))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    folder = tmp_path_factory.mktemp("run")
+    write_weights(float_squeezenet(), folder / "float.safetensors")
+    (folder / "names.txt").write_text("\n".join(NAMES), "utf-8")
+    pipeline = folder / "digits.yaml"
+    pipeline.write_text(PIPELINE.format(folder=folder))
+    return Finished(pipeline, folder / "out", invoke("run", pipeline, "--out", folder / "out", "--device", "cpu"))
+
+
+def test_a_run_whose_goal_is_met_ends_with_0_and_leaves_three_files_and_its_cache(finished):
+    assert finished.shown.exit_code == 0, finished.shown.output
+    assert sorted(path.name for path in finished.out.iterdir()) == ["cache", "model.sqz", "report.html", "report.json"]
+
+
+def test_it_prints_the_table_of_stages_the_bytes_the_goal_and_the_paths(finished):
+    shown = finished.shown.stdout
+    rows = [line.split() for line in shown.splitlines()]
+    header = next(row for row in rows if row[:1] == ["stage"])
+    assert [word for word in header if word in {"top-1", "top-5", "agreement"}] == ["top-1", "top-5", "agreement"]
+    assert [row[0] for row in rows if row][1:6] == ["baseline", "prune", "share", "distill", "proof"]
+    file_bytes = (finished.out / "model.sqz").stat().st_size
+    assert f"{file_bytes:,} bytes: " in shown
+    assert f"goal met: bytes of the file at most 300,000 bytes, reached {file_bytes:,} bytes" in shown
+    assert f"model:  {finished.out / 'model.sqz'}" in shown
+    assert f"report: {finished.out / 'report.html'}" in shown
+
+
+def test_what_is_recorded_is_what_is_in_the_file(finished):
+    record, path = finished.record, finished.out / "model.sqz"
+    data = path.read_bytes()
+    model = container.decode(data)
+    assert record.file.file_bytes == len(data) == record.stages[-1].file_bytes
+    assert record.file.weights_sha256 == container.weights_sha256(model)
+    assert (model.architecture, model.classes, model.labels) == ("squeezenet1_1", 10, NAMES)
+    for name in model.weight_names():
+        tensor = model.tensors[name]
+        assert isinstance(tensor, Shared)
+        assert len(np.unique(tensor.to_dense())) <= 2**3
+        assert (tensor.to_dense() == 0).mean() >= 0.59
+    assert all(isinstance(model.tensors[name], Dense) for name in set(model.tensors) - set(model.weight_names()))
+
+
+def test_every_stage_is_recorded_with_all_that_was_measured(finished):
+    stages = finished.record.stages
+    assert [stage.kind for stage in stages] == ["baseline", "prune", "share", "distill", "proof"]
+    weights = sum(layer.weights for layer in finished.record.layers if len(layer.shape) > 1)
+    for stage in stages:
+        assert stage.bits_per_weight == pytest.approx(stage.file_bytes * 8 / weights)
+        assert stage.distinct_values > 0
+        assert stage.peak_memory_bytes > 10_000_000
+        assert (stage.accuracy.photos, stage.fidelity.photos) == (4, 4)
+        assert 0 <= stage.fidelity.agreement.low <= stage.fidelity.agreement.value <= 1
+        assert np.isfinite(stage.fidelity.divergence_nats.value)
+    for stage in stages[1:4]:
+        assert stage.seconds > 0
+        assert stage.validation_seconds > 0
+    baseline, prune, share, distill, proof = stages
+    assert (baseline.sparsity, baseline.fidelity.agreement.value) == (0, 1)
+    assert baseline.fidelity.divergence_nats.value == 0
+    assert prune.sparsity == pytest.approx(0.6, abs=1e-3)
+    assert share.distinct_values <= 26 * 8
+    assert share.file_bytes < prune.file_bytes < baseline.file_bytes
+    assert distill.options["steps"] == 2
+    assert proof.accuracy == distill.accuracy
+    assert proof.fidelity.agreement == distill.fidelity.agreement
+
+
+def test_the_record_tells_where_everything_came_from(finished):
+    record = finished.record
+    assert record.pipeline == "digits"
+    assert record.description == "Digits, in a few seconds."
+    assert record.weights_source == "the checkpoint float.safetensors"
+    assert record.weights_sha256 == container.weights_sha256(float_squeezenet())
+    assert record.command == f"squeeze-compress run {finished.pipeline}"
+    assert "sparsity: 0.6" in record.configuration
+    assert [(data.role, data.photos, data.labelled) for data in record.data] == [
+        ("calibration", 2, True),
+        ("validation", 4, True),
+    ]
+    assert all(goal.met for goal in record.goals)
+    assert {"python", "torch", "numpy"} <= set(record.versions)
+
+
+def test_the_report_is_a_page_that_names_the_file(finished):
+    page = (finished.out / "report.html").read_text("utf-8")
+    assert page.startswith("<!doctype html>") or page.startswith("<!DOCTYPE html>")
+    assert finished.record.file.sha256 in page
+
+
+def test_the_same_seed_gives_the_same_bytes_and_a_missed_goal_ends_with_3_all_files_written(finished, tmp_path):
+    again = invoke(
+        "-q", "run", finished.pipeline, "--out", tmp_path, "--set", "goal.bytes=1 kB", "--seed", 0, "--device", "cpu"
+    )
+    assert again.exit_code == 3
+    assert again.stderr == "error: the goal was missed: bytes of the file\n"
+    assert "goal MISSED: bytes of the file at most 1,000 bytes, reached" in again.stdout
+    assert (tmp_path / "model.sqz").read_bytes() == (finished.out / "model.sqz").read_bytes()
+    assert (tmp_path / "report.html").exists()
+    record = from_json((tmp_path / "report.json").read_text("utf-8"))
+    assert [goal.met for goal in record.goals] == [False, True]
+    assert record.command == f"squeeze-compress run {finished.pipeline} --set 'goal.bytes=1 kB' --seed 0"
+    assert "goal: {bytes: 1 kB" in record.configuration
+
+
+def test_from_python_the_real_network_is_run_on_photos_without_labels(tmp_path):
+    (tmp_path / "p.yaml").write_text("stages: [{pass: share, bits: 4, iterations: 1}]\nencode: {coding: raw}\n")
+    few = ("data.calibration.count=1", "data.validation.count=2", "goal.min_agreement=1")
+    result = compress.run(tmp_path / "p.yaml", tmp_path / "out", few, device="cpu")
+    assert result.model_path == tmp_path / "out" / "model.sqz"
+    assert result.report_path == tmp_path / "out" / "report.html"
+    proof = result.record.stages[-1]
+    assert proof.accuracy is None
+    assert result.goal_met == (proof.fidelity.agreement.value == 1)
+    assert {layer.codec for layer in result.record.layers} == {"raw", "plain"}
+    assert json.loads((tmp_path / "out" / "report.json").read_text("utf-8"))["network"] == "squeezenet1_1"
+    arrays = compress.read(result.model_path)
+    module = compress.load(result.model_path)
+    for name, parameter in module.named_parameters():
+        assert np.array_equal(parameter.detach().numpy(), arrays[name])
+
+
+def test_a_fresh_process_that_cannot_read_the_file_says_why(finished, tmp_path):
+    cut = tmp_path / "cut.sqz"
+    cut.write_bytes((finished.out / "model.sqz").read_bytes()[:-1])
+    photos = Digits(limit=1).load(float_squeezenet().preprocessing, "validation", classes=10)
+    with pytest.raises(
+        SqueezeError, match=r"cut\.sqz could not be read back in a fresh process: .*the file is cut off"
+    ):
+        prove(cut, photos, "cpu")
+
+
+def test_a_skipped_photo_whose_name_is_no_text_does_not_cost_the_report(finished):
+    photos = Digits(limit=1).load(float_squeezenet().preprocessing, "validation", classes=10)
+    named = replace(photos, skipped=("caf\udce9.png: not a photo",))
+    record = replace(finished.record, data=(data_record("validation", named),))
+    assert from_json(to_json(record)) == record
+    assert to_html(record).encode()

@@ -1,0 +1,80 @@
+"""From Python: `read` gives arrays, `load` a torch module, `run` does what the command line does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from forge import small_file, small_model
+from small import shared_squeezenet
+
+import compress
+from compress import container
+from compress.errors import ConfigError, FormatError, WeightsError
+
+GOLDEN = Path(__file__).parent / "golden" / "small-v1.sqz"
+
+
+def test_read_gives_float32_arrays_by_name_in_the_files_order(tmp_path):
+    (tmp_path / "m.sqz").write_bytes(small_file())
+    for path in (tmp_path / "m.sqz", str(tmp_path / "m.sqz")):
+        arrays = compress.read(path)
+        assert list(arrays) == list(small_model().tensors)
+        for name, tensor in small_model().tensors.items():
+            assert arrays[name].dtype == np.float32
+            assert np.array_equal(arrays[name], tensor.to_dense())
+
+
+def test_reading_needs_no_torch_at_all():
+    code = """
+import sys
+sys.modules["torch"] = None  # importing it fails
+import compress
+print(len(compress.read(sys.argv[1])))
+"""
+    done = subprocess.run([sys.executable, "-c", code, GOLDEN], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == str(len(compress.read(GOLDEN))), done.stderr
+
+
+def test_load_gives_a_module_in_evaluation_mode_with_the_files_weights(tmp_path):
+    model = shared_squeezenet()
+    container.write(tmp_path / "m.sqz", model)
+    module = compress.load(tmp_path / "m.sqz")
+    assert not module.training
+    for name, parameter in module.named_parameters():
+        assert np.array_equal(parameter.detach().numpy(), model.tensors[name].to_dense())
+    with torch.inference_mode():
+        assert module(torch.zeros(2, 3, 64, 64)).shape == (2, 10)
+
+
+@pytest.mark.parametrize("read", [compress.read, compress.load])
+def test_a_file_that_is_none_is_refused(tmp_path, read):
+    (tmp_path / "m.sqz").write_bytes(b"PK\x03\x04 something else")
+    with pytest.raises(FormatError, match=r"not a \.sqz file"):
+        read(tmp_path / "m.sqz")
+
+
+def test_a_file_whose_tensors_are_not_its_networks_makes_no_module(tmp_path):
+    model = shared_squeezenet()
+    fewer = {name: tensor for name, tensor in model.tensors.items() if name != "classifier.1.bias"}
+    container.write(tmp_path / "m.sqz", type(model)(model.architecture, 10, model.preprocessing, fewer))
+    with pytest.raises(WeightsError, match=r"missing classifier\.1\.bias \(10,\)"):
+        compress.load(tmp_path / "m.sqz")
+
+
+def test_run_refuses_what_the_command_line_refuses_and_writes_nothing(tmp_path):
+    (tmp_path / "p.yaml").write_text("stages: [{pass: share}]\n")
+    with pytest.raises(ConfigError, match=r"^--set: stages\.share\.bits: cannot be 99"):
+        compress.run(tmp_path / "p.yaml", tmp_path / "out", ["stages.share.bits=99"])
+    with pytest.raises(ConfigError, match="no ready pipeline of that name; did you mean 'squeezenet'"):
+        compress.run("squeeznet", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_public_is_there():
+    assert compress.__all__ == ["__version__", "load", "read", "run"]
+    assert compress.__version__.count(".") == 2
