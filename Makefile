@@ -1,6 +1,7 @@
-# The environment lies in $(VENV); everything is installed in the versions of constraints.txt.
+# The environment lies in $(VENV), results in $(OUT); everything is installed in the versions of constraints.txt.
 PYTHON ?= python3
 VENV ?= .venv
+OUT ?= out
 BIN = $(VENV)/bin
 READY = $(VENV)/ready
 
@@ -9,6 +10,7 @@ READY = $(VENV)/ready
 
 help: ## List the targets.
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 10
+	@echo 'Variables: PYTHON ($(PYTHON)), VENV, the environment ($(VENV)), OUT, results ($(OUT)).'
 
 env: $(READY) ## Make the environment, or bring it up to date.
 # The mark is made last: an installation that failed is begun anew.
@@ -19,13 +21,17 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,check]'
 	@touch $@
 
-browser: # The report's tests open it in headless Chromium; root on Debian can install it here and now.
-	@command -v chromedriver >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
-	  apt-get -q update && apt-get -q install -y --no-install-recommends chromium chromium-driver; } || \
-	  { echo 'The tests need Chromium and its driver; on Debian: apt-get install chromium chromium-driver'; exit 1; }
+browser: ## See that Chromium is there for the report's tests; root on Debian has it installed.
+	@any() { for name; do command -v "$$name" >/dev/null && return; done; return 1; }; \
+	there() { any chromium chromium-browser google-chrome google-chrome-stable && \
+	  any chromedriver chromium.chromedriver; }; \
+	there || { [ "$$(id -u)" = 0 ] && any apt-get && apt-get -q update && \
+	  DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends chromium chromium-driver && there; } || { \
+	  echo 'The tests open the report in Chromium: install it and its driver, so that both are on the PATH.'; \
+	  echo 'Debian: apt-get install chromium chromium-driver; elsewhere: Google Chrome and chromedriver.'; exit 1; } >&2
 
 run: env ## The main job: SqueezeNet v1.1 under 500,000 bytes, from what is installed alone.
-	$(BIN)/squeeze-compress run pipelines/squeezenet.yaml
+	$(BIN)/squeeze-compress run pipelines/squeezenet.yaml --out $(OUT)/squeezenet
 
 test: env browser ## The whole suite.
 	$(BIN)/python -m pytest
@@ -41,9 +47,10 @@ reports: env ## Run every ready pipeline whose data is there, and keep its repor
 	    [ -e $$path ] || { echo "$$pipeline: left out, there is no $$path"; continue 2; }; \
 	  done; \
 	  name=$$(basename $$pipeline .yaml); echo "$$pipeline:"; \
-	  $(BIN)/squeeze-compress run $$pipeline --out out/$$name || exit; \
-	  mkdir -p reports/$$name && cp out/$$name/report.html out/$$name/report.json reports/$$name/ || exit; \
+	  $(BIN)/squeeze-compress run $$pipeline --out $(OUT)/$$name || exit; \
+	  mkdir -p reports/$$name && cp $(OUT)/$$name/report.html $(OUT)/$$name/report.json reports/$$name/ || exit; \
 	done
 
-clean: ## Remove the environment and what runs left.
-	rm -rf $(VENV) out
+clean: ## Remove the environment, what runs left, and caches.
+	rm -rf $(VENV) $(OUT) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find compress tests -name __pycache__ -prune -exec rm -rf {} +

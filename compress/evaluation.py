@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from scipy.special import softmax
+from torch import nn
 
 from compress import validate
 from compress.data.folder import Folder
@@ -15,7 +16,7 @@ from compress.data.transforms import read_photo, to_input, to_pixels
 from compress.device import find_device
 from compress.errors import DataError
 from compress.model import Model
-from compress.networks import to_module
+from compress.networks import check_input, to_module
 from compress.progress import Progress, silent
 from compress.report.record import Accuracy
 
@@ -37,8 +38,9 @@ def evaluate_model(
         the accuracy, and the photos that could not be read.
     Raises:
         DataError: the photos have no labels, or cannot be read.
+        WeightsError: the network cannot take photos as the model wants them.
     """
-    network = to_module(model).to(find_device(device))
+    network = _network(model, device)
     with progress("reading photos", 0) as advance:
         photos = Folder(path=data, limit=limit).load(
             model.preprocessing, "validation", classes=model.classes, progress=lambda done, total: advance(1)
@@ -57,8 +59,9 @@ def predict_photos(
 
     Raises:
         DataError: a photo cannot be read.
+        WeightsError: the network cannot take photos as the model wants them.
     """
-    network = to_module(model).to(find_device(device))
+    network = _network(model, device)
     names = model.labels or tuple(f"class {place}" for place in range(model.classes))
     for photo in photos:
         try:
@@ -70,3 +73,8 @@ def predict_photos(
             probabilities = softmax(network(inputs).cpu().numpy()[0].astype(np.float64))
         best = np.argsort(-probabilities, kind="stable")[:first]
         yield photo, [(names[place], float(probabilities[place])) for place in best]
+
+
+def _network(model: Model, device: str | None) -> nn.Module:
+    check_input(model)
+    return to_module(model).to(find_device(device))

@@ -1,15 +1,21 @@
-"""What the documents say is so: options, dependencies, links, targets and commands."""
+"""What the documents say is so: options, defaults, dependencies, links, targets, commands and examples."""
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import re
+import sys
 import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
+import compress
 from compress.cli import main
 from compress.data.sources import SOURCES as PHOTO_SOURCES
 from compress.networks.pretrained import SOURCES as WEIGHTS_SOURCES
@@ -29,6 +35,39 @@ def requirements() -> list[Requirement]:
     return [Requirement(text) for text in (*project["dependencies"], *extras)]
 
 
+def fields_of(kind: type) -> dict[str, dataclasses.Field]:
+    return {field.name: field for field in dataclasses.fields(kind)}
+
+
+def rows(text: str) -> Iterator[tuple[str, list[str]]]:
+    """Each option in the first cell of a table's row, and the other cells."""
+    for line in text.splitlines():
+        if line.startswith("| `"):
+            first, *others = [cell.strip() for cell in line.strip("|").split("|")]
+            yield from ((name, others) for name in re.findall(r"`(\w+)`", first))
+
+
+def default_in(cell: str) -> object:
+    """A default as a table gives it; None where it says in words what is taken, or nothing."""
+    plain = cell.strip("`").replace(",", "")
+    try:
+        return float(plain)
+    except ValueError:
+        return plain if cell.startswith("`") else None
+
+
+def default_of(field: dataclasses.Field) -> object:
+    """The default that a table can give: numbers and names."""
+    return field.default if isinstance(field.default, int | float | str) else None
+
+
+def shown_commands() -> Iterator[list[str]]:
+    """The words of each command line that the README shows, comments taken off."""
+    for name in ("README.md", "CONTRIBUTING.md"):
+        for line in re.findall(r"^ {4}squeeze-compress (.*)$", (ROOT / name).read_text("utf-8"), re.MULTILINE):
+            yield line.partition("#")[0].split()
+
+
 def section(title: str) -> str:
     """The part of docs/pipelines.md under a heading that begins so."""
     found = re.search(rf"^(#+) {re.escape(title)}.*?$(.*?)(?=^##?#? |\Z)", PIPELINES, re.MULTILINE | re.DOTALL)
@@ -38,9 +77,16 @@ def section(title: str) -> str:
 
 @pytest.mark.parametrize("name", PASSES)
 def test_every_option_of_a_pass_is_in_its_table_and_no_other(name):
-    options = {field.name for field in dataclasses.fields(PASSES[name])}
-    rows = [line.split("|")[1] for line in section(f"`{name}`").splitlines() if line.startswith("| `")]
-    assert set(re.findall(r"`(\w+)`", " ".join(rows))) == options
+    assert {option for option, _ in rows(section(f"`{name}`"))} == set(fields_of(PASSES[name]))
+
+
+@pytest.mark.parametrize(
+    ("title", "kind"),
+    [*((f"`{name}`", kind) for name, kind in PASSES.items()), *(("`data`", kind) for kind in PHOTO_SOURCES.values())],
+)
+def test_a_default_in_a_table_is_the_default_in_the_code(title, kind):
+    said = {option: default_in(cells[1]) for option, cells in rows(section(title)) if option in fields_of(kind)}
+    assert said == {name: default_of(field) for name, field in fields_of(kind).items()}
 
 
 @pytest.mark.parametrize(
@@ -55,12 +101,41 @@ def test_every_source_and_key_is_described(title, kinds):
             assert f"`{field.name}`" in text
 
 
+def test_examples_are_pipelines(tmp_path):
+    examples = re.findall(r"```yaml\n(.*?)```", PIPELINES, re.DOTALL)
+    assert examples
+    file = tmp_path / "example.yaml"
+    for example in examples:
+        file.write_text(example, "utf-8")
+        assert read_pipeline(file)
+
+
+def test_example_overrides_can_be_applied(tmp_path):
+    file = ready_pipelines()["squeezenet-imagenet"]
+    overrides = re.findall(r"`--set '?([^`']+)'?`", PIPELINES)
+    assert len(overrides) > 4
+    for override in overrides:
+        if "KEY=VALUE" not in override:
+            assert read_pipeline(file, [override])
+
+
 @pytest.mark.parametrize("requirement", requirements(), ids=lambda requirement: requirement.name)
 def test_every_dependency_is_accounted_for_and_pinned_within_its_range(requirement):
     reasons = (ROOT / "docs" / "dependencies.md").read_text("utf-8")
-    assert re.search(rf"\b{re.escape(requirement.name)}\b", reasons)
+    assert re.search(rf"^\| {re.escape(requirement.name)} \|.*\w.*\|$", reasons, re.MULTILINE)
     pins = dict(re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text("utf-8"), re.MULTILINE))
-    assert pins[requirement.name.replace(".", "-")] in requirement.specifier
+    assert pins[canonicalize_name(requirement.name)] in requirement.specifier
+
+
+def test_what_the_package_imports_is_declared():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    declared = {canonicalize_name(Requirement(text).name) for text in project["dependencies"]}
+    nodes = [node for file in ROOT.glob("compress/**/*.py") for node in ast.walk(ast.parse(file.read_text("utf-8")))]
+    names = {name.name for node in nodes if isinstance(node, ast.Import) for name in node.names}
+    names |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
+    distributions = packages_distributions()
+    for name in {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) - {"compress"}:
+        assert declared & {canonicalize_name(found) for found in distributions[name]}, name
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -76,6 +151,17 @@ def test_targets_and_commands_named_in_documents_exist():
     assert set(re.findall(r"(?:^ {4}|`)squeeze-compress ([a-z]+)", text, re.MULTILINE)) <= set(main.commands)
     missing = [command for command in main.commands if f"squeeze-compress {command}" not in text]
     assert not missing, "commands that the README does not show"
+
+
+@pytest.mark.parametrize("words", list(shown_commands()), ids=" ".join)
+def test_options_of_commands_in_documents_exist(words):
+    options = {text for parameter in main.commands[words[0]].params for text in parameter.opts}
+    assert {word for word in words[1:] if word.startswith("-")} <= options
+
+
+def test_what_the_readme_does_in_python_can_be_done():
+    for name in re.findall(r"\bcompress\.(\w+)\(", (ROOT / "README.md").read_text("utf-8")):
+        assert name in compress.__all__
 
 
 @pytest.mark.parametrize("name", ready_pipelines())

@@ -21,7 +21,7 @@ NETWORKS: dict[str, Callable[[int], nn.Module]] = {
 
 
 def build(architecture: str, classes: int) -> nn.Module:
-    """Make a network, its weights not set, in evaluation mode.
+    """Make a network, its weights random, in evaluation mode.
 
     Args:
         architecture: a key of `NETWORKS`.
@@ -31,19 +31,17 @@ def build(architecture: str, classes: int) -> nn.Module:
     """
     if architecture not in NETWORKS:
         raise ConfigError(f"no network {architecture!r}{nearest(architecture, NETWORKS)}", allowed=", ".join(NETWORKS))
-    with torch.device("meta"):  # no time spent on random weights that nobody will use
-        module = NETWORKS[architecture](classes)
-    return module.to_empty(device="cpu").eval()
+    with torch.random.fork_rng(devices=[]):  # torch draws weights that nobody will use; the user's generator stays
+        return NETWORKS[architecture](classes).eval()
 
 
 def to_module(model: Model) -> nn.Module:
     """Make the torch module of a model, with its weights, in evaluation mode.
 
     Raises:
-        WeightsError: the tensors are not those of the architecture, or it cannot take the photos that they want.
+        WeightsError: the tensors are not those of the architecture.
     """
     module = build(model.architecture, model.classes)
-    check_input(model)
     check_tensors({name: tensor.shape for name, tensor in model.tensors.items()}, model.architecture, model.classes)
     set_weights(module, model)
     return module
@@ -57,13 +55,13 @@ def check_input(model: Model) -> None:
     """
     pre = model.preprocessing
     channels = 1 if pre.channels == "L" else 3
-    with torch.device("meta"), torch.inference_mode():
-        try:
-            NETWORKS[model.architecture](model.classes).eval()(torch.empty(1, channels, pre.height, pre.width))
-        except RuntimeError as error:
-            raise WeightsError(
-                f"{model.architecture} cannot take photos of {pre.height} x {pre.width} pixels in {pre.channels}"
-            ) from error
+    try:
+        with torch.inference_mode():
+            build(model.architecture, model.classes)(torch.zeros(1, channels, pre.height, pre.width))
+    except RuntimeError as error:
+        raise WeightsError(
+            f"{model.architecture} cannot take photos of {pre.height} x {pre.width} pixels in {pre.channels}"
+        ) from error
 
 
 def set_weights(module: nn.Module, model: Model) -> None:

@@ -76,6 +76,8 @@ class Share:
             for name, tensor in model.tensors.items()
             if name not in bits
         }
+        if "curvature" in {self.importance, self.scales}:
+            context.statistics(self.statistics_photos)  # gathered now, with a progress bar of its own
         with context.progress("sharing weights", len(bits)) as advance:
             for name, layer_bits in bits.items():
                 changed[name] = self._shared(name, model, layer_bits, context)
