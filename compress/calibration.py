@@ -87,7 +87,7 @@ def collect(
     Raises:
         DataError: there were no photos.
     """
-    sums = {f"{name}.weight": _Sums(layer) for name, layer in _layers(network).items()}
+    sums = {f"{name}.weight": _Sums(layer) for name, layer in layers_of(network).items()}
     photos = 0
     for inputs in batches:
         with _recorded(network) as recorded:
@@ -118,11 +118,11 @@ class _Sums:
         self.row_fisher = torch.zeros(rows, dtype=torch.float64)
 
     def add(self, x: Tensor, gradient: Tensor) -> None:
-        patches = _patches(self.layer, x)  # (n, columns, positions)
-        flat = patches.transpose(0, 1).flatten(1)
+        inputs = patches(self.layer, x)
+        flat = inputs.transpose(0, 1).flatten(1)
         self.moment += (flat @ flat.T).double().cpu()
         outputs = _positions_last(gradient) if isinstance(self.layer, nn.Linear) else gradient.flatten(2)
-        weight_gradients = outputs @ patches.transpose(1, 2)  # (n, rows, columns), one a photo
+        weight_gradients = outputs @ inputs.transpose(1, 2)  # (n, rows, columns), one a photo
         self.row_fisher += weight_gradients.square().sum((0, 2)).double().cpu()
 
     def statistics(self, photos: int) -> LayerStatistics:
@@ -132,7 +132,7 @@ class _Sums:
         return LayerStatistics((self.moment / photos).numpy(), np.maximum(cost, _LEAST_SHARE * cost.mean()))
 
 
-def _patches(layer: nn.Conv2d | nn.Linear, x: Tensor) -> Tensor:
+def patches(layer: nn.Conv2d | nn.Linear, x: Tensor) -> Tensor:
     """Return what each weight is multiplied with: (n, columns, positions)."""
     if isinstance(layer, nn.Linear):
         return _positions_last(x)
@@ -147,7 +147,8 @@ def _positions_last(x: Tensor) -> Tensor:
     return x.flatten(1, -2).transpose(1, 2) if x.dim() > 2 else x.unsqueeze(2)
 
 
-def _layers(network: nn.Module) -> dict[str, nn.Conv2d | nn.Linear]:
+def layers_of(network: nn.Module) -> dict[str, nn.Conv2d | nn.Linear]:
+    """Return a network's convolutions and linear layers by name."""
     return {name: module for name, module in network.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)}
 
 
@@ -162,7 +163,7 @@ def _recorded(network: nn.Module) -> Iterator[Mapping[str, tuple[Tensor, Tensor]
 
         return hook
 
-    handles = [layer.register_forward_hook(keep(name)) for name, layer in _layers(network).items()]
+    handles = [layer.register_forward_hook(keep(name)) for name, layer in layers_of(network).items()]
     try:
         yield recorded
     finally:

@@ -53,7 +53,8 @@ def default_in(cell: str) -> object:
     try:
         return float(plain)
     except ValueError:
-        return plain if cell.startswith("`") else None
+        words = {"true": True, "false": False}
+        return words.get(plain, plain if cell.startswith("`") else None)
 
 
 def default_of(field: dataclasses.Field) -> object:

@@ -12,11 +12,11 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "compress"
 ROOMS = (
-    "errors", "files", "progress", "tensors", "model", "codecs", "container", "data", "networks", "device",
-    "calibration", "passes", "report", "validate", "proof", "inspection", "export", "evaluation", "ready", "pipeline",
-    "console", "__init__", "cli", "__main__",
+    "errors", "compiled", "files", "progress", "tensors", "model", "codecs", "container", "data", "networks", "device",
+    "calibration", "paired", "passes", "report", "validate", "proof", "inspection", "export", "evaluation", "ready",
+    "pipeline", "console", "__init__", "cli", "__main__",
 )  # fmt: skip
-WITHOUT_TORCH = {"errors", "files", "tensors", "model", "codecs", "container", "inspection", "ready"}
+WITHOUT_TORCH = {"errors", "compiled", "files", "tensors", "model", "codecs", "container", "inspection", "ready"}
 
 
 def modules() -> Iterator[tuple[str, Path]]:

@@ -6,40 +6,24 @@ is kept on disk after the first use.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
-import numba
 import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
+from compress.compiled import compiled
 from compress.errors import FormatError
 
 LENGTH_BITS = 5
 """Low bits of an entry of a code or decoding table: the codeword's length, 0 to 16. The rest is above them."""
-
-_Function = TypeVar("_Function", bound=Callable[..., Any])
-
-
-def _compiled(signature: object) -> Callable[[_Function], _Function]:
-    """Compile a function for `signature` alone, cached on disk where there is a place to write to."""
-
-    def compile_function(function: _Function) -> _Function:
-        try:
-            compiled: Any = numba.njit(signature, cache=True, nogil=True)(function)
-        except RuntimeError:  # numba found no folder that it may write its cache to
-            compiled = numba.njit(signature, nogil=True)(function)
-        return cast("_Function", compiled)
-
-    return compile_function
 
 
 def _read_only(scalar: Any) -> Any:
     return types.Array(scalar, 1, "C", readonly=True)
 
 
-@_compiled(types.void(_read_only(types.uint16), _read_only(types.int32), types.uint8[::1]))
+@compiled(types.void(_read_only(types.uint16), _read_only(types.int32), types.uint8[::1]))
 def _pack(symbols: NDArray[Any], code: NDArray[Any], out: NDArray[Any]) -> None:
     window, held, at = 0, 0, 0
     for symbol in symbols:
@@ -56,7 +40,7 @@ def _pack(symbols: NDArray[Any], code: NDArray[Any], out: NDArray[Any]) -> None:
         out[at] = window << (8 - held)
 
 
-@_compiled(types.int64(_read_only(types.uint8), _read_only(types.int32), types.int64, types.uint16[::1]))
+@compiled(types.int64(_read_only(types.uint8), _read_only(types.int32), types.int64, types.uint16[::1]))
 def _unpack(data: NDArray[Any], table: NDArray[Any], table_bits: int, out: NDArray[Any]) -> int:
     """Return how many bits were read, or -1 where they ended before the last codeword did."""
     window, held, at = 0, 0, 0

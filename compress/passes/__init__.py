@@ -5,9 +5,12 @@ from __future__ import annotations
 from compress.passes.context import Context, Pass
 from compress.passes.distill import Distill
 from compress.passes.prune import Prune
+from compress.passes.quantize import Quantize
 from compress.passes.round import Round
 from compress.passes.share import Share
 
-PASSES: dict[str, type[Prune | Share | Round | Distill]] = {kind.kind: kind for kind in (Prune, Share, Round, Distill)}
+PASSES: dict[str, type[Prune | Share | Round | Quantize | Distill]] = {
+    kind.kind: kind for kind in (Prune, Share, Round, Quantize, Distill)
+}
 
-__all__ = ["PASSES", "Context", "Distill", "Pass", "Prune", "Round", "Share"]
+__all__ = ["PASSES", "Context", "Distill", "Pass", "Prune", "Quantize", "Round", "Share"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, Protocol
@@ -18,7 +18,11 @@ from compress.data.transforms import to_input
 from compress.errors import PassError
 from compress.model import Model
 from compress.networks import to_module
+from compress.paired import PairedInputs, collect_pairs
 from compress.progress import Progress, silent
+
+_PAIRED_BATCH = 50
+"""Photos that run through both networks at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,19 +63,28 @@ class Context:
 
     def statistics(self, photos: int | None) -> Mapping[str, LayerStatistics]:
         """Return the statistics of the float network on (at most) so many calibration photos, gathered once."""
-        count = min(len(self.calibration), photos or len(self.calibration))
+        places = self._spread(photos)
+        count = len(places)
         key = ("statistics", count)
         if key not in self.cache:
-            # Evenly spread: a folder is sorted by class, and its first photos are of few classes.
-            places = np.linspace(0, len(self.calibration) - 1, count).astype(np.int64)
             generator = torch.Generator().manual_seed(self.seed)
             with self.progress("gathering statistics", count) as advance:
                 self.cache[key] = collect(self.network(self.reference), self._batches(places, 10), generator, advance)
         return self.cache[key]
 
+    def pairs(self, compressed: nn.Module, layers: Sequence[str], photos: int | None) -> dict[str, PairedInputs]:
+        """Return the statistics of layers with one input, in the float network and in a compressed one."""
+        batches = self._batches(self._spread(photos), _PAIRED_BATCH)
+        return collect_pairs(self.network(self.reference), compressed, layers, batches)
+
     def network(self, model: Model) -> nn.Module:
         """Return the torch module of a model, on the device."""
         return to_module(model).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+    def _spread(self, photos: int | None) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        """Return the places of so many photos, evenly spread: a folder is sorted by class."""
+        count = min(len(self.calibration), photos or len(self.calibration))
+        return np.linspace(0, len(self.calibration) - 1, count).astype(np.int64)
 
     def _batches(self, places: np.ndarray[tuple[int], np.dtype[np.int64]], size: int) -> Iterator[torch.Tensor]:
         for start in range(0, len(places), size):

@@ -14,6 +14,7 @@ from compress.calibration import LayerStatistics
 from compress.errors import PassError
 from compress.model import Model
 from compress.passes.context import Context
+from compress.passes.feedback import choose
 from compress.passes.share import as_codebook
 from compress.tensors import Shared
 
@@ -103,25 +104,8 @@ class _Layer:
     def choose(
         self, codebook: NDArray[np.float64], price: NDArray[np.float64]
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Choose an index for every weight, column by column, each column's error fed forward.
-
-        Args:
-            codebook: shape (entries,), before scaling; entry 0 is the pruned weight.
-            price: shape (entries,), nats of divergence that an index is worth.
-        Returns:
-            the indices and, before scaling, the values that were wanted; both of shape (rows, columns).
-        """
-        left = self.target.copy()
-        indices = np.zeros(left.shape, dtype=np.int64)
-        wanted = np.empty(left.shape)
-        for column in range(left.shape[1]):
-            value = left[:, column] / self.scale[:, column]
-            cost = self.cost[:, column, None] * (value[:, None] - codebook) ** 2 + price
-            index = np.where(self.kept[:, column], np.argmin(cost, axis=1), 0)
-            error = (left[:, column] - codebook[index] * self.scale[:, column]) / self.factor[column, column]
-            left[:, column + 1 :] -= np.outer(error, self.factor[column, column + 1 :])
-            indices[:, column], wanted[:, column] = index, value
-        return indices, wanted
+        """Choose an index for every weight; `price` is what each entry is worth, nats of divergence."""
+        return choose(self.target, self.kept, self.scale, self.cost, self.factor, codebook, price)
 
     def means(
         self, codebook: NDArray[np.float64], indices: NDArray[np.int64], wanted: NDArray[np.float64]

@@ -178,8 +178,8 @@ def equalising_exponents(values: NDArray[np.float32], statistics: LayerStatistic
     """
     kernel = values[0, 0].size
     remaining = -2 * np.log2(np.diag(statistics.feedback()))
-    columns = _exponents(-remaining.reshape(-1, kernel).mean(1) / 2)
-    rows = _exponents(-np.log2(np.maximum(statistics.output_cost, np.finfo(np.float64).tiny)) / 2)
+    columns = as_exponents(-remaining.reshape(-1, kernel).mean(1) / 2)
+    rows = as_exponents(-np.log2(np.maximum(statistics.output_cost, np.finfo(np.float64).tiny)) / 2)
     # The level of a layer is its codebook's: the exponents only tell rows and columns apart.
     columns -= int(np.median(columns))
     rows -= int(np.median(rows))
@@ -190,6 +190,7 @@ def equalising_exponents(values: NDArray[np.float32], statistics: LayerStatistic
     return np.clip(rows, -127, 127).astype(np.int8), np.clip(columns, -127, 127).astype(np.int8)
 
 
-def _exponents(octaves: NDArray[np.float64]) -> NDArray[np.int32]:
+def as_exponents(octaves: NDArray[np.float64]) -> NDArray[np.int32]:
+    """Return the exponents of the scales nearest to powers of two."""
     exponents: NDArray[np.int32] = np.rint(SCALE_STEPS_PER_OCTAVE * octaves).astype(np.int32)
     return exponents
