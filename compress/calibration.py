@@ -67,6 +67,16 @@ class LayerStatistics:
         factor: NDArray[np.float64] = np.linalg.cholesky((inverse + inverse.T) / 2).T.astype(np.float64)
         return factor
 
+    def rounding_cost(self, factor: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the divergence that an error of 1 costs in each weight, made up for by later columns.
+
+        Args:
+            factor: `feedback()`.
+        Returns:
+            nats, shape (rows, columns).
+        """
+        return 0.5 * np.outer(self.output_cost, np.diag(factor) ** -2.0)
+
     def weight_cost(self) -> NDArray[np.float64]:
         """Return the Fisher information of each weight, shape (rows, columns), others held still."""
         return np.outer(self.output_cost, np.diag(self.moment))

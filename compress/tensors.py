@@ -30,6 +30,19 @@ def scale_of(exponents: NDArray[np.integer]) -> NDArray[np.float32]:
     return scale
 
 
+def weight_scales(
+    dimensions: int, row_exponents: NDArray[np.int8] | None, column_exponents: NDArray[np.int8] | None
+) -> NDArray[np.float32]:
+    """Return the float32 scale of every weight of a tensor, broadcastable to its shape; see `Shared`."""
+    exponents: NDArray[np.int32] = np.zeros((1,) * dimensions, dtype=np.int32)
+    for axis, part in enumerate((row_exponents, column_exponents)):
+        if part is not None:
+            along = [1] * dimensions
+            along[axis] = -1
+            exponents = exponents + part.astype(np.int32).reshape(along)
+    return scale_of(exponents)
+
+
 def _frozen(array: NDArray[np.generic]) -> None:
     array.flags.writeable = False
 
@@ -139,13 +152,7 @@ class Shared:
 
     def scale(self) -> NDArray[np.float32]:
         """Return the float32 scale of every weight, broadcastable to the tensor's shape."""
-        exponents: NDArray[np.int32] = np.zeros((1,) * len(self.shape), dtype=np.int32)
-        for axis, part in enumerate((self.row_exponents, self.column_exponents)):
-            if part is not None:
-                along = [1] * len(self.shape)
-                along[axis] = -1
-                exponents = exponents + part.astype(np.int32).reshape(along)
-        return scale_of(exponents)
+        return weight_scales(len(self.shape), self.row_exponents, self.column_exponents)
 
     def to_dense(self) -> NDArray[np.float32]:
         """Return the float32 values: one float32 multiplication each, so every reader gets the same bits."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import nn
 from compress.errors import ConfigError, WeightsError, nearest
 from compress.model import Model
 from compress.networks.squeezenet import squeezenet1_0, squeezenet1_1
-from compress.tensors import Dense
+from compress.tensors import Dense, Tensor
 
 NETWORKS: dict[str, Callable[[int], nn.Module]] = {
     "squeezenet1_0": squeezenet1_0,
@@ -43,7 +43,7 @@ def to_module(model: Model) -> nn.Module:
     """
     module = build(model.architecture, model.classes)
     check_tensors({name: tensor.shape for name, tensor in model.tensors.items()}, model.architecture, model.classes)
-    set_weights(module, model)
+    set_weights(module, model.tensors)
     return module
 
 
@@ -64,11 +64,11 @@ def check_input(model: Model) -> None:
         ) from error
 
 
-def set_weights(module: nn.Module, model: Model) -> None:
-    """Copy a model's dense values into a module whose parameters have the same names and shapes."""
+def set_weights(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Copy dense values into a module's parameters of the same names and shapes; others stay."""
     parameters = dict(module.named_parameters())
     with torch.no_grad():
-        for name, tensor in model.tensors.items():
+        for name, tensor in tensors.items():
             parameters[name].copy_(torch.from_numpy(np.array(tensor.to_dense())))
 
 

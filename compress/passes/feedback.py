@@ -57,6 +57,12 @@ _MATRIX = types.float64[:, ::1]
 _VECTOR = types.float64[::1]
 
 
+def prices(counts: NDArray[np.floating[Any]], slope: float) -> Floats:
+    """Return what each entry's bits are worth, nats, by how often it is taken; every count is above zero."""
+    worth: Floats = -slope * np.log2(counts / counts.sum())
+    return worth
+
+
 @compiled(
     types.void(
         _MATRIX, types.boolean[:, ::1], _MATRIX, _MATRIX, _MATRIX, _VECTOR, _VECTOR, types.int64[::1],

@@ -16,9 +16,9 @@ from compress.model import Model
 from compress.networks import set_weights
 from compress.paired import PairedInputs, layers_by_input
 from compress.passes.context import Context, finite
-from compress.passes.feedback import choose
-from compress.passes.share import Exponents, as_exponents, at_precision
-from compress.tensors import Dense, FloatName, Pruned, Shared, Tensor
+from compress.passes.feedback import choose, prices
+from compress.passes.share import Exponents, as_exponents, at_precision, column_exponents
+from compress.tensors import Dense, FloatName, Pruned, Shared, Tensor, weight_scales
 
 Floats = NDArray[np.float64]
 
@@ -105,7 +105,7 @@ class Quantize:
                     found = statistics[f"{layer}.weight"]
                     changed |= self._regressed(layer, model, context.reference, pairs[layer], found)
                 model = model.with_tensors(changed)
-                set_weights(compressed, model)
+                set_weights(compressed, changed)
                 advance(1)
         return model
 
@@ -128,11 +128,9 @@ class Quantize:
     def _levels(self, name: str, tensor: Tensor, target: Floats, statistics: LayerStatistics) -> Shared:
         """Return a layer on levels: codebook 0, then the whole numbers in use; the steps are its scales."""
         factor = statistics.feedback()
-        remaining = np.diag(factor) ** -2.0
-        rows, columns = step_exponents(statistics.output_cost, remaining, tensor.shape, self.slope)
-        blank = Shared(np.zeros(1, np.float32), np.zeros(tensor.shape, np.uint16), "float32", rows, columns)
-        scale = _as_matrix(np.broadcast_to(blank.scale(), tensor.shape))
-        cost = 0.5 * np.outer(statistics.output_cost, remaining) * scale**2
+        rows, columns = step_exponents(statistics.output_cost, factor, tensor.shape, self.slope)
+        scale = _as_matrix(np.broadcast_to(weight_scales(len(tensor.shape), rows, columns), tensor.shape))
+        cost = statistics.rounding_cost(factor) * scale**2
         kept = tensor.kept if isinstance(tensor, Pruned) else np.ones(tensor.shape, dtype=np.bool_)
         # Feedback moves a weight by a few steps, hardly ever by more.
         most = int(np.abs(target / scale).max(initial=0)) + 16
@@ -142,21 +140,20 @@ class Quantize:
         price = np.zeros(len(levels))  # not known before the first choice: all levels cost the same number of bits
         for _ in range(self.iterations):
             indices, _wanted = choose(target, kept.reshape(target.shape), scale, cost, factor, levels, price)
-            counts = np.bincount(indices.ravel(), minlength=len(levels)) + _UNSEEN
-            price = -self.slope * np.log2(counts / counts.sum())
+            price = prices(np.bincount(indices.ravel(), minlength=len(levels)) + _UNSEEN, self.slope)
         return on_levels(levels[indices].astype(np.int32).reshape(tensor.shape), rows, columns)
 
 
-def step_exponents(output_cost: Floats, remaining: Floats, shape: tuple[int, ...], slope: float) -> Exponents:
+def step_exponents(output_cost: Floats, factor: Floats, shape: tuple[int, ...], slope: float) -> Exponents:
     """Return the exponents of the rows' and the columns' steps, at which a bit saves what it costs.
 
     Args:
         output_cost: shape (rows,), as in `LayerStatistics`.
-        remaining: shape (columns * kernel,), what of a column's cost later columns cannot make up for.
+        factor: `LayerStatistics.feedback()`.
         shape: of the tensor.
         slope: nats a bit.
     """
-    columns = as_exponents(-np.log2(remaining).reshape(shape[1], -1).mean(1) / 2)
+    columns = column_exponents(factor, len(factor) // shape[1])
     rows = as_exponents(np.log2(_STEP * slope / np.maximum(output_cost, np.finfo(np.float64).tiny)) / 2)
     middle = int(np.median(columns))  # either has to fit a byte
     return np.clip(rows + middle, -127, 127).astype(np.int8), np.clip(columns - middle, -127, 127).astype(np.int8)

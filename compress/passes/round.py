@@ -14,7 +14,7 @@ from compress.calibration import LayerStatistics
 from compress.errors import PassError
 from compress.model import Model
 from compress.passes.context import Context
-from compress.passes.feedback import choose
+from compress.passes.feedback import choose, prices
 from compress.passes.share import as_codebook
 from compress.tensors import Shared
 
@@ -73,8 +73,7 @@ class Round:
         for iteration in reversed(range(self.iterations)):
             if iteration == 0:
                 codebook, counts = _at_precision(codebook, counts, tensor, name)
-            frequencies = (counts + _UNSEEN) / (counts + _UNSEEN).sum()
-            indices, wanted = layer.choose(codebook, self.slope * -np.log2(frequencies))
+            indices, wanted = layer.choose(codebook, prices(counts + _UNSEEN, self.slope))
             counts = np.bincount(indices.ravel(), minlength=len(codebook)).astype(np.float64)
             used = counts > 0
             used[0] = True  # the pruned weight's value stays, and stays first
@@ -98,8 +97,7 @@ class _Layer:
         self.kept = tensor.kept.reshape(rows, -1)
         self.scale = np.broadcast_to(tensor.scale(), tensor.shape).reshape(rows, -1).astype(np.float64)
         self.factor = statistics.feedback()
-        remaining = np.diag(self.factor) ** -2.0
-        self.cost = 0.5 * np.outer(statistics.output_cost, remaining) * self.scale**2
+        self.cost = statistics.rounding_cost(self.factor) * self.scale**2
 
     def choose(
         self, codebook: NDArray[np.float64], price: NDArray[np.float64]

@@ -18,7 +18,7 @@ from compress.errors import PassError
 from compress.model import Model
 from compress.passes.context import Context, finite
 from compress.passes.layers import options_by_layer
-from compress.tensors import SCALE_STEPS_PER_OCTAVE, Dense, FloatName, Pruned, Shared, scale_of
+from compress.tensors import SCALE_STEPS_PER_OCTAVE, Dense, FloatName, Pruned, Shared, scale_of, weight_scales
 
 _STRICT = ConfigDict(extra="forbid")
 
@@ -101,8 +101,7 @@ class Share:
                 rows, columns = equalising_exponents(values, statistics)
         elif self.importance == "magnitude":
             cost = np.abs(values).astype(np.float64)
-        blank = Shared(np.zeros(1, np.float32), np.zeros(values.shape, np.uint16), "float32", rows, columns)
-        scale = np.broadcast_to(blank.scale(), values.shape)
+        scale = np.broadcast_to(weight_scales(values.ndim, rows, columns), values.shape)
         points = (values / scale)[kept].astype(np.float64)
         centroids = self._centroids(points, (cost * np.square(scale, dtype=np.float64))[kept], 2**bits - 1, context)
         codebook = as_codebook(centroids, self.codebook, name)
@@ -173,12 +172,9 @@ def at_precision(values: NDArray[np.float32], stored_as: FloatName, tensor: str)
 def equalising_exponents(values: NDArray[np.float32], statistics: LayerStatistics) -> Exponents:
     """Return row and column exponents under which an error costs about the same in every weight.
 
-    A step in proportion to `cost ** -0.5` is what rate-distortion theory asks of each weight. A column's cost is what
-    remains of it when later columns make up for its errors, the mean (of logarithms) over the kernel's positions.
+    A step in proportion to `cost ** -0.5` is what rate-distortion theory asks of each weight.
     """
-    kernel = values[0, 0].size
-    remaining = -2 * np.log2(np.diag(statistics.feedback()))
-    columns = as_exponents(-remaining.reshape(-1, kernel).mean(1) / 2)
+    columns = column_exponents(statistics.feedback(), values[0, 0].size)
     rows = as_exponents(-np.log2(np.maximum(statistics.output_cost, np.finfo(np.float64).tiny)) / 2)
     # The level of a layer is its codebook's: the exponents only tell rows and columns apart.
     columns -= int(np.median(columns))
@@ -188,6 +184,19 @@ def equalising_exponents(values: NDArray[np.float32], statistics: LayerStatistic
     if largest > 0:
         rows += int(np.ceil(SCALE_STEPS_PER_OCTAVE * np.log2(largest / _LARGEST_ENTRY)))
     return np.clip(rows, -127, 127).astype(np.int8), np.clip(columns, -127, 127).astype(np.int8)
+
+
+def column_exponents(factor: NDArray[np.float64], kernel: int) -> NDArray[np.int32]:
+    """Return the exponents of `cost ** -0.5` of the input channels.
+
+    A column's cost is what remains of it when later columns make up for its errors; a channel's the mean (of
+    logarithms) over the kernel's positions.
+
+    Args:
+        factor: `LayerStatistics.feedback()`.
+        kernel: its positions.
+    """
+    return as_exponents(np.log2(np.diag(factor)).reshape(-1, kernel).mean(1))
 
 
 def as_exponents(octaves: NDArray[np.float64]) -> NDArray[np.int32]:

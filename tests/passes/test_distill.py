@@ -5,28 +5,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from divergence import divergence
 from pydantic import ValidationError
 
 from compress.container import weights_sha256
 from compress.errors import PassError
 from compress.passes import Distill, Prune, Share
-from compress.progress import silent
 from compress.tensors import Dense, Shared
-from compress.validate import divergences, run
 
 WEIGHTS = ("0.weight", "2.weight", "4.weight")
 
 
 def values(model, name):
     return model.tensors[name].to_dense()
-
-
-def divergence(model, context):
-    outputs = [
-        run(context.network(each), context.calibration, each.preprocessing, silent)
-        for each in (model, context.reference)
-    ]
-    return float(divergences(*outputs).mean())
 
 
 def disturbed(model):

@@ -4,24 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from divergence import divergence
 
 from compress import container
 from compress.calibration import LayerStatistics
 from compress.errors import PassError
-from compress.networks import to_module
 from compress.passes import Prune, Quantize, Share
 from compress.passes.quantize import on_levels, step_exponents
-from compress.progress import silent
 from compress.tensors import Dense, Shared, scale_of
-from compress.validate import fidelity, run
-
-
-def divergence(model, context) -> float:
-    outputs, expected = (
-        run(to_module(each), context.calibration, context.reference.preprocessing, silent)
-        for each in (model, context.reference)
-    )
-    return fidelity(outputs, expected).divergence_nats.value
 
 
 @pytest.mark.parametrize("sequential", [True, False])
@@ -80,7 +70,7 @@ def test_a_step_costs_what_its_bits_save(tiny, context):
     """At high rate an error's variance is step ** 2 / 12, and a bit less doubles the step."""
     found: LayerStatistics = context.statistics(None)["2.weight"]
     remaining = np.diag(found.feedback()) ** -2.0
-    rows, columns = step_exponents(found.output_cost, remaining, (12, 8, 3, 3), slope=1e-5)
+    rows, columns = step_exponents(found.output_cost, found.feedback(), (12, 8, 3, 3), slope=1e-5)
     steps = np.add.outer(rows.astype(int), np.repeat(columns, 9).astype(int))
     saved_by_a_bit = np.log(2) * np.outer(found.output_cost, remaining) * scale_of(steps) ** 2 / 12
     # Rows and columns are each rounded by up to an eighth of an octave; the kernel's nine positions share a step.

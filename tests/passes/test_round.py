@@ -5,14 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from divergence import divergence
 from pydantic import ValidationError
 
 from compress.container import encode
 from compress.errors import PassError
 from compress.passes import Prune, Round, Share
-from compress.progress import silent
 from compress.tensors import Dense
-from compress.validate import divergences, run
 
 WEIGHTS = ("0.weight", "2.weight", "4.weight")
 
@@ -30,14 +29,6 @@ def predicted(model, context, name):
     return 0.5 * float(statistics.output_cost @ np.einsum("ij,jk,ik->i", error, statistics.moment, error))
 
 
-def measured(model, context):
-    outputs = [
-        run(context.network(each), context.calibration, each.preprocessing, silent)
-        for each in (model, context.reference)
-    ]
-    return float(divergences(*outputs).mean())
-
-
 @pytest.mark.parametrize("options", [{}, {"init": "density"}, {"scales": "curvature"}], ids=str)
 @pytest.mark.parametrize("sparsity", [0.0, 0.5])
 def test_the_error_costs_less_than_that_of_the_nearest_values(tiny, context, options, sparsity):
@@ -48,7 +39,7 @@ def test_the_error_costs_less_than_that_of_the_nearest_values(tiny, context, opt
         assert len(rounded.tensors[name].codebook) <= len(shared.tensors[name].codebook)
 
     def one_layer_at_a_time(model):
-        return sum(measured(tiny.with_tensors({name: model.tensors[name]}), context) for name in WEIGHTS)
+        return sum(divergence(tiny.with_tensors({name: model.tensors[name]}), context) for name in WEIGHTS)
 
     assert one_layer_at_a_time(rounded) < 0.7 * one_layer_at_a_time(shared)
 
@@ -91,7 +82,7 @@ def test_a_larger_slope_gives_fewer_bytes_and_more_divergence_on_a_real_layer(on
     for slope in (1e-6, 1e-5, 1e-4):
         rounded = Round(slope=slope, iterations=4)(one_real_layer, real_context)
         byte_counts.append(len(encode(rounded)))
-        costs.append(measured(real_context.reference.with_tensors(rounded.tensors), real_context))
+        costs.append(divergence(real_context.reference.with_tensors(rounded.tensors), real_context))
     assert byte_counts[0] < len(encode(Round(slope=0, iterations=4)(one_real_layer, real_context)))
     assert byte_counts == sorted(byte_counts, reverse=True)
     assert costs == sorted(costs)
@@ -102,7 +93,7 @@ def test_at_the_same_bytes_it_diverges_less_than_sharing_alone_on_a_real_layer(o
     reference = real_context.reference
     rounded = Round(slope=1e-8)(one_real_layer, real_context)
     assert len(encode(rounded)) <= len(encode(one_real_layer))
-    assert measured(reference.with_tensors(rounded.tensors), real_context) < 0.7 * measured(
+    assert divergence(reference.with_tensors(rounded.tensors), real_context) < 0.7 * divergence(
         reference.with_tensors(one_real_layer.tensors), real_context
     )
 
