@@ -12,6 +12,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from compress.errors import PassError
+
 FloatName = Literal["float16", "float32"]
 
 SCALE_STEPS_PER_OCTAVE = 4
@@ -41,6 +43,34 @@ def weight_scales(
             along[axis] = -1
             exponents = exponents + part.astype(np.int32).reshape(along)
     return scale_of(exponents)
+
+
+MOST_FLOAT16_LEVELS = 4097
+"""Entries up to which a codebook of levels is exact in float16, which holds whole numbers up to 2,048."""
+
+
+def zigzag_symbols(levels: NDArray[np.int32]) -> NDArray[np.uint16]:
+    """Return the symbols that stand for whole numbers from -32,767 to 32,768: 0, 1, -1, 2, -2 are 0, 1, 2, 3, 4."""
+    return np.where(levels > 0, 2 * levels - 1, -2 * levels).astype(np.uint16)
+
+
+def zigzag_levels(symbols: NDArray[np.uint16]) -> NDArray[np.int32]:
+    """Return the whole numbers that symbols stand for: the inverse of `zigzag_symbols`."""
+    wide = symbols.astype(np.int32)
+    return np.where(wide & 1, (wide + 1) >> 1, -(wide >> 1)).astype(np.int32)
+
+
+_LEVELS = zigzag_levels(np.arange(2**16, dtype=np.uint16)).astype(np.float32)
+_LEVELS.flags.writeable = False
+
+
+def levels_codebook(entries: int) -> NDArray[np.float32]:
+    """Return the codebook of whole numbers in zigzag: 0, 1, -1, 2, -2 and so on, `entries` of them, 1 to 65,536.
+
+    In a file it takes nothing but its length, and codec `context` takes symbols for these numbers.
+    """
+    assert 1 <= entries <= len(_LEVELS)
+    return _LEVELS[:entries]
 
 
 def _frozen(array: NDArray[np.generic]) -> None:
@@ -163,6 +193,32 @@ class Shared:
 
 
 Tensor = Dense | Pruned | Shared
+
+
+def as_shared(values: NDArray[np.float32]) -> Shared:
+    """Return a tensor of few different values as a shared one, without loss.
+
+    Args:
+        values: float32, any shape, finite, at most 65,535 different ones beside zero, none of them minus zero.
+    Returns:
+        a codebook of zero and the values, by their magnitude, positive and negative in turn as long as there are both:
+        so an index, as a whole number in zigzag, tells how large its value is. float32.
+    Raises:
+        PassError: the values are others than said.
+    """
+    if not np.isfinite(values).all() or np.signbit(values[values == 0]).any():
+        raise PassError("a value is not finite or is -0.0, which no shared value can be")
+    different, places = np.unique(values.reshape(-1), return_inverse=True)
+    rank = np.where(different > 0, 2 * np.cumsum(different > 0) - 1, 2 * np.cumsum((different < 0)[::-1])[::-1])
+    order = np.argsort(rank * (different != 0), kind="stable")
+    codebook = (
+        different[order] if (different == 0).any() else np.concatenate([np.zeros(1, np.float32), different[order]])
+    )
+    if len(codebook) > 2**16:
+        raise PassError(f"{len(codebook):,} different values (allowed: up to {2**16:,}, zero among them)")
+    index = np.empty(len(different), dtype=np.uint16)
+    index[order] = np.arange(len(codebook) - len(different), len(codebook))
+    return Shared(codebook, index[places.reshape(-1)].reshape(values.shape), "float32")
 
 
 def _fits(values: NDArray[np.float32], name: FloatName) -> bool:

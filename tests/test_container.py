@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from forge import small_file, small_model
+from forge import levels_file, levels_model, small_file, small_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -13,10 +13,11 @@ from hypothesis.extra import numpy as arrays
 from compress.container import decode, encode, layout, read, read_tensor, weights_sha256, write
 from compress.errors import ConfigError, DataError, FormatError, PassError, SqueezeError
 from compress.model import CAFFE, TORCHVISION, Model
-from compress.tensors import Dense, Pruned, Shared
+from compress.tensors import Dense, Pruned, Shared, levels_codebook, zigzag_symbols
 
 GOLDEN = Path(__file__).parent / "golden"
 SMALL = small_file()
+LEVELS = levels_file()
 
 
 def model_of(*tensors, **fields):
@@ -67,6 +68,8 @@ def shared(draw):
     stored_as = draw(st.sampled_from(["float16", "float32"]))
     values = draw(st.lists(st.floats(-6e4, 6e4, width=16 if stored_as == "float16" else 32), max_size=20))
     codebook = np.array([0, *values], dtype=np.float32)
+    if draw(st.booleans()):
+        codebook = levels_codebook(len(codebook))
     indices = draw(arrays.arrays(np.uint16, draw(shapes), elements=st.integers(0, len(codebook) - 1)))
     exponents = [
         draw(st.none() | arrays.arrays(np.int8, indices.shape[axis])) if indices.ndim > axis else None
@@ -76,7 +79,9 @@ def shared(draw):
 
 
 @settings(deadline=None)
-@given(st.lists(dense() | pruned() | shared(), max_size=4), st.permutations(["raw", "huffman", "huffman-runs"]))
+@given(
+    st.lists(dense() | pruned() | shared(), max_size=4), st.permutations(["raw", "huffman", "huffman-runs", "context"])
+)
 def test_every_model_comes_back_bit_for_bit(tensors, codecs):
     model = model_of(*tensors)
     data = encode(model, codecs[:2])
@@ -97,10 +102,48 @@ def test_names_labels_and_order_come_back():
 
 def test_the_same_model_gives_the_same_bytes():
     assert small_file() == SMALL
+    assert levels_file() == LEVELS
 
 
-def test_a_published_file_is_read_for_ever():
-    assert_same(decode((GOLDEN / "small-v1.sqz").read_bytes()), small_model())
+@pytest.mark.parametrize(("name", "model"), [("small-v1", small_model()), ("levels-v1", levels_model())])
+def test_a_published_file_is_read_for_ever(name, model):
+    assert_same(decode((GOLDEN / f"{name}.sqz").read_bytes()), model)
+
+
+def test_levels_have_a_codebook_that_takes_no_bytes():
+    found = {tensor.name: tensor for tensor in layout(LEVELS).tensors}
+    assert found["layer.0.weight"].codebook_bytes == found["layer.0.bias"].codebook_bytes == 0
+    assert found["layer.1.weight"].codebook_bytes > 0
+    almost = levels_codebook(5).copy()
+    almost[4] = -2.5
+    assert layout(encode(model_of(Shared(almost, np.zeros(3, np.uint16))))).tensors[0].codebook_bytes == 4 * 2
+
+
+@pytest.mark.parametrize("entries", [1, 2, 4097, 4098, 1 << 16])
+def test_levels_come_back_however_many(entries):
+    symbols = np.array([[0, entries - 1]], np.uint16)
+    model = model_of(Shared(levels_codebook(entries), symbols, "float16" if entries < 4098 else "float32"))
+    assert_same(decode(encode(model)), model)
+    assert len(encode(model)) < 150
+
+
+def test_a_bias_on_levels_has_a_step_for_each_row():
+    steps = np.array([-128, 0, 4, 127], np.int8)
+    bias = Shared(levels_codebook(4), zigzag_symbols(np.array([2, -1, 1, 0])), "float16", steps)
+    decoded = decode(encode(model_of(bias), ["context"])).tensors["layer.0"]
+    assert decoded.to_dense().tolist() == [2 * 2.0**-32, -1, 2, 0]
+
+
+def test_values_are_coded_only_where_the_context_codec_may_be_used():
+    found = {tensor.name: tensor for tensor in layout(LEVELS).tensors}
+    plain = {tensor.name: tensor for tensor in layout(encode(levels_model())).tensors}
+    assert (found["layer.1.bias"].codec, plain["layer.1.bias"].codec) == ("planes", "plain")
+    assert found["layer.1.bias"].index_bytes < plain["layer.1.bias"].index_bytes == 60 * 2
+    assert found["layer.1.weight"].codebook_bytes < plain["layer.1.weight"].codebook_bytes == 60 * 4
+    assert found["layer.2.weight"].index_bytes < plain["layer.2.weight"].index_bytes == 15 * 4
+    for parts in (found, plain):
+        assert all(part.payload_bytes == part.index_bytes + part.position_bytes + part.codebook_bytes + part.scale_bytes
+                   for part in parts.values())  # fmt: skip
 
 
 def test_the_codec_with_the_fewest_bytes_is_taken_for_each_tensor():
@@ -194,12 +237,13 @@ def test_the_hash_is_of_little_endian_float32_in_order():
     assert weights_sha256(model_of(one, two)) != weights_sha256(model_of(two, one))
 
 
-@pytest.mark.parametrize("end", range(len(SMALL)))
-def test_a_file_cut_anywhere_is_refused(end):
-    for reader in (decode, layout, lambda data: read_tensor(data, "layer.0.weight")):
-        with pytest.raises(FormatError) as caught:
-            reader(SMALL[:end])
-        assert 0 <= caught.value.offset <= end
+@pytest.mark.parametrize("good", [SMALL, LEVELS], ids=["small", "levels"])
+def test_a_file_cut_anywhere_is_refused(good):
+    for end in range(len(good)):
+        for reader in (decode, layout, lambda data: read_tensor(data, "layer.0.weight")):
+            with pytest.raises(FormatError) as caught:
+                reader(good[:end])
+            assert 0 <= caught.value.offset <= end
 
 
 def test_bytes_after_the_end_are_refused():
@@ -207,9 +251,10 @@ def test_bytes_after_the_end_are_refused():
         decode(SMALL + b"\0")
 
 
-def test_any_single_flipped_bit_is_refused():
-    for bit in range(8 * len(SMALL)):
-        damaged = bytearray(SMALL)
+@pytest.mark.parametrize("good", [SMALL, LEVELS], ids=["small", "levels"])
+def test_any_single_flipped_bit_is_refused(good):
+    for bit in range(8 * len(good)):
+        damaged = bytearray(good)
         damaged[bit // 8] ^= 1 << bit % 8
         with pytest.raises(FormatError):
             decode(bytes(damaged))

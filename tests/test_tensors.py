@@ -5,7 +5,17 @@ from dataclasses import FrozenInstanceError, fields
 import numpy as np
 import pytest
 
-from compress.tensors import Dense, Pruned, Shared, scale_of
+from compress.errors import PassError
+from compress.tensors import (
+    Dense,
+    Pruned,
+    Shared,
+    as_shared,
+    levels_codebook,
+    scale_of,
+    zigzag_levels,
+    zigzag_symbols,
+)
 
 
 def floats(*values):
@@ -127,3 +137,57 @@ def test_a_shared_tensor_that_means_nothing_cannot_be_made(broken):
     Shared(**whole)
     with pytest.raises(AssertionError):
         Shared(**whole | broken)
+
+
+def test_whole_numbers_become_symbols_in_zigzag():
+    assert zigzag_symbols(np.array([0, 1, -1, 2, -2], np.int32)).tolist() == [0, 1, 2, 3, 4]
+    symbols = np.arange(2**16, dtype=np.uint16)
+    levels = zigzag_levels(symbols)
+    assert (levels.min(), levels.max()) == (-32767, 32768)
+    np.testing.assert_array_equal(zigzag_symbols(levels), symbols)
+
+
+def test_a_codebook_of_levels_is_what_its_symbols_stand_for():
+    assert levels_codebook(5).tolist() == [0, 1, -1, 2, -2]
+    whole = levels_codebook(2**16)
+    assert whole.dtype == np.float32
+    np.testing.assert_array_equal(whole, zigzag_levels(np.arange(2**16, dtype=np.uint16)))
+
+
+@pytest.mark.parametrize(
+    ("values", "codebook", "indices"),
+    [
+        ([[0.5, 0], [-2, 0.5]], [0, 0.5, -2], [[1, 0], [2, 1]]),
+        ([3, 1, -7, 2], [0, 1, -7, 2, 3], [4, 1, 2, 3]),
+        ([-1, -3, -2], [0, -1, -2, -3], [1, 3, 2]),
+        ([5], [0, 5], [1]),
+        ([0, 0], [0], [0, 0]),
+        ([], [0], []),
+    ],
+)
+def test_few_values_are_shared_by_magnitude_positive_and_negative_in_turn(values, codebook, indices):
+    tensor = as_shared(np.array(values, np.float32))
+    assert (tensor.codebook.tolist(), tensor.indices.tolist()) == (codebook, indices)
+
+
+@pytest.mark.parametrize("shape", [(), (7,), (5, 4, 3, 3)])
+def test_sharing_what_is_there_loses_no_bit(shape):
+    values = (np.random.default_rng(0).integers(-40, 50, shape) / np.float32(7)).astype(np.float32)
+    values = np.where(values == 0, np.float32(0), values)
+    tensor = as_shared(values)
+    assert tensor.stored_as == "float32"
+    assert tensor.to_dense().tobytes() == values.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        (floats(1, np.nan), "not finite"),
+        (floats(1, np.inf), "not finite"),
+        (floats(1, -0.0), "-0.0"),
+        (np.arange(1, 2**16 + 1, dtype=np.float32), "65,537 different values"),
+    ],
+)
+def test_what_cannot_be_shared_without_loss_is_refused(values, problem):
+    with pytest.raises(PassError, match=problem):
+        as_shared(values)

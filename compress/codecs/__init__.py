@@ -1,7 +1,8 @@
 """Symbols <-> bytes: the lossless coders of a `.sqz` file, one a module.
 
-A symbol is a 16-bit number; 0 is the pruned weight. A codec's id is written into files, so a published id never
-changes meaning: new bytes, new id.
+A symbol is a 16-bit number; 0 is the pruned weight. Symbols have the shape of the tensor that they are of, which a
+codec may make use of, and row-major order. A codec's id is written into files, so a published id never changes
+meaning: new bytes, new id.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from compress.codecs.context import Context
 from compress.codecs.huffman import Huffman
 from compress.codecs.huffman_runs import HuffmanRuns
 from compress.codecs.raw import Raw
@@ -27,20 +29,20 @@ class Codec(Protocol):
     def id(self) -> int: ...
 
     def encode(self, symbols: NDArray[np.uint16]) -> bytes:
-        """Return the bytes of `symbols`, shape (n,), tables and all; only n has to be kept beside them."""
+        """Return the bytes of `symbols`, of any shape, tables and all; only the shape has to be kept beside them."""
 
-    def decode(self, data: bytes, count: int) -> NDArray[np.uint16]:
-        """Return the `count` symbols that `encode` was given.
+    def decode(self, data: bytes, shape: tuple[int, ...]) -> NDArray[np.uint16]:
+        """Return the symbols of this shape that `encode` was given.
 
         Raises:
-            FormatError: `data` is no output of `encode` for `count` symbols; its offset counts from `data[0]`.
+            FormatError: `data` is no output of `encode` for symbols of this shape; its offset counts from `data[0]`.
         """
 
     def position_bytes(self, data: bytes) -> int:
         """Return how many bytes of `data` say where the nonzero symbols are; 0 where that is not kept apart."""
 
 
-_ALL: tuple[Codec, ...] = (Raw(), Huffman(), HuffmanRuns())
+_ALL: tuple[Codec, ...] = (Raw(), Huffman(), HuffmanRuns(), Context())
 
 CODECS: Mapping[str, Codec] = {codec.name: codec for codec in _ALL}
 """Every codec by its name."""

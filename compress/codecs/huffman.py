@@ -5,6 +5,8 @@ Stream: the code (see `prefix`), then the codewords.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,15 +22,17 @@ class Huffman:
     id = 1
 
     def encode(self, symbols: NDArray[np.uint16]) -> bytes:
+        symbols = symbols.reshape(-1)
         counts = np.bincount(symbols)
         code = PrefixCode.from_counts(counts)
         return code.to_bytes() + pack(symbols, code.encoding_table(), code.bits(counts))
 
-    def decode(self, data: bytes, count: int) -> NDArray[np.uint16]:
+    def decode(self, data: bytes, shape: tuple[int, ...]) -> NDArray[np.uint16]:
         code, start = PrefixCode.from_bytes(data)
+        count = math.prod(shape)
         if count and not code.symbols.size:
             raise FormatError("the code has no symbols", offset=0, expected=f"a code for {count:,} symbols")
-        return unpack(data, start, code.decoding_table(), count)
+        return unpack(data, start, code.decoding_table(), count).reshape(shape)
 
     def position_bytes(self, data: bytes) -> int:
         return 0

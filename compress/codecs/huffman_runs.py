@@ -11,6 +11,8 @@ Source: Han et al. 2016, arXiv:1510.00149, section 2 and figure 2; both streams 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,13 +32,15 @@ class HuffmanRuns:
     id = 2
 
     def encode(self, symbols: NDArray[np.uint16]) -> bytes:
+        symbols = symbols.reshape(-1)
         longest = int(np.diff(np.flatnonzero(symbols), prepend=-1).max(initial=1)) - 1
         # Once a field holds every gap, a wider one changes nothing but its own number.
         useful = [gap_bits for gap_bits in _GAP_BITS if gap_bits == _GAP_BITS[0] or longest >> (gap_bits - 1)]
         return min((_encode(symbols, gap_bits) for gap_bits in useful), key=len)
 
-    def decode(self, data: bytes, count: int) -> NDArray[np.uint16]:
+    def decode(self, data: bytes, shape: tuple[int, ...]) -> NDArray[np.uint16]:
         gap_bits, entries, start, middle = _parse(data)
+        count = math.prod(shape)
         if entries > count:  # each entry stands for at least one symbol
             raise FormatError(f"{entries:,} entries", offset=1, expected=f"at most {count:,}")
         gaps = _huffman_at(data, start, middle, entries)
@@ -48,7 +52,7 @@ class HuffmanRuns:
             raise FormatError("gaps reach beyond the last symbol", offset=start, expected=f"{count:,} symbols")
         symbols = np.zeros(count, dtype=np.uint16)
         symbols[positions] = kept
-        return symbols
+        return symbols.reshape(shape)
 
     def position_bytes(self, data: bytes) -> int:
         return _parse(data)[3]
@@ -81,4 +85,4 @@ def _parse(data: bytes) -> tuple[int, int, int, int]:
 
 def _huffman_at(data: bytes, start: int, end: int, count: int) -> NDArray[np.uint16]:
     with offset_by(start):
-        return _HUFFMAN.decode(data[start:end], count)
+        return _HUFFMAN.decode(data[start:end], (count,))

@@ -5,6 +5,8 @@ Stream: one byte, the bits per symbol (0 to 16); then the symbols, the most sign
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,14 +22,14 @@ class Raw:
 
     def encode(self, symbols: NDArray[np.uint16]) -> bytes:
         width = int(symbols.max(initial=0)).bit_length()
-        return bytes([width]) + pack(symbols, _code(width), width * symbols.size)
+        return bytes([width]) + pack(symbols.reshape(-1), _code(width), width * symbols.size)
 
-    def decode(self, data: bytes, count: int) -> NDArray[np.uint16]:
+    def decode(self, data: bytes, shape: tuple[int, ...]) -> NDArray[np.uint16]:
         if not data:
             raise FormatError("the stream is empty", offset=0, expected="the bits per symbol")
         if data[0] > 16:
             raise FormatError(f"{data[0]} bits per symbol", offset=0, expected="0 to 16")
-        return unpack(data, 1, _code(data[0]), count)
+        return unpack(data, 1, _code(data[0]), math.prod(shape)).reshape(shape)
 
     def position_bytes(self, data: bytes) -> int:
         return 0

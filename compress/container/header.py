@@ -14,7 +14,7 @@ from compress.codecs import CODECS_BY_ID, Codec
 from compress.container.fields import FieldReader, FieldWriter
 from compress.errors import FormatError
 from compress.model import Preprocessing
-from compress.tensors import FloatName
+from compress.tensors import MOST_FLOAT16_LEVELS, FloatName
 
 FormName = Literal["dense", "pruned", "shared"]
 
@@ -30,7 +30,13 @@ _FORMS: tuple[FormName, ...] = ("dense", "pruned", "shared")
 _FLOATS: tuple[FloatName, ...] = ("float32", "float16")
 _RESIZES: tuple[Literal["squash", "crop"], ...] = ("squash", "crop")
 _CHANNELS: tuple[Literal["RGB", "BGR", "L"], ...] = ("RGB", "BGR", "L")
-_HAS_FLOAT16, _HAS_ROWS, _HAS_COLUMNS = 4, 8, 16
+_HAS_FLOAT16, _HAS_ROWS, _HAS_COLUMNS, _HAS_LEVELS, _HAS_CODED_VALUES = 4, 8, 16, 32, 64
+_ALLOWED = {
+    0: _HAS_FLOAT16 | _HAS_CODED_VALUES,
+    1: _HAS_CODED_VALUES,
+    2: _HAS_FLOAT16 | _HAS_ROWS | _HAS_COLUMNS | _HAS_LEVELS | _HAS_CODED_VALUES,
+}
+"""What a form's kind may say beside the form."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +48,13 @@ class TensorHeader:
         shape: its shape.
         form: the class in `tensors` that it decodes to.
         stored_as: precision of the values.
-        values: numbers stored as they are: all of them, those kept, or the codebook without its zero.
+        values: numbers stored: all of them, those kept, or the codebook without its zero.
         codec: codec of the indices, or of 0 (pruned) and 1 (kept); None for a dense tensor.
         coded_bytes: what that codec wrote.
         row_bytes: coded exponents of the rows; None where there are none.
         column_bytes: coded exponents of the columns; None where there are none.
+        coded_value_bytes: bytes of the values; None where they are stored as they are.
+        levels: whether the codebook is that of `levels_codebook`, and nothing of it is stored.
     """
 
     name: str
@@ -58,6 +66,8 @@ class TensorHeader:
     coded_bytes: int = 0
     row_bytes: int | None = None
     column_bytes: int | None = None
+    coded_value_bytes: int | None = None
+    levels: bool = False
 
     @property
     def weights(self) -> int:
@@ -65,7 +75,9 @@ class TensorHeader:
 
     @property
     def value_bytes(self) -> int:
-        return self.values * np.dtype(self.stored_as).itemsize
+        if self.coded_value_bytes is not None:
+            return self.coded_value_bytes
+        return 0 if self.levels else self.values * np.dtype(self.stored_as).itemsize
 
     @property
     def payload_bytes(self) -> int:
@@ -185,10 +197,12 @@ def _write_tensor(out: FieldWriter, tensor: TensorHeader) -> None:
     kind = _FORMS.index(tensor.form)
     kind |= _HAS_FLOAT16 * _FLOATS.index(tensor.stored_as)
     kind |= _HAS_ROWS * (tensor.row_bytes is not None) | _HAS_COLUMNS * (tensor.column_bytes is not None)
+    kind |= _HAS_LEVELS * tensor.levels | _HAS_CODED_VALUES * (tensor.coded_value_bytes is not None)
     out.count(kind)
-    if tensor.codec is None:
-        return
-    for number in (tensor.codec.id, tensor.values, tensor.coded_bytes, tensor.row_bytes, tensor.column_bytes):
+    numbers = [tensor.row_bytes, tensor.column_bytes, tensor.coded_value_bytes]
+    if tensor.codec is not None:
+        numbers = [tensor.codec.id, tensor.values, tensor.coded_bytes, *numbers]
+    for number in numbers:
         if number is not None:
             out.count(number)
 
@@ -198,21 +212,40 @@ def _read_tensor(read: FieldReader, name: str, max_weights: int) -> TensorHeader
     at = read.at
     kind = read.count()
     form = kind & 3
-    allowed = {0: _HAS_FLOAT16, 1: 0, 2: _HAS_FLOAT16 | _HAS_ROWS | _HAS_COLUMNS}
+    allowed = _ALLOWED.get(form, 0)
     axes = 2 if kind & _HAS_COLUMNS else 1 if kind & _HAS_ROWS else 0
-    if form not in allowed or (kind & ~3) & ~allowed[form] or axes > len(shape):
+    both = kind & _HAS_LEVELS and kind & _HAS_CODED_VALUES
+    if form not in _ALLOWED or (kind & ~3) & ~allowed or axes > len(shape) or both:
         raise FormatError(
             f"tensor {name}: form {kind} with {len(shape)} dimensions", offset=at, expected="a known form"
         )
     stored_as = _FLOATS[bool(kind & _HAS_FLOAT16)]
+    has_coded_values = bool(kind & _HAS_CODED_VALUES)
     if form == 0:
-        return TensorHeader(name, shape, "dense", stored_as, math.prod(shape))
+        coded_value_bytes = read.count() if has_coded_values else None
+        return TensorHeader(name, shape, "dense", stored_as, math.prod(shape), coded_value_bytes=coded_value_bytes)
     codec = _read_codec(read, name)
+    levels = bool(kind & _HAS_LEVELS)
     most = MOST_ENTRIES - 1 if form == 2 else math.prod(shape)
+    if levels and stored_as == "float16":
+        most = MOST_FLOAT16_LEVELS - 1
     values, coded_bytes = read.count(most, f"tensor {name}: values"), read.count()
     row_bytes = read.count() if kind & _HAS_ROWS else None
     column_bytes = read.count() if kind & _HAS_COLUMNS else None
-    return TensorHeader(name, shape, _FORMS[form], stored_as, values, codec, coded_bytes, row_bytes, column_bytes)
+    coded_value_bytes = read.count() if has_coded_values else None
+    return TensorHeader(
+        name,
+        shape,
+        _FORMS[form],
+        stored_as,
+        values,
+        codec,
+        coded_bytes,
+        row_bytes,
+        column_bytes,
+        coded_value_bytes,
+        levels,
+    )
 
 
 def _read_shape(read: FieldReader, name: str, max_weights: int) -> tuple[int, ...]:

@@ -19,7 +19,8 @@ class TensorLayout:
         name: the tensor's name.
         shape: its shape.
         form: `dense`, `pruned` or `shared`.
-        codec: name of the codec of the indices or positions; `plain` where values are stored as they are.
+        codec: name of the codec of the indices or positions; `plain` where values are stored as
+            they are, `planes` where they are coded, without a codec for indices.
         stored_as: precision of the values or the codebook.
         index_bytes: coded indices with their code table; for a dense or pruned tensor, the values.
         position_bytes: coded positions of the nonzero or kept weights, where they are apart from the indices.
@@ -84,7 +85,7 @@ def tensor_layout(record: TensorHeader, payload: bytes) -> TensorLayout:
         name=record.name,
         shape=record.shape,
         form=record.form,
-        codec=record.codec.name if record.codec else "plain",
+        codec=record.codec.name if record.codec else "plain" if record.coded_value_bytes is None else "planes",
         stored_as=record.stored_as,
         index_bytes=len(payload) - position_bytes - codebook_bytes - scale_bytes,
         position_bytes=position_bytes,

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from compress.codecs import CODECS, CODECS_BY_ID, Codec, smallest
 from compress.codecs.offsets import offset_by
 from compress.container.header import TensorHeader
+from compress.container.values import decode_coded, decode_plain, encode_values
 from compress.errors import FormatError, PassError
-from compress.tensors import SCALE_STEPS_PER_OCTAVE, Dense, FloatName, Pruned, Shared, Tensor
+from compress.tensors import SCALE_STEPS_PER_OCTAVE, Dense, Pruned, Shared, Tensor, levels_codebook
 
 _EXPONENT_CODECS = (CODECS["huffman"], CODECS["raw"])
-_LITTLE_ENDIAN = {"float32": "<f4", "float16": "<f2"}
 
 
 def encode_tensor(name: str, tensor: Tensor, codecs: Sequence[Codec]) -> tuple[TensorHeader, bytes]:
@@ -26,14 +26,23 @@ def encode_tensor(name: str, tensor: Tensor, codecs: Sequence[Codec]) -> tuple[T
     """
     match tensor:
         case Dense():
-            stored = _encode_values(name, tensor.values, tensor.stored_as)
-            return TensorHeader(name, tensor.shape, "dense", tensor.stored_as, tensor.values.size), stored
+            values = tensor.values.reshape(-1)
+            stored, coded = encode_values(name, values, tensor.stored_as, coded=_may_code_values(codecs))
+            coded_bytes = len(stored) if coded else None
+            record = TensorHeader(
+                name, tensor.shape, "dense", tensor.stored_as, values.size, coded_value_bytes=coded_bytes
+            )
+            return record, stored
         case Pruned():
             _refuse_minus_zero(name, tensor.values[~tensor.kept])
             kept = tensor.values[tensor.kept]
-            codec, coded = smallest(tensor.kept.reshape(-1).astype(np.uint16), codecs)
-            record = TensorHeader(name, tensor.shape, "pruned", "float32", kept.size, codec, len(coded))
-            return record, _encode_values(name, kept, "float32") + coded
+            stored, coded = encode_values(name, kept, "float32", coded=_may_code_values(codecs))
+            codec, positions = smallest(tensor.kept.astype(np.uint16), codecs)
+            coded_bytes = len(stored) if coded else None
+            record = TensorHeader(
+                name, tensor.shape, "pruned", "float32", kept.size, codec, len(positions), coded_value_bytes=coded_bytes
+            )
+            return record, stored + positions
         case Shared():
             return _encode_shared(name, tensor, codecs)
         case _:
@@ -42,14 +51,16 @@ def encode_tensor(name: str, tensor: Tensor, codecs: Sequence[Codec]) -> tuple[T
 
 def _encode_shared(name: str, tensor: Shared, codecs: Sequence[Codec]) -> tuple[TensorHeader, bytes]:
     _refuse_minus_zero(name, tensor.codebook[:1])
-    stored = _encode_values(name, tensor.codebook[1:], tensor.stored_as)
+    levels = np.array_equal(tensor.codebook, levels_codebook(len(tensor.codebook)))
+    values = tensor.codebook[:0] if levels else tensor.codebook[1:]
+    stored, coded_values = encode_values(name, values, tensor.stored_as, coded=_may_code_values(codecs))
     if _overflows(tensor.codebook, tensor.row_exponents, tensor.column_exponents):
         raise PassError("the largest value times its scale is beyond float32", tensor=name)
     rows, columns = (
         None if exponents is None else _encode_exponents(exponents)
         for exponents in (tensor.row_exponents, tensor.column_exponents)
     )
-    codec, coded = smallest(tensor.indices.reshape(-1), codecs)
+    codec, coded = smallest(tensor.indices, codecs)
     record = TensorHeader(
         name,
         tensor.shape,
@@ -60,6 +71,8 @@ def _encode_shared(name: str, tensor: Shared, codecs: Sequence[Codec]) -> tuple[
         coded_bytes=len(coded),
         row_bytes=None if rows is None else len(rows),
         column_bytes=None if columns is None else len(columns),
+        coded_value_bytes=len(stored) if coded_values else None,
+        levels=levels,
     )
     return record, stored + (rows or b"") + (columns or b"") + coded
 
@@ -70,17 +83,21 @@ def decode_tensor(record: TensorHeader, payload: bytes) -> Tensor:
     Raises:
         FormatError: the payload is not what the format says; its offset counts from `payload[0]`.
     """
-    values = _decode_values(payload[: record.value_bytes], record.stored_as)
+    section = payload[: record.value_bytes]
     if record.codec is None:
-        return Dense(values.reshape(record.shape), record.stored_as)
+        return Dense(_decode_values(record, section).reshape(record.shape), record.stored_as)
     with offset_by(len(payload) - record.coded_bytes, record.codec.name):
-        indices = decode_symbols(record, payload).reshape(record.shape)
+        indices = decode_symbols(record, payload)
     if record.form == "pruned":
-        return _pruned(indices, values)
+        return _pruned(indices, _decode_values(record, section))
+    if record.levels:  # a part of one array, so that it takes nothing here, however long a file says that it is
+        codebook = levels_codebook(record.values + 1)
+    else:
+        codebook = np.concatenate([np.zeros(1, np.float32), _decode_values(record, section)])
     rows, columns = _both_exponents(record, payload)
-    if _overflows(values, rows, columns):
+    if _overflows(codebook, rows, columns):
         raise FormatError("the largest value times its scale is beyond float32", offset=0)
-    return Shared(np.concatenate([np.zeros(1, np.float32), values]), indices, record.stored_as, rows, columns)
+    return Shared(codebook, indices, record.stored_as, rows, columns)
 
 
 def coded_section(record: TensorHeader, payload: bytes) -> bytes:
@@ -89,13 +106,13 @@ def coded_section(record: TensorHeader, payload: bytes) -> bytes:
 
 
 def decode_symbols(record: TensorHeader, payload: bytes) -> NDArray[np.uint16]:
-    """Return the indices, or the 0 (pruned) and 1 (kept), shape (weights,), each checked to be in its range.
+    """Return the indices, or the 0 (pruned) and 1 (kept), each checked to be in its range.
 
     Raises:
         FormatError: as `decode_tensor`; its offset counts from the coded section.
     """
     assert record.codec is not None
-    symbols = record.codec.decode(coded_section(record, payload), record.weights)
+    symbols = record.codec.decode(coded_section(record, payload), record.shape)
     most = 1 if record.form == "pruned" else record.values
     if symbols.max(initial=0) > most:
         raise FormatError(f"symbol {symbols.max()}", offset=0, expected=f"at most {most:,}")
@@ -130,19 +147,15 @@ def _pruned(indices: NDArray[np.uint16], kept_values: NDArray[np.float32]) -> Pr
     return Pruned(values, kept)
 
 
-def _encode_values(name: str, values: NDArray[np.float32], stored_as: FloatName) -> bytes:
-    if not np.isfinite(values).all():
-        raise PassError("a value is not finite, and only finite ones can be written", tensor=name)
-    return values.astype(_LITTLE_ENDIAN[stored_as]).tobytes()
+def _may_code_values(codecs: Sequence[Codec]) -> bool:
+    """Whether values may be coded: what they are coded with has to be among the codecs allowed."""
+    return CODECS["context"] in codecs
 
 
-def _decode_values(data: bytes, stored_as: FloatName) -> NDArray[np.float32]:
-    values = np.frombuffer(data, _LITTLE_ENDIAN[stored_as])
-    finite = np.isfinite(values)
-    if not finite.all():
-        offset = int(np.argmin(finite)) * values.itemsize
-        raise FormatError("a value is not finite", offset=offset, expected="finite numbers")
-    return values.astype(np.float32)
+def _decode_values(record: TensorHeader, section: bytes) -> NDArray[np.float32]:
+    if record.coded_value_bytes is None:
+        return decode_plain(section, record.stored_as)
+    return decode_coded(section, record.stored_as, record.values)
 
 
 def _refuse_minus_zero(name: str, zeros: NDArray[np.float32]) -> None:
@@ -176,7 +189,7 @@ def _decode_exponents(data: bytes, count: int) -> NDArray[np.int8]:
     if len(data) < start or data[0] & 0x7F not in kinds:
         raise FormatError("no exponents", offset=0, expected=f"codec {sorted(kinds)}, and the least")
     with offset_by(start):
-        coded = CODECS_BY_ID[data[0] & 0x7F].decode(data[start:], count).astype(np.int64)
+        coded = CODECS_BY_ID[data[0] & 0x7F].decode(data[start:], (count,)).astype(np.int64)
     if differences:
         exponents = np.cumsum(np.where(coded & 1, -(coded >> 1) - 1, coded >> 1))
     else:

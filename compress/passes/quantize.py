@@ -18,7 +18,17 @@ from compress.paired import PairedInputs, layers_by_input
 from compress.passes.context import Context, finite
 from compress.passes.feedback import choose, prices
 from compress.passes.share import Exponents, as_exponents, at_precision, column_exponents
-from compress.tensors import Dense, FloatName, Pruned, Shared, Tensor, weight_scales
+from compress.tensors import (
+    MOST_FLOAT16_LEVELS,
+    Dense,
+    FloatName,
+    Pruned,
+    Shared,
+    Tensor,
+    levels_codebook,
+    weight_scales,
+    zigzag_symbols,
+)
 
 Floats = NDArray[np.float64]
 
@@ -160,12 +170,11 @@ def step_exponents(output_cost: Floats, factor: Floats, shape: tuple[int, ...], 
 
 
 def on_levels(levels: NDArray[np.int32], rows: NDArray[np.int8], columns: NDArray[np.int8]) -> Shared:
-    """Return whole numbers times their steps as a shared tensor; its codebook holds all between the extremes."""
-    low, high = int(levels.min(initial=0)), int(levels.max(initial=0))
-    codebook = np.concatenate([[0], np.arange(low, 0), np.arange(1, high + 1)]).astype(np.float32)
-    indices = np.where(levels < 0, levels - low + 1, np.where(levels > 0, levels - low, 0)).astype(np.uint16)
-    # float16 holds whole numbers up to 2,048 exactly.
-    return Shared(codebook, indices, "float16" if max(-low, high) <= 2048 else "float32", rows, columns)
+    """Return whole numbers times their steps as a shared tensor, its codebook one of levels, up to the largest used."""
+    symbols = zigzag_symbols(levels)
+    entries = int(symbols.max(initial=0)) + 1
+    stored_as: FloatName = "float16" if entries <= MOST_FLOAT16_LEVELS else "float32"
+    return Shared(levels_codebook(entries), symbols, stored_as, rows, columns)
 
 
 def _as_matrix(values: NDArray[np.float32]) -> Floats:

@@ -67,6 +67,8 @@ def run(
     place = find_device(device)
     torch.use_deterministic_algorithms(True, warn_only=True)
     reference = _located(pipeline, pipeline.model.load)
+    if pipeline.encode.labels == "none":
+        reference = replace(reference, labels=())
     beforehand.check_layers(pipeline, reference)
     calibration = _photos(pipeline, "calibration", reference, out, progress)
     photos = _photos(pipeline, "validation", reference, out, progress)

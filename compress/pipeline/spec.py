@@ -27,6 +27,11 @@ _TOP_KEYS = ("model", "data", "stages", "encode", "goal", "seed")
 _BYTES = re.compile(r"\s*([0-9][0-9_,]*(?:\.[0-9]+)?)\s*(B|kB|MB|GB)?\s*", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _OWN_NAMES = ("baseline", "proof")
+_CODECS = {
+    "huffman": ("huffman", "huffman-runs"),
+    "context": ("context", "huffman", "huffman-runs", "raw"),
+    "raw": ("raw",),
+}
 
 
 def to_bytes(value: object) -> object:
@@ -56,15 +61,18 @@ class Encode:
     """How the file is coded.
 
     Attributes:
-        coding: `huffman` codes each tensor's indices densely or as zero runs, whichever is smaller; `raw` packs bits.
+        coding: `huffman` codes each tensor's indices densely or as zero runs, whichever is smaller; `raw` packs bits;
+            `context` takes the smallest of these and of adaptive arithmetic coding, and codes float values too.
+        labels: whether the class names that came with the weights go into the file.
     """
 
-    coding: Literal["huffman", "raw"] = "huffman"
+    coding: Literal["huffman", "context", "raw"] = "huffman"
+    labels: Literal["stored", "none"] = "stored"
 
     @property
     def codecs(self) -> tuple[str, ...]:
         """The codecs that may be used, by name."""
-        return {"huffman": ("huffman", "huffman-runs"), "raw": ("raw",)}[self.coding]
+        return _CODECS[self.coding]
 
 
 @dataclass(frozen=True, config=_STRICT)

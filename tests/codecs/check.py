@@ -42,7 +42,7 @@ def golden_symbols():
 
 def check_round_trip(codec: Codec, symbols) -> bytes:
     data = codec.encode(symbols)
-    decoded = codec.decode(data, len(symbols))
+    decoded = codec.decode(data, symbols.shape)
     assert decoded.dtype == np.uint16
     np.testing.assert_array_equal(decoded, symbols)
     assert 0 <= codec.position_bytes(data) <= len(data)
@@ -52,7 +52,7 @@ def check_round_trip(codec: Codec, symbols) -> bytes:
 def check_golden(codec: Codec) -> None:
     golden = (GOLDEN / f"{codec.name}.bin").read_bytes()
     symbols = golden_symbols()
-    np.testing.assert_array_equal(codec.decode(golden, len(symbols)), symbols)
+    np.testing.assert_array_equal(codec.decode(golden, symbols.shape), symbols)
     assert codec.encode(symbols) == golden
 
 
@@ -61,21 +61,21 @@ def check_truncation(codec: Codec, symbols) -> None:
     data = codec.encode(symbols)
     for end in range(len(data)):
         with pytest.raises(FormatError) as caught:
-            codec.decode(data[:end], len(symbols))
+            codec.decode(data[:end], symbols.shape)
         assert 0 <= caught.value.offset <= end
     with pytest.raises(FormatError):
-        codec.decode(data + b"\0", len(symbols))
+        codec.decode(data + b"\0", symbols.shape)
 
 
-def check_decodes_or_refuses(codec: Codec, data: bytes, count: int) -> None:
-    """Any bytes are so many symbols or a FormatError that says where; never anything else."""
+def check_decodes_or_refuses(codec: Codec, data: bytes, shape: tuple[int, ...]) -> None:
+    """Any bytes are symbols of a shape or a FormatError that says where; never anything else."""
     try:
-        symbols = codec.decode(data, count)
+        symbols = codec.decode(data, shape)
     except FormatError as error:
         offset = error.offset
     else:
         offset = 0
-        assert (symbols.dtype, symbols.shape) == (np.uint16, (count,))
+        assert (symbols.dtype, symbols.shape) == (np.uint16, shape)
     assert 0 <= offset <= len(data)
 
 
@@ -84,4 +84,4 @@ def check_damage(codec: Codec, symbols) -> None:
     for bit in range(8 * len(data)):
         damaged = bytearray(data)
         damaged[bit // 8] ^= 1 << bit % 8
-        check_decodes_or_refuses(codec, bytes(damaged), len(symbols))
+        check_decodes_or_refuses(codec, bytes(damaged), symbols.shape)

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 
 from compress.codecs import CODECS, CODECS_BY_ID, entropy_bytes, smallest
 
@@ -11,7 +12,12 @@ small_symbols = check.symbols_of([3, 0, 0, 0, 0, 1, 0, 2, 0, 0, 0, 1, 1, 0, 9, 0
 
 
 def test_published_ids_never_change():
-    assert {name: codec.id for name, codec in CODECS.items()} == {"raw": 0, "huffman": 1, "huffman-runs": 2}
+    assert {name: codec.id for name, codec in CODECS.items()} == {
+        "raw": 0,
+        "huffman": 1,
+        "huffman-runs": 2,
+        "context": 3,
+    }
     assert all(CODECS_BY_ID[codec.id] is codec for codec in CODECS.values())
 
 
@@ -28,10 +34,23 @@ def test_all_symbols_come_back(codec, numbers):
 
 
 @every_codec
+@given(
+    symbols=arrays.arrays(
+        np.uint16,
+        arrays.array_shapes(min_dims=0, max_dims=5, min_side=0, max_side=5),
+        elements=st.one_of(st.just(0), st.integers(0, 20), st.integers(0, 65535)),
+    )
+)
+def test_symbols_of_any_shape_come_back(codec, symbols):
+    check.check_round_trip(codec, symbols)
+
+
+@every_codec
 def test_slices_and_read_only_arrays_encode_as_copies_do(codec):
     symbols = check.golden_symbols()
     symbols.flags.writeable = False
-    assert codec.encode(symbols[::3]) == codec.encode(symbols[::3].copy())
+    for part in (symbols[::3], symbols.reshape(30, 5, 20)[:, ::2].swapaxes(0, 2)):
+        assert codec.encode(part) == codec.encode(part.copy())
 
 
 @every_codec
@@ -42,6 +61,7 @@ def test_published_bytes_are_written_and_read_for_ever(codec):
 @every_codec
 def test_a_stream_cut_anywhere_or_too_long_is_refused(codec):
     check.check_truncation(codec, small_symbols)
+    check.check_truncation(codec, small_symbols.reshape(2, 2, 2, 2))
 
 
 @every_codec
@@ -50,9 +70,9 @@ def test_a_flipped_bit_is_an_error_or_other_symbols(codec):
 
 
 @every_codec
-@given(data=st.binary(max_size=60), count=st.integers(0, 5000))
-def test_any_bytes_are_symbols_or_a_format_error(codec, data, count):
-    check.check_decodes_or_refuses(codec, data, count)
+@given(data=st.binary(max_size=60), shape=arrays.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=9))
+def test_any_bytes_are_symbols_or_a_format_error(codec, data, shape):
+    check.check_decodes_or_refuses(codec, data, shape)
 
 
 def test_entropy_counts_the_information_of_the_frequencies():

@@ -21,19 +21,19 @@ def stream(gap_bits, gaps, symbols, entries=None):
 def test_the_example_of_the_paper_has_these_entries():
     expected = stream(3, [1, 2, 7, 2], [1, 2, 0, 3])
     assert _encode(FIGURE_2, 3) == expected
-    np.testing.assert_array_equal(runs.decode(expected, 16), FIGURE_2)
+    np.testing.assert_array_equal(runs.decode(expected, (16,)), FIGURE_2)
 
 
 def test_zeros_after_the_last_entry_are_implied():
     data = runs.encode(check.symbols_of([0, 0, 5]))
-    np.testing.assert_array_equal(runs.decode(data, 10), [0, 0, 5, 0, 0, 0, 0, 0, 0, 0])
+    np.testing.assert_array_equal(runs.decode(data, (10,)), [0, 0, 5, 0, 0, 0, 0, 0, 0, 0])
 
 
 @pytest.mark.parametrize("gap_bits", range(2, 9))
 @pytest.mark.parametrize("zeros", [0, 3, 4, 5, 255, 256, 257, 1000])
 def test_every_gap_field_bridges_any_number_of_zeros(gap_bits, zeros):
     symbols = check.symbols_of([0] * zeros + [1, 2])
-    np.testing.assert_array_equal(runs.decode(_encode(symbols, gap_bits), len(symbols)), symbols)
+    np.testing.assert_array_equal(runs.decode(_encode(symbols, gap_bits), (len(symbols),)), symbols)
 
 
 def test_the_gap_field_with_the_fewest_bytes_is_taken():
@@ -63,4 +63,4 @@ def test_positions_and_indices_are_told_apart():
 )
 def test_other_streams_are_refused(data, problem):
     with pytest.raises(FormatError, match=problem):
-        runs.decode(data, 16)
+        runs.decode(data, (16,))

@@ -27,4 +27,4 @@ def test_zeros_take_no_bits():
 )
 def test_other_streams_are_refused(data, problem):
     with pytest.raises(FormatError, match=problem):
-        raw.decode(data, 4)
+        raw.decode(data, (4,))

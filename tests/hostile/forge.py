@@ -9,7 +9,7 @@ import numpy as np
 
 from compress.container import encode
 from compress.model import Model, Preprocessing
-from compress.tensors import Dense, Pruned, Shared
+from compress.tensors import Dense, Pruned, Shared, levels_codebook
 
 PREFIX = struct.Struct("<8sBBIII")
 
@@ -35,8 +35,33 @@ def small_model() -> Model:
     )
 
 
+def levels_model() -> Model:
+    """Codebooks of levels, of a weight and of a bias, and values that are coded in fewer bytes, in every form."""
+    places = np.arange(60)
+    symbols = (places * places % 7).astype(np.uint16)
+    rows = np.array([3, -2, 0], dtype=np.int8)
+    kept = places % 4 == 0
+    smooth = np.ldexp(256 + places, -12).astype(np.float32)  # exponents that hardly vary
+    return Model(
+        architecture="levels",
+        classes=3,
+        preprocessing=Preprocessing(8, 8, "squash", "RGB", 1.0, (), ()),
+        tensors={
+            "layer.0.weight": Shared(levels_codebook(5), symbols.reshape(3, 5, 2, 2), "float16", rows),
+            "layer.0.bias": Shared(levels_codebook(4200), np.array([0, 4199, 2], dtype=np.uint16), "float32", rows),
+            "layer.1.weight": Shared(np.append(np.float32(0), smooth), symbols.reshape(3, 20), "float32"),
+            "layer.1.bias": Dense(smooth * (1 - 2 * (places % 2)).astype(np.float32), "float16"),
+            "layer.2.weight": Pruned(np.where(kept, smooth, np.float32(0)), kept),
+        },
+    )
+
+
 def small_file() -> bytes:
     return encode(small_model())
+
+
+def levels_file() -> bytes:
+    return encode(levels_model(), ["context", "huffman"])
 
 
 def header_of(data: bytes) -> bytes:

@@ -176,6 +176,22 @@ def test_from_python_the_real_network_is_run_on_photos_without_labels(tmp_path):
         assert np.array_equal(parameter.detach().numpy(), arrays[name])
 
 
+def test_context_coding_without_class_names_leaves_the_same_weights_in_fewer_bytes(finished, tmp_path):
+    again = invoke(
+        "--quiet", "run", finished.pipeline, "--out", tmp_path, "--device", "cpu",
+        "--set", "encode.coding=context", "--set", "encode.labels=none",
+    )  # fmt: skip
+    assert again.exit_code == 0
+    before, after = (container.read(folder / "model.sqz") for folder in (finished.out, tmp_path))
+    assert (before.labels, after.labels) == (NAMES, ())
+    assert container.weights_sha256(before) == container.weights_sha256(after)
+    record = from_json((tmp_path / "report.json").read_text("utf-8"))
+    assert "context" in {layer.codec for layer in record.layers}
+    for one, other in zip(record.stages, finished.record.stages, strict=True):
+        assert one.file_bytes < other.file_bytes
+    assert record.stages[-1].file_bytes == record.stages[-2].file_bytes == (tmp_path / "model.sqz").stat().st_size
+
+
 def test_a_fresh_process_that_cannot_read_the_file_says_why(finished, tmp_path):
     cut = tmp_path / "cut.sqz"
     cut.write_bytes((finished.out / "model.sqz").read_bytes()[:-1])

@@ -1,0 +1,89 @@
+"""Codec `context`: adaptive binary arithmetic coding; nearby weights tell how probable each bit of the next one is.
+
+Symbols are taken as levels, whole numbers in zigzag: 0, 1, 2, 3, 4 are 0, 1, -1, 2, -2. Their first dimension is the
+row, the others together the column; dimensions from the third on are the taps of a kernel. Where all columns follow
+the trellis (see `trellis`), the indices within its quantizers are coded instead of the levels, if that is smaller.
+
+Stream: one byte, 1 for the trellis, plus 2 times the mean magnitude in half octaves; then the coded bits.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compress.codecs.arithmetic import AT, Stream, check_end, fewest_bytes, finish
+from compress.codecs.context_model import code_levels, new_estimates, new_weights
+from compress.codecs.logistic import LEAST_PROBABILITY
+from compress.codecs.neighbours import MEAN_OFFSET, MOST_MAGNITUDE, logarithm
+from compress.codecs.offsets import offset_by
+from compress.codecs.trellis import NEXT, QUANTIZER, trellis_indices
+from compress.errors import FormatError
+from compress.tensors import zigzag_levels, zigzag_symbols
+
+_MOST_MEAN = 39
+"""Half octaves of the largest mean magnitude."""
+
+_NO_TRELLIS = (np.zeros(1, dtype=np.int64), np.zeros((1, 2), dtype=np.int64))
+
+
+class Context:
+    """Some percent below the order-0 entropy of a real network's levels, and never a table."""
+
+    name = "context"
+    id = 3
+
+    def encode(self, symbols: NDArray[np.uint16]) -> bytes:
+        levels = np.ascontiguousarray(zigzag_levels(symbols).reshape(_rows_and_columns(symbols.shape)))
+        plain = _encode(levels, symbols.shape, trellis=False)
+        if trellis_indices(levels) is None:
+            return plain
+        return min(plain, _encode(levels, symbols.shape, trellis=True), key=len)
+
+    def decode(self, data: bytes, shape: tuple[int, ...]) -> NDArray[np.uint16]:
+        count = math.prod(shape)
+        if not data or data[0] >> 1 > _MOST_MEAN:
+            raise FormatError("no mean magnitude", offset=0, expected=f"a byte up to {2 * _MOST_MEAN + 1}")
+        if len(data) - 1 < fewest_bytes(count, LEAST_PROBABILITY):  # before anything is allocated
+            raise FormatError("the coded bits end too early", offset=len(data), expected=f"{count:,} symbols")
+        stream = Stream.to_read(data, 1)
+        levels = np.zeros(_rows_and_columns(shape), dtype=np.int32)
+        done = _code(stream, levels, shape, data[0])
+        with offset_by(1):
+            settled = int(stream.place[AT]) - 4
+            if done < count and settled <= len(stream.data):  # else the end is missing, and what was read is no symbol
+                raise FormatError(f"symbol {done:,} is beyond 16 bits", offset=settled, expected="at most 65,535")
+            check_end(stream)
+        return zigzag_symbols(levels).reshape(shape)
+
+    def position_bytes(self, data: bytes) -> int:
+        return 0
+
+
+def _rows_and_columns(shape: tuple[int, ...]) -> tuple[int, int]:
+    return (shape[0] if shape else 1), math.prod(shape[1:])
+
+
+def _encode(levels: NDArray[np.int32], shape: tuple[int, ...], *, trellis: bool) -> bytes:
+    magnitudes = np.minimum(np.abs(levels), MOST_MAGNITUDE)
+    mean = 256 * int(magnitudes.sum(dtype=np.int64)) // max(levels.size, 1)
+    first = (logarithm(mean + MEAN_OFFSET) // 4) << 1 | trellis
+    room = 1000 + 2 * levels.size
+    while True:
+        stream = Stream.to_write(room)
+        if _code(stream, levels, shape, first) == levels.size:
+            return bytes([first]) + finish(stream)
+        room *= 4  # levels of real networks take less; any may be encoded
+
+
+def _code(stream: Stream, levels: NDArray[np.int32], shape: tuple[int, ...], first: int) -> int:
+    """Code levels in the way that the first byte says, and return how many."""
+    if not levels.size:
+        return 0
+    octave, half = divmod(first >> 1, 2)
+    mean = max(0, ((2 + half) << octave >> 1) - MEAN_OFFSET)
+    taps, width = math.prod(shape[2:]), shape[-1] if len(shape) > 2 else 1
+    tables = (QUANTIZER, NEXT) if first & 1 else _NO_TRELLIS
+    return int(code_levels(*stream, new_estimates(), new_weights(), levels, taps, width, mean, *tables))

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import check
+import context_by_the_book
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from compress.codecs import CODECS, entropy_bytes
+from compress.codecs.trellis import trellis_levels
+from compress.errors import FormatError
+from compress.networks.pretrained import Embedded
+from compress.tensors import zigzag_levels, zigzag_symbols
+
+context, huffman = CODECS["context"], CODECS["huffman"]
+
+shapes = arrays.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=6)
+
+
+def golden_trellis():
+    """A small layer whose columns follow the trellis: the same on every machine."""
+    indices = zigzag_levels(check.golden_symbols()[:1152] % 40).reshape(16, 72)
+    return zigzag_symbols(trellis_levels(indices)).reshape(16, 8, 3, 3)
+
+
+@pytest.fixture(scope="module")
+def real_levels():
+    """A 3x3 layer of SqueezeNet v1.1 on levels, with a step for each row."""
+    weights = Embedded().load().tensors["features.11.expand3x3.weight"].to_dense()
+    step = np.abs(weights).mean(axis=(1, 2, 3), keepdims=True)
+    return np.rint(weights / step).astype(np.int32)
+
+
+def test_a_worked_example_has_these_bytes():
+    symbols = np.array([[0, 1, 0, 2], [0, 3, 1, 0]], np.uint16)
+    assert context.encode(symbols) == bytes.fromhex("1e 8a e1 6c")
+
+
+@pytest.mark.parametrize("shape", [(3000,), (20, 150), (30, 4, 5, 5), (3, 10, 100), (), (2, 0)])
+def test_a_reader_written_from_the_description_decodes_it(shape):
+    symbols = check.golden_symbols()[: int(np.prod(shape))].reshape(shape)
+    assert context_by_the_book.decode(context.encode(symbols), shape) == zigzag_levels(symbols).ravel().tolist()
+
+
+def test_a_reader_written_from_the_description_decodes_large_symbols_and_the_trellis():
+    large = (check.golden_symbols()[:600].astype(np.int64) * 2221 % 65536).astype(np.uint16).reshape(10, 60)
+    for symbols in (large, golden_trellis()):
+        decoded = context_by_the_book.decode(context.encode(symbols), symbols.shape)
+        assert decoded == zigzag_levels(symbols).ravel().tolist()
+
+
+def test_published_bytes_of_a_trellis_are_written_and_read_for_ever():
+    golden = (check.GOLDEN / "context-trellis.bin").read_bytes()
+    np.testing.assert_array_equal(context.decode(golden, (16, 8, 3, 3)), golden_trellis())
+    assert context.encode(golden_trellis()) == golden
+    assert golden[0] & 1
+
+
+@settings(deadline=None)
+@given(arrays.arrays(np.int32, shapes.filter(len), elements=st.integers(-20, 20)))
+def test_levels_that_follow_the_trellis_come_back(indices):
+    levels = trellis_levels(indices.reshape(len(indices), int(np.prod(indices.shape[1:]))))
+    check.check_round_trip(context, zigzag_symbols(levels).reshape(indices.shape))
+
+
+def test_the_trellis_is_taken_where_levels_follow_it_and_only_there():
+    symbols = golden_trellis()
+    with_trellis = context.encode(symbols)
+    broken = symbols.copy()
+    broken[0, 0, 0, 0] = 1  # an odd level at the top, where only even ones may be
+    assert with_trellis[0] & 1
+    assert not context.encode(broken)[0] & 1
+    assert len(with_trellis) < 0.9 * len(context.encode(broken))
+
+
+def test_a_stream_of_the_trellis_cut_anywhere_or_too_long_is_refused():
+    check.check_truncation(context, golden_trellis()[:4])
+    check.check_damage(context, golden_trellis()[:2, :2])
+
+
+@pytest.mark.parametrize("shape", [(100_000,), (100, 1000), (1000, 100), (10, 100, 10, 10)])
+def test_all_zeros_take_next_to_nothing(shape):
+    assert len(check.check_round_trip(context, np.zeros(shape, np.uint16))) < 25
+
+
+def test_transposed_arrays_encode_as_copies_do():
+    symbols = check.golden_symbols().reshape(50, 60).T
+    assert context.encode(symbols) == context.encode(symbols.copy())
+
+
+def test_a_layer_of_a_real_network_takes_fewer_bytes_than_its_order_0_entropy(real_levels):
+    symbols = zigzag_symbols(real_levels)
+    coded = len(check.check_round_trip(context, symbols))
+    assert coded < 0.9 * entropy_bytes(symbols)
+    assert coded < 0.9 * min(len(huffman.encode(symbols)), len(CODECS["huffman-runs"].encode(symbols)))
+
+
+def test_the_shape_of_a_real_layer_is_made_use_of(real_levels):
+    symbols = zigzag_symbols(real_levels)
+    assert len(context.encode(symbols)) < 0.97 * len(context.encode(symbols.ravel()))
+
+
+@pytest.mark.parametrize(
+    ("data", "shape", "problem"),
+    [
+        (b"", (4,), "no mean magnitude"),
+        (b"\x50", (4,), "no mean magnitude"),
+        (b"\x1e\x8a\xe1\x6c\x00", (2, 4), "left over"),
+        (b"\x1e\x8a\xe1", (2, 4), "too early|closed"),
+        (b"\x14", (), "too early"),
+        (b"\x14\x80", (0, 5), "left over"),
+        (b"\x14" + bytes(40), (4,), "beyond 16 bits"),
+        (b"\x15" + bytes(40), (4,), "beyond 16 bits"),
+    ],
+)
+def test_other_streams_are_refused(data, shape, problem):
+    with pytest.raises(FormatError, match=problem) as caught:
+        context.decode(data, shape)
+    assert 0 <= caught.value.offset <= len(data)
+
+
+@pytest.mark.parametrize("shape", [(1 << 50,), (1 << 20, 1 << 20), (1 << 16, 1 << 16, 3, 3)])
+def test_a_count_that_the_bits_cannot_hold_is_refused_before_memory_is_taken(shape):
+    with pytest.raises(FormatError, match="too early"):
+        context.decode(context.encode(golden_trellis()), shape)
+
+
+def test_extents_beside_a_zero_take_no_memory():
+    assert context.decode(b"\x14", (0, 1 << 40)).shape == (0, 1 << 40)

@@ -1,0 +1,108 @@
+"""Codebooks of levels and coded values, attacked: every checksum is right, so that only the reader's checks stand."""
+
+from __future__ import annotations
+
+import tracemalloc
+from dataclasses import replace
+
+import forge
+import numpy as np
+import pytest
+
+from compress.codecs import CODECS
+from compress.container import decode, layout
+from compress.container.header import Header, TensorHeader
+from compress.errors import FormatError
+
+GOOD = forge.levels_file()
+HEADER = Header.from_bytes(forge.header_of(GOOD), 1 << 20)
+BODY = forge.body_of(GOOD)
+WEIGHT, BIAS, CODEBOOK, DENSE, PRUNED = range(5)
+
+
+def with_tensor(index, **fields):
+    tensors = list(HEADER.tensors)
+    tensors[index] = replace(tensors[index], **fields)
+    return forge.sealed(replace(HEADER, tensors=tuple(tensors)).to_bytes(), BODY)
+
+
+def with_values(index, values):
+    """Other bytes for the values of a tensor, their length told rightly."""
+    start = sum(tensor.payload_bytes + 4 for tensor in HEADER.tensors[:index])
+    record = HEADER.tensors[index]
+    payload = values + BODY[start + record.value_bytes : start + record.payload_bytes]
+    body = BODY[:start] + forge.with_crc(payload) + BODY[start + record.payload_bytes + 4 :]
+    tensors = list(HEADER.tensors)
+    tensors[index] = replace(record, coded_value_bytes=len(values))
+    return forge.sealed(replace(HEADER, tensors=tuple(tensors)).to_bytes(), body)
+
+
+def values_of(index):
+    start = sum(tensor.payload_bytes + 4 for tensor in HEADER.tensors[:index])
+    return BODY[start : start + HEADER.tensors[index].value_bytes]
+
+
+def kind_changed(index, old, new):
+    """The form of a tensor, between its shape and its codec."""
+    plain = HEADER.to_bytes()
+    shape = bytes([len(HEADER.tensors[index].shape), *HEADER.tensors[index].shape])
+    assert plain.count(shape + bytes([old])) == 1
+    return forge.sealed(plain.replace(shape + bytes([old]), shape + bytes([new])), BODY)
+
+
+INFINITE = bytes([0]) + b"\x7c" * 60 + bytes(60)
+
+ATTACKS = {
+    "levels beyond the symbols in use": (with_tensor(WEIGHT, values=3), "symbol 4; expected at most 3"),
+    "levels beyond what float16 holds": (with_tensor(WEIGHT, values=4097), "values: 4,097; expected at most 4,096"),
+    "more levels than symbols": (with_tensor(BIAS, values=1 << 16), "values: 65,536; expected at most 65,535"),
+    "a dense tensor on levels": (kind_changed(DENSE, 4 + 64, 4 + 32), "form 36"),
+    "levels that are coded": (kind_changed(WEIGHT, 2 + 4 + 8 + 32, 2 + 4 + 8 + 32 + 64), "form 110"),
+    "an unknown form": (kind_changed(CODEBOOK, 2 + 64, 2 + 128), "form 130"),
+    "values longer than the file": (with_tensor(DENSE, coded_value_bytes=1 << 50), "cut off"),
+    "values that take from the symbols": (
+        with_tensor(
+            CODEBOOK,
+            coded_value_bytes=HEADER.tensors[CODEBOOK].value_bytes + 3,
+            coded_bytes=HEADER.tensors[CODEBOOK].coded_bytes - 3,
+        ),
+        "tensor layer.1.weight",
+    ),
+    "values without their end": (with_values(DENSE, values_of(DENSE)[:-1]), "tensor layer.1.bias"),
+    "values with more after them": (with_values(DENSE, values_of(DENSE) + b"\0"), "tensor layer.1.bias: .*left over"),
+    "no values": (with_values(PRUNED, b""), "tensor layer.2.weight: no coded values"),
+    "differences to the third value before": (with_values(DENSE, b"\x03" + bytes(120)), "no coded values"),
+    "a third plane of float16": (with_values(DENSE, b"\x10" + bytes(120)), "no coded values"),
+    "infinite values": (with_values(DENSE, INFINITE), "tensor layer.1.bias: a value is not finite"),
+    "more values than the bytes can hold": (
+        with_tensor(DENSE, shape=(1 << 27,)),
+        "tensor layer.1.bias: .*(too early|cut off)",
+    ),
+}
+
+
+def test_the_forge_makes_good_files_where_nothing_is_changed():
+    forge.sealed(HEADER.to_bytes(), BODY)
+    assert layout(with_values(DENSE, values_of(DENSE))).file_bytes
+
+
+@pytest.mark.parametrize(("data", "problem"), ATTACKS.values(), ids=ATTACKS)
+def test_an_attack_is_a_format_error_that_says_where(data, problem):
+    tracemalloc.start()
+    with pytest.raises(FormatError, match=problem) as caught:
+        decode(data)
+    assert 0 <= caught.value.offset <= len(data)
+    assert tracemalloc.get_traced_memory()[1] < 3e6
+    tracemalloc.stop()
+
+
+def test_ever_so_many_codebooks_of_levels_take_no_memory():
+    one = np.array([65535], np.uint16)
+    coded = CODECS["huffman"].encode(one)
+    record = TensorHeader("", (1,), "shared", "float32", 65535, CODECS["huffman"], len(coded), levels=True)
+    records = tuple(replace(record, name=f"{number}") for number in range(500))
+    data = forge.sealed(replace(HEADER, tensors=records).to_bytes(), forge.with_crc(coded) * len(records))
+    tracemalloc.start()
+    assert decode(data).tensors["7"].to_dense().tolist() == [32768]
+    assert tracemalloc.get_traced_memory()[1] < 500 * 65536 * 4 / 10
+    tracemalloc.stop()
