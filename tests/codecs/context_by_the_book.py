@@ -143,7 +143,7 @@ def decode(data, shape):
             z += [128 * sum(at(r - j, c, 3) for j in range(1, 5)), 64 * sum(at(r - j, c, 3) for j in range(1, 17))]
             z += [256 * at(r, c - taps, 3)]
             y = lean(z, regression[k])
-            quantizer = int(trellis and states[c] % 4 >= 2)
+            quantizer = int(trellis and (states[c] & 1 != 0) != (states[c] & 8 != 0))
             d, third, positive = 0, min(abs(y) // 100, 7), 1
             while d < 6:
                 q = quantizer if d < 2 else 0
@@ -164,7 +164,7 @@ def decode(data, shape):
             index = d if positive else -d
             level = 2 * index - quantizer * sign(index) if trellis else index
             state = states[c]
-            states[c] = (2 * state + (index % 2 ^ state % 2 ^ state // 4)) % 8
+            states[c] = (2 * state + (index % 2 ^ sum(state & bit != 0 for bit in (2, 4, 8, 16)) % 2)) % 32
             of_row = moved(of_row, level, min(2 + c, 70))
             of_column[c] = moved(of_column[c], level, min(2 + r, 70))
             of_all = moved(of_all, level, min(2 + len(levels), 255))
