@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 READY = $(VENV)/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help env browser run test check reports clean
+.PHONY: help env browser run test check reports bench clean
 
 help: ## List the targets.
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 10
@@ -39,11 +39,11 @@ test: env browser ## The whole suite.
 check: env ## Style and types.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict -p compress
+	$(BIN)/mypy --strict -p compress -p benchmarks
 
 reports: env ## Run every ready pipeline whose data is there, and keep its report in reports/.
 	@for pipeline in pipelines/*.yaml; do \
-	  for path in $$(sed -nE 's/^ +path: +([^ ]+).*/\1/p' $$pipeline); do \
+	  for path in $$(sed -nE 's/^ +path: +([^#]+).*/\1/p' $$pipeline | tr -d '[],'); do \
 	    [ -e $$path ] || { echo "$$pipeline: left out, there is no $$path"; continue 2; }; \
 	  done; \
 	  name=$$(basename $$pipeline .yaml); echo "$$pipeline:"; \
@@ -51,6 +51,9 @@ reports: env ## Run every ready pipeline whose data is there, and keep its repor
 	  mkdir -p reports/$$name && cp $(OUT)/$$name/report.html $(OUT)/$$name/report.json reports/$$name/ || exit; \
 	done
 
+bench: env ## Compare bytes and accuracy with NNCodec's, on labelled photos; runs pipelines that have no file yet.
+	$(BIN)/python -m benchmarks.rate_accuracy --out $(OUT)
+
 clean: ## Remove the environment, what runs left, and caches.
 	rm -rf $(VENV) $(OUT) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find compress tests -name __pycache__ -prune -exec rm -rf {} +
+	find benchmarks compress tests -name __pycache__ -prune -exec rm -rf {} +

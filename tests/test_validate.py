@@ -11,7 +11,18 @@ from compress.errors import DataError
 from compress.networks import to_module
 from compress.progress import silent
 from compress.report.record import Interval
-from compress.validate import Outputs, accuracy, divergences, fidelity, mean, proportion, run
+from compress.validate import (
+    Outputs,
+    accuracy,
+    bootstrap_interval,
+    divergences,
+    fidelity,
+    mcnemar,
+    mean,
+    paired_counts,
+    proportion,
+    run,
+)
 
 
 def outputs(*logits, labels=None):
@@ -97,6 +108,52 @@ class TestFidelity:
         result = fidelity(outputs([1, 2]), outputs([2, 1]))
         assert (result.right_only_before, result.right_only_after) == (None, None)
         assert result.agreement.value == 0
+
+
+class TestPairedStatistics:
+    def test_photos_that_changed_are_counted_each_way(self):
+        after, before = np.array([True, True, False, False, False]), np.array([True, False, True, True, False])
+        assert paired_counts(after, before) == (2, 1)
+        assert paired_counts(before, after) == (1, 2)
+
+    def test_top_5_is_counted_as_top_1_is(self):
+        labels = np.zeros(3, np.int64)
+        before = Outputs(np.array([[9, 8, 7, 6, 5, 4], [4, 9, 8, 7, 6, 5], [9, 8, 7, 6, 5, 4]], np.float32), labels)
+        after = Outputs(np.array([[8, 9, 7, 6, 5, 4], [8, 9, 7, 6, 5, 4], [1, 9, 8, 7, 6, 5]], np.float32), labels)
+        assert paired_counts(after.hits(1), before.hits(1)) == (2, 0)
+        assert paired_counts(after.hits(5), before.hits(5)) == (1, 1)
+
+    @pytest.mark.parametrize(
+        ("only_before", "only_after", "wanted"),
+        [(0, 0, 1), (7, 7, 1), (0, 10, 2 / 1024), (10, 0, 2 / 1024), (1, 5, 14 / 64), (1, 0, 1)],
+    )
+    def test_mcnemars_test_is_twice_the_tail_of_fair_coins(self, only_before, only_after, wanted):
+        assert mcnemar(only_before, only_after) == pytest.approx(wanted)
+
+    def test_the_bootstrap_of_many_photos_is_near_the_normal_interval(self):
+        values = np.random.default_rng(3).normal(0.1, 1, 1000)
+        resampled, normal = bootstrap_interval(values), mean(values)
+        assert resampled.value == normal.value
+        assert (resampled.low, resampled.high) == pytest.approx((normal.low, normal.high), abs=0.01)
+
+    def test_it_leans_to_the_long_tail(self):
+        interval = bootstrap_interval(np.random.default_rng(3).lognormal(0, 1.5, 200))
+        assert interval.high - interval.value > 1.2 * (interval.value - interval.low)
+
+    def test_photos_right_in_both_networks_do_not_widen_the_interval_of_their_difference(self):
+        before = np.random.default_rng(3).random(1000) < 0.55
+        after = before.copy()
+        after[:5] = ~after[:5]
+        paired = bootstrap_interval(after.astype(float) - before)
+        assert paired.high - paired.low < 0.2 * (proportion(after).high - proportion(after).low)
+
+    def test_the_same_seed_gives_the_same_interval(self):
+        values = np.random.default_rng(3).random(50)
+        assert bootstrap_interval(values, 1) == bootstrap_interval(values, 1) != bootstrap_interval(values, 2)
+
+    @pytest.mark.parametrize("count", [1, 30])
+    def test_of_values_that_are_all_equal_it_is_that_value(self, count):
+        assert bootstrap_interval(np.full(count, 0.25)) == Interval(0.25, 0.25, 0.25)
 
 
 class TestRun:

@@ -1,0 +1,93 @@
+"""NNCodec (ISO/IEC 15938-17), measured in an environment of its own.
+
+Its licence, Clear BSD, grants no patents: it is no dependency, and nothing of it is taken over.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compress.errors import SqueezeError
+from compress.files import write_atomically
+
+REQUIREMENT = "nncodec==2.1.3"
+_ROOT = Path(__file__).parents[1]
+_SHOWN_LINES = 3
+
+Arrays = Mapping[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True, eq=False)
+class Coded:
+    """What NNCodec made of the weights at one quantization parameter."""
+
+    qp: int
+    file_bytes: int
+    encode_seconds: float
+    decode_seconds: float
+    arrays: Arrays
+
+
+def environment(folder: Path) -> Path:
+    """Return the Python of NNCodec's environment; it is made in `folder` unless the mark of a whole one is there.
+
+    Raises:
+        SqueezeError: it could not be made.
+    """
+    python, ready = folder / "bin" / "python", folder / "ready"
+    if python.exists() and ready.is_file() and ready.read_text("utf-8") == REQUIREMENT:
+        return python
+    _run([sys.executable, "-m", "venv", "--clear", str(folder)])
+    # pip chooses torch and torchvision together: those of two builds, such as of this project's torch, do not fit.
+    _run([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", REQUIREMENT])
+    _run([str(python), "-c", "import nncodec.nn"])
+    write_atomically(ready, REQUIREMENT.encode())  # last: an installation that failed is begun anew
+    return python
+
+
+def code(
+    python: Path, weights: Arrays, qps: Sequence[int], folder: Path, repeats: int
+) -> tuple[list[Coded], dict[str, str]]:
+    """Encode and decode weights at each quantization parameter.
+
+    Args:
+        python: of NNCodec's environment.
+        weights: float32, by name.
+        qps: the smaller, the finer.
+        folder: for what goes there and back.
+        repeats: of which the median is taken.
+    Returns:
+        what it made of them, and the versions of NNCodec, torch and numpy there.
+    Raises:
+        SqueezeError: it failed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    given = folder / "weights.npz"
+    np.savez(given, **weights)  # type: ignore[arg-type]  # names of tensors are no options of savez
+    worker = [str(python), "-m", "benchmarks.nncodec_worker", str(given), str(folder), str(repeats), *map(str, qps)]
+    _run(worker, {**os.environ, "PYTHONPATH": str(_ROOT)})
+    told = json.loads((folder / "results.json").read_text("utf-8"))
+    coded = [Coded(**point, arrays=_decoded(folder / f"qp{point['qp']}.npz")) for point in told["points"]]
+    return coded, told["versions"]
+
+
+def _decoded(path: Path) -> Arrays:
+    with np.load(path) as arrays:
+        return {name: arrays[name].astype(np.float32) for name in arrays.files}
+
+
+def _run(command: Sequence[str], variables: Mapping[str, str] | None = None) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=variables)
+    if done.returncode != 0:
+        last = "\n".join(done.stderr.strip().splitlines()[-_SHOWN_LINES:]) or f"exit code {done.returncode}"
+        raise SqueezeError(f"{shlex.join(command)} failed; --without-nncodec leaves NNCodec out:\n{last}")
