@@ -1,13 +1,15 @@
 """Statistics of a network on photos: what an error in a weight costs.
 
 To second order, changing a layer's weights by `E` (rows: output channels; columns: input channel and kernel position)
-raises the divergence of the network's outputs by about
+raises the divergence of the network's outputs by
 
-    0.5 * sum_i output_cost[i] * E[i] @ moment @ E[i]
+    0.5 * sum_ij E[i] @ F[i, j] @ E[j],  F[i, j] = mean over photos of g[i] g[j]^T
 
-where `moment` is the second moment of the layer's input and `output_cost` how much the outputs move with each of its
-output channels: the Fisher information, factored as in K-FAC (Martens & Grosse 2015, arXiv:1503.05671), with the
-output side kept diagonal. Labels are sampled from the network's own softmax, so no photo needs one.
+where `g` is the gradient of the layer's weights when the logits are pulled along a random direction whose covariance
+is the softmax's: F is the Fisher information. No photo needs a label. Between rows F is taken for zero; within a row,
+what all rows of the layer say together is the part of it that is known well from few photos (as K-FAC's input factor,
+Martens & Grosse 2015, arXiv:1503.05671, but with gradients summed over positions first, as weights are shared over
+them: Eschenhagen et al. 2023, arXiv:2311.00636). What one row says by itself is noisier, and is mixed in.
 """
 
 from __future__ import annotations
@@ -25,8 +27,16 @@ from torch.nn import functional
 from compress.errors import DataError
 from compress.progress import Advance
 
+Floats = NDArray[np.float64]
+
 _LEAST_SHARE = 0.05
 """A row's cost is at least this share of its layer's mean."""
+
+_MOST_OWN_ENTRIES = 10**8
+"""Numbers that the rows' own moments of one layer may take."""
+
+_ROWS_AT_ONCE = 32
+"""Rows whose moments are inverted together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,13 +44,18 @@ class LayerStatistics:
     """What one convolution's or linear layer's weights cost.
 
     Attributes:
-        moment: float64, shape (columns, columns), mean over photos of the sum over positions of x x^T.
-        output_cost: float64, shape (rows,): scaled so that `output_cost[i] * trace(moment)` is the Fisher information
-            of row i, summed over its weights.
+        moment: float64, shape (columns, columns), the Fisher information within a row, summed over rows; its trace is
+            1, or 0 where no photo reached the layer.
+        output_cost: float64, shape (rows,), the Fisher information of each row, summed over its weights, nats.
+        bias_cost: float64, shape (rows,), that of the layer's biases, nats.
+        own: float32, shape (rows, columns, columns), the Fisher information within each row by itself, each of trace
+            1 or 0; None where it was not gathered.
     """
 
-    moment: NDArray[np.float64]
-    output_cost: NDArray[np.float64]
+    moment: Floats
+    output_cost: Floats
+    bias_cost: Floats | None = None
+    own: NDArray[np.float32] | None = None
 
     def pooled(self) -> LayerStatistics:
         """Return the statistics with one cost for all rows.
@@ -48,9 +63,10 @@ class LayerStatistics:
         A classifier's rows are classes, and a photo says something of the few that it may show: a class that no
         calibration photo suggests would seem to cost nothing, and be destroyed.
         """
-        return LayerStatistics(self.moment, np.full_like(self.output_cost, self.output_cost.mean()))
+        bias_cost = None if self.bias_cost is None else np.full_like(self.bias_cost, self.bias_cost.mean())
+        return LayerStatistics(self.moment, np.full_like(self.output_cost, self.output_cost.mean()), bias_cost)
 
-    def feedback(self, damping: float = 0.01) -> NDArray[np.float64]:
+    def feedback(self, damping: float = 0.01) -> Floats:
         """Return the upper Cholesky factor of the inverse moment, shape (columns, columns).
 
         With `u` this factor, column j stored too small by `e` is best made up for by adding `-e / u[j, j] * u[j, k]`
@@ -61,13 +77,25 @@ class LayerStatistics:
             damping: share of the mean diagonal that is added to the diagonal. It makes the moment of constant photos,
                 or of a layer that never fires, invertible.
         """
-        columns = len(self.moment)
-        mean = float(np.trace(self.moment)) / columns or 1.0
-        inverse = np.linalg.inv(self.moment + damping * mean * np.eye(columns))
-        factor: NDArray[np.float64] = np.linalg.cholesky((inverse + inverse.T) / 2).T.astype(np.float64)
+        factor: Floats = _factor(self.moment[None], damping)[0]
         return factor
 
-    def rounding_cost(self, factor: NDArray[np.float64]) -> NDArray[np.float64]:
+    def row_feedback(self, share: float, damping: float = 0.01) -> NDArray[np.float32]:
+        """Return `feedback()` of each row, float32, shape (rows, columns, columns); or (1, ...), one for all rows.
+
+        Args:
+            share: what of a row's moment is its own, 0 to 1; the rest is the layer's.
+            damping: as in `feedback`.
+        """
+        if self.own is None or share == 0:
+            return self.feedback(damping)[None].astype(np.float32)
+        factors = np.empty_like(self.own)
+        for start in range(0, len(factors), _ROWS_AT_ONCE):
+            rows = slice(start, start + _ROWS_AT_ONCE)
+            factors[rows] = _factor(share * self.own[rows].astype(np.float64) + (1 - share) * self.moment, damping)
+        return factors
+
+    def rounding_cost(self, factor: Floats) -> Floats:
         """Return the divergence that an error of 1 costs in each weight, made up for by later columns.
 
         Args:
@@ -77,69 +105,105 @@ class LayerStatistics:
         """
         return 0.5 * np.outer(self.output_cost, np.diag(factor) ** -2.0)
 
-    def weight_cost(self) -> NDArray[np.float64]:
+    def weight_cost(self) -> Floats:
         """Return the Fisher information of each weight, shape (rows, columns), others held still."""
         return np.outer(self.output_cost, np.diag(self.moment))
 
 
+def _factor(moments: Floats, damping: float) -> Floats:
+    """Return the upper Cholesky factors of the inverses, damped, shape (n, columns, columns)."""
+    columns = moments.shape[-1]
+    mean = np.trace(moments, axis1=1, axis2=2) / columns
+    held = damping * np.where(mean > 0, mean, 1.0)
+    inverse = np.linalg.inv(moments + held[:, None, None] * np.eye(columns))
+    factors = np.linalg.cholesky((inverse + inverse.transpose(0, 2, 1)) / 2).transpose(0, 2, 1)
+    return np.ascontiguousarray(factors, dtype=np.float64)
+
+
 def collect(
-    network: nn.Module, batches: Iterator[Tensor], generator: torch.Generator, advance: Advance
+    network: nn.Module, batches: Iterator[Tensor], generator: torch.Generator, advance: Advance, *, own: bool = False
 ) -> dict[str, LayerStatistics]:
     """Run photos through a network, forth and back, and gather the statistics of every weight tensor.
 
     Args:
         network: in evaluation mode; its weights are not changed.
         batches: inputs (n, channels, height, width) on the network's device.
-        generator: draws the labels.
+        generator: draws the directions in which the logits are pulled.
         advance: called with the number of photos done.
+        own: gather each row's own moment too, where that is at most 400 MB a layer; never of the last layer, whose
+            rows are classes, of which a photo shows few.
     Returns:
         statistics by the name of the weight tensor.
     Raises:
         DataError: there were no photos.
     """
-    sums = {f"{name}.weight": _Sums(layer) for name, layer in layers_of(network).items()}
+    sums: dict[str, _Sums] = {}
     photos = 0
     for inputs in batches:
         with _recorded(network) as recorded:
             logits = network(inputs)
-            labels = torch.multinomial(logits.detach().softmax(1).cpu(), 1, generator=generator).ravel()
-            loss = functional.cross_entropy(logits, labels.to(logits.device), reduction="sum")
             outputs = [output for _, output in recorded.values()]
-            gradients = torch.autograd.grad(loss, outputs)
+            gradients = torch.autograd.grad(logits, outputs, _direction(logits.detach(), generator))
+        last = list(recorded)[-1]
         for (name, (x, _)), gradient in zip(recorded.items(), gradients, strict=True):
-            sums[f"{name}.weight"].add(x, gradient)
+            if name not in sums:
+                sums[name] = _Sums(layers_of(network)[name], own and name != last)
+            sums[name].add(x, gradient)
         photos += len(inputs)
         advance(len(inputs))
     if photos == 0:
         raise DataError("calibration needs at least one photo")
-    statistics = {name: total.statistics(photos) for name, total in sums.items()}
-    last = f"{list(recorded)[-1]}.weight"
-    statistics[last] = statistics[last].pooled()
+    statistics = {f"{name}.weight": total.statistics(photos) for name, total in sums.items()}
+    statistics[f"{last}.weight"] = statistics[f"{last}.weight"].pooled()
     return statistics
 
 
-class _Sums:
-    """Running sums of one layer, in float64: a thousand photos of 12,000 positions each exhaust float32."""
+def _direction(logits: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw directions with the covariance of the softmax's Fisher information, diag(p) - p p^T."""
+    probabilities = logits.softmax(1)
+    drawn = torch.randn(probabilities.shape, generator=generator).to(logits) * probabilities.sqrt()
+    return drawn - probabilities * drawn.sum(1, keepdim=True)
 
-    def __init__(self, layer: nn.Conv2d | nn.Linear) -> None:
+
+class _Sums:
+    """Running sums of one layer."""
+
+    def __init__(self, layer: nn.Conv2d | nn.Linear, own: bool) -> None:
         self.layer = layer
         rows, columns = layer.weight.flatten(1).shape
         self.moment = torch.zeros(columns, columns, dtype=torch.float64)
         self.row_fisher = torch.zeros(rows, dtype=torch.float64)
+        self.bias_fisher = torch.zeros(rows, dtype=torch.float64)
+        own = own and rows * columns**2 <= _MOST_OWN_ENTRIES
+        self.own = torch.zeros(rows, columns, columns, device=layer.weight.device) if own else None
 
     def add(self, x: Tensor, gradient: Tensor) -> None:
         inputs = patches(self.layer, x)
-        flat = inputs.transpose(0, 1).flatten(1)
-        self.moment += (flat @ flat.T).double().cpu()
         outputs = _positions_last(gradient) if isinstance(self.layer, nn.Linear) else gradient.flatten(2)
         weight_gradients = outputs @ inputs.transpose(1, 2)  # (n, rows, columns), one a photo
         self.row_fisher += weight_gradients.square().sum((0, 2)).double().cpu()
+        self.bias_fisher += outputs.sum(2).square().sum(0).double().cpu()
+        flat = weight_gradients.flatten(0, 1)
+        self.moment += (flat.T @ flat).double().cpu()
+        if self.own is not None:
+            by_row = weight_gradients.transpose(0, 1)
+            torch.baddbmm(self.own, by_row.transpose(1, 2), by_row, out=self.own)  # no room for another of its size
 
     def statistics(self, photos: int) -> LayerStatistics:
-        trace = max(float(self.moment.trace()), np.finfo(np.float64).tiny)
-        cost = (self.row_fisher / trace).numpy()
-        # A row that never mattered on these photos may matter on others.
-        return LayerStatistics((self.moment / photos).numpy(), np.maximum(cost, _LEAST_SHARE * cost.mean()))
+        total = float(self.moment.trace())
+        moment = (self.moment / total if total > 0 else self.moment).numpy()
+        own = None
+        if self.own is not None:
+            traces = self.row_fisher.float().clamp(min=float(np.finfo(np.float32).tiny)).to(self.own.device)
+            own = self.own.div_(traces[:, None, None]).cpu().numpy()
+        output_cost, bias_cost = (_at_least((sums / photos).numpy()) for sums in (self.row_fisher, self.bias_fisher))
+        return LayerStatistics(moment, output_cost, bias_cost, own)
+
+
+def _at_least(cost: Floats) -> Floats:
+    """Return costs of rows: one that never mattered on these photos may matter on others."""
+    least: Floats = np.maximum(cost, _LEAST_SHARE * cost.mean())
+    return least
 
 
 def patches(layer: nn.Conv2d | nn.Linear, x: Tensor) -> Tensor:

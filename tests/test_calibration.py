@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional
 
 from compress.calibration import LayerStatistics, collect
 from compress.data.transforms import to_input
@@ -49,70 +48,60 @@ NETWORKS = {
 }
 
 
-def statistics_of(network, photos, batch=100, advance=lambda count: None):
-    return collect(network.eval(), iter(photos.split(batch)), torch.Generator().manual_seed(SEED), advance)
-
-
-def patches_by_hand(layer, x):
-    """Every stretch of one photo that the weights are multiplied with, one after the other: (positions, columns)."""
-    if isinstance(layer, nn.Linear):
-        return x.reshape(-1, layer.in_features)
-    (pad_y, pad_x), (step_y, step_x), (apart_y, apart_x) = layer.padding, layer.stride, layer.dilation
-    padded = np.pad(x, ((0, 0), (pad_y, pad_y), (pad_x, pad_x)))
-    span_y, span_x = ((k - 1) * d + 1 for k, d in zip(layer.kernel_size, layer.dilation, strict=True))
-    return np.array(
-        [
-            padded[:, row : row + span_y : apart_y, column : column + span_x : apart_x].ravel()
-            for row in range(0, padded.shape[1] - span_y + 1, step_y)
-            for column in range(0, padded.shape[2] - span_x + 1, step_x)
-        ]
-    )
+def statistics_of(network, photos, batch=100, advance=lambda count: None, own=False):
+    batches, generator = iter(photos.split(batch)), torch.Generator().manual_seed(SEED)
+    return collect(network.eval(), batches, generator, advance, own=own)
 
 
 def slowly(network, photos):
-    """The second moment and the Fisher information of each row, photo by photo, by torch's own gradients."""
+    """Each row's Fisher information and each bias', photo by photo, by torch's own gradients."""
     layers = {name: layer for name, layer in network.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)}
-    moments, fisher = dict.fromkeys(layers, 0.0), dict.fromkeys(layers, 0.0)
-    labels = torch.multinomial(network(photos).softmax(1), 1, generator=torch.Generator().manual_seed(SEED)).ravel()
-    for photo, label in zip(photos, labels, strict=True):
-        seen = {}
+    own, biases = dict.fromkeys(layers, 0.0), dict.fromkeys(layers, 0.0)
+    drawn = torch.randn(len(photos), 4, generator=torch.Generator().manual_seed(SEED))
+    for photo, normal in zip(photos, drawn, strict=True):
+        logits = network(photo[None])[0]
+        p = logits.softmax(0).detach()
+        # The Fisher information of the softmax, diag(p) - p p^T, as the square of a matrix with one row a class.
+        direction = normal @ (torch.diag(p.sqrt()) - torch.outer(p.sqrt(), p))
+        parameters = [part for layer in layers.values() for part in (layer.weight, layer.bias)]
+        gradients = torch.autograd.grad(logits @ direction, parameters)
+        for name, weight, bias in zip(layers, gradients[::2], gradients[1::2], strict=True):
+            rows = weight.flatten(1).double().numpy()
+            own[name] += np.einsum("ij,ik->ijk", rows, rows) / len(photos)
+            biases[name] += bias.double().square().numpy() / len(photos)
+    return own, biases
 
-        def note(layer, inputs, output, seen=seen):
-            seen[layer] = inputs[0].detach().double().numpy()[0]
 
-        handles = [layer.register_forward_hook(note) for layer in layers.values()]
-        loss = functional.cross_entropy(network(photo[None]), label[None])
-        for handle in handles:
-            handle.remove()
-        gradients = torch.autograd.grad(loss, [layer.weight for layer in layers.values()])
-        for (name, layer), gradient in zip(layers.items(), gradients, strict=True):
-            rows = patches_by_hand(layer, seen[layer])
-            moments[name] += rows.T @ rows / len(photos)
-            fisher[name] += gradient.flatten(1).double().square().sum(1).numpy() / len(photos)
-    return moments, fisher
+def at_least_a_twentieth(cost):
+    return np.maximum(cost, 0.05 * cost.mean())
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_statistics_are_those_of_a_slow_computation_photo_by_photo(kind):
     make, shape = NETWORKS[kind]
     network, photos = make(), torch.randn(9, *shape)
-    statistics = statistics_of(network, photos)
-    moments, fisher = slowly(network, photos)
-    assert set(statistics) == {f"{name}.weight" for name in moments}
-    last = list(moments)[-1]
-    for name, moment in moments.items():
+    statistics = statistics_of(network, photos, own=True)
+    own, biases = slowly(network, photos)
+    assert set(statistics) == {f"{name}.weight" for name in own}
+    last = list(own)[-1]
+    for name, moments in own.items():
         got = statistics[f"{name}.weight"]
-        np.testing.assert_allclose(got.moment, moment, rtol=1e-4, atol=1e-4 * np.abs(moment).max())
-        cost = fisher[name] / np.trace(moment)
-        cost = np.full_like(cost, cost.mean()) if name == last else np.maximum(cost, 0.05 * cost.mean())
-        np.testing.assert_allclose(got.output_cost, cost, rtol=1e-3)
+        cost = np.trace(moments, axis1=1, axis2=2)
+        moment = moments.sum(0) / cost.sum()
+        np.testing.assert_allclose(got.moment, moment, rtol=1e-3, atol=1e-4 * np.abs(moment).max())
+        assert np.trace(got.moment) == pytest.approx(1)
+        for found, information in ((got.output_cost, cost), (got.bias_cost, biases[name])):
+            pooled = np.full_like(information, information.mean())
+            np.testing.assert_allclose(found, pooled if name == last else at_least_a_twentieth(information), rtol=1e-3)
+        if name == last:
+            assert got.own is None
+        else:
+            np.testing.assert_allclose(got.own, moments / cost[:, None, None], rtol=1e-3, atol=1e-4)
 
 
-def test_the_size_of_a_batch_changes_nothing_but_the_drawn_labels():
+def test_the_rows_own_statistics_are_gathered_on_request_alone():
     network, photos = NETWORKS["1x1 with stride"][0](), torch.randn(9, 3, 5, 5)
-    for name, at_once in statistics_of(network, photos).items():
-        one_by_one = statistics_of(network, photos, batch=1)[name]
-        np.testing.assert_allclose(one_by_one.moment, at_once.moment, rtol=1e-4, atol=1e-5)
+    assert all(layer.own is None for layer in statistics_of(network, photos).values())
 
 
 def test_gathering_changes_no_weight_and_leaves_no_hook_or_gradient():
@@ -184,6 +173,22 @@ class TestFeedback:
         u = statistics.feedback(damping=0.1)
         assert not np.tril(u, -1).any()
         np.testing.assert_allclose(u.T @ u, np.linalg.inv(self.damped(statistics, 0.1)))
+
+    def test_each_rows_factor_is_that_of_its_own_moment_and_its_layers(self):
+        random = np.random.default_rng(0)
+        moments = [x.T @ x / np.trace(x.T @ x) for x in random.standard_normal((40, 9, 6))]
+        own = np.stack(moments).astype(np.float32)
+        statistics = LayerStatistics(own.mean(0).astype(np.float64), np.ones(40), None, own)
+        factors = statistics.row_feedback(0.3)
+        assert factors.shape == (40, 6, 6)
+        for factor, moment in zip(factors, own, strict=True):
+            mixed = LayerStatistics(0.3 * moment.astype(np.float64) + 0.7 * statistics.moment, np.ones(40))
+            np.testing.assert_allclose(factor, mixed.feedback(), rtol=1e-4, atol=1e-4)
+
+    def test_without_rows_of_their_own_all_have_the_layers_factor(self):
+        statistics = self.statistics()
+        assert statistics.row_feedback(0.3).shape == (1, 6, 6)
+        np.testing.assert_allclose(statistics.row_feedback(0.3)[0], statistics.feedback(), rtol=1e-6)
 
     def test_constant_photos_whose_moment_is_singular_give_a_finite_factor(self):
         network = nn.Sequential(

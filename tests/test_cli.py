@@ -352,10 +352,9 @@ def test_init_writes_a_pipeline_that_can_be_run_and_does_not_overwrite(here):
     Path("pipeline.yaml").write_text("mine")
     assert refused(2, "init") == "pipeline.yaml: is there already; name another file with --output"
     assert Path("pipeline.yaml").read_text() == "mine"
-    assert invoke("init", "squeezenet-imagenet", "-o", "mine/p.yaml").exit_code == 0
+    assert invoke("init", "squeezenet-500k", "-o", "mine/p.yaml").exit_code == 0
     assert (
-        read_pipeline(Path("mine/p.yaml")).validation
-        == read_pipeline(ready_pipelines()["squeezenet-imagenet"]).validation
+        read_pipeline(Path("mine/p.yaml")).validation == read_pipeline(ready_pipelines()["squeezenet-500k"]).validation
     )
 
 

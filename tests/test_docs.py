@@ -112,7 +112,7 @@ def test_examples_are_pipelines(tmp_path):
 
 
 def test_example_overrides_can_be_applied(tmp_path):
-    file = ready_pipelines()["squeezenet-imagenet"]
+    file = ready_pipelines()["squeezenet-deep-compression"]
     overrides = re.findall(r"`--set '?([^`']+)'?`", PIPELINES)
     assert len(overrides) > 4
     for override in overrides:

@@ -6,11 +6,12 @@ from compress.passes.context import Context, Pass
 from compress.passes.distill import Distill
 from compress.passes.prune import Prune
 from compress.passes.quantize import Quantize
+from compress.passes.recode import Recode
 from compress.passes.round import Round
 from compress.passes.share import Share
 
-PASSES: dict[str, type[Prune | Share | Round | Quantize | Distill]] = {
-    kind.kind: kind for kind in (Prune, Share, Round, Quantize, Distill)
+PASSES: dict[str, type[Prune | Share | Round | Quantize | Distill | Recode]] = {
+    kind.kind: kind for kind in (Prune, Share, Round, Quantize, Distill, Recode)
 }
 
-__all__ = ["PASSES", "Context", "Distill", "Pass", "Prune", "Quantize", "Round", "Share"]
+__all__ = ["PASSES", "Context", "Distill", "Pass", "Prune", "Quantize", "Recode", "Round", "Share"]

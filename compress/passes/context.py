@@ -12,9 +12,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from compress import container
 from compress.calibration import LayerStatistics, collect
 from compress.data.photos import Photos
 from compress.data.transforms import to_input
+from compress.data.views import random_views
 from compress.errors import PassError
 from compress.model import Model
 from compress.networks import to_module
@@ -36,6 +38,7 @@ class Context:
         stage: name of the running stage; random choices derive from it and from the seed.
         device: where networks run.
         progress: shows how far a long pass is.
+        codecs: names of those that the file may be coded by.
         cache: results that depend on the reference and the photos alone, computed once.
     """
 
@@ -45,6 +48,7 @@ class Context:
     stage: str = "stage"
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     progress: Progress = silent
+    codecs: Sequence[str] = ("context", "huffman", "huffman-runs", "raw")
     cache: dict[tuple[object, ...], Mapping[str, LayerStatistics]] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -55,6 +59,10 @@ class Context:
     def torch_generator(self) -> torch.Generator:
         """Return the stage's generator for torch, on the CPU whatever the device."""
         return torch.Generator().manual_seed(self.stage_seed)
+
+    def file_bytes(self, model: Model) -> int:
+        """Return how many bytes the file of a model takes."""
+        return len(container.encode(model, self.codecs))
 
     def inputs(self, places: np.ndarray[tuple[int], np.dtype[np.int64]]) -> torch.Tensor:
         """Return the calibration photos at these places as the network's input, on the device."""
@@ -71,6 +79,19 @@ class Context:
             with self.progress("gathering statistics", count) as advance:
                 self.cache[key] = collect(self.network(self.reference), self._batches(places, 10), generator, advance)
         return self.cache[key]
+
+    def row_statistics(self, photos: int | None, views: int = 1) -> dict[str, LayerStatistics]:
+        """Return `statistics` with those of each row by itself, gathered anew: they take too much memory to be kept.
+
+        Args:
+            photos: at most so many; all if None.
+            views: how often each is seen: as it is, and then stretches of it at random.
+        """
+        places = self._spread(photos)
+        generator = torch.Generator().manual_seed(self.seed)
+        with self.progress("gathering statistics", len(places) * views) as advance:
+            network = self.network(self.reference)
+            return collect(network, self._views(places, views), generator, advance, own=True)
 
     def pairs(self, compressed: nn.Module, layers: Sequence[str], photos: int | None) -> dict[str, PairedInputs]:
         """Return the statistics of layers with one input, in the float network and in a compressed one."""
@@ -89,6 +110,13 @@ class Context:
     def _batches(self, places: np.ndarray[tuple[int], np.dtype[np.int64]], size: int) -> Iterator[torch.Tensor]:
         for start in range(0, len(places), size):
             yield self.inputs(places[start : start + size])
+
+    def _views(self, places: np.ndarray[tuple[int], np.dtype[np.int64]], views: int) -> Iterator[torch.Tensor]:
+        random = np.random.default_rng(self.seed)
+        for inputs in self._batches(places, 20):
+            yield inputs
+            for _ in range(views - 1):
+                yield random_views(inputs, random)
 
 
 class Pass(Protocol):

@@ -20,7 +20,7 @@ from compress.errors import PassError
 from compress.model import Model
 from compress.passes.context import Context, finite
 from compress.passes.share import at_precision
-from compress.tensors import Dense, Pruned, Shared
+from compress.tensors import Dense, Pruned, Shared, levels_codebook, zigzag_symbols
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -30,7 +30,7 @@ class Distill:
     As in Deep Compression, the gradients of all weights that share a value are summed; which weights share it does
     not change, and pruned weights stay pruned. Weights that are not shared are trained one by one. The loss is the
     Kullback-Leibler divergence of the softmax from the float network's, on calibration photos and their mirror
-    images.
+    images. Weights on evenly spaced levels stay as they are; biases on levels are trained, and go to the nearest.
 
     Attributes:
         steps: of the optimiser (Adam, the rate falling to zero along a cosine).
@@ -58,7 +58,11 @@ class Distill:
         teacher = context.network(context.reference)
         trained = {name: _trained(name, tensor, context.device) for name, tensor in model.tensors.items()}
         optimiser = torch.optim.Adam(
-            [{"params": [part.parameter], "lr": self.learning_rate * part.unit} for part in trained.values()]
+            [
+                {"params": [part.parameter], "lr": self.learning_rate * part.unit}
+                for part in trained.values()
+                if part.parameter.requires_grad
+            ]
         )
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.steps)
         generator = np.random.default_rng(context.stage_seed)
@@ -99,13 +103,15 @@ class _Trained:
     scale: Tensor | None = None
 
     def dense(self) -> Tensor:
-        if isinstance(self.origin, Shared):
+        if self.indices is not None:
             values: Tensor = _Lookup.apply(self.parameter, self.indices)  # type: ignore[no-untyped-call]
             return values if self.scale is None else values * self.scale
         return self.parameter if self.scale is None else self.parameter * self.scale
 
     def tensor(self, name: str) -> Dense | Pruned | Shared:
         values = self.parameter.detach().cpu().numpy().copy()
+        if isinstance(self.origin, Shared) and self.indices is None:
+            return self.origin if self.origin.indices.ndim > 1 else _nearest_levels(values, self.origin)
         if isinstance(self.origin, Shared):
             values[0] = 0
             return sorted_codebook(
@@ -118,6 +124,9 @@ class _Trained:
 
 
 def _trained(name: str, tensor: Dense | Pruned | Shared, device: torch.device) -> _Trained:
+    if isinstance(tensor, Shared) and np.array_equal(tensor.codebook, levels_codebook(len(tensor.codebook))):
+        dense = nn.Parameter(torch.from_numpy(np.array(tensor.to_dense())).to(device), len(tensor.shape) == 1)
+        return _Trained(tensor, dense, float(tensor.scale().mean()))
     if isinstance(tensor, Shared):
         entries = tensor.codebook
         unit = float(np.ptp(entries.astype(np.float64))) / (len(entries) - 1) if len(entries) > 1 else 1.0
@@ -132,6 +141,13 @@ def _trained(name: str, tensor: Dense | Pruned | Shared, device: torch.device) -
     kept = torch.from_numpy(tensor.kept.astype(np.float32)).to(device) if isinstance(tensor, Pruned) else None
     unit = float(np.abs(values).mean(dtype=np.float64)) if values.any() else 1.0
     return _Trained(tensor, nn.Parameter(torch.from_numpy(values.copy()).to(device)), unit, scale=kept)
+
+
+def _nearest_levels(values: NDArray[np.float32], origin: Shared) -> Shared:
+    """Return values on the levels that a tensor has."""
+    levels = np.rint(values.astype(np.float64) / origin.scale()).astype(np.int32)
+    most, least = int(origin.codebook.max()), int(origin.codebook.min())
+    return replace(origin, indices=zigzag_symbols(np.clip(levels, least, most)))
 
 
 class _Lookup(torch.autograd.Function):

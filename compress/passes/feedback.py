@@ -43,12 +43,12 @@ def choose(
     left = np.array(target, dtype=np.float64, order="C")
     indices = np.zeros(left.shape, dtype=np.int64)
     wanted = np.empty(left.shape)
-    kept, scale, cost, factor = (_writeable(array) for array in (kept, scale, cost, factor))
+    kept, scale, cost, factor = (as_compiled_takes(array) for array in (kept, scale, cost, factor))
     _choose(left, kept, scale, cost, factor, codebook[order], price[order], order, indices, wanted)
     return indices, wanted
 
 
-def _writeable(array: NDArray[Any]) -> NDArray[Any]:
+def as_compiled_takes(array: NDArray[Any]) -> NDArray[Any]:
     """Return an array as compiled code takes it: in row-major order, and not marked as read-only."""
     return np.require(array, requirements=["C", "W"])
 

@@ -1,52 +1,34 @@
-"""Uniform levels for a whole network: one slope between bytes and divergence, each layer making up for those before."""
+"""Uniform levels for a whole network: one slope between bytes and divergence."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from compress.calibration import LayerStatistics
 from compress.errors import PassError
+from compress.file_size import Bytes
 from compress.model import Model
 from compress.networks import set_weights
 from compress.paired import PairedInputs, layers_by_input
 from compress.passes.context import Context, finite
-from compress.passes.feedback import choose, prices
-from compress.passes.share import Exponents, as_exponents, at_precision, column_exponents
-from compress.tensors import (
-    MOST_FLOAT16_LEVELS,
-    Dense,
-    FloatName,
-    Pruned,
-    Shared,
-    Tensor,
-    levels_codebook,
-    weight_scales,
-    zigzag_symbols,
-)
+from compress.passes.levels import Layer, bias_on_levels
+from compress.passes.share import at_precision
+from compress.passes.slope import SlopeSearch
+from compress.tensors import Dense, FloatName, Pruned, Shared
 
-Floats = NDArray[np.float64]
+_VIEWS_FOR_HALF = 10_000
+"""Views from which half of a row's statistics is its own, the rest being its layer's; fewer say less of one row."""
 
 _DAMPING = 0.01
 """Share of the mean diagonal with which a regression holds a layer to its float weights."""
-
-_STEP = 12 / np.log(2)
-"""An error's cost times the step squared, over the slope.
-
-At high rate the divergence is `cost / 2 * step ** 2 / 12`, and a bit less doubles the step: the divergence falls by
-`2 * ln(2)` of itself a bit, which is to be the slope.
-"""
-
-_MOST_LEVELS = 2**14
-"""On either side of zero."""
-
-_UNSEEN = 0.5
-"""Count given to a level that no weight took."""
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -55,127 +37,149 @@ class Quantize:
 
     Rows and columns of a layer have steps of their own, powers of 2 ** (1 / 4), from what an error in them costs; what
     was pruned stays zero. A weight takes the level for which `divergence + slope * bits` is least, `bits` being what
-    the level's frequency makes it cost, and its error is fed forward to the weights still to come.
+    the level's frequency makes it cost, and its error is fed forward to the weights still to come. Exactly one of
+    `slope` and `bytes` is given.
 
     Attributes:
         slope: what a bit is worth, in nats of divergence: the larger, the smaller the file. One slope for the whole
             network makes the bits go to the layers that need them.
+        bytes: of the whole file, at most; the slope that uses them is looked for.
+        trellis: levels follow a trellis down each column: a sixth less divergence at the same bytes, where the file is
+            coded by `context`, which knows the trellis. If not given, that decides.
         sequential: go from layer to layer, each first regressed on the float network's activations from those of the
             layers already done, its bias corrected; else every layer by itself.
         iterations: how often the levels are chosen, with frequencies counted anew.
-        biases: precision of the biases in the file.
+        biases: precision of the biases in the file; `levels` gives them steps from what an error in them costs.
         statistics_photos: how many calibration photos the statistics take; all if not given.
+        views: how often the statistics see each photo: as it is, and then stretches of it at random.
     Source: Frantar et al. 2022 (GPTQ), arXiv:2210.17323; Sullivan 1996, "Efficient scalar quantization of exponential
     and Laplacian random variables"; Gish & Pierce 1968, "Asymptotically efficient quantizing".
     """
 
     kind: ClassVar[str] = "quantize"
 
-    slope: Annotated[float, Field(gt=0, le=1)] = 1e-7
-    sequential: bool = True
-    iterations: Annotated[int, Field(ge=1, le=100)] = 4
-    biases: FloatName = "float16"
+    slope: Annotated[float, Field(gt=0, le=1)] | None = None
+    bytes: Bytes | None = None
+    trellis: bool | None = None
+    sequential: bool = False
+    iterations: Annotated[int, Field(ge=1, le=100)] = 3
+    biases: Literal["levels"] | FloatName = "levels"
     statistics_photos: Annotated[int, Field(ge=1)] | None = None
+    views: Annotated[int, Field(ge=1, le=100)] = 1
+
+    @model_validator(mode="after")
+    def _one_amount(self) -> Quantize:
+        if (self.slope is None) == (self.bytes is None):
+            raise ValueError("give either slope or bytes")
+        return self
 
     def __call__(self, model: Model, context: Context) -> Model:
         """Return the model with levels for weights.
 
         Raises:
-            PassError: a weight is not finite or shares its value already, or needs more levels than a file can have.
+            PassError: a weight is not finite or shares its value already, needs more levels than a file can have, or
+                no slope makes the file as small as `bytes`.
         """
         for name in model.weight_names():
             if isinstance(model.tensors[name], Shared):
                 raise PassError("its weights are shared already; quantize takes plain weights", tensor=name)
-            finite(model.tensors[name].to_dense(), name)
-        statistics = context.statistics(self.statistics_photos)
-        model = model.with_tensors(
-            {
-                name: at_precision(tensor.to_dense(), self.biases, name)
-                for name, tensor in model.tensors.items()
-                if name not in statistics
-            }
-        )
-        return self._in_sequence(model, statistics, context) if self.sequential else self._apart(model, statistics)
+        for name, tensor in model.tensors.items():
+            finite(tensor.to_dense(), name)
+        layers = self._layers(model, context)
+        slope, quantized = (self.slope, None) if self.slope else self._filling(model, layers, context)
+        if self.sequential:
+            return self._in_sequence(model, layers, slope, context)
+        return quantized or self._apart(model, layers, slope, context)
 
-    def _apart(self, model: Model, statistics: Mapping[str, LayerStatistics]) -> Model:
-        changed = {}
-        for name, found in statistics.items():
-            target = _as_matrix(model.tensors[name].to_dense())
-            changed[name] = self._levels(name, model.tensors[name], target, found)
+    def _layers(self, model: Model, context: Context) -> dict[str, Layer]:
+        statistics = context.row_statistics(self.statistics_photos, self.views)
+        views = self.views * min(len(context.calibration), self.statistics_photos or len(context.calibration))
+        share = views / (views + _VIEWS_FOR_HALF)
+        layers = {}
+        for name in model.weight_names():
+            tensor, found = model.tensors[name], statistics.pop(name)
+            kept = tensor.kept if isinstance(tensor, Pruned) else np.ones(tensor.shape, dtype=np.bool_)
+            factors = found.row_feedback(share)
+            # The rows' own statistics go as their factors come: all of either take a gigabyte.
+            layers[name] = Layer(name, tensor.to_dense(), kept, replace(found, own=None), factors)
+        return layers
+
+    def _apart(self, model: Model, layers: Mapping[str, Layer], slope: float, context: Context) -> Model:
+        def quantized(layer: Layer) -> Shared:
+            return layer.on_levels(slope, trellis=self._trellis(context), iterations=self.iterations)
+
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            changed: dict[str, Dense | Shared] = dict(zip(layers, pool.map(quantized, layers.values()), strict=True))
+        for name, tensor in model.tensors.items():
+            if name not in layers:
+                changed[name] = self._bias(name, tensor.to_dense(), layers, slope)
         return model.with_tensors(changed)
 
-    def _in_sequence(self, model: Model, statistics: Mapping[str, LayerStatistics], context: Context) -> Model:
+    def _trellis(self, context: Context) -> bool:
+        return "context" in context.codecs if self.trellis is None else self.trellis
+
+    def _bias(
+        self, name: str, values: NDArray[np.float32], layers: Mapping[str, Layer], slope: float
+    ) -> Dense | Shared:
+        if self.biases != "levels":
+            return at_precision(values, self.biases, name)
+        layer = layers.get(name.removesuffix("bias") + "weight")
+        if layer is None or layer.statistics.bias_cost is None or len(layer.statistics.bias_cost) != values.size:
+            return at_precision(values, "float16", name)
+        return bias_on_levels(values, layer.statistics.bias_cost, slope)
+
+    def _in_sequence(self, model: Model, layers: Mapping[str, Layer], slope: float, context: Context) -> Model:
         compressed = context.network(model)
         groups = layers_by_input(compressed, context.inputs(np.zeros(1, np.int64)))
         with context.progress("quantizing layer after layer", len(groups)) as advance:
-            for layers in groups:
-                pairs = context.pairs(compressed, layers, self.statistics_photos)
+            for names in groups:
+                pairs = context.pairs(compressed, names, self.statistics_photos)
                 changed: dict[str, Dense | Shared] = {}
-                for layer in layers:
-                    found = statistics[f"{layer}.weight"]
-                    changed |= self._regressed(layer, model, context.reference, pairs[layer], found)
+                for name in names:
+                    changed |= self._regressed(name, context, pairs[name], layers, slope)
                 model = model.with_tensors(changed)
                 set_weights(compressed, changed)
                 advance(1)
         return model
 
     def _regressed(
-        self, layer: str, model: Model, reference: Model, pairs: PairedInputs, found: LayerStatistics
+        self, layer: str, context: Context, pairs: PairedInputs, layers: Mapping[str, Layer], slope: float
     ) -> dict[str, Dense | Shared]:
         """Return a layer's weights and bias, made for the inputs that it has in the compressed network."""
         weight, bias = f"{layer}.weight", f"{layer}.bias"
-        wanted = _as_matrix(reference.tensors[weight].to_dense())
-        target = pairs.target(wanted, _DAMPING)
-        seen = LayerStatistics(pairs.moment, found.output_cost)
-        shared = self._levels(weight, model.tensors[weight], target, seen)
+        reference = context.reference.tensors
+        wanted = _as_matrix(reference[weight].to_dense())
+        target = pairs.target(wanted, _DAMPING).astype(np.float32).reshape(reference[weight].shape)
+        moved = replace(layers[weight], values=target)
+        shared = moved.on_levels(slope, trellis=self._trellis(context), iterations=self.iterations)
         changed: dict[str, Dense | Shared] = {weight: shared}
-        if bias in model.tensors:
-            wanted_bias = reference.tensors[bias].to_dense().astype(np.float64)
+        if bias in reference:
+            wanted_bias = reference[bias].to_dense().astype(np.float64)
             corrected = pairs.bias(wanted, wanted_bias, _as_matrix(shared.to_dense()))
-            changed[bias] = at_precision(corrected.astype(np.float32), self.biases, bias)
+            changed[bias] = self._bias(bias, corrected.astype(np.float32), layers, slope)
         return changed
 
-    def _levels(self, name: str, tensor: Tensor, target: Floats, statistics: LayerStatistics) -> Shared:
-        """Return a layer on levels: codebook 0, then the whole numbers in use; the steps are its scales."""
-        factor = statistics.feedback()
-        rows, columns = step_exponents(statistics.output_cost, factor, tensor.shape, self.slope)
-        scale = _as_matrix(np.broadcast_to(weight_scales(len(tensor.shape), rows, columns), tensor.shape))
-        cost = statistics.rounding_cost(factor) * scale**2
-        kept = tensor.kept if isinstance(tensor, Pruned) else np.ones(tensor.shape, dtype=np.bool_)
-        # Feedback moves a weight by a few steps, hardly ever by more.
-        most = int(np.abs(target / scale).max(initial=0)) + 16
-        if most > _MOST_LEVELS:
-            raise PassError(f"it would need {2 * most + 1:,} levels; take a larger slope", tensor=name)
-        levels = np.concatenate([[0], np.arange(-most, 0), np.arange(1, most + 1)]).astype(np.float64)
-        price = np.zeros(len(levels))  # not known before the first choice: all levels cost the same number of bits
-        for _ in range(self.iterations):
-            indices, _wanted = choose(target, kept.reshape(target.shape), scale, cost, factor, levels, price)
-            price = prices(np.bincount(indices.ravel(), minlength=len(levels)) + _UNSEEN, self.slope)
-        return on_levels(levels[indices].astype(np.int32).reshape(tensor.shape), rows, columns)
+    def _filling(self, model: Model, layers: Mapping[str, Layer], context: Context) -> tuple[float, Model]:
+        """Return the slope that fills `bytes`, every layer by itself, and the model at it."""
+        assert self.bytes is not None
+        search = SlopeSearch(self.bytes, sum(layer.values.size for layer in layers.values()))
+        best: tuple[float, Model] | None = None
+        with context.progress("looking for the slope", 0) as advance:
+            while (slope := search.next_slope()) is not None:
+                try:
+                    candidate = self._apart(model, layers, slope, context)
+                    file_bytes = context.file_bytes(candidate)
+                except PassError:  # more levels than a file can have
+                    search.tried(slope, None)
+                else:
+                    search.tried(slope, file_bytes)
+                    if file_bytes <= self.bytes:
+                        best = slope, candidate
+                advance(1)
+        if best is None:
+            raise PassError(f"no slope brings the file under {self.bytes:,} bytes; allow more, or prune first")
+        return best
 
 
-def step_exponents(output_cost: Floats, factor: Floats, shape: tuple[int, ...], slope: float) -> Exponents:
-    """Return the exponents of the rows' and the columns' steps, at which a bit saves what it costs.
-
-    Args:
-        output_cost: shape (rows,), as in `LayerStatistics`.
-        factor: `LayerStatistics.feedback()`.
-        shape: of the tensor.
-        slope: nats a bit.
-    """
-    columns = column_exponents(factor, len(factor) // shape[1])
-    rows = as_exponents(np.log2(_STEP * slope / np.maximum(output_cost, np.finfo(np.float64).tiny)) / 2)
-    middle = int(np.median(columns))  # either has to fit a byte
-    return np.clip(rows + middle, -127, 127).astype(np.int8), np.clip(columns - middle, -127, 127).astype(np.int8)
-
-
-def on_levels(levels: NDArray[np.int32], rows: NDArray[np.int8], columns: NDArray[np.int8]) -> Shared:
-    """Return whole numbers times their steps as a shared tensor, its codebook one of levels, up to the largest used."""
-    symbols = zigzag_symbols(levels)
-    entries = int(symbols.max(initial=0)) + 1
-    stored_as: FloatName = "float16" if entries <= MOST_FLOAT16_LEVELS else "float32"
-    return Shared(levels_codebook(entries), symbols, stored_as, rows, columns)
-
-
-def _as_matrix(values: NDArray[np.float32]) -> Floats:
+def _as_matrix(values: NDArray[np.float32]) -> NDArray[np.float64]:
     return values.reshape(len(values), -1).astype(np.float64)

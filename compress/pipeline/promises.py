@@ -29,7 +29,8 @@ def _broken(before: Tensor, after: Tensor) -> str | None:
     values = after.to_dense()
     if not np.isfinite(values).all():
         return f"{int((~np.isfinite(values)).sum()):,} weights are not finite"
-    if isinstance(before, Pruned | Shared) and values[~before.kept].any():
+    of_weights = len(before.shape) > 1  # biases are never pruned: one on level 0 may go to another
+    if of_weights and isinstance(before, Pruned | Shared) and values[~before.kept].any():
         return f"{int(np.count_nonzero(values[~before.kept])):,} pruned weights are no longer zero"
     if isinstance(before, Shared):
         if not isinstance(after, Shared):

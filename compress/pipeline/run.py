@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -74,8 +74,10 @@ def run(
     photos = _photos(pipeline, "validation", reference, out, progress)
     beforehand.check_labels(pipeline.goal, photos)
     beforehand.check_apart(calibration, photos)
-    context = Context(reference, calibration, pipeline.seed, device=place, progress=progress)
-    judge = _Judge(reference, photos, context, pipeline.encode.codecs)
+    context = Context(
+        reference, calibration, pipeline.seed, device=place, progress=progress, codecs=pipeline.encode.codecs
+    )
+    judge = _Judge(reference, photos, context)
     model = reference
     stages = [judge.baseline()]
     for stage in pipeline.stages:
@@ -154,21 +156,21 @@ def _located(pipeline: Pipeline, load: Callable[[], Loaded]) -> Loaded:
 class _Judge:
     """Validates every stage on the same photos against the same float network."""
 
-    def __init__(self, reference: Model, photos: Photos, context: Context, codecs: Sequence[str]) -> None:
-        self.reference, self.photos, self.context, self.codecs = reference, photos, context, codecs
+    def __init__(self, reference: Model, photos: Photos, context: Context) -> None:
+        self.reference, self.photos, self.context = reference, photos, context
         with Meter() as self.work:
             self.expected = self._outputs(reference)
 
     def baseline(self) -> StageRecord:
         """Record the float network itself."""
-        file_bytes = len(container.encode(self.reference, self.codecs))
+        file_bytes = self.context.file_bytes(self.reference)
         return self._record("baseline", "baseline", {}, self.reference, file_bytes, self.expected, (Meter(), self.work))
 
     def stage(self, stage: Stage, model: Model, work: Meter) -> StageRecord:
         """Validate what a stage left."""
         with Meter() as validation:
             outputs = self._outputs(model)
-        file_bytes = len(container.encode(model, self.codecs))
+        file_bytes = self.context.file_bytes(model)
         options = records.options_of(stage.step)
         return self._record(stage.name, stage.step.kind, options, model, file_bytes, outputs, (work, validation))
 

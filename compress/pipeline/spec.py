@@ -9,12 +9,13 @@ from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from compress.data.sources import SOURCES as PHOTO_SOURCES
 from compress.data.sources import Source
 from compress.errors import nearest
+from compress.file_size import Bytes
 from compress.networks.pretrained import SOURCES as WEIGHTS_SOURCES
 from compress.networks.pretrained import WeightsSource
 from compress.passes import PASSES, Pass
@@ -24,7 +25,6 @@ from compress.ready import first_comment
 
 _STRICT = ConfigDict(extra="forbid")
 _TOP_KEYS = ("model", "data", "stages", "encode", "goal", "seed")
-_BYTES = re.compile(r"\s*([0-9][0-9_,]*(?:\.[0-9]+)?)\s*(B|kB|MB|GB)?\s*", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _OWN_NAMES = ("baseline", "proof")
 _CODECS = {
@@ -32,28 +32,6 @@ _CODECS = {
     "context": ("context", "huffman", "huffman-runs", "raw"),
     "raw": ("raw",),
 }
-
-
-def to_bytes(value: object) -> object:
-    """Turn `500kB`, `0.5 MB` or `500000` into a number of bytes; anything else is left for the validation to refuse.
-
-    Units are decimal: 1 kB is 1,000 bytes.
-    """
-    if isinstance(value, float) and value.is_integer():  # YAML reads 5e5 as a float
-        return int(value)
-    match = _BYTES.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        return value
-    number = float(match[1].replace(",", "").replace("_", ""))
-    return round(number * {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}[(match[2] or "b").lower()])
-
-
-Bytes = Annotated[
-    int,
-    Field(gt=0),
-    BeforeValidator(to_bytes),
-    WithJsonSchema({"description": "bytes, more than 0; or with a decimal unit: 500 kB, 0.5 MB"}),
-]
 
 
 @dataclass(frozen=True, config=_STRICT)

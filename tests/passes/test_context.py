@@ -55,3 +55,19 @@ def test_statistics_depend_on_the_seed_and_nothing_else_that_is_random(context):
 
     assert np.array_equal(costs(1), costs(1))
     assert not np.array_equal(costs(1), costs(2))
+
+
+def test_further_views_of_each_photo_add_to_the_statistics_and_to_the_progress(context):
+    told = []
+
+    @contextmanager
+    def progress(what, total):
+        told.append(total)
+        yield lambda count: told.append(count)
+
+    context = replace(context, progress=progress)
+    once, thrice = (context.row_statistics(None, views)["0.weight"] for views in (1, 3))
+    assert told[0] == sum(told[1:4]) == 60
+    assert told[4] == sum(told[5:]) == 180
+    assert once.own.shape == thrice.own.shape == (8, 27, 27)
+    assert not np.allclose(once.moment, thrice.moment, rtol=0.01)

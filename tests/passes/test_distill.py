@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from compress.container import weights_sha256
 from compress.errors import PassError
-from compress.passes import Distill, Prune, Share
+from compress.passes import Distill, Prune, Quantize, Share
 from compress.tensors import Dense, Shared
 
 WEIGHTS = ("0.weight", "2.weight", "4.weight")
@@ -43,6 +43,16 @@ class TestTraining:
         model = disturbed(Share(bits=4, scales=scales)(Prune(sparsity=0.3)(tiny, context), context))
         trained = Distill(steps=60, batch=20)(model, context)
         assert divergence(trained, context) < 0.5 * divergence(model, context)
+
+    def test_weights_on_levels_stay_and_biases_on_levels_go_to_better_ones(self, tiny, context):
+        quantized = Quantize(slope=1e-4)(tiny, context)
+        trained = Distill(steps=60, batch=20, learning_rate=0.3)(quantized, context)
+        for name in WEIGHTS:
+            assert trained.tensors[name] is quantized.tensors[name]
+        bias = trained.tensors["2.bias"]
+        assert np.array_equal(bias.codebook, quantized.tensors["2.bias"].codebook)
+        assert (bias.indices != quantized.tensors["2.bias"].indices).any()
+        assert divergence(trained, context) < 0.95 * divergence(quantized, context)
 
     def test_more_steps_bring_it_closer(self, shared, context):
         few, many = (divergence(Distill(steps=steps, batch=20)(shared, context), context) for steps in (5, 80))

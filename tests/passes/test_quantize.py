@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from divergence import divergence
 
 from compress import container
 from compress.calibration import LayerStatistics
+from compress.codecs import CODECS
+from compress.codecs.trellis import NEXT, QUANTIZER, trellis_indices
 from compress.errors import PassError
 from compress.passes import Prune, Quantize, Share
-from compress.passes.quantize import on_levels, step_exponents
-from compress.tensors import Dense, Shared, levels_codebook, scale_of
+from compress.passes.levels import Layer, on_levels, step_exponents
+from compress.passes.trellis import choose_path
+from compress.tensors import Dense, Shared, levels_codebook, scale_of, zigzag_levels
 
 
 @pytest.mark.parametrize("sequential", [True, False])
@@ -34,7 +40,7 @@ class TestLevels:
             assert not quantized.tensors[name].to_dense()[~pruned.tensors[name].kept].any()
 
     def test_a_larger_slope_gives_fewer_bytes_and_more_divergence(self, tiny, context, sequential):
-        models = [Quantize(slope=slope, sequential=sequential)(tiny, context) for slope in (1e-6, 1e-4, 1e-2)]
+        models = [Quantize(slope=slope, sequential=sequential)(tiny, context) for slope in (1e-7, 1e-4, 1e-2)]
         sizes = [len(container.encode(model)) for model in models]
         losses = [divergence(model, context) for model in models]
         assert sizes == sorted(sizes, reverse=True)
@@ -45,11 +51,11 @@ class TestLevels:
         values = np.array(tiny.tensors["2.weight"].to_dense())
         values[0] = np.nan
         with pytest.raises(PassError, match=r"2\.weight.*not finite"):
-            Quantize(sequential=sequential)(tiny.with_tensors({"2.weight": Dense(values)}), context)
+            Quantize(slope=1e-4, sequential=sequential)(tiny.with_tensors({"2.weight": Dense(values)}), context)
 
     def test_weights_that_are_shared_already_are_refused(self, tiny, context, sequential):
         with pytest.raises(PassError, match="takes plain weights"):
-            Quantize(sequential=sequential)(Share(bits=4)(tiny, context), context)
+            Quantize(slope=1e-4, sequential=sequential)(Share(bits=4)(tiny, context), context)
 
 
 def test_layers_that_make_up_for_those_before_them_lose_less(tiny, context):
@@ -57,22 +63,102 @@ def test_layers_that_make_up_for_those_before_them_lose_less(tiny, context):
     assert sequential < 0.9 * apart
 
 
-def test_biases_are_corrected_at_their_precision(tiny, context):
-    quantized = Quantize(slope=1e-3)(tiny, context)
+def test_biases_are_corrected_for_the_layers_before(tiny, context):
+    quantized = Quantize(slope=1e-3, sequential=True, biases="float16")(tiny, context)
     for name in ("0.bias", "2.bias", "4.bias"):
         assert quantized.tensors[name].stored_as == "float16"
         assert (quantized.tensors[name].to_dense() != tiny.tensors[name].to_dense()).any()
 
 
+def test_biases_on_levels_have_one_step_and_cost_fewer_bytes_than_as_floats(tiny, context):
+    levels, floats = (Quantize(slope=1e-4, biases=biases)(tiny, context) for biases in ("levels", "float16"))
+    bias = levels.tensors["2.bias"]
+    assert len(set(bias.row_exponents.tolist())) == 1
+    step = float(scale_of(bias.row_exponents[:1])[0])
+    assert np.abs(bias.to_dense() - tiny.tensors["2.bias"].to_dense()).max() <= 0.5001 * step
+    assert context.file_bytes(levels) < context.file_bytes(floats)
+
+
+def test_errors_of_biases_cost_about_what_their_bits_save(tiny, context):
+    slope = 1e-4
+    quantized = Quantize(slope=slope)(tiny, context)
+    biases = {name: tensor for name, tensor in quantized.tensors.items() if name.endswith("bias")}
+    count = sum(tensor.indices.size for tensor in biases.values())
+    assert 0.2 * count * slope < divergence(tiny.with_tensors(biases), context) < 2 * count * slope
+
+
 def test_a_step_costs_what_its_bits_save(tiny, context):
     """At high rate an error's variance is step ** 2 / 12, and a bit less doubles the step."""
     found: LayerStatistics = context.statistics(None)["2.weight"]
-    remaining = np.diag(found.feedback()) ** -2.0
-    rows, columns = step_exponents(found.output_cost, found.feedback(), (12, 8, 3, 3), slope=1e-5)
+    diagonal = np.diag(found.feedback())[None]
+    rows, columns = step_exponents(found.output_cost, diagonal, (12, 8, 3, 3), slope=1e-5)
     steps = np.add.outer(rows.astype(int), np.repeat(columns, 9).astype(int))
-    saved_by_a_bit = np.log(2) * np.outer(found.output_cost, remaining) * scale_of(steps) ** 2 / 12
+    saved_by_a_bit = np.log(2) * np.outer(found.output_cost, diagonal**-2.0) * scale_of(steps) ** 2 / 12
     # Rows and columns are each rounded by up to an eighth of an octave; the kernel's nine positions share a step.
     assert np.median(saved_by_a_bit) == pytest.approx(1e-5, rel=0.2)
+
+
+class TestTrellis:
+    def test_levels_follow_it_where_the_file_is_coded_by_context(self, tiny, context):
+        for codecs, follows in ((("context",), True), (("huffman",), False)):
+            quantized = Quantize(slope=1e-4)(tiny, replace(context, codecs=codecs))
+            for name in tiny.weight_names():
+                indices = quantized.tensors[name].indices
+                levels = zigzag_levels(indices).reshape(len(indices), -1)
+                assert (trellis_indices(levels) is not None) == follows
+
+    def test_at_the_same_bytes_its_errors_cost_less_on_a_real_layer(self, squeezenet, real_context):
+        name = "features.9.expand3x3.weight"
+        weights, found = squeezenet.tensors[name].to_dense(), real_context.statistics(None)[name]
+        layer = Layer(name, weights, np.ones(weights.shape, np.bool_), found, found.row_feedback(0))
+
+        def cost_at_no_bits(trellis):
+            """Its errors' cost, and what it would be with all bits taken away at a factor of 4 a bit."""
+            shared = layer.on_levels(1e-7, trellis=trellis, iterations=3)
+            error = (shared.to_dense() - weights).reshape(len(weights), -1).astype(np.float64)
+            cost = found.output_cost @ np.einsum("ij,jk,ik->i", error, found.moment, error)
+            return cost * 4 ** (8 * len(CODECS["context"].encode(shared.indices)) / weights.size)
+
+        assert cost_at_no_bits(trellis=True) < 0.9 * cost_at_no_bits(trellis=False)
+
+    def test_no_other_path_of_a_short_column_costs_less(self):
+        random = np.random.default_rng(0)
+        column, price = 3 * random.standard_normal((5, 1)), random.random((2, 13))
+        chosen, _ = choose_path(
+            column, np.ones((5, 1), bool), np.ones((5, 1)), np.ones(5), np.ones((1, 1, 1), np.float32), price
+        )
+
+        def cost(levels):
+            total, state = 0.0, 0
+            for level, value in zip(levels, column[:, 0], strict=True):
+                quantizer = QUANTIZER[state]
+                index = (level + quantizer * np.sign(level)) // 2
+                total += 0.5 * (value - level) ** 2 + price[quantizer, index + 6]
+                state = NEXT[state, index & 1]
+            return total
+
+        paths = itertools.product(range(-6, 7), repeat=5)
+        allowed = (path for path in paths if trellis_indices(np.array(path, np.int32)[:, None]) is not None)
+        assert cost(chosen[:, 0]) == pytest.approx(min(cost(path) for path in allowed))
+
+
+class TestBytes:
+    def test_the_file_is_filled(self, tiny, context):
+        for file_bytes in (1_000, 700):
+            quantized = Quantize(bytes=file_bytes)(tiny, context)
+            assert 0.98 * file_bytes <= context.file_bytes(quantized) <= file_bytes
+
+    def test_they_may_be_given_with_a_unit(self):
+        assert Quantize(bytes="0.5 MB").bytes == 500_000
+
+    def test_a_file_that_no_slope_makes_small_enough_is_an_error_that_says_so(self, tiny, context):
+        with pytest.raises(PassError, match="no slope brings the file under 100 bytes"):
+            Quantize(bytes=100)(tiny, context)
+
+    @pytest.mark.parametrize("options", [{}, {"bytes": 1000, "slope": 1e-4}])
+    def test_neither_and_both_of_bytes_and_slope_are_refused(self, options):
+        with pytest.raises(ValueError, match="give either slope or bytes"):
+            Quantize(**options)
 
 
 def test_a_codebook_is_one_of_levels_up_to_the_largest_in_use():
@@ -88,7 +174,7 @@ def test_a_slope_that_needs_too_many_levels_is_refused(tiny, context):
 
 
 def test_on_the_real_network_fewer_bytes_than_plain_weight_sharing_lose_less(squeezenet, real_context):
-    quantized = Quantize(slope=3e-7, sequential=False)(squeezenet, real_context)
+    quantized = Quantize(slope=1.5e-7)(squeezenet, real_context)
     shared = Share(bits=4)(squeezenet, real_context)
     assert len(container.encode(quantized)) < 0.8 * len(container.encode(shared))
     assert divergence(quantized, real_context) < 0.1 * divergence(shared, real_context)

@@ -34,8 +34,9 @@ def predicted(model, context, name):
 def test_the_error_costs_less_than_that_of_the_nearest_values(tiny, context, options, sparsity):
     shared = Share(bits=3, **options)(Prune(sparsity=sparsity)(tiny, context), context)
     rounded = Round(slope=0)(shared, context)
+    after, before = (sum(predicted(model, context, name) for name in WEIGHTS) for model in (rounded, shared))
+    assert after < 0.8 * before
     for name in WEIGHTS:
-        assert predicted(rounded, context, name) < predicted(shared, context, name)
         assert len(rounded.tensors[name].codebook) <= len(shared.tensors[name].codebook)
 
     def one_layer_at_a_time(model):

@@ -37,6 +37,7 @@ def model_of(tensor, name="w"):
         (PRUNED, Pruned(np.zeros((2, 2), np.float32), np.zeros((2, 2), np.bool_))),
         (SHARED, Shared(CODEBOOK * 3, INDICES)),
         (SHARED, Shared(CODEBOOK[:1], INDICES * 0)),
+        (Shared(CODEBOOK, INDICES[0]), Shared(CODEBOOK, 1 - INDICES[0])),  # a bias on level 0 is not pruned
         (DENSE, Dense(DENSE.values.astype(np.float16).astype(np.float32), "float16")),
     ],
 )

@@ -1,0 +1,154 @@
+"""A layer's weights on evenly spaced levels, at the steps that a slope between bytes and divergence asks for."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compress.calibration import LayerStatistics
+from compress.errors import PassError
+from compress.passes.feedback import choose, prices
+from compress.passes.share import Exponents, as_exponents
+from compress.passes.trellis import choose_path
+from compress.tensors import (
+    MOST_FLOAT16_LEVELS,
+    FloatName,
+    Shared,
+    levels_codebook,
+    weight_scales,
+    zigzag_symbols,
+)
+
+Floats = NDArray[np.float64]
+
+_STEP = 12 / np.log(2)
+"""An error's cost times the step squared, over the slope.
+
+At high rate the divergence is `cost / 2 * step ** 2 / 12`, and a bit less doubles the step: the divergence falls by
+`2 * ln(2)` of itself a bit, which is to be the slope.
+"""
+
+_TRELLIS_STEP = 0.5 * 10 ** (1.24 / 20)
+"""A trellis' step in parts of a plain one: half, as each of its quantizers uses every second level; and wider by the
+1.24 dB that the choice between them saves."""
+
+_MOST_LEVELS = 2**14
+"""On either side of zero."""
+
+_UNSEEN = 0.5
+"""Count given to a level that no weight took."""
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One layer's weights with what errors in them cost.
+
+    Attributes:
+        name: of the tensor.
+        values: float32, shape (rows, columns, ...), the weights wanted.
+        kept: bool, the same shape; False where the weight is pruned.
+        statistics: of the layer.
+        factors: float32, `LayerStatistics.row_feedback`.
+    """
+
+    name: str
+    values: NDArray[np.float32]
+    kept: NDArray[np.bool_]
+    statistics: LayerStatistics
+    factors: NDArray[np.float32]
+
+    def on_levels(self, slope: float, *, trellis: bool, iterations: int) -> Shared:
+        """Return the layer on levels; its codebook holds whole numbers, and the steps are its scales.
+
+        Args:
+            slope: what a bit is worth, nats of divergence.
+            trellis: whether levels follow a trellis down each column.
+            iterations: how often levels are chosen, their frequencies counted anew.
+        Raises:
+            PassError: it would need more levels than a file can have.
+        """
+        shape = self.values.shape
+        target = self.values.reshape(len(self.values), -1).astype(np.float64)
+        kept = self.kept.reshape(target.shape)
+        diagonals = np.diagonal(self.factors, axis1=1, axis2=2)
+        factor = _TRELLIS_STEP if trellis else 1.0
+        rows, columns = step_exponents(self.statistics.output_cost, diagonals, shape, slope, factor)
+        steps = np.broadcast_to(weight_scales(len(shape), rows, columns), shape)
+        scale = steps.reshape(target.shape).astype(np.float64)
+        # Feedback moves a weight by a few steps, hardly ever by more.
+        most = int(np.abs(target / scale).max(initial=0)) + 16
+        if most > _MOST_LEVELS:
+            raise PassError(f"it would need {2 * most + 1:,} levels; take a larger slope", tensor=self.name)
+        chosen = self._along_the_trellis if trellis else self._each_by_itself
+        levels = chosen(target, kept, scale, slope, iterations, most)
+        return on_levels(levels.reshape(shape), rows, columns)
+
+    def _along_the_trellis(
+        self, target: Floats, kept: NDArray[np.bool_], scale: Floats, slope: float, iterations: int, most: int
+    ) -> NDArray[np.int32]:
+        # Not known before the first choice: all indices cost the same number of bits. An index is half of a level.
+        price = np.zeros((2, 2 * (most // 2 + 1) + 1))
+        for _ in range(iterations):
+            levels, counts = choose_path(target, kept, scale, self.statistics.output_cost, self.factors, price)
+            price = np.stack([prices(each + _UNSEEN, slope) for each in counts])
+        return levels
+
+    def _each_by_itself(
+        self, target: Floats, kept: NDArray[np.bool_], scale: Floats, slope: float, iterations: int, most: int
+    ) -> NDArray[np.int32]:
+        factor = self.statistics.feedback()
+        cost = self.statistics.rounding_cost(factor) * scale**2
+        entries = np.concatenate([[0], np.arange(-most, 0), np.arange(1, most + 1)]).astype(np.float64)
+        price = np.zeros(len(entries))
+        for _ in range(iterations):
+            indices, _wanted = choose(target, kept, scale, cost, factor, entries, price)
+            price = prices(np.bincount(indices.ravel(), minlength=len(entries)) + _UNSEEN, slope)
+        return entries[indices].astype(np.int32)
+
+
+def step_exponents(
+    output_cost: Floats, diagonals: NDArray[np.floating[Any]], shape: tuple[int, ...], slope: float, factor: float = 1.0
+) -> Exponents:
+    """Return the exponents of the rows' and the columns' steps, at which a bit saves what it costs.
+
+    Args:
+        output_cost: shape (rows,), as in `LayerStatistics`.
+        diagonals: of the factors that feed errors forward, shape (rows, columns), or (1, columns) for all rows.
+        shape: of the tensor.
+        slope: nats a bit.
+        factor: on all steps.
+    """
+    wanted = np.log2(factor) + np.log2(_STEP * slope / np.maximum(output_cost, np.finfo(np.float64).tiny))[:, None] / 2
+    wanted = wanted + np.log2(diagonals, dtype=np.float64)
+    by_column = wanted.reshape(len(wanted), shape[1], -1).mean((0, 2))
+    columns = as_exponents(by_column - by_column.mean())
+    rows = as_exponents(wanted.mean(1))
+    return np.clip(rows, -127, 127).astype(np.int8), np.clip(columns, -127, 127).astype(np.int8)
+
+
+def bias_on_levels(values: NDArray[np.float32], cost: Floats, slope: float) -> Shared:
+    """Return biases on levels, with one step for all of a layer.
+
+    Args:
+        values: shape (rows,).
+        cost: shape (rows,), as `LayerStatistics.bias_cost`.
+        slope: nats a bit.
+    """
+    least_step = float(np.abs(values).max(initial=0)) / (_MOST_LEVELS / 2)
+    step = max(math.sqrt(_STEP * slope / max(float(cost.mean()), np.finfo(np.float64).tiny)), least_step)
+    exponent = np.clip(as_exponents(np.log2(np.array([max(step, 2.0**-30)]))), -127, 127)
+    rows = np.full(len(values), exponent[0], dtype=np.int8)
+    levels = np.rint(values.astype(np.float64) / weight_scales(1, rows, None).astype(np.float64)).astype(np.int32)
+    return on_levels(levels, rows, None)
+
+
+def on_levels(levels: NDArray[np.int32], rows: NDArray[np.int8], columns: NDArray[np.int8] | None) -> Shared:
+    """Return whole numbers times their steps as a shared tensor, its codebook one of levels, up to the largest used."""
+    symbols = zigzag_symbols(levels)
+    entries = int(symbols.max(initial=0)) + 1
+    stored_as: FloatName = "float16" if entries <= MOST_FLOAT16_LEVELS else "float32"
+    return Shared(levels_codebook(entries), symbols, stored_as, rows, columns)

@@ -1,0 +1,41 @@
+"""Recoding: fewer bytes for a network compressed before, and not a bit of it changed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from compress import container
+from compress.errors import PassError
+from compress.passes import Recode, Share
+from compress.tensors import Dense, Shared
+
+
+@pytest.fixture
+def few_values(tiny, context):
+    """A network of eight values a layer, plain, as a checkpoint of a network compressed elsewhere would be."""
+    shared = Share(bits=3)(tiny, context)
+    return tiny.with_tensors({name: Dense(shared.tensors[name].to_dense()) for name in tiny.weight_names()})
+
+
+def test_no_bit_of_any_weight_changes(few_values, context):
+    recoded = Recode()(few_values, context)
+    assert container.weights_sha256(recoded) == container.weights_sha256(few_values)
+    assert all(isinstance(recoded.tensors[name], Shared) for name in few_values.weight_names())
+
+
+def test_the_file_is_smaller(few_values, context):
+    assert context.file_bytes(Recode()(few_values, context)) < 0.5 * context.file_bytes(few_values)
+
+
+def test_what_is_shared_already_stays(tiny, context):
+    shared = Share(bits=3)(tiny, context)
+    recoded = Recode()(shared, context)
+    assert all(recoded.tensors[name] is shared.tensors[name] for name in tiny.weight_names())
+
+
+def test_a_weight_that_cannot_be_shared_is_an_error_that_names_its_tensor(tiny, context):
+    values = np.array(tiny.tensors["2.weight"].to_dense())
+    values[0] = -0.0
+    with pytest.raises(PassError, match=r"2\.weight.*-0\.0"):
+        Recode()(tiny.with_tensors({"2.weight": Dense(values)}), context)
