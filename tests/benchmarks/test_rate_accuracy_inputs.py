@@ -9,8 +9,9 @@ from click.testing import CliRunner
 
 from benchmarks import nncodec_peer
 from benchmarks.rate_accuracy import main
-from benchmarks.ready import choose, passes_seconds
+from benchmarks.ready import PIPELINES, choose, passes_seconds
 from compress.errors import ConfigError, SqueezeError
+from compress.ready import ready_pipelines
 
 
 @pytest.fixture
@@ -22,19 +23,19 @@ def out(tmp_path):
 
 class TestChoosing:
     def test_a_file_that_is_not_there_is_left_out_and_said_where_that_is_asked(self, out):
-        files, left_out = choose(["squeezenet", "squeezenet-imagenet"], out, only_existing=True)
+        files, left_out = choose(["squeezenet", "squeezenet-500k"], out, only_existing=True)
         assert files == {"squeezenet": out / "squeezenet" / "model.sqz"}
-        absent = out / "squeezenet-imagenet" / "model.sqz"
-        assert [(gone.name, gone.reason) for gone in left_out] == [("squeezenet-imagenet", f"there is no {absent}")]
+        absent = out / "squeezenet-500k" / "model.sqz"
+        assert [(gone.name, gone.reason) for gone in left_out] == [("squeezenet-500k", f"there is no {absent}")]
 
     def test_otherwise_it_is_kept_to_be_run(self, out):
-        files, left_out = choose(["squeezenet-imagenet", "squeezenet"], out, only_existing=False)
-        assert list(files) == ["squeezenet-imagenet", "squeezenet"]
+        files, left_out = choose(["squeezenet-500k", "squeezenet"], out, only_existing=False)
+        assert list(files) == ["squeezenet-500k", "squeezenet"]
         assert left_out == ()
 
     def test_a_pipeline_that_does_not_exist_is_an_error_before_anything_runs(self, out):
-        with pytest.raises(ConfigError, match="no ready pipeline of that name; did you mean 'squeezenet-imagenet'"):
-            choose(["squeezenet-imagnet"], out, only_existing=False)
+        with pytest.raises(ConfigError, match="no ready pipeline of that name; did you mean 'squeezenet-500k'"):
+            choose(["squeezenet-50k"], out, only_existing=False)
 
     def test_time_of_passes_is_not_known_without_the_report_of_the_run(self, out):
         assert passes_seconds(out / "squeezenet" / "model.sqz") is None
@@ -53,9 +54,9 @@ class TestCommand:
         photos = out / "photos.csv"
         photos.write_text("path,index\n")
         options = ["--photos", str(photos), "--out", str(out), "--only-existing", "--without-nncodec"]
-        done = CliRunner().invoke(main, ["squeezenet-imagenet", *options])
+        done = CliRunner().invoke(main, ["squeezenet-500k", *options])
         assert done.exit_code == 2
-        assert "squeezenet-imagenet: left out, there is no" in done.stdout
+        assert "squeezenet-500k: left out, there is no" in done.stdout
         assert "nothing is left to compare" in done.stderr
 
 
@@ -76,3 +77,7 @@ class TestEnvironment:
         with pytest.raises(SqueezeError, match=r"(?s)--without-nncodec leaves NNCodec out.*no such package"):
             nncodec_peer.environment(tmp_path)
         assert not (tmp_path / "ready").exists() or (tmp_path / "ready").read_text() != nncodec_peer.REQUIREMENT
+
+
+def test_every_pipeline_that_is_compared_is_a_ready_one():
+    assert set(PIPELINES) <= set(ready_pipelines())
