@@ -47,7 +47,7 @@ class Quantize:
         trellis: levels follow a trellis down each column: a sixth less divergence at the same bytes, where the file is
             coded by `context`, which knows the trellis. If not given, that decides.
         sequential: go from layer to layer, each first regressed on the float network's activations from those of the
-            layers already done, its bias corrected; else every layer by itself.
+            layers already done, its bias corrected; else every layer by itself. It takes a slope.
         iterations: how often the levels are chosen, with frequencies counted anew.
         biases: precision of the biases in the file; `levels` gives them steps from what an error in them costs.
         statistics_photos: how many calibration photos the statistics take; all if not given.
@@ -71,6 +71,8 @@ class Quantize:
     def _one_amount(self) -> Quantize:
         if (self.slope is None) == (self.bytes is None):
             raise ValueError("give either slope or bytes")
+        if self.sequential and self.slope is None:
+            raise ValueError("sequential takes a slope: the one for a file's bytes is looked for layer by layer apart")
         return self
 
     def __call__(self, model: Model, context: Context) -> Model:
@@ -86,10 +88,11 @@ class Quantize:
         for name, tensor in model.tensors.items():
             finite(tensor.to_dense(), name)
         layers = self._layers(model, context)
-        slope, quantized = (self.slope, None) if self.slope else self._filling(model, layers, context)
+        if self.slope is None:
+            return self._filling(model, layers, context)
         if self.sequential:
-            return self._in_sequence(model, layers, slope, context)
-        return quantized or self._apart(model, layers, slope, context)
+            return self._in_sequence(model, layers, self.slope, context)
+        return self._apart(model, layers, self.slope, context)
 
     def _layers(self, model: Model, context: Context) -> dict[str, Layer]:
         statistics = context.row_statistics(self.statistics_photos, self.views)
@@ -159,11 +162,11 @@ class Quantize:
             changed[bias] = self._bias(bias, corrected.astype(np.float32), layers, slope)
         return changed
 
-    def _filling(self, model: Model, layers: Mapping[str, Layer], context: Context) -> tuple[float, Model]:
-        """Return the slope that fills `bytes`, every layer by itself, and the model at it."""
+    def _filling(self, model: Model, layers: Mapping[str, Layer], context: Context) -> Model:
+        """Return the model, every layer by itself, at the slope that fills `bytes`."""
         assert self.bytes is not None
         search = SlopeSearch(self.bytes, sum(layer.values.size for layer in layers.values()))
-        best: tuple[float, Model] | None = None
+        best: Model | None = None
         with context.progress("looking for the slope", 0) as advance:
             while (slope := search.next_slope()) is not None:
                 try:
@@ -174,7 +177,7 @@ class Quantize:
                 else:
                     search.tried(slope, file_bytes)
                     if file_bytes <= self.bytes:
-                        best = slope, candidate
+                        best = candidate
                 advance(1)
         if best is None:
             raise PassError(f"no slope brings the file under {self.bytes:,} bytes; allow more, or prune first")

@@ -160,6 +160,10 @@ class TestBytes:
         with pytest.raises(ValueError, match="give either slope or bytes"):
             Quantize(**options)
 
+    def test_layers_in_sequence_take_a_slope(self):
+        with pytest.raises(ValueError, match="sequential takes a slope"):
+            Quantize(bytes=1000, sequential=True)
+
 
 def test_a_codebook_is_one_of_levels_up_to_the_largest_in_use():
     levels = np.array([[[[-2]], [[0]], [[3]]]], np.int32)
