@@ -180,6 +180,11 @@ class Shared:
         kept: NDArray[np.bool_] = self.indices != 0
         return kept
 
+    @property
+    def has_levels(self) -> bool:
+        """Whether the codebook is one of whole numbers in zigzag, as `levels_codebook` makes it."""
+        return np.array_equal(self.codebook, levels_codebook(len(self.codebook)))
+
     def scale(self) -> NDArray[np.float32]:
         """Return the float32 scale of every weight, broadcastable to the tensor's shape."""
         return weight_scales(len(self.shape), self.row_exponents, self.column_exponents)

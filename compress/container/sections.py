@@ -51,7 +51,7 @@ def encode_tensor(name: str, tensor: Tensor, codecs: Sequence[Codec]) -> tuple[T
 
 def _encode_shared(name: str, tensor: Shared, codecs: Sequence[Codec]) -> tuple[TensorHeader, bytes]:
     _refuse_minus_zero(name, tensor.codebook[:1])
-    levels = np.array_equal(tensor.codebook, levels_codebook(len(tensor.codebook)))
+    levels = tensor.has_levels
     values = tensor.codebook[:0] if levels else tensor.codebook[1:]
     stored, coded_values = encode_values(name, values, tensor.stored_as, coded=_may_code_values(codecs))
     if _overflows(tensor.codebook, tensor.row_exponents, tensor.column_exponents):

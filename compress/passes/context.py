@@ -75,9 +75,7 @@ class Context:
         count = len(places)
         key = ("statistics", count)
         if key not in self.cache:
-            generator = torch.Generator().manual_seed(self.seed)
-            with self.progress("gathering statistics", count) as advance:
-                self.cache[key] = collect(self.network(self.reference), self._batches(places, 10), generator, advance)
+            self.cache[key] = self._gathered(count, self._batches(places, 10), own=False)
         return self.cache[key]
 
     def row_statistics(self, photos: int | None, views: int = 1) -> dict[str, LayerStatistics]:
@@ -88,10 +86,12 @@ class Context:
             views: how often each is seen: as it is, and then stretches of it at random.
         """
         places = self._spread(photos)
+        return self._gathered(len(places) * views, self._views(places, views), own=True)
+
+    def _gathered(self, total: int, batches: Iterator[torch.Tensor], *, own: bool) -> dict[str, LayerStatistics]:
         generator = torch.Generator().manual_seed(self.seed)
-        with self.progress("gathering statistics", len(places) * views) as advance:
-            network = self.network(self.reference)
-            return collect(network, self._views(places, views), generator, advance, own=True)
+        with self.progress("gathering statistics", total) as advance:
+            return collect(self.network(self.reference), batches, generator, advance, own=own)
 
     def pairs(self, compressed: nn.Module, layers: Sequence[str], photos: int | None) -> dict[str, PairedInputs]:
         """Return the statistics of layers with one input, in the float network and in a compressed one."""

@@ -20,7 +20,7 @@ from compress.errors import PassError
 from compress.model import Model
 from compress.passes.context import Context, finite
 from compress.passes.share import at_precision
-from compress.tensors import Dense, Pruned, Shared, levels_codebook, zigzag_symbols
+from compress.tensors import Dense, Pruned, Shared, zigzag_symbols
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -124,7 +124,7 @@ class _Trained:
 
 
 def _trained(name: str, tensor: Dense | Pruned | Shared, device: torch.device) -> _Trained:
-    if isinstance(tensor, Shared) and np.array_equal(tensor.codebook, levels_codebook(len(tensor.codebook))):
+    if isinstance(tensor, Shared) and tensor.has_levels:
         dense = nn.Parameter(torch.from_numpy(np.array(tensor.to_dense())).to(device), len(tensor.shape) == 1)
         return _Trained(tensor, dense, float(tensor.scale().mean()))
     if isinstance(tensor, Shared):
