@@ -18,6 +18,11 @@ from compress.tensors import Pruned, Shared, Tensor
 
 _STRICT = ConfigDict(extra="forbid")
 
+_DAMPING = 0.01
+"""Share of the mean diagonal of a moment that is added to it: it holds weights of which the photos say nothing."""
+
+_ROWS_AT_ONCE = 32
+
 Sparsity = Annotated[float, Field(ge=0, le=1)]
 Sensitivity = Annotated[float, Field(ge=0, le=100)]
 
@@ -68,8 +73,11 @@ class Prune:
         criterion: `magnitude` ranks by absolute value; `curvature` by the divergence that a weight's removal costs,
             from the statistics of the calibration photos.
         statistics_photos: how many calibration photos the statistics take; all if not given.
+        compensation: let the weights that stay in a row make up for those that go, as far as they can by the statistics
+            of the calibration photos; else they keep their bits.
         layers: other amounts for the layers that a pattern names.
-    Source: Han et al. 2015, arXiv:1506.02626; LeCun et al. 1990, "Optimal brain damage".
+    Source: Han et al. 2015, arXiv:1506.02626; LeCun et al. 1990, "Optimal brain damage"; Hassibi & Stork 1992, "Second
+    order derivatives for network pruning: optimal brain surgeon", for all weights of a row at once.
     """
 
     kind: ClassVar[str] = "prune"
@@ -80,6 +88,7 @@ class Prune:
     scope: Literal["layer", "global"] = "layer"
     criterion: Literal["magnitude", "curvature"] = "magnitude"
     statistics_photos: Annotated[int, Field(ge=1)] | None = None
+    compensation: bool = False
     layers: Mapping[str, LayerPruning] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -103,7 +112,13 @@ class Prune:
         kept = {name: amount.kept(importance[name]) for name, amount in own.items() if amount is not None}
         pooled = {name: array for name, array in importance.items() if name not in kept}
         kept |= self._kept(pooled, sum(int(mask.sum()) for mask in kept.values()))
-        return model.with_tensors({name: _pruned(model.tensors[name], mask) for name, mask in kept.items()})
+        return model.with_tensors({name: self._pruned(name, model, mask, context) for name, mask in kept.items()})
+
+    def _pruned(self, name: str, model: Model, kept: NDArray[np.bool_], context: Context) -> Pruned:
+        values = model.tensors[name].to_dense()
+        if self.compensation:
+            values = compensated(values, kept, context.statistics(self.statistics_photos)[name].moment)
+        return Pruned(np.where(kept, values, np.float32(0)), np.array(kept))
 
     def _importance(self, name: str, tensor: Tensor, context: Context) -> NDArray[np.float32]:
         """Return each weight's importance, in magnitude's unit; -1 where it is pruned already."""
@@ -140,6 +155,27 @@ class Prune:
         return {name: part.reshape(importance[name].shape) for name, part in zip(importance, parts, strict=False)}
 
 
-def _pruned(tensor: Tensor, kept: NDArray[np.bool_]) -> Pruned:
-    values = tensor.to_dense()
-    return Pruned(np.where(kept, values, np.float32(0)), np.array(kept))
+def compensated(
+    values: NDArray[np.float32], kept: NDArray[np.bool_], moment: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Return weights of which those kept make up, row by row, for those that go.
+
+    Args:
+        values: shape (rows, ...).
+        kept: the same shape.
+        moment: shape (columns, columns), as in `LayerStatistics`.
+    Returns:
+        the same shape, 0 where not kept: of all such weights those whose errors cost least.
+    """
+    weights, stays = values.reshape(len(values), -1).astype(np.float64), kept.reshape(len(kept), -1)
+    columns = weights.shape[1]
+    held = moment + _DAMPING * (np.trace(moment) / columns or 1.0) * np.eye(columns)
+    made = np.zeros_like(weights)
+    for start in range(0, len(weights), _ROWS_AT_ONCE):
+        w, k = weights[start : start + _ROWS_AT_ONCE], stays[start : start + _ROWS_AT_ONCE]
+        both = k[:, :, None] & k[:, None, :]
+        # What goes has an equation of its own, x = 0, so that all rows' systems are of one size.
+        system = np.where(both, held, 0.0) + (~k)[:, :, None] * np.eye(columns)
+        wanted = np.where(k, w @ held, 0.0)
+        made[start : start + _ROWS_AT_ONCE] = np.linalg.solve(system, wanted[:, :, None])[:, :, 0]
+    return np.where(kept, made.reshape(values.shape), 0.0).astype(np.float32)

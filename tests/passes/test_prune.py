@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from divergence import divergence
 from pydantic import ValidationError
 
 from compress.errors import ConfigError, PassError
 from compress.model import Model
 from compress.passes import Prune, Share
+from compress.passes.prune import compensated
 from compress.tensors import Dense, Pruned
 
 WEIGHTS = ("0.weight", "2.weight", "4.weight")
@@ -222,3 +224,39 @@ class TestPromises:
 def test_options_that_mean_nothing_are_refused(options):
     with pytest.raises(ValidationError):
         Prune(**options)
+
+
+class TestCompensation:
+    def test_what_stays_makes_up_for_what_goes(self, tiny, context):
+        plain, made_up = (
+            Prune(sparsity=0.5, criterion="curvature", compensation=each)(tiny, context) for each in (False, True)
+        )
+        for name in WEIGHTS:
+            assert np.array_equal(plain.tensors[name].kept, made_up.tensors[name].kept)
+            assert not values(made_up, name)[~made_up.tensors[name].kept].any()
+        assert divergence(made_up, context) < 0.7 * divergence(plain, context)
+
+    def test_no_other_weights_in_the_same_places_have_errors_that_cost_less(self):
+        random = np.random.default_rng(0)
+        weights, kept = random.standard_normal((3, 6)).astype(np.float32), random.random((3, 6)) < 0.5
+        root = random.standard_normal((9, 6))
+        moment = root.T @ root / np.square(root).sum()
+        best = compensated(weights, kept, moment).astype(np.float64)
+
+        def cost(values):
+            error = weights - values
+            return np.einsum("ij,jk,ik->i", error, moment + 0.01 * np.trace(moment) / 6 * np.eye(6), error)
+
+        for _ in range(50):
+            other = best + 0.01 * np.where(kept, random.standard_normal((3, 6)), 0)
+            assert (cost(other) >= cost(best) - 1e-9).all()
+
+    @pytest.mark.parametrize("stays", [True, False])
+    def test_a_row_of_which_all_or_nothing_goes_has_nothing_to_make_up(self, stays):
+        weights = np.arange(1, 7, dtype=np.float32).reshape(2, 3)
+        made = compensated(weights, np.full((2, 3), stays), np.eye(3) / 3)
+        np.testing.assert_allclose(made, weights if stays else np.zeros((2, 3)), rtol=1e-6)
+
+    def test_a_layer_that_never_fires_keeps_its_weights(self):
+        weights, kept = np.ones((2, 3), np.float32), np.array([[True, False, True]] * 2)
+        np.testing.assert_allclose(compensated(weights, kept, np.zeros((3, 3))), np.where(kept, weights, 0))
