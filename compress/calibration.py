@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -35,8 +35,12 @@ _LEAST_SHARE = 0.05
 _MOST_OWN_ENTRIES = 10**8
 """Numbers that the rows' own moments of one layer may take."""
 
-_ROWS_AT_ONCE = 32
-"""Rows whose moments are inverted together."""
+_MOST_GROUPS_OF_CLASSES = 40
+"""Into which the rows of the last layer are put. Rows are classes, of which a photo shows few; what similar ones say
+together is known well enough, and classes are mostly in an order in which neighbours are alike."""
+
+_AT_ONCE = 32
+"""Moments that are inverted together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +52,8 @@ class LayerStatistics:
             1, or 0 where no photo reached the layer.
         output_cost: float64, shape (rows,), the Fisher information of each row, summed over its weights, nats.
         bias_cost: float64, shape (rows,), that of the layer's biases, nats.
-        own: float32, shape (rows, columns, columns), the Fisher information within each row by itself, each of trace
-            1 or 0; None where it was not gathered.
+        own: float32, shape (groups, columns, columns), the Fisher information within each row by itself, or that of
+            rows next to each other together (`group_of_rows`), each of trace 1 or 0; None where it was not gathered.
     """
 
     moment: Floats
@@ -64,7 +68,7 @@ class LayerStatistics:
         calibration photo suggests would seem to cost nothing, and be destroyed.
         """
         bias_cost = None if self.bias_cost is None else np.full_like(self.bias_cost, self.bias_cost.mean())
-        return LayerStatistics(self.moment, np.full_like(self.output_cost, self.output_cost.mean()), bias_cost)
+        return replace(self, output_cost=np.full_like(self.output_cost, self.output_cost.mean()), bias_cost=bias_cost)
 
     def feedback(self, damping: float = 0.01) -> Floats:
         """Return the upper Cholesky factor of the inverse moment, shape (columns, columns).
@@ -77,22 +81,26 @@ class LayerStatistics:
             damping: share of the mean diagonal that is added to the diagonal. It makes the moment of constant photos,
                 or of a layer that never fires, invertible.
         """
-        factor: Floats = _factor(self.moment[None], damping)[0]
+        factor: Floats = _factor(self.moment[None], np.array([damping]))[0]
         return factor
 
-    def row_feedback(self, share: float, damping: float = 0.01) -> NDArray[np.float32]:
-        """Return `feedback()` of each row, float32, shape (rows, columns, columns); or (1, ...), one for all rows.
+    def row_feedback(self, share: float, damping: Floats | float = 0.01) -> NDArray[np.float32]:
+        """Return `feedback()` of each group of rows, or one for all, float32, shape (groups, columns, columns).
 
         Args:
-            share: what of a row's moment is its own, 0 to 1; the rest is the layer's.
-            damping: as in `feedback`.
+            share: what of a group's moment is its own, 0 to 1; the rest is the layer's.
+            damping: as in `feedback`; or one for each row, shape (rows,), of which a group takes the mean.
         """
-        if self.own is None or share == 0:
-            return self.feedback(damping)[None].astype(np.float32)
+        groups = 1 if self.own is None or share == 0 else len(self.own)
+        group = group_of_rows(len(self.output_cost), groups)
+        held = np.bincount(group, np.broadcast_to(damping, group.shape)) / np.bincount(group)
+        if groups == 1:
+            return _factor(self.moment[None], held).astype(np.float32)
+        assert self.own is not None
         factors = np.empty_like(self.own)
-        for start in range(0, len(factors), _ROWS_AT_ONCE):
-            rows = slice(start, start + _ROWS_AT_ONCE)
-            factors[rows] = _factor(share * self.own[rows].astype(np.float64) + (1 - share) * self.moment, damping)
+        for start in range(0, groups, _AT_ONCE):
+            some = slice(start, start + _AT_ONCE)
+            factors[some] = _factor(share * self.own[some].astype(np.float64) + (1 - share) * self.moment, held[some])
         return factors
 
     def rounding_cost(self, factor: Floats) -> Floats:
@@ -110,7 +118,12 @@ class LayerStatistics:
         return np.outer(self.output_cost, np.diag(self.moment))
 
 
-def _factor(moments: Floats, damping: float) -> Floats:
+def group_of_rows(rows: int, groups: int) -> NDArray[np.int64]:
+    """Return which group each row belongs to, shape (rows,): neighbours go together."""
+    return np.arange(rows, dtype=np.int64) * groups // rows
+
+
+def _factor(moments: Floats, damping: Floats) -> Floats:
     """Return the upper Cholesky factors of the inverses, damped, shape (n, columns, columns)."""
     columns = moments.shape[-1]
     mean = np.trace(moments, axis1=1, axis2=2) / columns
@@ -130,8 +143,8 @@ def collect(
         batches: inputs (n, channels, height, width) on the network's device.
         generator: draws the directions in which the logits are pulled.
         advance: called with the number of photos done.
-        own: gather each row's own moment too, where that is at most 400 MB a layer; never of the last layer, whose
-            rows are classes, of which a photo shows few.
+        own: gather the rows' own moments too, in groups where those of each row would take more than 400 MB or, in
+            the last layer, more groups than 40.
     Returns:
         statistics by the name of the weight tensor.
     Raises:
@@ -147,7 +160,8 @@ def collect(
         last = list(recorded)[-1]
         for (name, (x, _)), gradient in zip(recorded.items(), gradients, strict=True):
             if name not in sums:
-                sums[name] = _Sums(layers_of(network)[name], own and name != last)
+                most = _MOST_GROUPS_OF_CLASSES if name == last else _MOST_OWN_ENTRIES
+                sums[name] = _Sums(layers_of(network)[name], most if own else 1)
             sums[name].add(x, gradient)
         photos += len(inputs)
         advance(len(inputs))
@@ -168,14 +182,13 @@ def _direction(logits: Tensor, generator: torch.Generator) -> Tensor:
 class _Sums:
     """Running sums of one layer."""
 
-    def __init__(self, layer: nn.Conv2d | nn.Linear, own: bool) -> None:
+    def __init__(self, layer: nn.Conv2d | nn.Linear, most_groups: int) -> None:
         self.layer = layer
         rows, columns = layer.weight.flatten(1).shape
-        self.moment = torch.zeros(columns, columns, dtype=torch.float64)
         self.row_fisher = torch.zeros(rows, dtype=torch.float64)
         self.bias_fisher = torch.zeros(rows, dtype=torch.float64)
-        own = own and rows * columns**2 <= _MOST_OWN_ENTRIES
-        self.own = torch.zeros(rows, columns, columns, device=layer.weight.device) if own else None
+        self.groups = max(1, min(rows, most_groups, _MOST_OWN_ENTRIES // columns**2))
+        self.own = torch.zeros(self.groups, columns, columns, device=layer.weight.device)
 
     def add(self, x: Tensor, gradient: Tensor) -> None:
         inputs = patches(self.layer, x)
@@ -183,18 +196,22 @@ class _Sums:
         weight_gradients = outputs @ inputs.transpose(1, 2)  # (n, rows, columns), one a photo
         self.row_fisher += weight_gradients.square().sum((0, 2)).double().cpu()
         self.bias_fisher += outputs.sum(2).square().sum(0).double().cpu()
-        flat = weight_gradients.flatten(0, 1)
-        self.moment += (flat.T @ flat).double().cpu()
-        if self.own is not None:
-            by_row = weight_gradients.transpose(0, 1)
+        by_row = weight_gradients.transpose(0, 1)
+        if self.groups == len(by_row):
             torch.baddbmm(self.own, by_row.transpose(1, 2), by_row, out=self.own)  # no room for another of its size
+            return
+        sizes = np.bincount(group_of_rows(len(by_row), self.groups)).tolist()
+        for own, rows in zip(self.own, torch.split(by_row, sizes), strict=True):
+            flat = rows.flatten(0, 1)
+            own.addmm_(flat.T, flat)
 
     def statistics(self, photos: int) -> LayerStatistics:
-        total = float(self.moment.trace())
-        moment = (self.moment / total if total > 0 else self.moment).numpy()
+        moment = sum(part.double() for part in self.own).cpu().numpy()
+        total = float(np.trace(moment))
+        moment = moment / total if total > 0 else moment
         own = None
-        if self.own is not None:
-            traces = self.row_fisher.float().clamp(min=float(np.finfo(np.float32).tiny)).to(self.own.device)
+        if self.groups > 1:
+            traces = self.own.diagonal(dim1=1, dim2=2).sum(1).clamp(min=float(np.finfo(np.float32).tiny))
             own = self.own.div_(traces[:, None, None]).cpu().numpy()
         output_cost, bias_cost = (_at_least((sums / photos).numpy()) for sums in (self.row_fisher, self.bias_fisher))
         return LayerStatistics(moment, output_cost, bias_cost, own)

@@ -57,7 +57,7 @@ def slowly(network, photos):
     """Each row's Fisher information and each bias', photo by photo, by torch's own gradients."""
     layers = {name: layer for name, layer in network.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)}
     own, biases = dict.fromkeys(layers, 0.0), dict.fromkeys(layers, 0.0)
-    drawn = torch.randn(len(photos), 4, generator=torch.Generator().manual_seed(SEED))
+    drawn = torch.randn(len(photos), network(photos[:1]).shape[1], generator=torch.Generator().manual_seed(SEED))
     for photo, normal in zip(photos, drawn, strict=True):
         logits = network(photo[None])[0]
         p = logits.softmax(0).detach()
@@ -93,10 +93,29 @@ def test_statistics_are_those_of_a_slow_computation_photo_by_photo(kind):
         for found, information in ((got.output_cost, cost), (got.bias_cost, biases[name])):
             pooled = np.full_like(information, information.mean())
             np.testing.assert_allclose(found, pooled if name == last else at_least_a_twentieth(information), rtol=1e-3)
-        if name == last:
-            assert got.own is None
-        else:
-            np.testing.assert_allclose(got.own, moments / cost[:, None, None], rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(got.own, moments / cost[:, None, None], rtol=1e-3, atol=1e-4)
+
+
+def test_a_classifier_of_many_classes_has_statistics_of_40_groups_of_neighbours():
+    network = nn.Sequential(nn.Linear(7, 90)).eval()
+    photos = torch.randn(9, 7)
+    (got,), (moments,) = (
+        list(found.values()) for found in (statistics_of(network, photos, own=True), slowly(network, photos)[0])
+    )
+    groups = np.arange(90) * 40 // 90
+    assert len(np.unique(groups)) == len(got.own) == 40
+    for group, found in enumerate(got.own):
+        wanted = moments[groups == group].sum(0)
+        np.testing.assert_allclose(found, wanted / np.trace(wanted), rtol=1e-3, atol=1e-4)
+
+
+def test_a_groups_factor_takes_the_mean_of_its_rows_damping():
+    own = np.repeat(np.eye(3, dtype=np.float32)[None] / 3, 2, 0)
+    statistics = LayerStatistics(np.eye(3) / 3, np.ones(5), own=own)
+    factors = statistics.row_feedback(0.5, np.array([0.1, 0.2, 0.3, 1.0, 3.0]))
+    # Rows 0 to 2 belong to group 0; the moment's diagonal is 1/3, its mean too.
+    for factor, damping in zip(factors, (0.2, 2.0), strict=True):
+        np.testing.assert_allclose(factor, np.eye(3) / np.sqrt((1 + damping) / 3), rtol=1e-6)
 
 
 def test_the_rows_own_statistics_are_gathered_on_request_alone():

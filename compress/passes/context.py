@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import ClassVar, Protocol
 
 import numpy as np
 import torch
 from torch import nn
 
-from compress import container
+from compress import container, statistics_file
 from compress.calibration import LayerStatistics, collect
 from compress.data.photos import Photos
 from compress.data.transforms import to_input
 from compress.data.views import random_views
+from compress.divergence import Floats, parts_of_layers
 from compress.errors import PassError
 from compress.model import Model
 from compress.networks import to_module
 from compress.paired import PairedInputs, collect_pairs
 from compress.progress import Progress, silent
+
+_STATISTICS_VERSION = 1
+"""Raised when the same photos and network would give other statistics than before."""
+
+_GATHERED_BATCH = 10
+"""Photos that run forth and back at once: more are no faster, and take memory."""
 
 _PAIRED_BATCH = 50
 """Photos that run through both networks at once."""
@@ -39,6 +48,7 @@ class Context:
         device: where networks run.
         progress: shows how far a long pass is.
         codecs: names of those that the file may be coded by.
+        store: folder in which a long pass keeps what it needs to go on after an interruption; None keeps nothing.
         cache: results that depend on the reference and the photos alone, computed once.
     """
 
@@ -49,6 +59,7 @@ class Context:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     progress: Progress = silent
     codecs: Sequence[str] = ("context", "huffman", "huffman-runs", "raw")
+    store: Path | None = None
     cache: dict[tuple[object, ...], Mapping[str, LayerStatistics]] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -75,23 +86,42 @@ class Context:
         count = len(places)
         key = ("statistics", count)
         if key not in self.cache:
-            self.cache[key] = self._gathered(count, self._batches(places, 10), own=False)
+            self.cache[key] = self._gathered(count, self._batches(places, _GATHERED_BATCH), own=False)
         return self.cache[key]
 
-    def row_statistics(self, photos: int | None, views: int = 1) -> dict[str, LayerStatistics]:
-        """Return `statistics` with those of each row by itself, gathered anew: they take too much memory to be kept.
+    def row_statistics(self, photos: int | None, views: int = 1) -> Mapping[str, LayerStatistics]:
+        """Return `statistics` with those of the rows by themselves: a gigabyte, kept in `store` where there is one.
 
         Args:
             photos: at most so many; all if None.
             views: how often each is seen: as it is, and then stretches of it at random.
         """
         places = self._spread(photos)
-        return self._gathered(len(places) * views, self._views(places, views), own=True)
+        if self.store is None:
+            return self._gathered(len(places) * views, self._views(places, views), own=True)
+        photos_and_network = self.calibration.fingerprint, container.weights_sha256(self.reference)
+        decided_by = (*photos_and_network, len(places), views, self.seed, self.device.type, torch.__version__)
+        digest = hashlib.sha256(repr((_STATISTICS_VERSION, *decided_by)).encode()).hexdigest()[:32]
+        path = self.store / f"statistics-{digest}.npz"
+        if not path.exists():
+            statistics_file.write(path, self._gathered(len(places) * views, self._views(places, views), own=True))
+        return statistics_file.StatisticsFile(path)
 
     def _gathered(self, total: int, batches: Iterator[torch.Tensor], *, own: bool) -> dict[str, LayerStatistics]:
         generator = torch.Generator().manual_seed(self.seed)
         with self.progress("gathering statistics", total) as advance:
             return collect(self.network(self.reference), batches, generator, advance, own=own)
+
+    def parts_of_layers(self, model: Model, photos: int) -> Mapping[str, Floats]:
+        """Return what each layer's error adds to the divergence of a model, as `divergence.parts_of_layers`.
+
+        Measured on a stretch, at random, of each of (at most) so many calibration photos.
+        """
+        places, random = self._spread(photos), np.random.default_rng(self.stage_seed)
+        views = (random_views(inputs, random) for inputs in self._batches(places, _PAIRED_BATCH))
+        with self.progress("measuring the layers' parts", len(places)) as advance:
+            networks = self.network(model), self.network(self.reference)
+            return parts_of_layers(*networks, self.reference.weight_names(), views, advance)
 
     def pairs(self, compressed: nn.Module, layers: Sequence[str], photos: int | None) -> dict[str, PairedInputs]:
         """Return the statistics of layers with one input, in the float network and in a compressed one."""
@@ -113,7 +143,7 @@ class Context:
 
     def _views(self, places: np.ndarray[tuple[int], np.dtype[np.int64]], views: int) -> Iterator[torch.Tensor]:
         random = np.random.default_rng(self.seed)
-        for inputs in self._batches(places, 20):
+        for inputs in self._batches(places, _GATHERED_BATCH):
             yield inputs
             for _ in range(views - 1):
                 yield random_views(inputs, random)

@@ -17,22 +17,22 @@ def choose(
     target: Floats,
     kept: NDArray[np.bool_],
     scale: Floats,
-    cost: Floats,
-    factor: Floats,
+    output_cost: Floats,
+    factors: NDArray[np.float32],
     codebook: Floats,
     price: Floats,
 ) -> tuple[NDArray[np.int64], Floats]:
     """Choose a codebook entry for every weight, column by column, each column's error fed forward.
 
-    A weight takes the entry for which `cost * (value - entry) ** 2 + price[entry]` is least; of two as good, the one
-    nearer to its value.
+    A weight takes the entry for which what its error costs, made up for by later columns, and `price[entry]` together
+    are least; of two as good, the one nearer to its value.
 
     Args:
         target: shape (rows, columns), the weights wanted.
         kept: the same shape; False takes entry 0, which is the pruned weight.
         scale: the same shape; a weight is its entry times this.
-        cost: the same shape, nats of divergence for an error of 1 before scaling.
-        factor: shape (columns, columns), `LayerStatistics.feedback()`.
+        output_cost: shape (rows,), as in `LayerStatistics`.
+        factors: shape (groups, columns, columns), `LayerStatistics.row_feedback`.
         codebook: shape (entries,); entry 0 is zero.
         price: shape (entries,), nats of divergence that an entry is worth.
     Returns:
@@ -43,8 +43,8 @@ def choose(
     left = np.array(target, dtype=np.float64, order="C")
     indices = np.zeros(left.shape, dtype=np.int64)
     wanted = np.empty(left.shape)
-    kept, scale, cost, factor = (as_compiled_takes(array) for array in (kept, scale, cost, factor))
-    _choose(left, kept, scale, cost, factor, codebook[order], price[order], order, indices, wanted)
+    kept, scale, output_cost, factors = (as_compiled_takes(array) for array in (kept, scale, output_cost, factors))
+    _choose(left, kept, scale, output_cost, factors, codebook[order], price[order], order, indices, wanted)
     return indices, wanted
 
 
@@ -65,16 +65,16 @@ def prices(counts: NDArray[np.floating[Any]], slope: float) -> Floats:
 
 @compiled(
     types.void(
-        _MATRIX, types.boolean[:, ::1], _MATRIX, _MATRIX, _MATRIX, _VECTOR, _VECTOR, types.int64[::1],
-        types.int64[:, ::1], _MATRIX,
+        _MATRIX, types.boolean[:, ::1], _MATRIX, _VECTOR, types.float32[:, :, ::1], _VECTOR, _VECTOR,
+        types.int64[::1], types.int64[:, ::1], _MATRIX,
     )
 )  # fmt: skip
 def _choose(
     left: Floats,
     kept: NDArray[np.bool_],
     scale: Floats,
-    cost: Floats,
-    factor: Floats,
+    output_cost: Floats,
+    factors: NDArray[np.float32],
     entries: Floats,
     price: Floats,
     order: NDArray[np.int64],
@@ -85,12 +85,13 @@ def _choose(
     least_price = price.min()
     rows, columns = left.shape
     for row in range(rows):
+        factor = factors[row * factors.shape[0] // rows]
         for column in range(columns):
             value = left[row, column] / scale[row, column]
             wanted[row, column] = value
             chosen = 0.0
             if kept[row, column]:
-                weight = cost[row, column]
+                weight = 0.5 * output_cost[row] * (scale[row, column] / factor[column, column]) ** 2
                 above = np.searchsorted(entries, value)
                 below = above - 1
                 best, best_place = np.inf, -1

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
 
-from compress.calibration import LayerStatistics
+from compress.calibration import LayerStatistics, group_of_rows
 from compress.errors import PassError
 from compress.passes.feedback import choose, prices
 from compress.passes.share import Exponents, as_exponents
 from compress.passes.trellis import choose_path
 from compress.tensors import (
     MOST_FLOAT16_LEVELS,
+    SCALE_STEPS_PER_OCTAVE,
     FloatName,
     Shared,
     levels_codebook,
@@ -61,6 +63,21 @@ class Layer:
     statistics: LayerStatistics
     factors: NDArray[np.float32]
 
+    def divergence(self, values: NDArray[np.float32]) -> float:
+        """Return what the statistics say that the errors of stored weights cost, nats; shape as `values`."""
+        errors = (self.values - values).reshape(len(self.values), -1).astype(np.float64)
+        by_row = 0.0
+        for group, factor in enumerate(self.factors):
+            rows = group_of_rows(len(errors), len(self.factors)) == group
+            solved = solve_triangular(factor.T.astype(np.float64), errors[rows].T, lower=True)
+            by_row += float((self.statistics.output_cost[rows] * np.square(solved).sum(0)).sum())
+        return 0.5 * by_row
+
+    def costing(self, times: float) -> Layer:
+        """Return the layer with errors that cost so many times as much."""
+        cost = self.statistics.output_cost * times
+        return replace(self, statistics=replace(self.statistics, output_cost=cost))
+
     def on_levels(self, slope: float, *, trellis: bool, iterations: int) -> Shared:
         """Return the layer on levels; its codebook holds whole numbers, and the steps are its scales.
 
@@ -100,12 +117,11 @@ class Layer:
     def _each_by_itself(
         self, target: Floats, kept: NDArray[np.bool_], scale: Floats, slope: float, iterations: int, most: int
     ) -> NDArray[np.int32]:
-        factor = self.statistics.feedback()
-        cost = self.statistics.rounding_cost(factor) * scale**2
+        cost = self.statistics.output_cost
         entries = np.concatenate([[0], np.arange(-most, 0), np.arange(1, most + 1)]).astype(np.float64)
         price = np.zeros(len(entries))
         for _ in range(iterations):
-            indices, _wanted = choose(target, kept, scale, cost, factor, entries, price)
+            indices, _wanted = choose(target, kept, scale, cost, self.factors, entries, price)
             price = prices(np.bincount(indices.ravel(), minlength=len(entries)) + _UNSEEN, slope)
         return entries[indices].astype(np.int32)
 
@@ -117,17 +133,50 @@ def step_exponents(
 
     Args:
         output_cost: shape (rows,), as in `LayerStatistics`.
-        diagonals: of the factors that feed errors forward, shape (rows, columns), or (1, columns) for all rows.
+        diagonals: of the factors that feed errors forward, shape (groups, columns), as in `LayerStatistics.own`.
         shape: of the tensor.
         slope: nats a bit.
         factor: on all steps.
     """
     wanted = np.log2(factor) + np.log2(_STEP * slope / np.maximum(output_cost, np.finfo(np.float64).tiny))[:, None] / 2
-    wanted = wanted + np.log2(diagonals, dtype=np.float64)
+    wanted = wanted + np.log2(diagonals, dtype=np.float64)[group_of_rows(len(wanted), len(diagonals))]
     by_column = wanted.reshape(len(wanted), shape[1], -1).mean((0, 2))
     columns = as_exponents(by_column - by_column.mean())
-    rows = as_exponents(wanted.mean(1))
+    rows = _spread_exponents(wanted.mean(1))
     return np.clip(rows, -127, 127).astype(np.int8), np.clip(columns, -127, 127).astype(np.int8)
+
+
+def _spread_exponents(octaves: Floats) -> NDArray[np.int32]:
+    """Return the exponents nearest to powers of two, but where all are alike some below and some above.
+
+    Else a layer whose rows all cost the same, as a classifier's do, would change its steps all at once, by a quarter of
+    an octave, and the bytes of the file would leap with the slope.
+    """
+    steps = SCALE_STEPS_PER_OCTAVE * octaves
+    alike = max(0.0, 1.0 - float(np.ptp(steps)))
+    ramp = (np.arange(len(steps)) + 0.5) / len(steps) - 0.5
+    exponents: NDArray[np.int32] = np.rint(steps + alike * ramp).astype(np.int32)
+    return exponents
+
+
+def noise_to_signal(values: NDArray[np.float32], statistics: LayerStatistics, slope: float) -> Floats:
+    """Return what is to be added to the moment's diagonal, in parts of its mean, so that no direction is over-served.
+
+    Rounding puts the same divergence, `slope / (2 ln 2)` a weight, into every direction of a row. In one that costs so
+    little that leaving the weights out altogether costs less, their errors would outgrow them.
+
+    Args:
+        values: shape (rows, ...), the weights.
+        statistics: of the layer.
+        slope: nats a bit.
+    Returns:
+        shape (rows,).
+    Source: reverse water-filling; Cover & Thomas, "Elements of information theory", section 10.3.3.
+    """
+    power = np.square(values.reshape(len(values), -1), dtype=np.float64).sum(1)
+    noise = slope / math.log(2) * (values[0].size ** 2)
+    found: Floats = noise / np.maximum(statistics.output_cost * power, np.finfo(np.float64).tiny)
+    return found
 
 
 def bias_on_levels(values: NDArray[np.float32], cost: Floats, slope: float) -> Shared:

@@ -13,22 +13,29 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
+from compress.divergence import corrections
 from compress.errors import PassError
 from compress.file_size import Bytes
 from compress.model import Model
 from compress.networks import set_weights
 from compress.paired import PairedInputs, layers_by_input
 from compress.passes.context import Context, finite
-from compress.passes.levels import Layer, bias_on_levels
+from compress.passes.levels import Layer, bias_on_levels, noise_to_signal
 from compress.passes.share import at_precision
-from compress.passes.slope import SlopeSearch
+from compress.passes.slope import SlopeSearch, first_slope
 from compress.tensors import Dense, FloatName, Pruned, Shared
 
 _VIEWS_FOR_HALF = 10_000
 """Views from which half of a row's statistics is its own, the rest being its layer's; fewer say less of one row."""
 
 _DAMPING = 0.01
-"""Share of the mean diagonal with which a regression holds a layer to its float weights."""
+"""Share of a moment's mean diagonal that is added to it, at least; and with which a regression holds a layer to its
+float weights."""
+
+_CLASSES_DAMPING = 0.1
+"""The same for the last layer, whose rows are classes: of each, photos say little."""
+
+_MOST_DAMPING = 0.5
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -52,6 +59,9 @@ class Quantize:
         biases: precision of the biases in the file; `levels` gives them steps from what an error in them costs.
         statistics_photos: how many calibration photos the statistics take; all if not given.
         views: how often the statistics see each photo: as it is, and then stretches of it at random.
+        measured_photos: how many calibration photos measure, after a first choice, what each layer's errors really add
+            to the divergence, so that a second choice gives the bits to the layers that need them; 0 for one choice
+            alone. Layers in sequence are chosen once.
     Source: Frantar et al. 2022 (GPTQ), arXiv:2210.17323; Sullivan 1996, "Efficient scalar quantization of exponential
     and Laplacian random variables"; Gish & Pierce 1968, "Asymptotically efficient quantizing".
     """
@@ -66,6 +76,7 @@ class Quantize:
     biases: Literal["levels"] | FloatName = "levels"
     statistics_photos: Annotated[int, Field(ge=1)] | None = None
     views: Annotated[int, Field(ge=1, le=100)] = 1
+    measured_photos: Annotated[int, Field(ge=0)] = 1000
 
     @model_validator(mode="after")
     def _one_amount(self) -> Quantize:
@@ -87,25 +98,41 @@ class Quantize:
                 raise PassError("its weights are shared already; quantize takes plain weights", tensor=name)
         for name, tensor in model.tensors.items():
             finite(tensor.to_dense(), name)
-        layers = self._layers(model, context)
-        if self.slope is None:
-            return self._filling(model, layers, context)
+        weights = sum(model.tensors[name].to_dense().size for name in model.weight_names())
+        slope = self.slope or first_slope(self.bytes or 0, weights)
+        layers = self._layers(model, context, slope)
         if self.sequential:
-            return self._in_sequence(model, layers, self.slope, context)
-        return self._apart(model, layers, self.slope, context)
+            return self._in_sequence(model, layers, slope, context)
+        quantized, slope = self._chosen(model, layers, slope, context)
+        if self.measured_photos == 0 or len(context.calibration) == 0:
+            return quantized
+        parts = context.parts_of_layers(quantized, self.measured_photos)
+        predicted = {name: layer.divergence(quantized.tensors[name].to_dense()) for name, layer in layers.items()}
+        factors = corrections(parts, predicted)
+        layers = {name: layer.costing(factors[name]) for name, layer in layers.items()}
+        return self._chosen(model, layers, slope, context)[0]
 
-    def _layers(self, model: Model, context: Context) -> dict[str, Layer]:
+    def _layers(self, model: Model, context: Context, slope: float) -> dict[str, Layer]:
         statistics = context.row_statistics(self.statistics_photos, self.views)
         views = self.views * min(len(context.calibration), self.statistics_photos or len(context.calibration))
         share = views / (views + _VIEWS_FOR_HALF)
+        last = list(statistics)[-1]
         layers = {}
         for name in model.weight_names():
-            tensor, found = model.tensors[name], statistics.pop(name)
+            tensor, found = model.tensors[name], statistics[name]
+            values = tensor.to_dense()
             kept = tensor.kept if isinstance(tensor, Pruned) else np.ones(tensor.shape, dtype=np.bool_)
-            factors = found.row_feedback(share)
-            # The rows' own statistics go as their factors come: all of either take a gigabyte.
-            layers[name] = Layer(name, tensor.to_dense(), kept, replace(found, own=None), factors)
+            damping = (_CLASSES_DAMPING if name == last else _DAMPING) + noise_to_signal(values, found, slope)
+            factors = found.row_feedback(share, np.minimum(damping, _MOST_DAMPING))
+            # What the rows have of their own is in the factors now, and takes as much memory as they.
+            layers[name] = Layer(name, values, kept, replace(found, own=None), factors)
         return layers
+
+    def _chosen(self, model: Model, layers: Mapping[str, Layer], slope: float, context: Context) -> tuple[Model, float]:
+        """Return the model with levels and their slope: that given, or that which fills `bytes`."""
+        if self.slope is None:
+            return self._filling(model, layers, slope, context)
+        return self._apart(model, layers, self.slope, context), self.slope
 
     def _apart(self, model: Model, layers: Mapping[str, Layer], slope: float, context: Context) -> Model:
         def quantized(layer: Layer) -> Shared:
@@ -162,22 +189,23 @@ class Quantize:
             changed[bias] = self._bias(bias, corrected.astype(np.float32), layers, slope)
         return changed
 
-    def _filling(self, model: Model, layers: Mapping[str, Layer], context: Context) -> Model:
-        """Return the model, every layer by itself, at the slope that fills `bytes`."""
+    def _filling(
+        self, model: Model, layers: Mapping[str, Layer], slope: float, context: Context
+    ) -> tuple[Model, float]:
         assert self.bytes is not None
-        search = SlopeSearch(self.bytes, sum(layer.values.size for layer in layers.values()))
-        best: Model | None = None
+        search = SlopeSearch(self.bytes, slope)
+        best: tuple[Model, float] | None = None
         with context.progress("looking for the slope", 0) as advance:
-            while (slope := search.next_slope()) is not None:
+            while (tried := search.next_slope()) is not None:
                 try:
-                    candidate = self._apart(model, layers, slope, context)
+                    candidate = self._apart(model, layers, tried, context)
                     file_bytes = context.file_bytes(candidate)
                 except PassError:  # more levels than a file can have
-                    search.tried(slope, None)
+                    search.tried(tried, None)
                 else:
-                    search.tried(slope, file_bytes)
+                    search.tried(tried, file_bytes)
                     if file_bytes <= self.bytes:
-                        best = candidate
+                        best = candidate, tried
                 advance(1)
         if best is None:
             raise PassError(f"no slope brings the file under {self.bytes:,} bytes; allow more, or prune first")

@@ -96,14 +96,15 @@ class _Layer:
         self.target = target.reshape(rows, -1).astype(np.float64)
         self.kept = tensor.kept.reshape(rows, -1)
         self.scale = np.broadcast_to(tensor.scale(), tensor.shape).reshape(rows, -1).astype(np.float64)
-        self.factor = statistics.feedback()
-        self.cost = statistics.rounding_cost(self.factor) * self.scale**2
+        self.output_cost, factor = statistics.output_cost, statistics.feedback()
+        self.factors = factor[None].astype(np.float32)
+        self.cost = statistics.rounding_cost(factor) * self.scale**2
 
     def choose(
         self, codebook: NDArray[np.float64], price: NDArray[np.float64]
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Choose an index for every weight; `price` is what each entry is worth, nats of divergence."""
-        return choose(self.target, self.kept, self.scale, self.cost, self.factor, codebook, price)
+        return choose(self.target, self.kept, self.scale, self.output_cost, self.factors, codebook, price)
 
     def means(
         self, codebook: NDArray[np.float64], indices: NDArray[np.int64], wanted: NDArray[np.float64]

@@ -13,6 +13,16 @@ _CLOSE = 0.998
 _MOST_TRIES = 20
 
 
+def first_slope(file_bytes: int, weights: int) -> float:
+    """Return a slope near to that which gives a file of so many bytes: what SqueezeNet v1.1 takes.
+
+    Args:
+        file_bytes: of the file.
+        weights: of the network.
+    """
+    return float(6e-8 * 4 ** ((2.74 - 8 * file_bytes / max(weights, 1)) / 0.8))
+
+
 class SlopeSearch:
     """Looks for the slope, in nats of divergence a bit: the larger, the fewer bytes.
 
@@ -20,19 +30,17 @@ class SlopeSearch:
     the bytes wanted, or the middle of what is left where that is elsewhere.
     """
 
-    def __init__(self, file_bytes: int, weights: int) -> None:
+    def __init__(self, file_bytes: int, first: float) -> None:
         """Begin.
 
         Args:
             file_bytes: allowed, at most.
-            weights: of the network.
+            first: the slope to try first.
         """
         self._allowed = file_bytes
         self._low, self._high = _LEAST, _MOST  # too many bytes at the first, few enough at the second
         self._tries: list[tuple[float, float]] = []
-        # What SqueezeNet v1.1 takes: 2.74 bits a weight at 6e-8, and 0.8 less at four times that.
-        guess = math.log(6e-8) + (2.74 - 8 * file_bytes / max(weights, 1)) * math.log(4) / 0.8
-        self._next: float | None = min(max(guess, _LEAST), _MOST)
+        self._next: float | None = min(max(math.log(first), _LEAST), _MOST)
 
     def next_slope(self) -> float | None:
         """Return the slope to try next, or None where none will do better."""

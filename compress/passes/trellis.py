@@ -36,7 +36,7 @@ def choose_path(
         kept: the same shape; False takes level 0.
         scale: the same shape; a weight is its level times this.
         output_cost: shape (rows,), as in `LayerStatistics`.
-        factors: shape (rows, columns, columns), `LayerStatistics.row_feedback`; or (1, columns, columns), for all rows.
+        factors: shape (groups, columns, columns), `LayerStatistics.row_feedback`.
         price: shape (2, 2 * most + 1), nats of divergence that the indices -most to most of each quantizer are worth.
     Returns:
         int32 levels, shape (rows, columns), and how often each quantizer used each index, as `price`.
@@ -50,7 +50,23 @@ def choose_path(
     return levels, counts
 
 
+def nearest_path(values: Floats, kept: NDArray[np.bool_], most: int) -> NDArray[np.int32]:
+    """Return the levels, following the trellis down every column, that are nearest to values.
+
+    Args:
+        values: shape (rows, columns), in steps.
+        kept: the same shape; False takes level 0.
+        most: the largest level that may be taken.
+    """
+    levels = np.zeros(values.shape, dtype=np.int32)
+    price = np.zeros((2, 2 * (most // 2) + 1))
+    arrays = [as_compiled_takes(array) for array in (values, kept, price, NEXT, QUANTIZER)]
+    _nearest_path(*arrays, levels)  # type: ignore[call-arg]
+    return levels
+
+
 _MATRIX = types.float64[:, ::1]
+_VECTOR = types.float64[::1]
 _NUMBERS = types.int64[:, ::1]
 
 
@@ -81,8 +97,54 @@ def _best_indices(
 
 @compiled(
     types.void(
-        _MATRIX, types.boolean[:, ::1], _MATRIX, types.float64[::1], types.float32[:, :, ::1], _MATRIX,
-        _NUMBERS, types.int64[::1], types.int32[:, ::1], _NUMBERS,
+        _VECTOR, _VECTOR, types.boolean[::1], _MATRIX, _NUMBERS, types.int64[::1], _NUMBERS, _NUMBERS,
+        types.int64[::1], types.int64[::1],
+    )
+)  # fmt: skip
+def _best_path(
+    values: Floats,
+    weights: Floats,
+    kept: NDArray[np.bool_],
+    price: Floats,
+    next_state: NDArray[np.int64],
+    quantizer: NDArray[np.int64],
+    index_to: NDArray[np.int64],
+    state_before: NDArray[np.int64],
+    indices: NDArray[np.int64],
+    quantizers: NDArray[np.int64],
+) -> None:
+    """Find the indices, and their quantizers, of the path down a column for which errors and prices are least.
+
+    `index_to` and `state_before`, shape (rows, states), are room for work: for every row and every state after it the
+    index that led there on the cheapest path, and the state before.
+    """
+    states = next_state.shape[0]
+    index, cost = np.zeros((2, 2), dtype=np.int64), np.zeros((2, 2))
+    total, after = np.full(states, np.inf), np.zeros(states)
+    total[0] = 0.0
+    for row in range(len(values)):
+        _best_indices(values[row], weights[row], kept[row], price, index, cost)
+        after[:] = np.inf
+        for state in range(states):
+            which = quantizer[state]
+            for parity in range(2):
+                reached = next_state[state, parity]
+                if total[state] + cost[which, parity] < after[reached]:
+                    after[reached] = total[state] + cost[which, parity]
+                    index_to[row, reached] = index[which, parity]
+                    state_before[row, reached] = state
+        total[:] = after
+    state = int(np.argmin(total))
+    for row in range(len(values) - 1, -1, -1):
+        indices[row] = index_to[row, state]
+        state = state_before[row, state]
+        quantizers[row] = quantizer[state]
+
+
+@compiled(
+    types.void(
+        _MATRIX, types.boolean[:, ::1], _MATRIX, _VECTOR, types.float32[:, :, ::1], _MATRIX, _NUMBERS,
+        types.int64[::1], types.int32[:, ::1], _NUMBERS,
     )
 )  # fmt: skip
 def _choose_path(
@@ -99,37 +161,44 @@ def _choose_path(
 ) -> None:
     rows, columns = left.shape
     states, most = next_state.shape[0], price.shape[1] // 2
-    own = 1 if factors.shape[0] > 1 else 0
-    # For every row and every state after it: the index that led there on the cheapest path, and the state before.
+    groups = factors.shape[0]
     index_to = np.zeros((rows, states), dtype=np.int64)
     state_before = np.zeros((rows, states), dtype=np.int64)
-    index, cost = np.zeros((2, 2), dtype=np.int64), np.zeros((2, 2))
-    total, after = np.zeros(states), np.zeros(states)
+    values, weights, stays = np.zeros(rows), np.zeros(rows), np.zeros(rows, dtype=np.bool_)
+    indices, quantizers = np.zeros(rows, dtype=np.int64), np.zeros(rows, dtype=np.int64)
     for column in range(columns):
-        total[:] = np.inf
-        total[0] = 0.0
         for row in range(rows):
             step = scale[row, column]
-            weight = 0.5 * output_cost[row] * (step / factors[own * row, column, column]) ** 2
-            _best_indices(left[row, column] / step, weight, kept[row, column], price, index, cost)
-            after[:] = np.inf
-            for state in range(states):
-                which = quantizer[state]
-                for parity in range(2):
-                    reached = next_state[state, parity]
-                    if total[state] + cost[which, parity] < after[reached]:
-                        after[reached] = total[state] + cost[which, parity]
-                        index_to[row, reached] = index[which, parity]
-                        state_before[row, reached] = state
-            total[:] = after
-        state = int(np.argmin(total))
-        for row in range(rows - 1, -1, -1):
-            chosen = index_to[row, state]
-            state = state_before[row, state]
-            levels[row, column] = 2 * chosen - quantizer[state] * np.sign(chosen)
-            counts[quantizer[state], chosen + most] += 1
+            values[row] = left[row, column] / step
+            weights[row] = 0.5 * output_cost[row] * (step / factors[row * groups // rows, column, column]) ** 2
+            stays[row] = kept[row, column]
+        _best_path(values, weights, stays, price, next_state, quantizer, index_to, state_before, indices, quantizers)
         for row in range(rows):
-            factor = factors[own * row]
+            chosen = indices[row]
+            levels[row, column] = 2 * chosen - quantizers[row] * np.sign(chosen)
+            counts[quantizers[row], chosen + most] += 1
+            factor = factors[row * groups // rows]
             error = (left[row, column] - levels[row, column] * scale[row, column]) / factor[column, column]
             for later in range(column + 1, columns):
                 left[row, later] -= error * factor[column, later]
+
+
+@compiled(types.void(_MATRIX, types.boolean[:, ::1], _MATRIX, _NUMBERS, types.int64[::1], types.int32[:, ::1]))
+def _nearest_path(
+    values: Floats,
+    kept: NDArray[np.bool_],
+    price: Floats,
+    next_state: NDArray[np.int64],
+    quantizer: NDArray[np.int64],
+    levels: NDArray[np.int32],
+) -> None:
+    rows, columns = values.shape
+    states = next_state.shape[0]
+    index_to = np.zeros((rows, states), dtype=np.int64)
+    state_before = np.zeros((rows, states), dtype=np.int64)
+    indices, quantizers, weights = np.zeros(rows, dtype=np.int64), np.zeros(rows, dtype=np.int64), np.ones(rows)
+    for column in range(columns):
+        wanted, stays = values[:, column].copy(), kept[:, column].copy()
+        _best_path(wanted, weights, stays, price, next_state, quantizer, index_to, state_before, indices, quantizers)
+        for row in range(rows):
+            levels[row, column] = 2 * indices[row] - quantizers[row] * np.sign(indices[row])
