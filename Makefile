@@ -47,7 +47,7 @@ reports: env ## Run every ready pipeline whose data is there, and keep its repor
 	    [ -e $$path ] || { echo "$$pipeline: left out, there is no $$path"; continue 2; }; \
 	  done; \
 	  name=$$(basename $$pipeline .yaml); echo "$$pipeline:"; \
-	  $(BIN)/squeeze-compress run $$pipeline --out $(OUT)/$$name || exit; \
+	  $(BIN)/squeeze-compress run $$pipeline --out $(OUT)/$$name --cache $(OUT)/cache || exit; \
 	  mkdir -p reports/$$name && cp $(OUT)/$$name/report.html $(OUT)/$$name/report.json reports/$$name/ || exit; \
 	done
 

@@ -61,10 +61,20 @@ def _device_option(command: Callable[..., None]) -> Callable[..., None]:
 @main.command()
 @click.argument("pipeline", default="pipeline.yaml")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder of the results. [out/NAME]")
+@click.option(
+    "--cache", type=click.Path(file_okay=False, path_type=Path), help="Folder of what runs share. [OUT/cache]"
+)
 @click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Replace a value of the pipeline.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Replace the pipeline's seed.")
 @_device_option
-def run(pipeline: str, out: Path | None, overrides: tuple[str, ...], seed: int | None, device: str | None) -> None:
+def run(
+    pipeline: str,
+    out: Path | None,
+    cache: Path | None,
+    overrides: tuple[str, ...],
+    seed: int | None,
+    device: str | None,
+) -> None:
     """Run PIPELINE, a YAML file or the name of a ready one; ./pipeline.yaml if none is given.
 
     Exit codes: 0 done, 1 failed, 2 bad configuration, 3 the goal was missed.
@@ -77,7 +87,7 @@ def run(pipeline: str, out: Path | None, overrides: tuple[str, ...], seed: int |
     spec = pipelines.read_pipeline(find_pipeline(pipeline), seeded)
     folder = out or Path("out") / spec.name
     command = as_command(pipeline, seed, overrides)
-    result = pipelines.run(spec, folder, command=command, device=device, progress=console.progress)
+    result = pipelines.run(spec, folder, cache=cache, command=command, device=device, progress=console.progress)
     console.show_result(result)
     missed = [goal.quantity for goal in result.record.goals if not goal.met]
     if missed:

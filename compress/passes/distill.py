@@ -1,43 +1,62 @@
-"""Distillation: the shared values and the biases are trained towards the float network's outputs."""
+"""Distillation: what a network still may change is trained towards the float network's outputs."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass as plain_dataclass
-from dataclasses import replace
-from typing import Annotated, Any, ClassVar
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call
 from torch.nn import functional
 
-from compress.errors import PassError
+from compress.container import weights_sha256
+from compress.data.views import random_views
+from compress.divergence import divergence
+from compress.errors import DataError, PassError
 from compress.model import Model
-from compress.passes.context import Context, finite
-from compress.passes.share import at_precision
-from compress.tensors import Dense, Pruned, Shared, zigzag_symbols
+from compress.passes.context import Context
+from compress.passes.resume import Kept
+from compress.passes.targets import Teacher, blocks_of, outputs_of
+from compress.passes.trained import Levels, Trained, in_training
+
+_SETTLED_EVERY = 2
+"""Steps after which levels are chosen anew."""
+
+_KEPT_EVERY = 50
+"""Steps after which the state is kept on disk; a multiple of `_SETTLED_EVERY`."""
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Distill:
-    """Train the shared values and the biases, without labels, until the outputs are the float network's again.
+    """Train what is not decided yet, with few photos and no labels, until the outputs are the float network's again.
 
     As in Deep Compression, the gradients of all weights that share a value are summed; which weights share it does
     not change, and pruned weights stay pruned. Weights that are not shared are trained one by one. The loss is the
     Kullback-Leibler divergence of the softmax from the float network's, on calibration photos and their mirror
-    images. Weights on evenly spaced levels stay as they are; biases on levels are trained, and go to the nearest.
+    images. Biases on levels are trained, and go to the nearest; weights on levels stay, unless `levels` says otherwise.
+    One that is interrupted goes on from where it was, at most 50 steps back.
 
     Attributes:
         steps: of the optimiser (Adam, the rate falling to zero along a cosine).
         batch: photos a step.
-        learning_rate: for shared values, in parts of the mean distance between them; for biases and weights that are
-            not shared, in parts of the tensor's mean magnitude.
+        learning_rate: for shared values, in parts of the mean distance between them; for weights on levels in steps;
+            for biases and weights that are not shared, in parts of the tensor's mean magnitude.
         temperature: divides the logits of both networks before the softmax.
+        match: `logits`, from end to end; or `blocks`: each module, such as a Fire module, by itself learns to give the
+            float network's output from what the compressed network puts into it.
+        levels: `trained` lets weights on levels go to others, straight through.
+        keep_zeros: weights on level zero stay there; needed where some of them were pruned.
+        slope: nats that a bit is worth to weights on levels, so that bytes do not creep back.
+        views: train on stretches of the photos at random, instead of the photos and their mirror images.
+        labels: share of the loss that is the cross-entropy with the photos' own labels, 0 to 1.
     Source: Han et al. 2016, arXiv:1510.00149, section 3.3; Hinton et al. 2015, arXiv:1503.02531.
     """
 
@@ -47,135 +66,144 @@ class Distill:
     batch: Annotated[int, Field(ge=1)] = 32
     learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.03
     temperature: Annotated[float, Field(gt=0, le=100)] = 1.0
+    match: Literal["logits", "blocks"] = "logits"
+    levels: Literal["fixed", "trained"] = "fixed"
+    keep_zeros: bool = True
+    slope: Annotated[float, Field(ge=0, le=1)] = 1e-7
+    views: bool = False
+    labels: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+    @model_validator(mode="after")
+    def _labels_from_end_to_end(self) -> Distill:
+        if self.labels and self.match == "blocks":
+            raise ValueError("labels go with match: logits; a block by itself knows nothing of them")
+        return self
+
+    @property
+    def moves_zeros(self) -> bool:
+        """Whether weights on level zero may go to others."""
+        return self.levels == "trained" and not self.keep_zeros
 
     def __call__(self, model: Model, context: Context) -> Model:
         """Return the model with trained values.
 
         Raises:
-            PassError: the loss stopped being finite; says at which step.
+            DataError: there are no calibration photos.
+            PassError: the loss stopped being finite, and says at which step; or `labels` are asked for and the
+                calibration photos have none.
         """
-        network = context.network(model)
-        teacher = context.network(context.reference)
-        trained = {name: _trained(name, tensor, context.device) for name, tensor in model.tensors.items()}
-        optimiser = torch.optim.Adam(
-            [
-                {"params": [part.parameter], "lr": self.learning_rate * part.unit}
-                for part in trained.values()
-                if part.parameter.requires_grad
-            ]
-        )
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.steps)
-        generator = np.random.default_rng(context.stage_seed)
+        if len(context.calibration) == 0:
+            raise DataError("distillation needs at least one photo")
+        if self.labels and context.calibration.labels is None:
+            raise PassError(f"labels is {self.labels:g}, and the calibration photos have no labels; set it to 0")
+        kept = Kept(context.store, "distill", self._decided_by(model, context))
+        state = kept.read()
+        training = _Training(self, model, context, kept.beside)
+        first = training.restored(state) if state else 0
+        order = _batches(len(context.calibration), self.batch, self.steps, np.random.default_rng(context.stage_seed))
         with context.progress("distilling", self.steps) as advance:
-            for step, places in enumerate(_batches(len(context.calibration), self.batch, self.steps, generator)):
-                inputs = _mirrored(context.inputs(places), generator)
-                with torch.no_grad():
-                    wanted = teacher(inputs)
-                loss = self._loss(network, trained, inputs, wanted)
-                if not torch.isfinite(loss):
-                    raise PassError(f"the loss is {loss.item()} at step {step + 1}; lower the learning_rate")
-                optimiser.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimiser.step()
-                schedule.step()
+            advance(first)
+            for step in range(first, self.steps):
+                if step % _KEPT_EVERY == 0 and step > first:
+                    kept.write(training.state(step))
+                training.step(step, order[step])
                 advance(1)
-        return model.with_tensors({name: part.tensor(name) for name, part in trained.items()})
+        kept.remove()
+        return model.with_tensors({name: part.tensor(name) for name, part in training.trained.items()})
 
-    def _loss(self, network: nn.Module, trained: Mapping[str, _Trained], inputs: Tensor, wanted: Tensor) -> Tensor:
-        weights = {name: part.dense() for name, part in trained.items()}
-        logits = functional_call(network, weights, (inputs,))
-        return functional.kl_div(
-            (logits / self.temperature).log_softmax(1),
-            (wanted / self.temperature).log_softmax(1),
-            reduction="batchmean",
-            log_target=True,
-        )
+    def _decided_by(self, model: Model, context: Context) -> tuple[object, ...]:
+        weights = weights_sha256(model), weights_sha256(context.reference)
+        return (self, *weights, context.calibration.fingerprint, context.stage_seed, str(context.device))
 
 
-@plain_dataclass
-class _Trained:
-    """A tensor in training: its parameter, and the way from there to dense values and back to the tensor."""
+class _Training:
+    """A distillation that is on its way."""
 
-    origin: Dense | Pruned | Shared
-    parameter: nn.Parameter
-    unit: float
-    indices: Tensor | None = None
-    scale: Tensor | None = None
+    def __init__(self, options: Distill, model: Model, context: Context, file: Path | None) -> None:
+        self.options, self.context = options, context
+        self.network, reference = context.network(model), context.network(context.reference)
+        self.reference = reference
+        self.teacher = Teacher(reference, len(context.calibration), model.classes, file)
+        self.blocks = blocks_of(reference, model.weight_names())
+        levels = {"levels": options.levels == "trained", "keep_zeros": options.keep_zeros}
+        self.trained: Mapping[str, Trained] = {
+            name: in_training(name, tensor, context.device, **levels) for name, tensor in model.tensors.items()
+        }
+        self.parts = [part for part in self.trained.values() if part.parameter.requires_grad]
+        self.levels = [part for part in self.parts if isinstance(part, Levels)]
+        self.optimiser = torch.optim.Adam([{"params": [part.parameter]} for part in self.parts])
 
-    def dense(self) -> Tensor:
-        if self.indices is not None:
-            values: Tensor = _Lookup.apply(self.parameter, self.indices)  # type: ignore[no-untyped-call]
-            return values if self.scale is None else values * self.scale
-        return self.parameter if self.scale is None else self.parameter * self.scale
+    def state(self, step: int) -> dict[str, object]:
+        """Return all that the steps from `step` on depend on."""
+        self.teacher.flush()
+        return {
+            "step": step,
+            "parameters": {name: part.parameter.detach() for name, part in self.trained.items()},
+            "optimiser": self.optimiser.state_dict(),
+            "known": torch.from_numpy(self.teacher.known),
+        }
 
-    def tensor(self, name: str) -> Dense | Pruned | Shared:
-        values = self.parameter.detach().cpu().numpy().copy()
-        if isinstance(self.origin, Shared) and self.indices is None:
-            return self.origin if self.origin.indices.ndim > 1 else _nearest_levels(values, self.origin)
-        if isinstance(self.origin, Shared):
-            values[0] = 0
-            return sorted_codebook(
-                replace(self.origin, codebook=at_precision(values, self.origin.stored_as, name).values)
-            )
-        if isinstance(self.origin, Pruned):
-            finite(values, name)
-            return Pruned(np.where(self.origin.kept, values, np.float32(0)), self.origin.kept)
-        return at_precision(values, self.origin.stored_as, name)
+    def restored(self, state: Mapping[str, Any]) -> int:
+        """Take up a state, and return its step."""
+        with torch.no_grad():
+            for name, part in self.trained.items():
+                part.parameter.copy_(state["parameters"][name])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.teacher.known[:] = state["known"].numpy()
+        return int(state["step"])
+
+    def step(self, step: int, places: NDArray[np.int64]) -> None:
+        """Do one step of the optimiser on the photos at these places."""
+        rate = self.options.learning_rate * (1 + math.cos(math.pi * step / self.options.steps)) / 2
+        for group, part in zip(self.optimiser.param_groups, self.parts, strict=True):
+            group["lr"] = rate * part.unit
+        if step % _SETTLED_EVERY == 0:
+            for part in self.levels:
+                part.settle()
+        loss = self._loss(places, np.random.default_rng([self.context.stage_seed, step]))
+        if not torch.isfinite(loss):
+            raise PassError(f"the loss is {loss.item()} at step {step + 1}; lower the learning_rate")
+        self.optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        for part in self.levels:
+            part.add_rate(self.options.slope)
+        self.optimiser.step()
+
+    def _loss(self, places: NDArray[np.int64], random: np.random.Generator) -> Tensor:
+        inputs = self.context.inputs(places)
+        mirrored = np.zeros(len(places), dtype=np.bool_)
+        if self.options.views:
+            inputs = random_views(inputs, random)
+        else:
+            mirrored = random.random(len(places)) < 0.5
+            chosen = torch.from_numpy(mirrored).to(inputs.device)
+            inputs = torch.where(chosen[:, None, None, None], inputs.flip(3), inputs)
+        weights = {name: part.dense() for name, part in self.trained.items()}
+        if self.options.match == "blocks":
+            return self._block_loss(weights, inputs)
+        logits = functional_call(self.network, weights, (inputs,))
+        known = not self.options.views
+        wanted = self.teacher.of_photos(inputs, places, mirrored) if known else self.teacher(inputs)
+        loss = divergence(logits / self.options.temperature, wanted / self.options.temperature)
+        if self.options.labels:
+            assert self.context.calibration.labels is not None
+            labels = torch.from_numpy(self.context.calibration.labels[places]).to(inputs.device)
+            loss = torch.lerp(loss, functional.cross_entropy(logits, labels), self.options.labels)
+        return loss
+
+    def _block_loss(self, weights: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
+        """Return the sum over blocks of the squared error in parts of the output's square."""
+        with ExitStack() as stack:
+            got = stack.enter_context(outputs_of(self.network, self.blocks, apart=True))
+            wanted = stack.enter_context(outputs_of(self.reference, self.blocks, apart=False))
+            self.teacher(inputs)
+            functional_call(self.network, dict(weights), (inputs,))
+        return torch.stack([_relative_error(got[name], wanted[name]) for name in self.blocks]).sum()
 
 
-def _trained(name: str, tensor: Dense | Pruned | Shared, device: torch.device) -> _Trained:
-    if isinstance(tensor, Shared) and tensor.has_levels:
-        dense = nn.Parameter(torch.from_numpy(np.array(tensor.to_dense())).to(device), len(tensor.shape) == 1)
-        return _Trained(tensor, dense, float(tensor.scale().mean()))
-    if isinstance(tensor, Shared):
-        entries = tensor.codebook
-        unit = float(np.ptp(entries.astype(np.float64))) / (len(entries) - 1) if len(entries) > 1 else 1.0
-        return _Trained(
-            tensor,
-            nn.Parameter(torch.from_numpy(entries.copy()).to(device)),
-            unit,
-            torch.from_numpy(tensor.indices.astype(np.int64)).to(device),
-            torch.from_numpy(tensor.scale()).to(device),
-        )
-    values = tensor.to_dense()
-    kept = torch.from_numpy(tensor.kept.astype(np.float32)).to(device) if isinstance(tensor, Pruned) else None
-    unit = float(np.abs(values).mean(dtype=np.float64)) if values.any() else 1.0
-    return _Trained(tensor, nn.Parameter(torch.from_numpy(values.copy()).to(device)), unit, scale=kept)
-
-
-def _nearest_levels(values: NDArray[np.float32], origin: Shared) -> Shared:
-    """Return values on the levels that a tensor has."""
-    levels = np.rint(values.astype(np.float64) / origin.scale()).astype(np.int32)
-    most, least = int(origin.codebook.max()), int(origin.codebook.min())
-    return replace(origin, indices=zigzag_symbols(np.clip(levels, least, most)))
-
-
-class _Lookup(torch.autograd.Function):
-    """`codebook[indices]`, whose backward pass sums the gradients of each entry; entry 0 gets none.
-
-    Torch's own backward pass of an index with a million places into thirty is far slower on a CPU.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, codebook: Tensor, indices: Tensor) -> Tensor:
-        ctx.save_for_backward(indices)
-        ctx.entries = len(codebook)
-        return codebook[indices]
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (indices,) = ctx.saved_tensors
-        total = torch.bincount(indices.ravel(), gradients[0].ravel(), ctx.entries).to(gradients[0].dtype)
-        total[0] = 0
-        return total, None
-
-
-def sorted_codebook(tensor: Shared) -> Shared:
-    """Bring the entries of a codebook after the first into ascending order; training may have swapped some."""
-    order = np.concatenate([[0], 1 + np.argsort(tensor.codebook[1:], kind="stable")])
-    places = np.empty_like(order)
-    places[order] = np.arange(len(order))
-    return replace(tensor, codebook=tensor.codebook[order], indices=places.astype(np.uint16)[tensor.indices])
+def _relative_error(got: Tensor, wanted: Tensor) -> Tensor:
+    # A block that never fires has an output of zeros.
+    return (got - wanted).square().sum() / wanted.square().sum().clamp(min=torch.finfo(wanted.dtype).tiny)
 
 
 def _batches(photos: int, size: int, steps: int, generator: np.random.Generator) -> list[NDArray[np.int64]]:
@@ -184,9 +212,3 @@ def _batches(photos: int, size: int, steps: int, generator: np.random.Generator)
     rounds = -(-steps * size // photos)
     order = np.concatenate([generator.permutation(photos) for _ in range(rounds)])
     return [order[start : start + size] for start in range(0, steps * size, size)]
-
-
-def _mirrored(inputs: Tensor, generator: np.random.Generator) -> Tensor:
-    """Mirror about half of the photos, left to right."""
-    chosen = torch.from_numpy(generator.random(len(inputs)) < 0.5).to(inputs.device)
-    return torch.where(chosen[:, None, None, None], inputs.flip(3), inputs)

@@ -9,8 +9,14 @@ from compress.model import Model
 from compress.tensors import Dense, Pruned, Shared, Tensor
 
 
-def check(before: Model, after: Model, stage: str) -> None:
+def check(before: Model, after: Model, stage: str, *, zeros: bool = True) -> None:
     """Check that a stage kept what the ones before it had reached.
+
+    Args:
+        before: the model that the stage was given.
+        after: the model that it gave.
+        stage: its name.
+        zeros: whether zero weights had to stay zero.
 
     Raises:
         PassError: names the stage and the tensor that broke a promise.
@@ -18,19 +24,19 @@ def check(before: Model, after: Model, stage: str) -> None:
     if list(before.tensors) != list(after.tensors):
         raise PassError("the tensors of the network changed", stage=stage)
     for name, tensor in after.tensors.items():
-        broken = _broken(before.tensors[name], tensor)
+        broken = _broken(before.tensors[name], tensor, zeros)
         if broken:
             raise PassError(broken, stage=stage, tensor=name)
 
 
-def _broken(before: Tensor, after: Tensor) -> str | None:
+def _broken(before: Tensor, after: Tensor, zeros: bool) -> str | None:
     if before.shape != after.shape:
         return f"its shape {before.shape} became {after.shape}"
     values = after.to_dense()
     if not np.isfinite(values).all():
         return f"{int((~np.isfinite(values)).sum()):,} weights are not finite"
     of_weights = len(before.shape) > 1  # biases are never pruned: one on level 0 may go to another
-    if of_weights and isinstance(before, Pruned | Shared) and values[~before.kept].any():
+    if zeros and of_weights and isinstance(before, Pruned | Shared) and values[~before.kept].any():
         return f"{int(np.count_nonzero(values[~before.kept])):,} pruned weights are no longer zero"
     if isinstance(before, Shared):
         if not isinstance(after, Shared):

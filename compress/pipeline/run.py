@@ -15,7 +15,7 @@ from compress.device import find_device
 from compress.errors import ConfigError, PassError, SqueezeError
 from compress.files import write_atomically
 from compress.model import Model
-from compress.passes import Context
+from compress.passes import Context, Distill
 from compress.pipeline import beforehand, promises, records
 from compress.pipeline.measure import Meter
 from compress.pipeline.spec import Pipeline, Stage
@@ -26,6 +26,7 @@ from compress.report.record import SCHEMA_VERSION, Record, StageRecord
 from compress.validate import Outputs
 
 MODEL_FILE = "model.sqz"
+CACHE = "cache"
 Loaded = TypeVar("Loaded")
 
 
@@ -50,32 +51,45 @@ class Result:
 
 
 def run(
-    pipeline: Pipeline, out: Path, *, command: str = "", device: str | None = None, progress: Progress = silent
+    pipeline: Pipeline,
+    out: Path,
+    *,
+    cache: Path | None = None,
+    command: str = "",
+    device: str | None = None,
+    progress: Progress = silent,
 ) -> Result:
     """Run a pipeline.
 
     Args:
         pipeline: what to do.
         out: folder for `model.sqz`, `report.json` and `report.html`; the files of an earlier run in it are replaced
-            one by one, each only when its successor is complete. `cache` in it keeps decoded photos.
+            one by one, each only when its successor is complete.
+        cache: folder for decoded photos, statistics, and what an interrupted stage goes on from; `out`/cache if None.
         command: the command line that repeats this run, for the report.
         device: where networks run; a GPU if there is one, unless told otherwise.
         progress: shows how far the run is.
     Raises:
         SqueezeError: it failed; says where and why. A missed goal is no failure: see `Result.goal_met`.
     """
-    place = find_device(device)
+    place, cache = find_device(device), cache or out / CACHE
     torch.use_deterministic_algorithms(True, warn_only=True)
     reference = _located(pipeline, pipeline.model.load)
     if pipeline.encode.labels == "none":
         reference = replace(reference, labels=())
     beforehand.check_layers(pipeline, reference)
-    calibration = _photos(pipeline, "calibration", reference, out, progress)
-    photos = _photos(pipeline, "validation", reference, out, progress)
+    calibration = _photos(pipeline, "calibration", reference, cache, progress)
+    photos = _photos(pipeline, "validation", reference, cache, progress)
     beforehand.check_labels(pipeline.goal, photos)
     beforehand.check_apart(calibration, photos)
     context = Context(
-        reference, calibration, pipeline.seed, device=place, progress=progress, codecs=pipeline.encode.codecs
+        reference,
+        calibration,
+        pipeline.seed,
+        device=place,
+        progress=progress,
+        codecs=pipeline.encode.codecs,
+        store=cache,
     )
     judge = _Judge(reference, photos, context)
     model = reference
@@ -83,7 +97,8 @@ def run(
     for stage in pipeline.stages:
         with Meter() as work:
             changed = _apply(stage, model, context)
-            promises.check(model, changed, stage.name)
+            moves_zeros = isinstance(stage.step, Distill) and stage.step.moves_zeros
+            promises.check(model, changed, stage.name, zeros=not moves_zeros)
         model = changed
         stages.append(judge.stage(stage, model, work))
     path = out / MODEL_FILE
@@ -130,7 +145,7 @@ def _parameters(model: Model) -> int:
     return sum(tensor.to_dense().size for tensor in model.tensors.values())
 
 
-def _photos(pipeline: Pipeline, role: Role, model: Model, out: Path, progress: Progress) -> Photos:
+def _photos(pipeline: Pipeline, role: Role, model: Model, cache: Path, progress: Progress) -> Photos:
     source = pipeline.calibration if role == "calibration" else pipeline.validation
     with progress(f"reading {role} photos", 0) as advance:
         return _located(
@@ -139,7 +154,7 @@ def _photos(pipeline: Pipeline, role: Role, model: Model, out: Path, progress: P
                 model.preprocessing,
                 role,
                 classes=model.classes,
-                store=out / "cache",
+                store=cache,
                 progress=lambda done, total: advance(1),
             ),
         )

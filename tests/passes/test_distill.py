@@ -8,10 +8,14 @@ import torch
 from divergence import divergence
 from pydantic import ValidationError
 
+from compress.codecs.trellis import trellis_indices
 from compress.container import weights_sha256
 from compress.errors import PassError
+from compress.networks import to_module
 from compress.passes import Distill, Prune, Quantize, Share
-from compress.tensors import Dense, Shared
+from compress.passes import distill as distill_module
+from compress.passes.targets import Teacher, blocks_of
+from compress.tensors import Dense, Shared, zigzag_levels
 
 WEIGHTS = ("0.weight", "2.weight", "4.weight")
 
@@ -45,7 +49,7 @@ class TestTraining:
         assert divergence(trained, context) < 0.5 * divergence(model, context)
 
     def test_weights_on_levels_stay_and_biases_on_levels_go_to_better_ones(self, tiny, context):
-        quantized = Quantize(slope=1e-4)(tiny, context)
+        quantized = Quantize(slope=1e-3)(tiny, context)
         trained = Distill(steps=60, batch=20, learning_rate=0.3)(quantized, context)
         for name in WEIGHTS:
             assert trained.tensors[name] is quantized.tensors[name]
@@ -95,9 +99,8 @@ class TestTraining:
         distill = Distill(steps=1, batch=60, learning_rate=1.0, temperature=temperature)
         step = distill(to_float32(shared), context)
         network = context.network(shared)
-        draws = np.random.default_rng(context.stage_seed)
-        inputs = context.inputs(draws.permutation(60))
-        mirrored = torch.from_numpy(draws.random(60) < 0.5)
+        inputs = context.inputs(np.random.default_rng(context.stage_seed).permutation(60))
+        mirrored = torch.from_numpy(np.random.default_rng([context.stage_seed, 0]).random(60) < 0.5)
         inputs[mirrored] = inputs[mirrored].flip(3)
         with torch.no_grad():
             wanted = (context.network(context.reference)(inputs) / temperature).softmax(1)
@@ -118,6 +121,170 @@ class TestTraining:
 
 def to_float32(model):
     return model.with_tensors({name: replace(tensor, stored_as="float32") for name, tensor in model.tensors.items()})
+
+
+class TestLevels:
+    @pytest.mark.parametrize("codecs", [("context",), ("huffman",)])
+    def test_weights_on_levels_go_to_better_ones_where_they_may(self, tiny, context, codecs):
+        context = replace(context, codecs=codecs)
+        quantized = Quantize(slope=3e-4)(tiny, context)
+        fixed, trained = (
+            Distill(steps=120, batch=20, learning_rate=0.05, levels=levels)(quantized, context)
+            for levels in ("fixed", "trained")
+        )
+        assert divergence(trained, context) < 0.8 * divergence(fixed, context)
+        for name in WEIGHTS:
+            before, after = quantized.tensors[name], trained.tensors[name]
+            assert after.has_levels
+            assert np.array_equal(after.scale(), before.scale())
+            assert not values(trained, name)[~before.kept].any()
+
+    @pytest.mark.parametrize("keep_zeros", [True, False])
+    def test_levels_on_a_trellis_follow_it_still(self, tiny, context, keep_zeros):
+        quantized = Quantize(slope=3e-4)(tiny, replace(context, codecs=("context",)))
+        trained = Distill(steps=60, batch=20, learning_rate=0.1, levels="trained", keep_zeros=keep_zeros)(
+            quantized, context
+        )
+        for name in WEIGHTS:
+            levels = zigzag_levels(trained.tensors[name].indices)
+            assert not np.array_equal(levels, zigzag_levels(quantized.tensors[name].indices))
+            assert trellis_indices(levels.reshape(len(levels), -1)) is not None
+
+    def test_zeros_may_be_let_go(self, tiny, context):
+        quantized = Quantize(slope=3e-4)(tiny, context)
+        trained = Distill(steps=60, batch=20, learning_rate=0.1, levels="trained", keep_zeros=False)(quantized, context)
+        assert any(values(trained, name)[~quantized.tensors[name].kept].any() for name in WEIGHTS)
+
+    def test_no_level_is_larger_than_the_largest_before(self, tiny, context):
+        quantized = Quantize(slope=3e-4)(tiny, context)
+        trained = Distill(steps=60, batch=20, learning_rate=0.5, levels="trained")(quantized, context)
+        for name in WEIGHTS:
+            assert len(trained.tensors[name].codebook) <= len(quantized.tensors[name].codebook) + 1
+
+    def test_what_a_bit_is_worth_takes_bytes(self, tiny, context):
+        quantized = Quantize(slope=1e-4)(tiny, context)
+        sizes = [
+            context.file_bytes(
+                Distill(steps=100, batch=20, learning_rate=0.05, levels="trained", slope=slope)(quantized, context)
+            )
+            for slope in (0, 1e-3)
+        ]
+        assert sizes[1] < 0.9 * sizes[0]
+
+
+class TestTargets:
+    def test_blocks_learn_their_own_outputs(self, shared, context):
+        trained = Distill(steps=60, batch=20, match="blocks")(shared, context)
+        assert divergence(trained, context) < 0.5 * divergence(shared, context)
+
+    def test_a_block_is_the_module_that_its_layers_are_part_of(self, squeezenet):
+        names = ["features.0.weight", "features.3.squeeze.weight", "features.3.expand1x1.weight", "classifier.1.weight"]
+        assert blocks_of(to_module(squeezenet), names) == ["features.0", "features.3", "classifier.1"]
+
+    def test_a_block_learns_from_its_own_output_alone(self, shared, context):
+        """Nothing of a later block's error comes back: where that alone is off, nothing else moves."""
+        reference = context.reference
+        last = shared.tensors["4.weight"]
+        model = reference.with_tensors({"4.weight": last})
+        trained = Distill(steps=3, batch=20, match="blocks")(model, context)
+        for name in ("0.weight", "0.bias", "2.weight", "2.bias"):
+            np.testing.assert_array_equal(values(trained, name), values(model, name))
+        assert not np.array_equal(values(trained, "4.weight"), values(model, "4.weight"))
+
+    def test_views_train_as_well(self, shared, context):
+        trained = Distill(steps=60, batch=20, views=True)(shared, context)
+        assert divergence(trained, context) < 0.5 * divergence(shared, context)
+
+    def test_the_float_networks_logits_are_computed_once(self, context):
+        asked = []
+
+        class Counting(torch.nn.Module):
+            def forward(self, inputs):
+                asked.append(len(inputs))
+                return inputs.flatten(1)[:, :6]
+
+        teacher, inputs = Teacher(Counting(), 60, 6, None), context.inputs(np.arange(20))
+        places, mirrored = np.arange(20), np.arange(20) % 2 == 0
+        first = teacher.of_photos(inputs, places, mirrored)
+        assert torch.equal(teacher.of_photos(inputs, places, mirrored), first)
+        assert torch.equal(first, inputs.flatten(1)[:, :6])
+        teacher.of_photos(inputs, places, ~mirrored)
+        assert asked == [20, 20]
+
+    def test_labels_are_used_where_asked_for(self, shared, context):
+        """Labels that contradict the float network are learned all the same."""
+        labels = np.full(60, 3)
+        labelled = replace(context, calibration=replace(context.calibration, labels=labels))
+        trained = Distill(steps=100, batch=20, learning_rate=0.3, labels=0.9)(shared, labelled)
+        inputs = context.inputs(np.arange(60))
+        with torch.no_grad():
+            right = [(context.network(m)(inputs).argmax(1).numpy() == labels).mean() for m in (shared, trained)]
+        assert right[1] > max(0.9, right[0])
+
+    def test_labels_that_the_photos_do_not_have_are_an_error(self, shared, context):
+        with pytest.raises(PassError, match="no labels; set it to 0"):
+            Distill(labels=0.5)(shared, replace(context, calibration=replace(context.calibration, labels=None)))
+
+    def test_labels_are_no_matter_of_blocks(self):
+        with pytest.raises(ValidationError, match="match: logits"):
+            Distill(labels=0.5, match="blocks")
+
+
+class TestResume:
+    @pytest.mark.parametrize("kind", ["codebooks", "levels", "plain"])
+    def test_one_that_is_interrupted_ends_with_the_same_bits(self, tiny, shared, context, tmp_path, monkeypatch, kind):
+        model = {"codebooks": shared, "levels": Quantize(slope=3e-4)(tiny, context), "plain": tiny}[kind]
+        distill = Distill(steps=110, batch=8, levels="trained", learning_rate=0.1)
+        undisturbed = weights_sha256(distill(model, context))
+        kept = replace(context, store=tmp_path)
+        stop_at(monkeypatch, 107)
+        with pytest.raises(KeyboardInterrupt):
+            distill(model, kept)
+        assert {path.suffix for path in tmp_path.iterdir()} == {".state", ".data"}
+        done = stop_at(monkeypatch, None)
+        assert weights_sha256(distill(model, kept)) == undisturbed
+        assert done == list(range(100, 110))
+        assert not list(tmp_path.iterdir())
+
+    def test_nothing_is_taken_up_by_another_model_or_with_other_options(
+        self, tiny, shared, context, tmp_path, monkeypatch
+    ):
+        kept = replace(context, store=tmp_path)
+        stop_at(monkeypatch, 60)
+        with pytest.raises(KeyboardInterrupt):
+            Distill(steps=70, batch=8)(shared, kept)
+        for distill, model in ((Distill(steps=70, batch=8), tiny), (Distill(steps=71, batch=8), shared)):
+            done = stop_at(monkeypatch, None)
+            distill(model, kept)
+            assert done[0] == 0
+
+    def test_a_damaged_state_is_begun_anew(self, shared, context, tmp_path, monkeypatch):
+        kept = replace(context, store=tmp_path)
+        distill = Distill(steps=60, batch=8)
+        stop_at(monkeypatch, 55)
+        with pytest.raises(KeyboardInterrupt):
+            distill(shared, kept)
+        (state,) = tmp_path.glob("*.state")
+        state.write_bytes(state.read_bytes()[:100])
+        done = stop_at(monkeypatch, None)
+        assert weights_sha256(distill(shared, kept)) == weights_sha256(distill(shared, context))
+        assert done[0] == 0
+
+
+def stop_at(monkeypatch, last):
+    """Have training stop as by Ctrl-C at a step; return the list in which the steps done will be."""
+    done, step = [], distill_module._Training.step
+    step = getattr(step, "undisturbed", step)
+
+    def stopped(self, number, places):
+        if number == last:
+            raise KeyboardInterrupt
+        done.append(number)
+        step(self, number, places)
+
+    stopped.undisturbed = step
+    monkeypatch.setattr(distill_module._Training, "step", stopped)
+    return done
 
 
 class TestPromises:

@@ -1,0 +1,224 @@
+"""Tensors in training: each one's parameter, and the way from there to dense weights and back to the tensor."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from compress.codecs.trellis import trellis_indices
+from compress.passes.context import finite
+from compress.passes.share import at_precision
+from compress.passes.trellis import nearest_path
+from compress.tensors import Dense, Pruned, Shared, levels_codebook, zigzag_levels, zigzag_symbols
+
+
+class Trained(ABC):
+    """A tensor in training.
+
+    Attributes:
+        parameter: what the optimiser moves.
+        unit: how far a learning rate of 1 moves it, in its own unit.
+    """
+
+    def __init__(self, parameter: nn.Parameter, unit: float) -> None:
+        self.parameter, self.unit = parameter, unit
+
+    @abstractmethod
+    def dense(self) -> Tensor:
+        """Return the dense weights, which depend on the parameter."""
+
+    @abstractmethod
+    def tensor(self, name: str) -> Dense | Pruned | Shared:
+        """Return the tensor as it is to go on."""
+
+
+def in_training(
+    name: str, tensor: Dense | Pruned | Shared, device: torch.device, *, levels: bool, keep_zeros: bool
+) -> Trained:
+    """Return a tensor in training.
+
+    Args:
+        name: of the tensor.
+        tensor: what it is before.
+        device: where it is trained.
+        levels: whether weights on levels may go to other levels; else they stay.
+        keep_zeros: whether weights on level zero stay there.
+    """
+    if isinstance(tensor, Shared) and tensor.has_levels:
+        if len(tensor.shape) == 1:
+            return _LevelBiases(tensor, device)
+        return Levels(tensor, device, keep_zeros) if levels else _Fixed(tensor, device)
+    return _Codebook(tensor, device) if isinstance(tensor, Shared) else _Values(tensor, device)
+
+
+def _parameter(values: NDArray[np.float32], device: torch.device, *, trained: bool = True) -> nn.Parameter:
+    return nn.Parameter(torch.from_numpy(np.array(values, dtype=np.float32)).to(device), trained)
+
+
+class _Values(Trained):
+    """Weights or biases trained one by one; pruned ones stay zero."""
+
+    def __init__(self, origin: Dense | Pruned, device: torch.device) -> None:
+        values = origin.to_dense()
+        unit = float(np.abs(values).mean(dtype=np.float64)) if values.any() else 1.0
+        super().__init__(_parameter(values, device), unit)
+        self._origin = origin
+        kept = origin.kept if isinstance(origin, Pruned) else np.ones(values.shape, np.bool_)
+        self._kept = torch.from_numpy(np.array(kept)).to(device)
+
+    def dense(self) -> Tensor:
+        return self.parameter * self._kept
+
+    def tensor(self, name: str) -> Dense | Pruned:
+        values = self.parameter.detach().cpu().numpy().copy()
+        if isinstance(self._origin, Dense):
+            return at_precision(values, self._origin.stored_as, name)
+        finite(values, name)
+        return Pruned(np.where(self._origin.kept, values, np.float32(0)), self._origin.kept)
+
+
+class _Fixed(Trained):
+    """Weights that stay."""
+
+    def __init__(self, origin: Shared, device: torch.device) -> None:
+        super().__init__(_parameter(origin.to_dense(), device, trained=False), 1.0)
+        self._origin = origin
+
+    def dense(self) -> Tensor:
+        return self.parameter
+
+    def tensor(self, name: str) -> Shared:
+        return self._origin
+
+
+class _LevelBiases(Trained):
+    """Biases on levels: trained as floats, at the end the nearest levels."""
+
+    def __init__(self, origin: Shared, device: torch.device) -> None:
+        super().__init__(_parameter(origin.to_dense(), device), float(origin.scale().mean()))
+        self._origin = origin
+
+    def dense(self) -> Tensor:
+        return self.parameter
+
+    def tensor(self, name: str) -> Shared:
+        values = self.parameter.detach().cpu().numpy().astype(np.float64)
+        finite(values.astype(np.float32), name)
+        levels = np.rint(values / self._origin.scale()).astype(np.int32)
+        least, most = int(self._origin.codebook.min()), int(self._origin.codebook.max())
+        return replace(self._origin, indices=zigzag_symbols(np.clip(levels, least, most)))
+
+
+class _Codebook(Trained):
+    """Shared values: which weights share one stays, and the gradients of all that do are summed."""
+
+    def __init__(self, origin: Shared, device: torch.device) -> None:
+        entries = origin.codebook
+        unit = float(np.ptp(entries.astype(np.float64))) / (len(entries) - 1) if len(entries) > 1 else 1.0
+        super().__init__(_parameter(entries, device), unit)
+        self._origin = origin
+        self._indices = torch.from_numpy(origin.indices.astype(np.int64)).to(device)
+        self._scale = torch.from_numpy(origin.scale()).to(device)
+
+    def dense(self) -> Tensor:
+        values: Tensor = _Lookup.apply(self.parameter, self._indices)  # type: ignore[no-untyped-call]
+        return values * self._scale
+
+    def tensor(self, name: str) -> Shared:
+        values = self.parameter.detach().cpu().numpy().copy()
+        values[0] = 0
+        codebook = at_precision(values, self._origin.stored_as, name).values
+        return sorted_codebook(replace(self._origin, codebook=codebook))
+
+
+class Levels(Trained):
+    """Weights on levels, trained straight through: gradients where the levels are move floats behind them.
+
+    The levels are those nearest to the floats; where they followed a trellis, along a path through it.
+
+    Source: Bengio, Leonard & Courville 2013, "Estimating or propagating gradients through stochastic neurons for
+    conditional computation", arXiv:1308.3432.
+    """
+
+    def __init__(self, origin: Shared, device: torch.device, keep_zeros: bool) -> None:
+        self._origin = origin
+        self._levels = zigzag_levels(origin.indices)
+        super().__init__(_parameter(self._levels.astype(np.float32), device), 1.0)
+        self._scale = torch.from_numpy(np.array(np.broadcast_to(origin.scale(), origin.shape))).to(device)
+        self._kept = self._levels != 0 if keep_zeros else np.ones(origin.shape, np.bool_)
+        # A level more than before would need a codebook that the others pay for.
+        self._most = int(np.abs(self._levels).max(initial=0))
+        self._trellis = trellis_indices(self._as_matrix(self._levels)) is not None
+        self._used = self._on_device(self._levels.astype(np.float32))
+
+    def dense(self) -> Tensor:
+        return (self.parameter + (self._used - self.parameter).detach()) * self._scale
+
+    def settle(self) -> None:
+        """Choose the levels anew that are nearest to the floats."""
+        values = self.parameter.detach().cpu().numpy().astype(np.float64)
+        if self._trellis:
+            found = nearest_path(self._as_matrix(values), self._as_matrix(self._kept), self._most)
+            self._levels = found.reshape(values.shape)
+        else:
+            self._levels = np.where(self._kept, np.clip(np.rint(values), -self._most, self._most), 0).astype(np.int32)
+        self._used = self._on_device(self._levels.astype(np.float32))
+
+    def add_rate(self, slope: float) -> None:
+        """Add to the gradient what a step away from zero costs in bits, at so many nats a bit."""
+        if slope == 0 or self.parameter.grad is None:
+            return
+        step = 2 if self._trellis else 1  # a quantizer of the trellis uses every second level
+        sizes = (np.abs(self._levels) + step - 1) // step
+        counts = np.bincount(sizes.ravel(), minlength=3).astype(np.float64) + 0.5
+        counts[1:] /= 2  # a size above zero is two levels
+        bits = -np.log2(counts / counts.sum())
+        rises = np.maximum(np.concatenate([[bits[1] - bits[0]], (bits[2:] - bits[:-2]) / 2, [0.0]]), 0) / step
+        worth = self._on_device((slope * rises[sizes]).astype(np.float32))
+        self.parameter.grad += worth * self.parameter.detach().sign()
+
+    def tensor(self, name: str) -> Shared:
+        finite(self.parameter.detach().cpu().numpy(), name)
+        self.settle()
+        symbols = zigzag_symbols(self._levels)
+        return replace(self._origin, indices=symbols, codebook=levels_codebook(int(symbols.max(initial=0)) + 1))
+
+    def _on_device(self, values: NDArray[np.float32]) -> Tensor:
+        return torch.from_numpy(values).to(self.parameter.device)
+
+    def _as_matrix(self, values: NDArray[Any]) -> NDArray[Any]:
+        return values.reshape(len(values), -1)
+
+
+class _Lookup(torch.autograd.Function):
+    """`codebook[indices]`, whose backward pass sums the gradients of each entry; entry 0 gets none.
+
+    Torch's own backward pass of an index with a million places into thirty is far slower on a CPU.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, codebook: Tensor, indices: Tensor) -> Tensor:
+        ctx.save_for_backward(indices)
+        ctx.entries = len(codebook)
+        return codebook[indices]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (indices,) = ctx.saved_tensors
+        total = torch.bincount(indices.ravel(), gradients[0].ravel(), ctx.entries).to(gradients[0].dtype)
+        total[0] = 0
+        return total, None
+
+
+def sorted_codebook(tensor: Shared) -> Shared:
+    """Bring the entries of a codebook after the first into ascending order; training may have swapped some."""
+    order = np.concatenate([[0], 1 + np.argsort(tensor.codebook[1:], kind="stable")])
+    places = np.empty_like(order)
+    places[order] = np.arange(len(order))
+    return replace(tensor, codebook=tensor.codebook[order], indices=places.astype(np.uint16)[tensor.indices])
