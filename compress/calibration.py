@@ -39,7 +39,7 @@ _MOST_GROUPS_OF_CLASSES = 40
 """Into which the rows of the last layer are put. Rows are classes, of which a photo shows few; what similar ones say
 together is known well enough, and classes are mostly in an order in which neighbours are alike."""
 
-_AT_ONCE = 32
+_AT_ONCE = 16
 """Moments that are inverted together."""
 
 

@@ -71,6 +71,11 @@ class Model:
         assert not unknown, unknown
         return replace(self, tensors={name: changed.get(name, tensor) for name, tensor in self.tensors.items()})
 
+    def bias_names(self) -> dict[str, str]:
+        """Return the names of biases by those of the weight tensors that they go with."""
+        pairs = ((name, f"{name.removesuffix('weight')}bias") for name in self.weight_names())
+        return {name: bias for name, bias in pairs if bias in self.tensors}
+
     def weight_names(self) -> list[str]:
         """Return the names of the tensors that passes compress: two dimensions or more, so no biases."""
         return [name for name, tensor in self.tensors.items() if len(tensor.shape) >= 2]

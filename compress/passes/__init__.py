@@ -9,9 +9,10 @@ from compress.passes.quantize import Quantize
 from compress.passes.recode import Recode
 from compress.passes.round import Round
 from compress.passes.share import Share
+from compress.passes.simplify import Simplify
 
-PASSES: dict[str, type[Prune | Share | Round | Quantize | Distill | Recode]] = {
-    kind.kind: kind for kind in (Prune, Share, Round, Quantize, Distill, Recode)
+PASSES: dict[str, type[Simplify | Prune | Share | Round | Quantize | Distill | Recode]] = {
+    kind.kind: kind for kind in (Simplify, Prune, Share, Round, Quantize, Distill, Recode)
 }
 
-__all__ = ["PASSES", "Context", "Distill", "Pass", "Prune", "Quantize", "Recode", "Round", "Share"]
+__all__ = ["PASSES", "Context", "Distill", "Pass", "Prune", "Quantize", "Recode", "Round", "Share", "Simplify"]

@@ -12,10 +12,12 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from compress import container, statistics_file
 from compress.calibration import LayerStatistics, collect
+from compress.channels import dead, links
 from compress.data.photos import Photos
 from compress.data.transforms import to_input
 from compress.data.views import random_views
@@ -118,10 +120,16 @@ class Context:
         Measured on a stretch, at random, of each of (at most) so many calibration photos.
         """
         places, random = self._spread(photos), np.random.default_rng(self.stage_seed)
-        views = (random_views(inputs, random) for inputs in self._batches(places, _PAIRED_BATCH))
+        views = (random_views(inputs, random) for inputs in self._batches(places, _GATHERED_BATCH))
         with self.progress("measuring the layers' parts", len(places)) as advance:
             networks = self.network(model), self.network(self.reference)
             return parts_of_layers(*networks, self.reference.weight_names(), views, advance)
+
+    def dead(self, model: Model) -> dict[str, NDArray[np.bool_]]:
+        """Return which weights of a model change no output, as `channels.dead`."""
+        weights = {name: model.tensors[name].to_dense() for name in model.weight_names()}
+        biases = {name: model.tensors[bias].to_dense() for name, bias in model.bias_names().items()}
+        return dead(weights, biases, links(self.network(model)))
 
     def pairs(self, compressed: nn.Module, layers: Sequence[str], photos: int | None) -> dict[str, PairedInputs]:
         """Return the statistics of layers with one input, in the float network and in a compressed one."""

@@ -78,6 +78,10 @@ class Layer:
         cost = self.statistics.output_cost * times
         return replace(self, statistics=replace(self.statistics, output_cost=cost))
 
+    def without(self, gone: NDArray[np.bool_]) -> Layer:
+        """Return the layer with these weights pruned; shape as `kept`."""
+        return replace(self, kept=self.kept & ~gone)
+
     def on_levels(self, slope: float, *, trellis: bool, iterations: int) -> Shared:
         """Return the layer on levels; its codebook holds whole numbers, and the steps are its scales.
 

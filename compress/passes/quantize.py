@@ -60,8 +60,8 @@ class Quantize:
         statistics_photos: how many calibration photos the statistics take; all if not given.
         views: how often the statistics see each photo: as it is, and then stretches of it at random.
         measured_photos: how many calibration photos measure, after a first choice, what each layer's errors really add
-            to the divergence, so that a second choice gives the bits to the layers that need them; 0 for one choice
-            alone. Layers in sequence are chosen once.
+            to the divergence, so that a second choice gives the bits to the layers that need them, and none to channels
+            that after the first nothing reads; 0 for one choice alone. Layers in sequence are chosen once.
     Source: Frantar et al. 2022 (GPTQ), arXiv:2210.17323; Sullivan 1996, "Efficient scalar quantization of exponential
     and Laplacian random variables"; Gish & Pierce 1968, "Asymptotically efficient quantizing".
     """
@@ -104,12 +104,13 @@ class Quantize:
         if self.sequential:
             return self._in_sequence(model, layers, slope, context)
         quantized, slope = self._chosen(model, layers, slope, context)
-        if self.measured_photos == 0 or len(context.calibration) == 0:
+        if self.measured_photos == 0:
             return quantized
         parts = context.parts_of_layers(quantized, self.measured_photos)
         predicted = {name: layer.divergence(quantized.tensors[name].to_dense()) for name, layer in layers.items()}
         factors = corrections(parts, predicted)
-        layers = {name: layer.costing(factors[name]) for name, layer in layers.items()}
+        gone = context.dead(quantized)
+        layers = {name: layer.costing(factors[name]).without(gone[name]) for name, layer in layers.items()}
         return self._chosen(model, layers, slope, context)[0]
 
     def _layers(self, model: Model, context: Context, slope: float) -> dict[str, Layer]:

@@ -15,7 +15,7 @@ from compress.device import find_device
 from compress.errors import ConfigError, PassError, SqueezeError
 from compress.files import write_atomically
 from compress.model import Model
-from compress.passes import Context, Distill
+from compress.passes import Context, Distill, Simplify
 from compress.pipeline import beforehand, promises, records
 from compress.pipeline.measure import Meter
 from compress.pipeline.spec import Pipeline, Stage
@@ -100,6 +100,8 @@ def run(
             moves_zeros = isinstance(stage.step, Distill) and stage.step.moves_zeros
             promises.check(model, changed, stage.name, zeros=not moves_zeros)
         model = changed
+        if isinstance(stage.step, Simplify):  # the same network, written otherwise: the next stages recover towards it
+            context = replace(context, reference=model, cache={})
         stages.append(judge.stage(stage, model, work))
     path = out / MODEL_FILE
     data = container.encode(model, pipeline.encode.codecs)
