@@ -55,6 +55,7 @@ def run(
     out: str | PathLike[str],
     overrides: Iterable[str] = (),
     *,
+    cache: str | PathLike[str] | None = None,
     device: str | None = None,
 ) -> Result:
     """Run a pipeline, as `squeeze-compress run` does.
@@ -63,6 +64,7 @@ def run(
         pipeline: a YAML file, or the name of a ready pipeline.
         out: folder of the results.
         overrides: `KEY=VALUE` each.
+        cache: folder for what runs share, such as decoded photos; `out`/cache if None.
         device: where networks run; a GPU if there is one, unless told otherwise.
     Raises:
         SqueezeError: it failed. A missed goal is no failure: see `Result.goal_met`.
@@ -73,4 +75,10 @@ def run(
 
     given = tuple(overrides)
     spec = pipelines.read_pipeline(find_pipeline(str(pipeline)), given)
-    return pipelines.run(spec, Path(out), command=as_command(str(pipeline), None, given), device=device)
+    return pipelines.run(
+        spec,
+        Path(out),
+        cache=Path(cache) if cache else None,
+        command=as_command(str(pipeline), None, given),
+        device=device,
+    )

@@ -208,3 +208,30 @@ def test_a_skipped_photo_whose_name_is_no_text_does_not_cost_the_report(finished
     record = replace(finished.record, data=(data_record("validation", named),))
     assert from_json(to_json(record)) == record
     assert to_html(record).encode()
+
+
+def test_runs_share_a_cache_where_one_is_named(finished, tmp_path):
+    """The second finds the first's statistics: another target, the same photos."""
+    text = finished.pipeline.read_text("utf-8").split("stages:")[0]
+    for name, slope in (("first", 1e-4), ("second", 1e-3)):
+        pipeline = tmp_path / f"{name}.yaml"
+        pipeline.write_text(f"{text}stages:\n  - {{pass: quantize, slope: {slope}}}\n", "utf-8")
+        cache = tmp_path / "cache"
+        shown = invoke("run", pipeline, "--out", tmp_path / name, "--cache", cache, "--device", "cpu")
+        assert shown.exit_code == 0, shown.output
+        assert not (tmp_path / name / "cache").exists()
+        assert len(list(cache.glob("statistics-*.npz"))) == 1
+
+
+def test_stages_after_simplify_recover_towards_what_it_leaves(finished, tmp_path):
+    """Channels are of another size then: towards the old weights, rounding would ruin the network."""
+    text = finished.pipeline.read_text("utf-8").split("stages:")[0]
+    pipeline = tmp_path / "simplified.yaml"
+    stages = "  - {pass: simplify, equalise: true}\n  - {pass: share, bits: 6}\n  - {pass: round, slope: 0}\n"
+    pipeline.write_text(f"{text}stages:\n{stages}", "utf-8")
+    shown = invoke("run", pipeline, "--out", tmp_path / "out", "--device", "cpu")
+    assert shown.exit_code == 0, shown.output
+    record = from_json((tmp_path / "out" / "report.json").read_text("utf-8"))
+    far = {stage.name: stage.fidelity.divergence_nats.value for stage in record.stages}
+    assert far["simplify"] < 1e-6
+    assert far["round"] < 2 * far["share"]

@@ -87,8 +87,8 @@ def test_other_bytes_are_refused(fault, text):
             "p.yaml:4: data.validation.count: unknown key of source 'digits' (allowed: source, limit)",
         ),
         # unknown passes and sources
-        ("stages: [{pass: prnue}]", "stages.0.pass: no pass 'prnue'; did you mean 'prune'? (allowed: prune, share, "),
-        ("stages:\n- bits: 5", "p.yaml:2: stages.0: the key 'pass' is missing (allowed: prune, share, ro"),
+        ("stages: [{pass: prnue}]", "stages.0.pass: no pass 'prnue'; did you mean 'prune'? (allowed: simplify, prune"),
+        ("stages:\n- bits: 5", "p.yaml:2: stages.0: the key 'pass' is missing (allowed: simplify, prune,"),
         ("stages:\n- prune:\n    sparsity: 0.5", "the key 'pass' is missing; did you mean 'prune'?"),
         ("stages: [prune]", "stages.0: 'prune', where a mapping of keys belongs (allowed: 'pass: NAME' and its opt"),
         ("stages: {pass: prune}", "p.yaml:1: stages: not a list (allowed: a list of passes, each of them begun with"),
