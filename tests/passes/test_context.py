@@ -58,16 +58,16 @@ def test_statistics_depend_on_the_seed_and_nothing_else_that_is_random(context):
 
 
 def test_further_views_of_each_photo_add_to_the_statistics_and_to_the_progress(context):
-    told = []
+    totals, counts = [], []
 
     @contextmanager
     def progress(what, total):
-        told.append(total)
-        yield told.append
+        totals.append(total)
+        counts.append([])
+        yield counts[-1].append
 
     context = replace(context, progress=progress)
     once, thrice = (context.row_statistics(None, views)["0.weight"] for views in (1, 3))
-    assert told[0] == sum(told[1:4]) == 60
-    assert told[4] == sum(told[5:]) == 180
+    assert totals == [sum(each) for each in counts] == [60, 180]
     assert once.own.shape == thrice.own.shape == (8, 27, 27)
     assert not np.allclose(once.moment, thrice.moment, rtol=0.01)
