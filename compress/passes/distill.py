@@ -121,10 +121,9 @@ class _Training:
 
     def __init__(self, options: Distill, model: Model, context: Context, file: Path | None) -> None:
         self.options, self.context = options, context
-        self.network, reference = context.network(model), context.network(context.reference)
-        self.reference = reference
-        self.teacher = Teacher(reference, len(context.calibration), model.classes, file)
-        self.blocks = blocks_of(reference, model.weight_names())
+        self.network, self.reference = context.network(model), context.network(context.reference)
+        self.teacher = Teacher(self.reference, len(context.calibration), model.classes, file)
+        self.blocks = blocks_of(self.reference, model.weight_names())
         levels = {"levels": options.levels == "trained", "keep_zeros": options.keep_zeros}
         self.trained: Mapping[str, Trained] = {
             name: in_training(name, tensor, context.device, **levels) for name, tensor in model.tensors.items()
