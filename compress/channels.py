@@ -41,7 +41,9 @@ class _Run:
     rectified: bool = False
 
 
-_RECTIFIERS: tuple[Any, ...] = (nn.ReLU, nn.ReLU6, torch.relu, functional.relu, functional.relu6, "relu", "relu_")
+_RECTIFIERS: tuple[Any, ...] = (nn.ReLU, torch.relu, functional.relu, "relu", "relu_")
+"""What lets channels be scaled: not so ReLU6, whose upper bound would stay."""
+
 _BY_CHANNEL: tuple[Any, ...] = (
     nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Dropout, nn.Dropout2d, nn.Identity,
     functional.max_pool2d, functional.avg_pool2d, functional.adaptive_avg_pool2d, functional.dropout,
@@ -65,7 +67,7 @@ def links(network: nn.Module) -> tuple[Link, ...]:
     walk = _Walk(dict(network.named_modules()))
     for node in graph.nodes:
         walk.step(node)
-    return tuple(link for link in walk.links if link.writer not in walk.elsewhere)
+    return tuple(link for link in dict.fromkeys(walk.links) if link.writer not in walk.elsewhere)
 
 
 class _Walk:
@@ -76,7 +78,7 @@ class _Walk:
         self.results: dict[fx.Node, list[_Run]] = {}
         self.links: list[Link] = []
         self.elsewhere: set[str] = set()
-        self.seen: set[str] = set()
+        self.read: dict[str, list[_Run]] = {}
 
     def step(self, node: fx.Node) -> None:
         what: Any = self.modules[str(node.target)] if node.op == "call_module" else node.target
@@ -106,9 +108,11 @@ class _Walk:
             for run, first in zip(before, starts, strict=False):
                 if run.layer:
                     self.links.append(Link(run.layer, name, int(first), run.rectified))
-        if name in self.seen:  # it is used twice, and what it writes here may be read otherwise than there
+        if name in self.read:  # it is used twice, and what it writes here may be read otherwise than there
             self.elsewhere.add(name)
-        self.seen.add(name)
+            if self.read[name] != before:  # a column stands for one channel here and for another there
+                self.elsewhere |= {run.layer for run in (*before, *self.read[name]) if run.layer}
+        self.read.setdefault(name, before)
         return [_Run(name, layer.weight.shape[0])]
 
 
@@ -148,9 +152,7 @@ def dead(weights: Weights, biases: Weights, found: Iterable[Link]) -> dict[str, 
         output is the same number.
     """
     gone: dict[str, NDArray[np.bool_]] = {n: np.zeros(values.shape, dtype=np.bool_) for n, values in weights.items()}
-    by_writer: dict[str, list[Link]] = {}
-    for link in found:
-        by_writer.setdefault(link.writer, []).append(link)
+    by_writer = _by_writer(found)
     while True:
         before = sum(int(mask.sum()) for mask in gone.values())
         for writer, reading in by_writer.items():
@@ -167,6 +169,13 @@ def dead(weights: Weights, biases: Weights, found: Iterable[Link]) -> dict[str, 
                 gone[link.reader][:, link.first + np.flatnonzero(zero | unread)] = True
         if sum(int(mask.sum()) for mask in gone.values()) == before:
             return gone
+
+
+def _by_writer(found: Iterable[Link]) -> dict[str, list[Link]]:
+    grouped: dict[str, list[Link]] = {}
+    for link in found:
+        grouped.setdefault(link.writer, []).append(link)
+    return grouped
 
 
 def _used(weights: Weights, gone: Mapping[str, NDArray[np.bool_]], name: str) -> NDArray[np.bool_]:
@@ -191,11 +200,8 @@ def equalising(weights: Weights, found: Iterable[Link]) -> dict[str, NDArray[np.
     Source: Nagel et al. 2019, "Data-free quantization through weight equalization and bias correction",
     arXiv:1906.04721, section 4.1; there for neighbours alone, and by any factor.
     """
-    by_writer: dict[str, list[Link]] = {}
-    for link in found:
-        by_writer.setdefault(link.writer, []).append(link)
     powers: dict[str, NDArray[np.int64]] = {}
-    for writer, reading in by_writer.items():
+    for writer, reading in _by_writer(found).items():
         rows = len(weights[writer])
         written, read = _largest(weights[writer], 0), np.zeros(rows)
         for link in reading:

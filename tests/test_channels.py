@@ -57,6 +57,21 @@ class TestLinks:
     def test_a_layer_that_is_used_twice_has_no_link(self):
         assert {link.writer for link in links(Forked(twice=True))} == {"first.weight"}
 
+    def test_what_has_an_upper_bound_is_not_looked_through(self):
+        """Its bound would not be scaled with the channel."""
+        assert not links(nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU6(), nn.Conv2d(4, 2, 1)))
+
+    def test_what_a_layer_that_is_used_twice_reads_has_no_link(self):
+        class Again(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.one, self.two, self.both = (nn.Conv2d(3, 3, 1) for _ in range(3))
+
+            def forward(self, x):
+                return self.both(self.one(x).relu()) + self.both(self.two(x).relu())
+
+        assert links(Again()) == ()
+
     def test_an_operation_that_is_not_known_ends_all_links_into_it(self):
         unknown = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Softmax2d(), nn.Conv2d(4, 4, 1), nn.ReLU(), nn.Conv2d(4, 2, 1))
         assert links(unknown) == (Link("2.weight", "4.weight", 0, True),)
