@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numba
 
@@ -18,15 +18,15 @@ def compiled(signature: Any, *, inline: bool = False) -> Callable[[Function], Fu
 
     Args:
         signature: numba's types of the result and the arguments.
-        inline: take its statements into functions that call it; worth it where a call costs as much as the work.
+        inline: put its machine code into that of every function that calls it; worth it where a call costs as much
+            as the work. The compiler does not do so by itself.
     """
-    where: Literal["always", "never"] = "always" if inline else "never"
 
     def compile_function(function: Function) -> Function:
         try:
-            machine_code: Any = numba.njit(signature, cache=True, nogil=True, inline=where)(function)
+            machine_code: Any = numba.njit(signature, cache=True, nogil=True, forceinline=inline)(function)
         except RuntimeError:  # numba found no folder that it may write its cache to
-            machine_code = numba.njit(signature, nogil=True, inline=where)(function)
+            machine_code = numba.njit(signature, nogil=True, forceinline=inline)(function)
         return cast("Function", machine_code)
 
     return compile_function

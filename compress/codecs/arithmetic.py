@@ -25,19 +25,27 @@ PROBABILITY_BITS = 16
 ROOM = 64
 """Bytes that 44 bits never outgrow, as long as none costs more than 11 bits."""
 
-START, WIDTH, AT, DECODING = range(4)
+AT = 2
+"""Where in a stream's place the bytes written or read are counted."""
 _WHOLE = 1 << 32
 
-PLACE = types.int64[::1]
 DATA = types.uint8[::1]
+CODER = types.UniTuple(types.int64, 4)
+_BIT = types.Tuple([CODER, types.int64])  # type: ignore[no-untyped-call]
+
+Coder = tuple[int, int, int, int]
+"""Where a stream is, as compiled code carries it along: in registers, since each bit changes all of it.
+
+Of the interval its start (encoding) or how far the stream lies above that (decoding), and its width; the bytes written
+or read; 1 where decoding, else 0.
+"""
 
 
 class Stream(NamedTuple):
-    """What is being written or read. Compiled code takes its parts one by one: it is quicker with plain arrays.
+    """What is being written or read.
 
     Attributes:
-        place: int64, shape (4,): of the interval its start (encoding) or how far the stream lies above that (decoding),
-            and its width; the bytes written or read; 1 where decoding, else 0.
+        place: int64, shape (4,), a `Coder`.
         data: uint8, the bytes to write, with room, or to read; beyond their end are zeros.
     """
 
@@ -56,53 +64,48 @@ class Stream(NamedTuple):
         return cls(np.array([_word(coded, 0), _WHOLE, 4, 1], dtype=np.int64), coded)
 
 
-@compiled(types.void(PLACE, DATA))
-def _carry(place: NDArray[np.int64], data: NDArray[np.uint8]) -> None:
-    """Add one to the bytes already written."""
-    place[START] -= _WHOLE
-    at = place[AT] - 1
+@compiled(types.void(DATA, types.int64))
+def _carry(data: NDArray[np.uint8], at: int) -> None:
+    """Add one to the bytes before `at`."""
+    at -= 1
     while data[at] == 255:
         data[at] = 0
         at -= 1
     data[at] += 1
 
 
-@compiled(types.void(PLACE, DATA))
-def _settle(place: NDArray[np.int64], data: NDArray[np.uint8]) -> None:
-    """Move one byte on."""
-    at = place[AT]
-    if place[DECODING]:
-        place[START] = (place[START] << 8) | (data[at] if at < data.size else 0)
-    else:
-        data[at] = place[START] >> 24
-        place[START] = (place[START] & 0xFFFFFF) << 8
-    place[WIDTH] <<= 8
-    place[AT] += 1
-
-
-@compiled(types.int64(PLACE, DATA, types.int64, types.int64))
-def code_bit(place: NDArray[np.int64], data: NDArray[np.uint8], bit: int, probability: int) -> int:
-    """Encode `bit`, or decode one, and return it.
+@compiled(_BIT(CODER, DATA, types.int64, types.int64), inline=True)
+def code_bit(coder: Coder, data: NDArray[np.uint8], bit: int, probability: int) -> tuple[Coder, int]:
+    """Encode `bit`, or decode one, and return where the stream is then, and the bit.
 
     Args:
-        place: of a stream.
-        data: of a stream.
+        coder: where the stream is.
+        data: of the stream.
         bit: what to encode.
         probability: of a 1, in 1 / 2 ** 16, more than 0 and less than 2 ** 16.
     """
-    bound = (place[WIDTH] >> PROBABILITY_BITS) * probability
-    if place[DECODING]:
-        bit = 1 if place[START] < bound else 0
-    if bit:
-        place[WIDTH] = bound
+    start, width, at, decoding = coder
+    bound = (width >> PROBABILITY_BITS) * probability
+    if decoding:
+        bit = 1 if start < bound else 0
+        start -= 0 if bit else bound
+        width = bound if bit else width - bound
+        while width < 1 << 24:
+            start = (start << 8) | (data[at] if at < data.size else 0)
+            width <<= 8
+            at += 1
     else:
-        place[WIDTH] -= bound
-        place[START] += -bound if place[DECODING] else bound
-        if not place[DECODING] and place[START] >= _WHOLE:
-            _carry(place, data)
-    while place[WIDTH] < 1 << 24:
-        _settle(place, data)
-    return bit
+        start += 0 if bit else bound
+        width = bound if bit else width - bound
+        if start >= _WHOLE:
+            start -= _WHOLE
+            _carry(data, at)
+        while width < 1 << 24:
+            data[at] = start >> 24
+            start = (start & 0xFFFFFF) << 8
+            width <<= 8
+            at += 1
+    return (start, width, at, decoding), bit
 
 
 def finish(stream: Stream) -> bytes:
@@ -110,7 +113,7 @@ def finish(stream: Stream) -> bytes:
     start, width, at, _ = stream.place.tolist()
     count, last = _closing(start, width)
     if last >= _WHOLE:
-        _carry(*stream)
+        _carry(stream.data, at)
     return stream.data[:at].tobytes() + (last % _WHOLE).to_bytes(4, "big")[:count]
 
 

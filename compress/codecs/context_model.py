@@ -12,20 +12,21 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from compress.codecs.arithmetic import AT, DATA, DECODING, PLACE, PROBABILITY_BITS, ROOM
+from compress.codecs.arithmetic import CODER, DATA, PROBABILITY_BITS, ROOM, Coder
 from compress.codecs.logistic import (
     ESTIMATES,
     INPUTS,
-    SLOTS,
     UNDECIDED,
     WEIGHTS,
-    code_by_many,
+    as_stretched,
+    code_by_four,
     code_by_one,
-    learn,
-    mixed,
+    code_by_two,
     squash,
+    step,
 )
 from compress.codecs.neighbours import (
+    BEFORE,
     KINDS,
     LEVELS,
     MEAN_OFFSET,
@@ -36,7 +37,7 @@ from compress.codecs.neighbours import (
     moved,
     near,
     nearby_context,
-    regress_on,
+    regressed,
     sign_context,
 )
 from compress.compiled import compiled
@@ -54,9 +55,11 @@ _SIGN_ROWS = 2 * _UNARY  # where weights of signs begin
 _REGRESSION = _SIGN_ROWS + KINDS
 _RATE, _SIGN_RATE = 6, 10
 
+_CODED = types.Tuple([CODER, types.int64])  # type: ignore[no-untyped-call]
 _HINT = types.Tuple([types.int64] * 7)  # type: ignore[no-untyped-call]
 _QUANTIZERS = types.Array(types.int64, 1, "C", readonly=True)
 _FOLLOWING = types.Array(types.int64, 2, "C", readonly=True)
+_PLACE = types.int64[::1]
 
 Hint = tuple[int, int, int, int, int, int, int]
 """What those before tell of a level.
@@ -66,7 +69,7 @@ by_means: its magnitude's context in the means of its row and column.
 nearby: its magnitude's context in its neighbours.
 signs: its sign's context.
 lean: the stretched probability that it is positive, by regression.
-tap: its place in its kernel, those beyond `KINDS` as one.
+tap: its place in its kernel.
 quantizer: which one applies, 0 or 1.
 """
 
@@ -82,113 +85,119 @@ def new_weights() -> NDArray[np.int64]:
     return np.repeat(begin, REGRESSORS).reshape(-1, REGRESSORS)
 
 
-@compiled(types.int64(PLACE, DATA, ESTIMATES, types.int64, types.int64))
+@compiled(_CODED(CODER, DATA, ESTIMATES, types.int64, types.int64))
 def _code_rest(
-    place: NDArray[np.int64], data: NDArray[np.uint8], estimates: NDArray[np.int32], scale: int, rest: int
-) -> int:
+    coder: Coder, data: NDArray[np.uint8], estimates: NDArray[np.int32], scale: int, rest: int
+) -> tuple[Coder, int]:
     """Code a whole number from 1 to 65,535: how many binary digits follow its first, and these."""
     exponent = 0
     while exponent < _EXPONENTS - 1:
         longer = int(rest >> (exponent + 1) > 0)
-        if not code_by_one(place, data, longer, estimates, _RESTS + scale * _EXPONENTS + exponent):
+        coder, longer = code_by_one(coder, data, longer, estimates, _RESTS + scale * _EXPONENTS + exponent)
+        if not longer:
             break
         exponent += 1
     number = 1
     for digit in range(exponent - 1, -1, -1):
         which = number if number < 8 else 8 + digit  # later digits are nearly even, whatever came before
         slot = _RESTS + 8 * _EXPONENTS + 24 * exponent + which
-        number = 2 * number + code_by_one(place, data, (rest >> digit) & 1, estimates, slot)
-    return number
+        coder, bit = code_by_one(coder, data, (rest >> digit) & 1, estimates, slot)
+        number = 2 * number + bit
+    return coder, number
 
 
 @compiled(
-    types.int64(PLACE, DATA, ESTIMATES, SLOTS, INPUTS, WEIGHTS, _HINT, types.int64, types.int64, types.int64),
-    inline=True,
-)
-def _code_larger(
-    place: NDArray[np.int64],
-    data: NDArray[np.uint8],
-    estimates: NDArray[np.int32],
-    slots: NDArray[np.int64],
-    inputs: NDArray[np.int64],
-    weights: NDArray[np.int64],
-    hint: Hint,
-    by_lean: int,
-    coded: int,
-    larger: int,
-) -> int:
-    """Code whether a magnitude is larger than `coded`."""
-    expected, by_means, nearby, _, _, tap, quantizer = hint
-    quantizer = quantizer if coded < 2 else 0  # beyond, the quantizers are alike
-    slots[0] = (2 * by_means + quantizer) * _UNARY + coded
-    slots[1] = (2 * (_BY_MEANS + nearby) + quantizer) * _UNARY + coded
-    slots[2] = (2 * (_BY_MEANS + _NEARBY + by_lean) + quantizer) * _UNARY + coded
-    inputs[3] = 22 * (expected - 64)  # nearly the stretched probability, where levels are Laplacian
-    row = coded + (_UNARY if tap > 0 else 0)
-    return code_by_many(place, data, larger, estimates, slots, 3, inputs, 4, weights, row, _RATE)
-
-
-@compiled(
-    types.int64(PLACE, DATA, ESTIMATES, SLOTS, INPUTS, WEIGHTS, INPUTS, _HINT, types.int64),
+    _CODED(CODER, DATA, types.int64, ESTIMATES, types.int64, WEIGHTS, INPUTS, types.int64, types.int64),
     inline=True,
 )
 def _code_sign(
-    place: NDArray[np.int64],
+    coder: Coder,
     data: NDArray[np.uint8],
+    positive: int,
     estimates: NDArray[np.int32],
-    slots: NDArray[np.int64],
-    inputs: NDArray[np.int64],
+    signs: int,
     weights: NDArray[np.int64],
     regressors: NDArray[np.int64],
-    hint: Hint,
-    positive: int,
-) -> int:
-    _, _, _, signs, lean, tap, _ = hint
-    slots[0] = _SIGNS + signs
-    inputs[1] = lean
-    row = _SIGN_ROWS + tap
-    positive = code_by_many(place, data, positive, estimates, slots, 1, inputs, 2, weights, row, _RATE)
-    error = (positive << PROBABILITY_BITS) - squash(lean)
-    learn(regressors, REGRESSORS, weights, _REGRESSION + tap, error, _SIGN_RATE)
-    return positive
+    lean: int,
+    tap: int,
+) -> tuple[Coder, int]:
+    """Code a sign, and let the regression learn from it.
+
+    Args:
+        coder: as in `code_bit`.
+        data: as in `code_bit`.
+        positive: what to encode, 0 or 1.
+        estimates: all there are.
+        signs: the sign's context in those of its neighbours.
+        weights: all there are.
+        regressors: what the sign is regressed on.
+        lean: the stretched probability that it is positive, by regression.
+        tap: its place in its kernel.
+    """
+    kind = min(tap, KINDS - 1)
+    coder, positive = code_by_two(
+        coder, data, positive, estimates, _SIGNS + signs, lean, weights, _SIGN_ROWS + kind, _RATE
+    )
+    error = ((positive << PROBABILITY_BITS) - squash(lean)) * _SIGN_RATE
+    for before in range(min(tap, BEFORE)):
+        weights[_REGRESSION + kind, before] += step(regressors[before], error)
+    for other in range(BEFORE, REGRESSORS):
+        weights[_REGRESSION + kind, other] += step(regressors[other], error)
+    return coder, positive
 
 
 @compiled(
-    types.int64(PLACE, DATA, ESTIMATES, SLOTS, INPUTS, WEIGHTS, INPUTS, _HINT, types.int64),
+    types.Tuple([CODER, types.int64, types.int64])(  # type: ignore[no-untyped-call]
+        CODER, DATA, types.int64, types.int64, ESTIMATES, WEIGHTS, INPUTS, _HINT
+    ),
     inline=True,
 )
 def _code_index(
-    place: NDArray[np.int64],
+    coder: Coder,
     data: NDArray[np.uint8],
+    size: int,
+    positive: int,
     estimates: NDArray[np.int32],
-    slots: NDArray[np.int64],
-    inputs: NDArray[np.int64],
     weights: NDArray[np.int64],
     regressors: NDArray[np.int64],
     hint: Hint,
-    index: int,
-) -> int:
-    """Code an index: whether it is zero, its sign, its magnitude in unary, and the rest of that."""
-    expected, _, _, _, lean, _, _ = hint
+) -> tuple[Coder, int, int]:
+    """Code an index, and return its magnitude, `size`, and whether it is positive.
+
+    It is coded as whether it is zero, its sign, its magnitude in unary, and the rest of that.
+    """
+    expected, by_means, nearby, signs, lean, tap, quantizer = hint
+    given = 22 * (expected - 64)  # nearly the stretched probability, where levels are Laplacian
     scale = min(expected // 4, 31)
     by_lean = 32 * min(abs(lean) // 100, 7) + scale
-    size, coded, positive = abs(index), 0, int(index > 0)
+    mixer = _UNARY if tap > 0 else 0
+    coded = 0
     while coded < _UNARY:
+        odd = quantizer if coded < 2 else 0  # beyond, the quantizers are alike
+        slots = (
+            (2 * by_means + odd) * _UNARY + coded,
+            (2 * (_BY_MEANS + nearby) + odd) * _UNARY + coded,
+            (2 * (_BY_MEANS + _NEARBY + by_lean) + odd) * _UNARY + coded,
+        )
         larger = int(size > coded)
-        if not _code_larger(place, data, estimates, slots, inputs, weights, hint, by_lean, coded, larger):
+        coder, larger = code_by_four(coder, data, larger, estimates, slots, given, weights, mixer + coded, _RATE)
+        if not larger:
             break
         coded += 1
         if coded == 1:
-            positive = _code_sign(place, data, estimates, slots, inputs, weights, regressors, hint, positive)
+            coder, positive = _code_sign(coder, data, positive, estimates, signs, weights, regressors, lean, tap)
             agreement = lean if positive else -lean
             by_lean = 32 * clipped(agreement // 100 + 8, 0, 15) + scale
     if coded == _UNARY:
-        coded += _code_rest(place, data, estimates, min(scale // 4, 7), size - _UNARY + 1) - 1
-    return coded if positive else -coded
+        coder, rest = _code_rest(coder, data, estimates, min(scale // 4, 7), size - _UNARY + 1)
+        coded += rest - 1
+    return coder, coded, positive
 
 
 @compiled(
-    types.int64(PLACE, DATA, ESTIMATES, WEIGHTS, LEVELS, types.int64, types.int64, types.int64, _QUANTIZERS, _FOLLOWING)
+    types.int64(
+        _PLACE, DATA, ESTIMATES, WEIGHTS, LEVELS, types.int64, types.int64, types.int64, _QUANTIZERS, _FOLLOWING
+    )
 )
 def code_levels(
     place: NDArray[np.int64],
@@ -219,46 +228,56 @@ def code_levels(
         fewer than there are where the stream has no more room, or a decoded level is beyond 16 bits.
     """
     rows, columns = levels.shape
-    step = min(2, quantizers.size)
+    trellis = int(quantizers.size > 1)
     means, states = np.full(columns, mean, np.int32), np.zeros(columns, np.uint8)
     four, sixteen = np.zeros(columns, np.int8), np.zeros(columns, np.int8)
+    regressors = np.zeros(REGRESSORS, np.int64)
     all_mean, all_seen = mean, _FIRST_SEEN
-    done = 0
-    slots, inputs, regressors = np.zeros(3, np.int64), np.zeros(4, np.int64), np.zeros(REGRESSORS, np.int64)
+    coder, done = (place[0], place[1], place[2], place[3]), 0
+    decoding = place[3]
     for row in range(rows):
         row_mean, seen = mean, min(_FIRST_SEEN + row, _MOST_SEEN)
+        tap, near_sum = 0, 0
         for column in range(columns):
-            if not place[DECODING] and place[AT] + ROOM > data.size:
-                return done
-            tap = column % taps
+            if not decoding and coder[2] + ROOM > data.size:
+                break
             quantizer = quantizers[states[column]]
-            regress_on(levels, row, column, tap, taps, four[column], sixteen[column], regressors)
-            kind = min(tap, KINDS - 1)
+            kind = _REGRESSION + min(tap, KINDS - 1)
+            sums = (four[column], sixteen[column])
+            lean = as_stretched(regressed(levels, row, column, tap, taps, sums, weights, kind, regressors))
             of_row, of_column = logarithm(row_mean + MEAN_OFFSET), logarithm(means[column] + MEAN_OFFSET)
             hint = (
                 clipped(of_row + of_column - logarithm(all_mean + MEAN_OFFSET), 0, 255),
                 25 * min(of_row // 5, 24) + min(of_column // 5, 24),
-                nearby_context(levels, row, column, tap, taps),
+                nearby_context(levels, row, column, tap, taps, near_sum),
                 sign_context(levels, row, column, tap, width),
-                mixed(regressors, REGRESSORS, weights, _REGRESSION + kind),
-                kind,
+                lean,
+                tap,
                 quantizer,
             )
             level = levels[row, column]
-            halved = (abs(level) + (step - 1) * quantizer) // step
-            index = halved if level > 0 else -halved
-            index = _code_index(place, data, estimates, slots, inputs, weights, regressors, hint, index)
-            if place[DECODING]:
-                level = step * index - (step - 1) * quantizer * clipped(index, -1, 1)
+            size = (abs(level) + trellis * quantizer) >> trellis
+            coder, size, positive = _code_index(coder, data, size, int(level > 0), estimates, weights, regressors, hint)
+            magnitude = (size << trellis) - (trellis * quantizer if size > 0 else 0)
+            if decoding:
+                level = magnitude if positive else -magnitude
                 if level > MOST_LEVEL or level <= -MOST_LEVEL:
-                    return done
+                    break
                 levels[row, column] = level
-            states[column] = following[states[column], index & 1]
-            row_mean = moved(row_mean, abs(level), min(_FIRST_SEEN + column, _MOST_SEEN))
-            means[column] = moved(means[column], abs(level), seen)
-            all_mean = moved(all_mean, abs(level), all_seen)
+            states[column] = following[states[column], size & 1]
+            row_mean = moved(row_mean, magnitude, min(_FIRST_SEEN + column, _MOST_SEEN))
+            means[column] = moved(means[column], magnitude, seen)
+            all_mean = moved(all_mean, magnitude, all_seen)
             all_seen = min(all_seen + 1, _MOST_SEEN_OF_ALL)
-            four[column] += near(levels, row, column, NEAR) - near(levels, row - 4, column, NEAR)
-            sixteen[column] += near(levels, row, column, NEAR) - near(levels, row - 16, column, NEAR)
+            value = clipped(level, -NEAR, NEAR)
+            four[column] += value - near(levels, row - 4, column, NEAR)
+            sixteen[column] += value - near(levels, row - 16, column, NEAR)
+            near_sum += magnitude - (abs(levels[row, column - BEFORE]) if tap >= BEFORE else 0)
+            tap += 1
+            if tap == taps:
+                tap, near_sum = 0, 0
             done += 1
+        if done < (row + 1) * columns:
+            break
+    place[0], place[1], place[2], place[3] = coder
     return done

@@ -13,7 +13,7 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from compress.codecs.arithmetic import DATA, PLACE, PROBABILITY_BITS, code_bit
+from compress.codecs.arithmetic import CODER, DATA, PROBABILITY_BITS, Coder, code_bit
 from compress.compiled import compiled
 
 UNDECIDED = 1 << 29
@@ -36,110 +36,151 @@ _KNOTS = np.concatenate([_RISE, [1 << 15], (1 << 16) - _RISE[::-1]])
 """2 ** 16 / (1 + exp(-x)) for x from -8 to 8 in steps of 1/2; written out, so that no machine rounds otherwise."""
 
 
-def _squash() -> NDArray[np.int64]:
+def _squash() -> NDArray[np.uint16]:
     left, between = np.divmod(np.arange(4096), 128)
-    return np.asarray((_KNOTS[left] * (128 - between) + _KNOTS[left + 1] * between + 64) >> 7)
+    return ((_KNOTS[left] * (128 - between) + _KNOTS[left + 1] * between + 64) >> 7).astype(np.uint16)
 
 
 SQUASH = _squash()
 """Of every stretched probability, from -2048 on, the probability in 1 / 2 ** 16: knots joined by straight lines."""
 
-STRETCH = np.clip(np.searchsorted(SQUASH, 16 * np.arange(4096) + 8) - 2048, -MOST_STRETCHED, MOST_STRETCHED)
+STRETCH = np.clip(np.searchsorted(SQUASH, 16 * np.arange(4096) + 8) - 2048, -MOST_STRETCHED, MOST_STRETCHED).astype(
+    np.int16
+)
 """Of every probability in 1 / 2 ** 12 the stretched one: the first that `SQUASH` takes to its middle or above."""
 
 SHARES = (5 << 16) // (5 * np.arange(256) + 8)
 """By how often an estimate was adapted, the share of the way that it goes next, in 1 / 2 ** 16."""
 
 ESTIMATES = types.int32[::1]
-SLOTS = types.int64[::1]
 WEIGHTS = types.int64[:, ::1]
 INPUTS = types.int64[::1]
+_CODED = types.Tuple([CODER, types.int64])  # type: ignore[no-untyped-call]
 
 
-@compiled(types.int64(types.int64))
+@compiled(types.int64(types.int64), inline=True)
 def squash(stretched: int) -> int:
     """Return the probability in 1 / 2 ** 16 of a stretched one."""
     return SQUASH[stretched + 2048]  # type: ignore[no-any-return]
 
 
-@compiled(types.int64(types.int64))
+@compiled(types.int64(types.int64), inline=True)
 def _bounded(probability: int) -> int:
     return max(LEAST_PROBABILITY, min((1 << 16) - LEAST_PROBABILITY, probability))
 
 
-@compiled(types.void(ESTIMATES, types.int64, types.int64))
-def _adapt(estimates: NDArray[np.int32], slot: int, bit: int) -> None:
-    seen = estimates[slot] & 255
-    probability = estimates[slot] >> 8
+@compiled(types.int64(types.int64), inline=True)
+def as_stretched(weighted: int) -> int:
+    """Return a weighted sum of stretched probabilities as one itself."""
+    return max(-MOST_STRETCHED, min(MOST_STRETCHED, weighted >> WEIGHT_BITS))
+
+
+@compiled(types.int64(types.int32, types.int64), inline=True)
+def _adapted(estimate: int, bit: int) -> int:
+    seen = estimate & 255
+    probability = estimate >> 8
     probability += (((bit << 22) - probability) * SHARES[seen]) >> 16
-    estimates[slot] = (probability << 8) | min(seen + 1, 255)
+    return (probability << 8) | min(seen + 1, 255)
 
 
-@compiled(types.int64(INPUTS, types.int64, WEIGHTS, types.int64))
-def mixed(inputs: NDArray[np.int64], count: int, weights: NDArray[np.int64], row: int) -> int:
-    """Return a row's weighted sum of the first `count` stretched probabilities, itself one."""
-    total = 0
-    for i in range(count):
-        total += inputs[i] * weights[row, i]
-    return max(-MOST_STRETCHED, min(MOST_STRETCHED, total >> WEIGHT_BITS))
+@compiled(types.int64(types.int64, types.int64), inline=True)
+def step(value: int, error: int) -> int:
+    """Return by how much the weight of an input moves down the slope of a bit's cost.
+
+    Args:
+        value: of the input.
+        error: the bit, 0 or 2 ** 16, less its probability; times how fast weights learn.
+    """
+    return (value * error + (1 << 17)) >> 18
 
 
-@compiled(types.void(INPUTS, types.int64, WEIGHTS, types.int64, types.int64, types.int64))
-def learn(inputs: NDArray[np.int64], count: int, weights: NDArray[np.int64], row: int, error: int, rate: int) -> None:
-    """Move a row's weights down the slope of the bit's cost; `error` is the bit, 0 or 2 ** 16, less its probability."""
-    for i in range(count):
-        weights[row, i] += (inputs[i] * error * rate + (1 << 17)) >> 18
-
-
-@compiled(types.int64(PLACE, DATA, types.int64, ESTIMATES, types.int64))
+@compiled(_CODED(CODER, DATA, types.int64, ESTIMATES, types.int64))
 def code_by_one(
-    place: NDArray[np.int64], data: NDArray[np.uint8], bit: int, estimates: NDArray[np.int32], slot: int
-) -> int:
+    coder: Coder, data: NDArray[np.uint8], bit: int, estimates: NDArray[np.int32], slot: int
+) -> tuple[Coder, int]:
     """Code a bit (see `code_bit`) by one estimate, which adapts."""
-    bit = code_bit(place, data, bit, _bounded(estimates[slot] >> 14))
-    _adapt(estimates, slot, bit)
-    return bit
+    estimate = estimates[slot]
+    coder, bit = code_bit(coder, data, bit, _bounded(estimate >> 14))
+    estimates[slot] = _adapted(estimate, bit)
+    return coder, bit
 
 
 @compiled(
-    types.int64(
-        PLACE, DATA, types.int64, ESTIMATES, SLOTS, types.int64, INPUTS, types.int64, WEIGHTS, types.int64, types.int64
-    ),
+    _CODED(CODER, DATA, types.int64, ESTIMATES, types.int64, types.int64, WEIGHTS, types.int64, types.int64),
     inline=True,
 )
-def code_by_many(
-    place: NDArray[np.int64],
+def code_by_two(
+    coder: Coder,
     data: NDArray[np.uint8],
     bit: int,
     estimates: NDArray[np.int32],
-    slots: NDArray[np.int64],
-    slot_count: int,
-    inputs: NDArray[np.int64],
-    input_count: int,
+    slot: int,
+    given: int,
     weights: NDArray[np.int64],
     row: int,
     rate: int,
-) -> int:
-    """Code a bit (see `code_bit`) by several estimates mixed; they and the weights adapt.
+) -> tuple[Coder, int]:
+    """Code a bit (see `code_bit`) by an estimate and a given stretched probability, mixed; as `code_by_four`."""
+    estimate = estimates[slot]
+    first = STRETCH[estimate >> 18]
+    mixed = as_stretched(first * weights[row, 0] + given * weights[row, 1])
+    probability = _bounded(squash(mixed))
+    coder, bit = code_bit(coder, data, bit, probability)
+    error = ((bit << PROBABILITY_BITS) - probability) * rate
+    weights[row, 0] += step(first, error)
+    weights[row, 1] += step(given, error)
+    estimates[slot] = _adapted(estimate, bit)
+    return coder, bit
+
+
+@compiled(
+    _CODED(
+        CODER,
+        DATA,
+        types.int64,
+        ESTIMATES,
+        types.UniTuple(types.int64, 3),
+        types.int64,
+        WEIGHTS,
+        types.int64,
+        types.int64,
+    ),
+    inline=True,
+)
+def code_by_four(
+    coder: Coder,
+    data: NDArray[np.uint8],
+    bit: int,
+    estimates: NDArray[np.int32],
+    slots: tuple[int, int, int],
+    given: int,
+    weights: NDArray[np.int64],
+    row: int,
+    rate: int,
+) -> tuple[Coder, int]:
+    """Code a bit (see `code_bit`) by three estimates and a given stretched probability, mixed; all but it adapt.
 
     Args:
-        place: as in `code_bit`.
+        coder: as in `code_bit`.
         data: as in `code_bit`.
         bit: as in `code_bit`.
         estimates: all there are.
-        slots: where those are that are mixed: the first `slot_count` of them.
-        slot_count: how many.
-        inputs: room for them stretched; then further inputs, given by the caller, `input_count` in all.
-        input_count: how many.
-        weights: of the inputs, in this row.
+        slots: where the three are.
+        given: the fourth.
+        weights: of the four, in this row.
         row: of the weights.
         rate: how fast weights learn.
     """
-    for i in range(slot_count):
-        inputs[i] = STRETCH[estimates[slots[i]] >> 18]
-    probability = _bounded(squash(mixed(inputs, input_count, weights, row)))
-    bit = code_bit(place, data, bit, probability)
-    learn(inputs, input_count, weights, row, (bit << PROBABILITY_BITS) - probability, rate)
-    for i in range(slot_count):
-        _adapt(estimates, slots[i], bit)
-    return bit
+    one, two, three = slots
+    a, b, c = estimates[one], estimates[two], estimates[three]
+    x, y, z = STRETCH[a >> 18], STRETCH[b >> 18], STRETCH[c >> 18]
+    mixed = x * weights[row, 0] + y * weights[row, 1] + z * weights[row, 2] + given * weights[row, 3]
+    probability = _bounded(squash(as_stretched(mixed)))
+    coder, bit = code_bit(coder, data, bit, probability)
+    error = ((bit << PROBABILITY_BITS) - probability) * rate
+    weights[row, 0] += step(x, error)
+    weights[row, 1] += step(y, error)
+    weights[row, 2] += step(z, error)
+    weights[row, 3] += step(given, error)
+    estimates[one], estimates[two], estimates[three] = _adapted(a, bit), _adapted(b, bit), _adapted(c, bit)
+    return coder, bit

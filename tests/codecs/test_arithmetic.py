@@ -11,16 +11,22 @@ from compress.errors import FormatError
 coded = st.lists(st.tuples(st.integers(0, 1), st.integers(32, 65504)), max_size=300)
 
 
+def coded_in(stream, bit, probability):
+    coder, bit = code_bit(tuple(stream.place.tolist()), stream.data, bit, probability)
+    stream.place[:] = coder
+    return bit
+
+
 def encoded(bits):
     stream = Stream.to_write(2 * len(bits) + ROOM)
     for bit, probability in bits:
-        code_bit(*stream, bit, probability)
+        coded_in(stream, bit, probability)
     return finish(stream)
 
 
 def decoded(data, probabilities):
     stream = Stream.to_read(data, 0)
-    bits = [code_bit(*stream, 0, probability) for probability in probabilities]
+    bits = [coded_in(stream, 0, probability) for probability in probabilities]
     check_end(stream)
     return bits
 
