@@ -16,6 +16,7 @@ from compress import console
 from compress.errors import ConfigError, GoalMissed, SqueezeError
 
 if TYPE_CHECKING:
+    from compress.export import WeightsForm
     from compress.model import Model
 
 # Heavy imports (torch, scikit-learn, matplotlib) are made in the commands that need them: `--help` and `inspect`
@@ -144,12 +145,22 @@ def evaluate(model: Path, data: Path, architecture: str | None, limit: int | Non
 @main.command()
 @click.argument("model", type=_EXISTING)
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path))
-def decompress(model: Path, output: Path) -> None:
-    """Write the weights of MODEL.sqz as float32 under torchvision's tensor names, .safetensors or .pth."""
+@click.option(
+    "--weights",
+    type=click.Choice(["float32", "codebook"]),
+    default="float32",
+    show_default=True,
+    help="In .onnx: as float32, or as small integers that the runtime turns into the same float32.",
+)
+def decompress(model: Path, output: Path, weights: WeightsForm) -> None:
+    """Write MODEL.sqz for other programs: .safetensors, .pth or .onnx.
+
+    .safetensors and .pth hold float32 weights under torchvision's tensor names; .onnx holds the whole network.
+    """
     from compress import container  # noqa: PLC0415
     from compress.export import write_weights  # noqa: PLC0415
 
-    write_weights(container.read(model), output)
+    write_weights(container.read(model), output, weights)
     console.say(f"{output}: {output.stat().st_size:,} bytes")
 
 

@@ -241,9 +241,20 @@ def test_decompress_writes_weights_that_load_back_equal(sqz, tmp_path, name):
         assert np.array_equal(again.tensors[key].to_dense(), tensor.to_dense())
 
 
+def test_decompress_writes_a_network_whose_weights_may_stay_small(sqz, tmp_path):
+    sizes = []
+    for more in ([], ["--weights", "float32"], ["--weights", "codebook"]):
+        shown = invoke("decompress", sqz, "-o", tmp_path / "m.onnx", *more).stdout
+        sizes.append((tmp_path / "m.onnx").stat().st_size)
+        assert shown == f"{tmp_path / 'm.onnx'}: {sizes[-1]:,} bytes\n"
+    assert sizes[0] == sizes[1] > 3 * sizes[2]
+
+
 def test_decompress_to_another_format_or_folder_that_cannot_be_is_refused(sqz, here):
     told = refused(2, "decompress", sqz, "-o", "w.npz")
-    assert told == "w.npz: cannot tell the format by '.npz' (allowed: .safetensors, .pth, .pt)"
+    assert told == "w.npz: cannot tell the format by '.npz' (allowed: .safetensors, .pth, .pt, .onnx)"
+    told = refused(2, "decompress", sqz, "-o", "w.pth", "--weights", "codebook")
+    assert told == "w.pth: no codebooks in a '.pth' file; leave out --weights codebook"
     Path("file").write_bytes(b"")
     assert refused(1, "decompress", sqz, "-o", "file/w.pth").startswith("file")
 

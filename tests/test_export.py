@@ -48,6 +48,6 @@ def test_what_is_written_is_a_checkpoint_of_this_package_too(model, tmp_path, su
 
 @pytest.mark.parametrize("name", ["model.npz", "model", "model.sqz", "model.PTH"])
 def test_another_ending_is_a_configuration_error_and_nothing_is_written(model, tmp_path, name):
-    with pytest.raises(ConfigError, match=r"allowed: \.safetensors, \.pth, \.pt"):
+    with pytest.raises(ConfigError, match=r"allowed: \.safetensors, \.pth, \.pt, \.onnx"):
         write_weights(model, tmp_path / name)
     assert not list(tmp_path.iterdir())
