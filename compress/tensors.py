@@ -51,13 +51,21 @@ MOST_FLOAT16_LEVELS = 4097
 
 def zigzag_symbols(levels: NDArray[np.int32]) -> NDArray[np.uint16]:
     """Return the symbols that stand for whole numbers from -32,767 to 32,768: 0, 1, -1, 2, -2 are 0, 1, 2, 3, 4."""
-    return np.where(levels > 0, 2 * levels - 1, -2 * levels).astype(np.uint16)
+    negated = levels.astype(np.int16)  # 32,768 wraps around to what it is when negated
+    np.negative(negated, out=negated)
+    signs = negated >> 15
+    negated <<= 1
+    negated ^= signs
+    return negated.view(np.uint16)
 
 
 def zigzag_levels(symbols: NDArray[np.uint16]) -> NDArray[np.int32]:
     """Return the whole numbers that symbols stand for: the inverse of `zigzag_symbols`."""
-    wide = symbols.astype(np.int32)
-    return np.where(wide & 1, (wide + 1) >> 1, -(wide >> 1)).astype(np.int32)
+    levels = symbols.astype(np.int32)
+    levels += 1
+    levels >>= 1
+    np.negative(levels, out=levels, where=(symbols & 1) == 0)
+    return levels
 
 
 _LEVELS = zigzag_levels(np.arange(2**16, dtype=np.uint16)).astype(np.float32)

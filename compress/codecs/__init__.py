@@ -7,13 +7,15 @@ meaning: new bytes, new id.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from compress.codecs.ans import Ans
 from compress.codecs.context import Context
+from compress.codecs.counts import counted
 from compress.codecs.huffman import Huffman
 from compress.codecs.huffman_runs import HuffmanRuns
 from compress.codecs.raw import Raw
@@ -38,11 +40,14 @@ class Codec(Protocol):
             FormatError: `data` is no output of `encode` for symbols of this shape; its offset counts from `data[0]`.
         """
 
+    def gains_by_order(self, data: bytes) -> bool:
+        """Return whether the symbols of `data` might take fewer bytes in another order."""
+
     def position_bytes(self, data: bytes) -> int:
         """Return how many bytes of `data` say where the nonzero symbols are; 0 where that is not kept apart."""
 
 
-_ALL: tuple[Codec, ...] = (Raw(), Huffman(), HuffmanRuns(), Context())
+_ALL: tuple[Codec, ...] = (Raw(), Huffman(), HuffmanRuns(), Context(), Ans())
 
 CODECS: Mapping[str, Codec] = {codec.name: codec for codec in _ALL}
 """Every codec by its name."""
@@ -51,16 +56,11 @@ CODECS_BY_ID: Mapping[int, Codec] = {codec.id: codec for codec in _ALL}
 """Every codec by the id that files know it by."""
 
 
-def smallest(symbols: NDArray[np.uint16], codecs: Iterable[Codec]) -> tuple[Codec, bytes]:
-    """Return the codec with the fewest bytes for `symbols`, and these bytes; the first of `codecs` wins a tie."""
-    return min(((codec, codec.encode(symbols)) for codec in codecs), key=lambda coded: len(coded[1]))
-
-
 def entropy_bytes(symbols: NDArray[np.uint16]) -> float:
     """Return the order-0 entropy of `symbols`, all of them together, in bytes.
 
     It is what an ideal code takes that knows how frequent each symbol is and nothing else, its table not counted.
     """
-    counts = np.bincount(symbols.reshape(-1))
+    counts = counted(symbols)
     counts = counts[counts > 0]
     return float(np.sum(counts * np.log2(counts.sum() / counts))) / 8

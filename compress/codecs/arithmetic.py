@@ -30,7 +30,7 @@ AT = 2
 _WHOLE = 1 << 32
 
 DATA = types.uint8[::1]
-CODER = types.UniTuple(types.int64, 4)
+CODER = types.UniTuple(types.int64, 4)  # type: ignore[no-untyped-call]
 _BIT = types.Tuple([CODER, types.int64])  # type: ignore[no-untyped-call]
 
 Coder = tuple[int, int, int, int]

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from compress.codecs.arithmetic import AT, Stream, check_end, fewest_bytes, finish
 from compress.codecs.context_model import code_levels, new_estimates, new_weights
+from compress.codecs.counts import counted
 from compress.codecs.logistic import LEAST_PROBABILITY
 from compress.codecs.neighbours import MEAN_OFFSET, MOST_MAGNITUDE, logarithm
 from compress.codecs.offsets import offset_by
-from compress.codecs.trellis import NEXT, QUANTIZER, trellis_indices
+from compress.codecs.trellis import NEXT, QUANTIZER, follows_trellis
 from compress.errors import FormatError
 from compress.tensors import zigzag_levels, zigzag_symbols
 
@@ -36,11 +37,14 @@ class Context:
     id = 3
 
     def encode(self, symbols: NDArray[np.uint16]) -> bytes:
+        counts = counted(symbols)
+        magnitudes = np.minimum((np.arange(counts.size) + 1) // 2, MOST_MAGNITUDE)
+        mean = 256 * int(counts @ magnitudes) // max(symbols.size, 1)
         levels = np.ascontiguousarray(zigzag_levels(symbols).reshape(_rows_and_columns(symbols.shape)))
-        plain = _encode(levels, symbols.shape, trellis=False)
-        if trellis_indices(levels) is None:
+        plain = _encode(levels, symbols.shape, mean, trellis=False)
+        if not follows_trellis(levels):
             return plain
-        return min(plain, _encode(levels, symbols.shape, trellis=True), key=len)
+        return min(plain, _encode(levels, symbols.shape, mean, trellis=True), key=len)
 
     def decode(self, data: bytes, shape: tuple[int, ...]) -> NDArray[np.uint16]:
         count = math.prod(shape)
@@ -58,6 +62,9 @@ class Context:
             check_end(stream)
         return zigzag_symbols(levels).reshape(shape)
 
+    def gains_by_order(self, data: bytes) -> bool:
+        return not data[0] & 1  # a trellis follows its columns in this order alone
+
     def position_bytes(self, data: bytes) -> int:
         return 0
 
@@ -66,9 +73,7 @@ def _rows_and_columns(shape: tuple[int, ...]) -> tuple[int, int]:
     return (shape[0] if shape else 1), math.prod(shape[1:])
 
 
-def _encode(levels: NDArray[np.int32], shape: tuple[int, ...], *, trellis: bool) -> bytes:
-    magnitudes = np.minimum(np.abs(levels), MOST_MAGNITUDE)
-    mean = 256 * int(magnitudes.sum(dtype=np.int64)) // max(levels.size, 1)
+def _encode(levels: NDArray[np.int32], shape: tuple[int, ...], mean: int, *, trellis: bool) -> bytes:
     first = (logarithm(mean + MEAN_OFFSET) // 4) << 1 | trellis
     room = 1000 + 2 * levels.size
     while True:

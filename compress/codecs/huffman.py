@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.codecs.bitstream import pack, unpack
+from compress.codecs.counts import counted
 from compress.codecs.prefix import PrefixCode
 from compress.errors import FormatError
 
@@ -23,7 +24,7 @@ class Huffman:
 
     def encode(self, symbols: NDArray[np.uint16]) -> bytes:
         symbols = symbols.reshape(-1)
-        counts = np.bincount(symbols)
+        counts = counted(symbols)
         code = PrefixCode.from_counts(counts)
         return code.to_bytes() + pack(symbols, code.encoding_table(), code.bits(counts))
 
@@ -33,6 +34,9 @@ class Huffman:
         if count and not code.symbols.size:
             raise FormatError("the code has no symbols", offset=0, expected=f"a code for {count:,} symbols")
         return unpack(data, start, code.decoding_table(), count).reshape(shape)
+
+    def gains_by_order(self, data: bytes) -> bool:
+        return False
 
     def position_bytes(self, data: bytes) -> int:
         return 0

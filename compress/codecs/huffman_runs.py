@@ -54,6 +54,9 @@ class HuffmanRuns:
         symbols[positions] = kept
         return symbols.reshape(shape)
 
+    def gains_by_order(self, data: bytes) -> bool:
+        return True
+
     def position_bytes(self, data: bytes) -> int:
         return _parse(data)[3]
 

@@ -38,7 +38,8 @@ _KNOTS = np.concatenate([_RISE, [1 << 15], (1 << 16) - _RISE[::-1]])
 
 def _squash() -> NDArray[np.uint16]:
     left, between = np.divmod(np.arange(4096), 128)
-    return ((_KNOTS[left] * (128 - between) + _KNOTS[left + 1] * between + 64) >> 7).astype(np.uint16)
+    squashed = (_KNOTS[left] * (128 - between) + _KNOTS[left + 1] * between + 64) >> 7
+    return np.asarray(squashed, dtype=np.uint16)
 
 
 SQUASH = _squash()
@@ -55,6 +56,7 @@ SHARES = (5 << 16) // (5 * np.arange(256) + 8)
 ESTIMATES = types.int32[::1]
 WEIGHTS = types.int64[:, ::1]
 INPUTS = types.int64[::1]
+_SLOTS = types.UniTuple(types.int64, 3)  # type: ignore[no-untyped-call]
 _CODED = types.Tuple([CODER, types.int64])  # type: ignore[no-untyped-call]
 
 
@@ -79,7 +81,7 @@ def as_stretched(weighted: int) -> int:
 def _adapted(estimate: int, bit: int) -> int:
     seen = estimate & 255
     probability = estimate >> 8
-    probability += (((bit << 22) - probability) * SHARES[seen]) >> 16
+    probability += (((bit << 22) - probability) * int(SHARES[seen])) >> 16
     return (probability << 8) | min(seen + 1, 255)
 
 
@@ -139,7 +141,7 @@ def code_by_two(
         DATA,
         types.int64,
         ESTIMATES,
-        types.UniTuple(types.int64, 3),
+        _SLOTS,
         types.int64,
         WEIGHTS,
         types.int64,

@@ -14,7 +14,7 @@ from compress.codecs.logistic import INPUTS, SHARES, UNIT, WEIGHTS
 from compress.compiled import compiled
 
 LEVELS = types.int32[:, ::1]
-_SUMS = types.UniTuple(types.int64, 2)
+_SUMS = types.UniTuple(types.int64, 2)  # type: ignore[no-untyped-call]
 
 MEAN_OFFSET = 32
 """Added to a mean magnitude in 1/256 before its logarithm, so that small ones are not told apart too finely."""
@@ -61,7 +61,7 @@ def logarithm(number: int) -> int:
     while number >= _LOGARITHMS.size:
         number >>= 4
         octaves += 4
-    return 8 * octaves + _LOGARITHMS[number]
+    return 8 * octaves + _LOGARITHMS[number]  # type: ignore[no-any-return]
 
 
 @compiled(types.int64(types.int64, types.int64, types.int64), inline=True)

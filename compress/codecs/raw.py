@@ -31,6 +31,9 @@ class Raw:
             raise FormatError(f"{data[0]} bits per symbol", offset=0, expected="0 to 16")
         return unpack(data, 1, _code(data[0]), math.prod(shape)).reshape(shape)
 
+    def gains_by_order(self, data: bytes) -> bool:
+        return False
+
     def position_bytes(self, data: bytes) -> int:
         return 0
 

@@ -14,9 +14,16 @@ trellis coded quantization".
 from __future__ import annotations
 
 import numpy as np
+from numba import types
 from numpy.typing import NDArray
 
+from compress.compiled import compiled
+
 STATES = 32
+
+_LEVELS = types.Array(types.int32, 2, "C", readonly=True)
+_STATES = types.Array(types.int64, 1, "C", readonly=True)
+_FOLLOWING = types.Array(types.int64, 2, "C", readonly=True)
 
 
 def _odd_bits(mask: int) -> NDArray[np.int64]:
@@ -38,28 +45,62 @@ for _table in (QUANTIZER, NEXT):
     _table.flags.writeable = False
 
 
+@compiled(types.boolean(_LEVELS, _STATES, _FOLLOWING, types.int32[:, ::1]))
+def _follow(
+    levels: NDArray[np.int32],
+    quantizers: NDArray[np.int64],
+    following: NDArray[np.int64],
+    indices: NDArray[np.int32],
+) -> bool:
+    """Write the indices of levels, where there is room for them, and return whether all follow the trellis."""
+    rows, columns = levels.shape
+    states = np.zeros(columns, np.uint8)
+    for row in range(rows):
+        for column in range(columns):
+            level, quantizer = levels[row, column], quantizers[states[column]]
+            if (level & 1) != quantizer and (quantizer == 0 or level != 0):
+                return False
+            index = (abs(level) + quantizer) >> 1
+            states[column] = following[states[column], index & 1]
+            if row < len(indices):
+                indices[row, column] = index if level > 0 else -index
+    return True
+
+
+@compiled(types.void(_LEVELS, _STATES, _FOLLOWING, types.int32[:, ::1]))
+def _lead(
+    indices: NDArray[np.int32],
+    quantizers: NDArray[np.int64],
+    following: NDArray[np.int64],
+    levels: NDArray[np.int32],
+) -> None:
+    rows, columns = indices.shape
+    states = np.zeros(columns, np.uint8)
+    for row in range(rows):
+        for column in range(columns):
+            index, quantizer = indices[row, column], quantizers[states[column]]
+            sign = 1 if index > 0 else -1 if index < 0 else 0
+            levels[row, column] = 2 * index - quantizer * sign
+            states[column] = following[states[column], index & 1]
+
+
+def follows_trellis(levels: NDArray[np.int32]) -> bool:
+    """Return whether levels, shape (rows, columns), follow the trellis down every column."""
+    return bool(_follow(np.ascontiguousarray(levels), QUANTIZER, NEXT, np.empty((0, 0), np.int32)))
+
+
 def trellis_indices(levels: NDArray[np.int32]) -> NDArray[np.int32] | None:
     """Return the indices of levels that follow the trellis down every column; None where one does not.
 
     Args:
         levels: shape (rows, columns).
     """
-    indices = np.empty_like(levels)
-    state = np.zeros(levels.shape[1], dtype=np.int64)
-    for row, out in zip(levels, indices, strict=True):
-        quantizer = QUANTIZER[state]
-        if np.any((row & 1 != quantizer) & ((quantizer == 0) | (row != 0))):
-            return None
-        out[:] = (row + quantizer * np.sign(row)) // 2
-        state = NEXT[state, out & 1]
-    return indices
+    indices = np.empty(levels.shape, np.int32)
+    return indices if _follow(np.ascontiguousarray(levels), QUANTIZER, NEXT, indices) else None
 
 
 def trellis_levels(indices: NDArray[np.int32]) -> NDArray[np.int32]:
     """Return the levels of indices, shape (rows, columns): the inverse of `trellis_indices`."""
-    levels = np.empty_like(indices)
-    state = np.zeros(indices.shape[1], dtype=np.int64)
-    for row, out in zip(indices, levels, strict=True):
-        out[:] = 2 * row - QUANTIZER[state] * np.sign(row)
-        state = NEXT[state, row & 1]
+    levels = np.empty(indices.shape, np.int32)
+    _lead(np.ascontiguousarray(indices), QUANTIZER, NEXT, levels)
     return levels

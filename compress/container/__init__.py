@@ -21,6 +21,7 @@ something out or reach beyond the file cannot be expressed. The file's length fo
 from __future__ import annotations
 
 import hashlib
+import math
 import mmap
 import struct
 import zlib
@@ -32,6 +33,7 @@ from compress.codecs.offsets import offset_by
 from compress.container.compression import DEFLATE, LZMA, STORED, compress, decompress
 from compress.container.header import Header, TensorHeader
 from compress.container.layout import Layout, tensor_layout
+from compress.container.parallel import on_all_cores
 from compress.container.sections import decode_tensor, encode_tensor
 from compress.errors import ConfigError, DataError, FormatError, format_errors_of, nearest
 from compress.files import write_atomically
@@ -41,7 +43,13 @@ from compress.tensors import Tensor
 MAGIC = b"\x89SQZ\r\n\x1a\n"
 VERSION = 1
 MAX_WEIGHTS = 1 << 28
-"""Weights that `decode` and the others agree to decode, unless told otherwise: a gigabyte as float32."""
+"""Weights that `decode` and the others agree to decode at most, unless told otherwise: a gigabyte as float32."""
+
+MAX_EXPANSION = 1024
+"""Weights that they agree to decode for each byte of a file, unless told otherwise or no more than `FREE_WEIGHTS`."""
+
+FREE_WEIGHTS = 1 << 24
+"""Weights that a file of any size may have: 64 megabytes as float32."""
 
 _PREFIX = struct.Struct("<8sBBIII")
 _CRC = struct.Struct("<I")
@@ -64,7 +72,11 @@ def encode(model: Model, codecs: Sequence[str] = ("huffman", "huffman-runs")) ->
     """
     chosen = _codecs_named(codecs)
     coding, labels, plain_bytes = _encode_labels(model)
-    encoded = [encode_tensor(name, tensor, chosen) for name, tensor in model.tensors.items()]
+    encoded = on_all_cores(
+        lambda item: encode_tensor(*item, chosen),
+        list(model.tensors.items()),
+        [math.prod(tensor.shape) for tensor in model.tensors.values()],
+    )
     records = tuple(record for record, _ in encoded)
     plain = Header(
         model.architecture, model.classes, model.preprocessing, coding, len(labels), plain_bytes, records
@@ -81,19 +93,22 @@ def encode(model: Model, codecs: Sequence[str] = ("huffman", "huffman-runs")) ->
     return body + _CRC.pack(zlib.crc32(body))
 
 
-def decode(data: bytes, max_weights: int = MAX_WEIGHTS) -> Model:
+def decode(data: bytes, max_weights: int | None = None) -> Model:
     """Return the model in `data`, the same in every bit as the one encoded.
 
     Args:
         data: content of a `.sqz` file.
-        max_weights: most weights, all tensors together, to decode.
+        max_weights: most weights, all tensors together, to decode; None for what fits the file's size: 1,024 for each
+            of its bytes, but no fewer than 2^24 and no more than 2^28.
     Raises:
         FormatError: the file is damaged, cut off, too large, of a newer version or no `.sqz` file.
     """
     header, labels_at = _read_header(data, max_weights)
     _check_whole(data)
     labels = _decode_labels(data, header, labels_at)
-    tensors = {record.name: _tensor_at(data, record, at) for record, at in _places(header, labels_at)}
+    places = list(_places(header, labels_at))
+    decoded = on_all_cores(lambda place: _tensor_at(data, *place), places, [record.weights for record, _ in places])
+    tensors = {record.name: tensor for (record, _), tensor in zip(places, decoded, strict=True)}
     return Model(header.architecture, header.classes, header.preprocessing, tensors, labels)
 
 
@@ -109,7 +124,7 @@ def write(path: Path | str, model: Model, codecs: Sequence[str] = ("huffman", "h
     return len(data)
 
 
-def read(path: Path | str, max_weights: int = MAX_WEIGHTS) -> Model:
+def read(path: Path | str, max_weights: int | None = None) -> Model:
     """Return the model in the file at `path`.
 
     Raises:
@@ -120,7 +135,7 @@ def read(path: Path | str, max_weights: int = MAX_WEIGHTS) -> Model:
         return decode(Path(path).read_bytes(), max_weights)
 
 
-def read_tensor(source: Path | str | bytes, name: str, max_weights: int = MAX_WEIGHTS) -> Tensor:
+def read_tensor(source: Path | str | bytes, name: str, max_weights: int | None = None) -> Tensor:
     """Return one tensor, checked by its own checksum, without reading or decoding the others.
 
     Args:
@@ -141,7 +156,7 @@ def read_tensor(source: Path | str | bytes, name: str, max_weights: int = MAX_WE
             return _tensor_named(data, name, max_weights)
 
 
-def layout(data: bytes, max_weights: int = MAX_WEIGHTS) -> Layout:
+def layout(data: bytes, max_weights: int | None = None) -> Layout:
     """Return where the bytes of a file go; the parts sum to `len(data)`.
 
     Raises:
@@ -175,7 +190,7 @@ def _codecs_named(names: Sequence[str]) -> list[Codec]:
     return [CODECS[name] for name in names]
 
 
-def _read_header(data: Bytes, max_weights: int) -> tuple[Header, int]:
+def _read_header(data: Bytes, max_weights: int | None) -> tuple[Header, int]:
     """Return the header, and the byte after it, where the labels are. The file's length fits the header then."""
     start = data[: _PREFIX.size]
     if start[:8] != MAGIC[: len(start)]:
@@ -198,6 +213,8 @@ def _read_header(data: Bytes, max_weights: int) -> tuple[Header, int]:
         raise FormatError("the header is damaged", offset=_PREFIX.size, expected="its checksum")
     if plain_bytes > _MOST_HEADER_BYTES:
         raise FormatError(f"a header of {plain_bytes:,} bytes", offset=14, expected=f"at most {_MOST_HEADER_BYTES:,}")
+    if max_weights is None:
+        max_weights = min(MAX_WEIGHTS, max(FREE_WEIGHTS, MAX_EXPANSION * len(data)))
     with offset_by(_PREFIX.size, "header"):
         header = Header.from_bytes(decompress(stored, coding, plain_bytes), max_weights)
     expected = end + header.label_bytes + sum(record.payload_bytes + 4 for record in header.tensors) + 4
@@ -234,7 +251,7 @@ def _tensor_at(data: Bytes, record: TensorHeader, at: int) -> Tensor:
         return decode_tensor(record, payload)
 
 
-def _tensor_named(data: Bytes, name: str, max_weights: int) -> Tensor:
+def _tensor_named(data: Bytes, name: str, max_weights: int | None) -> Tensor:
     header, labels_at = _read_header(data, max_weights)
     for record, at in _places(header, labels_at):
         if record.name == name:

@@ -12,6 +12,7 @@ import numpy as np
 
 from compress.codecs import CODECS_BY_ID, Codec
 from compress.container.fields import FieldReader, FieldWriter
+from compress.container.orders import ORDERS, OrderName, orders_of
 from compress.errors import FormatError
 from compress.model import Preprocessing
 from compress.tensors import MOST_FLOAT16_LEVELS, FloatName
@@ -30,11 +31,11 @@ _FORMS: tuple[FormName, ...] = ("dense", "pruned", "shared")
 _FLOATS: tuple[FloatName, ...] = ("float32", "float16")
 _RESIZES: tuple[Literal["squash", "crop"], ...] = ("squash", "crop")
 _CHANNELS: tuple[Literal["RGB", "BGR", "L"], ...] = ("RGB", "BGR", "L")
-_HAS_FLOAT16, _HAS_ROWS, _HAS_COLUMNS, _HAS_LEVELS, _HAS_CODED_VALUES = 4, 8, 16, 32, 64
+_HAS_FLOAT16, _HAS_ROWS, _HAS_COLUMNS, _HAS_LEVELS, _HAS_CODED_VALUES, _HAS_ORDER = (1 << bit for bit in range(2, 8))
 _ALLOWED = {
     0: _HAS_FLOAT16 | _HAS_CODED_VALUES,
-    1: _HAS_CODED_VALUES,
-    2: _HAS_FLOAT16 | _HAS_ROWS | _HAS_COLUMNS | _HAS_LEVELS | _HAS_CODED_VALUES,
+    1: _HAS_CODED_VALUES | _HAS_ORDER,
+    2: _HAS_FLOAT16 | _HAS_ROWS | _HAS_COLUMNS | _HAS_LEVELS | _HAS_CODED_VALUES | _HAS_ORDER,
 }
 """What a form's kind may say beside the form."""
 
@@ -55,6 +56,7 @@ class TensorHeader:
         column_bytes: coded exponents of the columns; None where there are none.
         coded_value_bytes: bytes of the values; None where they are stored as they are.
         levels: whether the codebook is that of `levels_codebook`, and nothing of it is stored.
+        order: in which the symbols are coded.
     """
 
     name: str
@@ -68,6 +70,7 @@ class TensorHeader:
     column_bytes: int | None = None
     coded_value_bytes: int | None = None
     levels: bool = False
+    order: OrderName = "out-in"
 
     @property
     def weights(self) -> int:
@@ -198,10 +201,12 @@ def _write_tensor(out: FieldWriter, tensor: TensorHeader) -> None:
     kind |= _HAS_FLOAT16 * _FLOATS.index(tensor.stored_as)
     kind |= _HAS_ROWS * (tensor.row_bytes is not None) | _HAS_COLUMNS * (tensor.column_bytes is not None)
     kind |= _HAS_LEVELS * tensor.levels | _HAS_CODED_VALUES * (tensor.coded_value_bytes is not None)
+    order = ORDERS.index(tensor.order)
+    kind |= _HAS_ORDER * (order > 0)
     out.count(kind)
     numbers = [tensor.row_bytes, tensor.column_bytes, tensor.coded_value_bytes]
     if tensor.codec is not None:
-        numbers = [tensor.codec.id, tensor.values, tensor.coded_bytes, *numbers]
+        numbers = [tensor.codec.id, order or None, tensor.values, tensor.coded_bytes, *numbers]
     for number in numbers:
         if number is not None:
             out.count(number)
@@ -225,6 +230,7 @@ def _read_tensor(read: FieldReader, name: str, max_weights: int) -> TensorHeader
         coded_value_bytes = read.count() if has_coded_values else None
         return TensorHeader(name, shape, "dense", stored_as, math.prod(shape), coded_value_bytes=coded_value_bytes)
     codec = _read_codec(read, name)
+    order = _read_order(read, name, len(shape)) if kind & _HAS_ORDER else ORDERS[0]
     levels = bool(kind & _HAS_LEVELS)
     most = MOST_ENTRIES - 1 if form == 2 else math.prod(shape)
     if levels and stored_as == "float16":
@@ -245,6 +251,7 @@ def _read_tensor(read: FieldReader, name: str, max_weights: int) -> TensorHeader
         column_bytes,
         coded_value_bytes,
         levels,
+        order,
     )
 
 
@@ -269,3 +276,12 @@ def _read_codec(read: FieldReader, name: str) -> Codec:
             expected=f"one of {sorted(CODECS_BY_ID)}",
         )
     return codec
+
+
+def _read_order(read: FieldReader, name: str, dimensions: int) -> OrderName:
+    at = read.at
+    others = orders_of(dimensions)[1:]
+    number = read.count(len(others), f"tensor {name}: order of {dimensions} dimensions")
+    if number == 0:
+        raise FormatError(f"tensor {name}: order 0", offset=at, expected="nothing where symbols lie as weights do")
+    return others[number - 1]

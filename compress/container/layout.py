@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from compress.codecs import entropy_bytes
 from compress.codecs.offsets import offset_by
 from compress.container.header import FormName, TensorHeader
+from compress.container.orders import OrderName
 from compress.container.sections import coded_section, decode_symbols
 from compress.tensors import FloatName
 
@@ -21,6 +22,7 @@ class TensorLayout:
         form: `dense`, `pruned` or `shared`.
         codec: name of the codec of the indices or positions; `plain` where values are stored as
             they are, `planes` where they are coded, without a codec for indices.
+        order: in which its symbols are coded.
         stored_as: precision of the values or the codebook.
         index_bytes: coded indices with their code table; for a dense or pruned tensor, the values.
         position_bytes: coded positions of the nonzero or kept weights, where they are apart from the indices.
@@ -33,6 +35,7 @@ class TensorLayout:
     shape: tuple[int, ...]
     form: FormName
     codec: str
+    order: OrderName
     stored_as: FloatName
     index_bytes: int
     position_bytes: int
@@ -86,6 +89,7 @@ def tensor_layout(record: TensorHeader, payload: bytes) -> TensorLayout:
         shape=record.shape,
         form=record.form,
         codec=record.codec.name if record.codec else "plain" if record.coded_value_bytes is None else "planes",
+        order=record.order,
         stored_as=record.stored_as,
         index_bytes=len(payload) - position_bytes - codebook_bytes - scale_bytes,
         position_bytes=position_bytes,

@@ -8,9 +8,10 @@ from typing import assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.codecs import CODECS, CODECS_BY_ID, Codec, smallest
+from compress.codecs import CODECS, CODECS_BY_ID, Codec
 from compress.codecs.offsets import offset_by
 from compress.container.header import TensorHeader
+from compress.container.orders import out_of_order, shape_in_order, smallest
 from compress.container.values import decode_coded, decode_plain, encode_values
 from compress.errors import FormatError, PassError
 from compress.tensors import SCALE_STEPS_PER_OCTAVE, Dense, Pruned, Shared, Tensor, levels_codebook
@@ -37,10 +38,18 @@ def encode_tensor(name: str, tensor: Tensor, codecs: Sequence[Codec]) -> tuple[T
             _refuse_minus_zero(name, tensor.values[~tensor.kept])
             kept = tensor.values[tensor.kept]
             stored, coded = encode_values(name, kept, "float32", coded=_may_code_values(codecs))
-            codec, positions = smallest(tensor.kept.astype(np.uint16), codecs)
+            codec, order, positions = smallest(tensor.kept.astype(np.uint16), codecs)
             coded_bytes = len(stored) if coded else None
             record = TensorHeader(
-                name, tensor.shape, "pruned", "float32", kept.size, codec, len(positions), coded_value_bytes=coded_bytes
+                name,
+                tensor.shape,
+                "pruned",
+                "float32",
+                kept.size,
+                codec,
+                len(positions),
+                coded_value_bytes=coded_bytes,
+                order=order,
             )
             return record, stored + positions
         case Shared():
@@ -60,7 +69,7 @@ def _encode_shared(name: str, tensor: Shared, codecs: Sequence[Codec]) -> tuple[
         None if exponents is None else _encode_exponents(exponents)
         for exponents in (tensor.row_exponents, tensor.column_exponents)
     )
-    codec, coded = smallest(tensor.indices, codecs)
+    codec, order, coded = smallest(tensor.indices, codecs)
     record = TensorHeader(
         name,
         tensor.shape,
@@ -68,6 +77,7 @@ def _encode_shared(name: str, tensor: Shared, codecs: Sequence[Codec]) -> tuple[
         tensor.stored_as,
         values=len(tensor.codebook) - 1,
         codec=codec,
+        order=order,
         coded_bytes=len(coded),
         row_bytes=None if rows is None else len(rows),
         column_bytes=None if columns is None else len(columns),
@@ -112,13 +122,13 @@ def decode_symbols(record: TensorHeader, payload: bytes) -> NDArray[np.uint16]:
         FormatError: as `decode_tensor`; its offset counts from the coded section.
     """
     assert record.codec is not None
-    symbols = record.codec.decode(coded_section(record, payload), record.shape)
+    symbols = record.codec.decode(coded_section(record, payload), shape_in_order(record.shape, record.order))
     most = 1 if record.form == "pruned" else record.values
     if symbols.max(initial=0) > most:
         raise FormatError(f"symbol {symbols.max()}", offset=0, expected=f"at most {most:,}")
     if record.form == "pruned" and np.count_nonzero(symbols) != record.values:
         raise FormatError(f"{np.count_nonzero(symbols):,} weights kept", offset=0, expected=f"{record.values:,}")
-    return symbols
+    return out_of_order(symbols, record.order, record.shape)
 
 
 def _both_exponents(record: TensorHeader, payload: bytes) -> list[NDArray[np.int8] | None]:

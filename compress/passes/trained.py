@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from compress.codecs.trellis import trellis_indices
+from compress.codecs.trellis import follows_trellis
 from compress.passes.context import finite
 from compress.passes.share import at_precision
 from compress.passes.trellis import nearest_path
@@ -154,7 +154,7 @@ class Levels(Trained):
         self._kept = self._levels != 0 if keep_zeros else np.ones(origin.shape, np.bool_)
         # A level more than before would need a codebook that the others pay for.
         self._most = int(np.abs(self._levels).max(initial=0))
-        self._trellis = trellis_indices(self._as_matrix(self._levels)) is not None
+        self._trellis = follows_trellis(self._as_matrix(self._levels))
         self._used = self._on_device(self._levels.astype(np.float32))
 
     def dense(self) -> Tensor:

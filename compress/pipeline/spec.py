@@ -29,7 +29,8 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _OWN_NAMES = ("baseline", "proof")
 _CODECS = {
     "huffman": ("huffman", "huffman-runs"),
-    "context": ("context", "huffman", "huffman-runs", "raw"),
+    "ans": ("ans", "huffman", "huffman-runs"),
+    "context": ("context", "ans", "huffman", "huffman-runs", "raw"),
     "raw": ("raw",),
 }
 
@@ -40,11 +41,12 @@ class Encode:
 
     Attributes:
         coding: `huffman` codes each tensor's indices densely or as zero runs, whichever is smaller; `raw` packs bits;
-            `context` takes the smallest of these and of adaptive arithmetic coding, and codes float values too.
+            `ans` takes the smaller of Huffman's and of asymmetric numeral systems; `context` takes the smallest of all
+            and of adaptive arithmetic coding, and codes float values too.
         labels: whether the class names that came with the weights go into the file.
     """
 
-    coding: Literal["huffman", "context", "raw"] = "huffman"
+    coding: Literal["huffman", "ans", "context", "raw"] = "huffman"
     labels: Literal["stored", "none"] = "stored"
 
     @property

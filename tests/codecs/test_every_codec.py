@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from compress.codecs import CODECS, CODECS_BY_ID, entropy_bytes, smallest
+from compress.codecs import CODECS, CODECS_BY_ID, entropy_bytes
 
 every_codec = pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
 small_symbols = check.symbols_of([3, 0, 0, 0, 0, 1, 0, 2, 0, 0, 0, 1, 1, 0, 9, 0])
@@ -17,6 +17,7 @@ def test_published_ids_never_change():
         "huffman": 1,
         "huffman-runs": 2,
         "context": 3,
+        "ans": 4,
     }
     assert all(CODECS_BY_ID[codec.id] is codec for codec in CODECS.values())
 
@@ -80,14 +81,3 @@ def test_entropy_counts_the_information_of_the_frequencies():
     assert entropy_bytes(check.symbols_of([5] * 80)) == 0
     assert entropy_bytes(check.symbols_of([0, 1] * 40)) == 80 / 8
     assert entropy_bytes(check.symbols_of([0, 0, 1, 2] * 8)) == 8 * (2 * 1 + 2 * 2) / 8
-
-
-def test_the_smallest_wins_and_the_first_where_equal():
-    dense, sparse = check.symbols_of([1, 2] * 500), np.zeros(20_000, dtype=np.uint16)
-    sparse[::400] = 1
-    for symbols, name in ((dense, "huffman"), (sparse, "huffman-runs")):
-        assert smallest(symbols, [CODECS["huffman"], CODECS["huffman-runs"]])[0].name == name
-    nothing = check.symbols_of([])
-    assert {len(codec.encode(nothing)) for codec in (CODECS["raw"], CODECS["huffman"])} == {1}
-    assert smallest(nothing, [CODECS["huffman"], CODECS["raw"]])[0].name == "huffman"
-    assert smallest(nothing, [CODECS["raw"], CODECS["huffman"]])[0].name == "raw"
