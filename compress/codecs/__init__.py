@@ -43,6 +43,9 @@ class Codec(Protocol):
     def gains_by_order(self, data: bytes) -> bool:
         """Return whether the symbols of `data` might take fewer bytes in another order."""
 
+    def as_coded(self, data: bytes, symbols: NDArray[np.uint16]) -> NDArray[np.uint16]:
+        """Return what `data` codes one by one: its symbols, or what they are taken as."""
+
     def position_bytes(self, data: bytes) -> int:
         """Return how many bytes of `data` say where the nonzero symbols are; 0 where that is not kept apart."""
 

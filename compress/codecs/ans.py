@@ -67,6 +67,9 @@ class Ans:
     def gains_by_order(self, data: bytes) -> bool:
         return False
 
+    def as_coded(self, data: bytes, symbols: NDArray[np.uint16]) -> NDArray[np.uint16]:
+        return symbols
+
     def position_bytes(self, data: bytes) -> int:
         return 0
 

@@ -20,7 +20,7 @@ from compress.codecs.counts import counted
 from compress.codecs.logistic import LEAST_PROBABILITY
 from compress.codecs.neighbours import MEAN_OFFSET, MOST_MAGNITUDE, logarithm
 from compress.codecs.offsets import offset_by
-from compress.codecs.trellis import NEXT, QUANTIZER, follows_trellis
+from compress.codecs.trellis import NEXT, QUANTIZER, follows_trellis, trellis_indices
 from compress.errors import FormatError
 from compress.tensors import zigzag_levels, zigzag_symbols
 
@@ -64,6 +64,13 @@ class Context:
 
     def gains_by_order(self, data: bytes) -> bool:
         return not data[0] & 1  # a trellis follows its columns in this order alone
+
+    def as_coded(self, data: bytes, symbols: NDArray[np.uint16]) -> NDArray[np.uint16]:
+        if not data[0] & 1:
+            return symbols
+        indices = trellis_indices(zigzag_levels(symbols).reshape(_rows_and_columns(symbols.shape)))
+        assert indices is not None  # the data say that they follow it
+        return zigzag_symbols(indices)
 
     def position_bytes(self, data: bytes) -> int:
         return 0

@@ -57,6 +57,9 @@ class HuffmanRuns:
     def gains_by_order(self, data: bytes) -> bool:
         return True
 
+    def as_coded(self, data: bytes, symbols: NDArray[np.uint16]) -> NDArray[np.uint16]:
+        return symbols
+
     def position_bytes(self, data: bytes) -> int:
         return _parse(data)[3]
 

@@ -28,7 +28,8 @@ class TensorLayout:
         position_bytes: coded positions of the nonzero or kept weights, where they are apart from the indices.
         codebook_bytes: the codebook.
         scale_bytes: coded exponents of rows and columns.
-        entropy_bytes: order-0 entropy of the symbols in bytes, tables not counted, and values stored as they are.
+        entropy_bytes: order-0 entropy of the symbols in bytes, tables not counted, and values stored as they are; of
+            levels along a trellis that the codec knows, that of the indices in its quantizers.
     """
 
     name: str
@@ -78,7 +79,8 @@ def tensor_layout(record: TensorHeader, payload: bytes) -> TensorLayout:
     position_bytes, entropy = 0, 0.0
     if record.codec is not None:
         with offset_by(len(payload) - record.coded_bytes, record.codec.name):
-            entropy = entropy_bytes(decode_symbols(record, payload))
+            symbols = decode_symbols(record, payload)
+            entropy = entropy_bytes(record.codec.as_coded(coded_section(record, payload), symbols))
             position_bytes = record.codec.position_bytes(coded_section(record, payload))
     if record.form == "pruned":
         position_bytes = record.coded_bytes

@@ -14,7 +14,7 @@ from compress.container.header import TensorHeader
 from compress.container.orders import out_of_order, shape_in_order, smallest
 from compress.container.values import decode_coded, decode_plain, encode_values
 from compress.errors import FormatError, PassError
-from compress.tensors import SCALE_STEPS_PER_OCTAVE, Dense, Pruned, Shared, Tensor, levels_codebook
+from compress.tensors import Dense, Pruned, Shared, Tensor, levels_codebook, scale_of
 
 _EXPONENT_CODECS = (CODECS["huffman"], CODECS["raw"])
 
@@ -146,8 +146,8 @@ def _both_exponents(record: TensorHeader, payload: bytes) -> list[NDArray[np.int
 
 def _overflows(codebook: NDArray[np.float32], *exponents: NDArray[np.int8] | None) -> bool:
     most = sum(int(part.max(initial=-128)) for part in exponents if part is not None)
-    largest = float(np.abs(codebook).max(initial=0)) * 2.0 ** (most / SCALE_STEPS_PER_OCTAVE)
-    return bool(largest > float(np.finfo(np.float32).max))
+    with np.errstate(over="ignore"):  # the very multiplication that gives the weight
+        return not np.isfinite(np.abs(codebook).max(initial=0) * scale_of(np.array(most)))
 
 
 def _pruned(indices: NDArray[np.uint16], kept_values: NDArray[np.float32]) -> Pruned:

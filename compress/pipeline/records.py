@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import importlib.metadata
+import math
 import os
 import platform
 import shlex
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 
 from compress import container
 from compress.container.layout import Layout, TensorLayout
+from compress.container.orders import bytes_by_codec
+from compress.container.parallel import on_all_cores
 from compress.data.photos import Photos
 from compress.model import Model
 from compress.pipeline.spec import Goal
@@ -27,7 +30,7 @@ from compress.report.record import (
     LayerRecord,
     StageRecord,
 )
-from compress.tensors import Dense, Shared, Tensor
+from compress.tensors import Dense, Pruned, Shared, Tensor
 
 _BINS = 60
 _DECIDING = ("squeeze-compress", "numpy", "numba", "torch", "scikit-learn", "dahuffman", "scipy", "pillow", "ndf")
@@ -69,10 +72,25 @@ def distinct_values(tensor: Tensor) -> int:
 
 def layer_records(model: Model, reference: Model, layout: Layout) -> tuple[LayerRecord, ...]:
     """Return what is told of each tensor."""
-    return tuple(_layer(part, model.tensors[part.name], reference.tensors[part.name]) for part in layout.tensors)
+    weights = [math.prod(part.shape) for part in layout.tensors]
+    costs = on_all_cores(lambda part: _bytes_by_codec(model.tensors[part.name]), layout.tensors, weights)
+    return tuple(
+        _layer(part, model.tensors[part.name], reference.tensors[part.name], cost)
+        for part, cost in zip(layout.tensors, costs, strict=True)
+    )
 
 
-def _layer(part: TensorLayout, tensor: Tensor, reference: Tensor) -> LayerRecord:
+def _bytes_by_codec(tensor: Tensor) -> Mapping[str, int]:
+    match tensor:
+        case Shared():
+            return bytes_by_codec(tensor.indices)
+        case Pruned():
+            return bytes_by_codec(tensor.kept.astype(np.uint16))
+        case Dense():
+            return {}
+
+
+def _layer(part: TensorLayout, tensor: Tensor, reference: Tensor, codec_bytes: Mapping[str, int]) -> LayerRecord:
     values = tensor.to_dense()
     before = after = None
     if len(part.shape) >= 2:
@@ -94,6 +112,8 @@ def _layer(part: TensorLayout, tensor: Tensor, reference: Tensor) -> LayerRecord
         index_bits=index_bits,
         distinct_values=distinct_values(tensor),
         codec=part.codec,
+        order=part.order,
+        codec_bytes=codec_bytes,
         entropy_bytes=part.entropy_bytes,
         index_bytes=part.index_bytes,
         position_bytes=part.position_bytes,

@@ -56,6 +56,11 @@ def layer_bytes(layer: LayerRecord) -> int:
     return sum(part.bytes for part in layer_parts(layer))
 
 
+def entropy_excess(layer: LayerRecord) -> float:
+    """Return by what share the coded symbols are larger than their entropy; negative where they are smaller."""
+    return (layer.index_bytes + layer.position_bytes) / layer.entropy_bytes - 1 if layer.entropy_bytes else 0.0
+
+
 def weight_layers(record: Record) -> list[LayerRecord]:
     """Return the tensors that passes compress: two dimensions or more."""
     return [layer for layer in record.layers if len(layer.shape) >= 2]

@@ -20,6 +20,7 @@ _WORDS = (
     wording.thousands, wording.kilobytes, wording.megabytes, wording.percent, wording.points, wording.nats,
     wording.times, wording.seconds, wording.span, wording.nats_span, wording.shape, wording.plural,
     wording.goal_amount, wording.goal_margin, breakdown.layer_bytes, breakdown.layer_name,
+    breakdown.entropy_excess, wording.excess,
 )  # fmt: skip
 
 
@@ -45,6 +46,7 @@ def to_html(record: Record) -> str:
         weights=weights,
         biases=biases,
         totals=_totals(weights),
+        coded=[layer for layer in weights if layer.codec_bytes],
         charts=_draw(record, weights),
     )
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import ConfigDict
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 ALEXNET_BYTES = 240_000_000
 """AlexNet's float32 weights as the SqueezeNet paper counts them (arXiv:1602.07360, table 2)."""
 
@@ -109,7 +109,11 @@ class LayerRecord:
         index_bits: bits that a plain index into the codebook takes; 32 (or 16) for values stored as they are.
         distinct_values: entries of the codebook in use, zero included; for plain values, how many differ.
         codec: name of the codec of the indices.
+        order: in which they are coded: `out-in`, `in-out` or `kernel-first`.
+        codec_bytes: what the indices would take with each codec, in the order that suits it best; empty for plain
+            values.
         entropy_bytes: order-0 entropy of the symbols / 8, tables not counted; what an ideal static code would take.
+            Of levels along a trellis that the codec knows, that of the indices in its quantizers.
         index_bytes: coded indices, their code tables included; for plain values, the values.
         position_bytes: coded positions of kept weights, where the codec keeps them apart from the indices.
         codebook_bytes: the codebook.
@@ -127,6 +131,8 @@ class LayerRecord:
     index_bits: int
     distinct_values: int
     codec: str
+    order: str
+    codec_bytes: Mapping[str, int]
     entropy_bytes: float
     index_bytes: int
     position_bytes: int

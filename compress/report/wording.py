@@ -43,6 +43,13 @@ def points(difference: float) -> str:
     return f"{sign}{abs(tenths):.1f}{NARROW}points"
 
 
+def excess(share: float) -> str:
+    """Return by what share something is larger, as signed percent: `+0.9%`, `-7.0%`."""
+    tenths = round(share * 100, 1) + 0.0
+    sign = MINUS if tenths < 0 else "+" if tenths > 0 else ""
+    return f"{sign}{abs(tenths):.1f}%"
+
+
 def nats(divergence: float) -> str:
     """Return a divergence to three significant digits: `0.0312`."""
     return "0" if divergence == 0 else f"{divergence:.3g}" if abs(divergence) < 1000 else thousands(divergence)

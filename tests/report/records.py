@@ -74,7 +74,14 @@ def weight_layer(name: str, shape: tuple[int, ...], rng: np.random.Generator) ->
         kept=int(kept.size),
         index_bits=5,
         distinct_values=32,
-        codec="huffman",
+        codec="huffman-runs",
+        order="out-in",
+        codec_bytes={
+            "raw": math.ceil(count * 5 / 8),
+            "huffman": math.ceil(entropy * 1.03) + 24,
+            "huffman-runs": math.ceil(entropy * 0.68) + 24 + math.ceil(entropy * 0.33),
+            "context": math.ceil(entropy * 1.04),
+        },
         entropy_bytes=entropy,
         index_bytes=math.ceil(entropy * 0.68) + 24,
         position_bytes=math.ceil(entropy * 0.33),
@@ -92,7 +99,22 @@ def _histogram(values: np.ndarray, edges: np.ndarray) -> Histogram:
 
 def bias_layer(name: str, count: int) -> LayerRecord:
     return LayerRecord(
-        f"{name}.bias", (count,), count, count, 16, count, "raw", count * 2.0, count * 2, 0, 0, 0, None, None
+        f"{name}.bias",
+        (count,),
+        count,
+        count,
+        16,
+        count,
+        "plain",
+        "out-in",
+        {},
+        count * 2.0,
+        count * 2,
+        0,
+        0,
+        0,
+        None,
+        None,
     )
 
 

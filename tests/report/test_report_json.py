@@ -22,13 +22,13 @@ def test_a_record_survives_the_round_trip(record):
 def test_text_is_the_same_for_the_same_record_and_ends_with_a_newline():
     text = to_json(make_record())
     assert text == to_json(make_record())
-    assert text.startswith('{\n  "schema_version": 1,\n  "pipeline"')
+    assert text.startswith('{\n  "schema_version": 2,\n  "pipeline"')
     assert text.endswith("}\n")
 
 
 def test_another_schema_version_is_named_before_anything_else():
-    content = json.loads(to_json(make_record())) | {"schema_version": 2, "new_field": 1}
-    with pytest.raises(FormatError, match=r"schema version 2; read it with the release.*expected schema version 1"):
+    content = json.loads(to_json(make_record())) | {"schema_version": 3, "new_field": 1}
+    with pytest.raises(FormatError, match=r"schema version 3; read it with the release.*expected schema version 2"):
         from_json(json.dumps(content))
 
 
