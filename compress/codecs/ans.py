@@ -1,12 +1,13 @@
 """Codec `ans`: asymmetric numeral systems, with one static distribution for all symbols.
 
-The distribution is written as heights: quarter octaves of frequency, 0 where a symbol is not in use, so that it costs
-little and is within some hundredths of a percent of what the symbols have. Everyone makes the same whole numbers of it
-(see `frequencies`), which are what is coded with; no float decides anything.
+The distribution is written as heights: parts of octaves of frequency, 0 where a symbol is not in use. How fine they are
+is chosen for each tensor: a small one cannot pay for much. Everyone makes the same whole numbers of them (see
+`frequencies`), which are what is coded with; no float decides anything.
 
-Stream: varint, how many heights; varint, bytes of their stream; the heights, as differences in zigzag (0, -1, 1, -2, 2
-are 0, 1, 2, 3, 4), each to the one before, as codec `huffman` writes them; varint, bytes of what is coded; these: a
-number in 32-bit words, the lowest byte and word first, without zeros at its end.
+Stream: varint, 12 times how many heights, plus 4 times how many places before differences go (0: none), plus the
+binary logarithm of the heights in an octave; varint, bytes of what is coded; these: a number in 32-bit words, the
+lowest byte and word first, without zeros at its end; the heights or their differences, in zigzag (0, -1, 1, -2, 2 are
+0, 1, 2, 3, 4), as codec `context` writes them.
 
 Source: Duda 2013, "Asymmetric numeral systems", arXiv:1311.2540. The coder is constriction's (Bamler 2022,
 arXiv:2201.01741): words of 32 bits, a state of 64, frequencies in 1 / 2 ** 24.
@@ -21,17 +22,24 @@ import constriction
 import numpy as np
 from numpy.typing import NDArray
 
+from compress.codecs.context import Context
 from compress.codecs.counts import counted
-from compress.codecs.huffman import Huffman
 from compress.codecs.offsets import offset_by
 from compress.codecs.varint import decode_varint, encode_varint
 from compress.errors import FormatError
 
-_HUFFMAN = Huffman()
+_CONTEXT = Context()
 _WHOLE = 1 << 24
 _MOST_HEIGHT = 255
-_QUARTERS = np.array([1 << 38, 231_143_846_582, 194_368_031_998, 163_443_381_347], dtype=np.int64)
-"""2 ** 38, and that divided by 2 ** (1 / 4), 2 ** (1 / 2) and 2 ** (3 / 4), rounded."""
+_BACKS, _FINENESSES = 3, 4
+_EIGHTHS = np.array(
+    [
+        274_877_906_944, 252_064_152_055, 231_143_846_582, 211_959_841_877,
+        194_368_031_998, 178_236_271_212, 163_443_381_347, 149_878_241_531,
+    ],
+    dtype=np.int64,
+)  # fmt: skip
+"""2 ** 38, and that divided by 2 ** (1 / 8), 2 ** (2 / 8) and so on, rounded."""
 
 _CHUNK = 1 << 20
 """Symbols that are coded in one go: their copy in 32 bits takes no memory worth the name."""
@@ -45,24 +53,30 @@ class Ans:
 
     def encode(self, symbols: NDArray[np.uint16]) -> bytes:
         symbols = symbols.reshape(-1)
-        heights = _heights(counted(symbols))
-        steps = np.diff(heights, prepend=0)
-        table = _HUFFMAN.encode(np.where(steps < 0, -2 * steps - 1, 2 * steps).astype(np.uint16))
-        coded = _encode(symbols, heights)
-        return encode_varint(heights.size) + encode_varint(len(table)) + table + encode_varint(len(coded)) + coded
+        counts = counted(symbols)
+        candidates = (_described(counts, fineness) for fineness in range(_FINENESSES))
+        heights, fineness, back, table = min(
+            candidates, key=lambda one: len(one[-1]) + _bytes_with(counts, one[0], one[1])
+        )
+        coded = _encode(symbols, heights, fineness)
+        head = encode_varint((heights.size * _BACKS + back) * _FINENESSES + fineness)
+        return head + encode_varint(len(coded)) + coded + table
 
     def decode(self, data: bytes, shape: tuple[int, ...]) -> NDArray[np.uint16]:
-        heights, at = _read_heights(data)
+        head, at = decode_varint(data, 0)
         coded_bytes, start = decode_varint(data, at)
-        if coded_bytes != len(data) - start:
-            raise FormatError(f"{len(data) - start:,} coded bytes", offset=start, expected=f"{coded_bytes:,}")
+        end = start + coded_bytes
+        if end > len(data):
+            raise FormatError(f"{coded_bytes:,} coded bytes", offset=at, expected=f"at most {len(data) - start:,}")
+        with offset_by(end):
+            heights = _heights(data[end:], *divmod(head // _FINENESSES, _BACKS))
         count = math.prod(shape)
         if count and not heights.any():
             raise FormatError("no symbol is in use", offset=0, expected=f"a distribution of {count:,} symbols")
-        if coded_bytes and data[-1] == 0:
-            raise FormatError("zeros after the coded bytes", offset=len(data) - 1)
+        if coded_bytes and data[end - 1] == 0:
+            raise FormatError("zeros after the coded bytes", offset=end - 1)
         with offset_by(start):
-            return _decode(data[start:], heights, count).reshape(shape)
+            return _decode(data[start:end], heights, head % _FINENESSES, count).reshape(shape)
 
     def gains_by_order(self, data: bytes) -> bool:
         return False
@@ -74,55 +88,71 @@ class Ans:
         return 0
 
 
-def frequencies(heights: NDArray[np.int64]) -> NDArray[np.int64]:
+def frequencies(heights: NDArray[np.int64], fineness: int) -> NDArray[np.int64]:
     """Return the frequencies of symbols in 1 / 2 ** 24: at least 1, and in all 2 ** 24.
 
     Args:
-        heights: int64, shape (k,), k up to 65,536, each 1 to 255: quarter octaves of frequency, from anywhere.
+        heights: int64, shape (k,), k up to 65,536, each 1 to 255: frequencies in parts of octaves, from anywhere.
+        fineness: binary logarithm of these parts in an octave, 0 to 3.
     Returns:
         int64, shape (k,). What is left over after rounding down goes to the first of the most frequent.
     """
-    below = heights.max(initial=0) - heights
-    shares = _QUARTERS[below & 3] >> (below >> 2)
+    eighths = (heights.max(initial=0) - heights) << (3 - fineness)
+    shares = _EIGHTHS[eighths & 7] >> np.minimum(eighths >> 3, 63)
     free = _WHOLE - heights.size
     counts: NDArray[np.int64] = 1 + free * shares // shares.sum()
     counts[np.argmax(heights)] += _WHOLE - counts.sum()
     return counts
 
 
-def _heights(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+def _described(counts: NDArray[np.int64], fineness: int) -> tuple[NDArray[np.int64], int, int, bytes]:
+    """Return heights, how fine they are, how many places before differences go, and these as bytes, the fewest."""
     used = counts > 0
     octaves = np.log2(counts, where=used, out=np.zeros(counts.shape))
-    return np.where(used, 1 + np.rint(4 * (octaves - octaves.min(where=used, initial=64))), 0).astype(np.int64)
+    least = octaves.min(where=used, initial=64)
+    heights = np.where(used, 1 + np.rint((octaves - least) * (1 << fineness)), 0).astype(np.int64)
+    tables = []
+    for back in range(_BACKS):
+        steps = heights.copy()
+        if back:
+            steps[back:] -= heights[:-back]
+        tables.append(_CONTEXT.encode(np.where(steps < 0, -2 * steps - 1, 2 * steps).astype(np.uint16)))
+    back = min(range(_BACKS), key=lambda back: len(tables[back]))
+    return heights, fineness, back, tables[back]
 
 
-def _read_heights(data: bytes) -> tuple[NDArray[np.int64], int]:
-    """Return the heights, and the byte after them."""
-    count, at = decode_varint(data, 0)
-    table_bytes, start = decode_varint(data, at)
+def _bytes_with(counts: NDArray[np.int64], heights: NDArray[np.int64], fineness: int) -> float:
+    """Return what symbols occurring so often take with the distribution of these heights."""
+    used = heights > 0
+    if np.count_nonzero(used) < 2:
+        return 0.0
+    bits = 24 - np.log2(frequencies(heights[used], fineness))
+    return float(counts[used] @ bits) / 8
+
+
+def _heights(table: bytes, count: int, back: int) -> NDArray[np.int64]:
+    """Return the heights of so many symbols, told by differences to so many places before."""
     if count > 1 << 16:
         raise FormatError(f"{count:,} heights", offset=0, expected="at most 65,536")
-    if table_bytes > len(data) - start:
-        raise FormatError(f"{table_bytes:,} bytes of heights", offset=at, expected=f"at most {len(data) - start:,}")
-    end = start + table_bytes
-    with offset_by(start):
-        steps = _HUFFMAN.decode(data[start:end], (count,)).astype(np.int64)
-        heights = np.cumsum(np.where(steps & 1, -(steps >> 1) - 1, steps >> 1))
-        if count and not (heights.min() >= 0 and heights.max() <= _MOST_HEIGHT and heights[-1] > 0):
-            raise FormatError("heights are out of range", offset=0, expected="0 to 255, the last not 0")
-    return heights, end
+    steps = _CONTEXT.decode(table, (count,)).astype(np.int64)
+    heights = np.where(steps & 1, -(steps >> 1) - 1, steps >> 1)
+    for first in range(back):
+        heights[first::back] = np.cumsum(heights[first::back])
+    if count and (heights.min() < 0 or heights.max() > _MOST_HEIGHT or heights[-1] == 0):
+        raise FormatError("heights are out of range", offset=0, expected="0 to 255, the last not 0")
+    return heights
 
 
-def _model(heights: NDArray[np.int64]) -> Any:
+def _model(heights: NDArray[np.int64], fineness: int) -> Any:
     # constriction gives each symbol 1 and shares out the rest as it is told; told what the rest is, it rounds nothing.
-    return constriction.stream.model.Categorical((frequencies(heights) - 1).astype(np.float32), perfect=False)
+    return constriction.stream.model.Categorical((frequencies(heights, fineness) - 1).astype(np.float32), perfect=False)
 
 
-def _encode(symbols: NDArray[np.uint16], heights: NDArray[np.int64]) -> bytes:
+def _encode(symbols: NDArray[np.uint16], heights: NDArray[np.int64], fineness: int) -> bytes:
     used = np.flatnonzero(heights)
     if used.size < 2:
         return b""
-    model, coder = _model(heights[used]), constriction.stream.stack.AnsCoder()
+    model, coder = _model(heights[used], fineness), constriction.stream.stack.AnsCoder()
     rank = np.zeros(heights.size, dtype=np.int32)
     rank[used] = np.arange(used.size)
     for end in range(symbols.size, 0, -_CHUNK):
@@ -130,14 +160,14 @@ def _encode(symbols: NDArray[np.uint16], heights: NDArray[np.int64]) -> bytes:
     return bytes(coder.get_compressed().astype("<u4").tobytes().rstrip(b"\0"))
 
 
-def _decode(coded: bytes, heights: NDArray[np.int64], count: int) -> NDArray[np.uint16]:
+def _decode(coded: bytes, heights: NDArray[np.int64], fineness: int, count: int) -> NDArray[np.uint16]:
     used = np.flatnonzero(heights).astype(np.uint16)
     if used.size < 2:
         if coded:
             raise FormatError("coded bytes where one symbol is in use", offset=0, expected="none")
         return np.full(count, used[0] if used.size else 0, dtype=np.uint16)
     words = np.frombuffer(coded + bytes(-len(coded) % 4), "<u4").astype(np.uint32)
-    model, coder = _model(heights[used]), constriction.stream.stack.AnsCoder(words)
+    model, coder = _model(heights[used], fineness), constriction.stream.stack.AnsCoder(words)
     symbols = np.empty(count, dtype=np.uint16)
     for start in range(0, count, _CHUNK):
         chunk = symbols[start : start + _CHUNK]

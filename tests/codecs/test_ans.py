@@ -15,27 +15,29 @@ from compress.errors import FormatError
 from compress.networks.pretrained import Embedded
 from compress.tensors import zigzag_symbols
 
-ANS, HUFFMAN = CODECS["ans"], CODECS["huffman"]
+ANS, CONTEXT = CODECS["ans"], CODECS["context"]
 
 WORKED = check.symbols_of([0, 1, 0, 2, 0, 3, 1, 0])
 
 
 def by_the_book(data, count):
-    heights_count, at = decode_varint(data, 0)
-    table_bytes, at = decode_varint(data, at)
-    height, heights = 0, []
-    for step in HUFFMAN.decode(data[at : at + table_bytes], (heights_count,)).tolist():
-        height += -(step + 1) // 2 if step % 2 else step // 2
-        heights.append(height)
-    coded_bytes, at = decode_varint(data, at + table_bytes)
-    coded = data[at:]
-    assert len(coded) == coded_bytes
+    head, at = decode_varint(data, 0)
+    heights_count, back, parts = head // 12, head // 4 % 3, 2 ** (head % 4)
+    coded_bytes, at = decode_varint(data, at)
+    coded = data[at : at + coded_bytes]
+    heights = []
+    for place, step in enumerate(CONTEXT.decode(data[at + coded_bytes :], (heights_count,)).tolist()):
+        before = heights[place - back] if back and place >= back else 0
+        heights.append(before + (-(step + 1) // 2 if step % 2 else step // 2))
 
-    quarters = [274877906944, 231143846582, 194368031998, 163443381347]
+    eighths = [
+        274877906944, 252064152055, 231143846582, 211959841877, 194368031998, 178236271212, 163443381347, 149878241531
+    ]  # fmt: skip
     used = [symbol for symbol, height in enumerate(heights) if height]
     if len(used) < 2:
         return used * count
-    shares = [quarters[(max(heights) - heights[s]) % 4] >> ((max(heights) - heights[s]) // 4) for s in used]
+    down = [(max(heights) - heights[s]) * 8 // parts for s in used]
+    shares = [eighths[eighth % 8] >> (eighth // 8) for eighth in down]
     sizes = [1 + (2**24 - len(used)) * share // sum(shares) for share in shares]
     sizes[max(range(len(used)), key=lambda i: (heights[used[i]], -i))] += 2**24 - sum(sizes)
 
@@ -57,7 +59,7 @@ def by_the_book(data, count):
 
 
 def test_a_worked_example_has_these_bytes():
-    assert ANS.encode(WORKED).hex(" ") == "04 05 26 78 b8 b4 c8 05 00 00 00 bb 04"
+    assert ANS.encode(WORKED).hex(" ") == "30 05 00 00 00 bb 04 22 50 52"
 
 
 @given(st.lists(st.one_of(st.just(0), st.integers(0, 20), st.integers(0, 400)), max_size=300))
@@ -71,9 +73,9 @@ def test_the_golden_stream_is_read_by_the_book():
     assert by_the_book(golden, 3000) == check.golden_symbols().tolist()
 
 
-@given(st.lists(st.integers(1, 255), min_size=1, max_size=300))
-def test_frequencies_are_whole_and_leave_nothing_out(heights):
-    sizes = frequencies(np.array(heights))
+@given(st.lists(st.integers(1, 255), min_size=1, max_size=300), st.integers(0, 3))
+def test_frequencies_are_whole_and_leave_nothing_out(heights, fineness):
+    sizes = frequencies(np.array(heights), fineness)
     assert sizes.min() >= 1
     assert sizes.sum() == 2**24
     others = np.delete(sizes, np.argmax(heights))  # but the one that takes what is left over
@@ -82,7 +84,7 @@ def test_frequencies_are_whole_and_leave_nothing_out(heights):
 
 
 def test_every_symbol_there_is_may_be_in_use():
-    sizes = frequencies(np.full(65536, 255))
+    sizes = frequencies(np.full(65536, 255), 3)
     assert sizes.min() >= 1
     assert sizes.sum() == 2**24
 
@@ -105,33 +107,39 @@ def test_more_symbols_than_are_coded_in_one_go_come_back():
 
 def parts():
     data = ANS.encode(WORKED)
-    count, at = decode_varint(data, 0)
-    table_bytes, at = decode_varint(data, at)
-    table = data[at : at + table_bytes]
-    _, at = decode_varint(data, at + table_bytes)
-    return count, table, data[at:]
+    head, at = decode_varint(data, 0)
+    coded_bytes, start = decode_varint(data, at)
+    return head // 12, head % 12, data[start : start + coded_bytes], data[start + coded_bytes :]
 
 
-def joined(count, table, coded):
-    return encode_varint(count) + encode_varint(len(table)) + table + encode_varint(len(coded)) + coded
+def joined(count, how, coded, table):
+    return encode_varint(12 * count + how) + encode_varint(len(coded)) + coded + table
+
+
+def heights_of(*steps):
+    return CONTEXT.encode(check.symbols_of(steps))
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda count, table, coded: (1 << 17, table, coded), "131,072 heights"),
-        (lambda count, table, coded: (count, table + b"\0", coded), "left over"),
-        (lambda count, table, coded: (count + 1, table, coded), "out of range|too early"),
-        (lambda count, table, coded: (1, HUFFMAN.encode(check.symbols_of([1])), coded), "out of range"),
-        (lambda count, table, coded: (1, HUFFMAN.encode(check.symbols_of([512])), coded), "out of range"),
-        (lambda count, table, coded: (2, HUFFMAN.encode(check.symbols_of([2, 1])), coded), "the last not 0"),
-        (lambda count, table, coded: (1, HUFFMAN.encode(check.symbols_of([2])), coded), "one symbol is in use"),
-        (lambda count, table, coded: (0, HUFFMAN.encode(check.symbols_of([])), b""), "no symbol is in use"),
-        (lambda count, table, coded: (count, table, coded + b"\0"), "zeros after the coded bytes"),
-        (lambda count, table, coded: (count, table, coded + b"\1\2\3\4"), "left over"),
-        (lambda count, table, coded: (count, table, coded[:-1] + b"\x7f"), "left over"),
+        (lambda count, how, coded, table: (1 << 17, how, coded, table), "131,072 heights"),
+        (lambda count, how, coded, table: (count, how, coded, table + b"\0"), "left over"),
+        (lambda count, how, coded, table: (1, 0, coded, heights_of(1)), "out of range"),
+        (lambda count, how, coded, table: (1, 0, coded, heights_of(512)), "out of range"),
+        (lambda count, how, coded, table: (2, 4, coded, heights_of(2, 1)), "the last not 0"),
+        (lambda count, how, coded, table: (1, 0, coded, heights_of(2)), "one symbol is in use"),
+        (lambda count, how, coded, table: (0, 0, b"", heights_of()), "no symbol is in use"),
+        (lambda count, how, coded, table: (count, how, coded + b"\0", table), "zeros after the coded bytes"),
+        (lambda count, how, coded, table: (count, how, coded + b"\1\2\3\4", table), "left over"),
+        (lambda count, how, coded, table: (count, how, coded[:-1] + b"\x7f", table), "left over"),
     ],
 )
 def test_a_stream_that_lies_is_refused(change, said):
     with pytest.raises(FormatError, match=said):
         ANS.decode(joined(*change(*parts())), WORKED.shape)
+
+
+def test_coded_bytes_beyond_the_stream_are_refused():
+    with pytest.raises(FormatError, match="5 coded bytes; expected at most 1"):
+        ANS.decode(b"\x0c\x05\x00", WORKED.shape)
