@@ -27,6 +27,9 @@ from compress.tensors import zigzag_levels, zigzag_symbols
 _MOST_MEAN = 39
 """Half octaves of the largest mean magnitude."""
 
+_BY_CHANCE = 4096
+"""Levels up to which some may follow the trellis that were not led along it, and take fewer bytes without."""
+
 _NO_TRELLIS = (np.zeros(1, dtype=np.int64), np.zeros((1, 2), dtype=np.int64))
 
 
@@ -41,10 +44,11 @@ class Context:
         magnitudes = np.minimum((np.arange(counts.size) + 1) // 2, MOST_MAGNITUDE)
         mean = 256 * int(counts @ magnitudes) // max(symbols.size, 1)
         levels = np.ascontiguousarray(zigzag_levels(symbols).reshape(_rows_and_columns(symbols.shape)))
+        follows = follows_trellis(levels)
+        if follows and levels.size > _BY_CHANCE:
+            return _encode(levels, symbols.shape, mean, trellis=True)
         plain = _encode(levels, symbols.shape, mean, trellis=False)
-        if not follows_trellis(levels):
-            return plain
-        return min(plain, _encode(levels, symbols.shape, mean, trellis=True), key=len)
+        return min(plain, _encode(levels, symbols.shape, mean, trellis=True), key=len) if follows else plain
 
     def decode(self, data: bytes, shape: tuple[int, ...]) -> NDArray[np.uint16]:
         count = math.prod(shape)

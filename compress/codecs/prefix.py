@@ -196,8 +196,13 @@ def _read_lengths(reader: _BitReader, count: int) -> NDArray[np.int64]:
         return lengths
     length = reader.number(4) + 1
     for index in range(count):
+        way = 0
         while reader.bit():
-            length += -1 if reader.bit() else 1
+            step = -1 if reader.bit() else 1
+            if step == -way:  # else ever so many steps could lead nowhere
+                raise FormatError("steps of a codeword's length go both ways", offset=0)
+            way = step
+            length += step
             if not 1 <= length <= LONGEST:
                 raise FormatError(f"a codeword of {length} bits", offset=0, expected="1 to 16")
         lengths[index] = length

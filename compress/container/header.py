@@ -24,7 +24,7 @@ MOST_PIXELS = 1 << 16
 MOST_DIMENSIONS = 8
 MOST_CHANNELS = 16
 MOST_ENTRIES = 1 << 16
-MOST_TENSORS = 1 << 16
+MOST_TENSORS = 1 << 13
 MOST_TEXT_BYTES = 1 << 10
 
 _FORMS: tuple[FormName, ...] = ("dense", "pruned", "shared")

@@ -114,6 +114,7 @@ def test_a_code_comes_back_from_its_bytes(frequencies):
         (bits("00100", "1 011", "0001 0 0 0"), "no complete prefix code"),
         (bits("00100", "1 011", "0000 11 0"), "codeword of 0 bits"),
         (bits("00100", "1 011", "1111 10 0"), "codeword of 17 bits"),
+        (bits("00100", "1 011", "0000 10 11 0"), "both ways"),
         (bits("010", "1 010"), "more symbols than it has"),
         (bits("0" * 24), "131,071"),
         (bits("010", "0" * 16 + "10000000000000001", "1"), "at most 65,535"),
