@@ -51,8 +51,10 @@ reports: env ## Run every ready pipeline whose data is there, and keep its repor
 	  mkdir -p reports/$$name && cp $(OUT)/$$name/report.html $(OUT)/$$name/report.json reports/$$name/ || exit; \
 	done
 
-bench: env ## Compare bytes and accuracy with NNCodec's, on labelled photos; runs pipelines that have no file yet.
+bench: env ## Compare with NNCodec: bytes and accuracy, codecs and times; and read 100,000 damaged files.
 	$(BIN)/python -m benchmarks.rate_accuracy --out $(OUT)
+	$(BIN)/python -m benchmarks.codecs --out $(OUT)
+	$(BIN)/python -m benchmarks.fuzz --out $(OUT)
 
 clean: ## Remove the environment, what runs left, and caches.
 	rm -rf $(VENV) $(OUT) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,127 @@
+"""Ever so many damaged files against both decoders: `python -m benchmarks.fuzz --files 100000`.
+
+The decoder here must refuse each with a FormatError, within a second and 256 MB, or decode it: to the very weights of
+the good file that it comes from, unless checksums were made right after the damage. The decoder in C, built with
+sanitizers, reads the same files; it must refuse what is refused here, and decode what is decoded here to the same
+bits, but for what it says that it does not support.
+
+Files that break a rule are kept in OUT/fuzz, and the exit code is 1 then. The files follow from the seed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import click
+
+from benchmarks import c_decoder
+from benchmarks.fuzz_files import file_of
+from benchmarks.fuzz_reader import Findings, Task, read_files
+from compress import console
+from compress.errors import SqueezeError
+from compress.files import write_atomically
+
+PER_TASK = 500
+MOST_REASONS = 40
+MOST_SHOWN = 20
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--files", type=click.IntRange(1), default=100_000, show_default=True, help="How many to read.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of all that is random.")
+@click.option("--out", type=click.Path(path_type=Path), default="out", show_default=True, help="Folder of results.")
+@click.option(
+    "--max-weights",
+    type=click.IntRange(1, 1 << 28),
+    default=1 << 20,
+    show_default=True,
+    help="Limit of weights that the decoders are given: how much a file may rightly ask for.",
+)
+@click.option("--workers", type=click.IntRange(1), help="Processes. [default: one for each processor]")
+@click.option("--without-c", is_flag=True, help="Leave the decoder in C out.")
+def main(files: int, seed: int, out: Path, max_weights: int, workers: int | None, without_c: bool) -> None:
+    """Read damaged files and see that each is refused, or decoded rightly."""
+    started = time.perf_counter()
+    folder = out / "fuzz"
+    try:
+        flags = (*c_decoder.SANITIZERS, f"-DSQZ_MAX_WEIGHTS={max_weights}u")
+        program = None if without_c else c_decoder.build(folder / "sqz_dump", flags)
+        found = read_all(files, seed, max_weights, program, workers or os.cpu_count() or 1)
+    except SqueezeError as error:
+        console.error(str(error))
+        sys.exit(error.exit_code)
+    for number, kind, _ in found.violations:
+        write_atomically(folder / f"{seed}-{number}-{kind}.sqz", file_of(number, seed).data)
+    console.say(summary(found, files, time.perf_counter() - started))
+    if found.violations:
+        for number, kind, problem in found.violations[:MOST_SHOWN]:
+            console.error(f"{folder / f'{seed}-{number}-{kind}.sqz'}: {problem}")
+        sys.exit(1)
+
+
+def read_all(files: int, seed: int, max_weights: int, c_program: Path | None, workers: int) -> Findings:
+    """Read files 0 to `files` - 1 in so many processes.
+
+    Raises:
+        SqueezeError: a process died.
+    """
+    found = Findings()
+    # Each process is new: one that comes of a fork inherits threads' locks, and what it has is not what it took.
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        tasks = [
+            Task(start, min(start + PER_TASK, files), seed, max_weights, c_program)
+            for start in range(0, files, PER_TASK)
+        ]
+        try:
+            with console.progress("files", files) as advance:
+                for task, part in zip(tasks, pool.map(read_files, tasks), strict=True):
+                    found.add(part)
+                    advance(task.end - task.start)
+        except BrokenProcessPool as error:
+            raise SqueezeError("a process that read files died; with --workers 1 it is seen at which one") from error
+    return found
+
+
+def summary(found: Findings, files: int, seconds: float) -> str:
+    """Return what was found, as a table."""
+    refused = sum(found.rejected.values())
+    milliseconds, number = found.slowest
+    rows = [
+        ("files", f"{files:,} in {seconds:,.0f} s"),
+        ("decoded", f"{found.decoded:,}"),
+        ("refused", f"{refused:,}"),
+        ("violations", f"{len(found.violations):,}"),
+        ("slowest", f"{milliseconds:,.0f} ms, file {number:,}"),
+        ("memory", f"{found.grown_bytes / 2**20:,.0f} MB more than before"),
+    ]
+    return "\n".join([*_lines(rows), "", "refused because", *_counted(found.rejected), *_peer(found)])
+
+
+def _peer(found: Findings) -> Iterator[str]:
+    if found.answers:
+        yield from ("", "the decoder in C", *_counted(found.answers))
+
+
+def _counted(counts: dict[str, int]) -> Iterator[str]:
+    ordered = sorted(counts.items(), key=lambda row: (-row[1], row[0]))
+    rows = [(reason, f"{count:,}") for reason, count in itertools.islice(ordered, MOST_REASONS)]
+    if rest := sum(count for _, count in ordered[MOST_REASONS:]):
+        rows.append(("others", f"{rest:,}"))
+    return _lines(rows)
+
+
+def _lines(rows: list[tuple[str, str]]) -> Iterator[str]:
+    width = max((len(name) for name, _ in rows), default=0)
+    return (f"  {name:{width}}  {text}" for name, text in rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""Files for fuzzing: small good ones, in every form and codec, and what comes of them when they are changed.
+
+A file depends on its number and the seed alone, so that any of them can be made again.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.fuzz_changes import CHANGES, changed_bytes
+from compress.codecs import CODECS
+from compress.container import encode
+from compress.model import Model, Preprocessing
+from compress.tensors import Dense, Pruned, Shared, Tensor, levels_codebook
+
+CORRECTED = 0.75
+"""Of the changed files, how many get their checksums made right, so that more than these stands between."""
+
+
+@dataclass(frozen=True)
+class FuzzFile:
+    """A file to be read.
+
+    Attributes:
+        kind: how it was made.
+        data: its bytes.
+        original: of the good file that it comes from, the number in `originals`.
+        corrected: whether checksums were made right after the change, so that it may be good.
+    """
+
+    kind: str
+    data: bytes
+    original: int
+    corrected: bool
+
+
+@functools.cache
+def originals() -> tuple[bytes, ...]:
+    """Return good files: two models, with every codec there is, and with all of them."""
+    choices = [[name] for name in CODECS] + [list(CODECS)]
+    return tuple(encode(model, codecs) for codecs in choices for model in (_plain_model(), _coded_model()))
+
+
+def file_of(number: int, seed: int) -> FuzzFile:
+    """Return a file: the first ones are good, then come all that are cut off, then ever so many that are changed."""
+    files = originals()
+    if number < len(files):
+        return FuzzFile("good", files[number], number, corrected=True)
+    cut = number - len(files)
+    if cut < len(files[_SMALL]):
+        return FuzzFile("cut", files[_SMALL][:cut], _SMALL, corrected=False)
+    chance = random.Random(f"{seed} {number}")
+    original = chance.randrange(len(files))
+    corrected = chance.random() < CORRECTED
+    kind = chance.choice(list(CHANGES))
+    if not corrected:
+        return FuzzFile("unsealed", changed_bytes(files[original], chance), original, corrected=False)
+    return FuzzFile(kind, CHANGES[kind](files[original], chance), original, corrected=True)
+
+
+_SMALL = 2
+"""Of the originals, the one that is cut at every byte: the plain model with the second codec."""
+
+
+def _plain_model() -> Model:
+    indices = np.array([[0, 1, 2], [3, 0, 0], [0, 0, 1], [2, 2, 0]], dtype=np.uint16)
+    codebook = np.array([0, -0.5, 0.25, 1.5], dtype=np.float32)
+    rows, columns = np.array([-3, 0, 4, -128], dtype=np.int8), np.array([1, 1, 127], dtype=np.int8)
+    kept = np.arange(48).reshape(2, 4, 2, 3) % 5 == 0
+    tensors: dict[str, Tensor] = {
+        "layer.0.weight": Shared(codebook, indices, "float16", rows, columns),
+        "layer.0.bias": Dense(np.array([1.5, -0.0, 65504, 2**-24], dtype=np.float32), "float16"),
+        "layer.1.weight": Pruned(np.where(kept, np.float32(0.1), np.float32(0)), kept),
+        "layer.1.bias": Dense(np.array([0.1, -1e-40], dtype=np.float32)),
+        "layer.2.weight": Shared(
+            codebook / np.float32(3), indices.reshape(2, 2, 3, 1), "float32", rows[:2], columns[:2]
+        ),
+        "empty": Shared(codebook, np.zeros((0, 3), dtype=np.uint16), "float16", rows[:0], columns),
+        "scalar": Dense(np.array(2, dtype=np.float32)),
+    }
+    looks = Preprocessing(8, 9, "crop", "L", 1 / 255, (0.485,), (0.229,), short_side=10)
+    return Model("plain", 3, looks, tensors, ("a cat", "a dog", "neither, ä"))
+
+
+def _coded_model() -> Model:
+    places = np.arange(60)
+    symbols = (places * places % 7).astype(np.uint16)
+    rows = np.array([3, -2, 0], dtype=np.int8)
+    kept = places % 4 == 0
+    smooth = np.ldexp(256 + places, -12).astype(np.float32)  # exponents that hardly vary: coded in fewer bytes
+    signed = smooth * (1 - 2 * (places % 2)).astype(np.float32)
+    tensors: dict[str, Tensor] = {
+        "layer.0.weight": Shared(levels_codebook(5), symbols.reshape(3, 5, 2, 2) % 5, "float16", rows),
+        "layer.0.bias": Shared(levels_codebook(4200), np.array([0, 4199, 2], dtype=np.uint16), "float32", rows),
+        "layer.1.weight": Shared(np.append(np.float32(0), smooth), symbols.reshape(3, 20), "float32"),
+        "layer.1.bias": Dense(signed, "float16"),
+        "layer.2.weight": Pruned(np.where(kept, smooth, np.float32(0)), kept),
+        "layer.3.weight": Shared(np.append(np.float32(0), signed), np.where(places % 9, 0, symbols), "float32"),
+    }
+    looks = Preprocessing(8, 8, "squash", "RGB", 1.0, (1.0, 2.0, 3.0), ())
+    return Model("coded", 40, looks, tensors, tuple(f"one of the same name, {i // 10}" for i in range(40)))

@@ -1,0 +1,78 @@
+/* Reads a file as a small machine does: with no byte of workspace too many, and weights put together from symbols.
+ * Says on standard output what was not so; exit code 0 where all was. */
+#include "sqz.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int wrong(const char *what, size_t number) {
+    printf("%s: %lu\n", what, (unsigned long)number);
+    return 1;
+}
+
+/* Whether the weights that symbols stand for are those that are decoded, each in its place. */
+static int check_tensor(const sqz_file *file, const sqz_tensor *tensor) {
+    float *weights = (float *)malloc(4 * (size_t)tensor->weights + 1);
+    sqz_weights pieces;
+    sqz_error error = sqz_decode(file, tensor, weights, tensor->weights);
+    int bad = error ? wrong(sqz_error_name(error), tensor->index) : 0;
+    if (!bad && tensor->form == SQZ_SHARED) {
+        bad = sqz_begin(file, tensor, &pieces) ? wrong("begin", tensor->index) : 0;
+        while (!bad && pieces.left) {
+            uint32_t row = pieces.row, column = pieces.column, tap = pieces.tap;
+            size_t at = ((size_t)row * tensor->columns + column) * tensor->taps + tap;
+            uint16_t symbol;
+            float weight;
+            bad = sqz_read_symbols(&pieces, &symbol, 1) ? wrong("symbols", at) : 0;
+            if (!bad) {
+                weight = sqz_codebook(tensor, symbol) * sqz_scale(&pieces, row, column);
+                bad = memcmp(&weight, weights + at, 4) ? wrong("weight", at) : 0;
+            }
+        }
+    }
+    free(weights);
+    return bad;
+}
+
+/* Open with so much workspace, and read the tensor of this index if that is all right. */
+static sqz_error with_workspace(const uint8_t *bytes, size_t length, size_t workspace_bytes, uint32_t index,
+                                sqz_file *file, sqz_tensor *tensor, int *bad) {
+    uint8_t *workspace = (uint8_t *)malloc(workspace_bytes + 1);
+    sqz_error error = sqz_open(file, bytes, length, workspace + 1, workspace_bytes); /* at an odd address, too */
+    memset(tensor, 0, sizeof *tensor);
+    for (error = error ? error : sqz_first(file, tensor); !error && tensor->index < index;) {
+        error = sqz_next(file, tensor);
+    }
+    if (!error) {
+        sqz_weights pieces;
+        error = sqz_begin(file, tensor, &pieces);
+        *bad |= error ? 0 : check_tensor(file, tensor);
+    }
+    free(workspace);
+    return error;
+}
+
+int main(void) {
+    static uint8_t bytes[1 << 16];
+    size_t length = fread(bytes, 1, sizeof bytes, stdin), needed, given;
+    uint32_t index, tensors = 1;
+    int bad = 0;
+    sqz_file file;
+    sqz_tensor tensor;
+    for (index = 0; index < tensors && !bad; index++) {
+        sqz_error error = with_workspace(bytes, length, sizeof bytes, index, &file, &tensor, &bad);
+        if (error) {
+            return wrong(sqz_error_name(error), index);
+        }
+        tensors = file.tensors;
+        needed = tensor.workspace_bytes > file.workspace_bytes ? tensor.workspace_bytes : file.workspace_bytes;
+        for (given = 0; given <= needed && !bad; given++) {
+            error = with_workspace(bytes, length, given, index, &file, &tensor, &bad);
+            if (error != (given < needed ? SQZ_SMALL_WORKSPACE : SQZ_OK)) {
+                return wrong("workspace that gave another answer", given);
+            }
+        }
+    }
+    return bad;
+}

@@ -1,0 +1,325 @@
+"""The decoder in C, written from docs/format.md alone, against the one here: the same bits, the same refusals."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import struct
+import subprocess
+import zlib
+from dataclasses import replace
+from pathlib import Path
+
+import forge
+import numpy as np
+import pytest
+import test_header_attacks
+import test_value_attacks
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_container import dense, model_of, pruned, shared
+
+from benchmarks import c_decoder
+from compress.codecs import CODECS
+from compress.codecs.varint import encode_varint
+from compress.container import decode, encode
+from compress.container.header import Header
+from compress.errors import ConfigError, FormatError
+from compress.tensors import Dense, Pruned, Shared, levels_codebook
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+MAX_WEIGHTS = 1 << 20
+READ = ("raw", "huffman", "huffman-runs")
+SMALL, LEVELS = forge.small_file(), forge.levels_model()
+FILES = {
+    "small": SMALL,
+    "header stored": forge.sealed(forge.header_of(SMALL), forge.body_of(SMALL)),
+    "raw": encode(forge.small_model(), ["raw"]),
+    "runs": encode(forge.small_model(), ["huffman-runs"]),
+    "levels": encode(replace(LEVELS, tensors=dict(list(LEVELS.tensors.items())[:2])), ["huffman"]),
+}
+
+
+def built(program, *arguments, **options):
+    """A missing compiler is no reason to leave these tests out."""
+    try:
+        return c_decoder.build(program, *arguments, **options)
+    except ConfigError as error:
+        pytest.fail(str(error))
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("c-decoder")
+
+
+@pytest.fixture(scope="session")
+def program(folder):
+    return built(folder / "sqz_dump")
+
+
+@pytest.fixture(scope="session")
+def decoder(folder):
+    flags = (*c_decoder.SANITIZERS, f"-DSQZ_MAX_WEIGHTS={MAX_WEIGHTS}u")
+    running = c_decoder.Decoder(built(folder / "sanitized", flags))
+    yield running
+    assert running.close() == 0, running.complaints
+
+
+def crc_of(model):
+    crc = 0
+    for tensor in model.tensors.values():
+        crc = zlib.crc32(tensor.to_dense().astype("<f4").tobytes(), crc)
+    return crc
+
+
+def assert_same_answer(decoder, data):
+    """Both refuse, or both decode to the same bits; where it is no matter of support, and labels can be read."""
+    answer = decoder.ask(data)
+    assert answer.error != "crashed", decoder.complaints
+    try:
+        expected, problem = crc_of(decode(data, MAX_WEIGHTS)), ""
+    except FormatError as error:
+        expected, problem = None, error.problem
+    not_looked_at = problem.startswith("labels") and not answer.labels_read
+    assert answer.unsupported or not_looked_at or answer.crc == expected, (answer, problem)
+
+
+def numbers(*all_of_them):
+    return b"".join(encode_varint(number) for number in all_of_them)
+
+
+def file_of_one(record, payload):
+    """A file of one tensor `w`, whose record is given as bytes."""
+    header = Header("one", 1, forge.small_model().preprocessing, 0, 0, 0, ()).to_bytes()
+    return forge.sealed(header[:-1] + b"\1" + b"\0\1w" + record, forge.with_crc(payload))
+
+
+def with_checksums(data, good):
+    """Checksums made right where they are in `good`, of the same length."""
+    data = bytearray(data)
+    _, _, _, stored_bytes, _, _ = forge.PREFIX.unpack(good[: forge.PREFIX.size])
+    at = forge.PREFIX.size + stored_bytes
+    struct.pack_into("<I", data, 18, zlib.crc32(data[forge.PREFIX.size : at]))
+    header = Header.from_bytes(forge.header_of(good), 1 << 20)
+    at += header.label_bytes
+    for tensor in header.tensors:
+        end = at + tensor.payload_bytes
+        struct.pack_into("<I", data, end, zlib.crc32(data[at:end]))
+        at = end + 4
+    struct.pack_into("<I", data, at, zlib.crc32(data[:at]))
+    return bytes(data)
+
+
+@pytest.mark.parametrize("codec", READ)
+@pytest.mark.parametrize("model", [forge.small_model(), forge.levels_model()], ids=["small", "levels"])
+def test_every_form_in_every_codec_gives_the_same_bits(decoder, model, codec):
+    answer = decoder.ask(encode(model, [codec]))
+    assert answer.crc == crc_of(model)
+    assert answer.labels_read
+
+
+def test_a_published_file_is_read_for_ever(decoder):
+    assert decoder.ask((GOLDEN / "small-v1.sqz").read_bytes()).crc == crc_of(forge.small_model())
+
+
+def test_what_is_not_read_is_refused_by_its_name(decoder):
+    smooth = np.ldexp(256 + np.arange(60), -12).astype(np.float32)
+    assert decoder.ask((GOLDEN / "levels-v1.sqz").read_bytes()).error == "unsupported-context"
+    assert decoder.ask(encode(model_of(Dense(smooth)), ["context"])).error == "unsupported-coded-values"
+    record = numbers(1, 1, 2, 4, 1, 1)  # codec 4, of one weight
+    assert decoder.ask(file_of_one(record, b"\0\0\x80\x3f\0")).error == "unsupported-ans"
+    assert decoder.ask(forge.sealed(forge.header_of(SMALL), b"", version=2)).error == "unsupported-version"
+
+
+def test_labels_in_lzma2_are_passed_over(decoder):
+    labels = tuple(f"a label that is much like the one before, {number % 7}" for number in range(900))
+    model = replace(forge.small_model(), classes=900, labels=labels)
+    answer = decoder.ask(encode(model))
+    assert Header.from_bytes(forge.header_of(encode(model)), 1 << 20).label_coding == 2
+    assert answer == c_decoder.Answer(crc_of(model), labels_read=False)
+
+
+@settings(deadline=None)
+@given(st.lists(dense() | pruned() | shared(), max_size=4), st.sampled_from(READ))
+def test_every_model_gives_the_same_bits(decoder, tensors, codec):
+    model = model_of(*tensors)
+    assert decoder.ask(encode(model, [codec])).crc == crc_of(model)
+
+
+@pytest.mark.parametrize("entries", [1, 2, 4097, 4098, 1 << 16])
+@pytest.mark.parametrize("codec", READ)
+def test_codebooks_of_any_size_are_read(decoder, codec, entries):
+    symbols = np.unique(np.linspace(0, entries - 1, 4000).astype(np.uint16)).reshape(1, -1)
+    model = model_of(Shared(levels_codebook(entries), symbols, "float16" if entries < 4098 else "float32"))
+    assert decoder.ask(encode(model, [codec])).crc == crc_of(model)
+
+
+def squeezed(squeezenet):
+    """SqueezeNet with each kind of tensor: codebooks of 32 entries and scales, levels, pruned values, and biases."""
+    tensors = {}
+    for number, (name, tensor) in enumerate(squeezenet.tensors.items()):
+        values = tensor.to_dense()
+        if values.ndim == 1:
+            tensors[name] = Dense(values.astype(np.float16).astype(np.float32), "float16")
+            continue
+        rows = np.round(4 * np.log2(np.abs(values).max(axis=(1, 2, 3)))).astype(np.int8)
+        scaled = values / (2 ** (rows / 4))[:, None, None, None]
+        if number % 6 == 0:
+            kept = np.abs(values) > np.quantile(np.abs(values), 0.6)
+            tensors[name] = Pruned(np.where(kept, values, np.float32(0)), kept)
+        elif number % 6 == 2:
+            levels = np.round(15 * scaled).astype(np.int64)
+            symbols = np.where(levels > 0, 2 * levels - 1, -2 * levels).astype(np.uint16)
+            tensors[name] = Shared(levels_codebook(40), symbols, "float16", rows)
+        else:
+            codebook = np.append(0, np.quantile(scaled, np.linspace(0.01, 0.99, 31))).astype(np.float16)
+            nearest = np.abs(scaled[..., None] - codebook.astype(np.float32)).argmin(axis=-1).astype(np.uint16)
+            columns = np.arange(values.shape[1]).astype(np.uint8).view(np.int8) // 32
+            tensors[name] = Shared(codebook.astype(np.float32), nearest, "float16", rows, columns)
+    return replace(squeezenet, tensors=tensors)
+
+
+def test_a_real_squeezenet_gives_the_same_bits(program, squeezenet, tmp_path):
+    model = squeezed(squeezenet)
+    path, out = tmp_path / "model.sqz", tmp_path / "weights.bin"
+    path.write_bytes(encode(model))
+    done = subprocess.run([program, path, out], capture_output=True, text=True, check=True)
+    expected = b"".join(tensor.to_dense().astype("<f4").tobytes() for tensor in model.tensors.values())
+    assert out.read_bytes() == expected
+    assert [line.split()[0] for line in done.stdout.splitlines()[1:]] == list(model.tensors)
+    assert "features.0.weight                pruned 64 x 3 x 3 x 3, " in done.stdout
+    assert subprocess.run([program, path, "-"], capture_output=True, check=True).stdout == expected
+
+
+ORDERS = {
+    1: lambda indices: indices.swapaxes(0, 1),
+    2: lambda indices: np.moveaxis(indices.reshape(*indices.shape[:2], np.prod(indices.shape[2:])), 2, 0),
+}
+
+
+@pytest.mark.parametrize("codec", READ)
+@pytest.mark.parametrize(
+    ("order", "shape"), [(1, (3, 5)), (1, (3, 5, 2, 2)), (2, (3, 5, 2, 3)), (2, (3, 5, 4)), (2, (0, 5, 4))]
+)
+def test_symbols_may_come_in_another_order(decoder, codec, order, shape):
+    indices = (np.arange(np.prod(shape)).reshape(shape) ** 2 % 7 % 4).astype(np.uint16)
+    codebook = np.array([0, -0.5, 0.25, 1.5], dtype=np.float32)
+    rows = np.arange(shape[0]).astype(np.int8) * 5 - 7
+    columns = np.arange(shape[1]).astype(np.int8) * 3
+    coded = CODECS[codec].encode(np.ascontiguousarray(ORDERS[order](indices)).reshape(-1))
+    exponents = [bytes([0, 249]) + CODECS["raw"].encode((part + 7).astype(np.uint16)) for part in (rows, columns)]
+    lengths = [len(part) for part in exponents]
+    record = numbers(len(shape), *shape, 2 + 8 + 16 + 128, CODECS[codec].id, order, 3, len(coded), *lengths)
+    file = file_of_one(record, codebook[1:].tobytes() + b"".join(exponents) + coded)
+    expected = Shared(codebook, indices, "float32", rows, columns).to_dense()
+    assert decoder.ask(file).crc == zlib.crc32(expected.tobytes()) == crc_of(decode(file))
+
+
+@pytest.mark.parametrize(("order", "shape"), [(1, (3, 5, 2)), (2, (3, 5, 2, 2))])
+def test_the_values_of_a_pruned_tensor_are_row_major_in_every_order(decoder, order, shape):
+    kept = np.arange(np.prod(shape)).reshape(shape) % 3 == 1
+    values = np.where(kept, np.arange(1, 1 + kept.size).reshape(shape), 0).astype(np.float32)
+    values.reshape(-1)[1] = -0.0  # which is kept
+    coded = CODECS["huffman"].encode(np.ascontiguousarray(ORDERS[order](kept)).reshape(-1).astype(np.uint16))
+    record = numbers(len(shape), *shape, 1 + 128, 1, order, np.count_nonzero(kept), len(coded))
+    file = file_of_one(record, values[kept].tobytes() + coded)
+    assert decoder.ask(file).crc == zlib.crc32(values.tobytes()) == crc_of(decode(file))
+
+
+@pytest.mark.parametrize(("order", "shape"), [(0, (2, 2, 2)), (3, (2, 2, 2)), (1, (8,)), (2, (2, 4)), (1, ())])
+def test_an_order_that_is_unknown_or_lacks_dimensions_is_refused(decoder, order, shape):
+    coded = CODECS["huffman"].encode(np.zeros(np.prod(shape, dtype=int), np.uint16))
+    file = file_of_one(numbers(len(shape), *shape, 2 + 128, 1, order, 0, len(coded)), coded)
+    assert decoder.ask(file).error == "bad-header"
+    assert_same_answer(decoder, file)
+
+
+def test_a_dense_tensor_has_no_order(decoder):
+    assert decoder.ask(file_of_one(numbers(2, 1, 1, 128, 1), bytes(4))).error == "bad-header"
+    assert decoder.ask(file_of_one(numbers(2, 1, 1, 0), bytes(4))).crc == zlib.crc32(bytes(4))
+
+
+@pytest.mark.parametrize("exponent", [1, 2, 3])
+@pytest.mark.parametrize("steps", range(-2, 4))
+def test_the_largest_weight_is_taken_up_to_the_last_that_is_finite(decoder, exponent, steps):
+    value = np.float32(float(np.finfo(np.float32).max) / 2 ** (exponent / 4))
+    value = np.uint32(int(value.view(np.uint32)) + steps).view(np.float32)
+    rows, coded = bytes([0, exponent, 0]), CODECS["raw"].encode(np.ones(1, np.uint16))
+    record = numbers(1, 1, 2 + 8, 0, 1, len(coded), len(rows))
+    assert_same_answer(decoder, file_of_one(record, value.astype("<f4").tobytes() + rows + coded))
+
+
+@pytest.mark.parametrize("good", FILES.values(), ids=FILES)
+def test_a_file_cut_anywhere_or_too_long_is_refused(decoder, good):
+    for data in (*(good[:end] for end in range(len(good))), good + b"\0"):
+        answer = decoder.ask(data)
+        assert answer.crc is None
+        assert answer.error != "crashed", decoder.complaints
+
+
+@pytest.mark.parametrize("good", FILES.values(), ids=FILES)
+def test_any_single_flipped_bit_is_refused(decoder, good):
+    for bit in range(8 * len(good)):
+        damaged = bytearray(good)
+        damaged[bit // 8] ^= 1 << bit % 8
+        answer = decoder.ask(bytes(damaged))
+        assert answer.crc is None
+        assert answer.error != "crashed", decoder.complaints
+
+
+@pytest.mark.parametrize("good", FILES.values(), ids=FILES)
+def test_a_flipped_bit_under_right_checksums_is_taken_as_python_takes_it(decoder, good):
+    for bit in range(8 * len(good)):
+        damaged = bytearray(good)
+        damaged[bit // 8] ^= 1 << bit % 8
+        assert_same_answer(decoder, with_checksums(damaged, good))
+
+
+ATTACKS = {**test_header_attacks.ATTACKS, **test_value_attacks.ATTACKS}
+
+
+@pytest.mark.parametrize("data", [data for data, _ in ATTACKS.values()], ids=ATTACKS)
+def test_an_attack_is_refused(decoder, data):
+    answer = decoder.ask(data)
+    assert answer.crc is None
+    assert answer.error != "crashed", decoder.complaints
+
+
+@pytest.fixture(scope="session")
+def pieces(folder):
+    return built(folder / "pieces", c_decoder.SANITIZERS, sources=[Path(__file__).with_name("pieces.c")])
+
+
+@pytest.mark.parametrize("good", FILES.values(), ids=FILES)
+def test_the_workspace_asked_for_is_enough_and_no_byte_too_many(pieces, good):
+    done = subprocess.run([pieces], input=good, capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (0, b""), done.stderr.decode()
+
+
+def test_the_example_in_the_readme_does_what_it_says(folder, tmp_path):
+    text = (c_decoder.SOURCES / "README.md").read_text("utf-8")
+    (example,) = re.findall(r"```c\n(.*?)```", text, re.DOTALL)
+    main = "int main(void) { static uint8_t file[4096]; return read_weights(file, fread(file, 1, 4096, stdin)); }"
+    source = tmp_path / "example.c"
+    source.write_text(f"#include <stdio.h>\n{example}\n{main}\n", "utf-8")
+    program = built(folder / "example", sources=[source])
+    done = subprocess.run([program], input=SMALL, capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert subprocess.run([program], input=SMALL[:-1], capture_output=True, check=False).returncode == 3  # cut off
+
+
+def test_exit_codes_tell_a_damaged_file_from_one_that_is_not_supported(program, tmp_path):
+    path = tmp_path / "model.sqz"
+    for data, code in ((SMALL, 0), (SMALL[:-1], 1), (encode(forge.levels_model(), ["context"]), 3)):
+        path.write_bytes(data)
+        assert subprocess.run([program, path, tmp_path / "out"], capture_output=True, check=False).returncode == code
+    assert subprocess.run([program, tmp_path / "none"], capture_output=True, check=False).returncode == 1
+    assert subprocess.run([program], capture_output=True, check=False).returncode == 2
+
+
+def test_clang_has_no_complaints_either(tmp_path):
+    if not shutil.which("clang"):
+        pytest.skip("there is no clang")
+    files = [c_decoder.SOURCES / name for name in ("sqz.c", "sqz_dump.c")]
+    subprocess.run(["clang", *c_decoder.WARNINGS, *files, "-o", tmp_path / "program"], check=True)
