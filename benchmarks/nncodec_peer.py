@@ -25,6 +25,7 @@ _ROOT = Path(__file__).parents[1]
 _SHOWN_LINES = 3
 
 Arrays = Mapping[str, NDArray[np.float32]]
+Numbers = Arrays | Mapping[str, NDArray[np.int32]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,13 +57,13 @@ def environment(folder: Path) -> Path:
 
 
 def code(
-    python: Path, weights: Arrays, qps: Sequence[int], folder: Path, repeats: int
+    python: Path, weights: Numbers, qps: Sequence[int], folder: Path, repeats: int
 ) -> tuple[list[Coded], dict[str, str]]:
     """Encode and decode weights at each quantization parameter.
 
     Args:
         python: of NNCodec's environment.
-        weights: float32, by name.
+        weights: by name, float32; or int32, which are coded without loss.
         qps: the smaller, the finer.
         folder: for what goes there and back.
         repeats: of which the median is taken.
@@ -73,7 +74,7 @@ def code(
     """
     folder.mkdir(parents=True, exist_ok=True)
     given = folder / "weights.npz"
-    np.savez(given, **weights)  # type: ignore[arg-type]  # names of tensors are no options of savez
+    np.savez(given, **weights)
     worker = [str(python), "-m", "benchmarks.nncodec_worker", str(given), str(folder), str(repeats), *map(str, qps)]
     _run(worker, {**os.environ, "PYTHONPATH": str(_ROOT)})
     told = json.loads((folder / "results.json").read_text("utf-8"))

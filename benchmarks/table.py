@@ -30,13 +30,13 @@ def to_markdown(comparison: Comparison) -> str:
         "## The same photos, before and after",
         "Change of top-1 from the float network, with its 95% bootstrap interval, paired over photos; photos that only"
         " the float network, and that only this one gets right; McNemar's exact p.",
-        _table(_CHANGE, (_change(point, point.top1) for point in points)),
+        markdown_table(_CHANGE, (_change(point, point.top1) for point in points)),
         "The same of top-5:",
-        _table(_CHANGE, (_change(point, point.top5) for point in points)),
+        markdown_table(_CHANGE, (_change(point, point.top5) for point in points)),
         "## Time",
         "Passes run once, from the float weights to those that are encoded, validation not counted; NNCodec has none."
         " Encoding and decoding are the median of several, in one process each.",
-        _table(_TIME, (_time(point) for point in points)),
+        markdown_table(_TIME, (_time(point) for point in points)),
     ]
     if comparison.left_out:
         parts.append("Left out: " + "; ".join(f"{gone.name} ({gone.reason})" for gone in comparison.left_out) + ".")
@@ -45,7 +45,7 @@ def to_markdown(comparison: Comparison) -> str:
 
 def rates(comparison: Comparison) -> str:
     """Return the table of bytes, accuracy and closeness."""
-    return _table(_RATE, (_rate(point, comparison.float_bytes) for point in comparison.points))
+    return markdown_table(_RATE, (_rate(point, comparison.float_bytes) for point in comparison.points))
 
 
 def name_of(point: Point) -> str:
@@ -86,7 +86,7 @@ def _points(difference: float) -> str:
     return f"{tenths:+.1f}".replace("-", MINUS) if tenths else "0.0"
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table; its first column is aligned left, the others right."""
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
