@@ -85,7 +85,7 @@ def new_weights() -> NDArray[np.int64]:
     return np.repeat(begin, REGRESSORS).reshape(-1, REGRESSORS)
 
 
-@compiled(_CODED(CODER, DATA, ESTIMATES, types.int64, types.int64))
+@compiled(_CODED(CODER, DATA, ESTIMATES, types.int64, types.int64), inline=True)
 def _code_rest(
     coder: Coder, data: NDArray[np.uint8], estimates: NDArray[np.int32], scale: int, rest: int
 ) -> tuple[Coder, int]:

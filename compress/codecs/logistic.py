@@ -96,7 +96,7 @@ def step(value: int, error: int) -> int:
     return (value * error + (1 << 17)) >> 18
 
 
-@compiled(_CODED(CODER, DATA, types.int64, ESTIMATES, types.int64))
+@compiled(_CODED(CODER, DATA, types.int64, ESTIMATES, types.int64), inline=True)
 def code_by_one(
     coder: Coder, data: NDArray[np.uint8], bit: int, estimates: NDArray[np.int32], slot: int
 ) -> tuple[Coder, int]:

@@ -28,6 +28,7 @@ from dahuffman import HuffmanCodec
 from numpy.typing import NDArray
 
 from compress.codecs.bitstream import LENGTH_BITS
+from compress.codecs.prefix_reading import read_gamma, read_lengths, read_symbols
 from compress.errors import FormatError
 
 LONGEST = 16
@@ -105,12 +106,45 @@ class PrefixCode:
         Raises:
             FormatError: it is cut off, is not complete or is no prefix code, or names symbols beyond 65,535.
         """
-        reader = _BitReader(data)
-        symbols = _read_symbols(reader)
-        lengths = _read_lengths(reader, symbols.size)
-        if lengths.size > 1 and int(np.sum(1 << (LONGEST - lengths))) != 1 << LONGEST:
-            raise FormatError("code lengths are those of no complete prefix code", offset=0)
-        return cls(symbols, lengths), reader.end()
+        stream = np.frombuffer(data, np.uint8)
+        count, at = _checked(read_gamma(stream, 0))
+        symbols = np.zeros(min(count - 1, 1 << 16), dtype=np.int64)
+        if count - 1 > symbols.size:
+            raise FormatError(f"{count - 1:,} symbols in the code", offset=0, expected="at most 65,536")
+        _, at = _checked(read_symbols(stream, at, symbols))
+        lengths = np.zeros(symbols.size, dtype=np.int64)
+        if lengths.size > 1:
+            _, at = _checked(read_lengths(stream, at, lengths))
+            if int(np.sum(1 << (LONGEST - lengths))) != 1 << LONGEST:
+                raise FormatError("code lengths are those of no complete prefix code", offset=0)
+        end = (at + 7) // 8
+        if at % 8 and data[end - 1] & (0xFF >> at % 8):
+            raise FormatError("padding after the code is not zero", offset=end - 1)
+        return cls(symbols, lengths), end
+
+
+def _checked(read: tuple[int, int, int]) -> tuple[int, int]:
+    """Return the number that was read and the bit after it.
+
+    Raises:
+        FormatError: what was read says that there is none.
+    """
+    problem, number, at = read
+    match problem:
+        case 0:
+            return number, at
+        case 1:  # CUT_OFF
+            raise FormatError("the code is cut off", offset=at // 8)
+        case 2:  # LARGE
+            raise FormatError("a number in the code is over 131,071", offset=at // 8)
+        case 3:  # BEYOND
+            raise FormatError(f"symbol {number:,} in the code", offset=0, expected="at most 65,535")
+        case 4:  # MORE
+            raise FormatError("the code names more symbols than it has", offset=0)
+        case 5:  # LENGTH
+            raise FormatError(f"a codeword of {number} bits", offset=0, expected=f"1 to {LONGEST}")
+        case _:  # BOTH_WAYS: else ever so many steps could lead nowhere
+            raise FormatError("steps of a codeword's length go both ways", offset=0)
 
 
 def _package_merge(counts: NDArray[np.int64], longest: int) -> NDArray[np.int64]:
@@ -139,71 +173,3 @@ def _package_merge(counts: NDArray[np.int64], longest: int) -> NDArray[np.int64]
 def _gamma(number: int) -> str:
     digits = f"{number:b}"
     return "0" * (len(digits) - 1) + digits
-
-
-class _BitReader:
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-
-    def bit(self) -> int:
-        byte, place = divmod(self._at, 8)
-        if byte >= len(self._data):
-            raise FormatError("the code is cut off", offset=len(self._data))
-        self._at += 1
-        return self._data[byte] >> (7 - place) & 1
-
-    def number(self, bits: int) -> int:
-        value = 0
-        for _ in range(bits):
-            value = value << 1 | self.bit()
-        return value
-
-    def gamma(self) -> int:
-        zeros = 0
-        while not self.bit():
-            zeros += 1
-            if zeros > LONGEST:
-                raise FormatError("a number in the code is over 131,071", offset=self._at // 8)
-        return 1 << zeros | self.number(zeros)
-
-    def end(self) -> int:
-        """Check the padding and return the byte after it."""
-        if self.number(-self._at % 8):
-            raise FormatError("padding after the code is not zero", offset=self._at // 8 - 1)
-        return self._at // 8
-
-
-def _read_symbols(reader: _BitReader) -> NDArray[np.int64]:
-    left = reader.gamma() - 1
-    runs = [np.zeros(0, dtype=np.int64)]
-    at = 0
-    while left > 0:
-        start = at + reader.gamma() - 1
-        at = start + reader.gamma()
-        left -= at - start
-        if at > 1 << 16:
-            raise FormatError(f"symbol {at - 1:,} in the code", offset=0, expected="at most 65,535")
-        runs.append(np.arange(start, at))
-    if left < 0:
-        raise FormatError("the code names more symbols than it has", offset=0)
-    return np.concatenate(runs)
-
-
-def _read_lengths(reader: _BitReader, count: int) -> NDArray[np.int64]:
-    lengths = np.zeros(count, dtype=np.int64)
-    if count < 2:
-        return lengths
-    length = reader.number(4) + 1
-    for index in range(count):
-        way = 0
-        while reader.bit():
-            step = -1 if reader.bit() else 1
-            if step == -way:  # else ever so many steps could lead nowhere
-                raise FormatError("steps of a codeword's length go both ways", offset=0)
-            way = step
-            length += step
-            if not 1 <= length <= LONGEST:
-                raise FormatError(f"a codeword of {length} bits", offset=0, expected="1 to 16")
-        lengths[index] = length
-    return lengths
