@@ -98,7 +98,7 @@ def main(name: str, count: str) -> None:
         coded_bytes=len(data),
         encode_nanoseconds=(encoded - started) * 1e9 / decoded.size,
         decode_nanoseconds=(ended - begun) * 1e9 / decoded.size,
-        memory_bytes=(max(peak_encoding, _peak()) - before) / decoded.size,
+        memory_bytes=max(peak_encoding, _peak(), before) / decoded.size - before / decoded.size,
     )
     print(json.dumps(vars(result)))
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import forge
 import numpy as np
 import pytest
@@ -75,6 +77,26 @@ def test_a_file_takes_the_order_with_the_fewest_bytes_and_gives_the_weights_back
     decoded = decode(data).tensors
     for name, tensor in tensors.items():
         np.testing.assert_array_equal(decoded[name].to_dense(), tensor.to_dense())
+
+
+def test_a_published_file_of_orders_and_of_every_codec_is_written_and_read_for_ever():
+    mixed = (np.arange(3000, dtype=np.uint64) ** 2 * 40503 >> 7) & 255
+    uneven = np.searchsorted([200, 245], mixed, side="right").astype(np.uint16).reshape(60, 50)
+    tensors = {
+        "in-out": Shared(levels_codebook(2), input_channels_kept()),
+        "kernel-first": Shared(levels_codebook(2), taps_kept()),
+        "ans": Shared(levels_codebook(3), uneven),
+    }
+    golden = (Path(__file__).parent / "golden" / "orders-v1.sqz").read_bytes()
+    read = decode(golden).tensors
+    for name, tensor in tensors.items():
+        np.testing.assert_array_equal(read[name].to_dense(), tensor.to_dense())
+    assert [(part.codec, part.order) for part in layout(golden).tensors] == [
+        ("huffman-runs", "in-out"),
+        ("huffman-runs", "kernel-first"),
+        ("ans", "out-in"),
+    ]
+    assert encode(Model("orders", 2, CAFFE, tensors), ["huffman", "huffman-runs", "ans"]) == golden
 
 
 def test_another_order_has_to_be_worth_its_two_bytes_in_the_header():

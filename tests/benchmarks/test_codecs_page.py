@@ -1,0 +1,51 @@
+"""The page of codecs says what was measured, and ratios the right way round."""
+
+from __future__ import annotations
+
+from comparisons import plain
+
+from benchmarks.codec_page import to_markdown
+from benchmarks.codec_scale import Scale
+from benchmarks.codec_subjects import Peers, Subject
+from benchmarks.codecs import Comparison
+
+SUBJECT = Subject(
+    name="a-pipeline",
+    layers=26,
+    weights=1_231_552,
+    entropy_bytes=500_000.0,
+    file_bytes=499_000,
+    codecs={"huffman": Peers(505_000, 0.5, 0.01), "NNCodec": Peers(490_000, 1.0, 0.1)},
+    best_order_bytes={"huffman": 504_000},
+    along_trellis=Peers(450_000, 0.25, 0.2),
+    smaller_huffman_bytes=503_000,
+    dahuffman_decode_seconds=0.6,
+    huffman_decode_seconds=0.005,
+)
+COMPARISON = Comparison(
+    subjects=(SUBJECT,),
+    files={"huffman": Peers(600_000, 0.5, 0.02), "NNCodec, qp -26": Peers(503_000, 1.0, 0.1)},
+    one_core=Peers(499_300, 0.2, 0.2),
+    scale=(Scale("huffman", 1_000_000, 400_000, 5.04, 4.26, 2.04),),
+    startup_seconds=1.04,
+    repeats=7,
+    cores=2,
+    command="python -m benchmarks.codecs",
+    machine="2 cores of x86_64",
+    versions={"python": "3.11"},
+    nncodec_versions={"nncodec": "2.1.3"},
+)
+
+
+def test_bytes_stand_against_the_entropy_and_times_against_nncodec():
+    page = plain(to_markdown(COMPARISON))
+    assert "| huffman | 505,000 | +1.0% | 504,000 | 0.50 s | 2.0 | 0.01 s | 10.0 |" in page
+    assert "| context, told of the trellis | 450,000 | -10.0% |  | 0.25 s | 4.0 | 0.20 s | 0.5 |" in page
+    assert "| huffman | 600,000 | 0.50 s | 2.0 | 0.02 s | 5.0 |" in page
+    assert "120 times as long" in page
+
+
+def test_scale_and_start_up_are_told():
+    page = plain(to_markdown(COMPARISON))
+    assert "| huffman | 1,000,000 | 5.0 | 4.3 | 2.0 |" in page
+    assert "takes 1.0 s" in page
