@@ -14,12 +14,13 @@ _STRETCH = 0.25
 """Logarithm of the most that a view is wider or higher than the photo."""
 
 
-def random_views(inputs: Tensor, random: np.random.Generator) -> Tensor:
+def random_views(inputs: Tensor, random: np.random.Generator, *, mirror: bool = True) -> Tensor:
     """Return a stretch of each photo, at random, enlarged to the photo's size, half of them mirrored.
 
     Args:
         inputs: shape (n, channels, height, width).
         random: draws the stretches.
+        mirror: whether half of them are mirrored.
     Returns:
         the same shape, memory format and device.
     Source: Szegedy et al. 2015, arXiv:1409.4842, section 6, with less of it: views are to be like photos.
@@ -33,8 +34,35 @@ def random_views(inputs: Tensor, random: np.random.Generator) -> Tensor:
         columns = max(1, round(width * min(1.0, (area / stretch) ** 0.5)))
         top, left = (int(random.integers(0, left_over + 1)) for left_over in (height - rows, width - columns))
         view = photo[:, :, top : top + rows, left : left + columns]
-        view = view.flip(3) if random.random() < 0.5 else view
+        view = view.flip(3) if random.random() < 0.5 and mirror else view
         views.append(functional.interpolate(view, (height, width), mode="bilinear", align_corners=False))
-    memory_format = torch.channels_last if inputs.is_contiguous(memory_format=torch.channels_last) else None
-    together = torch.cat(views)
-    return together.contiguous(memory_format=memory_format) if memory_format else together.contiguous()
+    return _like(inputs, torch.cat(views))
+
+
+def shifted(inputs: Tensor, random: np.random.Generator, share: float, *, mirror: bool) -> Tensor:
+    """Return each photo moved at random, what comes in at its edge repeating the edge.
+
+    Args:
+        inputs: shape (n, channels, height, width).
+        random: draws how far.
+        share: of a side that a photo is moved by at most, 0 to 0.5.
+        mirror: whether half of them, at random, are mirrored.
+    Returns:
+        the same shape, memory format and device.
+    Source: Lee et al. 2015, arXiv:1409.5185, section 3 (crops of photos with padding), as is usual on small photos.
+    """
+    height, width = inputs.shape[2:]
+    most = [round(share * side) for side in (height, width)]
+    moved = [random.integers(0, 2 * far + 1, len(inputs)) for far in most]
+    if mirror:
+        chosen = torch.from_numpy(random.random(len(inputs)) < 0.5).to(inputs.device)
+        inputs = torch.where(chosen[:, None, None, None], inputs.flip(3), inputs)
+    wide = functional.pad(inputs, (most[1], most[1], most[0], most[0]), mode="replicate")
+    crops = [photo[:, top : top + height, left : left + width] for photo, top, left in zip(wide, *moved, strict=True)]
+    return _like(inputs, torch.stack(crops))
+
+
+def _like(inputs: Tensor, views: Tensor) -> Tensor:
+    """Return views in the memory format of the photos that they are of."""
+    last = inputs.is_contiguous(memory_format=torch.channels_last)
+    return views.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)

@@ -1,4 +1,4 @@
-"""Where trained weights come from: four sources, each a mapping of the pipeline's `model:` key."""
+"""Where weights come from: sources, each a mapping of the pipeline's `model:` key."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from compress.errors import ConfigError, WeightsError, format_errors_of
 from compress.model import CAFFE, TORCHVISION, Model, Preprocessing
 from compress.networks import build, check_tensors
 from compress.networks.deep_compression import read_deep_compression
+from compress.networks.initial import Random
 from compress.tensors import Dense
 
 _STRICT = ConfigDict(extra="forbid")
@@ -166,13 +167,14 @@ class Torchvision:
         return _model(self.architecture, read_checkpoint(cached), TORCHVISION)
 
 
-WeightsSource = Embedded | DeepCompression | Checkpoint | Torchvision
+WeightsSource = Embedded | DeepCompression | Checkpoint | Torchvision | Random
 
 SOURCES: dict[str, type[WeightsSource]] = {
     "embedded": Embedded,
     "deep-compression": DeepCompression,
     "checkpoint": Checkpoint,
     "torchvision": Torchvision,
+    "random": Random,
 }
 
 

@@ -10,9 +10,10 @@ from compress.passes.recode import Recode
 from compress.passes.round import Round
 from compress.passes.share import Share
 from compress.passes.simplify import Simplify
+from compress.passes.train import Train
 
-PASSES: dict[str, type[Simplify | Prune | Share | Round | Quantize | Distill | Recode]] = {
-    kind.kind: kind for kind in (Simplify, Prune, Share, Round, Quantize, Distill, Recode)
+PASSES: dict[str, type[Simplify | Prune | Share | Round | Quantize | Distill | Train | Recode]] = {
+    kind.kind: kind for kind in (Simplify, Prune, Share, Round, Quantize, Distill, Train, Recode)
 }
 
-__all__ = ["PASSES", "Context", "Distill", "Pass", "Prune", "Quantize", "Recode", "Round", "Share", "Simplify"]
+__all__ = ["PASSES", "Context", "Distill", "Pass", "Prune", "Quantize", "Recode", "Round", "Share", "Simplify", "Train"]

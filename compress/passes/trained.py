@@ -24,10 +24,12 @@ class Trained(ABC):
     Attributes:
         parameter: what the optimiser moves.
         unit: how far a learning rate of 1 moves it, in its own unit.
+        squares: for each entry of the parameter, the sum of the squared scales of all weights that it decides; None
+            where each decides one weight, and is its value.
     """
 
-    def __init__(self, parameter: nn.Parameter, unit: float) -> None:
-        self.parameter, self.unit = parameter, unit
+    def __init__(self, parameter: nn.Parameter, unit: float, squares: Tensor | None = None) -> None:
+        self.parameter, self.unit, self.squares = parameter, unit, squares
 
     @abstractmethod
     def dense(self) -> Tensor:
@@ -121,7 +123,10 @@ class _Codebook(Trained):
     def __init__(self, origin: Shared, device: torch.device) -> None:
         entries = origin.codebook
         unit = float(np.ptp(entries.astype(np.float64))) / (len(entries) - 1) if len(entries) > 1 else 1.0
-        super().__init__(_parameter(entries, device), unit)
+        scales = np.broadcast_to(origin.scale(), origin.shape).astype(np.float64)
+        squares = np.bincount(origin.indices.ravel(), np.square(scales).ravel(), len(entries))
+        squares[squares == 0] = 1  # of an entry that no weight takes
+        super().__init__(_parameter(entries, device), unit, torch.from_numpy(squares.astype(np.float32)).to(device))
         self._origin = origin
         self._indices = torch.from_numpy(origin.indices.astype(np.int64)).to(device)
         self._scale = torch.from_numpy(origin.scale()).to(device)

@@ -7,6 +7,8 @@ import hashlib
 from compress.data.photos import Photos
 from compress.errors import ConfigError, DataError
 from compress.model import Model
+from compress.passes import Train
+from compress.passes.held_out import labels_of
 from compress.passes.layers import options_by_layer
 from compress.pipeline.spec import Goal, Pipeline
 
@@ -35,6 +37,16 @@ def check_labels(goal: Goal, validation: Photos) -> None:
             "the goal limits the drop of top-1 or top-5, but the validation photos have no labels; "
             "name labelled photos in data.validation, or limit max_divergence or min_agreement instead"
         )
+
+
+def check_training(pipeline: Pipeline, calibration: Photos, classes: int) -> None:
+    """Check that the photos can be trained on, where a stage is to.
+
+    Raises:
+        DataError: they have no labels, or labels that are no good for so many classes.
+    """
+    if any(isinstance(stage.step, Train) for stage in pipeline.stages):
+        labels_of(calibration, classes)
 
 
 def check_apart(calibration: Photos, validation: Photos) -> None:

@@ -4,11 +4,25 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass
 from types import TracebackType
 
 import psutil
 
 _SAMPLE_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What some work took.
+
+    Attributes:
+        seconds: by the wall clock.
+        peak_bytes: the most resident memory seen.
+    """
+
+    seconds: float = 0.0
+    peak_bytes: int = 0
 
 
 class Meter:
@@ -27,6 +41,11 @@ class Meter:
         self._process = psutil.Process()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    @property
+    def cost(self) -> Cost:
+        """What was measured."""
+        return Cost(self.seconds, self.peak_bytes)
 
     def __enter__(self) -> Meter:
         self._start = time.perf_counter()

@@ -22,13 +22,15 @@ from compress.container.parallel import on_all_cores
 from compress.data.photos import Photos
 from compress.model import Model
 from compress.pipeline.spec import Goal
+from compress.report import goals
 from compress.report.record import (
+    Accuracy,
     DataRecord,
+    Fidelity,
     FileRecord,
     GoalRecord,
     Histogram,
     LayerRecord,
-    StageRecord,
 )
 from compress.tensors import Dense, Pruned, Shared, Tensor
 
@@ -51,6 +53,11 @@ def options_of(step: Any) -> dict[str, object]:
     options = plain(dataclasses.asdict(step))
     assert isinstance(options, dict)
     return options
+
+
+def is_float(model: Model) -> bool:
+    """Return whether nothing of a model is compressed yet: every tensor is plain, in float32."""
+    return all(isinstance(tensor, Dense) and tensor.stored_as == "float32" for tensor in model.tensors.values())
 
 
 def weights_of(model: Model) -> int:
@@ -161,27 +168,35 @@ def as_text(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def goal_records(goal: Goal, file_bytes: int, baseline: StageRecord, last: StageRecord) -> tuple[GoalRecord, ...]:
-    """Return each line of the goal and whether it was met."""
+def goal_records(
+    goal: Goal, file_bytes: int, before: Accuracy | None, after: Accuracy | None, fidelity: Fidelity
+) -> tuple[GoalRecord, ...]:
+    """Return each line of the goal and whether it was met.
+
+    Args:
+        goal: what was to be reached.
+        file_bytes: of the file.
+        before: accuracy of the network that drops are counted from; None without labels.
+        after: accuracy of the file.
+        fidelity: of the file to that network.
+    """
     records = []
     if goal.bytes is not None:
-        records.append(_at_most("bytes of the file", "bytes", goal.bytes, file_bytes))
-    if baseline.accuracy is not None and last.accuracy is not None:
-        for limit, quantity, before, after in (
-            (goal.max_top1_drop, "top-1 lost", baseline.accuracy.top1, last.accuracy.top1),
-            (goal.max_top5_drop, "top-5 lost", baseline.accuracy.top5, last.accuracy.top5),
+        records.append(_at_most(goals.BYTES, "bytes", goal.bytes, file_bytes))
+    if before is not None and after is not None:
+        for limit, quantity, was, became in (
+            (goal.max_top1_drop, goals.TOP1_LOST, before.top1, after.top1),
+            (goal.max_top5_drop, goals.TOP5_LOST, before.top5, after.top5),
         ):
             if limit is not None:
-                records.append(_at_most(quantity, "points", limit / 100, before.value - after.value))
+                records.append(_at_most(quantity, "points", limit / 100, was.value - became.value))
     if goal.min_agreement is not None:
-        reached = last.fidelity.agreement.value
+        reached = fidelity.agreement.value
         met = reached >= goal.min_agreement
-        records.append(
-            GoalRecord("agreement with the float network", "share", "at least", goal.min_agreement, reached, met)
-        )
+        records.append(GoalRecord(goals.AGREEMENT, "share", "at least", goal.min_agreement, reached, met))
     if goal.max_divergence is not None:
-        divergence = last.fidelity.divergence_nats.value
-        records.append(_at_most("divergence from the float network", "nats", goal.max_divergence, divergence))
+        divergence = fidelity.divergence_nats.value
+        records.append(_at_most(goals.DIVERGENCE, "nats", goal.max_divergence, divergence))
     return tuple(records)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import torch
@@ -15,9 +17,11 @@ from compress.device import find_device
 from compress.errors import ConfigError, PassError, SqueezeError
 from compress.files import write_atomically
 from compress.model import Model
-from compress.passes import Context, Distill, Simplify
+from compress.networks.initial import Random
+from compress.passes import Context, Distill, Simplify, Train
 from compress.pipeline import beforehand, promises, records
-from compress.pipeline.measure import Meter
+from compress.pipeline.kept import KeptStage
+from compress.pipeline.measure import Cost, Meter
 from compress.pipeline.spec import Pipeline, Stage
 from compress.progress import Progress, silent
 from compress.proof import prove
@@ -55,6 +59,7 @@ def run(
     out: Path,
     *,
     cache: Path | None = None,
+    fresh: bool = False,
     command: str = "",
     device: str | None = None,
     progress: Progress = silent,
@@ -65,16 +70,22 @@ def run(
         pipeline: what to do.
         out: folder for `model.sqz`, `report.json` and `report.html`; the files of an earlier run in it are replaced
             one by one, each only when its successor is complete.
-        cache: folder for decoded photos, statistics, and what an interrupted stage goes on from; `out`/cache if None.
+        cache: folder for decoded photos, statistics, what stages left, and what an interrupted one goes on from; runs
+            may share it, at once too; `out`/cache if None.
+        fresh: do everything anew, whatever the cache has; it is neither read nor written.
         command: the command line that repeats this run, for the report.
         device: where networks run; a GPU if there is one, unless told otherwise.
         progress: shows how far the run is.
     Raises:
         SqueezeError: it failed; says where and why. A missed goal is no failure: see `Result.goal_met`.
     """
+    if fresh:
+        with TemporaryDirectory(prefix="squeeze-compress-") as empty:
+            return run(pipeline, out, cache=Path(empty), command=command, device=device, progress=progress)
     place, cache = find_device(device), cache or out / CACHE
     torch.use_deterministic_algorithms(True, warn_only=True)
-    reference = _located(pipeline, pipeline.model.load)
+    source = pipeline.model
+    reference = _located(pipeline, partial(source.load, pipeline.seed) if isinstance(source, Random) else source.load)
     if pipeline.encode.labels == "none":
         reference = replace(reference, labels=())
     beforehand.check_layers(pipeline, reference)
@@ -82,6 +93,7 @@ def run(
     photos = _photos(pipeline, "validation", reference, cache, progress)
     beforehand.check_labels(pipeline.goal, photos)
     beforehand.check_apart(calibration, photos)
+    beforehand.check_training(pipeline, calibration, reference.classes)
     context = Context(
         reference,
         calibration,
@@ -92,36 +104,36 @@ def run(
         store=cache,
     )
     judge = _Judge(reference, photos, context)
-    model = reference
-    stages = [judge.baseline()]
+    model, trained_by = reference, list[str]()
     for stage in pipeline.stages:
-        with Meter() as work:
-            changed = _apply(stage, model, context)
-            moves_zeros = isinstance(stage.step, Distill) and stage.step.moves_zeros
-            promises.check(model, changed, stage.name, zeros=not moves_zeros)
+        changed, cost = _kept_or_applied(stage, model, context, cache)
+        if trains_the_float_network := isinstance(stage.step, Train) and records.is_float(model):
+            reference = changed
+            trained_by.append(stage.name)
         model = changed
-        if isinstance(stage.step, Simplify):  # the same network, written otherwise: the next stages recover towards it
+        # The same network, written otherwise, or a better one: the next stages recover towards it.
+        if isinstance(stage.step, Simplify) or trains_the_float_network:
             context = replace(context, reference=model, cache={})
-        stages.append(judge.stage(stage, model, work))
+        judge.stage(stage, model, cost, is_reference=trains_the_float_network)
     path = out / MODEL_FILE
     data = container.encode(model, pipeline.encode.codecs)
     write_atomically(path, data)
     proof_seconds, proven = judge.proof(path, model)
-    stages.append(proven)
+    stages = (*judge.stages, proven)
     layout = container.layout(data)
     record = Record(
         schema_version=SCHEMA_VERSION,
         pipeline=records.as_text(pipeline.name),
         description=pipeline.description,
         network=reference.architecture,
-        weights_source=pipeline.model.description,
+        weights_source=", ".join([source.description, *(f"trained by the stage {name}" for name in trained_by)]),
         weights_sha256=container.weights_sha256(reference),
         parameters=_parameters(reference),
         float_bytes=_parameters(reference) * 4,
         seed=pipeline.seed,
-        goals=records.goal_records(pipeline.goal, len(data), stages[0], proven),
+        goals=records.goal_records(pipeline.goal, len(data), stages[0].accuracy, proven.accuracy, proven.fidelity),
         data=(records.data_record("calibration", calibration), records.data_record("validation", photos)),
-        stages=tuple(stages),
+        stages=stages,
         layers=records.layer_records(model, reference, layout),
         file=records.file_record(MODEL_FILE, data, model, layout),
         proof_seconds=proof_seconds,
@@ -131,6 +143,20 @@ def run(
         machine=records.machine(),
     )
     return Result(record, path, write_report(record, out))
+
+
+def _kept_or_applied(stage: Stage, model: Model, context: Context, cache: Path) -> tuple[Model, Cost]:
+    """Return what a stage leaves, and what it took: from the cache, if it is there, or by running its pass."""
+    kept = KeptStage(cache, stage, model, context)
+    if found := kept.read():
+        with context.progress(f"{stage.name}: kept from an earlier run", 0):
+            return found
+    with Meter() as work:
+        changed = _apply(stage, model, context)
+        moves_zeros = isinstance(stage.step, Distill) and stage.step.moves_zeros
+        promises.check(model, changed, stage.name, zeros=not moves_zeros)
+    kept.write(changed, work.cost)
+    return changed, work.cost
 
 
 def _apply(stage: Stage, model: Model, context: Context) -> Model:
@@ -171,25 +197,46 @@ def _located(pipeline: Pipeline, load: Callable[[], Loaded]) -> Loaded:
 
 
 class _Judge:
-    """Validates every stage on the same photos against the same float network."""
+    """Validates every stage on the same photos against the same float network.
+
+    Attributes:
+        stages: the float network's own record, the baseline, and one of each stage.
+    """
 
     def __init__(self, reference: Model, photos: Photos, context: Context) -> None:
         self.reference, self.photos, self.context = reference, photos, context
-        with Meter() as self.work:
+        with Meter() as work:
             self.expected = self._outputs(reference)
+        self.cost = work.cost
+        self.stages = [self._baseline()]
+        self._until_float: list[Outputs] = []
 
-    def baseline(self) -> StageRecord:
-        """Record the float network itself."""
+    def _baseline(self) -> StageRecord:
         file_bytes = self.context.file_bytes(self.reference)
-        return self._record("baseline", "baseline", {}, self.reference, file_bytes, self.expected, (Meter(), self.work))
+        return self._record("baseline", "baseline", {}, self.reference, file_bytes, self.expected, (Cost(), self.cost))
 
-    def stage(self, stage: Stage, model: Model, work: Meter) -> StageRecord:
-        """Validate what a stage left."""
+    def stage(self, stage: Stage, model: Model, cost: Cost, *, is_reference: bool) -> None:
+        """Validate what a stage left, and record it.
+
+        Args:
+            stage: what was done.
+            model: what it left.
+            cost: its time and memory.
+            is_reference: it is the float network from now on: all stages are measured against it, those before too.
+        """
         with Meter() as validation:
             outputs = self._outputs(model)
+        if is_reference:
+            self.reference, self.expected = model, outputs
+            before = zip(self.stages[1:], self._until_float, strict=True)
+            again = [replace(record, fidelity=validate.fidelity(found, outputs)) for record, found in before]
+            self.stages = [self._baseline(), *again]
+        if records.is_float(model):
+            self._until_float.append(outputs)
         file_bytes = self.context.file_bytes(model)
         options = records.options_of(stage.step)
-        return self._record(stage.name, stage.step.kind, options, model, file_bytes, outputs, (work, validation))
+        costs = cost, validation.cost
+        self.stages.append(self._record(stage.name, stage.step.kind, options, model, file_bytes, outputs, costs))
 
     def proof(self, path: Path, model: Model) -> tuple[float, StageRecord]:
         """Read the file back in a fresh process; its weights must be the model's, bit for bit."""
@@ -199,7 +246,7 @@ class _Judge:
             raise SqueezeError(f"{path}: the weights read back are not those that were written")
         outputs = Outputs(proof.logits, self.photos.labels)
         file_bytes = path.stat().st_size
-        return proof.seconds, self._record("proof", "proof", {}, model, file_bytes, outputs, (work, Meter()))
+        return proof.seconds, self._record("proof", "proof", {}, model, file_bytes, outputs, (work.cost, Cost()))
 
     def _outputs(self, model: Model) -> Outputs:
         network = self.context.network(model)
@@ -213,7 +260,7 @@ class _Judge:
         model: Model,
         file_bytes: int,
         outputs: Outputs,
-        meters: tuple[Meter, Meter],
+        costs: tuple[Cost, Cost],
     ) -> StageRecord:
         return StageRecord(
             name=name,
@@ -223,9 +270,9 @@ class _Judge:
             sparsity=records.sparsity_of(model),
             bits_per_weight=file_bytes * 8 / records.weights_of(model),
             distinct_values=sum(records.distinct_values(model.tensors[layer]) for layer in model.weight_names()),
-            seconds=meters[0].seconds,
-            validation_seconds=meters[1].seconds,
-            peak_memory_bytes=max(meter.peak_bytes for meter in meters),
+            seconds=costs[0].seconds,
+            validation_seconds=costs[1].seconds,
+            peak_memory_bytes=max(cost.peak_bytes for cost in costs),
             accuracy=validate.accuracy(outputs),
             fidelity=validate.fidelity(outputs, self.expected),
         )

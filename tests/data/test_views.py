@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from compress.data.views import random_views
+from compress.data.views import random_views, shifted
 
 
 @pytest.fixture
@@ -28,3 +28,25 @@ def test_the_same_seed_gives_the_same_views(slope_of_brightness):
     once, again, other = (random_views(slope_of_brightness, np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert torch.equal(once, again)
     assert not torch.equal(once, other)
+
+
+def test_they_are_not_mirrored_where_that_is_not_wanted():
+    rising = torch.arange(8.0).repeat(1, 1, 8, 1)
+    views = random_views(rising.repeat(40, 1, 1, 1), np.random.default_rng(0), mirror=False)
+    assert (views.diff(dim=3) >= 0).all()
+
+
+def test_photos_are_moved_each_by_itself_and_their_edges_repeated():
+    photos = torch.arange(6 * 8.0).reshape(1, 1, 6, 8).repeat(50, 1, 1, 1)
+    moved = shifted(photos, np.random.default_rng(0), 0.25, mirror=False)
+    assert moved.shape == photos.shape
+    corners = {float(photo[0, 0, 0]) for photo in moved}
+    assert corners == {8.0 * row + column for row in range(3) for column in range(3)}
+
+
+def test_half_are_mirrored_where_that_is_wanted():
+    photos = torch.arange(8.0).repeat(200, 1, 8, 1)
+    plain = shifted(photos, np.random.default_rng(0), 0, mirror=False)
+    both = shifted(photos, np.random.default_rng(0), 0, mirror=True)
+    assert torch.equal(plain, photos)
+    assert 60 < int((both[:, 0, 0, 0] == 7).sum()) < 140

@@ -1,0 +1,237 @@
+"""A training with labels that is on its way: its steps, what it keeps, and when it is at its best."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional
+
+from compress.data.views import random_views, shifted
+from compress.errors import PassError
+from compress.model import Model
+from compress.passes.context import Context
+from compress.passes.held_out import labels_of, split
+from compress.passes.schedule import rate_at
+from compress.passes.trained import Trained, in_training
+from compress.tensors import Tensor as Weights
+
+if TYPE_CHECKING:
+    from compress.passes.train import Train
+
+_MOMENTUM = 0.9
+
+_JUDGED_BATCH = 100
+"""Photos held out that run through the network at once."""
+
+_DIVERGED = 100.0
+"""A loss so many times that of a guess is one of a training that will not come back."""
+
+_LEARNED = 0.1
+"""Below this part of a guess's loss an epoch without a gradient is one in which nothing was left to learn."""
+
+
+class Training:
+    """A training that is on its way.
+
+    Attributes:
+        steps: how many there are to be.
+        steps_an_epoch: in each epoch.
+    """
+
+    def __init__(self, options: Train, model: Model, context: Context) -> None:
+        """Begin with the model's weights.
+
+        Raises:
+            DataError: the photos, their labels or their number are no good for this network.
+            PassError: there is nothing that could be trained.
+        """
+        self._options, self._context = options, context
+        labels = labels_of(context.calibration, model.classes)
+        self._places, self._held = split(labels, options.held_out, context.seed)
+        self._labels = torch.from_numpy(labels.astype(np.int64)).to(context.device)
+        self.steps_an_epoch = -(-len(self._places) // options.batch)
+        self.steps = options.epochs * self.steps_an_epoch
+        self._guess = math.log(max(model.classes, 2))
+        self._network = context.network(model)
+        for module in self._network.modules():
+            if isinstance(module, nn.Dropout) and options.dropout is not None:
+                module.p = options.dropout
+        self._trained: Mapping[str, Trained] = {
+            name: in_training(name, tensor, context.device, levels=False, keep_zeros=True)
+            for name, tensor in model.tensors.items()
+        }
+        parts = {name: part for name, part in self._trained.items() if part.parameter.requires_grad}
+        if not parts:
+            raise PassError("there is nothing to train: all weights are on levels, which stay as they are")
+        self._parts = list(parts.values())
+        self._units = [_unit(part) if options.optimizer == "adamw" else 1.0 for part in self._parts]
+        self._optimiser = self._made([options.weight_decay if name in model.weight_names() else 0.0 for name in parts])
+        self._moved = False
+        self._best: dict[str, Any] = {}
+
+    def _made(self, decays: list[float]) -> torch.optim.Optimizer:
+        # The rate is in the parameter's unit, and multiplies the decay too, which is to be the same in all units.
+        groups = [
+            {"params": [part.parameter], "weight_decay": decay / unit}
+            for part, decay, unit in zip(self._parts, decays, self._units, strict=True)
+        ]
+        if self._options.optimizer == "adamw":
+            return torch.optim.AdamW(groups, lr=1.0)
+        return torch.optim.SGD(groups, lr=1.0, momentum=_MOMENTUM, nesterov=self._options.nesterov)
+
+    def begin(self) -> int:
+        """Take the weights there are for the best until others are better; return the first step."""
+        if len(self._held):
+            self._best = {"judgement": self._judgement(0), "epoch": 0, "parameters": self._parameters()}
+        return 0
+
+    def state(self, step: int) -> dict[str, object]:
+        """Return all that the steps from `step` on depend on."""
+        return {
+            "step": step,
+            "parameters": {name: part.parameter.detach() for name, part in self._trained.items()},
+            "optimiser": self._optimiser.state_dict(),
+            "moved": self._moved,
+            "best": self._best,
+        }
+
+    def restored(self, state: Mapping[str, Any]) -> int:
+        """Take up a state, and return its step."""
+        self._take(state["parameters"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self._moved, self._best = bool(state["moved"]), dict(state["best"])
+        return int(state["step"])
+
+    def batches(self, first: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
+        """Yield each step from `first` on, and the places of its photos: all of them in every epoch, shuffled anew."""
+        for epoch in range(first // self.steps_an_epoch, self._options.epochs):
+            order = np.random.default_rng([self._context.stage_seed, 0, epoch]).permutation(self._places)
+            for number, places in enumerate(np.array_split(order, self.steps_an_epoch)):
+                step = epoch * self.steps_an_epoch + number
+                if step >= first:
+                    yield step, places
+
+    def step(self, step: int, places: NDArray[np.int64]) -> None:
+        """Do one step of the optimiser on the photos at these places.
+
+        Raises:
+            PassError: the loss is not finite, or has grown out of all bounds.
+        """
+        rate = self._rate(step)
+        for group, unit in zip(self._optimiser.param_groups, self._units, strict=True):
+            group["lr"] = rate * unit
+        random = np.random.default_rng([self._context.stage_seed, 1, step])
+        logits = self._logits(self._augmented(places, random), int(random.integers(2**32)))
+        smoothing = self._options.label_smoothing
+        loss = functional.cross_entropy(logits, self._labels[places], label_smoothing=smoothing)
+        value = loss.item()
+        self._check(value, step, "the loss")
+        self._optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        for part in self._parts:
+            if part.squares is not None and part.parameter.grad is not None:
+                part.parameter.grad /= part.squares
+        last = self._parts[-1].parameter.grad
+        self._moved |= value < _LEARNED * self._guess or (last is not None and bool(last.any()))
+        self._optimiser.step()
+
+    def end_of_epoch(self, step: int) -> bool:
+        """Keep the weights where they are the best so far; return whether training is to end for want of better ones.
+
+        Raises:
+            PassError: nothing was learned in the whole epoch and never will be, or the loss on photos held out is out
+                of bounds.
+        """
+        if not self._moved:
+            raise PassError(
+                f"the network gave the same answer to every photo, and no gradient, in the whole epoch to step"
+                f" {step + 1}: it will not learn any more; lower the learning_rate or give it a warmup"
+            )
+        self._moved = False
+        if not len(self._held):
+            return False
+        epoch, judgement = (step + 1) // self.steps_an_epoch, self._judgement(step)
+        if judgement < self._best["judgement"]:
+            self._best = {"judgement": judgement, "epoch": epoch, "parameters": self._parameters()}
+        return self._options.patience is not None and epoch - int(self._best["epoch"]) >= self._options.patience
+
+    def tensors(self) -> dict[str, Weights]:
+        """Return the best weights, in the forms that they had before."""
+        if self._best:
+            self._take(self._best["parameters"])
+        return {name: part.tensor(name) for name, part in self._trained.items()}
+
+    def _rate(self, step: int) -> float:
+        options = self._options
+        warmup = options.warmup * self.steps_an_epoch
+        part = rate_at(step, self.steps, options.schedule, warmup=warmup, power=options.power)
+        return options.learning_rate * part
+
+    def _augmented(self, places: NDArray[np.int64], random: np.random.Generator) -> Tensor:
+        inputs, options = self._context.inputs(places), self._options
+        if options.views:
+            return random_views(inputs, random, mirror=options.flip)
+        return shifted(inputs, random, options.shift, mirror=options.flip)
+
+    def _logits(self, inputs: Tensor, seed: int | None) -> Tensor:
+        """Return float32 logits; with a seed as in training, with dropout from that seed."""
+        weights = {name: part.dense() for name, part in self._trained.items()}
+        self._network.train(seed is not None)
+        kind, mixed = self._context.device.type, self._options.mixed_precision
+        with _seeded(seed, self._context.device), torch.autocast(kind, torch.bfloat16, enabled=mixed):
+            logits: Tensor = functional_call(self._network, weights, (inputs,))
+        return logits.float()
+
+    def _judgement(self, step: int) -> tuple[int, float]:
+        """Return how many photos held out the network gets wrong, and the mean loss on them: less is better."""
+        wrong, total = 0, 0.0
+        with torch.no_grad():
+            for start in range(0, len(self._held), _JUDGED_BATCH):
+                places = self._held[start : start + _JUDGED_BATCH]
+                logits, labels = self._logits(self._context.inputs(places), None), self._labels[places]
+                total += functional.cross_entropy(logits, labels, reduction="sum").item()
+                wrong += int((logits.argmax(1) != labels).sum())
+        loss = total / len(self._held)
+        self._check(loss, step, "the loss on photos held out")
+        return wrong, loss
+
+    def _check(self, loss: float, step: int, what: str) -> None:
+        if not math.isfinite(loss):
+            raise PassError(f"{what} is {loss} at step {step + 1}; lower the learning_rate")
+        if loss > _DIVERGED * self._guess:
+            raise PassError(
+                f"{what} is {loss:.3g} at step {step + 1}, and that of a guess is {self._guess:.3g}: training diverges;"
+                " lower the learning_rate"
+            )
+
+    def _parameters(self) -> dict[str, Tensor]:
+        return {name: part.parameter.detach().clone() for name, part in self._trained.items()}
+
+    def _take(self, parameters: Mapping[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, part in self._trained.items():
+                part.parameter.copy_(parameters[name])
+
+
+def _unit(part: Trained) -> float:
+    """Return how far a parameter moves for its weights to move by 1, on the root mean square."""
+    if part.squares is None:
+        return 1.0
+    return math.sqrt(part.dense().numel() / float(part.squares.sum(dtype=torch.float64)))
+
+
+@contextmanager
+def _seeded(seed: int | None, device: torch.device) -> Iterator[None]:
+    """Let torch draw from a seed while the context lasts, and from where it was afterwards."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else [], enabled=seed is not None):
+        if seed is not None:
+            torch.manual_seed(seed)
+        yield

@@ -1,0 +1,78 @@
+"""A run that trains its own float network: everything after is measured against what training left."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from compress import container
+from compress.errors import DataError
+from compress.networks.initial import Random
+from compress.pipeline import read_pipeline, run
+from compress.tensors import Shared
+
+TEXT = """\
+seed: 3
+model: {source: random, architecture: squeezenet1_1, classes: 10, size: 32, resize: squash}
+data:
+  calibration: {source: digits, limit: 60}
+  validation: {source: digits, limit: 40}
+stages:
+  - {pass: train, epochs: 2, optimizer: adamw, learning_rate: 0.001, flip: false, held_out: 0}
+  - {pass: train, name: on, epochs: 1, optimizer: adamw, learning_rate: 0.001, flip: false, held_out: 0}
+  - {pass: prune, sparsity: 0.5}
+  - {pass: share, bits: 4, iterations: 1}
+  - {pass: train, name: again, epochs: 1, optimizer: adamw, learning_rate: 0.0001, flip: false, held_out: 0}
+goal: {max_top1_drop: 100}
+"""
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("from-nothing")
+    (folder / "p.yaml").write_text(TEXT)
+    return run(read_pipeline(folder / "p.yaml"), folder / "out", device="cpu")
+
+
+def test_the_trained_network_is_the_one_that_all_is_measured_against(done):
+    baseline, first, on, prune, share, again, proof = done.record.stages
+    assert (baseline.kind, baseline.sparsity, on.name) == ("baseline", 0, "on")
+    for stage in (baseline, on):
+        assert stage.fidelity.agreement.value == 1
+        assert stage.fidelity.divergence_nats.value == 0
+    assert baseline.accuracy == on.accuracy
+    assert first.fidelity.divergence_nats.value > 0
+    assert prune.fidelity.divergence_nats.value > 0
+    assert proof.fidelity == again.fidelity
+    assert share.file_bytes < prune.file_bytes < baseline.file_bytes
+    (goal,) = done.record.goals
+    assert goal.reached == pytest.approx(baseline.accuracy.top1.value - proof.accuracy.top1.value)
+
+
+def test_the_record_says_where_its_weights_came_from(done):
+    record = done.record
+    assert record.weights_source == (
+        "squeezenet1_1 for 10 classes, its weights at random, trained by the stage train, trained by the stage on"
+    )
+    start = Random("squeezenet1_1", 10, size=32, resize="squash").load(3)
+    assert record.weights_sha256 not in {container.weights_sha256(start), record.file.weights_sha256}
+
+
+def test_what_is_pruned_and_shared_stays_so_in_the_training_after_it(done):
+    model = container.read(done.model_path)
+    for name in model.weight_names():
+        tensor = model.tensors[name]
+        assert isinstance(tensor, Shared)
+        assert len(np.unique(tensor.to_dense())) <= 2**4
+        assert (tensor.to_dense() == 0).mean() >= 0.5
+
+
+def test_photos_without_labels_are_refused_before_the_work_begins(read, tmp_path):
+    with pytest.raises(DataError, match="training needs labels, and the calibration photos have none"):
+        run(read(TEXT, "data.calibration={source: samples, count: 2}"), tmp_path / "out", device="cpu")
+    assert not list(tmp_path.glob("out/*.json"))
+
+
+def test_a_class_without_a_photo_is_refused_before_the_work_begins(read, tmp_path):
+    with pytest.raises(DataError, match="no photo among the 4 to train on is of class 4 and 5 more classes"):
+        run(read(TEXT, "data.calibration.limit=4"), tmp_path / "out", device="cpu")
