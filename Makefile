@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 READY = $(VENV)/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help env browser run test check reports bench clean
+.PHONY: help env browser run test check reports bench ci clean
 
 help: ## List the targets.
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 10
@@ -55,6 +55,13 @@ bench: env ## Compare with NNCodec: bytes and accuracy, codecs and times; and re
 	$(BIN)/python -m benchmarks.rate_accuracy --out $(OUT)
 	$(BIN)/python -m benchmarks.codecs --out $(OUT)
 	$(BIN)/python -m benchmarks.fuzz --out $(OUT)
+
+ci: env ## An example of how a team gates its own model in CI, see docs/ci.md; not the CI of this project.
+	$(BIN)/squeeze-compress run docs/ci/pipeline.yaml --out $(OUT)/ci --cache $(OUT)/ci/cache
+	accepted=$(OUT)/ci/accepted.sqz; [ -e $$accepted ] || accepted=embedded; \
+	  $(BIN)/squeeze-compress compare $$accepted $(OUT)/ci/model.sqz --data samples --limit 100 --cache $(OUT)/ci/cache \
+	    --json $(OUT)/ci/comparison.json --min-agreement 0.75 --max-divergence 0.1
+	cp $(OUT)/ci/model.sqz $(OUT)/ci/accepted.sqz
 
 clean: ## Remove the environment, what runs left, and caches.
 	rm -rf $(VENV) $(OUT) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache

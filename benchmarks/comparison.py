@@ -10,6 +10,7 @@ from pydantic import ConfigDict, TypeAdapter
 
 from compress import validate
 from compress.report.record import DataRecord, Interval
+from compress.significance import mcnemar
 from compress.validate import Outputs
 
 SCHEMA_VERSION = 1
@@ -157,4 +158,4 @@ def _paired(outputs: Outputs, reference: Outputs, first: int) -> Paired:
     hits, before = outputs.hits(first), reference.hits(first)
     lost, won = validate.paired_counts(hits, before)
     difference = validate.bootstrap_interval(hits.astype(np.float64) - before.astype(np.float64), SEED)
-    return Paired(validate.proportion(hits), difference, lost, won, validate.mcnemar(lost, won))
+    return Paired(validate.proportion(hits), difference, lost, won, mcnemar(lost, won))

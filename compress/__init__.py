@@ -1,6 +1,7 @@
 """Makes a trained SqueezeNet tiny without losing accuracy, and proves the accuracy of the file.
 
-`load` gives a torch module, `read` numpy arrays, `run` does what `squeeze-compress run` does.
+`load` gives a torch module, `read` numpy arrays, `run` does what `squeeze-compress run` does, and `compare` what
+`squeeze-compress compare` does.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
+    from compress.comparison import Comparison
     from compress.pipeline import Result
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "load", "read", "run"]
+__all__ = ["__version__", "compare", "load", "read", "run"]
 
 # Imports are made inside: reading arrays must not wait for torch, nor need it.
 
@@ -50,12 +52,40 @@ def load(path: str | PathLike[str]) -> nn.Module:
     return to_module(container.read(Path(path)))
 
 
+def compare(
+    a: str | PathLike[str],
+    b: str | PathLike[str],
+    data: str | PathLike[str],
+    *,
+    limit: int | None = None,
+    architecture: str | None = None,
+    device: str | None = None,
+) -> Comparison:
+    """Run two models on the same photos and tell them apart, as `squeeze-compress compare` does.
+
+    Args:
+        a: a `.sqz` file, a checkpoint, or `embedded`; what B is measured against.
+        b: the same.
+        data: photos, labelled or not: a folder, a CSV file, or `samples` for those that are installed.
+        limit: at most so many photos, evenly spread.
+        architecture: the network of a checkpoint; by default the one that its first layer fits.
+        device: where networks run; a GPU if there is one, unless told otherwise.
+    Raises:
+        SqueezeError: a model or the photos cannot be used, or the two have different numbers of classes.
+    """
+    from compress.comparison import compare_models  # noqa: PLC0415
+
+    paths = (str(path) for path in (a, b, data))
+    return compare_models(*paths, limit=limit, architecture=architecture, device=device)
+
+
 def run(
     pipeline: str | PathLike[str],
     out: str | PathLike[str],
     overrides: Iterable[str] = (),
     *,
     cache: str | PathLike[str] | None = None,
+    fresh: bool = False,
     device: str | None = None,
 ) -> Result:
     """Run a pipeline, as `squeeze-compress run` does.
@@ -64,7 +94,8 @@ def run(
         pipeline: a YAML file, or the name of a ready pipeline.
         out: folder of the results.
         overrides: `KEY=VALUE` each.
-        cache: folder for what runs share, such as decoded photos; `out`/cache if None.
+        cache: folder for what runs share, such as what stages left; `out`/cache if None.
+        fresh: do everything anew, whatever the cache has.
         device: where networks run; a GPU if there is one, unless told otherwise.
     Raises:
         SqueezeError: it failed. A missed goal is no failure: see `Result.goal_met`.
@@ -79,6 +110,7 @@ def run(
         spec,
         Path(out),
         cache=Path(cache) if cache else None,
+        fresh=fresh,
         command=as_command(str(pipeline), None, given),
         device=device,
     )

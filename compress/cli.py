@@ -13,7 +13,8 @@ import click
 
 import compress
 from compress import console
-from compress.errors import ConfigError, GoalMissed, SqueezeError
+from compress.errors import ConfigError, SqueezeError
+from compress.parameters import Number, PathOr
 
 if TYPE_CHECKING:
     from compress.export import WeightsForm
@@ -55,6 +56,11 @@ def main(quiet: bool, verbose: bool) -> None:
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
+_max_weights_option = click.option(
+    "--max-weights", type=click.IntRange(1), help="Most weights to decode. [1,024 a byte, 2^24 to 2^28]"
+)
+
+
 def _device_option(command: Callable[..., None]) -> Callable[..., None]:
     return click.option("--device", help="Where networks run: cpu, cuda, ... [default: a GPU if there is one]")(command)
 
@@ -65,6 +71,7 @@ def _device_option(command: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--cache", type=click.Path(file_okay=False, path_type=Path), help="Folder of what runs share. [OUT/cache]"
 )
+@click.option("--fresh", is_flag=True, help="Do everything anew; the cache is neither read nor written.")
 @click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Replace a value of the pipeline.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Replace the pipeline's seed.")
 @_device_option
@@ -72,27 +79,31 @@ def run(
     pipeline: str,
     out: Path | None,
     cache: Path | None,
+    fresh: bool,
     overrides: tuple[str, ...],
     seed: int | None,
     device: str | None,
 ) -> None:
     """Run PIPELINE, a YAML file or the name of a ready one; ./pipeline.yaml if none is given.
 
+    What its stages leave is kept in the cache: changed and run again, it goes on from the first stage that is another.
+
     Exit codes: 0 done, 1 failed, 2 bad configuration, 3 the goal was missed.
     """
     from compress import pipeline as pipelines  # noqa: PLC0415
     from compress.pipeline.records import as_command  # noqa: PLC0415
     from compress.ready import find_pipeline  # noqa: PLC0415
+    from compress.report.goals import check_met  # noqa: PLC0415
 
     seeded = overrides if seed is None else (*overrides, f"seed={seed}")
     spec = pipelines.read_pipeline(find_pipeline(pipeline), seeded)
     folder = out or Path("out") / spec.name
     command = as_command(pipeline, seed, overrides)
-    result = pipelines.run(spec, folder, cache=cache, command=command, device=device, progress=console.progress)
+    result = pipelines.run(
+        spec, folder, cache=cache, fresh=fresh, command=command, device=device, progress=console.progress
+    )
     console.show_result(result)
-    missed = [goal.quantity for goal in result.record.goals if not goal.met]
-    if missed:
-        raise GoalMissed(f"the goal was missed: {', '.join(missed)}")
+    check_met(result.record.goals)
 
 
 @main.command()
@@ -116,11 +127,12 @@ def describe(network: str, classes: int, side: int) -> None:
 @main.command()
 @click.argument("model", type=_EXISTING)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def inspect(model: Path, as_json: bool) -> None:
+@_max_weights_option
+def inspect(model: Path, as_json: bool, max_weights: int | None) -> None:
     """Show what is in MODEL.sqz: per tensor shape, kept weights, bits, codec, and where the bytes go."""
     from compress.inspection import inspect_file  # noqa: PLC0415
 
-    inspection = inspect_file(model)
+    inspection = inspect_file(model, max_weights)
     if as_json:
         click.echo(json.dumps(inspection.to_json(), indent=2))
     else:
@@ -143,6 +155,45 @@ def evaluate(model: Path, data: Path, architecture: str | None, limit: int | Non
 
 
 @main.command()
+@click.argument("a", type=PathOr("embedded", dir_okay=False))
+@click.argument("b", type=PathOr("embedded", dir_okay=False))
+@click.option("--data", required=True, type=PathOr("samples", dir_okay=True), help="Photos: folder, CSV, or 'samples'.")
+@click.option("--architecture", help="Of a checkpoint; a .sqz file knows its own.")
+@click.option("--limit", type=click.IntRange(1), help="At most so many photos.")
+@click.option(
+    "--cache", type=click.Path(file_okay=False, path_type=Path), help="Folder for decoded photos, a run's too."
+)
+@click.option("--show", type=click.IntRange(0), default=10, show_default=True, help="Most photos to list.")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all of it there.")
+@click.option("--max-top1-drop", type=Number(0, 100), help="Points of top-1 that B may lose.")
+@click.option("--max-top5-drop", type=Number(0, 100), help="Points of top-5 that B may lose.")
+@click.option("--min-agreement", type=Number(0, 1), help="Least share of photos with A's first answer.")
+@click.option("--max-divergence", type=Number(0), help="Most mean KL divergence of B from A, nats.")
+@_device_option
+def compare(
+    a: str, b: str, data: str, show: int, json_file: Path | None,
+    max_top1_drop: float | None, max_top5_drop: float | None, min_agreement: float | None,
+    max_divergence: float | None, **options: Any,
+) -> None:  # fmt: skip
+    """Tell models A and B (.sqz, .safetensors, .pth, or 'embedded') apart on the same photos, labelled or not.
+
+    Exit code 3 where B is further from A than --max-top1-drop, --max-top5-drop, --min-agreement or
+    --max-divergence allow.
+    """
+    from compress.comparison import compare_models  # noqa: PLC0415
+    from compress.files import write_atomically  # noqa: PLC0415
+    from compress.pipeline.spec import Goal  # noqa: PLC0415
+    from compress.report.goals import check_met  # noqa: PLC0415
+
+    goal = Goal(None, max_top1_drop, max_top5_drop, min_agreement, max_divergence)
+    compared = compare_models(a, b, data, goal=goal, progress=console.progress, **options)
+    if json_file:
+        write_atomically(json_file, compared.to_json().encode())
+    console.show_comparison(compared, show)
+    check_met(compared.goals)
+
+
+@main.command()
 @click.argument("model", type=_EXISTING)
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path))
 @click.option(
@@ -152,7 +203,8 @@ def evaluate(model: Path, data: Path, architecture: str | None, limit: int | Non
     show_default=True,
     help="In .onnx: as float32, or as small integers that the runtime turns into the same float32.",
 )
-def decompress(model: Path, output: Path, weights: WeightsForm) -> None:
+@_max_weights_option
+def decompress(model: Path, output: Path, weights: WeightsForm, max_weights: int | None) -> None:
     """Write MODEL.sqz for other programs: .safetensors, .pth or .onnx.
 
     .safetensors and .pth hold float32 weights under torchvision's tensor names; .onnx holds the whole network.
@@ -160,7 +212,7 @@ def decompress(model: Path, output: Path, weights: WeightsForm) -> None:
     from compress import container  # noqa: PLC0415
     from compress.export import write_weights  # noqa: PLC0415
 
-    write_weights(container.read(model), output, weights)
+    write_weights(container.read(model, max_weights), output, weights)
     console.say(f"{output}: {output.stat().st_size:,} bytes")
 
 
@@ -179,13 +231,46 @@ def predict(model: Path, photos: tuple[Path, ...], architecture: str | None, dev
 
 @main.command()
 @click.argument("model", type=_EXISTING)
-def verify(model: Path) -> None:
+@_max_weights_option
+def verify(model: Path, max_weights: int | None) -> None:
     """Check MODEL.sqz in full and print the hash of its decoded weights."""
     from compress import container  # noqa: PLC0415
 
-    decoded = container.read(model)
+    decoded = container.read(model, max_weights)
     console.say(f"{model}: sound; {len(decoded.tensors)} tensors, {model.stat().st_size:,} bytes")
     console.say(f"sha256 of the decoded weights: {container.weights_sha256(decoded)}")
+
+
+@main.group()
+def cache() -> None:
+    """See what runs keep for the next ones, and remove it."""
+
+
+_caches_argument = click.argument(
+    "folders", nargs=-1, type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="[FOLDER]..."
+)
+
+
+@cache.command("list")
+@_caches_argument
+def list_cache(folders: tuple[Path, ...]) -> None:
+    """List what is in caches: FOLDERs, or those in ./out."""
+    from compress.pipeline.cache_folder import caches, entries  # noqa: PLC0415
+
+    for folder in folders or tuple(caches(Path("out"))):
+        console.show_cache(folder, entries(folder))
+
+
+@cache.command("clean")
+@_caches_argument
+@click.option("--older-than", type=Number(min=0), default=0.0, metavar="DAYS", help="Only what is so old. [all]")
+def clean_cache(folders: tuple[Path, ...], older_than: float) -> None:
+    """Remove what is in caches: FOLDERs, or those in ./out. Other files in them stay."""
+    from compress.pipeline.cache_folder import caches, clean  # noqa: PLC0415
+
+    for folder in folders or tuple(caches(Path("out"))):
+        removed = clean(folder, older_than * 86_400)
+        console.say(f"{folder}: removed {sum(entry.file_bytes for entry in removed):,} bytes")
 
 
 @main.command()

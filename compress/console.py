@@ -16,9 +16,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from compress.comparison import Comparison, PhotoAnswers
+    from compress.comparison.record import Answer, PairedHits, Side
     from compress.inspection import Inspection
     from compress.networks.description import LayerDescription
     from compress.pipeline import Result
+    from compress.pipeline.cache_folder import Entry
     from compress.report.record import Accuracy, StageRecord
 
 _out = Console(highlight=False)
@@ -75,7 +78,10 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 def show_result(result: Result) -> None:
-    """Print what a run reached: the table of stages, the goal, the paths."""
+    """Print what a run reached: the table of stages, the goal and what a miss is owed to, the paths."""
+    from compress.report.goals import in_words, owed_to  # noqa: PLC0415  charts are drawn beside it: slow to import
+    from compress.report.wording import plain  # noqa: PLC0415
+
     record = result.record
     labelled = record.stages[0].accuracy is not None
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -92,19 +98,12 @@ def show_result(result: Result) -> None:
     if not labelled:
         say("These photos have no labels: closeness to the float network was measured, not accuracy.")
     for goal in record.goals:
-        limit, reached = (_amount(value, goal.unit) for value in (goal.limit, goal.reached))
-        say(f"goal {'met' if goal.met else 'MISSED'}: {goal.quantity} {goal.bound} {limit}, reached {reached}")
+        say(in_words(goal))
+        owed = owed_to(record, goal)
+        if owed:
+            say(f"  {plain(owed)}")
     say(f"model:  {result.model_path}")
     say(f"report: {result.report_path}")
-
-
-def _amount(value: float, unit: str) -> str:
-    return {
-        "bytes": f"{value:,.0f} bytes",
-        "points": f"{value * 100:.1f} points",
-        "share": f"{value * 100:.1f}%",
-        "nats": f"{value:.4f} nats",
-    }[unit]
 
 
 def _stage_row(stage: StageRecord, labelled: bool) -> list[str]:
@@ -180,9 +179,92 @@ def show_guesses(photo: Path, guesses: Sequence[tuple[str, float]]) -> None:
         say(f"  {probability:6.1%}  {name}")
 
 
+def show_comparison(compared: Comparison, shown: int) -> None:
+    """Print what tells two models apart: bytes, accuracy, closeness, and photos of which they say different classes.
+
+    Args:
+        compared: the two models.
+        shown: most photos to list.
+    """
+    from compress.report.goals import in_words  # noqa: PLC0415  as in show_result
+
+    a, b = compared.a, compared.b
+    for letter, side in (("A", a), ("B", b)):
+        say(f"{letter}  {side.name}: {side.file_bytes:,} bytes, {side.architecture}")
+    say(f"B has {b.file_bytes / a.file_bytes:.1%} of A's bytes; {_same_weights(a, b, compared.same_weights)}")
+    if not compared.same_preprocessing:
+        say("A and B prepare photos differently: each sees them in its own way")
+    if compared.class_names_apart:
+        say(f"{len(compared.class_names_apart):,} classes have other names in B than in A, the first is class "
+            f"{compared.class_names_apart[0]}: are they the same classes?")  # fmt: skip
+    say("")
+    say(f"photos: {compared.data}")
+    for name, paired, which in (("top-1", compared.top1, "top1"), ("top-5", compared.top5, "top5")):
+        if paired is not None:
+            say(f"{name}: A {_interval(a.accuracy, which)}, B {_interval(b.accuracy, which)}; {_paired(paired)}")
+    if compared.top1 is None:
+        say("These photos have no labels: which of the two is right cannot be told, only how close they are.")
+    agreement, divergence = compared.agreement, compared.divergence_nats
+    say(f"agreement: {agreement.value:.1%} ({agreement.low * 100:.1f}-{agreement.high * 100:.1f}) of the photos")
+    say(f"KL divergence of B from A: {divergence.value:.4f} nats ({divergence.low:.4f}-{divergence.high:.4f})")
+    _show_differing(compared.differing, shown, labelled=compared.top1 is not None)
+    for photo in compared.skipped:
+        say(f"skipped {photo}")
+    for goal in compared.goals:
+        say(in_words(goal))
+
+
+def _same_weights(a: Side, b: Side, same: bool) -> str:
+    if same:
+        return f"the weights are the same, sha256 {a.weights_sha256}"
+    return f"the weights differ, sha256 {a.weights_sha256[:12]}... and {b.weights_sha256[:12]}..."
+
+
+def _paired(paired: PairedHits) -> str:
+    low, value, high = (
+        f"{share * 100:+.1f}" for share in (paired.difference.low, paired.difference.value, paired.difference.high)
+    )
+    return (
+        f"B less A {value} points ({low} to {high}); right only in A {paired.right_only_a:,}, "
+        f"only in B {paired.right_only_b:,}, McNemar p = {paired.chance:.2g}"
+    )
+
+
+def _show_differing(photos: Sequence[PhotoAnswers], shown: int, *, labelled: bool) -> None:
+    def said(answer: Answer) -> str:
+        return f"{escape(answer.name)} {answer.probability:.1%}"
+
+    most = f"; the {shown:,} most divergent:" if 0 < shown < len(photos) else ""
+    say(f"different first answers: {len(photos):,} of the photos{most}")
+    if not photos or not shown:
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("photo", *(("label",) if labelled else ()), "A says", "B says"):
+        table.add_column(column, overflow="fold")
+    table.add_column("KL, nats", justify="right")
+    for photo in photos[:shown]:
+        label = (escape(photo.label_name or ""),) if labelled else ()
+        table.add_row(escape(photo.photo), *label, said(photo.a), said(photo.b), f"{photo.divergence_nats:.4f}")
+    _out.print(table)
+
+
 def show_pipelines(described: Mapping[str, str]) -> None:
     """Print the ready pipelines."""
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, text in described.items():
         table.add_row(f"[bold]{escape(name)}[/]", escape(text))
     _out.print(table)
+
+
+def show_cache(folder: Path, entries: Sequence[Entry]) -> None:
+    """Print what is in a cache."""
+    say(f"{folder}: {sum(entry.file_bytes for entry in entries):,} bytes")
+    table = Table(box=None, pad_edge=False)
+    table.add_column("bytes", justify="right")
+    for column in ("kind", "stage", "written"):
+        table.add_column(column)
+    for entry in entries:
+        age = f"{entry.age_seconds / 86_400:.1f} days ago"
+        table.add_row(f"{entry.file_bytes:,}", entry.kind, escape(entry.about), age)
+    if entries:
+        _out.print(table)

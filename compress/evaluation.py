@@ -40,7 +40,7 @@ def evaluate_model(
         DataError: the photos have no labels, or cannot be read.
         WeightsError: the network cannot take photos as the model wants them.
     """
-    network = _network(model, device)
+    network = on_device(model, device)
     with progress("reading photos", 0) as advance:
         photos = Folder(path=data, limit=limit).load(
             model.preprocessing, "validation", classes=model.classes, progress=lambda done, total: advance(1)
@@ -61,8 +61,8 @@ def predict_photos(
         DataError: a photo cannot be read.
         WeightsError: the network cannot take photos as the model wants them.
     """
-    network = _network(model, device)
-    names = model.labels or tuple(f"class {place}" for place in range(model.classes))
+    network = on_device(model, device)
+    names = class_names(model)
     for photo in photos:
         try:
             pixels = to_pixels(read_photo(photo), model.preprocessing)[None]
@@ -75,6 +75,17 @@ def predict_photos(
         yield photo, [(names[place], float(probabilities[place])) for place in best]
 
 
-def _network(model: Model, device: str | None) -> nn.Module:
+def class_names(model: Model) -> tuple[str, ...]:
+    """Return a name for each class: the model's own, or numbers."""
+    return model.labels or tuple(f"class {place}" for place in range(model.classes))
+
+
+def on_device(model: Model, device: str | None) -> nn.Module:
+    """Return a model's network, ready to run where it is to run.
+
+    Raises:
+        WeightsError: it cannot take photos as the model wants them.
+        ConfigError: there is no such device.
+    """
     check_input(model)
     return to_module(model).to(find_device(device))

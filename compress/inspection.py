@@ -68,16 +68,19 @@ class Inspection:
         }
 
 
-def inspect_file(path: Path) -> Inspection:
+def inspect_file(path: Path, max_weights: int | None = None) -> Inspection:
     """Read and check a file in full.
 
+    Args:
+        path: of a `.sqz` file.
+        max_weights: as `compress.container.decode`.
     Raises:
         FormatError: it is not what the format says.
     """
     data = path.read_bytes()
     with format_errors_of(path):
-        model = container.decode(data)
-        layout = container.layout(data)
+        model = container.decode(data, max_weights)
+        layout = container.layout(data, max_weights)
     return Inspection(
         str(path),
         len(data),

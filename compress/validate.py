@@ -116,17 +116,6 @@ def paired_counts(hits: NDArray[np.bool_], hits_before: NDArray[np.bool_]) -> tu
     return int((hits_before & ~hits).sum()), int((hits & ~hits_before).sum())
 
 
-def mcnemar(only_before: int, only_after: int) -> float:
-    """Return how often chance alone would part the photos that changed at least this unevenly.
-
-    Two-sided and exact; 1 where no photo changed.
-    Source: McNemar 1947, "Note on the sampling error of the difference between correlated proportions", in the exact
-    form of the binomial test on the discordant pairs.
-    """
-    changed = only_before + only_after
-    return float(binomtest(only_before, changed, 0.5).pvalue) if changed else 1.0
-
-
 def bootstrap_interval(values: NDArray[np.float64], seed: int = 0) -> Interval:
     """Return a mean over photos with its 95% bootstrap interval; the mean alone where all are equal.
 

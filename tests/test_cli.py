@@ -64,7 +64,9 @@ def refused(exit_code: int, *arguments: object) -> str:
 
 def test_version_and_help():
     assert invoke("--version").stdout == f"squeeze-compress, version {compress.__version__}\n"
-    commands = ("decompress", "describe", "evaluate", "init", "inspect", "pipelines", "predict", "run", "verify")
+    commands = (
+        "compare", "decompress", "describe", "evaluate", "init", "inspect", "pipelines", "predict", "run", "verify",
+    )  # fmt: skip
     for shown in (invoke("--help").stdout, invoke("-h").stdout):
         assert all(re.search(rf"^  {command} +\w", shown, re.MULTILINE) for command in commands)
     for command in commands:
@@ -309,6 +311,7 @@ READERS = {
     "describe": [],
     "predict": ["PHOTO"],
     "evaluate": ["--data", "."],
+    "compare": ["bad.sqz", "--data", "."],
     "decompress": ["-o", "weights.pth"],
 }
 
@@ -390,3 +393,9 @@ def test_a_file_whose_name_is_no_text_or_not_the_terminals_is_named_all_the_same
     done = subprocess.run(command, capture_output=True, check=False, env=env)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(rb"caf\udce9 \xfcnd [bold].sqz: sound; ")
+
+
+def test_a_limit_on_weights_can_be_set_and_is_named(sqz, here):
+    for command in (["verify", sqz], ["inspect", sqz], ["decompress", sqz, "-o", "out.pth"]):
+        assert "--max-weights" in refused(1, *command, "--max-weights", 5)
+    assert not list(here.iterdir())

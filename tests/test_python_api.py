@@ -1,4 +1,4 @@
-"""From Python: `read` gives arrays, `load` a torch module, `run` does what the command line does."""
+"""From Python: `read` gives arrays, `load` a torch module, `run` and `compare` do what the command line does."""
 
 from __future__ import annotations
 
@@ -76,5 +76,5 @@ def test_run_refuses_what_the_command_line_refuses_and_writes_nothing(tmp_path):
 
 
 def test_what_is_public_is_there():
-    assert compress.__all__ == ["__version__", "load", "read", "run"]
+    assert compress.__all__ == ["__version__", "compare", "load", "read", "run"]
     assert compress.__version__.count(".") == 2

@@ -11,13 +11,13 @@ from compress.errors import DataError
 from compress.networks import to_module
 from compress.progress import silent
 from compress.report.record import Interval
+from compress.significance import mcnemar
 from compress.validate import (
     Outputs,
     accuracy,
     bootstrap_interval,
     divergences,
     fidelity,
-    mcnemar,
     mean,
     paired_counts,
     proportion,

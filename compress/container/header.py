@@ -261,7 +261,9 @@ def _read_shape(read: FieldReader, name: str, max_weights: int) -> tuple[int, ..
     shape = tuple(read.count() for _ in range(dimensions))
     if math.prod(max(extent, 1) for extent in shape) > max_weights:  # numpy multiplies so too, zeros left out
         raise FormatError(
-            f"tensor {name}: shape {shape}", offset=at, expected=f"at most {max_weights:,} more weights (max_weights)"
+            f"tensor {name}: shape {shape}",
+            offset=at,
+            expected=f"at most {max_weights:,} more weights (max_weights; --max-weights)",
         )
     return shape
 

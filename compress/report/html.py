@@ -6,12 +6,13 @@ from collections.abc import Mapping
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from scipy.stats import binomtest
 
 from compress.report import breakdown, charts, wording
+from compress.report.goals import owed_to
 from compress.report.histograms import histogram
 from compress.report.record import ALEXNET_BYTES, Fidelity, LayerRecord, Record
 from compress.report.svg import style
+from compress.significance import mcnemar
 
 _WIDE, _NARROW = 860.0, 340.0
 """Pixels of the two drawings of a chart with much text: the page shows the one that fits."""
@@ -19,7 +20,7 @@ _WIDE, _NARROW = 860.0, 340.0
 _WORDS = (
     wording.thousands, wording.kilobytes, wording.megabytes, wording.percent, wording.points, wording.nats,
     wording.times, wording.seconds, wording.span, wording.nats_span, wording.shape, wording.plural,
-    wording.goal_amount, wording.goal_margin, breakdown.layer_bytes, breakdown.layer_name,
+    wording.goal_amount, wording.goal_margin, wording.sentence, breakdown.layer_bytes, breakdown.layer_name,
     breakdown.entropy_excess, wording.excess,
 )  # fmt: skip
 
@@ -37,6 +38,7 @@ def to_html(record: Record) -> str:
     weights, biases = breakdown.weight_layers(record), breakdown.bias_layers(record)
     return environment.get_template("report.html").render(
         record=record,
+        goals=[(goal, owed_to(record, goal)) for goal in record.goals],
         before=record.stages[0],
         after=record.stages[-1],
         labelled=record.stages[-1].accuracy is not None,
@@ -77,11 +79,9 @@ def _both(draw: charts.Draw, record: Record, name: str) -> tuple[Markup, Markup]
 
 
 def _chance(fidelity: Fidelity) -> float | None:
-    """Return the exact McNemar test: how often chance alone would part the photos that changed this unevenly."""
+    """Return what McNemar's test says of the photos lost and won; None without labels, or where none changed."""
     lost, won = fidelity.right_only_before, fidelity.right_only_after
-    if lost is None or won is None or lost + won == 0:
-        return None
-    return float(binomtest(lost, lost + won, 0.5).pvalue)
+    return mcnemar(lost, won) if lost is not None and won is not None and lost + won else None
 
 
 def _totals(weights: list[LayerRecord]) -> Mapping[str, float]:

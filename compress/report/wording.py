@@ -109,7 +109,8 @@ def goal_amount(amount: float, unit: GoalUnit) -> str:
         case "share":
             return percent(amount)
         case "points":
-            return points(amount).lstrip("+")
+            tenths = points(amount).lstrip("+")
+            return tenths if amount == 0 or not tenths.startswith("0.0") else f"{amount * 100:.2g}{NARROW}points"
         case "nats":
             return f"{nats(amount)}{NARROW}nats"
 
@@ -119,3 +120,13 @@ def goal_margin(goal: GoalRecord) -> str:
     unit: GoalUnit = "points" if goal.unit == "share" else goal.unit
     amount = goal_amount(abs(goal.limit - goal.reached), unit)
     return f"{amount} to spare" if goal.met else f"missed by {amount}"
+
+
+def sentence(phrase: str) -> str:
+    """Return a phrase with its first letter large."""
+    return phrase[:1].upper() + phrase[1:]
+
+
+def plain(text: str) -> str:
+    """Return words as a terminal shows them that knows nothing beyond ASCII."""
+    return text.replace(NARROW, " ").replace(MINUS, "-").replace(EN_DASH, "-")

@@ -60,6 +60,12 @@ def test_a_missed_goal_says_by_how_much(pages):
     assert "the goal is at most 400,000 bytes; missed by 25,926 bytes" in Elements(pages["missed"]).words()
 
 
+def test_a_missed_goal_says_what_it_is_owed_to_and_a_met_one_does_not(pages):
+    words = Elements(pages["missed"]).words()
+    assert "missed by 25,926 bytes. Indices take most, " in words
+    assert "the largest layer is " not in Elements(pages["labelled"]).words()
+
+
 def test_a_run_without_goals_says_so():
     assert "No goal was set." in Elements(to_html(replace(make_record(), goals=()))).words()
 
