@@ -55,6 +55,7 @@ bench: env ## Compare with NNCodec: bytes and accuracy, codecs and times; and re
 	$(BIN)/python -m benchmarks.rate_accuracy --out $(OUT)
 	$(BIN)/python -m benchmarks.codecs --out $(OUT)
 	$(BIN)/python -m benchmarks.fuzz --out $(OUT)
+	$(BIN)/python -m benchmarks.killed
 
 ci: env ## An example of how a team gates its own model in CI, see docs/ci.md; not the CI of this project.
 	$(BIN)/squeeze-compress run docs/ci/pipeline.yaml --out $(OUT)/ci --cache $(OUT)/ci/cache
