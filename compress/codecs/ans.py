@@ -23,6 +23,7 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
+from compress.codecs import zigzag
 from compress.codecs.context import Context
 from compress.codecs.counts import counted
 from compress.codecs.offsets import offset_by
@@ -120,7 +121,7 @@ def _described(counts: NDArray[np.int64], fineness: int) -> tuple[NDArray[np.int
         steps = heights.copy()
         if back:
             steps[back:] -= heights[:-back]
-        tables.append(_CONTEXT.encode(np.where(steps < 0, -2 * steps - 1, 2 * steps).astype(np.uint16)))
+        tables.append(_CONTEXT.encode(zigzag.to_symbols(steps)))
     back = min(range(_BACKS), key=lambda back: len(tables[back]))
     return heights, fineness, back, tables[back]
 
@@ -138,8 +139,7 @@ def _heights(table: bytes, count: int, back: int) -> NDArray[np.int64]:
     """Return the heights of so many symbols, told by differences to so many places before."""
     if count > 1 << 16:
         raise FormatError(f"{count:,} heights", offset=0, expected="at most 65,536")
-    steps = _CONTEXT.decode(table, (count,)).astype(np.int64)
-    heights = np.where(steps & 1, -(steps >> 1) - 1, steps >> 1)
+    heights = zigzag.from_symbols(_CONTEXT.decode(table, (count,)))
     for first in range(back):
         heights[first::back] = np.cumsum(heights[first::back])
     if count and (heights.min() < 0 or heights.max() > _MOST_HEIGHT or heights[-1] == 0):

@@ -27,12 +27,10 @@ import numpy as np
 from dahuffman import HuffmanCodec
 from numpy.typing import NDArray
 
+from compress.codecs import prefix_reading
 from compress.codecs.bitstream import LENGTH_BITS
-from compress.codecs.prefix_reading import read_gamma, read_lengths, read_symbols
+from compress.codecs.prefix_reading import LONGEST, read_gamma, read_lengths, read_symbols
 from compress.errors import FormatError
-
-LONGEST = 16
-"""Bits of the longest codeword allowed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,15 +131,15 @@ def _checked(read: tuple[int, int, int]) -> tuple[int, int]:
     match problem:
         case 0:
             return number, at
-        case 1:  # CUT_OFF
+        case prefix_reading.CUT_OFF:
             raise FormatError("the code is cut off", offset=at // 8)
-        case 2:  # LARGE
+        case prefix_reading.LARGE:
             raise FormatError("a number in the code is over 131,071", offset=at // 8)
-        case 3:  # BEYOND
+        case prefix_reading.BEYOND:
             raise FormatError(f"symbol {number:,} in the code", offset=0, expected="at most 65,535")
-        case 4:  # MORE
+        case prefix_reading.MORE:
             raise FormatError("the code names more symbols than it has", offset=0)
-        case 5:  # LENGTH
+        case prefix_reading.LENGTH:
             raise FormatError(f"a codeword of {number} bits", offset=0, expected=f"1 to {LONGEST}")
         case _:  # BOTH_WAYS: else ever so many steps could lead nowhere
             raise FormatError("steps of a codeword's length go both ways", offset=0)

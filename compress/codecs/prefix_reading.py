@@ -13,7 +13,8 @@ from compress.compiled import compiled
 
 CUT_OFF, LARGE, BEYOND, MORE, LENGTH, BOTH_WAYS = range(1, 7)
 _MOST_ZEROS = 16
-_LONGEST = 16
+LONGEST = 16
+"""Bits of the longest codeword allowed."""
 
 _DATA = types.Array(types.uint8, 1, "C", readonly=True)
 _READ = types.UniTuple(types.int64, 3)  # type: ignore[no-untyped-call]
@@ -83,7 +84,7 @@ def read_lengths(data: NDArray[np.uint8], at: int, lengths: NDArray[np.int64]) -
             way = step
             length += step
             at += 2
-            if length < 1 or length > _LONGEST:
+            if length < 1 or length > LONGEST:
                 return LENGTH, length, at
         if at >= 8 * data.size:
             return CUT_OFF, 0, 8 * data.size

@@ -8,7 +8,7 @@ from typing import assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.codecs import CODECS, CODECS_BY_ID, Codec
+from compress.codecs import CODECS, CODECS_BY_ID, Codec, zigzag
 from compress.codecs.offsets import offset_by
 from compress.container.header import TensorHeader
 from compress.container.orders import out_of_order, shape_in_order, smallest
@@ -182,13 +182,12 @@ def _encode_exponents(exponents: NDArray[np.int8]) -> bytes:
     """
     wide = exponents.astype(np.int64)
     least = int(wide.min()) if wide.size else 0
-    steps = np.diff(wide, prepend=0)
-    zigzag = np.where(steps < 0, -2 * steps - 1, 2 * steps).astype(np.uint16)
+    steps = zigzag.to_symbols(np.diff(wide, prepend=0))
     candidates = []
     for codec in _EXPONENT_CODECS:
         above = codec.encode((wide - least).astype(np.uint16))
         candidates.append(bytes([codec.id, least & 0xFF]) + above)
-        candidates.append(bytes([codec.id | 0x80]) + codec.encode(zigzag))
+        candidates.append(bytes([codec.id | 0x80]) + codec.encode(steps))
     return min(candidates, key=len)
 
 
@@ -199,11 +198,11 @@ def _decode_exponents(data: bytes, count: int) -> NDArray[np.int8]:
     if len(data) < start or data[0] & 0x7F not in kinds:
         raise FormatError("no exponents", offset=0, expected=f"codec {sorted(kinds)}, and the least")
     with offset_by(start):
-        coded = CODECS_BY_ID[data[0] & 0x7F].decode(data[start:], (count,)).astype(np.int64)
+        coded = CODECS_BY_ID[data[0] & 0x7F].decode(data[start:], (count,))
     if differences:
-        exponents = np.cumsum(np.where(coded & 1, -(coded >> 1) - 1, coded >> 1))
+        exponents = np.cumsum(zigzag.from_symbols(coded))
     else:
-        exponents = coded + int.from_bytes(data[1:2], "little", signed=True)
+        exponents = coded.astype(np.int64) + int.from_bytes(data[1:2], "little", signed=True)
     if exponents.size and not -128 <= exponents.min() <= exponents.max() <= 127:
         raise FormatError("an exponent is out of range", offset=0, expected="-128 to 127")
     return exponents.astype(np.int8)
