@@ -61,6 +61,11 @@ _max_weights_option = click.option(
 )
 
 
+_factory_option = click.option(
+    "--factory", metavar="MODULE:FUNCTION", help="Makes the network, where the file names it: its code will run."
+)
+
+
 def _device_option(command: Callable[..., None]) -> Callable[..., None]:
     return click.option("--device", help="Where networks run: cpu, cuda, ... [default: a GPU if there is one]")(command)
 
@@ -110,18 +115,16 @@ def run(
 @click.argument("network")
 @click.option("--classes", type=click.IntRange(1), default=1000, show_default=True)
 @click.option("--input", "side", type=click.IntRange(32), default=227, show_default=True, help="Rows and columns.")
-def describe(network: str, classes: int, side: int) -> None:
+@_factory_option
+def describe(network: str, classes: int, side: int, factory: str | None) -> None:
     """Print the layers, output shapes, parameters and multiply-accumulates of NETWORK, a name or a model file."""
-    from compress.networks import check_input  # noqa: PLC0415
-    from compress.networks.description import describe_network  # noqa: PLC0415
+    from compress.networks.description import describe_model, describe_network  # noqa: PLC0415
 
-    height = width = side
     if Path(network).is_file():
-        model = _load(Path(network), None)
-        check_input(model)
-        network, classes = model.architecture, model.classes
-        height, width = model.preprocessing.height, model.preprocessing.width
-    console.show_layers(network, describe_network(network, classes, height, width))
+        model = _load(Path(network), None, factory)
+        console.show_layers(model.architecture, describe_model(model))
+    else:
+        console.show_layers(network, describe_network(network, classes, side, side))
 
 
 @main.command()
@@ -146,12 +149,15 @@ def inspect(model: Path, as_json: bool, max_weights: int | None) -> None:
 )
 @click.option("--architecture", help="Of a checkpoint; a .sqz file knows its own.")
 @click.option("--limit", type=click.IntRange(1), help="At most so many photos.")
+@_factory_option
 @_device_option
-def evaluate(model: Path, data: Path, architecture: str | None, limit: int | None, device: str | None) -> None:
+def evaluate(
+    model: Path, data: Path, architecture: str | None, limit: int | None, factory: str | None, device: str | None
+) -> None:
     """Measure top-1 and top-5 of MODEL (.sqz, .safetensors, .pth) on labelled photos."""
     from compress.evaluation import evaluate_model  # noqa: PLC0415
 
-    console.show_accuracy(*evaluate_model(_load(model, architecture), data, limit, device, console.progress))
+    console.show_accuracy(*evaluate_model(_load(model, architecture, factory), data, limit, device, console.progress))
 
 
 @main.command()
@@ -169,6 +175,7 @@ def evaluate(model: Path, data: Path, architecture: str | None, limit: int | Non
 @click.option("--max-top5-drop", type=Number(0, 100), help="Points of top-5 that B may lose.")
 @click.option("--min-agreement", type=Number(0, 1), help="Least share of photos with A's first answer.")
 @click.option("--max-divergence", type=Number(0), help="Most mean KL divergence of B from A, nats.")
+@_factory_option
 @_device_option
 def compare(
     a: str, b: str, data: str, show: int, json_file: Path | None,
@@ -203,16 +210,18 @@ def compare(
     show_default=True,
     help="In .onnx: as float32, or as small integers that the runtime turns into the same float32.",
 )
+@_factory_option
 @_max_weights_option
-def decompress(model: Path, output: Path, weights: WeightsForm, max_weights: int | None) -> None:
+def decompress(model: Path, output: Path, weights: WeightsForm, factory: str | None, max_weights: int | None) -> None:
     """Write MODEL.sqz for other programs: .safetensors, .pth or .onnx.
 
     .safetensors and .pth hold float32 weights under torchvision's tensor names; .onnx holds the whole network.
     """
     from compress import container  # noqa: PLC0415
     from compress.export import write_weights  # noqa: PLC0415
+    from compress.model import trusting  # noqa: PLC0415
 
-    write_weights(container.read(model, max_weights), output, weights)
+    write_weights(trusting(container.read(model, max_weights), factory), output, weights)
     console.say(f"{output}: {output.stat().st_size:,} bytes")
 
 
@@ -220,12 +229,15 @@ def decompress(model: Path, output: Path, weights: WeightsForm, max_weights: int
 @click.argument("model", type=_EXISTING)
 @click.argument("photos", nargs=-1, required=True, type=_EXISTING)
 @click.option("--architecture", help="Of a checkpoint; a .sqz file knows its own.")
+@_factory_option
 @_device_option
-def predict(model: Path, photos: tuple[Path, ...], architecture: str | None, device: str | None) -> None:
+def predict(
+    model: Path, photos: tuple[Path, ...], architecture: str | None, factory: str | None, device: str | None
+) -> None:
     """Name what MODEL.sqz sees on each PHOTO: five classes, the likeliest first."""
     from compress.evaluation import predict_photos  # noqa: PLC0415
 
-    for photo, guesses in predict_photos(_load(model, architecture), photos, device):
+    for photo, guesses in predict_photos(_load(model, architecture, factory), photos, device):
         console.show_guesses(photo, guesses)
 
 
@@ -296,10 +308,10 @@ def init(name: str, output: Path) -> None:
     console.say(f"wrote {output}; run it with: squeeze-compress run {output}")
 
 
-def _load(path: Path, architecture: str | None) -> Model:
+def _load(path: Path, architecture: str | None, factory: str | None) -> Model:
     from compress.networks.files import load_model  # noqa: PLC0415
 
-    return load_model(path, architecture)
+    return load_model(path, architecture, factory)
 
 
 if __name__ == "__main__":

@@ -54,7 +54,8 @@ def parts_of_layers(
     for inputs in batches:
         with torch.no_grad():
             logits = reference(inputs)
-        gradients = torch.autograd.grad(divergence(network(inputs), logits), [weights[name] for name in errors])
+        used = [weights[name] for name in errors]
+        gradients = torch.autograd.grad(divergence(network(inputs), logits), used, materialize_grads=True)
         for (name, error), gradient in zip(errors.items(), gradients, strict=True):
             parts[name].append(0.5 * float((error * gradient).sum()))
         advance(len(inputs))

@@ -25,6 +25,7 @@ from compress.divergence import Floats, parts_of_layers
 from compress.errors import PassError
 from compress.model import Model
 from compress.networks import to_module
+from compress.networks.factory import identity
 from compress.paired import PairedInputs, collect_pairs
 from compress.progress import Progress, silent
 
@@ -101,7 +102,8 @@ class Context:
         places = self._spread(photos)
         if self.store is None:
             return self._gathered(len(places) * views, self._views(places, views), own=True)
-        photos_and_network = self.calibration.fingerprint, container.weights_sha256(self.reference)
+        network = container.weights_sha256(self.reference), *identity(self.reference)
+        photos_and_network = self.calibration.fingerprint, *network
         decided_by = (*photos_and_network, len(places), views, self.seed, self.device.type, torch.__version__)
         digest = hashlib.sha256(repr((_STATISTICS_VERSION, *decided_by)).encode()).hexdigest()[:32]
         path = self.store / f"statistics-{digest}.npz"

@@ -22,6 +22,7 @@ from compress.data.views import random_views
 from compress.divergence import divergence
 from compress.errors import DataError, PassError
 from compress.model import Model
+from compress.networks.factory import identity
 from compress.passes.context import Context
 from compress.passes.resume import Kept
 from compress.passes.targets import Teacher, blocks_of, outputs_of
@@ -112,7 +113,7 @@ class Distill:
         return model.with_tensors({name: part.tensor(name) for name, part in training.trained.items()})
 
     def _decided_by(self, model: Model, context: Context) -> tuple[object, ...]:
-        weights = weights_sha256(model), weights_sha256(context.reference)
+        weights = weights_sha256(model), weights_sha256(context.reference), *identity(model)
         return (self, *weights, context.calibration.fingerprint, context.stage_seed, str(context.device))
 
 
@@ -126,7 +127,8 @@ class _Training:
         self.blocks = blocks_of(self.reference, model.weight_names())
         levels = {"levels": options.levels == "trained", "keep_zeros": options.keep_zeros}
         self.trained: Mapping[str, Trained] = {
-            name: in_training(name, tensor, context.device, **levels) for name, tensor in model.tensors.items()
+            name: in_training(name, model.tensors[name], context.device, **levels)
+            for name, _ in self.network.named_parameters()  # no running means and the like, which have no gradients
         }
         self.parts = [part for part in self.trained.values() if part.parameter.requires_grad]
         self.levels = [part for part in self.parts if isinstance(part, Levels)]

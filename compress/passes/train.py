@@ -9,6 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from compress.container import weights_sha256
 from compress.model import Model
+from compress.networks.factory import identity
 from compress.passes.context import Context
 from compress.passes.resume import Kept
 from compress.passes.schedule import Schedule
@@ -109,4 +110,13 @@ class Train:
         forms = tuple((type(tensor).__name__, getattr(tensor, "stored_as", "")) for tensor in model.tensors.values())
         seeds = context.seed, context.stage_seed
         photos = context.calibration.fingerprint, context.reference.preprocessing
-        return (self, model.architecture, weights_sha256(model), forms, *photos, *seeds, str(context.device))
+        return (
+            self,
+            model.architecture,
+            *identity(model),
+            weights_sha256(model),
+            forms,
+            *photos,
+            *seeds,
+            str(context.device),
+        )

@@ -17,6 +17,7 @@ from torch.nn import functional
 from compress.data.views import random_views, shifted
 from compress.errors import PassError
 from compress.model import Model
+from compress.networks import as_dense, stored_tensors
 from compress.passes.context import Context
 from compress.passes.held_out import labels_of, split
 from compress.passes.schedule import rate_at
@@ -65,9 +66,12 @@ class Training:
             if isinstance(module, nn.Dropout) and options.dropout is not None:
                 module.p = options.dropout
         self._trained: Mapping[str, Trained] = {
-            name: in_training(name, tensor, context.device, levels=False, keep_zeros=True)
-            for name, tensor in model.tensors.items()
+            name: in_training(name, model.tensors[name], context.device, levels=False, keep_zeros=True)
+            for name, _ in self._network.named_parameters()
         }
+        # Running means and the like, which move with the photos and not with a gradient.
+        stored = stored_tensors(self._network)
+        self._buffers = {name: tensor for name, tensor in stored.items() if name not in self._trained}
         parts = {name: part for name, part in self._trained.items() if part.parameter.requires_grad}
         if not parts:
             raise PassError("there is nothing to train: all weights are on levels, which stay as they are")
@@ -97,7 +101,7 @@ class Training:
         """Return all that the steps from `step` on depend on."""
         return {
             "step": step,
-            "parameters": {name: part.parameter.detach() for name, part in self._trained.items()},
+            "parameters": self._parameters(),
             "optimiser": self._optimiser.state_dict(),
             "moved": self._moved,
             "best": self._best,
@@ -167,7 +171,8 @@ class Training:
         """Return the best weights, in the forms that they had before."""
         if self._best:
             self._take(self._best["parameters"])
-        return {name: part.tensor(name) for name, part in self._trained.items()}
+        buffers = {name: as_dense(buffer) for name, buffer in self._buffers.items()}
+        return {name: part.tensor(name) for name, part in self._trained.items()} | buffers
 
     def _rate(self, step: int) -> float:
         options = self._options
@@ -187,7 +192,10 @@ class Training:
         self._network.train(seed is not None)
         kind, mixed = self._context.device.type, self._options.mixed_precision
         with _seeded(seed, self._context.device), torch.autocast(kind, torch.bfloat16, enabled=mixed):
-            logits: Tensor = functional_call(self._network, weights, (inputs,))
+            try:
+                logits: Tensor = functional_call(self._network, weights, (inputs,))
+            except ValueError as error:  # a batch norm does not take one photo alone
+                raise PassError(f"the network does not take a batch of {len(inputs)}: {error}") from error
         return logits.float()
 
     def _judgement(self, step: int) -> tuple[int, float]:
@@ -213,12 +221,15 @@ class Training:
             )
 
     def _parameters(self) -> dict[str, Tensor]:
-        return {name: part.parameter.detach().clone() for name, part in self._trained.items()}
+        parameters = {name: part.parameter for name, part in self._trained.items()}
+        return {name: tensor.detach().clone() for name, tensor in {**parameters, **self._buffers}.items()}
 
     def _take(self, parameters: Mapping[str, Tensor]) -> None:
         with torch.no_grad():
             for name, part in self._trained.items():
                 part.parameter.copy_(parameters[name])
+            for name, buffer in self._buffers.items():
+                buffer.copy_(parameters[name])
 
 
 def _unit(part: Trained) -> float:

@@ -18,6 +18,7 @@ from compress.errors import ConfigError, PassError, SqueezeError
 from compress.files import write_atomically
 from compress.model import Model
 from compress.networks.initial import Random
+from compress.networks.own import Own
 from compress.passes import Context, Distill, Simplify, Train
 from compress.pipeline import beforehand, promises, records
 from compress.pipeline.kept import KeptStage
@@ -85,7 +86,9 @@ def run(
     place, cache = find_device(device), cache or out / CACHE
     torch.use_deterministic_algorithms(True, warn_only=True)
     source = pipeline.model
-    reference = _located(pipeline, partial(source.load, pipeline.seed) if isinstance(source, Random) else source.load)
+    reference = _located(
+        pipeline, partial(source.load, pipeline.seed) if isinstance(source, Random | Own) else source.load
+    )
     if pipeline.encode.labels == "none":
         reference = replace(reference, labels=())
     beforehand.check_layers(pipeline, reference)
@@ -241,7 +244,7 @@ class _Judge:
     def proof(self, path: Path, model: Model) -> tuple[float, StageRecord]:
         """Read the file back in a fresh process; its weights must be the model's, bit for bit."""
         with Meter() as work:
-            proof = prove(path, self.photos, str(self.context.device))
+            proof = prove(path, self.photos, str(self.context.device), trusted=model.trusted)
         if proof.weights_sha256 != container.weights_sha256(model):
             raise SqueezeError(f"{path}: the weights read back are not those that were written")
         outputs = Outputs(proof.logits, self.photos.labels)

@@ -143,7 +143,7 @@ def read_pipeline(file: Path, overrides: Iterable[str] = ()) -> Pipeline:
         name=file.stem,
         description=first_comment(document.text),
         seed=checked(document, ["seed"], Annotated[int, Field(ge=0, lt=2**32)], root.get("seed", 0)),
-        model=_chosen(document, ["model"], "source", WEIGHTS_SOURCES, "embedded"),
+        model=_chosen(document, ["model"], "source", WEIGHTS_SOURCES, _source_meant(document)),
         calibration=_chosen(document, ["data", "calibration"], "source", PHOTO_SOURCES, "samples"),
         validation=_chosen(document, ["data", "validation"], "source", PHOTO_SOURCES, "samples"),
         stages=_stages(document),
@@ -151,6 +151,11 @@ def read_pipeline(file: Path, overrides: Iterable[str] = ()) -> Pipeline:
         goal=checked(document, ["goal"], Goal, _mapping(document, ["goal"])),
         document=document,
     )
+
+
+def _source_meant(document: Document) -> str:
+    """Return where the weights come from, if nothing says so: the key `factory` alone tells."""
+    return "factory" if "factory" in _mapping(document, ["model"]) else "embedded"
 
 
 def _stages(document: Document) -> tuple[Stage, ...]:
