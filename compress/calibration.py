@@ -15,7 +15,7 @@ them: Eschenhagen et al. 2023, arXiv:2311.00636). What one row says by itself is
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,6 +27,7 @@ from torch.nn import functional
 from compress.errors import DataError, PassError
 from compress.networks.layers import Call, Layer, recorded
 from compress.progress import Advance
+from compress.ranks import ALONE, Ranks
 
 Floats = NDArray[np.float64]
 
@@ -135,17 +136,25 @@ def _factor(moments: Floats, damping: Floats) -> Floats:
 
 
 def collect(
-    network: nn.Module, batches: Iterator[Tensor], generator: torch.Generator, advance: Advance, *, own: bool = False
+    network: nn.Module,
+    batches: Iterable[Tensor | int],
+    generator: torch.Generator,
+    advance: Advance,
+    *,
+    own: bool = False,
+    ranks: Ranks = ALONE,
 ) -> dict[str, LayerStatistics]:
     """Run photos through a network, forth and back, and gather the statistics of every weight tensor.
 
     Args:
         network: in evaluation mode; its weights are not changed.
-        batches: inputs (n, channels, height, width) on the network's device.
+        batches: inputs (n, channels, height, width) on the network's device; or how many photos they have, where another
+            process runs them.
         generator: draws the directions in which the logits are pulled.
         advance: called with the number of photos done.
         own: gather the rows' own moments too, in groups where those of each row would take more than 400 MB or, in
             the last layer, more groups than 40.
+        ranks: processes whose photos are taken together; each has a batch at least.
     Returns:
         statistics by the name of the weight tensor.
     Raises:
@@ -153,11 +162,18 @@ def collect(
         PassError: a layer's statistics would not fit into memory.
     """
     sums: dict[str, _Sums] = {}
-    photos = 0
+    photos, elsewhere = 0, list[int]()
     for inputs in batches:
+        photos += inputs if isinstance(inputs, int) else len(inputs)
+        if isinstance(inputs, int):
+            elsewhere.append(inputs)
+            continue
         with recorded(network) as calls:
             logits = network(inputs)
             outputs = [call.outputs for call in calls]
+            for others in elsewhere:  # their directions are drawn too, so that each photo has the same whoever runs it
+                torch.randn((others, logits.shape[1]), generator=generator)
+            elsewhere.clear()
             pulled = _direction(logits.detach(), generator)
             gradients = torch.autograd.grad(logits, outputs, pulled, allow_unused=True)
         last = calls[-1].weight
@@ -166,10 +182,11 @@ def collect(
                 most = _MOST_GROUPS_OF_CLASSES if name == last else _MOST_OWN_ENTRIES
                 sums[name] = _Sums(name, runs[0][0].layer, most if own else 1)
             sums[name].add(runs, len(inputs))
-        photos += len(inputs)
         advance(len(inputs))
     if photos == 0:
         raise DataError("calibration needs at least one photo")
+    for total in sums.values():
+        ranks.sum(total.own, total.row_fisher, total.bias_fisher)
     statistics = {name: total.statistics(photos) for name, total in sums.items()}
     statistics[last] = statistics[last].pooled()
     return statistics
