@@ -148,8 +148,8 @@ def collect(
 
     Args:
         network: in evaluation mode; its weights are not changed.
-        batches: inputs (n, channels, height, width) on the network's device; or how many photos they have, where another
-            process runs them.
+        batches: inputs (n, channels, height, width) on the network's device; or how many photos they have, where
+            another process runs them.
         generator: draws the directions in which the logits are pulled.
         advance: called with the number of photos done.
         own: gather the rows' own moments too, in groups where those of each row would take more than 400 MB or, in

@@ -9,6 +9,7 @@ from typing import Protocol
 from compress.data.decoding import Progress
 from compress.data.digits import Digits
 from compress.data.folder import Folder
+from compress.data.idx import Idx
 from compress.data.photos import Photos, Role
 from compress.data.samples import Samples
 from compress.model import Preprocessing
@@ -41,4 +42,4 @@ class Source(Protocol):
         ...
 
 
-SOURCES: Mapping[str, type[Source]] = {"samples": Samples, "folder": Folder, "digits": Digits}
+SOURCES: Mapping[str, type[Source]] = {"samples": Samples, "folder": Folder, "digits": Digits, "idx": Idx}

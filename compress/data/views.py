@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -39,27 +40,31 @@ def random_views(inputs: Tensor, random: np.random.Generator, *, mirror: bool = 
     return _like(inputs, torch.cat(views))
 
 
-def shifted(inputs: Tensor, random: np.random.Generator, share: float, *, mirror: bool) -> Tensor:
+def shifted(pixels: NDArray[np.uint8], random: np.random.Generator, share: float, *, mirror: bool) -> NDArray[np.uint8]:
     """Return each photo moved at random, what comes in at its edge repeating the edge.
 
     Args:
-        inputs: shape (n, channels, height, width).
+        pixels: shape (n, height, width, channels).
         random: draws how far.
         share: of a side that a photo is moved by at most, 0 to 0.5.
         mirror: whether half of them, at random, are mirrored.
     Returns:
-        the same shape, memory format and device.
+        the same shape.
     Source: Lee et al. 2015, arXiv:1409.5185, section 3 (crops of photos with padding), as is usual on small photos.
     """
-    height, width = inputs.shape[2:]
-    most = [round(share * side) for side in (height, width)]
-    moved = [random.integers(0, 2 * far + 1, len(inputs)) for far in most]
+    photos, height, width, channels = pixels.shape
+    rows, columns = (_moved(photos, side, round(share * side), random) for side in (height, width))
     if mirror:
-        chosen = torch.from_numpy(random.random(len(inputs)) < 0.5).to(inputs.device)
-        inputs = torch.where(chosen[:, None, None, None], inputs.flip(3), inputs)
-    wide = functional.pad(inputs, (most[1], most[1], most[0], most[0]), mode="replicate")
-    crops = [photo[:, top : top + height, left : left + width] for photo, top, left in zip(wide, *moved, strict=True)]
-    return _like(inputs, torch.stack(crops))
+        columns = np.where(random.random((photos, 1)) < 0.5, width - 1 - columns, columns)
+    lines = np.arange(photos)[:, None] * height + rows
+    moved: NDArray[np.uint8] = np.take(pixels.reshape(-1, channels), lines[:, :, None] * width + columns[:, None], 0)
+    return moved
+
+
+def _moved(photos: int, side: int, most: int, random: np.random.Generator) -> NDArray[np.int64]:
+    """Return for each photo which row (or column) each of its rows shows, shape (photos, side)."""
+    moved = np.arange(side) + random.integers(-most, most + 1, (photos, 1))
+    return np.clip(moved, 0, side - 1, out=moved)
 
 
 def _like(inputs: Tensor, views: Tensor) -> Tensor:

@@ -52,6 +52,7 @@ class Context:
         progress: shows how far a long pass is.
         codecs: names of those that the file may be coded by.
         store: folder in which a long pass keeps what it needs to go on after an interruption; None keeps nothing.
+        out: folder for what a pass that fails can still save for the user; None for none.
         cache: results that depend on the reference and the photos alone, computed once.
     """
 
@@ -63,6 +64,7 @@ class Context:
     progress: Progress = silent
     codecs: Sequence[str] = ("context", "huffman", "huffman-runs", "raw")
     store: Path | None = None
+    out: Path | None = None
     cache: dict[tuple[object, ...], Mapping[str, LayerStatistics]] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -80,8 +82,12 @@ class Context:
 
     def inputs(self, places: np.ndarray[tuple[int], np.dtype[np.int64]]) -> torch.Tensor:
         """Return the calibration photos at these places as the network's input, on the device."""
-        pixels = to_input(self.calibration.pixels[places], self.reference.preprocessing)
-        return torch.from_numpy(pixels).to(self.device, memory_format=torch.channels_last)
+        return self.as_inputs(self.calibration.pixels[places])
+
+    def as_inputs(self, pixels: NDArray[np.uint8]) -> torch.Tensor:
+        """Return pixels, shape (n, height, width, channels), as the network's input, on the device."""
+        values = torch.from_numpy(to_input(pixels, self.reference.preprocessing))
+        return values.to(self.device, memory_format=torch.channels_last)
 
     def statistics(self, photos: int | None) -> Mapping[str, LayerStatistics]:
         """Return the statistics of the float network on (at most) so many calibration photos, gathered once."""

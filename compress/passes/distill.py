@@ -169,6 +169,8 @@ class _Training:
         for part in self.levels:
             part.add_rate(self.options.slope)
         self.optimiser.step()
+        for part in self.parts:
+            part.hold()
 
     def _loss(self, places: NDArray[np.int64], random: np.random.Generator) -> Tensor:
         inputs = self.context.inputs(places)

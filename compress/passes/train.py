@@ -7,10 +7,13 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
+from compress import container
 from compress.container import weights_sha256
+from compress.errors import PassError
 from compress.model import Model
 from compress.networks.factory import identity
 from compress.passes.context import Context
+from compress.passes.gradual import Gradual
 from compress.passes.resume import Kept
 from compress.passes.schedule import Schedule
 from compress.passes.training import Training
@@ -47,6 +50,7 @@ class Train:
         held_out: share of the photos that training never sees, and that tells when it is best; 0 keeps the last
             weights.
         patience: epochs without better weights, by the photos held out, after which training ends; none if not given.
+        prune: prune little by little in the course of the training; not at all if not given.
         mixed_precision: let the network compute in bfloat16 where it can; weights and their steps stay float32.
     Source: Iandola et al. 2016, arXiv:1602.07360; Han et al. 2015, arXiv:1506.02626, and 2016, arXiv:1510.00149,
     section 3.3; Loshchilov & Hutter 2019, arXiv:1711.05101 (adamw).
@@ -70,6 +74,7 @@ class Train:
     views: bool = False
     held_out: Annotated[float, Field(ge=0, le=0.5)] = 0.1
     patience: Annotated[int, Field(ge=1)] | None = None
+    prune: Gradual | None = None
     mixed_precision: bool = False
 
     @model_validator(mode="after")
@@ -88,23 +93,31 @@ class Train:
         Raises:
             DataError: the calibration photos, their labels or their number are no good for this network.
             PassError: the loss stopped being finite or grew out of all bounds, or nothing is learned any more; says at
-                which step. Or there is nothing that could be trained.
+                which step, and where the last good weights are. Or there is nothing that could be trained.
         """
         training = Training(self, model, context)
         kept = Kept(context.store, "train", self._decided_by(model, context), with_data=False)
+        try:
+            self._run(training, kept, context)
+        except PassError as error:
+            raise PassError(
+                f"{error.problem}; {_rescued(training, kept, model, context)}", tensor=error.tensor
+            ) from error
+        kept.remove()
+        return model.with_tensors(training.tensors())
+
+    def _run(self, training: Training, kept: Kept, context: Context) -> None:
         state = kept.read()
         first = training.restored(state) if state else training.begin()
         with context.progress("training", training.steps) as advance:
             advance(first)
             for step, places in training.batches(first):
-                if step % _KEPT_EVERY == 0 and step > first:
+                if step % _KEPT_EVERY == 0 and step > first and training.is_finite():
                     kept.write(training.state(step))
                 training.step(step, places)
                 advance(1)
                 if (step + 1) % training.steps_an_epoch == 0 and training.end_of_epoch(step):
                     break
-        kept.remove()
-        return model.with_tensors(training.tensors())
 
     def _decided_by(self, model: Model, context: Context) -> tuple[object, ...]:
         forms = tuple((type(tensor).__name__, getattr(tensor, "stored_as", "")) for tensor in model.tensors.values())
@@ -120,3 +133,18 @@ class Train:
             *seeds,
             str(context.device),
         )
+
+
+def _rescued(training: Training, kept: Kept, model: Model, context: Context) -> str:
+    """Write the last good weights of a training that cannot go on, and return what is to be said of them."""
+    which = "best weights until then"
+    if not training.has_best:
+        state = kept.read()
+        if state is None:
+            return "what the stage was given is as it was"
+        which = f"weights after step {training.restored(state):,}"
+    if context.out is None:
+        return f"the {which} are not kept, as there is no folder for them"
+    path = context.out / f"{context.stage}-unfinished.sqz"
+    container.write(path, model.with_tensors(training.tensors()), ("raw",))
+    return f"the {which} are in {path}"

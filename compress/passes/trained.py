@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from compress.codecs.trellis import follows_trellis
+from compress.errors import PassError
 from compress.passes.context import finite
 from compress.passes.share import at_precision
 from compress.passes.trellis import nearest_path
@@ -28,12 +30,22 @@ class Trained(ABC):
             where each decides one weight, and is its value.
     """
 
+    is_dense: ClassVar[bool] = True
+    """Whether the parameter is the dense weights, so that a network may have it as its own."""
+
     def __init__(self, parameter: nn.Parameter, unit: float, squares: Tensor | None = None) -> None:
         self.parameter, self.unit, self.squares = parameter, unit, squares
+        self._gone: Tensor | None = None
 
-    @abstractmethod
     def dense(self) -> Tensor:
         """Return the dense weights, which depend on the parameter."""
+        return self.parameter
+
+    def hold(self) -> None:
+        """Put back, after a step of an optimiser, what it must not have moved."""
+        if self._gone is not None:
+            with torch.no_grad():
+                self.parameter.masked_fill_(self._gone, 0)
 
     @abstractmethod
     def tensor(self, name: str) -> Dense | Pruned | Shared:
@@ -56,14 +68,34 @@ def in_training(
         if len(tensor.shape) == 1:
             return _LevelBiases(tensor, device)
         return Levels(tensor, device, keep_zeros) if levels else _Fixed(tensor, device)
-    return _Codebook(tensor, device) if isinstance(tensor, Shared) else _Values(tensor, device)
+    return _Codebook(tensor, device) if isinstance(tensor, Shared) else Values(tensor, device)
+
+
+def put_into(network: nn.Module, trained: Mapping[str, Trained]) -> dict[str, Trained]:
+    """Make parameters that are dense weights the network's own; return the others, which it is to be given.
+
+    Args:
+        network: whose weights are trained.
+        trained: all of them, by name.
+    """
+    own = {id(parameter): trained[name] for name, parameter in network.named_parameters() if trained[name].is_dense}
+    for module in network.modules():
+        for leaf, parameter in list(module.named_parameters(recurse=False)):
+            if id(parameter) in own:  # layers that shared a parameter go on sharing it
+                setattr(module, leaf, own[id(parameter)].parameter)
+    return {name: part for name, part in trained.items() if not part.is_dense}
 
 
 def _parameter(values: NDArray[np.float32], device: torch.device, *, trained: bool = True) -> nn.Parameter:
-    return nn.Parameter(torch.from_numpy(np.array(values, dtype=np.float32)).to(device), trained)
+    return nn.Parameter(_as_convolved(torch.from_numpy(np.array(values, dtype=np.float32))).to(device), trained)
 
 
-class _Values(Trained):
+def _as_convolved(weights: Tensor) -> Tensor:
+    """Return weights in the memory format of the photos: else each convolution would bring them into it first."""
+    return weights.contiguous(memory_format=torch.channels_last) if weights.dim() == 4 else weights
+
+
+class Values(Trained):
     """Weights or biases trained one by one; pruned ones stay zero."""
 
     def __init__(self, origin: Dense | Pruned, device: torch.device) -> None:
@@ -71,18 +103,32 @@ class _Values(Trained):
         unit = float(np.abs(values).mean(dtype=np.float64)) if values.any() else 1.0
         super().__init__(_parameter(values, device), unit)
         self._origin = origin
-        kept = origin.kept if isinstance(origin, Pruned) else np.ones(values.shape, np.bool_)
-        self._kept = torch.from_numpy(np.array(kept)).to(device)
+        if isinstance(origin, Pruned):
+            self.prune(origin.kept)
 
-    def dense(self) -> Tensor:
-        return self.parameter * self._kept
+    @property
+    def kept(self) -> NDArray[np.bool_]:
+        """Which weights are not pruned, bool of their shape."""
+        return np.ones(self._origin.shape, np.bool_) if self._gone is None else ~_array(self._gone)
+
+    def prune(self, kept: NDArray[np.bool_]) -> None:
+        """Set the weights that are not kept to zero, where they stay from now on."""
+        self._gone = _as_convolved(torch.from_numpy(~kept)).to(self.parameter.device)
+        self.hold()
+
+    def pruned(self) -> Pruned:
+        """Return the weights by now, and which of them are kept."""
+        return Pruned(_array(self.parameter), self.kept)
 
     def tensor(self, name: str) -> Dense | Pruned:
-        values = self.parameter.detach().cpu().numpy().copy()
-        if isinstance(self._origin, Dense):
+        values = _array(self.parameter)
+        if self._gone is None:
+            assert isinstance(self._origin, Dense)
             return at_precision(values, self._origin.stored_as, name)
         finite(values, name)
-        return Pruned(np.where(self._origin.kept, values, np.float32(0)), self._origin.kept)
+        if moved := np.count_nonzero(values[~self.kept]):
+            raise PassError(f"{moved:,} pruned weights did not stay zero", tensor=name)
+        return self.pruned()
 
 
 class _Fixed(Trained):
@@ -91,9 +137,6 @@ class _Fixed(Trained):
     def __init__(self, origin: Shared, device: torch.device) -> None:
         super().__init__(_parameter(origin.to_dense(), device, trained=False), 1.0)
         self._origin = origin
-
-    def dense(self) -> Tensor:
-        return self.parameter
 
     def tensor(self, name: str) -> Shared:
         return self._origin
@@ -106,9 +149,6 @@ class _LevelBiases(Trained):
         super().__init__(_parameter(origin.to_dense(), device), float(origin.scale().mean()))
         self._origin = origin
 
-    def dense(self) -> Tensor:
-        return self.parameter
-
     def tensor(self, name: str) -> Shared:
         values = self.parameter.detach().cpu().numpy().astype(np.float64)
         finite(values.astype(np.float32), name)
@@ -120,6 +160,8 @@ class _LevelBiases(Trained):
 class _Codebook(Trained):
     """Shared values: which weights share one stays, and the gradients of all that do are summed."""
 
+    is_dense = False
+
     def __init__(self, origin: Shared, device: torch.device) -> None:
         entries = origin.codebook
         unit = float(np.ptp(entries.astype(np.float64))) / (len(entries) - 1) if len(entries) > 1 else 1.0
@@ -128,15 +170,16 @@ class _Codebook(Trained):
         squares[squares == 0] = 1  # of an entry that no weight takes
         super().__init__(_parameter(entries, device), unit, torch.from_numpy(squares.astype(np.float32)).to(device))
         self._origin = origin
-        self._indices = torch.from_numpy(origin.indices.astype(np.int64)).to(device)
-        self._scale = torch.from_numpy(origin.scale()).to(device)
+        self._places = _Places(_as_convolved(torch.from_numpy(origin.indices.astype(np.int64))).to(device))
+        scaled = origin.row_exponents is not None or origin.column_exponents is not None
+        self._scale = torch.from_numpy(origin.scale()).to(device) if scaled else None
 
     def dense(self) -> Tensor:
-        values: Tensor = _Lookup.apply(self.parameter, self._indices)  # type: ignore[no-untyped-call]
-        return values * self._scale
+        values: Tensor = _Lookup.apply(self.parameter, self._places)  # type: ignore[no-untyped-call]
+        return values if self._scale is None else values * self._scale
 
     def tensor(self, name: str) -> Shared:
-        values = self.parameter.detach().cpu().numpy().copy()
+        values = _array(self.parameter)
         values[0] = 0
         codebook = at_precision(values, self._origin.stored_as, name).values
         return sorted_codebook(replace(self._origin, codebook=codebook))
@@ -151,11 +194,13 @@ class Levels(Trained):
     conditional computation", arXiv:1308.3432.
     """
 
+    is_dense = False
+
     def __init__(self, origin: Shared, device: torch.device, keep_zeros: bool) -> None:
         self._origin = origin
         self._levels = zigzag_levels(origin.indices)
         super().__init__(_parameter(self._levels.astype(np.float32), device), 1.0)
-        self._scale = torch.from_numpy(np.array(np.broadcast_to(origin.scale(), origin.shape))).to(device)
+        self._scale = self._on_device(np.array(np.broadcast_to(origin.scale(), origin.shape)))
         self._kept = self._levels != 0 if keep_zeros else np.ones(origin.shape, np.bool_)
         # A level more than before would need a codebook that the others pay for.
         self._most = int(np.abs(self._levels).max(initial=0))
@@ -195,30 +240,61 @@ class Levels(Trained):
         return replace(self._origin, indices=symbols, codebook=levels_codebook(int(symbols.max(initial=0)) + 1))
 
     def _on_device(self, values: NDArray[np.float32]) -> Tensor:
-        return torch.from_numpy(values).to(self.parameter.device)
+        return _as_convolved(torch.from_numpy(values)).to(self.parameter.device)
 
     def _as_matrix(self, values: NDArray[Any]) -> NDArray[Any]:
         return values.reshape(len(values), -1)
 
 
+class _Places:
+    """Which weights take which entry of a codebook, in the order that weights have in memory.
+
+    Attributes:
+        indices: of all weights.
+        kept: places of those that do not take entry 0.
+        kept_indices: of those.
+    """
+
+    def __init__(self, indices: Tensor) -> None:
+        self.indices = _in_memory(indices)
+        self.kept = self.indices.nonzero()[:, 0]
+        self.kept_indices = self.indices[self.kept]
+        self._shape = tuple(indices.shape)
+
+    def as_weights(self, values: Tensor) -> Tensor:
+        """Return one value for each place as weights."""
+        if len(self._shape) != 4:
+            return values.view(self._shape)
+        rows, columns, *kernel = self._shape
+        return values.view(rows, *kernel, columns).permute(0, 3, 1, 2)
+
+
 class _Lookup(torch.autograd.Function):
     """`codebook[indices]`, whose backward pass sums the gradients of each entry; entry 0 gets none.
 
-    Torch's own backward pass of an index with a million places into thirty is far slower on a CPU.
+    Torch's own backward pass of an index with a million places into thirty is far slower on a CPU. Where most weights
+    are pruned, so are most of the sums.
     """
 
     @staticmethod
-    def forward(ctx: Any, codebook: Tensor, indices: Tensor) -> Tensor:
-        ctx.save_for_backward(indices)
-        ctx.entries = len(codebook)
-        return codebook[indices]
+    def forward(ctx: Any, codebook: Tensor, places: _Places) -> Tensor:
+        ctx.places, ctx.entries = places, len(codebook)
+        return places.as_weights(codebook.index_select(0, places.indices))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (indices,) = ctx.saved_tensors
-        total = torch.bincount(indices.ravel(), gradients[0].ravel(), ctx.entries).to(gradients[0].dtype)
-        total[0] = 0
-        return total, None
+        kept = _in_memory(gradients[0]).index_select(0, ctx.places.kept)
+        return torch.bincount(ctx.places.kept_indices, kept, ctx.entries).to(kept.dtype), None
+
+
+def _in_memory(weights: Tensor) -> Tensor:
+    """Return weights in one dimension, in the order that `_as_convolved` gives them in memory: no copy of them."""
+    return (weights.permute(0, 2, 3, 1) if weights.dim() == 4 else weights).reshape(-1)
+
+
+def _array(values: Tensor) -> NDArray[Any]:
+    """Return a copy of what is trained, in row-major order."""
+    return np.array(values.detach().cpu().numpy(), order="C")
 
 
 def sorted_codebook(tensor: Shared) -> Shared:

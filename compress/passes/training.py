@@ -19,9 +19,10 @@ from compress.errors import PassError
 from compress.model import Model
 from compress.networks import as_dense, stored_tensors
 from compress.passes.context import Context
+from compress.passes.gradual import Pruning
 from compress.passes.held_out import labels_of, split
 from compress.passes.schedule import rate_at
-from compress.passes.trained import Trained, in_training
+from compress.passes.trained import Trained, Values, in_training, put_into
 from compress.tensors import Tensor as Weights
 
 if TYPE_CHECKING:
@@ -72,29 +73,32 @@ class Training:
         # Running means and the like, which move with the photos and not with a gradient.
         stored = stored_tensors(self._network)
         self._buffers = {name: tensor for name, tensor in stored.items() if name not in self._trained}
+        self._weights = model.weight_names()
+        self._computed = put_into(self._network, self._trained)
         parts = {name: part for name, part in self._trained.items() if part.parameter.requires_grad}
         if not parts:
             raise PassError("there is nothing to train: all weights are on levels, which stay as they are")
         self._parts = list(parts.values())
         self._units = [_unit(part) if options.optimizer == "adamw" else 1.0 for part in self._parts]
-        self._optimiser = self._made([options.weight_decay if name in model.weight_names() else 0.0 for name in parts])
+        self._optimiser = self._made([options.weight_decay if name in self._weights else 0.0 for name in parts])
+        self._pruning = Pruning(options.prune, model, context, self.steps) if options.prune else None
         self._moved = False
         self._best: dict[str, Any] = {}
 
     def _made(self, decays: list[float]) -> torch.optim.Optimizer:
         # The rate is in the parameter's unit, and multiplies the decay too, which is to be the same in all units.
-        groups = [
-            {"params": [part.parameter], "weight_decay": decay / unit}
-            for part, decay, unit in zip(self._parts, decays, self._units, strict=True)
-        ]
+        alike: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for part, decay, unit in zip(self._parts, decays, self._units, strict=True):
+            alike.setdefault((unit, decay / unit), []).append(part.parameter)
+        groups = [{"params": found, "unit": unit, "weight_decay": decay} for (unit, decay), found in alike.items()]
         if self._options.optimizer == "adamw":
-            return torch.optim.AdamW(groups, lr=1.0)
-        return torch.optim.SGD(groups, lr=1.0, momentum=_MOMENTUM, nesterov=self._options.nesterov)
+            return torch.optim.AdamW(groups, lr=1.0, fused=True)
+        return torch.optim.SGD(groups, lr=1.0, momentum=_MOMENTUM, nesterov=self._options.nesterov, fused=True)
 
     def begin(self) -> int:
         """Take the weights there are for the best until others are better; return the first step."""
-        if len(self._held):
-            self._best = {"judgement": self._judgement(0), "epoch": 0, "parameters": self._parameters()}
+        if len(self._held) and self._pruning is None:
+            self._judge(0, 0)
         return 0
 
     def state(self, step: int) -> dict[str, object]:
@@ -103,13 +107,25 @@ class Training:
             "step": step,
             "parameters": self._parameters(),
             "optimiser": self._optimiser.state_dict(),
+            "kept": {name: torch.from_numpy(part.kept) for name, part in self._prunable().items()},
             "moved": self._moved,
             "best": self._best,
         }
 
+    @property
+    def has_best(self) -> bool:
+        """Whether some weights were found to be the best so far."""
+        return bool(self._best)
+
+    def is_finite(self) -> bool:
+        """Return whether all that is trained is."""
+        return all(bool(torch.isfinite(part.parameter).all()) for part in self._parts)
+
     def restored(self, state: Mapping[str, Any]) -> int:
         """Take up a state, and return its step."""
         self._take(state["parameters"])
+        for name, part in self._prunable().items():
+            part.prune(state["kept"][name].numpy())
         self._optimiser.load_state_dict(state["optimiser"])
         self._moved, self._best = bool(state["moved"]), dict(state["best"])
         return int(state["step"])
@@ -129,9 +145,11 @@ class Training:
         Raises:
             PassError: the loss is not finite, or has grown out of all bounds.
         """
+        if self._pruning and self._pruning.due(step):
+            self._prune(step, self._pruning)
         rate = self._rate(step)
-        for group, unit in zip(self._optimiser.param_groups, self._units, strict=True):
-            group["lr"] = rate * unit
+        for group in self._optimiser.param_groups:
+            group["lr"] = rate * group["unit"]
         random = np.random.default_rng([self._context.stage_seed, 1, step])
         logits = self._logits(self._augmented(places, random), int(random.integers(2**32)))
         smoothing = self._options.label_smoothing
@@ -146,6 +164,8 @@ class Training:
         last = self._parts[-1].parameter.grad
         self._moved |= value < _LEARNED * self._guess or (last is not None and bool(last.any()))
         self._optimiser.step()
+        for part in self._parts:
+            part.hold()
 
     def end_of_epoch(self, step: int) -> bool:
         """Keep the weights where they are the best so far; return whether training is to end for want of better ones.
@@ -160,11 +180,10 @@ class Training:
                 f" {step + 1}: it will not learn any more; lower the learning_rate or give it a warmup"
             )
         self._moved = False
-        if not len(self._held):
+        if not len(self._held) or (self._pruning and step < self._pruning.last):
             return False
-        epoch, judgement = (step + 1) // self.steps_an_epoch, self._judgement(step)
-        if judgement < self._best["judgement"]:
-            self._best = {"judgement": judgement, "epoch": epoch, "parameters": self._parameters()}
+        epoch = (step + 1) // self.steps_an_epoch
+        self._judge(step, epoch)
         return self._options.patience is not None and epoch - int(self._best["epoch"]) >= self._options.patience
 
     def tensors(self) -> dict[str, Weights]:
@@ -174,6 +193,23 @@ class Training:
         buffers = {name: as_dense(buffer) for name, buffer in self._buffers.items()}
         return {name: part.tensor(name) for name, part in self._trained.items()} | buffers
 
+    def _judge(self, step: int, epoch: int) -> None:
+        """Keep the weights if they are the best so far."""
+        judgement = self._judgement(step)
+        if not self._best or judgement < self._best["judgement"]:
+            self._best = {"judgement": judgement, "epoch": epoch, "parameters": self._parameters()}
+
+    def _prunable(self) -> dict[str, Values]:
+        """Return the parts that may lose weights; none where nothing is pruned in this training."""
+        if self._pruning is None:
+            return {}
+        return {name: part for name in self._weights if isinstance(part := self._trained[name], Values)}
+
+    def _prune(self, step: int, pruning: Pruning) -> None:
+        prunable = self._prunable()
+        for name, kept in pruning.kept(step, {name: part.pruned() for name, part in prunable.items()}).items():
+            prunable[name].prune(kept)
+
     def _rate(self, step: int) -> float:
         options = self._options
         warmup = options.warmup * self.steps_an_epoch
@@ -181,22 +217,26 @@ class Training:
         return options.learning_rate * part
 
     def _augmented(self, places: NDArray[np.int64], random: np.random.Generator) -> Tensor:
-        inputs, options = self._context.inputs(places), self._options
+        options, context = self._options, self._context
         if options.views:
-            return random_views(inputs, random, mirror=options.flip)
-        return shifted(inputs, random, options.shift, mirror=options.flip)
+            return random_views(context.inputs(places), random, mirror=options.flip)
+        pixels = context.calibration.pixels[places]
+        return context.as_inputs(shifted(pixels, random, options.shift, mirror=options.flip))
 
     def _logits(self, inputs: Tensor, seed: int | None) -> Tensor:
         """Return float32 logits; with a seed as in training, with dropout from that seed."""
-        weights = {name: part.dense() for name, part in self._trained.items()}
-        self._network.train(seed is not None)
+        weights = {name: part.dense() for name, part in self._computed.items()}
+        if self._network.training != (seed is not None):
+            self._network.train(seed is not None)
         kind, mixed = self._context.device.type, self._options.mixed_precision
         with _seeded(seed, self._context.device), torch.autocast(kind, torch.bfloat16, enabled=mixed):
             try:
-                logits: Tensor = functional_call(self._network, weights, (inputs,))
+                # To look for where weights go takes a hundredth of a step.
+                found = functional_call(self._network, weights, (inputs,)) if weights else self._network(inputs)
             except ValueError as error:  # a batch norm does not take one photo alone
                 raise PassError(f"the network does not take a batch of {len(inputs)}: {error}") from error
-        return logits.float()
+        logits: Tensor = found.float()
+        return logits
 
     def _judgement(self, step: int) -> tuple[int, float]:
         """Return how many photos held out the network gets wrong, and the mean loss on them: less is better."""
@@ -244,5 +284,8 @@ def _seeded(seed: int | None, device: torch.device) -> Iterator[None]:
     """Let torch draw from a seed while the context lasts, and from where it was afterwards."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else [], enabled=seed is not None):
         if seed is not None:
-            torch.manual_seed(seed)
+            # Not torch.manual_seed, which also writes to each kind of device that is not there.
+            torch.default_generator.manual_seed(seed)
+            if device.type == "cuda":
+                torch.cuda.manual_seed(seed)
         yield

@@ -20,10 +20,12 @@ def check_layers(pipeline: Pipeline, model: Model) -> None:
         ConfigError: a pattern in `layers` names none; says where it stands.
     """
     for place, stage in enumerate(pipeline.stages):
-        try:
-            options_by_layer(model, None, getattr(stage.step, "layers", {}))
-        except ConfigError as error:
-            raise pipeline.document.located(error, "stages", place) from error
+        nested = {"prune": stage.step.prune} if isinstance(stage.step, Train) else {}
+        for options, above in ((stage.step, ()), *((step, (key,)) for key, step in nested.items())):
+            try:
+                options_by_layer(model, None, getattr(options, "layers", {}))
+            except ConfigError as error:
+                raise pipeline.document.located(error, "stages", place, *above) from error
 
 
 def check_labels(goal: Goal, validation: Photos) -> None:

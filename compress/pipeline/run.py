@@ -105,19 +105,21 @@ def run(
         progress=progress,
         codecs=pipeline.encode.codecs,
         store=cache,
+        out=out,
     )
     judge = _Judge(reference, photos, context)
-    model, trained_by = reference, list[str]()
+    model, trained_by, is_float = reference, list[str](), records.is_float(reference)
     for stage in pipeline.stages:
         changed, cost = _kept_or_applied(stage, model, context, cache)
-        if trains_the_float_network := isinstance(stage.step, Train) and records.is_float(model):
+        is_float &= records.is_float(changed) or _loses_nothing(stage)
+        if trains_the_float_network := is_float and isinstance(stage.step, Train):
             reference = changed
             trained_by.append(stage.name)
         model = changed
         # The same network, written otherwise, or a better one: the next stages recover towards it.
         if isinstance(stage.step, Simplify) or trains_the_float_network:
             context = replace(context, reference=model, cache={})
-        judge.stage(stage, model, cost, is_reference=trains_the_float_network)
+        judge.stage(stage, model, cost, is_float=is_float, is_reference=trains_the_float_network)
     path = out / MODEL_FILE
     data = container.encode(model, pipeline.encode.codecs)
     write_atomically(path, data)
@@ -160,6 +162,11 @@ def _kept_or_applied(stage: Stage, model: Model, context: Context, cache: Path) 
         promises.check(model, changed, stage.name, zeros=not moves_zeros)
     kept.write(changed, work.cost)
     return changed, work.cost
+
+
+def _loses_nothing(stage: Stage) -> bool:
+    """Whether a float network is still one after a stage, though some of its weights may be pruned: dead ones."""
+    return isinstance(stage.step, Simplify) or (isinstance(stage.step, Train) and stage.step.prune is None)
 
 
 def _apply(stage: Stage, model: Model, context: Context) -> Model:
@@ -218,13 +225,14 @@ class _Judge:
         file_bytes = self.context.file_bytes(self.reference)
         return self._record("baseline", "baseline", {}, self.reference, file_bytes, self.expected, (Cost(), self.cost))
 
-    def stage(self, stage: Stage, model: Model, cost: Cost, *, is_reference: bool) -> None:
+    def stage(self, stage: Stage, model: Model, cost: Cost, *, is_float: bool, is_reference: bool) -> None:
         """Validate what a stage left, and record it.
 
         Args:
             stage: what was done.
             model: what it left.
             cost: its time and memory.
+            is_float: nothing is compressed yet.
             is_reference: it is the float network from now on: all stages are measured against it, those before too.
         """
         with Meter() as validation:
@@ -234,7 +242,7 @@ class _Judge:
             before = zip(self.stages[1:], self._until_float, strict=True)
             again = [replace(record, fidelity=validate.fidelity(found, outputs)) for record, found in before]
             self.stages = [self._baseline(), *again]
-        if records.is_float(model):
+        if is_float:
             self._until_float.append(outputs)
         file_bytes = self.context.file_bytes(model)
         options = records.options_of(stage.step)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
 
+from compress import container
 from compress.container import weights_sha256
 from compress.data.digits import Digits
 from compress.errors import DataError, PassError
@@ -251,6 +253,40 @@ class TestDivergence:
         with pytest.raises(PassError, match=r"at step \d+(; lower|, and that of a guess is 1\.79: training diverges)"):
             Train(epochs=30, batch=20, learning_rate=10, schedule="constant")(tiny, labelled)
         assert weights_sha256(tiny) == before
+
+    @pytest.mark.parametrize(
+        ("held_out", "said"), [(0.2, "the best weights until then"), (0, "the weights after step 100")]
+    )
+    def test_the_last_good_weights_are_kept_in_a_file(self, tiny, labelled, tmp_path, monkeypatch, held_out, said):
+        """NaN comes at step 117, in epoch 24 of five steps or 20 of six."""
+        options = {**QUICK, "schedule": "constant", "held_out": held_out, "epochs": 30}
+        step, good = Training.step, {}
+
+        def spoilt(self, number, places):
+            if number == 100:
+                good["after step"] = weights_sha256(tiny.with_tensors(self.tensors()))
+            if number == 116:
+                good["best"] = self._best.get("parameters")
+                with torch.no_grad():
+                    self._trained["2.weight"].parameter.fill_(torch.nan)
+            step(self, number, places)
+
+        monkeypatch.setattr(training_module.Training, "step", spoilt)
+        with pytest.raises(
+            PassError, match=rf"the loss is nan at step 117; lower the learning_rate; {said} are in"
+        ) as caught:
+            Train(**options)(tiny, replace(labelled, store=tmp_path, out=tmp_path / "out"))
+        rescued = container.read(Path(str(caught.value).split(" are in ")[1]))
+        if held_out:
+            assert all(np.array_equal(values(rescued, name), good["best"][name].numpy()) for name in WEIGHTS)
+        else:
+            assert weights_sha256(rescued) == good["after step"]
+
+    def test_where_nothing_good_was_kept_the_error_says_so(self, tiny, labelled, tmp_path):
+        broken = tiny.with_tensors({"4.weight": Dense(np.full((6, 12, 1, 1), 3e38, np.float32))})
+        with pytest.raises(PassError, match=r"; what the stage was given is as it was$"):
+            Train(**QUICK, held_out=0)(broken, replace(labelled, store=tmp_path, out=tmp_path))
+        assert not list(tmp_path.iterdir())
 
     def test_a_network_that_has_fallen_silent_is_not_trained_on(self, tiny, labelled, monkeypatch):
         """With a ReLU behind the classifier and biases far below zero no photo gives a gradient."""

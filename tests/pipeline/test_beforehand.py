@@ -90,6 +90,12 @@ def test_a_layer_that_the_network_has_not_is_told_with_its_line(read, tmp_path):
         check_layers(read("stages: [{pass: share}]", "stages.share.layers.9x9=3"), float_squeezenet())
 
 
+def test_so_is_one_in_a_pruning_within_training(read):
+    text = "stages:\n- pass: train\n  prune:\n    sparsity: 0.5\n    layers:\n      9x9: 0.1\n"
+    with pytest.raises(ConfigError, match=r"p\.yaml:6: stages\.0\.prune\.layers\.9x9: no weight tensor is named '9x9'"):
+        check_layers(read(text), float_squeezenet())
+
+
 def test_a_file_that_is_not_there_is_told_with_its_line(read, tmp_path):
     text = "seed: 1\ndata:\n  validation:\n    source: folder\n    path: {}\n"
     gone = tmp_path / "gone"

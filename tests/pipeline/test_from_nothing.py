@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
 import numpy as np
 import pytest
+from small import float_squeezenet
 
 from compress import container
 from compress.errors import DataError
 from compress.networks.initial import Random
 from compress.pipeline import read_pipeline, run
-from compress.tensors import Shared
+from compress.tensors import Dense, Shared
 
 TEXT = """\
 seed: 3
@@ -65,6 +69,33 @@ def test_what_is_pruned_and_shared_stays_so_in_the_training_after_it(done):
         assert isinstance(tensor, Shared)
         assert len(np.unique(tensor.to_dense())) <= 2**4
         assert (tensor.to_dense() == 0).mean() >= 0.5
+
+
+@dataclass(frozen=True)
+class WithDeadChannels:
+    """A network of which `simplify` can leave something out."""
+
+    description: ClassVar[str] = "made up"
+
+    def load(self):
+        model = float_squeezenet()
+        dead = {name: model.tensors[name].to_dense().copy() for name in ("features.0.weight", "features.0.bias")}
+        for values in dead.values():
+            values[:5] = 0
+        return model.with_tensors({name: Dense(values) for name, values in dead.items()})
+
+
+def test_what_is_trained_after_simplify_is_the_float_network_too_and_what_is_pruned_in_training_is_not(read, tmp_path):
+    options = "epochs: 1, optimizer: adamw, learning_rate: 0.0001, flip: false, held_out: 0"
+    data = "{calibration: {source: digits, limit: 10}, validation: {source: digits, limit: 10}}"
+    train, pruned = f"pass: train, {options}", f"pass: train, name: on, {options}, prune: {{sparsity: 0.5}}"
+    text = f"data: {data}\nstages: [{{pass: simplify}}, {{{train}}}, {{{pruned}}}]"
+    pipeline = replace(read(text), model=WithDeadChannels())
+    baseline, simplified, train, on, _ = run(pipeline, tmp_path / "out", device="cpu").record.stages
+    assert simplified.sparsity == train.sparsity == baseline.sparsity > 0
+    assert train.fidelity.divergence_nats.value == 0 < simplified.fidelity.divergence_nats.value
+    assert on.sparsity == pytest.approx(0.5, abs=0.01)
+    assert on.fidelity.divergence_nats.value > 0
 
 
 def test_photos_without_labels_are_refused_before_the_work_begins(read, tmp_path):

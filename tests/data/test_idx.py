@@ -1,0 +1,134 @@
+"""Images in idx files: read as they are, and refused where they are not what they say."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from compress.data import idx_file
+from compress.data.idx import Idx
+from compress.data.idx_file import read_idx
+from compress.errors import ConfigError, DataError
+from compress.model import Preprocessing
+
+GREY = Preprocessing(4, 5, "squash", "L", 1.0, (0.0,), (1.0,))
+IMAGES = np.random.default_rng(0).integers(0, 256, (7, 4, 5), np.uint8)
+LABELS = np.array([3, 0, 1, 2, 3, 0, 1], np.uint8)
+
+
+def idx_bytes(values: np.ndarray) -> bytes:
+    return bytes([0, 0, 8, values.ndim]) + struct.pack(f">{values.ndim}I", *values.shape) + values.tobytes()
+
+
+def write_set(folder: Path, *, zipped: bool = False, dot: str = "-", images=IMAGES, labels=LABELS) -> Path:
+    folder.mkdir(exist_ok=True)
+    for part, change in (("train", 0), ("t10k", 1)):
+        for name, values in (
+            (f"{part}-images{dot}idx3-ubyte", images ^ change),
+            (f"{part}-labels{dot}idx1-ubyte", labels),
+        ):
+            data = idx_bytes(values.astype(np.uint8))
+            (folder / (name + ".gz" * zipped)).write_bytes(gzip.compress(data) if zipped else data)
+    return folder
+
+
+@pytest.mark.parametrize(("zipped", "dot"), [(False, "-"), (True, "-"), (False, "."), (True, ".")])
+def test_images_and_labels_are_those_of_the_files(tmp_path, zipped, dot):
+    source = Idx(write_set(tmp_path / "set", zipped=zipped, dot=dot))
+    for role, change, store in (("calibration", 0, None), ("validation", 1, tmp_path / "store")):
+        photos = source.load(GREY, role, classes=4, store=store)
+        np.testing.assert_array_equal(photos.pixels[..., 0], IMAGES ^ change)
+        np.testing.assert_array_equal(photos.labels, LABELS)
+        assert photos.names[2].endswith(f"-ubyte{'.gz' * zipped} 2")
+        assert "7 images from" in photos.description
+
+
+def test_a_limit_spreads_over_all_and_labels_can_be_left_out(tmp_path):
+    photos = Idx(write_set(tmp_path / "set"), limit=3, labels="none").load(GREY, "calibration", classes=1000)
+    np.testing.assert_array_equal(photos.pixels[..., 0], IMAGES[[0, 2, 4]])
+    assert photos.labels is None
+
+
+def test_another_file_under_the_same_name_is_read_anew(tmp_path):
+    source, options = Idx(write_set(tmp_path / "set")), {"classes": 4, "store": tmp_path / "store"}
+    first = source.load(GREY, "calibration", **options)
+    write_set(tmp_path / "set", images=255 - IMAGES)
+    assert source.load(GREY, "calibration", **options).fingerprint != first.fingerprint
+
+
+def test_a_file_that_is_missing_is_named(tmp_path):
+    (write_set(tmp_path / "set") / "t10k-labels-idx1-ubyte").unlink()
+    source = Idx(tmp_path / "set")
+    source.load(GREY, "calibration", classes=4)
+    with pytest.raises(ConfigError, match=r"data\.validation\.path: there is no .*/t10k-labels-idx1-ubyte, gzipped or"):
+        source.load(GREY, "validation", classes=4)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "classes", "message"),
+    [
+        (IMAGES, LABELS[:-1], 4, "it has 6 labels for 7 images"),
+        (IMAGES, LABELS, 3, r"label 0 is 3, and the network has 3 classes \(allowed: 0 to 2\)"),
+        (np.zeros((1, 1, 5000), np.uint8), LABELS[:1], 4, r"its images are 1 x 5,000 pixels \(allowed: up to"),
+    ],
+    ids=["count", "classes", "size"],
+)  # fmt: skip
+def test_a_set_that_does_not_fit_is_refused(tmp_path, images, labels, classes, message):
+    source = Idx(write_set(tmp_path / "set", images=images, labels=labels))
+    with pytest.raises(DataError, match=message):
+        source.load(GREY, "calibration", classes=classes)
+
+
+DATA = idx_bytes(IMAGES)
+ZIPPED = gzip.compress(DATA)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "it begins with nothing; an idx file of bytes in 3 dimensions begins with 00 00 08 03"),
+        (b"\x89PNG\r\n", "it begins with 89 50 4e 47"),
+        (idx_bytes(LABELS), "it begins with 00 00 08 01"),
+        (bytes([0, 0, 13, 3]) + DATA[4:], "it begins with 00 00 0d 03"),
+        (DATA[:9], "it ends after 9 bytes, within its header"),
+        (DATA[:-1], "it says 7 x 4 x 5, 140 bytes, and holds 139$"),
+        (DATA + b"\0", "it says 7 x 4 x 5, 140 bytes, and holds more than 140$"),
+        (idx_bytes(IMAGES[:0]), "it says that it is empty, 0 x 4 x 5"),
+        (DATA[:4] + b"\xff" * 12 + DATA[16:], "it says 4,294,967,295 x 4,294,967,295 x 4,294,967,295, .* holds 140$"),
+        (gzip.compress(DATA[:-1]), "and holds 139$"),
+        (gzip.compress(DATA + b"\0"), "and holds more than 140$"),
+        (gzip.compress(DATA[:4] + b"\xff" * 12 + DATA[16:]), "and holds at most "),
+        (ZIPPED[:-4], "cannot be read: Compressed file ended"),
+        (ZIPPED[:40] + b"\xff" * 20 + ZIPPED[60:], "cannot be read: "),
+        (ZIPPED[:-6] + b"\0\0" + ZIPPED[-4:], "cannot be read: CRC check failed"),
+    ],
+)
+def test_a_file_that_is_not_what_it_says_is_refused(tmp_path, data, message):
+    file = tmp_path / "train-images-idx3-ubyte"
+    file.write_bytes(data)
+    with pytest.raises(DataError, match=message) as caught:
+        read_idx(file, 3)
+    assert str(caught.value).startswith(f"{file}: ")
+
+
+def test_a_gzip_bomb_is_unpacked_no_further_than_it_says(tmp_path, monkeypatch):
+    file, copied, copy = tmp_path / "bomb", [], idx_file._copy
+
+    def counted(stream, room, most):
+        copied.append(copy(stream, room, most))
+        return copied[-1]
+
+    monkeypatch.setattr(idx_file, "_copy", counted)
+    file.write_bytes(gzip.compress(DATA + bytes(50_000_000)))
+    with pytest.raises(DataError, match="holds more than 140"):
+        read_idx(file, 3)
+    assert copied == [141]
+
+
+def test_a_folder_in_the_place_of_a_file_is_refused(tmp_path):
+    with pytest.raises(DataError, match="cannot be read: Is a directory"):
+        read_idx(tmp_path, 3)
