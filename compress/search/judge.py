@@ -57,7 +57,7 @@ class Judge:
             SqueezeError: a stage failed.
         """
         reference = model = self._prepared.reference
-        context = self._prepared.context
+        context = replace(self._prepared.context, codecs=pipeline.encode.codecs)
         last = len(pipeline.stages) - 1
         for place, left in enumerate(stages_of(pipeline, self._prepared, self._cache)):
             model, context = left.model, left.context

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from compress import container
 from compress import pipeline as pipelines
-from compress.errors import ConfigError
+from compress.errors import ConfigError, SqueezeError
 from compress.files import write_atomically
 from compress.pipeline import Pipeline, Result, records
 from compress.pipeline.kept import code_digest
@@ -125,7 +125,7 @@ def search(
         opened.take_up_what_was_lost()
         if opened.is_new:
             opened.begin_with(_first(pipeline, prepared, cache))
-        while len(opened.done()) < trials and (ends is None or time.monotonic() < ends):
+        while (made := len(opened.done())) < trials and (not made or ends is None or time.monotonic() < ends):
             tell(opened.next_trial(lambda values: judge.measure(_with(pipeline, values))))
         done, importances, running = opened.done(), opened.importances(), opened.running()
     record = _record(pipeline, done, importances, prepared, shown(where), command)
@@ -193,9 +193,11 @@ def best(done: Sequence[TrialRecord], wanted: Wanted, *, bytes_alone: bool) -> T
     """Return the trial that meets the goal and has what is wanted; where none meets it, the nearest.
 
     Args:
-        done: the trials; one at least was measured.
+        done: the trials.
         wanted: the `smallest` or the `closest`.
         bytes_alone: the goal asks for nothing but bytes: then one that was pruned as too large may be the nearest.
+    Raises:
+        SqueezeError: none of them was measured.
     """
 
     def order(trial: TrialRecord) -> tuple[float, ...]:
@@ -204,7 +206,10 @@ def best(done: Sequence[TrialRecord], wanted: Wanted, *, bytes_alone: bool) -> T
         return (trial.excess, *pair, trial.number)
 
     too_large = [trial for trial in done if bytes_alone and trial.state == "pruned" and trial.excess > 0]
-    return min([trial for trial in done if trial.state == "measured"] + too_large, key=order)
+    known = [trial for trial in done if trial.state == "measured"] + too_large
+    if not known:
+        raise SqueezeError("no trial was measured to the end yet; let the search go on with more --trials")
+    return min(known, key=order)
 
 
 def _finished(

@@ -109,14 +109,14 @@ def scan(pipeline: Pipeline, prepared: Prepared, cache: Path, photos: int = PHOT
     model, context = _float_network(pipeline, prepared, cache)
     steps = _steps(pipeline)
     decided_by = [
-        pipeline.name, container.weights_sha256(model), context.calibration.fingerprint, context.seed, photos,
+        container.weights_sha256(model), context.calibration.fingerprint, context.seed, photos,
         [records.options_of(step) for step, _ in steps], code_digest(), records.versions(),
         context.device.type, torch.get_num_threads(),
     ]  # fmt: skip
     digest = hashlib.sha256(json.dumps(decided_by, sort_keys=True).encode()).hexdigest()[:32]
     path = cache / f"sensitivity-{digest}.json"
     try:
-        return TypeAdapter(Scan).validate_json(path.read_bytes())
+        return replace(TypeAdapter(Scan).validate_json(path.read_bytes()), pipeline=pipeline.name)
     except (OSError, ValidationError):
         found = _scanned(pipeline.name, model, context, steps, photos)
         write_atomically(path, found.to_json().encode())

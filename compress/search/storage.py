@@ -17,6 +17,7 @@ from compress.errors import ConfigError, SqueezeError
 
 _SECONDS_TO_CONNECT = 10
 _CONNECTING = {"postgresql": "connect_timeout", "mysql": "connect_timeout", "mariadb": "connect_timeout"}
+_LONGEST_OPERATION = 1_000
 _ALLOWED = "a file, or a database as SQLAlchemy names it: postgresql://USER@HOST/NAME, mysql://..., sqlite:///FILE"
 
 
@@ -79,6 +80,12 @@ def _database(url: URL) -> BaseStorage:
 
 def _journal(file: Path) -> BaseStorage:
     file.parent.mkdir(parents=True, exist_ok=True)
+    if file.exists():
+        with file.open("rb") as stream:
+            begin = stream.readline(_LONGEST_OPERATION)
+        # A journal whose last line is torn is read; a file of something else would be taken for one, and added to.
+        if begin and not begin.startswith(b'{"op_code"'):
+            raise ValueError("the file is there already, and is something else")
     return JournalStorage(JournalFileBackend(str(file)))
 
 

@@ -25,6 +25,7 @@ from compress.search.record import Origin, State, TrialRecord
 
 Values = Mapping[str, Value]
 _DONE = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+_FEWEST_FOR_IMPORTANCES = 8
 _RESULT = "result"
 _LOST = "lost-"
 
@@ -77,10 +78,9 @@ class Study:
 
     def importances(self) -> dict[str, float]:
         """Return which share each key has in how the measured trials differ; empty where they are too few."""
-        try:
-            return optuna.importance.get_param_importances(self._study, evaluator=PedAnovaImportanceEvaluator())
-        except (ValueError, RuntimeError):
+        if len(self._trials((TrialState.COMPLETE,))) < _FEWEST_FOR_IMPORTANCES:
             return {}
+        return optuna.importance.get_param_importances(self._study, evaluator=PedAnovaImportanceEvaluator())
 
     def next_trial(self, measure: Callable[[Values], Iterator[Measured]]) -> TrialRecord:
         """Make a trial.
@@ -130,7 +130,7 @@ class Study:
         self, trial: Trial, measure: Iterator[Measured], origin: Origin
     ) -> tuple[State, Measured | None, str]:
         """Follow a trial while it is worth it; the pipeline's own values to the end: others are compared with them."""
-        known, sizes = None, {}
+        known, sizes, enough = None, {}, self._smallest_found()
         try:
             for known in measure:
                 sizes[str(known.step)] = known.file_bytes
@@ -141,6 +141,8 @@ class Study:
                     continue
                 if reason := known.hopeless(self._goal):
                     return "pruned", known, reason
+                if enough is not None and known.least_bytes is not None and known.least_bytes >= enough:
+                    return "pruned", known, f"{known.file_bytes:,} bytes, and {enough:,} are enough"
                 if known.fidelity is not None and trial.should_prune():
                     return "pruned", known, "others are smaller and closer"
         except SqueezeError as error:
@@ -149,6 +151,13 @@ class Study:
                 raise
             return "failed", known, str(error)
         return "measured", known, ""
+
+    def _smallest_found(self) -> int | None:
+        """Return the bytes of the smallest file that meets the goal; None where that is not what is wanted."""
+        if self._goal.bytes is not None:
+            return None
+        sizes = [trial.file_bytes for trial in self.done() if trial.state == "measured" and trial.excess == 0]
+        return min((size for size in sizes if size is not None), default=None)
 
     def _told(self, trial: Trial, record: TrialRecord) -> TrialRecord:
         """Keep what a trial showed, for all that come after it."""
