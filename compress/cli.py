@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,8 @@ import click
 import compress
 from compress import console
 from compress.errors import ConfigError, SqueezeError
-from compress.parameters import Number, PathOr
+from compress.parameters import Number, PathOr, device_option
+from compress.search_commands import search, sensitivity
 
 if TYPE_CHECKING:
     from compress.export import WeightsForm
@@ -66,10 +66,6 @@ _factory_option = click.option(
 )
 
 
-def _device_option(command: Callable[..., None]) -> Callable[..., None]:
-    return click.option("--device", help="Where networks run: cpu, cuda, ... [default: a GPU if there is one]")(command)
-
-
 @main.command()
 @click.argument("pipeline", default="pipeline.yaml")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder of the results. [out/NAME]")
@@ -79,7 +75,7 @@ def _device_option(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--fresh", is_flag=True, help="Do everything anew; the cache is neither read nor written.")
 @click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Replace a value of the pipeline.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Replace the pipeline's seed.")
-@_device_option
+@device_option
 def run(
     pipeline: str,
     out: Path | None,
@@ -150,7 +146,7 @@ def inspect(model: Path, as_json: bool, max_weights: int | None) -> None:
 @click.option("--architecture", help="Of a checkpoint; a .sqz file knows its own.")
 @click.option("--limit", type=click.IntRange(1), help="At most so many photos.")
 @_factory_option
-@_device_option
+@device_option
 def evaluate(
     model: Path, data: Path, architecture: str | None, limit: int | None, factory: str | None, device: str | None
 ) -> None:
@@ -176,7 +172,7 @@ def evaluate(
 @click.option("--min-agreement", type=Number(0, 1), help="Least share of photos with A's first answer.")
 @click.option("--max-divergence", type=Number(0), help="Most mean KL divergence of B from A, nats.")
 @_factory_option
-@_device_option
+@device_option
 def compare(
     a: str, b: str, data: str, show: int, json_file: Path | None,
     max_top1_drop: float | None, max_top5_drop: float | None, min_agreement: float | None,
@@ -230,7 +226,7 @@ def decompress(model: Path, output: Path, weights: WeightsForm, factory: str | N
 @click.argument("photos", nargs=-1, required=True, type=_EXISTING)
 @click.option("--architecture", help="Of a checkpoint; a .sqz file knows its own.")
 @_factory_option
-@_device_option
+@device_option
 def predict(
     model: Path, photos: tuple[Path, ...], architecture: str | None, factory: str | None, device: str | None
 ) -> None:
@@ -306,6 +302,10 @@ def init(name: str, output: Path) -> None:
         raise ConfigError("is there already; name another file with --output", file=output)
     write_atomically(output, source.read_bytes())
     console.say(f"wrote {output}; run it with: squeeze-compress run {output}")
+
+
+main.add_command(search)
+main.add_command(sensitivity)
 
 
 def _load(path: Path, architecture: str | None, factory: str | None) -> Model:
