@@ -105,20 +105,27 @@ def run(
         cache: folder for what runs share, such as what stages left; `out`/cache if None.
         fresh: do everything anew, whatever the cache has.
         device: where networks run; a GPU if there is one, unless told otherwise.
+    Under `torchrun`, the processes do it together, and all return the same.
+
     Raises:
         SqueezeError: it failed. A missed goal is no failure: see `Result.goal_met`.
     """
     from compress import pipeline as pipelines  # noqa: PLC0415
+    from compress.device import find_device  # noqa: PLC0415
     from compress.pipeline.records import as_command  # noqa: PLC0415
+    from compress.ranks import joined, local_device  # noqa: PLC0415
     from compress.ready import find_pipeline  # noqa: PLC0415
 
     given = tuple(overrides)
     spec = pipelines.read_pipeline(find_pipeline(str(pipeline)), given)
-    return pipelines.run(
-        spec,
-        Path(out),
-        cache=Path(cache) if cache else None,
-        fresh=fresh,
-        command=as_command(str(pipeline), None, given),
-        device=device,
-    )
+    place = find_device(device or local_device())
+    with joined(place) as ranks:
+        return pipelines.run(
+            spec,
+            Path(out),
+            cache=Path(cache) if cache else None,
+            fresh=fresh,
+            command=as_command(str(pipeline), None, given),
+            device=str(place),
+            ranks=ranks,
+        )

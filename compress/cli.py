@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,8 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except SqueezeError as error:
-            console.error(str(error))
+            if not (isinstance(error, ConfigError) and os.environ.get("LOCAL_RANK", "0") != "0"):
+                console.error(str(error))  # what is wrong with the configuration one process of a machine tells for all
             sys.exit(error.exit_code)
         except OSError as error:
             named = f"{error.filename}: " if error.filename else ""
@@ -92,6 +94,8 @@ def run(
     Exit codes: 0 done, 1 failed, 2 bad configuration, 3 the goal was missed.
     """
     from compress import pipeline as pipelines  # noqa: PLC0415
+    from compress import ranks as processes  # noqa: PLC0415
+    from compress.device import find_device  # noqa: PLC0415
     from compress.pipeline.records import as_command  # noqa: PLC0415
     from compress.ready import find_pipeline  # noqa: PLC0415
     from compress.report.goals import check_met  # noqa: PLC0415
@@ -100,9 +104,16 @@ def run(
     spec = pipelines.read_pipeline(find_pipeline(pipeline), seeded)
     folder = out or Path("out") / spec.name
     command = as_command(pipeline, seed, overrides)
-    result = pipelines.run(
-        spec, folder, cache=cache, fresh=fresh, command=command, device=device, progress=console.progress
-    )
+    place = find_device(device or processes.local_device())
+    with processes.joined(place) as ranks:
+        if not ranks.first:
+            console.set_verbosity(quiet=True, verbose=False)
+        result = pipelines.run(
+            spec, folder, cache=cache, fresh=fresh, command=command, device=str(place),
+            progress=console.progress, ranks=ranks,
+        )  # fmt: skip
+    if not ranks.first:
+        return
     console.show_result(result)
     check_met(result.record.goals)
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
+import numpy as np
 import torch
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 
 from compress.errors import SqueezeError
 
@@ -56,6 +57,24 @@ class Ranks:
                 for tensor in tensors:
                     distributed.all_reduce(tensor)
 
+    def sum_gradients(self, parameters: Sequence[nn.Parameter], loss: Tensor) -> float:
+        """Put in place of each gradient its sum over all processes; return the sum of their losses."""
+        if self.count == 1:
+            return loss.item()
+        gradients = [torch.zeros_like(part) if part.grad is None else part.grad for part in parameters]
+        together = torch.cat([loss.detach().reshape(1), *(gradient.flatten() for gradient in gradients)])
+        self.sum(together)
+        ends = np.cumsum([1, *(part.numel() for part in parameters)])
+        for part, summed in zip(parameters, torch.tensor_split(together[1:], (ends[1:-1] - 1).tolist()), strict=True):
+            part.grad = summed.view(part.shape).clone(memory_format=torch.preserve_format).to(part.dtype)
+        return float(together[0])
+
+    def all(self, told: bool) -> bool:
+        """Return whether all processes say so."""
+        said = torch.tensor(int(told))
+        self.sum(said)
+        return int(said) == self.count
+
     def in_turn(self, own: Sequence[T]) -> list[T]:
         """Return the items of all processes in the order of their places: what `own` parted is put together again."""
         if self.count == 1:
@@ -73,6 +92,12 @@ class Ranks:
         with _lost():
             distributed.broadcast_object_list(values, src=0)
         found: T = values[0]  # type: ignore[assignment]
+        return found
+
+    def awaited(self, kind: type[T]) -> T:
+        """Wait for what the first process gives to `from_first`, and return it; only for the others."""
+        found: object = self.from_first(None)
+        assert isinstance(found, kind)
         return found
 
     @contextmanager

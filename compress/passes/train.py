@@ -96,7 +96,8 @@ class Train:
                 which step, and where the last good weights are. Or there is nothing that could be trained.
         """
         training = Training(self, model, context)
-        kept = Kept(context.store, "train", self._decided_by(model, context), with_data=False)
+        store = context.store if context.ranks.first else None
+        kept = Kept(store, "train", self._decided_by(model, context), with_data=False)
         try:
             self._run(training, kept, context)
         except PassError as error:
@@ -107,7 +108,7 @@ class Train:
         return model.with_tensors(training.tensors())
 
     def _run(self, training: Training, kept: Kept, context: Context) -> None:
-        state = kept.read()
+        state = context.ranks.from_first(kept.read())
         first = training.restored(state) if state else training.begin()
         with context.progress("training", training.steps) as advance:
             advance(first)

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
-from compress.data.views import random_views, shifted
-from compress.errors import PassError
+from compress.data.views import Part, random_views, shifted
+from compress.errors import DataError, PassError
 from compress.model import Model
 from compress.networks import as_dense, stored_tensors
 from compress.passes.context import Context
@@ -55,11 +55,13 @@ class Training:
             DataError: the photos, their labels or their number are no good for this network.
             PassError: there is nothing that could be trained.
         """
-        self._options, self._context = options, context
+        self._options, self._context, self._ranks = options, context, context.ranks
         labels = labels_of(context.calibration, model.classes)
         self._places, self._held = split(labels, options.held_out, context.seed)
         self._labels = torch.from_numpy(labels.astype(np.int64)).to(context.device)
         self.steps_an_epoch = -(-len(self._places) // options.batch)
+        if len(self._places) // self.steps_an_epoch < self._ranks.count:
+            raise DataError(f"batch is {options.batch}, and {self._ranks.count} processes share it; each needs a photo")
         self.steps = options.epochs * self.steps_an_epoch
         self._guess = math.log(max(model.classes, 2))
         self._network = context.network(model)
@@ -151,13 +153,17 @@ class Training:
         for group in self._optimiser.param_groups:
             group["lr"] = rate * group["unit"]
         random = np.random.default_rng([self._context.stage_seed, 1, step])
-        logits = self._logits(self._augmented(places, random), int(random.integers(2**32)))
+        among = Part(len(places), self._ranks.part(len(places)))
+        own = places[among.own]
+        inputs = self._augmented(own, among, random)
+        logits = self._logits(inputs, (int(random.integers(2**32)) + self._ranks.number) % 2**32)
         smoothing = self._options.label_smoothing
-        loss = functional.cross_entropy(logits, self._labels[places], label_smoothing=smoothing)
-        value = loss.item()
-        self._check(value, step, "the loss")
+        loss = functional.cross_entropy(logits, self._labels[own], label_smoothing=smoothing)
+        loss = loss * (len(own) / len(places))
         self._optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        value = self._ranks.sum_gradients([part.parameter for part in self._parts], loss)
+        self._check(value, step, "the loss")
         for part in self._parts:
             if part.squares is not None and part.parameter.grad is not None:
                 part.parameter.grad /= part.squares
@@ -180,6 +186,7 @@ class Training:
                 f" {step + 1}: it will not learn any more; lower the learning_rate or give it a warmup"
             )
         self._moved = False
+        self._average_buffers()
         if not len(self._held) or (self._pruning and step < self._pruning.last):
             return False
         epoch = (step + 1) // self.steps_an_epoch
@@ -216,12 +223,19 @@ class Training:
         part = rate_at(step, self.steps, options.schedule, warmup=warmup, power=options.power)
         return options.learning_rate * part
 
-    def _augmented(self, places: NDArray[np.int64], random: np.random.Generator) -> Tensor:
+    def _average_buffers(self) -> None:
+        """Take the mean over all processes of what each has seen of its own photos."""
+        floats = [buffer for buffer in self._buffers.values() if buffer.is_floating_point()]
+        self._ranks.sum(*floats)
+        for buffer in floats:
+            buffer.div_(self._ranks.count)
+
+    def _augmented(self, places: NDArray[np.int64], part: Part, random: np.random.Generator) -> Tensor:
         options, context = self._options, self._context
         if options.views:
-            return random_views(context.inputs(places), random, mirror=options.flip)
+            return random_views(context.inputs(places), random, mirror=options.flip, part=part)
         pixels = context.calibration.pixels[places]
-        return context.as_inputs(shifted(pixels, random, options.shift, mirror=options.flip))
+        return context.as_inputs(shifted(pixels, random, options.shift, mirror=options.flip, part=part))
 
     def _logits(self, inputs: Tensor, seed: int | None) -> Tensor:
         """Return float32 logits; with a seed as in training, with dropout from that seed."""
@@ -242,12 +256,16 @@ class Training:
         """Return how many photos held out the network gets wrong, and the mean loss on them: less is better."""
         wrong, total = 0, 0.0
         with torch.no_grad():
-            for start in range(0, len(self._held), _JUDGED_BATCH):
+            for number, start in enumerate(range(0, len(self._held), _JUDGED_BATCH)):
+                if not self._ranks.own(number):
+                    continue
                 places = self._held[start : start + _JUDGED_BATCH]
                 logits, labels = self._logits(self._context.inputs(places), None), self._labels[places]
                 total += functional.cross_entropy(logits, labels, reduction="sum").item()
                 wrong += int((logits.argmax(1) != labels).sum())
-        loss = total / len(self._held)
+        found = torch.tensor([wrong, total], dtype=torch.float64)
+        self._ranks.sum(found)
+        wrong, loss = int(found[0]), float(found[1]) / len(self._held)
         self._check(loss, step, "the loss on photos held out")
         return wrong, loss
 

@@ -57,6 +57,7 @@ class KeptStage:
             "versions": records.versions(),
             "device": context.device.type,
             "threads": torch.get_num_threads(),
+            "processes": context.ranks.count,
         }
         key = hashlib.sha256(json.dumps(decided_by, sort_keys=True).encode()).hexdigest()[:32]
         self._path = store / f"stage-{key}.sqz"

@@ -18,6 +18,7 @@ from compress.pipeline.spec import Pipeline
 from compress.pipeline.stages import Left, prepare, stages_of
 from compress.progress import Progress, silent
 from compress.proof import prove
+from compress.ranks import ALONE, Ranks
 from compress.report import write_report
 from compress.report.record import SCHEMA_VERSION, Record, StageRecord
 from compress.validate import Outputs
@@ -55,6 +56,7 @@ def run(
     command: str = "",
     device: str | None = None,
     progress: Progress = silent,
+    ranks: Ranks = ALONE,
 ) -> Result:
     """Run a pipeline.
 
@@ -68,14 +70,15 @@ def run(
         command: the command line that repeats this run, for the report.
         device: where networks run; a GPU if there is one, unless told otherwise.
         progress: shows how far the run is.
+        ranks: this process among those that do the run together; the first writes, and all return the same.
     Raises:
         SqueezeError: it failed; says where and why. A missed goal is no failure: see `Result.goal_met`.
     """
     if fresh:
         with TemporaryDirectory(prefix="squeeze-compress-") as empty:
-            return run(pipeline, out, cache=Path(empty), command=command, device=device, progress=progress)
+            return run(pipeline, out, cache=Path(empty), command=command, device=device, progress=progress, ranks=ranks)
     cache = cache or out / CACHE
-    prepared = prepare(pipeline, cache, device, progress, out)
+    prepared = prepare(pipeline, cache, device, progress, out, ranks)
     reference, photos = prepared.reference, prepared.validation
     judge = _Judge(reference, photos, prepared.context)
     model, trained_by = reference, list[str]()
@@ -85,6 +88,8 @@ def run(
             reference = model
             trained_by.append(left.stage.name)
         judge.stage(left)
+    if not ranks.first:
+        return ranks.awaited(Result)
     path = out / MODEL_FILE
     data = container.encode(model, pipeline.encode.codecs)
     write_atomically(path, data)
@@ -117,7 +122,7 @@ def run(
         versions=records.versions(),
         machine=records.machine(),
     )
-    return Result(record, path, write_report(record, out))
+    return ranks.from_first(Result(record, path, write_report(record, out)))
 
 
 def _parameters(model: Model) -> int:
@@ -172,7 +177,7 @@ class _Judge:
 
     def _outputs(self, model: Model) -> Outputs:
         network = self.context.network(model)
-        return validate.run(network, self.photos, model.preprocessing, self.context.progress)
+        return validate.run(network, self.photos, model.preprocessing, self.context.progress, self.context.ranks)
 
     def _record(
         self,

@@ -14,7 +14,7 @@ from compress import container
 from compress.calibration import LayerStatistics
 from compress.data.photos import Photos, Role
 from compress.device import find_device
-from compress.errors import ConfigError, PassError
+from compress.errors import ConfigError, DataError, PassError
 from compress.model import Model
 from compress.networks.initial import Random
 from compress.networks.own import Own
@@ -24,6 +24,7 @@ from compress.pipeline.kept import KeptStage
 from compress.pipeline.measure import Cost, Meter
 from compress.pipeline.spec import Pipeline, Stage
 from compress.progress import Progress, silent
+from compress.ranks import ALONE, Ranks
 
 Loaded = TypeVar("Loaded")
 
@@ -84,6 +85,7 @@ def prepare(
     device: str | None = None,
     progress: Progress = silent,
     out: Path | None = None,
+    ranks: Ranks = ALONE,
 ) -> Prepared:
     """Load what the stages of a pipeline work on, and check all of it that can be checked beforehand.
 
@@ -93,6 +95,7 @@ def prepare(
         device: where networks run; a GPU if there is one, unless told otherwise.
         progress: shows how far it is.
         out: folder for what a stage that fails can still save; None for none.
+        ranks: this process among those that do the run together.
     Raises:
         SqueezeError: weights or photos cannot be had, or are no good for these stages and this goal.
     """
@@ -105,8 +108,10 @@ def prepare(
     if pipeline.encode.labels == "none":
         reference = replace(reference, labels=())
     beforehand.check_layers(pipeline, reference)
-    calibration = _photos(pipeline, "calibration", reference, cache, progress)
-    photos = _photos(pipeline, "validation", reference, cache, progress)
+    with ranks.first_before_others():
+        calibration = _photos(pipeline, "calibration", reference, cache, progress)
+        photos = _photos(pipeline, "validation", reference, cache, progress)
+    _check_alike(ranks, reference, calibration, photos)
     beforehand.check_labels(pipeline.goal, photos)
     beforehand.check_apart(calibration, photos)
     beforehand.check_training(pipeline, calibration, reference.classes)
@@ -118,9 +123,24 @@ def prepare(
         progress=progress,
         codecs=pipeline.encode.codecs,
         store=cache,
-        out=out,
+        out=out if ranks.first else None,
+        ranks=ranks,
     )
     return Prepared(context, photos)
+
+
+def _check_alike(ranks: Ranks, reference: Model, *photos: Photos) -> None:
+    """Check that all processes of a run begin with the same.
+
+    Raises:
+        DataError: this one has other weights or photos than the first.
+    """
+    own = (container.weights_sha256(reference), *(each.fingerprint for each in photos))
+    if own != ranks.from_first(own):
+        raise DataError(
+            f"process {ranks.number} of {ranks.count} has other weights or photos than the first; give all machines "
+            "the same files under the same paths, and the same versions of what is installed"
+        )
 
 
 def stages_of(pipeline: Pipeline, prepared: Prepared, cache: Path) -> Iterator[Left]:
@@ -156,15 +176,18 @@ def _loses_nothing(stage: Stage) -> bool:
 
 def _kept_or_applied(stage: Stage, model: Model, context: Context, cache: Path) -> tuple[Model, Cost]:
     """Return what a stage leaves, and what it took: from the cache, if it is there, or by running its pass."""
-    kept = KeptStage(cache, stage, model, context)
-    if found := kept.read():
+    kept, ranks = KeptStage(cache, stage, model, context), context.ranks
+    if found := ranks.from_first(kept.read() if ranks.first else None):
         with context.progress(f"{stage.name}: kept from an earlier run", 0):
             return found
     with Meter() as work:
         changed = _apply(stage, model, context)
         moves_zeros = isinstance(stage.step, Distill) and stage.step.moves_zeros
         promises.check(model, changed, stage.name, zeros=not moves_zeros)
-    kept.write(changed, work.cost)
+    # Floats that one machine rounds otherwise than another must not drive the processes apart.
+    changed = ranks.from_first(changed)
+    if ranks.first:
+        kept.write(changed, work.cost)
     return changed, work.cost
 
 
