@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from compress.codecs import zigzag
 from compress.codecs.context import Context
-from compress.codecs.counts import counted
+from compress.codecs.counts import counted, entropy_bits
 from compress.codecs.offsets import offset_by
 from compress.codecs.varint import decode_varint, encode_varint
 from compress.compiled import compiled
@@ -48,6 +48,15 @@ _SLOTS = np.arange(0, _WHOLE, 1 << 12, dtype=np.uint64)
 _WORDS = types.uint64[::1]
 _CHUNK = 1 << 20
 """Symbols that are encoded in one go: their copy in 32 bits takes no memory worth the name."""
+
+
+_MOST_LOST = 0.0057
+"""Bits that a symbol takes less than its share tells, at most: a state of 32 bits or more, divided by a frequency, is
+2 ** 8 or more, and what is lost in rounding is one part of that."""
+
+_END_BITS = 64
+"""Bits that the last symbols may take less than their shares tell, those of `_descending_end` left out: where 24 to 32
+bits are left, a symbol takes a quarter of its share or more, of 8 bits in all; then comes one, of 24 bits or fewer."""
 
 
 class Ans:
@@ -83,7 +92,12 @@ class Ans:
         with offset_by(start):
             return _decode(data[start:end], heights, head % _FINENESSES, count).reshape(shape)
 
-    def gains_by_order(self, data: bytes) -> bool:
+    def least_bytes(self, symbols: NDArray[np.uint16], counts: NDArray[np.int64]) -> int:
+        free = _descending_end(symbols.reshape(-1))
+        bits = entropy_bits(counts - np.bincount(free, minlength=counts.size))
+        return 3 + max(0, int((bits - symbols.size * _MOST_LOST - _END_BITS) / 8))
+
+    def gains_by_order(self, data: bytes | None) -> bool:
         return False
 
     def as_coded(self, data: bytes, symbols: NDArray[np.uint16]) -> NDArray[np.uint16]:
@@ -145,6 +159,16 @@ def _heights(table: bytes, count: int, back: int) -> NDArray[np.int64]:
     if count and (heights.min() < 0 or heights.max() > _MOST_HEIGHT or heights[-1] == 0):
         raise FormatError("heights are out of range", offset=0, expected="0 to 255, the last not 0")
     return heights
+
+
+def _descending_end(symbols: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Return the last symbols, as many as none of is larger than the one before it.
+
+    These may take no bits at all: a state below 2 ** 24 is its own place among all symbols, and what is left of it
+    when one is decoded is its place in that one's share, which is no larger.
+    """
+    rises = symbols[:-1] < symbols[1:]
+    return symbols[symbols.size - 1 - int(rises[::-1].argmax()) :] if rises.any() else symbols
 
 
 def _model(heights: NDArray[np.int64], fineness: int) -> Any:

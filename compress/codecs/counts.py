@@ -1,13 +1,12 @@
-"""How often symbols occur."""
+"""How often symbols occur, and how much that tells of them."""
 
 from __future__ import annotations
 
 import numpy as np
+from numba import types
 from numpy.typing import NDArray
 
-_CHUNK = 1 << 20
-"""Symbols counted in one go: numpy takes 8 bytes for each."""
-
+from compress.compiled import compiled
 
 def counted(symbols: NDArray[np.uint16]) -> NDArray[np.int64]:
     """Return how often each symbol from 0 to the largest occurs; nothing where there are no symbols.
@@ -19,6 +18,18 @@ def counted(symbols: NDArray[np.uint16]) -> NDArray[np.int64]:
     """
     symbols = symbols.reshape(-1)
     counts = np.zeros(int(symbols.max(initial=0)) + 1 if symbols.size else 0, dtype=np.int64)
-    for start in range(0, symbols.size, _CHUNK):
-        counts += np.bincount(symbols[start : start + _CHUNK], minlength=counts.size)
+    _count(np.ascontiguousarray(symbols), counts)
     return counts
+
+
+@compiled(types.void(types.Array(types.uint16, 1, "C", readonly=True), types.int64[::1]))
+def _count(symbols: NDArray[np.uint16], counts: NDArray[np.int64]) -> None:
+    """Add to `counts` how often each symbol occurs. numpy takes 8 bytes for each symbol and ten times as long."""
+    for symbol in symbols:
+        counts[symbol] += 1
+
+
+def entropy_bits(counts: NDArray[np.int64]) -> float:
+    """Return the order-0 entropy of symbols that occur so often: all of them together, in bits."""
+    counts = counts[counts > 0]
+    return float(np.sum(counts * np.log2(counts.sum() / counts)))
