@@ -44,8 +44,11 @@ _EIGHTHS = np.array(
 )  # fmt: skip
 """2 ** 38, and that divided by 2 ** (1 / 8), 2 ** (2 / 8) and so on, rounded."""
 
-_SLOTS = np.arange(0, _WHOLE, 1 << 12, dtype=np.uint64)
+_SLOT_BITS = 11
+"""What is looked up at once of a place among the frequencies: more, and the table would outgrow the fastest cache."""
+
 _WORDS = types.uint64[::1]
+_SLOTS = types.Tuple([_WORDS, types.int64[::1], _WORDS])  # type: ignore[no-untyped-call]
 _CHUNK = 1 << 20
 """Symbols that are encoded in one go: their copy in 32 bits takes no memory worth the name."""
 
@@ -116,12 +119,26 @@ def frequencies(heights: NDArray[np.int64], fineness: int) -> NDArray[np.int64]:
     Returns:
         int64, shape (k,). What is left over after rounding down goes to the first of the most frequent.
     """
-    eighths = (heights.max(initial=0) - heights) << (3 - fineness)
-    shares = _EIGHTHS[eighths & 7] >> np.minimum(eighths >> 3, 63)
-    free = _WHOLE - heights.size
-    counts: NDArray[np.int64] = 1 + free * shares // shares.sum()
-    counts[np.argmax(heights)] += _WHOLE - counts.sum()
-    return counts
+    return _frequencies(heights, fineness)
+
+
+@compiled(types.int64[::1](types.int64[::1], types.int64))
+def _frequencies(heights: NDArray[np.int64], fineness: int) -> NDArray[np.int64]:
+    highest, whole = 0, 0
+    for which in range(heights.size):
+        if heights[which] > heights[highest]:
+            highest = which
+    shares = np.empty(heights.size, np.int64)
+    for which in range(heights.size):
+        eighths = (heights[highest] - heights[which]) << (3 - fineness)
+        shares[which] = _EIGHTHS[eighths & 7] >> min(eighths >> 3, 63)
+        whole += shares[which]
+    left = _WHOLE
+    for which in range(heights.size):
+        shares[which] = 1 + (_WHOLE - heights.size) * shares[which] // whole
+        left -= shares[which]
+    shares[highest] += left
+    return shares
 
 
 def _described(counts: NDArray[np.int64], fineness: int) -> tuple[NDArray[np.int64], int, int, bytes]:
@@ -194,47 +211,74 @@ def _decode(coded: bytes, heights: NDArray[np.int64], fineness: int, count: int)
         if coded:
             raise FormatError("coded bytes where one symbol is in use", offset=0, expected="none")
         return np.full(count, used[0] if used.size else 0, dtype=np.uint16)
-    words = np.frombuffer(coded + bytes(-len(coded) % 4), "<u4").astype(np.uint64)
-    below = np.append(0, np.cumsum(frequencies(heights[used], fineness))).astype(np.uint64)
+    words = np.frombuffer(bytes(4) + coded + bytes(-len(coded) % 4), "<u4").astype(np.uint64)
     symbols = np.empty(count, dtype=np.uint16)
-    if not _take(words, below, used, np.searchsorted(below, _SLOTS, side="right") - 1, symbols):
+    if not _take(words, frequencies(heights[used], fineness), used, symbols):
         raise FormatError("coded bytes are left over, or are those of other symbols", offset=0)
     return symbols
 
 
-@compiled(types.boolean(_WORDS, _WORDS, types.uint16[::1], types.int64[::1], types.uint16[::1]))
+@compiled(_SLOTS(types.int64[::1], types.uint16[::1]))
+def _slots(shares: NDArray[np.int64], used: NDArray[np.uint16]) -> tuple[Any, Any, Any]:
+    """Return what tells which symbol a place is of.
+
+    Returns:
+        uint64, shape (k + 1,): what lies below each symbol, and 2 ** 24.
+        int64: of each slot, places that follow each other, which symbol the first is of.
+        uint64: of each slot that is of one symbol alone its share (24 bits), what lies below (24) and it (16), the
+            highest first; 0 of others.
+    """
+    below = np.zeros(shares.size + 1, np.uint64)
+    first, alone = np.empty(1 << _SLOT_BITS, np.int64), np.zeros(1 << _SLOT_BITS, np.uint64)
+    shift, start = 24 - _SLOT_BITS, 0
+    for which in range(shares.size):
+        end = start + shares[which]
+        entry = shares[which] << 40 | start << 16 | np.int64(used[which])
+        for slot in range((start + (1 << shift) - 1) >> shift, (end - 1 >> shift) + 1):
+            first[slot] = which
+            if (slot + 1) << shift <= end:
+                alone[slot] = entry
+        below[which + 1] = end
+        start = end
+    return below, first, alone
+
+
+@compiled(types.boolean(_WORDS, types.int64[::1], types.uint16[::1], types.uint16[::1]))
 def _take(
-    words: NDArray[np.uint64],
-    below: NDArray[np.uint64],
-    used: NDArray[np.uint16],
-    first: NDArray[np.int64],
-    symbols: NDArray[np.uint16],
+    words: NDArray[np.uint64], shares: NDArray[np.int64], used: NDArray[np.uint16], symbols: NDArray[np.uint16]
 ) -> bool:
     """Decode symbols, and return whether nothing is left then.
 
     constriction would do it too, a third as fast and on one core.
 
     Args:
-        words: uint64, shape (n,), of 32 bits; taken from the end.
-        below: uint64, shape (k + 1,): what lies below each symbol in use, and 2 ** 24.
-        used: the symbols in use.
-        first: of each 2 ** 12 places that follow each other, where in `used` the symbol of the first is.
+        words: uint64, shape (n + 1,), of 32 bits; taken from the end, the first of them never.
+        shares: shape (k,), k at least 2, frequencies of the symbols in use, in all 2 ** 24.
+        used: shape (k,), the symbols in use.
         symbols: to be filled.
     """
     low, word_bits, symbol_bits = np.uint64(1 << 32), np.uint64(32), np.uint64(24)
-    slot_bits, within = np.uint64(12), np.uint64(_WHOLE - 1)
-    state, left = np.uint64(0), words.size
+    slot_shift, within = np.uint64(24 - _SLOT_BITS), np.uint64(_WHOLE - 1)
+    below, first, alone = _slots(shares, used)
+    share_shift, below_shift = np.uint64(40), np.uint64(16)
+    state, left = np.uint64(0), words.size - 1
     while left > 0 and state < low:
-        left -= 1
         state = (state << word_bits) | words[left]
+        left -= 1
     for i in range(symbols.size):
         place = state & within
-        which = first[place >> slot_bits]
-        while place >= below[which + 1]:
-            which += 1
-        symbols[i] = used[which]
-        state = (state >> symbol_bits) * (below[which + 1] - below[which]) + (place - below[which])
-        if state < low and left > 0:
-            left -= 1
-            state = (state << word_bits) | words[left]
+        slot = place >> slot_shift
+        entry = alone[slot]
+        if entry == 0:
+            which = first[slot]
+            while place >= below[which + 1]:
+                which += 1
+            share = below[which + 1] - below[which]
+            entry = share << share_shift | below[which] << below_shift | np.uint64(used[which])
+        symbols[i] = entry
+        state = (state >> symbol_bits) * (entry >> share_shift) + (place - ((entry >> below_shift) & within))
+        filled = (state << word_bits) | words[left]
+        more = state < low and left > 0
+        state = filled if more else state  # no branch: which it will be cannot be foreseen
+        left -= 1 if more else 0
     return state == np.uint64(0) and left == 0

@@ -55,6 +55,10 @@ _SIGN_ROWS = 2 * _UNARY  # where weights of signs begin
 _REGRESSION = _SIGN_ROWS + KINDS
 _RATE, _SIGN_RATE = 6, 10
 
+_FIRST_WEIGHTS = np.tile(
+    np.repeat(np.array([18_000, 30_000, 0], dtype=np.int64), [_SIGN_ROWS, KINDS, KINDS])[:, None], REGRESSORS
+)
+
 _CODED = types.Tuple([CODER, types.int64])  # type: ignore[no-untyped-call]
 _HINT = types.Tuple([types.int64] * 7)  # type: ignore[no-untyped-call]
 _QUANTIZERS = types.Array(types.int64, 1, "C", readonly=True)
@@ -81,8 +85,7 @@ def new_estimates() -> NDArray[np.int32]:
 
 def new_weights() -> NDArray[np.int64]:
     """Return the weights that the inputs begin with: of magnitudes, of signs, and of the regression of signs."""
-    begin = np.repeat(np.array([18_000, 30_000, 0], dtype=np.int64), [_SIGN_ROWS, KINDS, KINDS])
-    return np.repeat(begin, REGRESSORS).reshape(-1, REGRESSORS)
+    return _FIRST_WEIGHTS.copy()
 
 
 @compiled(_CODED(CODER, DATA, ESTIMATES, types.int64, types.int64), inline=True)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from compress.compiled import compiled
 
+
 def counted(symbols: NDArray[np.uint16]) -> NDArray[np.int64]:
     """Return how often each symbol from 0 to the largest occurs; nothing where there are no symbols.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, partial
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from compress.codecs import CODECS, Codec
 from compress.codecs.counts import counted
+from compress.codecs.fewest import fewest
 
 OrderName = Literal["out-in", "in-out", "kernel-first"]
 
@@ -77,49 +79,34 @@ def out_of_order(symbols: NDArray[np.uint16], order: OrderName, shape: tuple[int
 def smallest(symbols: NDArray[np.uint16], codecs: Iterable[Codec]) -> Coding:
     """Return the codec and the order with the fewest bytes for `symbols`.
 
-    The first of `codecs`, and of the orders, wins a tie. Orders in which a codec cannot gain are left out. So is what
-    cannot be the smallest: those that may take the fewest bytes come first, and when one is no larger than the others
-    may be at best, it is the smallest.
+    The first of `codecs`, and of the orders, wins a tie. Orders in which a codec cannot gain are left out.
     """
-    codecs = list(codecs)
-    best: tuple[int, int, Coding] | None = None
-    gains: dict[int, bool] = {}
-
-    def consider(place: int, order: OrderName) -> None:
-        nonlocal best
-        data = codecs[place].encode(in_order(symbols, order))
-        if order == ORDERS[0]:
-            gains[place] = codecs[place].gains_by_order(data)
-        size = len(data) + _ORDER_BYTES * (order != ORDERS[0])
-        coding = (size, _rank(place, order), Coding(codecs[place], order, data))
-        best = coding if best is None else min(best, coding, key=lambda one: one[:2])
-
-    for least, place, order in _candidates(symbols, codecs):
-        if best is not None and (least, _rank(place, order)) > best[:2]:
-            break
-        if place not in gains:
-            consider(place, ORDERS[0])
-        if order != ORDERS[0] and gains[place]:
-            consider(place, order)
-    assert best is not None  # callers name a codec
-    return best[2]
-
-
-def _candidates(symbols: NDArray[np.uint16], codecs: Sequence[Codec]) -> list[tuple[int, int, OrderName]]:
-    """Return the bytes that they take at least, places in `codecs` and orders: the fewest bytes first, then by rank."""
     counts = counted(symbols)
-    # Where kernels are of one weight, the order that puts the taps first is the order of the weights.
-    orders = [order for order in orders_of(symbols.ndim) if order != "kernel-first" or math.prod(symbols.shape[2:]) > 1]
-    candidates = [
-        (codec.least_bytes(in_order(symbols, order), counts) + _ORDER_BYTES * (order != ORDERS[0]), place, order)
-        for place, codec in enumerate(codecs)
-        for order in orders[: None if codec.gains_by_order(None) else 1]
-    ]
-    return sorted(candidates, key=lambda candidate: (candidate[0], _rank(*candidate[1:])))
+    return fewest((way for codec in codecs for way in _ways(symbols, codec, counts)), size_of=_bytes_of)
 
 
-def _rank(place: int, order: OrderName) -> int:
-    return place * len(ORDERS) + ORDERS.index(order)
+def _ways(
+    symbols: NDArray[np.uint16], codec: Codec, counts: NDArray[np.int64]
+) -> Iterator[tuple[int, Callable[[], Coding]]]:
+    """Yield for each order the bytes that a codec takes at least, and what codes the symbols in it if it may gain."""
+
+    @cache
+    def coded(order: OrderName) -> Coding:
+        return Coding(codec, order, codec.encode(in_order(symbols, order)))
+
+    def if_it_gains(order: OrderName) -> Coding:
+        first = coded(ORDERS[0])
+        return coded(order) if order != ORDERS[0] and codec.gains_by_order(first.data) else first
+
+    for order in orders_of(symbols.ndim) if codec.gains_by_order(None) else ORDERS[:1]:
+        if order == "kernel-first" and math.prod(symbols.shape[2:]) <= 1:
+            continue  # the order that the weights are in
+        at_least = codec.least_bytes(in_order(symbols, order), counts)
+        yield at_least + _ORDER_BYTES * (order != ORDERS[0]), partial(if_it_gains, order)
+
+
+def _bytes_of(coding: Coding) -> int:
+    return len(coding.data) + _ORDER_BYTES * (coding.order != ORDERS[0])
 
 
 def bytes_by_codec(symbols: NDArray[np.uint16]) -> dict[str, int]:
