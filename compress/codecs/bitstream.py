@@ -152,7 +152,9 @@ def unpack(data: bytes, start: int, table: NDArray[np.int32], count: int) -> NDA
     Raises:
         FormatError: the bits end too early, bytes are left over, or the padding is not zero.
     """
-    shortest = int(table[0]) & 31 if table.size else 16
+    if count == 0:  # then there may be no table
+        return _ended(data, start, 0, np.empty(0, dtype=np.uint16))
+    shortest = int(table[0]) & 31
     if count * shortest > 8 * (len(data) - start):  # before anything is allocated
         raise FormatError("the codewords end too early", offset=len(data), expected=f"{count:,} symbols")
     out = np.empty(count, dtype=np.uint16)
@@ -163,6 +165,11 @@ def unpack(data: bytes, start: int, table: NDArray[np.int32], count: int) -> NDA
         bits = _unpack(np.frombuffer(data, np.uint8, offset=start), table, (len(table) - 1).bit_length(), out)
     if bits < 0:
         raise FormatError("the codewords end too early", offset=len(data), expected=f"{count:,} symbols")
+    return _ended(data, start, bits, out)
+
+
+def _ended(data: bytes, start: int, bits: int, out: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Return what was read, of so many bits, if the stream ends there as it should."""
     end = start + (bits + 7) // 8
     if end != len(data):
         raise FormatError("bytes are left over after the last codeword", offset=end)

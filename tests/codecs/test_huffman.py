@@ -54,6 +54,12 @@ def test_one_symbol_takes_no_bits():
     assert len(huffman.encode(check.symbols_of([9] * 100_000))) == len(huffman.encode(check.symbols_of([9])))
 
 
+def test_nothing_is_read_of_a_code_without_symbols():
+    nothing = check.symbols_of([])
+    for _ in range(100):  # there is no table then, and no compiled code may look into it
+        assert huffman.decode(huffman.encode(nothing), (0,)).size == 0
+
+
 def test_absent_symbols_cost_a_few_bits():
     assert len(huffman.encode(check.symbols_of([0, 60_000] * 4))) <= 7 + 1
 
