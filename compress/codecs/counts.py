@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numba import types
 from numpy.typing import NDArray
@@ -32,5 +34,15 @@ def _count(symbols: NDArray[np.uint16], counts: NDArray[np.int64]) -> None:
 
 def entropy_bits(counts: NDArray[np.int64]) -> float:
     """Return the order-0 entropy of symbols that occur so often: all of them together, in bits."""
-    counts = counts[counts > 0]
-    return float(np.sum(counts * np.log2(counts.sum() / counts)))
+    return float(_entropy(counts))
+
+
+@compiled(types.float64(types.int64[::1]))
+def _entropy(counts: NDArray[np.int64]) -> float:
+    whole, bits = 0, 0.0
+    for which in range(counts.size):
+        whole += counts[which]
+    for which in range(counts.size):
+        if counts[which] > 0:
+            bits += counts[which] * math.log2(whole / counts[which])
+    return bits

@@ -129,8 +129,8 @@ def read_code(data: NDArray[np.uint8]) -> tuple[tuple[int, int, int], NDArray[np
 def decoding_table(symbols: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int32]:
     """Return what `PrefixCode.decoding_table` does."""
     longest = 0
-    for length in lengths:
-        longest = max(longest, length)
+    for index in range(lengths.size):
+        longest = max(longest, lengths[index])
     table = np.empty(1 << longest if lengths.size > 0 else 0, np.int32)
     at = 0
     for length in range(longest + 1):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache, partial
+from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -89,10 +89,12 @@ def _ways(
     symbols: NDArray[np.uint16], codec: Codec, counts: NDArray[np.int64]
 ) -> Iterator[tuple[int, Callable[[], Coding]]]:
     """Yield for each order the bytes that a codec takes at least, and what codes the symbols in it if it may gain."""
+    done: dict[OrderName, Coding] = {}
 
-    @cache
     def coded(order: OrderName) -> Coding:
-        return Coding(codec, order, codec.encode(in_order(symbols, order)))
+        if order not in done:
+            done[order] = Coding(codec, order, codec.encode(in_order(symbols, order)))
+        return done[order]
 
     def if_it_gains(order: OrderName) -> Coding:
         first = coded(ORDERS[0])
