@@ -62,12 +62,12 @@ def zigzag_symbols(levels: NDArray[np.int32]) -> NDArray[np.uint16]:
 def zigzag_levels(symbols: NDArray[np.uint16]) -> NDArray[np.int32]:
     """Return the whole numbers that symbols stand for: the inverse of `zigzag_symbols`."""
     levels = symbols.astype(np.int32)
-    positive = levels & 1
     levels += 1
     levels >>= 1
-    positive -= 1  # 0, and -1 of the others: what flips all bits before 1 is added negates
-    levels ^= positive
-    levels -= positive
+    others = (symbols & 1).view(np.int16)
+    others -= 1  # 0, and -1 of the others: what flips all bits and then adds one negates
+    levels ^= others
+    levels -= others
     return levels
 
 

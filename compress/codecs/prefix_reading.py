@@ -115,8 +115,8 @@ def read_code(data: NDArray[np.uint8]) -> tuple[tuple[int, int, int], NDArray[np
         if problem != 0:
             return (problem, number, at), none, none
         shares = 0
-        for length in lengths:
-            shares += 1 << (LONGEST - length)
+        for index in range(lengths.size):
+            shares += 1 << (LONGEST - lengths[index])
         if shares != 1 << LONGEST:
             return (INCOMPLETE, 0, 0), none, none
     end = (at + 7) >> 3
@@ -130,7 +130,7 @@ def decoding_table(symbols: NDArray[np.int64], lengths: NDArray[np.int64]) -> ND
     """Return what `PrefixCode.decoding_table` does."""
     longest = 0
     for index in range(lengths.size):
-        longest = max(longest, lengths[index])
+        longest = max(longest, int(lengths[index]))
     table = np.empty(1 << longest if lengths.size > 0 else 0, np.int32)
     at = 0
     for length in range(longest + 1):

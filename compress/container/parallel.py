@@ -44,7 +44,10 @@ def on_all_cores(function: Callable[[_Item], _Result], items: Sequence[_Item], w
     helpers = min(cores(), len(items), 1 + sum(weights) // _WORTH_A_THREAD) - 1
     with ThreadPoolExecutor(max_workers=max(helpers, 1)) as pool:
         futures = [pool.submit(work, by_weight.pop) for _ in range(helpers)]
-        work(by_weight.popleft)
+        try:
+            work(by_weight.popleft)
+        finally:
+            by_weight.clear()  # interrupted, helpers end with what they have begun
         for future in futures:
             future.result()
     if errors:
