@@ -45,6 +45,6 @@ class FileBytes(click.IntRange):
         from compress.file_size import to_bytes  # noqa: PLC0415  pydantic takes a while, and most commands need none
 
         found = to_bytes(value)
-        if not isinstance(found, int) and not str(found).isdecimal():
+        if not isinstance(found, int):
             self.fail(f"{value!r} is no number of bytes; allowed: 400000, 400kB, 0.4 MB.", param, ctx)
         return super().convert(int(str(found)), param, ctx)

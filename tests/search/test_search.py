@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
 
 from compress.cli import main
 from compress.passes import Share
-from compress.pipeline import read_pipeline
+from compress.pipeline import Result, read_pipeline
+from compress.report import from_json
+from compress.report.goals import BYTES
+from compress.report.record import GoalRecord
 from compress.search import search
 
 PIPELINE = """\
@@ -90,21 +94,24 @@ def test_a_search_that_is_called_again_makes_no_trial_twice_and_goes_on_with_mor
     assert len(more) == 3
 
 
-def test_limits_that_no_trial_meets_end_with_exit_code_3_and_say_by_how_much(folder):
+def test_limits_that_no_trial_meets_end_with_exit_code_3_and_say_by_how_much(folder, monkeypatch):
+    def too_large(spec, out, **options):
+        report = from_json((folder / "out/report.json").read_text())
+        goal = GoalRecord(BYTES, "bytes", "at most", spec.goal.bytes, report.file.file_bytes, met=False)
+        return Result(replace(report, goals=(goal,)), out / "model.sqz", out / "report.html")
+
+    monkeypatch.setattr(search.pipelines, "run", too_large)
     missed = go(folder, "missed", "--bytes", "1kB", "--trials", "1")
     assert missed.exit_code == 3
     assert "the goal was missed: bytes of the file by" in missed.stderr
-    assert (folder / "missed/winner.yaml").exists()
+    assert "goal: {bytes: 1000}" in (folder / "missed/winner.yaml").read_text()
     assert not record(folder, "missed")["feasible"]
 
 
-def test_without_labels_a_drop_is_of_photos_with_another_first_answer(tmp_path, monkeypatch):
-    text = PIPELINE.replace("{source: digits, limit: 60}", "{source: samples, count: 30}")
-    text = text.replace("{source: digits, limit: 20}", "{source: samples, count: 10}").partition("  stages.share")[0]
-    found = trials_of(tmp_path, monkeypatch, text, search.Limits(max_drop=40), 1, "out")
-    assert found.goal == {"min_agreement": 0.6}
-    assert found.wanted == "smallest"
-    assert found.trials[0].top1_lost is None
+def test_a_drop_is_of_top_1_or_without_labels_of_photos_with_another_first_answer():
+    limits = search.Limits(bytes=1_000, max_drop=0.5)
+    assert limits.goal(labelled=True) == {"bytes": 1_000, "max_top1_drop": 0.5}
+    assert limits.goal(labelled=False) == {"bytes": 1_000, "min_agreement": 0.995}
 
 
 @pytest.mark.parametrize(

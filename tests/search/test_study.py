@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 from optuna.storages import InMemoryStorage
+from sqlalchemy.exc import OperationalError
 
 from compress.errors import ConfigError, PassError, SqueezeError
 from compress.pipeline.searchable import Range, Searchable
@@ -15,7 +16,7 @@ from compress.search import study as study_module
 from compress.search.measured import Measured
 from compress.search.record import front_of
 from compress.search.search import best
-from compress.search.storage import open_storage, shown
+from compress.search.storage import open_storage, reachable, shown
 from compress.search.study import Study
 
 SEARCH = (
@@ -193,6 +194,14 @@ def test_a_file_of_something_else_is_no_study(tmp_path):
     with pytest.raises(ConfigError, match="cannot reach the study"):
         open_storage(str(tmp_path / "notes.txt"))
     assert (tmp_path / "notes.txt").read_text() == "hello\n"
+
+
+def test_a_database_that_is_lost_on_the_way_is_one_error_that_says_how_to_go_on():
+    lost = (
+        "the study postgresql://me:\\*\\*\\*@host/db cannot be reached any more .*: the same command goes on from there"
+    )
+    with pytest.raises(SqueezeError, match=lost), reachable("postgresql://me:secret@host/db"):
+        raise OperationalError("SELECT 1", {}, Exception("server closed the connection"))
 
 
 def test_a_password_is_never_shown():
