@@ -146,7 +146,7 @@ class Training:
         for group in self._optimiser.param_groups:
             group["lr"] = rate * group["unit"]
         random = np.random.default_rng([self._context.stage_seed, 1, step])
-        logits = self._logits(self._augmented(places, random), int(random.integers(2**32)))
+        logits = self._logits(self.augmented(places, random), int(random.integers(2**32)))
         smoothing = self._options.label_smoothing
         loss = functional.cross_entropy(logits, self._labels[places], label_smoothing=smoothing)
         value = loss.item()
@@ -161,6 +161,14 @@ class Training:
         self._optimiser.step()
         for part in self._parts:
             part.hold()
+
+    def augmented(self, places: NDArray[np.int64], random: np.random.Generator) -> Tensor:
+        """Return the photos at these places as the network's input, moved or seen in part at random."""
+        options, context = self._options, self._context
+        if options.views:
+            return random_views(context.inputs(places), random, mirror=options.flip)
+        pixels = context.calibration.pixels[places]
+        return context.as_inputs(shifted(pixels, random, options.shift, mirror=options.flip))
 
     def end_of_epoch(self, step: int) -> bool:
         """Keep the weights where they are the best so far; return whether training is to end for want of better ones.
@@ -209,13 +217,6 @@ class Training:
         warmup = options.warmup * self.steps_an_epoch
         part = rate_at(step, self.steps, options.schedule, warmup=warmup, power=options.power)
         return options.learning_rate * part
-
-    def _augmented(self, places: NDArray[np.int64], random: np.random.Generator) -> Tensor:
-        options, context = self._options, self._context
-        if options.views:
-            return random_views(context.inputs(places), random, mirror=options.flip)
-        pixels = context.calibration.pixels[places]
-        return context.as_inputs(shifted(pixels, random, options.shift, mirror=options.flip))
 
     def _logits(self, inputs: Tensor, seed: int | None) -> Tensor:
         """Return float32 logits; with a seed as in training, with dropout from that seed."""
