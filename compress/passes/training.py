@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn import functional
 
 from compress.data.views import random_views, shifted
 from compress.errors import PassError
 from compress.model import Model
 from compress.passes.context import Context
+from compress.passes.forward import forward_of
 from compress.passes.gradual import Pruning
 from compress.passes.held_out import labels_of, split
 from compress.passes.schedule import rate_at
@@ -69,6 +69,7 @@ class Training:
             name: in_training(name, tensor, context.device, levels=False, keep_zeros=True)
             for name, tensor in model.tensors.items()
         }
+        self._forward = forward_of(self._network, context.device, compiled=options.compile)
         self._computed = put_into(self._network, self._trained)
         parts = {name: part for name, part in self._trained.items() if part.parameter.requires_grad}
         if not parts:
@@ -225,8 +226,7 @@ class Training:
             self._network.train(seed is not None)
         kind, mixed = self._context.device.type, self._options.mixed_precision
         with _seeded(seed, self._context.device), torch.autocast(kind, torch.bfloat16, enabled=mixed):
-            # To look for where weights go takes a hundredth of a step.
-            logits: Tensor = functional_call(self._network, weights, (inputs,)) if weights else self._network(inputs)
+            logits = self._forward(weights, inputs)
         return logits.float()
 
     def _judgement(self, step: int) -> tuple[int, float]:
