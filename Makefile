@@ -51,11 +51,12 @@ reports: env ## Run every ready pipeline whose data is there, and keep its repor
 	  mkdir -p reports/$$name && cp $(OUT)/$$name/report.html $(OUT)/$$name/report.json reports/$$name/ || exit; \
 	done
 
-bench: env ## Compare with NNCodec: bytes and accuracy, codecs and times; and read 100,000 damaged files.
+bench: env ## Compare with NNCodec, and training with a plain torch loop; read 100,000 damaged files; kill runs.
 	$(BIN)/python -m benchmarks.rate_accuracy --out $(OUT)
 	$(BIN)/python -m benchmarks.codecs --out $(OUT)
 	$(BIN)/python -m benchmarks.fuzz --out $(OUT)
 	$(BIN)/python -m benchmarks.killed
+	$(BIN)/python -m benchmarks.training
 
 ci: env ## An example of how a team gates its own model in CI, see docs/ci.md; not the CI of this project.
 	$(BIN)/squeeze-compress run docs/ci/pipeline.yaml --out $(OUT)/ci --cache $(OUT)/ci/cache

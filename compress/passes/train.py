@@ -52,6 +52,7 @@ class Train:
         patience: epochs without better weights, by the photos held out, after which training ends; none if not given.
         prune: prune little by little in the course of the training; not at all if not given.
         mixed_precision: let the network compute in bfloat16 where it can; weights and their steps stay float32.
+        compile: let torch compile the network, on GPUs alone.
     Source: Iandola et al. 2016, arXiv:1602.07360; Han et al. 2015, arXiv:1506.02626, and 2016, arXiv:1510.00149,
     section 3.3; Loshchilov & Hutter 2019, arXiv:1711.05101 (adamw).
     """
@@ -76,6 +77,7 @@ class Train:
     patience: Annotated[int, Field(ge=1)] | None = None
     prune: Gradual | None = None
     mixed_precision: bool = False
+    compile: bool = False
 
     @model_validator(mode="after")
     def _options_that_go_together(self) -> Train:

@@ -180,7 +180,8 @@ class _Codebook(Trained):
 
     def tensor(self, name: str) -> Shared:
         values = _array(self.parameter)
-        values[0] = 0
+        if values[0] != 0:
+            raise PassError(f"the zero of its codebook became {values[0]:g}", tensor=name)
         codebook = at_precision(values, self._origin.stored_as, name).values
         return sorted_codebook(replace(self._origin, codebook=codebook))
 

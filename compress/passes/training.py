@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn import functional
 
 from compress.data.views import Part, random_views, shifted
@@ -19,6 +18,7 @@ from compress.errors import DataError, PassError
 from compress.model import Model
 from compress.networks import as_dense, stored_tensors
 from compress.passes.context import Context
+from compress.passes.forward import forward_of
 from compress.passes.gradual import Pruning
 from compress.passes.held_out import labels_of, split
 from compress.passes.schedule import rate_at
@@ -76,6 +76,7 @@ class Training:
         stored = stored_tensors(self._network)
         self._buffers = {name: tensor for name, tensor in stored.items() if name not in self._trained}
         self._weights = model.weight_names()
+        self._forward = forward_of(self._network, context.device, compiled=options.compile)
         self._computed = put_into(self._network, self._trained)
         parts = {name: part for name, part in self._trained.items() if part.parameter.requires_grad}
         if not parts:
@@ -155,7 +156,7 @@ class Training:
         random = np.random.default_rng([self._context.stage_seed, 1, step])
         among = Part(len(places), self._ranks.part(len(places)))
         own = places[among.own]
-        inputs = self._augmented(own, among, random)
+        inputs = self.augmented(own, random, among)
         logits = self._logits(inputs, (int(random.integers(2**32)) + self._ranks.number) % 2**32)
         smoothing = self._options.label_smoothing
         loss = functional.cross_entropy(logits, self._labels[own], label_smoothing=smoothing)
@@ -172,6 +173,20 @@ class Training:
         self._optimiser.step()
         for part in self._parts:
             part.hold()
+
+    def augmented(self, places: NDArray[np.int64], random: np.random.Generator, part: Part | None = None) -> Tensor:
+        """Return the photos at these places as the network's input, moved or seen in part at random.
+
+        Args:
+            places: of the photos.
+            random: draws how.
+            part: of which photos they are a part.
+        """
+        options, context = self._options, self._context
+        if options.views:
+            return random_views(context.inputs(places), random, mirror=options.flip, part=part)
+        pixels = context.calibration.pixels[places]
+        return context.as_inputs(shifted(pixels, random, options.shift, mirror=options.flip, part=part))
 
     def end_of_epoch(self, step: int) -> bool:
         """Keep the weights where they are the best so far; return whether training is to end for want of better ones.
@@ -230,13 +245,6 @@ class Training:
         for buffer in floats:
             buffer.div_(self._ranks.count)
 
-    def _augmented(self, places: NDArray[np.int64], part: Part, random: np.random.Generator) -> Tensor:
-        options, context = self._options, self._context
-        if options.views:
-            return random_views(context.inputs(places), random, mirror=options.flip, part=part)
-        pixels = context.calibration.pixels[places]
-        return context.as_inputs(shifted(pixels, random, options.shift, mirror=options.flip, part=part))
-
     def _logits(self, inputs: Tensor, seed: int | None) -> Tensor:
         """Return float32 logits; with a seed as in training, with dropout from that seed."""
         weights = {name: part.dense() for name, part in self._computed.items()}
@@ -245,12 +253,10 @@ class Training:
         kind, mixed = self._context.device.type, self._options.mixed_precision
         with _seeded(seed, self._context.device), torch.autocast(kind, torch.bfloat16, enabled=mixed):
             try:
-                # To look for where weights go takes a hundredth of a step.
-                found = functional_call(self._network, weights, (inputs,)) if weights else self._network(inputs)
+                logits = self._forward(weights, inputs)
             except ValueError as error:  # a batch norm does not take one photo alone
                 raise PassError(f"the network does not take a batch of {len(inputs)}: {error}") from error
-        logits: Tensor = found.float()
-        return logits
+        return logits.float()
 
     def _judgement(self, step: int) -> tuple[int, float]:
         """Return how many photos held out the network gets wrong, and the mean loss on them: less is better."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,10 @@ from compress.networks import NETWORKS
 from compress.networks.initial import Random
 from compress.passes import Context, Prune, Quantize, Share, Train
 from compress.passes import training as training_module
+from compress.passes.forward import forward_of
 from compress.passes.held_out import labels_of, split
 from compress.passes.schedule import rate_at
+from compress.passes.trained import Trained
 from compress.passes.training import Training
 from compress.pipeline import promises
 from compress.progress import silent
@@ -84,6 +87,12 @@ class TestLearning:
             assert len(pairs) == len({first for first, _ in pairs}) == len({second for _, second in pairs})
             assert np.array_equal(before.indices == 0, after.indices == 0)
 
+    def test_a_codebook_that_does_not_hold_is_an_error(self, shared, labelled, monkeypatch):
+        """Entry 0 is that of pruned weights."""
+        monkeypatch.setattr(Trained, "hold", lambda self: self.parameter.data.add_(1e-3))
+        with pytest.raises(PassError, match=r"tensor 0\.weight: the zero of its codebook became 0\.0"):
+            Train(**QUICK)(shared, labelled)
+
     def test_a_step_moves_a_shared_value_by_the_mean_of_its_weights_gradients(self, shared, labelled):
         """A sum over a thousand weights would need another rate than one over ten."""
         model = shared.with_tensors({n: replace(shared.tensors[n], stored_as="float32") for n in WEIGHTS})
@@ -146,6 +155,31 @@ class TestLearning:
         assert weights_sha256(own) != weights_sha256(none)
         monkeypatch.setitem(NETWORKS, "tiny", plain)
         assert weights_sha256(Train(**QUICK, dropout=0.0)(tiny, labelled)) == weights_sha256(none)
+
+
+class TestCompiling:
+    def test_it_is_for_gpus_and_says_so(self, tiny, labelled):
+        with pytest.raises(PassError, match="compile is for GPUs, and this runs on cpu; leave it out, or name a GPU"):
+            Train(**QUICK, compile=True)(tiny, labelled)
+
+    @pytest.mark.parametrize("kind", ["plain", "shared"])
+    def test_a_compiled_network_computes_the_same(self, tiny, shared, labelled, monkeypatch, kind):
+        model, inputs = {"plain": tiny, "shared": shared}[kind], labelled.inputs(np.arange(7))
+        monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+        network = labelled.network(model)
+        weights = {"2.weight": torch.ones(12, 8, 3, 3)} if kind == "shared" else {}
+        wanted = forward_of(network, torch.device("cpu"), compiled=False)(weights, inputs)
+        found = forward_of(network, torch.device("cuda"), compiled=True)(weights, inputs)
+        torch.testing.assert_close(found, wanted)
+
+    def test_what_torch_cannot_compile_is_an_error_with_its_cure(self, tiny, labelled, monkeypatch):
+        def broken(graph, inputs):
+            raise RuntimeError("no compiler")
+
+        monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=broken))
+        forward = forward_of(labelled.network(tiny), torch.device("cuda"), compiled=True)
+        with pytest.raises(PassError, match=r"torch cannot compile this network here: .*; leave out compile"):
+            forward({}, labelled.inputs(np.arange(2)))
 
 
 class TestHeldOut:
