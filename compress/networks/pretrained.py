@@ -9,12 +9,12 @@ import pickle
 from collections.abc import Mapping
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Discriminator, Tag
 from pydantic.dataclasses import dataclass
 
 from compress.data.labels import imagenet_names
@@ -176,6 +176,35 @@ SOURCES: dict[str, type[WeightsSource]] = {
     "random": Random,
     "factory": Own,
 }
+
+
+def source_meant(options: Mapping[str, Any]) -> str:
+    """Return which source options are of, where they may leave out `source`: the key `factory` alone tells one."""
+    return str(options.get("source", "factory" if "factory" in options else "embedded"))
+
+
+def load(source: WeightsSource, seed: int) -> Model:
+    """Load weights; where some are drawn at random, from a seed.
+
+    Raises:
+        ConfigError, FormatError, WeightsError: as the source says.
+    """
+    return source.load(seed) if isinstance(source, Random | Own) else source.load()
+
+
+def _source(options: Any) -> str | None:
+    return source_meant(options) if isinstance(options, Mapping) else getattr(options, "source", None)
+
+
+Trained = Annotated[
+    Annotated[Embedded, Tag("embedded")]
+    | Annotated[DeepCompression, Tag("deep-compression")]
+    | Annotated[Checkpoint, Tag("checkpoint")]
+    | Annotated[Torchvision, Tag("torchvision")]
+    | Annotated[Own, Tag("factory")],
+    Discriminator(_source),
+]
+"""Sources of weights that somebody trained, as an option of a pass."""
 
 
 def _fetched(url: str) -> Path:

@@ -23,9 +23,12 @@ from compress.divergence import divergence
 from compress.errors import DataError, PassError
 from compress.model import Model
 from compress.networks.factory import identity
+from compress.networks.pretrained import Trained as TrainedSource
+from compress.networks.pretrained import load
 from compress.passes.context import Context
 from compress.passes.resume import Kept
 from compress.passes.targets import Teacher, blocks_of, outputs_of
+from compress.passes.teacher import teacher_for
 from compress.passes.trained import Levels, Trained, in_training
 
 _SETTLED_EVERY = 2
@@ -58,6 +61,8 @@ class Distill:
         slope: nats that a bit is worth to weights on levels, so that bytes do not creep back.
         views: train on stretches of the photos at random, instead of the photos and their mirror images.
         labels: share of the loss that is the cross-entropy with the photos' own labels, 0 to 1.
+        teacher: another network to learn from than the float one, of the same classes, as in the pipeline's `model`; it
+            sees the photos as the network's input has them, brought to its own size and colours.
     Source: Han et al. 2016, arXiv:1510.00149, section 3.3; Hinton et al. 2015, arXiv:1503.02531.
     """
 
@@ -73,11 +78,14 @@ class Distill:
     slope: Annotated[float, Field(ge=0, le=1)] = 1e-7
     views: bool = False
     labels: Annotated[float, Field(ge=0, le=1)] = 0.0
+    teacher: TrainedSource | None = None
 
     @model_validator(mode="after")
     def _labels_from_end_to_end(self) -> Distill:
         if self.labels and self.match == "blocks":
             raise ValueError("labels go with match: logits; a block by itself knows nothing of them")
+        if self.teacher and self.match == "blocks":
+            raise ValueError("a teacher goes with match: logits; it has no blocks like the network's")
         return self
 
     @property
@@ -114,8 +122,17 @@ class Distill:
         kept.remove()
         return model.with_tensors({name: part.tensor(name) for name, part in training.trained.items()})
 
+    def taught_by(self, context: Context) -> Model:
+        """Return the network to learn from.
+
+        Raises:
+            ConfigError, FormatError, WeightsError: another teacher was asked for, and cannot be had.
+        """
+        return load(self.teacher, context.seed) if self.teacher else context.reference
+
     def _decided_by(self, model: Model, context: Context) -> tuple[object, ...]:
-        weights = weights_sha256(model), weights_sha256(context.reference), *identity(model)
+        taught_by = self.taught_by(context)
+        weights = weights_sha256(model), weights_sha256(taught_by), *identity(model), *identity(taught_by)
         return (self, *weights, context.calibration.fingerprint, context.stage_seed, str(context.device))
 
 
@@ -125,7 +142,10 @@ class _Training:
     def __init__(self, options: Distill, model: Model, context: Context, file: Path | None) -> None:
         self.options, self.context = options, context
         self.network, self.reference = context.network(model), context.network(context.reference)
-        self.teacher = Teacher(self.reference, len(context.calibration), model.classes, file)
+        taught_by = self.reference
+        if options.teacher:
+            taught_by = teacher_for(model, options.taught_by(context)).to(context.device)
+        self.teacher = Teacher(taught_by, len(context.calibration), model.classes, file)
         self.blocks = blocks_of(self.reference, model.weight_names())
         levels = {"levels": options.levels == "trained", "keep_zeros": options.keep_zeros}
         self.trained: Mapping[str, Trained] = {

@@ -7,9 +7,11 @@ import hashlib
 from compress.data.photos import Photos
 from compress.errors import ConfigError, DataError
 from compress.model import Model
-from compress.passes import Train
+from compress.networks.pretrained import load
+from compress.passes import Distill, Train
 from compress.passes.held_out import labels_of
 from compress.passes.layers import options_by_layer
+from compress.passes.teacher import teacher_for
 from compress.pipeline.spec import Goal, Pipeline
 
 
@@ -26,6 +28,23 @@ def check_layers(pipeline: Pipeline, model: Model) -> None:
                 options_by_layer(model, None, getattr(options, "layers", {}))
             except ConfigError as error:
                 raise pipeline.document.located(error, "stages", place, *above) from error
+
+
+def check_teachers(pipeline: Pipeline, model: Model) -> None:
+    """Check that other teachers than the float network can be had.
+
+    Raises:
+        ConfigError: one cannot, or tells other classes apart; says where it stands.
+        FormatError, WeightsError: its weights are no good.
+    """
+    for place, stage in enumerate(pipeline.stages):
+        if isinstance(stage.step, Distill) and stage.step.teacher:
+            try:
+                teacher_for(model, load(stage.step.teacher, pipeline.seed))
+            except ConfigError as error:
+                problem, key = str(error).removeprefix(f"{error.key}: "), error.key or "teacher"
+                named = ConfigError(problem, key=key.replace("model", "teacher", 1))
+                raise pipeline.document.located(named, "stages", place) from error
 
 
 def check_labels(goal: Goal, validation: Photos) -> None:

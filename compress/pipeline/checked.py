@@ -74,8 +74,11 @@ def _first_fault(
     # An unknown key explains a missing one. Of a union's complaints, the deepest is about what was meant.
     fault, path = min(faults, key=lambda found: (found[0]["type"] not in _UNKNOWN, -len(found[1])))
     if fault["type"] in _UNKNOWN:
-        names = [*(also if len(path) == 1 else ()), *_schema_at(schema, path[:-1]).get("properties", {})]
+        names = [*(also if len(path) == 1 else ()), *_keys(_schema_at(schema, path[:-1]), schema, fault["loc"])]
         return unknown_key(document, [*keys, *path], names, owner if len(path) == 1 else "")
+    if fault["type"] == "union_tag_invalid":
+        tag, tags = fault["ctx"]["tag"], fault["ctx"]["expected_tags"].replace("'", "")
+        return document.error([*keys, *path, "source"], f"no source {tag!r}{nearest(tag, tags.split(', '))}", tags)
     if fault["type"] == "value_error":
         return document.error([*keys, *path], str(fault["msg"]).removeprefix("Value error, "))
     there = _schema_at(schema, path)
@@ -107,12 +110,19 @@ def _schema_at(schema: Mapping[str, Any], path: Sequence[Key]) -> Mapping[str, A
     """Return the part of a JSON schema that is about a path."""
     node = schema
     for key in path:
-        choices = [_followed(choice, schema) for choice in node.get("anyOf", [node])]
+        choices = _choices(node, schema)
         inside = (choice.get("properties", {}).get(key, choice.get("additionalProperties")) for choice in choices)
         items = (choice.get("items") for choice in choices)
         found = items if isinstance(key, int) else inside
         node = _followed(next((part for part in found if isinstance(part, Mapping)), {}), schema)
     return node
+
+
+def _choices(node: Mapping[str, Any], schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return what a value may be, one in the other where choices are among choices."""
+    node = _followed(node, schema)
+    among = node.get("anyOf") or node.get("oneOf")
+    return [each for choice in among for each in _choices(choice, schema)] if among else [node]
 
 
 def _followed(node: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -122,11 +132,19 @@ def _followed(node: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str
     return definition
 
 
+def _keys(node: Mapping[str, Any], schema: Mapping[str, Any], loc: Sequence[Key]) -> list[str]:
+    """Return the keys that a mapping may have; where it may be one of several kinds, of those that `loc` names."""
+    kinds = [choice.get("properties", {}) for choice in _choices(node, schema)]
+    meant = [kind for kind in kinds if kind.get("source", {}).get("const") in loc] if len(kinds) > 1 else kinds
+    return [key for kind in meant for key in kind]
+
+
 def _allowed(node: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     """Return in words what a part of a schema allows."""
-    if "anyOf" in node:
-        choices = [_followed(choice, schema) for choice in node["anyOf"]]
-        return " or ".join(_allowed(choice, schema) for choice in choices if choice.get("type") != "null")
+    choices = _choices(node, schema)
+    if len(choices) > 1:
+        allowed = (_allowed(choice, schema) for choice in choices if choice.get("type") != "null")
+        return " or ".join(dict.fromkeys(allowed))
     if names := _names(node):
         return ", ".join(names)
     if "properties" not in node and "description" in node:

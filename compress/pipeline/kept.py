@@ -21,7 +21,7 @@ from compress.errors import FormatError
 from compress.files import write_atomically
 from compress.model import Model
 from compress.networks.factory import identity
-from compress.passes import Context
+from compress.passes import Context, Distill
 from compress.pipeline import records
 from compress.pipeline.measure import Cost
 from compress.pipeline.spec import Stage
@@ -54,6 +54,7 @@ class KeptStage:
             "codecs": list(context.codecs),
             "code": code_digest(),
             "network": identity(model),
+            "teacher": _teacher(stage, context),
             "versions": records.versions(),
             "device": context.device.type,
             "threads": torch.get_num_threads(),
@@ -76,6 +77,14 @@ class KeptStage:
         about: Mapping[str, object] = {**self._about, "seconds": cost.seconds, "peak_bytes": cost.peak_bytes}
         write_atomically(self._path.with_suffix(".json"), json.dumps(about).encode())
         container.write(self._path, model, _CODECS)
+
+
+def _teacher(stage: Stage, context: Context) -> tuple[str, ...]:
+    """Return what decides the outputs of another teacher than the float network."""
+    if not isinstance(stage.step, Distill) or stage.step.teacher is None:
+        return ()
+    teacher = stage.step.taught_by(context)
+    return _digest(teacher), *identity(teacher)
 
 
 @cache

@@ -17,7 +17,7 @@ from compress.data.sources import Source
 from compress.errors import nearest
 from compress.file_size import Bytes
 from compress.networks.pretrained import SOURCES as WEIGHTS_SOURCES
-from compress.networks.pretrained import WeightsSource
+from compress.networks.pretrained import WeightsSource, source_meant
 from compress.passes import PASSES, Pass
 from compress.pipeline.checked import checked, unknown_key
 from compress.pipeline.document import Document, Key, read_document, stage_name
@@ -160,7 +160,7 @@ def _built(document: Document, search: tuple[Searchable, ...]) -> Pipeline:
         name=document.file.stem,
         description=first_comment(document.text),
         seed=checked(document, ["seed"], Annotated[int, Field(ge=0, lt=2**32)], root.get("seed", 0)),
-        model=_chosen(document, ["model"], "source", WEIGHTS_SOURCES, _source_meant(document)),
+        model=_chosen(document, ["model"], "source", WEIGHTS_SOURCES, source_meant(_mapping(document, ["model"]))),
         calibration=_chosen(document, ["data", "calibration"], "source", PHOTO_SOURCES, "samples"),
         validation=_chosen(document, ["data", "validation"], "source", PHOTO_SOURCES, "samples"),
         stages=_stages(document),
@@ -169,11 +169,6 @@ def _built(document: Document, search: tuple[Searchable, ...]) -> Pipeline:
         search=search,
         document=document,
     )
-
-
-def _source_meant(document: Document) -> str:
-    """Return where the weights come from, if nothing says so: the key `factory` alone tells."""
-    return "factory" if "factory" in _mapping(document, ["model"]) else "embedded"
 
 
 def _stages(document: Document) -> tuple[Stage, ...]:

@@ -16,8 +16,7 @@ from compress.data.photos import Photos, Role
 from compress.device import find_device
 from compress.errors import ConfigError, DataError, PassError
 from compress.model import Model
-from compress.networks.initial import Random
-from compress.networks.own import Own
+from compress.networks.pretrained import load
 from compress.passes import Context, Distill, Simplify, Train
 from compress.pipeline import beforehand, promises, records
 from compress.pipeline.kept import KeptStage
@@ -101,13 +100,11 @@ def prepare(
     """
     place = find_device(device)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    source = pipeline.model
-    reference = _located(
-        pipeline, partial(source.load, pipeline.seed) if isinstance(source, Random | Own) else source.load
-    )
+    reference = _located(pipeline, partial(load, pipeline.model, pipeline.seed))
     if pipeline.encode.labels == "none":
         reference = replace(reference, labels=())
     beforehand.check_layers(pipeline, reference)
+    beforehand.check_teachers(pipeline, reference)
     with ranks.first_before_others():
         calibration = _photos(pipeline, "calibration", reference, cache, progress)
         photos = _photos(pipeline, "validation", reference, cache, progress)

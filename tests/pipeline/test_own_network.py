@@ -10,6 +10,7 @@ from own_networks import mobilenet, resnet18
 
 from compress import container, load
 from compress.cli import main
+from compress.errors import ConfigError
 from compress.model import trusting
 from compress.networks import to_module
 from compress.pipeline import read_pipeline, run
@@ -124,3 +125,20 @@ def test_the_commands_ask_before_they_run_code_that_a_file_names(mobile):
     assert code == 0
     assert "conv 3x3 in 16 groups" in said
     assert describe("--factory", "own_networks:resnet18")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("teacher", "problem"),
+    [
+        ("{source: chekpoint}", "no source 'chekpoint'; did you mean 'checkpoint'?"),
+        ("{source: checkpoint, pth: x}", "stages.0.teacher.pth: unknown key; did you mean 'path'? (allowed: path, "),
+        ("{source: embedded}", "the teacher tells 1,000 classes apart, and the network 10"),
+        ("{source: checkpoint, path: no.pth, architecture: squeezenet1_1}", "stages.0.teacher.path: no file no.pth"),
+    ],
+)
+def test_a_teacher_that_cannot_be_had_is_told_before_the_work_begins(teacher, problem, tmp_path):
+    text = f"model: {{factory: 'own_networks:mobilenet'}}\n{DATA}\nstages:\n  - {{pass: distill, teacher: {teacher}}}\n"
+    (tmp_path / "p.yaml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        run(read_pipeline(tmp_path / "p.yaml"), tmp_path / "out", device="cpu")
+    assert problem in str(caught.value)
