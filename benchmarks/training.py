@@ -23,6 +23,7 @@ import click
 import numpy as np
 import psutil
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -30,6 +31,7 @@ from benchmarks.table import markdown_table
 from compress import console
 from compress.data.digits import Digits
 from compress.data.idx import Idx
+from compress.data.views import Part
 from compress.model import Model
 from compress.networks.initial import Random
 from compress.passes import Context, Prune, Share, Train
@@ -135,9 +137,9 @@ def _plain(
 def _time_loading(training: Training, seconds: list[float]) -> None:
     made = training.augmented
 
-    def timed(places: np.ndarray[tuple[int], np.dtype[np.int64]], random: np.random.Generator) -> Tensor:
+    def timed(places: NDArray[np.int64], random: np.random.Generator, part: Part | None = None) -> Tensor:
         started = time.perf_counter()
-        inputs = made(places, random)
+        inputs = made(places, random, part)
         seconds.append(time.perf_counter() - started)
         return inputs
 

@@ -37,19 +37,25 @@ def read(path: str | PathLike[str]) -> dict[str, NDArray[np.float32]]:
     return {name: tensor.to_dense() for name, tensor in container.read(Path(path)).tensors.items()}
 
 
-def load(path: str | PathLike[str]) -> nn.Module:
+def load(path: str | PathLike[str], factory: str | None = None) -> nn.Module:
     """Read a `.sqz` file as a ready torch module in evaluation mode.
 
     Photos go in as `compress.data.transforms` prepares them with the file's own preprocessing.
 
+    Args:
+        path: the file.
+        factory: `package.module:function`, where a function of your own makes the file's network: it is imported and
+            called only if you name it.
     Raises:
         FormatError: the file is not what the format says.
         WeightsError: its tensors are not those of the network that it names.
+        ConfigError: the file names another function, or it cannot be imported.
     """
     from compress import container  # noqa: PLC0415
+    from compress.model import trusting  # noqa: PLC0415
     from compress.networks import to_module  # noqa: PLC0415
 
-    return to_module(container.read(Path(path)))
+    return to_module(trusting(container.read(Path(path)), factory))
 
 
 def compare(
@@ -59,6 +65,7 @@ def compare(
     *,
     limit: int | None = None,
     architecture: str | None = None,
+    factory: str | None = None,
     device: str | None = None,
 ) -> Comparison:
     """Run two models on the same photos and tell them apart, as `squeeze-compress compare` does.
@@ -69,6 +76,7 @@ def compare(
         data: photos, labelled or not: a folder, a CSV file, or `samples` for those that are installed.
         limit: at most so many photos, evenly spread.
         architecture: the network of a checkpoint; by default the one that its first layer fits.
+        factory: the function of your own that makes the files' networks, see `load`.
         device: where networks run; a GPU if there is one, unless told otherwise.
     Raises:
         SqueezeError: a model or the photos cannot be used, or the two have different numbers of classes.
@@ -76,7 +84,7 @@ def compare(
     from compress.comparison import compare_models  # noqa: PLC0415
 
     paths = (str(path) for path in (a, b, data))
-    return compare_models(*paths, limit=limit, architecture=architecture, device=device)
+    return compare_models(*paths, limit=limit, architecture=architecture, factory=factory, device=device)
 
 
 def run(
@@ -97,20 +105,27 @@ def run(
         cache: folder for what runs share, such as what stages left; `out`/cache if None.
         fresh: do everything anew, whatever the cache has.
         device: where networks run; a GPU if there is one, unless told otherwise.
+    Under `torchrun`, the processes do it together, and all return the same.
+
     Raises:
         SqueezeError: it failed. A missed goal is no failure: see `Result.goal_met`.
     """
     from compress import pipeline as pipelines  # noqa: PLC0415
+    from compress.device import find_device  # noqa: PLC0415
     from compress.pipeline.records import as_command  # noqa: PLC0415
+    from compress.ranks import joined, local_device  # noqa: PLC0415
     from compress.ready import find_pipeline  # noqa: PLC0415
 
     given = tuple(overrides)
     spec = pipelines.read_pipeline(find_pipeline(str(pipeline)), given)
-    return pipelines.run(
-        spec,
-        Path(out),
-        cache=Path(cache) if cache else None,
-        fresh=fresh,
-        command=as_command(str(pipeline), None, given),
-        device=device,
-    )
+    place = find_device(device or local_device())
+    with joined(place) as ranks:
+        return pipelines.run(
+            spec,
+            Path(out),
+            cache=Path(cache) if cache else None,
+            fresh=fresh,
+            command=as_command(str(pipeline), None, given),
+            device=str(place),
+            ranks=ranks,
+        )

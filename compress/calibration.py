@@ -14,8 +14,8 @@ them: Eschenhagen et al. 2023, arXiv:2311.00636). What one row says by itself is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,8 +24,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from compress.errors import DataError
+from compress.errors import DataError, PassError
+from compress.networks.layers import Call, Layer, recorded
 from compress.progress import Advance
+from compress.ranks import ALONE, Ranks
 
 Floats = NDArray[np.float64]
 
@@ -134,42 +136,69 @@ def _factor(moments: Floats, damping: Floats) -> Floats:
 
 
 def collect(
-    network: nn.Module, batches: Iterator[Tensor], generator: torch.Generator, advance: Advance, *, own: bool = False
+    network: nn.Module,
+    batches: Iterable[Tensor | int],
+    generator: torch.Generator,
+    advance: Advance,
+    *,
+    own: bool = False,
+    ranks: Ranks = ALONE,
 ) -> dict[str, LayerStatistics]:
     """Run photos through a network, forth and back, and gather the statistics of every weight tensor.
 
     Args:
         network: in evaluation mode; its weights are not changed.
-        batches: inputs (n, channels, height, width) on the network's device.
+        batches: inputs (n, channels, height, width) on the network's device; or how many photos they have, where
+            another process runs them.
         generator: draws the directions in which the logits are pulled.
         advance: called with the number of photos done.
         own: gather the rows' own moments too, in groups where those of each row would take more than 400 MB or, in
             the last layer, more groups than 40.
+        ranks: processes whose photos are taken together; each has a batch at least.
     Returns:
         statistics by the name of the weight tensor.
     Raises:
         DataError: there were no photos.
+        PassError: a layer's statistics would not fit into memory.
     """
     sums: dict[str, _Sums] = {}
-    photos = 0
+    photos, elsewhere = 0, list[int]()
     for inputs in batches:
-        with _recorded(network) as recorded:
+        photos += inputs if isinstance(inputs, int) else len(inputs)
+        if isinstance(inputs, int):
+            elsewhere.append(inputs)
+            continue
+        with recorded(network) as calls:
             logits = network(inputs)
-            outputs = [output for _, output in recorded.values()]
-            gradients = torch.autograd.grad(logits, outputs, _direction(logits.detach(), generator))
-        last = list(recorded)[-1]
-        for (name, (x, _)), gradient in zip(recorded.items(), gradients, strict=True):
+            outputs = [call.outputs for call in calls]
+            for others in elsewhere:  # their directions are drawn too, so that each photo has the same whoever runs it
+                torch.randn((others, logits.shape[1]), generator=generator)
+            elsewhere.clear()
+            pulled = _direction(logits.detach(), generator)
+            gradients = torch.autograd.grad(logits, outputs, pulled, allow_unused=True)
+        last = calls[-1].weight
+        for name, runs in _by_weight(calls, gradients).items():
             if name not in sums:
                 most = _MOST_GROUPS_OF_CLASSES if name == last else _MOST_OWN_ENTRIES
-                sums[name] = _Sums(layers_of(network)[name], most if own else 1)
-            sums[name].add(x, gradient)
-        photos += len(inputs)
+                sums[name] = _Sums(name, runs[0][0].layer, most if own else 1)
+            sums[name].add(runs, len(inputs))
         advance(len(inputs))
     if photos == 0:
         raise DataError("calibration needs at least one photo")
-    statistics = {f"{name}.weight": total.statistics(photos) for name, total in sums.items()}
-    statistics[f"{last}.weight"] = statistics[f"{last}.weight"].pooled()
+    for total in sums.values():
+        ranks.sum(total.own, total.row_fisher, total.bias_fisher)
+    statistics = {name: total.statistics(photos) for name, total in sums.items()}
+    statistics[last] = statistics[last].pooled()
     return statistics
+
+
+def _by_weight(calls: Sequence[Call], gradients: Sequence[Tensor | None]) -> dict[str, list[tuple[Call, Tensor]]]:
+    """Return each weight tensor's runs and the gradients of their outputs, zero where nothing reads an output."""
+    found: dict[str, list[tuple[Call, Tensor]]] = {}
+    for call, gradient in zip(calls, gradients, strict=True):
+        given = torch.zeros_like(call.outputs) if gradient is None else gradient
+        found.setdefault(call.weight, []).append((call, given))
+    return found
 
 
 def _direction(logits: Tensor, generator: torch.Generator) -> Tensor:
@@ -182,20 +211,26 @@ def _direction(logits: Tensor, generator: torch.Generator) -> Tensor:
 class _Sums:
     """Running sums of one layer."""
 
-    def __init__(self, layer: nn.Conv2d | nn.Linear, most_groups: int) -> None:
-        self.layer = layer
+    def __init__(self, name: str, layer: Layer, most_groups: int) -> None:
         rows, columns = layer.weight.flatten(1).shape
+        if columns**2 > _MOST_OWN_ENTRIES:
+            raise PassError(
+                f"a row of {columns:,} weights: its statistics would take {columns**2 * 8 / 1e9:,.1f} GB (allowed: "
+                f"rows up to {math.isqrt(_MOST_OWN_ENTRIES):,}); take passes that need none, as prune by magnitude",
+                tensor=name,
+            )
         self.row_fisher = torch.zeros(rows, dtype=torch.float64)
         self.bias_fisher = torch.zeros(rows, dtype=torch.float64)
         self.groups = max(1, min(rows, most_groups, _MOST_OWN_ENTRIES // columns**2))
         self.own = torch.zeros(self.groups, columns, columns, device=layer.weight.device)
 
-    def add(self, x: Tensor, gradient: Tensor) -> None:
-        inputs = patches(self.layer, x)
-        outputs = _positions_last(gradient) if isinstance(self.layer, nn.Linear) else gradient.flatten(2)
-        weight_gradients = outputs @ inputs.transpose(1, 2)  # (n, rows, columns), one a photo
+    def add(self, runs: Sequence[tuple[Call, Tensor]], photos: int) -> None:
+        weight_gradients, bias_gradients = _gradients(*runs[0], photos)
+        for run in runs[1:]:
+            more = _gradients(*run, photos)
+            weight_gradients, bias_gradients = weight_gradients + more[0], bias_gradients + more[1]
         self.row_fisher += weight_gradients.square().sum((0, 2)).double().cpu()
-        self.bias_fisher += outputs.sum(2).square().sum(0).double().cpu()
+        self.bias_fisher += bias_gradients.square().sum(0).double().cpu()
         by_row = weight_gradients.transpose(0, 1)
         if self.groups == len(by_row):
             torch.baddbmm(self.own, by_row.transpose(1, 2), by_row, out=self.own)  # no room for another of its size
@@ -223,40 +258,48 @@ def _at_least(cost: Floats) -> Floats:
     return least
 
 
-def patches(layer: nn.Conv2d | nn.Linear, x: Tensor) -> Tensor:
-    """Return what each weight is multiplied with: (n, columns, positions)."""
+def _gradients(call: Call, gradient: Tensor, photos: int) -> tuple[Tensor, Tensor]:
+    """Return each photo's gradients of a layer's weights, (photos, rows, columns), and of its biases, (photos, rows).
+
+    Where the layer's inputs are stretches of photos, one photo's after another's, those of a photo are summed; where
+    they are not the photos' in any such way, all are, as if they were one photo's: directions of different photos have
+    nothing to do with each other, so that the mean over many stays what it is.
+    """
+    inputs = patches(call.layer, call.inputs)  # (n, groups, columns, positions)
+    outputs = _positions_last(gradient) if isinstance(call.layer, nn.Linear) else gradient.flatten(2)
+    by_group = outputs.reshape(len(outputs), inputs.shape[1], -1, outputs.shape[2])  # (n, groups, rows, positions)
+    of_weights, of_biases = (by_group @ inputs.transpose(2, 3)).flatten(1, 2), outputs.sum(2)
+    if len(of_weights) == photos:
+        return of_weights, of_biases
+    apart = 1 if len(of_weights) % photos else photos
+    summed = (each.reshape(apart, -1, *each.shape[1:]).sum(1) for each in (of_weights, of_biases))
+    return next(summed), next(summed)
+
+
+def patches(layer: Layer, x: Tensor) -> Tensor:
+    """Return what each weight is multiplied with: (n, groups, columns, positions)."""
     if isinstance(layer, nn.Linear):
-        return _positions_last(x)
-    if layer.kernel_size == (1, 1) and layer.stride == (1, 1) and layer.padding in {(0, 0), 0}:
-        return x.flatten(2)
-    assert not isinstance(layer.padding, str)
-    return functional.unfold(x, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
+        return _positions_last(x).unsqueeze(1)
+    if layer.padding_mode != "zeros" or isinstance(layer.padding, str):
+        mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
+        x = functional.pad(x, layer._reversed_padding_repeated_twice, mode=mode)
+        padding = (0,) * len(layer.kernel_size)
+    else:
+        padding = layer.padding
+    kernel, stride, dilation = layer.kernel_size, layer.stride, layer.dilation
+    if set(kernel) == {1} and set(stride) == {1} and set(padding) == {0}:
+        return _by_group(layer, x.flatten(2))
+    if isinstance(layer, nn.Conv1d):  # unfold knows photos alone
+        x = x.unsqueeze(2)
+        kernel, stride, dilation, padding = (1, *kernel), (1, *stride), (1, *dilation), (0, *padding)
+    return _by_group(layer, functional.unfold(x, kernel, dilation, padding, stride))
+
+
+def _by_group(layer: nn.Conv1d | nn.Conv2d, columns: Tensor) -> Tensor:
+    """Bring (n, columns of all groups, positions) to (n, groups, columns, positions)."""
+    return columns.reshape(len(columns), layer.groups, -1, columns.shape[2])
 
 
 def _positions_last(x: Tensor) -> Tensor:
     """Bring a linear layer's (n, features) or (n, ..., features) to (n, features, positions)."""
     return x.flatten(1, -2).transpose(1, 2) if x.dim() > 2 else x.unsqueeze(2)
-
-
-def layers_of(network: nn.Module) -> dict[str, nn.Conv2d | nn.Linear]:
-    """Return a network's convolutions and linear layers by name."""
-    return {name: module for name, module in network.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)}
-
-
-@contextmanager
-def _recorded(network: nn.Module) -> Iterator[Mapping[str, tuple[Tensor, Tensor]]]:
-    """Record the input and the output of every layer while the context lasts, in the order they run."""
-    recorded: dict[str, tuple[Tensor, Tensor]] = {}
-
-    def keep(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
-        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            recorded[name] = (inputs[0].detach(), output)
-
-        return hook
-
-    handles = [layer.register_forward_hook(keep(name)) for name, layer in layers_of(network).items()]
-    try:
-        yield recorded
-    finally:
-        for handle in handles:
-            handle.remove()

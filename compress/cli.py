@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,8 @@ import click
 import compress
 from compress import console
 from compress.errors import ConfigError, SqueezeError
-from compress.parameters import Number, PathOr
+from compress.parameters import Number, PathOr, device_option
+from compress.search_commands import search, sensitivity
 
 if TYPE_CHECKING:
     from compress.export import WeightsForm
@@ -33,7 +34,8 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except SqueezeError as error:
-            console.error(str(error))
+            if not (isinstance(error, ConfigError) and os.environ.get("LOCAL_RANK", "0") != "0"):
+                console.error(str(error))  # what is wrong with the configuration one process of a machine tells for all
             sys.exit(error.exit_code)
         except OSError as error:
             named = f"{error.filename}: " if error.filename else ""
@@ -61,8 +63,9 @@ _max_weights_option = click.option(
 )
 
 
-def _device_option(command: Callable[..., None]) -> Callable[..., None]:
-    return click.option("--device", help="Where networks run: cpu, cuda, ... [default: a GPU if there is one]")(command)
+_factory_option = click.option(
+    "--factory", metavar="MODULE:FUNCTION", help="Makes the network, where the file names it: its code will run."
+)
 
 
 @main.command()
@@ -74,7 +77,7 @@ def _device_option(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--fresh", is_flag=True, help="Do everything anew; the cache is neither read nor written.")
 @click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Replace a value of the pipeline.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Replace the pipeline's seed.")
-@_device_option
+@device_option
 def run(
     pipeline: str,
     out: Path | None,
@@ -91,6 +94,8 @@ def run(
     Exit codes: 0 done, 1 failed, 2 bad configuration, 3 the goal was missed.
     """
     from compress import pipeline as pipelines  # noqa: PLC0415
+    from compress import ranks as processes  # noqa: PLC0415
+    from compress.device import find_device  # noqa: PLC0415
     from compress.pipeline.records import as_command  # noqa: PLC0415
     from compress.ready import find_pipeline  # noqa: PLC0415
     from compress.report.goals import check_met  # noqa: PLC0415
@@ -99,9 +104,16 @@ def run(
     spec = pipelines.read_pipeline(find_pipeline(pipeline), seeded)
     folder = out or Path("out") / spec.name
     command = as_command(pipeline, seed, overrides)
-    result = pipelines.run(
-        spec, folder, cache=cache, fresh=fresh, command=command, device=device, progress=console.progress
-    )
+    place = find_device(device or processes.local_device())
+    with processes.joined(place) as ranks:
+        if not ranks.first:
+            console.set_verbosity(quiet=True, verbose=False)
+        result = pipelines.run(
+            spec, folder, cache=cache, fresh=fresh, command=command, device=str(place),
+            progress=console.progress, ranks=ranks,
+        )  # fmt: skip
+    if not ranks.first:
+        return
     console.show_result(result)
     check_met(result.record.goals)
 
@@ -110,18 +122,16 @@ def run(
 @click.argument("network")
 @click.option("--classes", type=click.IntRange(1), default=1000, show_default=True)
 @click.option("--input", "side", type=click.IntRange(32), default=227, show_default=True, help="Rows and columns.")
-def describe(network: str, classes: int, side: int) -> None:
+@_factory_option
+def describe(network: str, classes: int, side: int, factory: str | None) -> None:
     """Print the layers, output shapes, parameters and multiply-accumulates of NETWORK, a name or a model file."""
-    from compress.networks import check_input  # noqa: PLC0415
-    from compress.networks.description import describe_network  # noqa: PLC0415
+    from compress.networks.description import describe_model, describe_network  # noqa: PLC0415
 
-    height = width = side
     if Path(network).is_file():
-        model = _load(Path(network), None)
-        check_input(model)
-        network, classes = model.architecture, model.classes
-        height, width = model.preprocessing.height, model.preprocessing.width
-    console.show_layers(network, describe_network(network, classes, height, width))
+        model = _load(Path(network), None, factory)
+        console.show_layers(model.architecture, describe_model(model))
+    else:
+        console.show_layers(network, describe_network(network, classes, side, side))
 
 
 @main.command()
@@ -146,12 +156,15 @@ def inspect(model: Path, as_json: bool, max_weights: int | None) -> None:
 )
 @click.option("--architecture", help="Of a checkpoint; a .sqz file knows its own.")
 @click.option("--limit", type=click.IntRange(1), help="At most so many photos.")
-@_device_option
-def evaluate(model: Path, data: Path, architecture: str | None, limit: int | None, device: str | None) -> None:
+@_factory_option
+@device_option
+def evaluate(
+    model: Path, data: Path, architecture: str | None, limit: int | None, factory: str | None, device: str | None
+) -> None:
     """Measure top-1 and top-5 of MODEL (.sqz, .safetensors, .pth) on labelled photos."""
     from compress.evaluation import evaluate_model  # noqa: PLC0415
 
-    console.show_accuracy(*evaluate_model(_load(model, architecture), data, limit, device, console.progress))
+    console.show_accuracy(*evaluate_model(_load(model, architecture, factory), data, limit, device, console.progress))
 
 
 @main.command()
@@ -169,7 +182,8 @@ def evaluate(model: Path, data: Path, architecture: str | None, limit: int | Non
 @click.option("--max-top5-drop", type=Number(0, 100), help="Points of top-5 that B may lose.")
 @click.option("--min-agreement", type=Number(0, 1), help="Least share of photos with A's first answer.")
 @click.option("--max-divergence", type=Number(0), help="Most mean KL divergence of B from A, nats.")
-@_device_option
+@_factory_option
+@device_option
 def compare(
     a: str, b: str, data: str, show: int, json_file: Path | None,
     max_top1_drop: float | None, max_top5_drop: float | None, min_agreement: float | None,
@@ -203,16 +217,18 @@ def compare(
     show_default=True,
     help="In .onnx: as float32, or as small integers that the runtime turns into the same float32.",
 )
+@_factory_option
 @_max_weights_option
-def decompress(model: Path, output: Path, weights: WeightsForm, max_weights: int | None) -> None:
+def decompress(model: Path, output: Path, weights: WeightsForm, factory: str | None, max_weights: int | None) -> None:
     """Write MODEL.sqz for other programs: .safetensors, .pth or .onnx.
 
     .safetensors and .pth hold float32 weights under torchvision's tensor names; .onnx holds the whole network.
     """
     from compress import container  # noqa: PLC0415
     from compress.export import write_weights  # noqa: PLC0415
+    from compress.model import trusting  # noqa: PLC0415
 
-    write_weights(container.read(model, max_weights), output, weights)
+    write_weights(trusting(container.read(model, max_weights), factory), output, weights)
     console.say(f"{output}: {output.stat().st_size:,} bytes")
 
 
@@ -220,12 +236,15 @@ def decompress(model: Path, output: Path, weights: WeightsForm, max_weights: int
 @click.argument("model", type=_EXISTING)
 @click.argument("photos", nargs=-1, required=True, type=_EXISTING)
 @click.option("--architecture", help="Of a checkpoint; a .sqz file knows its own.")
-@_device_option
-def predict(model: Path, photos: tuple[Path, ...], architecture: str | None, device: str | None) -> None:
+@_factory_option
+@device_option
+def predict(
+    model: Path, photos: tuple[Path, ...], architecture: str | None, factory: str | None, device: str | None
+) -> None:
     """Name what MODEL.sqz sees on each PHOTO: five classes, the likeliest first."""
     from compress.evaluation import predict_photos  # noqa: PLC0415
 
-    for photo, guesses in predict_photos(_load(model, architecture), photos, device):
+    for photo, guesses in predict_photos(_load(model, architecture, factory), photos, device):
         console.show_guesses(photo, guesses)
 
 
@@ -296,10 +315,14 @@ def init(name: str, output: Path) -> None:
     console.say(f"wrote {output}; run it with: squeeze-compress run {output}")
 
 
-def _load(path: Path, architecture: str | None) -> Model:
+main.add_command(search)
+main.add_command(sensitivity)
+
+
+def _load(path: Path, architecture: str | None, factory: str | None) -> Model:
     from compress.networks.files import load_model  # noqa: PLC0415
 
-    return load_model(path, architecture)
+    return load_model(path, architecture, factory)
 
 
 if __name__ == "__main__":

@@ -46,6 +46,12 @@ def say(text: str) -> None:
     _out.print(text, markup=False, soft_wrap=True)
 
 
+def note(text: str) -> None:
+    """Print how far something is, unless --quiet."""
+    if not _quiet:
+        _err.print(text, markup=False, soft_wrap=True)
+
+
 def error(text: str) -> None:
     """Print an error; with --verbose, and its traceback."""
     _err.print(f"[bold red]error:[/] {escape(text)}", soft_wrap=True)
@@ -119,6 +125,16 @@ def _interval(accuracy: Accuracy | None, which: str) -> str:
         return ""
     interval = getattr(accuracy, which)
     return f"{interval.value:.1%} ({interval.low * 100:.1f}-{interval.high * 100:.1f})"
+
+
+def show_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table: names in the first column, figures in the others."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in header:
+        table.add_column(column, justify="right" if table.columns else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(escape, row))
+    _out.print(table)
 
 
 def show_layers(network: str, layers: Sequence[LayerDescription]) -> None:

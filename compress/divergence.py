@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from compress.errors import DataError
 from compress.progress import Advance
+from compress.ranks import ALONE, Ranks
 
 Floats = NDArray[np.float64]
 
@@ -33,7 +34,12 @@ def divergence(logits: Tensor, wanted: Tensor) -> Tensor:
 
 
 def parts_of_layers(
-    network: nn.Module, reference: nn.Module, names: Iterable[str], batches: Iterable[Tensor], advance: Advance
+    network: nn.Module,
+    reference: nn.Module,
+    names: Iterable[str],
+    batches: Iterable[Tensor],
+    advance: Advance,
+    ranks: Ranks = ALONE,
 ) -> Mapping[str, Floats]:
     """Return the part of the divergence that each layer's error has, nats.
 
@@ -43,6 +49,7 @@ def parts_of_layers(
         names: of the weight tensors.
         batches: inputs (n, channels, height, width), all of one size but the last.
         advance: called with the number of photos done.
+        ranks: processes that have other batches; in turn, this one's are every so many-th.
     Returns:
         by name, shape (batches,): of several estimates the spread tells how sure their mean is.
     Raises:
@@ -54,10 +61,12 @@ def parts_of_layers(
     for inputs in batches:
         with torch.no_grad():
             logits = reference(inputs)
-        gradients = torch.autograd.grad(divergence(network(inputs), logits), [weights[name] for name in errors])
+        used = [weights[name] for name in errors]
+        gradients = torch.autograd.grad(divergence(network(inputs), logits), used, materialize_grads=True)
         for (name, error), gradient in zip(errors.items(), gradients, strict=True):
             parts[name].append(0.5 * float((error * gradient).sum()))
         advance(len(inputs))
+    parts = {name: ranks.in_turn(found) for name, found in parts.items()}
     if not all(parts.values()):
         raise DataError("measuring the divergence needs at least one photo")
     return {name: np.array(values) for name, values in parts.items()}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from compress.errors import ConfigError
 from compress.tensors import Tensor
 
 
@@ -52,11 +53,16 @@ class Model:
     """A network's name, its tensors and what a user of it needs.
 
     Attributes:
-        architecture: name in `compress.networks.NETWORKS`.
+        architecture: name in `compress.networks.NETWORKS`; or, with a colon in it, the Python function that makes the
+            network and its arguments, see `compress.networks.factory`.
         classes: how many the network tells apart.
         preprocessing: how a photo becomes its input.
-        tensors: by name, in the network's order; weights and biases alike.
+        tensors: by name, in the network's order; weights, biases and all else that the network computes with.
         labels: a name for each class, or empty.
+        as_is: names of tensors that are no convolution's or linear layer's, such as those of batch norms. Passes leave
+            them as they are, but training moves them. Not in a file: it matters to passes alone.
+        trusted: whether the function that `architecture` names may be imported and called. Not in a file: nobody lets
+            a file choose what code runs.
     """
 
     architecture: str
@@ -64,6 +70,8 @@ class Model:
     preprocessing: Preprocessing
     tensors: Mapping[str, Tensor] = field(repr=False)
     labels: tuple[str, ...] = field(default=(), repr=False)
+    as_is: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
+    trusted: bool = field(default=False, compare=False)
 
     def with_tensors(self, changed: Mapping[str, Tensor]) -> Model:
         """Return a copy in which the tensors named in `changed` are replaced."""
@@ -78,4 +86,21 @@ class Model:
 
     def weight_names(self) -> list[str]:
         """Return the names of the tensors that passes compress: two dimensions or more, so no biases."""
-        return [name for name, tensor in self.tensors.items() if len(tensor.shape) >= 2]
+        return [name for name, tensor in self.tensors.items() if len(tensor.shape) >= 2 and name not in self.as_is]
+
+
+def trusting(model: Model, function: str | None) -> Model:
+    """Return the model, its function trusted where the user named it.
+
+    Args:
+        model: as it was read.
+        function: what the user lets be imported; None for nothing.
+    Raises:
+        ConfigError: the file names another function.
+    """
+    if function is None:
+        return model
+    named = model.architecture.partition(" ")[0]
+    if named != function:
+        raise ConfigError(f"the file's network is {named!r}, and not made by {function!r}", key="--factory")
+    return replace(model, trusted=True)

@@ -16,8 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from compress.calibration import layers_of, patches
+from compress.calibration import patches
 from compress.errors import DataError
+from compress.networks.layers import Layer, layers_of
 
 Floats = NDArray[np.float64]
 
@@ -91,7 +92,7 @@ def collect_pairs(
     Args:
         reference: the float network, in evaluation mode.
         compressed: the same network with other weights.
-        layers: names of layers with one input.
+        layers: names of layers with one input, each of one group of channels.
         batches: inputs (n, channels, height, width) on the networks' device.
     Returns:
         statistics by the name of the layer.
@@ -114,7 +115,7 @@ def collect_pairs(
 class _Sums:
     """Running sums of one layer, in float64, about the first batch's mean: so little is lost when the mean goes."""
 
-    def __init__(self, layer: nn.Conv2d | nn.Linear) -> None:
+    def __init__(self, layer: Layer) -> None:
         self.layer = layer
         columns = layer.weight[0].numel()
         self.moment = torch.zeros(columns, columns, dtype=torch.float64)
@@ -124,7 +125,7 @@ class _Sums:
         self.positions = 0
 
     def add(self, x: Tensor, y: Tensor) -> None:
-        flat = [patches(self.layer, each).transpose(0, 1).flatten(1) for each in (x, y)]
+        flat = [patches(self.layer, each).squeeze(1).transpose(0, 1).flatten(1) for each in (x, y)]
         if self.centres is None:
             self.centres = (flat[0].mean(1, keepdim=True), flat[1].mean(1, keepdim=True))
         about_x, about_y = (each - centre for each, centre in zip(flat, self.centres, strict=True))

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import click
+
+
+def device_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the option that says where networks run."""
+    return click.option("--device", help="Where networks run: cpu, cuda, ... [default: a GPU if there is one]")(command)
 
 
 class Number(click.FloatRange):
@@ -25,3 +31,20 @@ class PathOr(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         return value if value == self.word else super().convert(value, param, ctx)
+
+
+class FileBytes(click.IntRange):
+    """Bytes as pipelines say them: a number, or one with a decimal unit (`400kB`)."""
+
+    name = "bytes"
+
+    def __init__(self) -> None:
+        super().__init__(min=1)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from compress.file_size import to_bytes  # noqa: PLC0415  pydantic takes a while, and most commands need none
+
+        found = to_bytes(value)
+        if not isinstance(found, int):
+            self.fail(f"{value!r} is no number of bytes; allowed: 400000, 400kB, 0.4 MB.", param, ctx)
+        return super().convert(int(str(found)), param, ctx)

@@ -1,7 +1,7 @@
 """The file, read back by a process that has seen nothing but the file and the photos.
 
-`python -m compress.proof MODEL.sqz PIXELS.npy LOGITS.npy` decodes the file, runs the photos through the
-network it holds, writes the logits, and prints one line of JSON.
+`python -m compress.proof MODEL.sqz PIXELS.npy LOGITS.npy DEVICE [trusted]` decodes the file, runs the photos through
+the network it holds, writes the logits, and prints one line of JSON.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,9 +37,14 @@ class Proof:
     logits: NDArray[np.float32]
 
 
-def prove(file: Path, photos: Photos, device: str) -> Proof:
+def prove(file: Path, photos: Photos, device: str, *, trusted: bool = False) -> Proof:
     """Decode a file in a fresh process and run the photos through the network it holds.
 
+    Args:
+        file: of the model.
+        photos: what the network sees.
+        device: where it runs.
+        trusted: as in `Model`; for the function that the file names.
     Raises:
         SqueezeError: the process failed; its message is passed on.
     """
@@ -48,8 +53,9 @@ def prove(file: Path, photos: Photos, device: str) -> Proof:
         pixels = Path(folder) / "pixels.npy"
         np.save(pixels, photos.pixels)
         command = [sys.executable, "-m", "compress.proof", str(file), str(pixels), str(logits), device]
-        # The package may be imported from a checkout that is not installed.
-        search = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+        command += ["trusted"] if trusted else []
+        # This package may be imported from a checkout that is not installed, and the user's own code from anywhere.
+        search = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, sys.path)])
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": search}
         )
@@ -60,7 +66,7 @@ def prove(file: Path, photos: Photos, device: str) -> Proof:
         return Proof(told["weights_sha256"], told["seconds"], np.load(logits))
 
 
-def _main(file: str, pixels: str, logits: str, device: str) -> None:
+def _main(file: str, pixels: str, logits: str, device: str, trusted: str = "") -> None:
     import torch  # noqa: PLC0415  decoding must not need it, so it comes in only for the networks
 
     from compress import container, validate  # noqa: PLC0415
@@ -68,7 +74,7 @@ def _main(file: str, pixels: str, logits: str, device: str) -> None:
     from compress.progress import silent  # noqa: PLC0415
 
     started = time.perf_counter()
-    model = container.read(Path(file))
+    model = replace(container.read(Path(file)), trusted=bool(trusted))
     network = to_module(model)
     seconds = time.perf_counter() - started
     photos = Photos(np.load(pixels, mmap_mode="r"), None, (), "", "")

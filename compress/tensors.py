@@ -64,7 +64,10 @@ def zigzag_levels(symbols: NDArray[np.uint16]) -> NDArray[np.int32]:
     levels = symbols.astype(np.int32)
     levels += 1
     levels >>= 1
-    np.negative(levels, out=levels, where=(symbols & 1) == 0)
+    others = (symbols & 1).view(np.int16)
+    others -= 1  # 0, and -1 of the others: what flips all bits and then adds one negates
+    levels ^= others
+    levels -= others
     return levels
 
 
@@ -100,7 +103,7 @@ class Dense:
 
     def __post_init__(self) -> None:
         assert self.values.dtype == np.float32
-        assert self.stored_as == "float32" or _fits(self.values, self.stored_as)
+        assert _fits(self.values, self.stored_as)
         _frozen(self.values)
 
     @property
@@ -191,7 +194,7 @@ class Shared:
     @property
     def has_levels(self) -> bool:
         """Whether the codebook is one of whole numbers in zigzag, as `levels_codebook` makes it."""
-        return np.array_equal(self.codebook, levels_codebook(len(self.codebook)))
+        return _begins_levels(self.codebook) or np.array_equal(self.codebook, levels_codebook(len(self.codebook)))
 
     def scale(self) -> NDArray[np.float32]:
         """Return the float32 scale of every weight, broadcastable to the tensor's shape."""
@@ -234,6 +237,13 @@ def as_shared(values: NDArray[np.float32]) -> Shared:
     return Shared(codebook, index[places.reshape(-1)].reshape(values.shape), "float32")
 
 
+def _begins_levels(values: NDArray[np.float32]) -> bool:
+    """Return whether values are those of `levels_codebook` by being a part of it, without looking at each."""
+    return values.base is _LEVELS and values.strides == _LEVELS.strides and values[0] == 0
+
+
 def _fits(values: NDArray[np.float32], name: FloatName) -> bool:
+    if name == "float32" or (_begins_levels(values) and values.size <= MOST_FLOAT16_LEVELS):
+        return True
     with np.errstate(over="ignore"):
         return bool(np.array_equal(values, values.astype(name).astype(np.float32), equal_nan=True))

@@ -16,6 +16,7 @@ from compress.data.photos import Photos
 from compress.errors import DataError
 from compress.model import Preprocessing
 from compress.progress import Progress
+from compress.ranks import ALONE, Ranks
 from compress.report.record import Accuracy, Fidelity, Interval
 
 RESAMPLES = 9_999
@@ -46,7 +47,9 @@ class Outputs:
         return hits
 
 
-def run(network: nn.Module, photos: Photos, preprocessing: Preprocessing, progress: Progress) -> Outputs:
+def run(
+    network: nn.Module, photos: Photos, preprocessing: Preprocessing, progress: Progress, ranks: Ranks = ALONE
+) -> Outputs:
     """Run a network on photos.
 
     Args:
@@ -54,6 +57,7 @@ def run(network: nn.Module, photos: Photos, preprocessing: Preprocessing, progre
         photos: what to run it on, already at its size.
         preprocessing: the network's.
         progress: shows how far it is.
+        ranks: processes that each run some of the photos; all return what all found.
     Raises:
         DataError: there are no photos, or an output is not finite.
     """
@@ -62,11 +66,11 @@ def run(network: nn.Module, photos: Photos, preprocessing: Preprocessing, progre
     device = next(network.parameters()).device
     outputs = []
     with torch.inference_mode(), progress("validating", len(photos)) as advance:
-        for pixels in batches(photos, preprocessing, _BATCH):
+        for pixels in batches(photos, preprocessing, _BATCH, ranks):
             inputs = torch.from_numpy(pixels).to(device, memory_format=torch.channels_last)
             outputs.append(network(inputs).float().cpu().numpy())
             advance(len(pixels))
-    logits = np.concatenate(outputs)
+    logits = np.concatenate(ranks.in_turn(outputs))
     if not np.isfinite(logits).all():
         raise DataError("the network's output is not finite; its weights are damaged")
     return Outputs(logits, photos.labels)

@@ -21,6 +21,7 @@ from compress.data.sources import SOURCES as PHOTO_SOURCES
 from compress.networks.pretrained import SOURCES as WEIGHTS_SOURCES
 from compress.passes import PASSES
 from compress.pipeline import read_pipeline
+from compress.pipeline.searchable import Range
 from compress.pipeline.spec import Encode, Goal
 from compress.ready import ready_pipelines
 
@@ -92,7 +93,13 @@ def test_a_default_in_a_table_is_the_default_in_the_code(title, kind):
 
 @pytest.mark.parametrize(
     ("title", "kinds"),
-    [("`model`", WEIGHTS_SOURCES), ("`data`", PHOTO_SOURCES), ("`encode`", {"": Encode}), ("`goal`", {"": Goal})],
+    [
+        ("`model`", WEIGHTS_SOURCES),
+        ("`data`", PHOTO_SOURCES),
+        ("`encode`", {"": Encode}),
+        ("`goal`", {"": Goal}),
+        ("`search`", {"": Range}),
+    ],
 )
 def test_every_source_and_key_is_described(title, kinds):
     text = section(title)
@@ -130,7 +137,8 @@ def test_every_dependency_is_accounted_for_and_pinned_within_its_range(requireme
 
 def test_what_the_package_imports_is_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    for_users = (*project["dependencies"], *project["optional-dependencies"]["onnx"])
+    extras = project["optional-dependencies"]
+    for_users = (*project["dependencies"], *extras["onnx"], *extras["search"])
     declared = {canonicalize_name(Requirement(text).name) for text in for_users}
     nodes = [node for file in ROOT.glob("compress/**/*.py") for node in ast.walk(ast.parse(file.read_text("utf-8")))]
     names = {name.name for node in nodes if isinstance(node, ast.Import) for name in node.names}

@@ -63,6 +63,25 @@ def test_the_smallest_wins_and_the_first_where_equal():
     assert smallest(nothing, [CODECS["raw"], CODECS["huffman"]]).codec.name == "raw"
 
 
+@given(
+    arrays.arrays(
+        np.uint16,
+        arrays.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=7),
+        elements=st.one_of(st.just(0), st.integers(0, 3), st.integers(0, 600)),
+    ),
+    st.permutations(list(CODECS)),
+)
+def test_what_is_left_out_untried_is_never_the_smallest(symbols, names):
+    tried = []
+    for name in names:
+        first = CODECS[name].encode(symbols)
+        orders = orders_of(symbols.ndim) if CODECS[name].gains_by_order(first) else ["out-in"]
+        tried += [(name, order, CODECS[name].encode(in_order(symbols, order))) for order in orders]
+    expected = min(tried, key=lambda one: len(one[2]) + 2 * (one[1] != "out-in"))
+    coding = smallest(symbols, [CODECS[name] for name in names])
+    assert (coding.codec.name, coding.order, coding.data) == expected
+
+
 @pytest.mark.parametrize(
     ("symbols", "order"),
     [(input_channels_kept(), "in-out"), (taps_kept(), "kernel-first")],

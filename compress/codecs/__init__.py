@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from compress.codecs.ans import Ans
 from compress.codecs.context import Context
-from compress.codecs.counts import counted
+from compress.codecs.counts import counted, entropy_bits
 from compress.codecs.huffman import Huffman
 from compress.codecs.huffman_runs import HuffmanRuns
 from compress.codecs.raw import Raw
@@ -40,8 +40,16 @@ class Codec(Protocol):
             FormatError: `data` is no output of `encode` for symbols of this shape; its offset counts from `data[0]`.
         """
 
-    def gains_by_order(self, data: bytes) -> bool:
-        """Return whether the symbols of `data` might take fewer bytes in another order."""
+    def least_bytes(self, symbols: NDArray[np.uint16], counts: NDArray[np.int64]) -> int:
+        """Return a number of bytes that `encode` does not go below; quick to tell.
+
+        Args:
+            symbols: of any shape.
+            counts: of these, as `counted` tells.
+        """
+
+    def gains_by_order(self, data: bytes | None) -> bool:
+        """Return whether the symbols of `data`, or any where it is None, might take fewer bytes in another order."""
 
     def as_coded(self, data: bytes, symbols: NDArray[np.uint16]) -> NDArray[np.uint16]:
         """Return what `data` codes one by one: its symbols, or what they are taken as."""
@@ -64,6 +72,4 @@ def entropy_bytes(symbols: NDArray[np.uint16]) -> float:
 
     It is what an ideal code takes that knows how frequent each symbol is and nothing else, its table not counted.
     """
-    counts = counted(symbols)
-    counts = counts[counts > 0]
-    return float(np.sum(counts * np.log2(counts.sum() / counts))) / 8
+    return entropy_bits(counted(symbols)) / 8

@@ -20,34 +20,29 @@ from typing import Any
 
 import constriction
 import numpy as np
-from numba import types
 from numpy.typing import NDArray
 
 from compress.codecs import zigzag
+from compress.codecs.ans_states import frequencies, take
 from compress.codecs.context import Context
-from compress.codecs.counts import counted
+from compress.codecs.counts import counted, entropy_bits
 from compress.codecs.offsets import offset_by
 from compress.codecs.varint import decode_varint, encode_varint
-from compress.compiled import compiled
 from compress.errors import FormatError
 
 _CONTEXT = Context()
-_WHOLE = 1 << 24
 _MOST_HEIGHT = 255
 _BACKS, _FINENESSES = 3, 4
-_EIGHTHS = np.array(
-    [
-        274_877_906_944, 252_064_152_055, 231_143_846_582, 211_959_841_877,
-        194_368_031_998, 178_236_271_212, 163_443_381_347, 149_878_241_531,
-    ],
-    dtype=np.int64,
-)  # fmt: skip
-"""2 ** 38, and that divided by 2 ** (1 / 8), 2 ** (2 / 8) and so on, rounded."""
-
-_SLOTS = np.arange(0, _WHOLE, 1 << 12, dtype=np.uint64)
-_WORDS = types.uint64[::1]
 _CHUNK = 1 << 20
 """Symbols that are encoded in one go: their copy in 32 bits takes no memory worth the name."""
+
+_MOST_LOST = 0.0057
+"""Bits that a symbol takes less than its share tells, at most: a state of 32 bits or more, divided by a frequency, is
+2 ** 8 or more, and what is lost in rounding is one part of that."""
+
+_END_BITS = 64
+"""Bits that the last symbols may take less than their shares tell, those of `_descending_end` left out: where 24 to 32
+bits are left, a symbol takes a quarter of its share or more, of 8 bits in all; then comes one, of 24 bits or fewer."""
 
 
 class Ans:
@@ -83,7 +78,12 @@ class Ans:
         with offset_by(start):
             return _decode(data[start:end], heights, head % _FINENESSES, count).reshape(shape)
 
-    def gains_by_order(self, data: bytes) -> bool:
+    def least_bytes(self, symbols: NDArray[np.uint16], counts: NDArray[np.int64]) -> int:
+        free = _descending_end(symbols.reshape(-1))
+        bits = entropy_bits(counts - np.bincount(free, minlength=counts.size))
+        return 3 + max(0, int((bits - symbols.size * _MOST_LOST - _END_BITS) / 8))
+
+    def gains_by_order(self, data: bytes | None) -> bool:
         return False
 
     def as_coded(self, data: bytes, symbols: NDArray[np.uint16]) -> NDArray[np.uint16]:
@@ -91,23 +91,6 @@ class Ans:
 
     def position_bytes(self, data: bytes) -> int:
         return 0
-
-
-def frequencies(heights: NDArray[np.int64], fineness: int) -> NDArray[np.int64]:
-    """Return the frequencies of symbols in 1 / 2 ** 24: at least 1, and in all 2 ** 24.
-
-    Args:
-        heights: int64, shape (k,), k up to 65,536, each 1 to 255: frequencies in parts of octaves, from anywhere.
-        fineness: binary logarithm of these parts in an octave, 0 to 3.
-    Returns:
-        int64, shape (k,). What is left over after rounding down goes to the first of the most frequent.
-    """
-    eighths = (heights.max(initial=0) - heights) << (3 - fineness)
-    shares = _EIGHTHS[eighths & 7] >> np.minimum(eighths >> 3, 63)
-    free = _WHOLE - heights.size
-    counts: NDArray[np.int64] = 1 + free * shares // shares.sum()
-    counts[np.argmax(heights)] += _WHOLE - counts.sum()
-    return counts
 
 
 def _described(counts: NDArray[np.int64], fineness: int) -> tuple[NDArray[np.int64], int, int, bytes]:
@@ -147,6 +130,16 @@ def _heights(table: bytes, count: int, back: int) -> NDArray[np.int64]:
     return heights
 
 
+def _descending_end(symbols: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Return the last symbols, as many as none of is larger than the one before it.
+
+    These may take no bits at all: a state below 2 ** 24 is its own place among all symbols, and what is left of it
+    when one is decoded is its place in that one's share, which is no larger.
+    """
+    rises = symbols[:-1] < symbols[1:]
+    return symbols[symbols.size - 1 - int(rises[::-1].argmax()) :] if rises.any() else symbols
+
+
 def _model(heights: NDArray[np.int64], fineness: int) -> Any:
     # constriction gives each symbol 1 and shares out the rest as it is told; told what the rest is, it rounds nothing.
     return constriction.stream.model.Categorical((frequencies(heights, fineness) - 1).astype(np.float32), perfect=False)
@@ -170,47 +163,8 @@ def _decode(coded: bytes, heights: NDArray[np.int64], fineness: int, count: int)
         if coded:
             raise FormatError("coded bytes where one symbol is in use", offset=0, expected="none")
         return np.full(count, used[0] if used.size else 0, dtype=np.uint16)
-    words = np.frombuffer(coded + bytes(-len(coded) % 4), "<u4").astype(np.uint64)
-    below = np.append(0, np.cumsum(frequencies(heights[used], fineness))).astype(np.uint64)
+    words = np.frombuffer(bytes(4) + coded + bytes(-len(coded) % 4), "<u4").astype(np.uint64)
     symbols = np.empty(count, dtype=np.uint16)
-    if not _take(words, below, used, np.searchsorted(below, _SLOTS, side="right") - 1, symbols):
+    if not take(words, frequencies(heights[used], fineness), used, symbols):
         raise FormatError("coded bytes are left over, or are those of other symbols", offset=0)
     return symbols
-
-
-@compiled(types.boolean(_WORDS, _WORDS, types.uint16[::1], types.int64[::1], types.uint16[::1]))
-def _take(
-    words: NDArray[np.uint64],
-    below: NDArray[np.uint64],
-    used: NDArray[np.uint16],
-    first: NDArray[np.int64],
-    symbols: NDArray[np.uint16],
-) -> bool:
-    """Decode symbols, and return whether nothing is left then.
-
-    constriction would do it too, a third as fast and on one core.
-
-    Args:
-        words: uint64, shape (n,), of 32 bits; taken from the end.
-        below: uint64, shape (k + 1,): what lies below each symbol in use, and 2 ** 24.
-        used: the symbols in use.
-        first: of each 2 ** 12 places that follow each other, where in `used` the symbol of the first is.
-        symbols: to be filled.
-    """
-    low, word_bits, symbol_bits = np.uint64(1 << 32), np.uint64(32), np.uint64(24)
-    slot_bits, within = np.uint64(12), np.uint64(_WHOLE - 1)
-    state, left = np.uint64(0), words.size
-    while left > 0 and state < low:
-        left -= 1
-        state = (state << word_bits) | words[left]
-    for i in range(symbols.size):
-        place = state & within
-        which = first[place >> slot_bits]
-        while place >= below[which + 1]:
-            which += 1
-        symbols[i] = used[which]
-        state = (state >> symbol_bits) * (below[which + 1] - below[which]) + (place - below[which])
-        if state < low and left > 0:
-            left -= 1
-            state = (state << word_bits) | words[left]
-    return state == np.uint64(0) and left == 0

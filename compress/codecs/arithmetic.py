@@ -91,7 +91,7 @@ def code_bit(coder: Coder, data: NDArray[np.uint8], bit: int, probability: int) 
         start -= 0 if bit else bound
         width = bound if bit else width - bound
         while width < 1 << 24:
-            start = (start << 8) | (data[at] if at < data.size else 0)
+            start = (start << 8) | (data[np.uintp(at)] if at < data.size else 0)
             width <<= 8
             at += 1
     else:
@@ -101,7 +101,7 @@ def code_bit(coder: Coder, data: NDArray[np.uint8], bit: int, probability: int) 
             start -= _WHOLE
             _carry(data, at)
         while width < 1 << 24:
-            data[at] = start >> 24
+            data[np.uintp(at)] = start >> 24
             start = (start & 0xFFFFFF) << 8
             width <<= 8
             at += 1

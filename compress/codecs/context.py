@@ -66,8 +66,11 @@ class Context:
             check_end(stream)
         return zigzag_symbols(levels).reshape(shape)
 
-    def gains_by_order(self, data: bytes) -> bool:
-        return not data[0] & 1  # a trellis follows its columns in this order alone
+    def least_bytes(self, symbols: NDArray[np.uint16], counts: NDArray[np.int64]) -> int:
+        return 1 + fewest_bytes(symbols.size, LEAST_PROBABILITY)
+
+    def gains_by_order(self, data: bytes | None) -> bool:
+        return data is None or not data[0] & 1  # a trellis follows its columns in this order alone
 
     def as_coded(self, data: bytes, symbols: NDArray[np.uint16]) -> NDArray[np.uint16]:
         if not data[0] & 1:

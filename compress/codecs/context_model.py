@@ -33,6 +33,7 @@ from compress.codecs.neighbours import (
     NEAR,
     REGRESSORS,
     clipped,
+    divided,
     logarithm,
     moved,
     near,
@@ -54,6 +55,10 @@ _RESTS = _SIGNS + 27 * KINDS
 _SIGN_ROWS = 2 * _UNARY  # where weights of signs begin
 _REGRESSION = _SIGN_ROWS + KINDS
 _RATE, _SIGN_RATE = 6, 10
+
+_FIRST_WEIGHTS = np.tile(
+    np.repeat(np.array([18_000, 30_000, 0], dtype=np.int64), [_SIGN_ROWS, KINDS, KINDS])[:, None], REGRESSORS
+)
 
 _CODED = types.Tuple([CODER, types.int64])  # type: ignore[no-untyped-call]
 _HINT = types.Tuple([types.int64] * 7)  # type: ignore[no-untyped-call]
@@ -81,8 +86,7 @@ def new_estimates() -> NDArray[np.int32]:
 
 def new_weights() -> NDArray[np.int64]:
     """Return the weights that the inputs begin with: of magnitudes, of signs, and of the regression of signs."""
-    begin = np.repeat(np.array([18_000, 30_000, 0], dtype=np.int64), [_SIGN_ROWS, KINDS, KINDS])
-    return np.repeat(begin, REGRESSORS).reshape(-1, REGRESSORS)
+    return _FIRST_WEIGHTS.copy()
 
 
 @compiled(_CODED(CODER, DATA, ESTIMATES, types.int64, types.int64), inline=True)
@@ -139,10 +143,11 @@ def _code_sign(
         coder, data, positive, estimates, _SIGNS + signs, lean, weights, _SIGN_ROWS + kind, _RATE
     )
     error = ((positive << PROBABILITY_BITS) - squash(lean)) * _SIGN_RATE
+    learning = np.uintp(_REGRESSION + kind)
     for before in range(min(tap, BEFORE)):
-        weights[_REGRESSION + kind, before] += step(regressors[before], error)
+        weights[learning, np.uintp(before)] += step(regressors[np.uintp(before)], error)
     for other in range(BEFORE, REGRESSORS):
-        weights[_REGRESSION + kind, other] += step(regressors[other], error)
+        weights[learning, np.uintp(other)] += step(regressors[np.uintp(other)], error)
     return coder, positive
 
 
@@ -168,8 +173,8 @@ def _code_index(
     """
     expected, by_means, nearby, signs, lean, tap, quantizer = hint
     given = 22 * (expected - 64)  # nearly the stretched probability, where levels are Laplacian
-    scale = min(expected // 4, 31)
-    by_lean = 32 * min(abs(lean) // 100, 7) + scale
+    scale = min(expected >> 2, 31)
+    by_lean = 32 * min(divided(abs(lean), 100), 7) + scale
     mixer = _UNARY if tap > 0 else 0
     coded = 0
     while coded < _UNARY:
@@ -187,9 +192,9 @@ def _code_index(
         if coded == 1:
             coder, positive = _code_sign(coder, data, positive, estimates, signs, weights, regressors, lean, tap)
             agreement = lean if positive else -lean
-            by_lean = 32 * clipped(agreement // 100 + 8, 0, 15) + scale
+            by_lean = 32 * min(divided(max(agreement + 800, 0), 100), 15) + scale
     if coded == _UNARY:
-        coder, rest = _code_rest(coder, data, estimates, min(scale // 4, 7), size - _UNARY + 1)
+        coder, rest = _code_rest(coder, data, estimates, min(scale >> 2, 7), size - _UNARY + 1)
         coded += rest - 1
     return coder, coded, positive
 
@@ -236,26 +241,28 @@ def code_levels(
     coder, done = (place[0], place[1], place[2], place[3]), 0
     decoding = place[3]
     for row in range(rows):
+        there = np.uintp(row)
         row_mean, seen = mean, min(_FIRST_SEEN + row, _MOST_SEEN)
         tap, near_sum = 0, 0
         for column in range(columns):
             if not decoding and coder[2] + ROOM > data.size:
                 break
-            quantizer = quantizers[states[column]]
+            here, state = np.uintp(column), states[column]
+            quantizer = quantizers[np.uintp(state)]
             kind = _REGRESSION + min(tap, KINDS - 1)
-            sums = (four[column], sixteen[column])
+            sums = (four[here], sixteen[here])
             lean = as_stretched(regressed(levels, row, column, tap, taps, sums, weights, kind, regressors))
-            of_row, of_column = logarithm(row_mean + MEAN_OFFSET), logarithm(means[column] + MEAN_OFFSET)
+            of_row, of_column = logarithm(row_mean + MEAN_OFFSET), logarithm(means[here] + MEAN_OFFSET)
             hint = (
                 clipped(of_row + of_column - logarithm(all_mean + MEAN_OFFSET), 0, 255),
-                25 * min(of_row // 5, 24) + min(of_column // 5, 24),
+                25 * min(divided(of_row, 5), 24) + min(divided(of_column, 5), 24),
                 nearby_context(levels, row, column, tap, taps, near_sum),
                 sign_context(levels, row, column, tap, width),
                 lean,
                 tap,
                 quantizer,
             )
-            level = levels[row, column]
+            level = levels[there, here]
             size = (abs(level) + trellis * quantizer) >> trellis
             coder, size, positive = _code_index(coder, data, size, int(level > 0), estimates, weights, regressors, hint)
             magnitude = (size << trellis) - (trellis * quantizer if size > 0 else 0)
@@ -263,16 +270,16 @@ def code_levels(
                 level = magnitude if positive else -magnitude
                 if level > MOST_LEVEL or level <= -MOST_LEVEL:
                     break
-                levels[row, column] = level
-            states[column] = following[states[column], size & 1]
+                levels[there, here] = level
+            states[here] = following[np.uintp(state), np.uintp(size & 1)]
             row_mean = moved(row_mean, magnitude, min(_FIRST_SEEN + column, _MOST_SEEN))
-            means[column] = moved(means[column], magnitude, seen)
+            means[here] = moved(means[here], magnitude, seen)
             all_mean = moved(all_mean, magnitude, all_seen)
             all_seen = min(all_seen + 1, _MOST_SEEN_OF_ALL)
             value = clipped(level, -NEAR, NEAR)
-            four[column] += value - near(levels, row - 4, column, NEAR)
-            sixteen[column] += value - near(levels, row - 16, column, NEAR)
-            near_sum += magnitude - (abs(levels[row, column - BEFORE]) if tap >= BEFORE else 0)
+            four[here] += value - near(levels, row - 4, column, NEAR)
+            sixteen[here] += value - near(levels, row - 16, column, NEAR)
+            near_sum += magnitude - (abs(levels[there, np.uintp(column - BEFORE)]) if tap >= BEFORE else 0)
             tap += 1
             if tap == taps:
                 tap, near_sum = 0, 0

@@ -8,11 +8,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numba import types
 from numpy.typing import NDArray
 
 from compress.codecs.bitstream import pack, unpack
 from compress.codecs.counts import counted
 from compress.codecs.prefix import PrefixCode
+from compress.compiled import compiled
 from compress.errors import FormatError
 
 
@@ -35,7 +37,10 @@ class Huffman:
             raise FormatError("the code has no symbols", offset=0, expected=f"a code for {count:,} symbols")
         return unpack(data, start, code.decoding_table(), count).reshape(shape)
 
-    def gains_by_order(self, data: bytes) -> bool:
+    def least_bytes(self, symbols: NDArray[np.uint16], counts: NDArray[np.int64]) -> int:
+        return at_least(counts)
+
+    def gains_by_order(self, data: bytes | None) -> bool:
         return False
 
     def as_coded(self, data: bytes, symbols: NDArray[np.uint16]) -> NDArray[np.uint16]:
@@ -43,3 +48,41 @@ class Huffman:
 
     def position_bytes(self, data: bytes) -> int:
         return 0
+
+
+def coded_bytes(counts: NDArray[np.int64]) -> int:
+    """Return how many bytes `Huffman.encode` takes for symbols that occur so often."""
+    code = PrefixCode.from_counts(counts)
+    return len(code.to_bytes()) + (code.bits(counts) + 7) // 8
+
+
+def at_least(counts: NDArray[np.int64]) -> int:
+    """Return a number of bytes that `coded_bytes` is not below, without making the code."""
+    used = np.sort(counts[counts > 0])
+    # Told of a code are, of two symbols or more, at least nine bits and one of each.
+    table_bits = used.size + 9 if used.size > 1 else 1
+    return (table_bits + 7) // 8 + (int(_fewest_bits(used)) + 7) // 8
+
+
+@compiled(types.int64(types.int64[::1]))
+def _fewest_bits(counts: NDArray[np.int64]) -> int:
+    """Return the bits that symbols take with the best prefix code, of any lengths.
+
+    Args:
+        counts: shape (k,), how often each occurs, ascending.
+    Source: van Leeuwen 1976, "On the construction of Huffman trees": the two least are joined, again and again; those
+        that were joined come in ascending order, too.
+    """
+    joined = np.empty(counts.size, np.int64)
+    bits, leaf, first = 0, 0, 0
+    for last in range(counts.size - 1):
+        joined[last] = 0
+        for _ in range(2):
+            if first == last or (leaf < counts.size and counts[leaf] <= joined[first]):
+                joined[last] += counts[leaf]
+                leaf += 1
+            else:
+                joined[last] += joined[first]
+                first += 1
+        bits += joined[last]
+    return bits

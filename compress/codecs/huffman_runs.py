@@ -14,14 +14,20 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numba import types
 from numpy.typing import NDArray
 
-from compress.codecs.huffman import Huffman
+from compress.codecs.counts import counted
+from compress.codecs.huffman import Huffman, at_least, coded_bytes
 from compress.codecs.offsets import offset_by
 from compress.codecs.varint import decode_varint, encode_varint
+from compress.compiled import compiled
 from compress.errors import FormatError
 
 _GAP_BITS = range(2, 9)
+_NARROWEST = _GAP_BITS[0]
+_MOST_GAPS = 1 << _GAP_BITS[-1]
+_FEWEST_HEAD_BYTES = 3
 _HUFFMAN = Huffman()
 
 
@@ -32,11 +38,8 @@ class HuffmanRuns:
     id = 2
 
     def encode(self, symbols: NDArray[np.uint16]) -> bytes:
-        symbols = symbols.reshape(-1)
-        longest = int(np.diff(np.flatnonzero(symbols), prepend=-1).max(initial=1)) - 1
-        # Once a field holds every gap, a wider one changes nothing but its own number.
-        useful = [gap_bits for gap_bits in _GAP_BITS if gap_bits == _GAP_BITS[0] or longest >> (gap_bits - 1)]
-        return min((_encode(symbols, gap_bits) for gap_bits in useful), key=len)
+        symbols = np.ascontiguousarray(symbols.reshape(-1))
+        return _encode(symbols, _best_width(symbols))
 
     def decode(self, data: bytes, shape: tuple[int, ...]) -> NDArray[np.uint16]:
         gap_bits, entries, start, middle = _parse(data)
@@ -54,7 +57,11 @@ class HuffmanRuns:
         symbols[positions] = kept
         return symbols.reshape(shape)
 
-    def gains_by_order(self, data: bytes) -> bool:
+    def least_bytes(self, symbols: NDArray[np.uint16], counts: NDArray[np.int64]) -> int:
+        entries = _entry_counts(np.ascontiguousarray(symbols.reshape(-1)), counts)
+        return _FEWEST_HEAD_BYTES + min(at_least(gaps) + at_least(kept) for gaps, kept in entries)
+
+    def gains_by_order(self, data: bytes | None) -> bool:
         return True
 
     def as_coded(self, data: bytes, symbols: NDArray[np.uint16]) -> NDArray[np.uint16]:
@@ -62,6 +69,80 @@ class HuffmanRuns:
 
     def position_bytes(self, data: bytes) -> int:
         return _parse(data)[3]
+
+
+def _best_width(symbols: NDArray[np.uint16]) -> int:
+    """Return the bits of the gap field with the fewest bytes, and of several with as few the fewest bits."""
+    entries = _entry_counts(symbols, counted(symbols))
+    at_best = [at_least(gaps) + at_least(kept) + _FEWEST_HEAD_BYTES for gaps, kept in entries]
+    best = (math.inf, 0)
+    for place in sorted(range(len(entries)), key=at_best.__getitem__):
+        if at_best[place] > best[0]:
+            break
+        best = min(best, (_coded_bytes(*entries[place]), _NARROWEST + place))
+    return best[1]
+
+
+def _coded_bytes(gaps: NDArray[np.int64], kept: NDArray[np.int64]) -> int:
+    """Return how many bytes entries take whose gaps and symbols occur so often."""
+    gap_bytes = coded_bytes(gaps)
+    head_bytes = 1 + len(encode_varint(int(gaps.sum()))) + len(encode_varint(gap_bytes))
+    return head_bytes + gap_bytes + coded_bytes(kept)
+
+
+def _entry_counts(
+    symbols: NDArray[np.uint16], counts: NDArray[np.int64]
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Return how often gaps and symbols of entries occur, for each width of the field that can be the best.
+
+    Args:
+        symbols: shape (n,).
+        counts: of these.
+    """
+    gaps, filled = np.zeros((len(_GAP_BITS), _MOST_GAPS), dtype=np.int64), np.zeros(len(_GAP_BITS), dtype=np.int64)
+    longest = _count_gaps(symbols, gaps, filled)
+    entries = []
+    for place, gap_bits in enumerate(_GAP_BITS):
+        kept = counts.copy()
+        kept[:1] = filled[place]
+        entries.append((gaps[place], kept))
+        if not longest >> gap_bits:  # once a field holds every gap, a wider one changes nothing but its own number
+            break
+    return entries
+
+
+@compiled(types.int64(types.Array(types.uint16, 1, "C", readonly=True), types.int64[:, ::1], types.int64[::1]))
+def _count_gaps(symbols: NDArray[np.uint16], gaps: NDArray[np.int64], filled: NDArray[np.int64]) -> int:
+    """Count gaps of entries for every width of the field, and return the longest run of zeros before another symbol.
+
+    Args:
+        symbols: shape (n,).
+        gaps: shape (widths, largest gap + 1), zeros, to add to.
+        filled: shape (widths,), zeros, to add to: of these entries, those filled in.
+    """
+    short = np.zeros(_MOST_GAPS, np.int64)
+    longest, run = 0, 0
+    for symbol in symbols:
+        if symbol == 0:
+            run += 1
+            continue
+        if run < _MOST_GAPS:
+            short[run] += 1
+        else:
+            for place in range(filled.size):
+                bits = _NARROWEST + place
+                filled[place] += run >> bits
+                gaps[place, run & ((1 << bits) - 1)] += 1
+        longest = max(longest, run)
+        run = 0
+    for gap in range(_MOST_GAPS):
+        for place in range(filled.size):
+            bits = _NARROWEST + place
+            filled[place] += short[gap] * (gap >> bits)
+            gaps[place, gap & ((1 << bits) - 1)] += short[gap]
+    for place in range(filled.size):
+        gaps[place, (1 << (_NARROWEST + place)) - 1] += filled[place]
+    return longest
 
 
 def _encode(symbols: NDArray[np.uint16], gap_bits: int) -> bytes:

@@ -63,7 +63,7 @@ _CODED = types.Tuple([CODER, types.int64])  # type: ignore[no-untyped-call]
 @compiled(types.int64(types.int64), inline=True)
 def squash(stretched: int) -> int:
     """Return the probability in 1 / 2 ** 16 of a stretched one."""
-    return SQUASH[stretched + 2048]  # type: ignore[no-any-return]
+    return SQUASH[np.uintp(stretched + 2048)]  # type: ignore[no-any-return]
 
 
 @compiled(types.int64(types.int64), inline=True)
@@ -81,7 +81,7 @@ def as_stretched(weighted: int) -> int:
 def _adapted(estimate: int, bit: int) -> int:
     seen = estimate & 255
     probability = estimate >> 8
-    probability += (((bit << 22) - probability) * int(SHARES[seen])) >> 16
+    probability += (((bit << 22) - probability) * int(SHARES[np.uintp(seen)])) >> 16
     return (probability << 8) | min(seen + 1, 255)
 
 
@@ -101,9 +101,10 @@ def code_by_one(
     coder: Coder, data: NDArray[np.uint8], bit: int, estimates: NDArray[np.int32], slot: int
 ) -> tuple[Coder, int]:
     """Code a bit (see `code_bit`) by one estimate, which adapts."""
-    estimate = estimates[slot]
+    place = np.uintp(slot)
+    estimate = estimates[place]
     coder, bit = code_bit(coder, data, bit, _bounded(estimate >> 14))
-    estimates[slot] = _adapted(estimate, bit)
+    estimates[place] = _adapted(estimate, bit)
     return coder, bit
 
 
@@ -123,15 +124,16 @@ def code_by_two(
     rate: int,
 ) -> tuple[Coder, int]:
     """Code a bit (see `code_bit`) by an estimate and a given stretched probability, mixed; as `code_by_four`."""
-    estimate = estimates[slot]
-    first = STRETCH[estimate >> 18]
-    mixed = as_stretched(first * weights[row, 0] + given * weights[row, 1])
+    place, learned = np.uintp(slot), np.uintp(row)
+    estimate = estimates[place]
+    first = STRETCH[np.uintp(estimate >> 18)]
+    mixed = as_stretched(first * weights[learned, 0] + given * weights[learned, 1])
     probability = _bounded(squash(mixed))
     coder, bit = code_bit(coder, data, bit, probability)
     error = ((bit << PROBABILITY_BITS) - probability) * rate
-    weights[row, 0] += step(first, error)
-    weights[row, 1] += step(given, error)
-    estimates[slot] = _adapted(estimate, bit)
+    weights[learned, 0] += step(first, error)
+    weights[learned, 1] += step(given, error)
+    estimates[place] = _adapted(estimate, bit)
     return coder, bit
 
 
@@ -173,16 +175,17 @@ def code_by_four(
         row: of the weights.
         rate: how fast weights learn.
     """
-    one, two, three = slots
+    one, two, three = np.uintp(slots[0]), np.uintp(slots[1]), np.uintp(slots[2])
+    learned = np.uintp(row)
     a, b, c = estimates[one], estimates[two], estimates[three]
-    x, y, z = STRETCH[a >> 18], STRETCH[b >> 18], STRETCH[c >> 18]
-    mixed = x * weights[row, 0] + y * weights[row, 1] + z * weights[row, 2] + given * weights[row, 3]
+    x, y, z = STRETCH[np.uintp(a >> 18)], STRETCH[np.uintp(b >> 18)], STRETCH[np.uintp(c >> 18)]
+    mixed = x * weights[learned, 0] + y * weights[learned, 1] + z * weights[learned, 2] + given * weights[learned, 3]
     probability = _bounded(squash(as_stretched(mixed)))
     coder, bit = code_bit(coder, data, bit, probability)
     error = ((bit << PROBABILITY_BITS) - probability) * rate
-    weights[row, 0] += step(x, error)
-    weights[row, 1] += step(y, error)
-    weights[row, 2] += step(z, error)
-    weights[row, 3] += step(given, error)
+    weights[learned, 0] += step(x, error)
+    weights[learned, 1] += step(y, error)
+    weights[learned, 2] += step(z, error)
+    weights[learned, 3] += step(given, error)
     estimates[one], estimates[two], estimates[three] = _adapted(a, bit), _adapted(b, bit), _adapted(c, bit)
     return coder, bit

@@ -54,6 +54,12 @@ def clipped(number: int, least: int, most: int) -> int:
     return max(least, min(most, number))
 
 
+@compiled(types.int64(types.int64, types.int64), inline=True)
+def divided(number: int, by: int) -> int:
+    """Return a number that is not negative, divided and rounded down: half as long as where it might be negative."""
+    return np.int64(np.uint64(number) // np.uint64(by))  # type: ignore[return-value]
+
+
 @compiled(types.int64(types.int64), inline=True)
 def logarithm(number: int) -> int:
     """Return 8 times the binary logarithm of a positive number, each octave cut evenly in 8."""
@@ -61,19 +67,19 @@ def logarithm(number: int) -> int:
     while number >= _LOGARITHMS.size:
         number >>= 4
         octaves += 4
-    return 8 * octaves + _LOGARITHMS[number]  # type: ignore[no-any-return]
+    return 8 * octaves + _LOGARITHMS[np.uintp(number)]  # type: ignore[no-any-return]
 
 
 @compiled(types.int64(types.int64, types.int64, types.int64), inline=True)
 def moved(mean: int, magnitude: int, seen: int) -> int:
     """Return a mean magnitude, in 1/256, after one more."""
-    return mean + (((min(magnitude, MOST_MAGNITUDE) * 256 - mean) * SHARES[seen]) >> 16)  # type: ignore[no-any-return]
+    return mean + (((min(magnitude, MOST_MAGNITUDE) * 256 - mean) * SHARES[np.uintp(seen)]) >> 16)  # type: ignore[no-any-return]
 
 
 @compiled(types.int64(LEVELS, types.int64, types.int64), inline=True)
 def _at(levels: NDArray[np.int32], row: int, column: int) -> int:
     """Return a level; 0 outside the matrix."""
-    return levels[row, column] if row >= 0 and column >= 0 else 0
+    return levels[np.uintp(row), np.uintp(column)] if row >= 0 and column >= 0 else 0
 
 
 @compiled(types.int64(LEVELS, types.int64, types.int64, types.int64), inline=True)
@@ -97,7 +103,7 @@ def nearby_context(levels: NDArray[np.int32], row: int, column: int, tap: int, t
     if tap == 0:
         above, second = abs(_at(levels, row - 1, column)), abs(_at(levels, row - 2, column))
         return min(logarithm(4 * above + 3 * second + 4 * abs(_at(levels, row, column - taps)) + 1), 63)
-    mean = (16 * total * _RECIPROCALS[min(tap, BEFORE)]) >> 32
+    mean = (16 * total * _RECIPROCALS[np.uintp(min(tap, BEFORE))]) >> 32
     return 64 * min(tap, 15) + min(logarithm(mean + 4), 63)
 
 
@@ -139,14 +145,15 @@ def regressed(
         out: shape (REGRESSORS,), to be filled: the taps before, those of other kernels left as they are; the level
             above, the sums, and the kernel before.
     """
-    total = 0
+    total, learned = 0, np.uintp(weights_row)
     for before in range(min(tap, BEFORE)):
-        out[before] = UNIT * near(levels, row, column - 1 - before, NEAR)
-        total += out[before] * weights[weights_row, before]
+        value = UNIT * near(levels, row, column - 1 - before, NEAR)
+        out[np.uintp(before)] = value
+        total += value * weights[learned, np.uintp(before)]
     out[BEFORE] = UNIT * near(levels, row - 1, column, NEAR)
     out[BEFORE + 1] = UNIT // 2 * sums[0]
     out[BEFORE + 2] = UNIT // 4 * sums[1]
     out[BEFORE + 3] = UNIT * near(levels, row, column - taps, NEAR)
     for other in range(BEFORE, REGRESSORS):
-        total += out[other] * weights[weights_row, other]
+        total += out[np.uintp(other)] * weights[learned, np.uintp(other)]
     return total

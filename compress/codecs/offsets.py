@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
 
 from compress.errors import FormatError
 
 
-@contextmanager
-def offset_by(start: int, where: str = "") -> Iterator[None]:
+@dataclass(slots=True)
+class offset_by:  # noqa: N801 - used as a function: a generator would take ten times as long, several times a tensor
     """Add `start` to the offset of a FormatError raised inside, and put `where` before its problem."""
-    try:
-        yield
-    except FormatError as error:
-        problem = f"{where}: {error.problem}" if where else error.problem
-        raise FormatError(problem, offset=start + (error.offset or 0), expected=error.expected) from error
+
+    start: int
+    where: str = ""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if isinstance(error, FormatError):
+            problem = f"{self.where}: {error.problem}" if self.where else error.problem
+            raise FormatError(problem, offset=self.start + (error.offset or 0), expected=error.expected) from error

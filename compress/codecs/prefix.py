@@ -22,6 +22,7 @@ Source of package-merge: Larmore and Hirschberg 1990, A fast algorithm for optim
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from dahuffman import HuffmanCodec
@@ -29,7 +30,7 @@ from numpy.typing import NDArray
 
 from compress.codecs import prefix_reading
 from compress.codecs.bitstream import LENGTH_BITS
-from compress.codecs.prefix_reading import LONGEST, read_gamma, read_lengths, read_symbols
+from compress.codecs.prefix_reading import LONGEST
 from compress.errors import FormatError
 
 
@@ -76,23 +77,21 @@ class PrefixCode:
 
     def decoding_table(self) -> NDArray[np.int32]:
         """Return, for all strings of as many bits as the longest codeword, `symbol << LENGTH_BITS | length`."""
-        order = np.argsort(self.lengths, kind="stable")
-        lengths = self.lengths[order]
-        entries = (self.symbols[order] << LENGTH_BITS | lengths).astype(np.int32)
-        return np.repeat(entries, 1 << (lengths.max(initial=0) - lengths))
+        return prefix_reading.decoding_table(self.symbols, self.lengths)
 
     def to_bytes(self) -> bytes:
         """Return the code as the module's description lays it out."""
         bits = [_gamma(self.symbols.size + 1)]
-        runs = np.split(self.symbols, np.flatnonzero(np.diff(self.symbols) != 1) + 1) if self.symbols.size else []
-        named = 0
-        for run in runs:
-            bits += [_gamma(int(run[0]) - named + 1), _gamma(run.size)]
-            named = int(run[-1]) + 1
-        if self.symbols.size > 1:
-            bits.append(f"{int(self.lengths[0]) - 1:04b}")
-            steps = np.diff(self.lengths, prepend=self.lengths[0])
-            bits += [("10" if step > 0 else "11") * abs(step) + "0" for step in steps.tolist()]
+        symbols, lengths = self.symbols.tolist(), self.lengths.tolist()
+        ends = [*np.flatnonzero(np.diff(self.symbols) != 1).tolist(), len(symbols) - 1] if symbols else []
+        named, start = 0, 0
+        for end in ends:
+            bits += [_gamma(symbols[start] - named + 1), _gamma(end - start + 1)]
+            named, start = symbols[end] + 1, end + 1
+        if len(symbols) > 1:
+            bits.append(f"{lengths[0] - 1:04b}")
+            steps = (after - before for before, after in pairwise([lengths[0], *lengths]))
+            bits += [("10" if step > 0 else "11") * abs(step) + "0" for step in steps]
         text = "".join(bits)
         total = (len(text) + 7) // 8
         return int(text.ljust(8 * total, "0"), 2).to_bytes(total, "big")
@@ -104,45 +103,33 @@ class PrefixCode:
         Raises:
             FormatError: it is cut off, is not complete or is no prefix code, or names symbols beyond 65,535.
         """
-        stream = np.frombuffer(data, np.uint8)
-        count, at = _checked(read_gamma(stream, 0))
-        symbols = np.zeros(min(count - 1, 1 << 16), dtype=np.int64)
-        if count - 1 > symbols.size:
-            raise FormatError(f"{count - 1:,} symbols in the code", offset=0, expected="at most 65,536")
-        _, at = _checked(read_symbols(stream, at, symbols))
-        lengths = np.zeros(symbols.size, dtype=np.int64)
-        if lengths.size > 1:
-            _, at = _checked(read_lengths(stream, at, lengths))
-            if int(np.sum(1 << (LONGEST - lengths))) != 1 << LONGEST:
-                raise FormatError("code lengths are those of no complete prefix code", offset=0)
-        end = (at + 7) // 8
-        if at % 8 and data[end - 1] & (0xFF >> at % 8):
-            raise FormatError("padding after the code is not zero", offset=end - 1)
-        return cls(symbols, lengths), end
+        (problem, number, at), symbols, lengths = prefix_reading.read_code(np.frombuffer(data, np.uint8))
+        if problem:
+            raise _error(problem, number, at)
+        return cls(symbols, lengths), at // 8
 
 
-def _checked(read: tuple[int, int, int]) -> tuple[int, int]:
-    """Return the number that was read and the bit after it.
-
-    Raises:
-        FormatError: what was read says that there is none.
-    """
-    problem, number, at = read
+def _error(problem: int, number: int, at: int) -> FormatError:
+    """Return the error that says what was wrong where a code was read."""
     match problem:
-        case 0:
-            return number, at
         case prefix_reading.CUT_OFF:
-            raise FormatError("the code is cut off", offset=at // 8)
+            return FormatError("the code is cut off", offset=at // 8)
         case prefix_reading.LARGE:
-            raise FormatError("a number in the code is over 131,071", offset=at // 8)
+            return FormatError("a number in the code is over 131,071", offset=at // 8)
+        case prefix_reading.MANY:
+            return FormatError(f"{number:,} symbols in the code", offset=0, expected="at most 65,536")
         case prefix_reading.BEYOND:
-            raise FormatError(f"symbol {number:,} in the code", offset=0, expected="at most 65,535")
+            return FormatError(f"symbol {number:,} in the code", offset=0, expected="at most 65,535")
         case prefix_reading.MORE:
-            raise FormatError("the code names more symbols than it has", offset=0)
+            return FormatError("the code names more symbols than it has", offset=0)
         case prefix_reading.LENGTH:
-            raise FormatError(f"a codeword of {number} bits", offset=0, expected=f"1 to {LONGEST}")
+            return FormatError(f"a codeword of {number} bits", offset=0, expected=f"1 to {LONGEST}")
+        case prefix_reading.INCOMPLETE:
+            return FormatError("code lengths are those of no complete prefix code", offset=0)
+        case prefix_reading.PADDING:
+            return FormatError("padding after the code is not zero", offset=at // 8)
         case _:  # BOTH_WAYS: else ever so many steps could lead nowhere
-            raise FormatError("steps of a codeword's length go both ways", offset=0)
+            return FormatError("steps of a codeword's length go both ways", offset=0)
 
 
 def _package_merge(counts: NDArray[np.int64], longest: int) -> NDArray[np.int64]:

@@ -31,7 +31,10 @@ class Raw:
             raise FormatError(f"{data[0]} bits per symbol", offset=0, expected="0 to 16")
         return unpack(data, 1, _code(data[0]), math.prod(shape)).reshape(shape)
 
-    def gains_by_order(self, data: bytes) -> bool:
+    def least_bytes(self, symbols: NDArray[np.uint16], counts: NDArray[np.int64]) -> int:
+        return 1 + (max(counts.size - 1, 0).bit_length() * symbols.size + 7) // 8
+
+    def gains_by_order(self, data: bytes | None) -> bool:
         return False
 
     def as_coded(self, data: bytes, symbols: NDArray[np.uint16]) -> NDArray[np.uint16]:

@@ -24,6 +24,8 @@ def decode_varint(data: bytes, at: int) -> tuple[int, int]:
     Raises:
         FormatError: it does not end, or takes more bytes than it has to.
     """
+    if at < len(data) and (first := data[at]) < 0x80:  # as most are
+        return first, at + 1
     number = 0
     for index, byte in enumerate(data[at : at + _MOST_BYTES]):
         number |= (byte & 0x7F) << 7 * index

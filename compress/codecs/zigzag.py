@@ -16,5 +16,8 @@ def to_symbols(numbers: NDArray[np.int64]) -> NDArray[np.uint16]:
 
 def from_symbols(symbols: NDArray[np.uint16]) -> NDArray[np.int64]:
     """Return the whole numbers that `to_symbols` was given."""
-    wide = symbols.astype(np.int64)
-    return np.where(wide & 1, -(wide >> 1) - 1, wide >> 1)
+    numbers = symbols.astype(np.int64)
+    negative = -(numbers & 1)  # all bits of it, which are flipped then
+    numbers >>= 1
+    numbers ^= negative
+    return numbers

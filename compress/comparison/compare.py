@@ -36,6 +36,7 @@ def compare_models(
     *,
     limit: int | None = None,
     architecture: str | None = None,
+    factory: str | None = None,
     device: str | None = None,
     cache: Path | None = None,
     goal: Goal | None = None,
@@ -49,6 +50,7 @@ def compare_models(
         data: a folder (of idx files too), a CSV file or a photo, labelled or not; or `samples` for installed crops.
         limit: at most so many photos, evenly spread; None for all.
         architecture: the network of a checkpoint; by default the one that its first layer fits.
+        factory: the function that may be called to make the network of a `.sqz` file that names it.
         device: where networks run; a GPU if there is one, unless told otherwise.
         cache: folder for decoded photos; None keeps them in memory.
         goal: what is demanded of B; drops, agreement and divergence are against A.
@@ -58,7 +60,7 @@ def compare_models(
         DataError: photos cannot be read, or the goal needs labels that they have not.
         FormatError, WeightsError: a model cannot be read or run.
     """
-    models = [_load(name, architecture) for name in (a, b)]
+    models = [_load(name, architecture, factory) for name in (a, b)]
     first, second = models
     if first.classes != second.classes:
         raise ConfigError(
@@ -98,8 +100,11 @@ def compare_models(
     )
 
 
-def _load(name: str, architecture: str | None) -> Model:
-    return Embedded().load() if name == EMBEDDED else load_model(Path(name), architecture)
+def _load(name: str, architecture: str | None, factory: str | None) -> Model:
+    if name == EMBEDDED:
+        return Embedded().load()
+    of_a_function = factory is not None and Path(name).suffix == ".sqz"
+    return load_model(Path(name), architecture, factory if of_a_function else None)
 
 
 def _photos(

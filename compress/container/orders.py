@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compress.codecs import CODECS, Codec
+from compress.codecs.counts import counted
+from compress.codecs.fewest import fewest
 
 OrderName = Literal["out-in", "in-out", "kernel-first"]
 
@@ -78,17 +81,34 @@ def smallest(symbols: NDArray[np.uint16], codecs: Iterable[Codec]) -> Coding:
 
     The first of `codecs`, and of the orders, wins a tie. Orders in which a codec cannot gain are left out.
     """
-    codings = (coding for codec in codecs for coding in _codings(symbols, codec))
-    return min(codings, key=lambda coding: len(coding.data) + _ORDER_BYTES * (coding.order != ORDERS[0]))
+    counts = counted(symbols)
+    return fewest((way for codec in codecs for way in _ways(symbols, codec, counts)), size_of=_bytes_of)
 
 
-def _codings(symbols: NDArray[np.uint16], codec: Codec) -> Iterator[Coding]:
-    first, *others = orders_of(symbols.ndim)
-    data = codec.encode(in_order(symbols, first))
-    yield Coding(codec, first, data)
-    if codec.gains_by_order(data):
-        for order in others:
-            yield Coding(codec, order, codec.encode(in_order(symbols, order)))
+def _ways(
+    symbols: NDArray[np.uint16], codec: Codec, counts: NDArray[np.int64]
+) -> Iterator[tuple[int, Callable[[], Coding]]]:
+    """Yield for each order the bytes that a codec takes at least, and what codes the symbols in it if it may gain."""
+    done: dict[OrderName, Coding] = {}
+
+    def coded(order: OrderName) -> Coding:
+        if order not in done:
+            done[order] = Coding(codec, order, codec.encode(in_order(symbols, order)))
+        return done[order]
+
+    def if_it_gains(order: OrderName) -> Coding:
+        first = coded(ORDERS[0])
+        return coded(order) if order != ORDERS[0] and codec.gains_by_order(first.data) else first
+
+    for order in orders_of(symbols.ndim) if codec.gains_by_order(None) else ORDERS[:1]:
+        if order == "kernel-first" and math.prod(symbols.shape[2:]) <= 1:
+            continue  # the order that the weights are in
+        at_least = codec.least_bytes(in_order(symbols, order), counts)
+        yield at_least + _ORDER_BYTES * (order != ORDERS[0]), partial(if_it_gains, order)
+
+
+def _bytes_of(coding: Coding) -> int:
+    return len(coding.data) + _ORDER_BYTES * (coding.order != ORDERS[0])
 
 
 def bytes_by_codec(symbols: NDArray[np.uint16]) -> dict[str, int]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compress.codecs import CODECS, CODECS_BY_ID, Codec, zigzag
+from compress.codecs.counts import counted
+from compress.codecs.fewest import fewest
 from compress.codecs.offsets import offset_by
 from compress.container.header import TensorHeader
 from compress.container.orders import out_of_order, shape_in_order, smallest
@@ -17,6 +20,7 @@ from compress.errors import FormatError, PassError
 from compress.tensors import Dense, Pruned, Shared, Tensor, levels_codebook, scale_of
 
 _EXPONENT_CODECS = (CODECS["huffman"], CODECS["raw"])
+_EXPONENT_CODEC_IDS = {codec.id for codec in _EXPONENT_CODECS}
 
 
 def encode_tensor(name: str, tensor: Tensor, codecs: Sequence[Codec]) -> tuple[TensorHeader, bytes]:
@@ -105,7 +109,7 @@ def decode_tensor(record: TensorHeader, payload: bytes) -> Tensor:
     else:
         codebook = np.concatenate([np.zeros(1, np.float32), _decode_values(record, section)])
     rows, columns = _both_exponents(record, payload)
-    if _overflows(codebook, rows, columns):
+    if not record.levels and _overflows(codebook, rows, columns):
         raise FormatError("the largest value times its scale is beyond float32", offset=0)
     return Shared(codebook, indices, record.stored_as, rows, columns)
 
@@ -145,6 +149,7 @@ def _both_exponents(record: TensorHeader, payload: bytes) -> list[NDArray[np.int
 
 
 def _overflows(codebook: NDArray[np.float32], *exponents: NDArray[np.int8] | None) -> bool:
+    """Return whether a weight may be beyond float32. Levels cannot be: two scales take them to 2 ** 79 at most."""
     most = sum(int(part.max(initial=-128)) for part in exponents if part is not None)
     with np.errstate(over="ignore"):  # the very multiplication that gives the weight
         return not np.isfinite(np.abs(codebook).max(initial=0) * scale_of(np.array(most)))
@@ -183,20 +188,31 @@ def _encode_exponents(exponents: NDArray[np.int8]) -> bytes:
     wide = exponents.astype(np.int64)
     least = int(wide.min()) if wide.size else 0
     steps = zigzag.to_symbols(np.diff(wide, prepend=0))
-    candidates = []
-    for codec in _EXPONENT_CODECS:
-        above = codec.encode((wide - least).astype(np.uint16))
-        candidates.append(bytes([codec.id, least & 0xFF]) + above)
-        candidates.append(bytes([codec.id | 0x80]) + codec.encode(steps))
-    return min(candidates, key=len)
+    above = (wide - least).astype(np.uint16)
+    above = (wide - least).astype(np.uint16)
+    told = [
+        (codec, head, symbols)
+        for codec in _EXPONENT_CODECS
+        for head, symbols in ((bytes([codec.id, least & 0xFF]), above), (bytes([codec.id | 0x80]), steps))
+    ]
+    return fewest(
+        (
+            (len(head) + codec.least_bytes(symbols, counted(symbols)), partial(_after, head, codec, symbols))
+            for codec, head, symbols in told
+        ),
+        size_of=len,
+    )
+
+
+def _after(head: bytes, codec: Codec, symbols: NDArray[np.uint16]) -> bytes:
+    return head + codec.encode(symbols)
 
 
 def _decode_exponents(data: bytes, count: int) -> NDArray[np.int8]:
-    kinds = {codec.id for codec in _EXPONENT_CODECS}
     differences = bool(data and data[0] & 0x80)
     start = 1 if differences else 2
-    if len(data) < start or data[0] & 0x7F not in kinds:
-        raise FormatError("no exponents", offset=0, expected=f"codec {sorted(kinds)}, and the least")
+    if len(data) < start or data[0] & 0x7F not in _EXPONENT_CODEC_IDS:
+        raise FormatError("no exponents", offset=0, expected=f"codec {sorted(_EXPONENT_CODEC_IDS)}, and the least")
     with offset_by(start):
         coded = CODECS_BY_ID[data[0] & 0x7F].decode(data[start:], (count,))
     if differences:

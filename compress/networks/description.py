@@ -9,8 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from compress.networks import NETWORKS, build
-from compress.networks.squeezenet import Fire
+from compress.model import Model
+from compress.networks import NETWORKS, build, check_input, network_of, no_photo
+from compress.networks.squeezenet import Fire, SqueezeNet
+
+_POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class LayerDescription:
         name: the module's.
         kind: `conv 3x3/2`, `max pool 3x3/2`, `mean`, ...
         output: height x width x channels; of the logits, their count alone.
-        parameters: weights and biases.
+        parameters: weights and biases; of a layer that runs twice, where it runs first.
         multiply_accumulates: for one photo.
     """
 
@@ -44,33 +47,59 @@ def describe_network(architecture: str, classes: int, height: int, width: int) -
         ConfigError: there is no network of that name.
     """
     build(architecture, classes)  # names the nearest network where this one is unknown
+    with torch.device("meta"):
+        return _described(NETWORKS[architecture](classes).eval(), torch.empty(1, 3, height, width))
+
+
+def describe_model(model: Model) -> list[LayerDescription]:
+    """Describe the layers of a model's network, at the size of photos that it takes.
+
+    Raises:
+        ConfigError: the function that makes the network cannot be imported.
+        WeightsError: the network cannot take photos as the model wants them, or its function is not trusted.
+    """
+    check_input(model)
+    return _described(network_of(model), no_photo(model.preprocessing))
+
+
+def _described(network: nn.Module, photo: Tensor) -> list[LayerDescription]:
     layers: list[LayerDescription] = []
-    with torch.device("meta"), torch.inference_mode():
-        network = NETWORKS[architecture](classes).eval()
-        for name, module in network.named_modules():
-            if isinstance(module, nn.Conv2d | nn.MaxPool2d | Fire):
-                module.register_forward_hook(_describe(name, layers))
-        logits = network(torch.empty(1, 3, height, width))
-    layers.append(LayerDescription("", "mean over the image", (1, 1, logits.shape[1]), 0, 0))
+    seen: set[int] = set()
+    for name, module in network.named_modules():
+        of_its_own = any(True for _ in module.parameters(recurse=False))
+        if of_its_own or isinstance(module, (*_POOLS, Fire)):
+            module.register_forward_hook(_describe(name, layers, seen))
+    with torch.inference_mode():
+        logits = network(photo)
+    if isinstance(network, SqueezeNet):
+        layers.append(LayerDescription("", "mean over the image", (1, 1, logits.shape[1]), 0, 0))
     return layers
 
 
-def _describe(name: str, layers: list[LayerDescription]) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+def _describe(
+    name: str, layers: list[LayerDescription], seen: set[int]
+) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
     def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        _, channels, height, width = output.shape
+        shape = tuple(output.shape[1:])
         # A Fire module's own row shows what it puts out; its parameters are those of the three rows above.
-        parameters = 0 if isinstance(module, Fire) else sum(parameter.numel() for parameter in module.parameters())
+        own = [parameter for parameter in module.parameters(recurse=False) if id(parameter) not in seen]
+        seen.update(id(parameter) for parameter in own)
         macs = 0
-        if isinstance(module, nn.Conv2d):
-            macs = height * width * math.prod(module.weight.shape)
-        layers.append(LayerDescription(name, _kind(module), (height, width, channels), parameters, macs))
+        if isinstance(module, nn.Conv1d | nn.Conv2d):
+            macs = math.prod(shape[1:]) * math.prod(module.weight.shape)
+        elif isinstance(module, nn.Linear):
+            macs = math.prod(shape[:-1]) * math.prod(module.weight.shape)
+        parameters = sum(parameter.numel() for parameter in own)
+        channels_last = (*shape[1:], shape[0]) if len(shape) == 3 else shape
+        layers.append(LayerDescription(name, _kind(module), channels_last, parameters, macs))
 
     return hook
 
 
 def _kind(module: nn.Module) -> str:
     if isinstance(module, nn.Conv2d):
-        return f"conv {module.kernel_size[0]}x{module.kernel_size[1]}" + _stride(module.stride[0])
+        groups = "" if module.groups == 1 else f" in {module.groups} groups"
+        return f"conv {module.kernel_size[0]}x{module.kernel_size[1]}" + _stride(module.stride[0]) + groups
     if isinstance(module, nn.MaxPool2d):
         return f"max pool {_side(module.kernel_size)}x{_side(module.kernel_size)}" + _stride(_side(module.stride))
     return type(module).__name__.lower()

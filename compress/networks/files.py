@@ -6,23 +6,26 @@ from pathlib import Path
 
 from compress import container
 from compress.errors import ConfigError
-from compress.model import Model
-from compress.networks.pretrained import Checkpoint, read_checkpoint
+from compress.model import Model, trusting
+from compress.networks.checkpoint import read_checkpoint
+from compress.networks.pretrained import Checkpoint
 
 
-def load_model(path: Path, architecture: str | None = None) -> Model:
+def load_model(path: Path, architecture: str | None = None, factory: str | None = None) -> Model:
     """Read `.sqz`, `.safetensors`, `.pth` or `.pt`.
 
     Args:
         path: the file.
         architecture: the network of a checkpoint; by default the one that its first layer fits.
+        factory: the function, `package.module:function`, that may be called to make the network of a `.sqz` file; only
+            where the file names the same.
     Raises:
         FormatError: a `.sqz` file is not what the format says.
         WeightsError: a checkpoint is unreadable or of another network.
-        ConfigError: the ending is none of these, or no such network.
+        ConfigError: the ending is none of these, no such network, or the file names another function.
     """
     if path.suffix == ".sqz":
-        return container.read(path)
+        return trusting(container.read(path), factory)
     if path.suffix not in {".safetensors", ".pth", ".pt"}:
         raise ConfigError(f"cannot tell the format by {path.suffix!r}", file=path, allowed=".sqz, .safetensors, .pth")
     if architecture not in {"squeezenet1_0", "squeezenet1_1", None}:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated, Literal
 
 import numpy as np
@@ -13,8 +12,9 @@ from torch import nn
 
 from compress.data.labels import imagenet_names
 from compress.errors import ConfigError, WeightsError
-from compress.model import CAFFE, TORCHVISION, Model, Preprocessing
+from compress.model import Model
 from compress.networks import build, check_input
+from compress.networks.preparation import Named, prepared
 from compress.tensors import Dense
 
 _LAST_DEVIATION = 0.01
@@ -42,7 +42,7 @@ class Random:
     architecture: Literal["squeezenet1_0", "squeezenet1_1"]
     classes: Annotated[int, Field(ge=1, le=1_000_000)]
     source: Literal["random"] = "random"
-    preprocessing: Literal["torchvision", "caffe"] = "torchvision"
+    preprocessing: Named = "torchvision"
     size: Annotated[int, Field(ge=16, le=4096)] | None = None
     resize: Literal["squash", "crop"] | None = None
     labels: tuple[str, ...] = ()
@@ -68,21 +68,13 @@ class Random:
         """
         labels = self.labels or (imagenet_names() if self.classes == 1000 else ())
         tensors = initial_weights(self.architecture, self.classes, seed)
-        model = Model(self.architecture, self.classes, self._input(), tensors, labels)
+        preprocessing = prepared(self.preprocessing, self.size, self.resize)
+        model = Model(self.architecture, self.classes, preprocessing, tensors, labels)
         try:
             check_input(model)
         except WeightsError as error:
             raise ConfigError(str(error), key="model.size") from error
         return model
-
-    def _input(self) -> Preprocessing:
-        wanted = {"torchvision": TORCHVISION, "caffe": CAFFE}[self.preprocessing]
-        if self.size is not None:
-            # A crop keeps the share of the photo that torchvision's does, 224 of 256.
-            wanted = replace(wanted, height=self.size, width=self.size, short_side=_short_side(self.size))
-        if self.resize is not None:
-            wanted = replace(wanted, resize=self.resize, short_side=_short_side(wanted.height))
-        return wanted if wanted.resize == "crop" else replace(wanted, short_side=0)
 
 
 def initial_weights(architecture: str, classes: int, seed: int) -> dict[str, Dense]:
@@ -103,7 +95,3 @@ def initial_weights(architecture: str, classes: int, seed: int) -> dict[str, Den
             else:
                 nn.init.kaiming_uniform_(parameter, generator=generator)
     return {name: Dense(parameter.detach().numpy().astype(np.float32)) for name, parameter in parameters.items()}
-
-
-def _short_side(size: int) -> int:
-    return round(size * TORCHVISION.short_side / TORCHVISION.height)

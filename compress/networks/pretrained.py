@@ -16,19 +16,18 @@ import torch
 from numpy.typing import NDArray
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
-from safetensors.torch import load_file
 
 from compress.data.labels import imagenet_names
-from compress.errors import ConfigError, WeightsError, format_errors_of
+from compress.errors import WeightsError, format_errors_of
 from compress.model import CAFFE, TORCHVISION, Model, Preprocessing
 from compress.networks import build, check_tensors
+from compress.networks.checkpoint import Arrays, existing, read_checkpoint, read_labels
 from compress.networks.deep_compression import read_deep_compression
 from compress.networks.initial import Random
+from compress.networks.own import Own
 from compress.tensors import Dense
 
 _STRICT = ConfigDict(extra="forbid")
-
-Arrays = dict[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -91,7 +90,7 @@ class DeepCompression:
             WeightsError: a weight in it is not finite.
         """
         shapes = {name: tuple(p.shape) for name, p in build(self.architecture, 1000).named_parameters()}
-        path = _existing(self.path)
+        path = existing(self.path)
         with format_errors_of(path):
             arrays = read_deep_compression(path.read_bytes(), shapes)
         return _model(self.architecture, arrays, CAFFE)
@@ -126,8 +125,8 @@ class Checkpoint:
             ConfigError: it, or the file with the labels, is missing.
             WeightsError: it is unreadable or of another network, or the labels do not fit it.
         """
-        arrays = read_checkpoint(_existing(self.path))
-        labels = _read_labels(_existing(self.labels, "labels")) if self.labels else ()
+        arrays = read_checkpoint(existing(self.path))
+        labels = read_labels(existing(self.labels, "labels")) if self.labels else ()
         preprocessing = {"torchvision": TORCHVISION, "caffe": CAFFE}[self.preprocessing]
         return _model(self.architecture, arrays, preprocessing, labels)
 
@@ -167,7 +166,7 @@ class Torchvision:
         return _model(self.architecture, read_checkpoint(cached), TORCHVISION)
 
 
-WeightsSource = Embedded | DeepCompression | Checkpoint | Torchvision | Random
+WeightsSource = Embedded | DeepCompression | Checkpoint | Torchvision | Random | Own
 
 SOURCES: dict[str, type[WeightsSource]] = {
     "embedded": Embedded,
@@ -175,45 +174,8 @@ SOURCES: dict[str, type[WeightsSource]] = {
     "checkpoint": Checkpoint,
     "torchvision": Torchvision,
     "random": Random,
+    "factory": Own,
 }
-
-
-def read_checkpoint(path: Path) -> Arrays:
-    """Read a dictionary of float tensors from `.safetensors`, `.pth` or `.pt`; no code in it is run.
-
-    Raises:
-        WeightsError: it is not such a file.
-    """
-    if path.suffix not in {".safetensors", ".pth", ".pt"}:
-        raise WeightsError(f"{path}: cannot tell the format by {path.suffix!r}; allowed: .safetensors, .pth, .pt")
-    try:
-        if path.suffix == ".safetensors":
-            state: object = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except MemoryError:
-        raise
-    except Exception as error:  # torch lets all kinds of errors out when a file is broken
-        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise WeightsError(f"{path}: not a readable checkpoint of plain tensors: {first_line}") from error
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
-    return _as_arrays(state, str(path))
-
-
-def _as_arrays(state: object, place: str) -> Arrays:
-    if not isinstance(state, dict) or not state:
-        raise WeightsError(f"{place}: holds {type(state).__name__}, not a dictionary of tensors by name")
-    arrays: Arrays = {}
-    for name, value in state.items():
-        if not isinstance(value, torch.Tensor) or not _is_plain(value):
-            raise WeightsError(f"{place}: {name} is a {type(value).__name__}, not a plain tensor of numbers")
-        arrays[str(name).removeprefix("module.")] = np.ascontiguousarray(value.detach().float().numpy())
-    return arrays
-
-
-def _is_plain(tensor: torch.Tensor) -> bool:
-    return tensor.layout == torch.strided and not (tensor.is_complex() or tensor.is_quantized or tensor.is_meta)
 
 
 def _fetched(url: str) -> Path:
@@ -224,13 +186,6 @@ def _fetched(url: str) -> Path:
         cached.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(url, str(cached), start_of_hash, progress=False)
     return cached
-
-
-def _read_labels(path: Path) -> tuple[str, ...]:
-    try:
-        return tuple(path.read_text("utf-8").splitlines())
-    except UnicodeDecodeError as error:
-        raise WeightsError(f"{path}: class names must be UTF-8 text ({error})") from error
 
 
 def _model(architecture: str, arrays: Arrays, preprocessing: Preprocessing, labels: tuple[str, ...] = ()) -> Model:
@@ -246,13 +201,6 @@ def _model(architecture: str, arrays: Arrays, preprocessing: Preprocessing, labe
         labels = imagenet_names()
     order = [name for name, _ in build(architecture, classes).named_parameters()]
     return Model(architecture, classes, preprocessing, {name: Dense(arrays[name]) for name in order}, labels)
-
-
-def _existing(path: str, key: str = "path") -> Path:
-    found = Path(path).expanduser()
-    if not found.is_file():
-        raise ConfigError(f"no file {path}", key=f"model.{key}")
-    return found
 
 
 class _ArraysOnly(pickle.Unpickler):

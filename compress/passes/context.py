@@ -20,13 +20,15 @@ from compress.calibration import LayerStatistics, collect
 from compress.channels import dead, links
 from compress.data.photos import Photos
 from compress.data.transforms import to_input
-from compress.data.views import random_views
+from compress.data.views import drawn_stretches, random_views
 from compress.divergence import Floats, parts_of_layers
-from compress.errors import PassError
+from compress.errors import DataError, PassError
 from compress.model import Model
 from compress.networks import to_module
+from compress.networks.factory import identity
 from compress.paired import PairedInputs, collect_pairs
 from compress.progress import Progress, silent
+from compress.ranks import ALONE, Ranks
 
 _STATISTICS_VERSION = 1
 """Raised when the same photos and network would give other statistics than before."""
@@ -52,6 +54,7 @@ class Context:
         codecs: names of those that the file may be coded by.
         store: folder in which a long pass keeps what it needs to go on after an interruption; None keeps nothing.
         out: folder for what a pass that fails can still save for the user; None for none.
+        ranks: this process among those that do the run together.
         cache: results that depend on the reference and the photos alone, computed once.
     """
 
@@ -64,6 +67,7 @@ class Context:
     codecs: Sequence[str] = ("context", "huffman", "huffman-runs", "raw")
     store: Path | None = None
     out: Path | None = None
+    ranks: Ranks = ALONE
     cache: dict[tuple[object, ...], Mapping[str, LayerStatistics]] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -94,7 +98,7 @@ class Context:
         count = len(places)
         key = ("statistics", count)
         if key not in self.cache:
-            self.cache[key] = self._gathered(count, self._batches(places, _GATHERED_BATCH), own=False)
+            self.cache[key] = self._gathered(count, self._views(places, 1), own=False)
         return self.cache[key]
 
     def row_statistics(self, photos: int | None, views: int = 1) -> Mapping[str, LayerStatistics]:
@@ -107,18 +111,25 @@ class Context:
         places = self._spread(photos)
         if self.store is None:
             return self._gathered(len(places) * views, self._views(places, views), own=True)
-        photos_and_network = self.calibration.fingerprint, container.weights_sha256(self.reference)
-        decided_by = (*photos_and_network, len(places), views, self.seed, self.device.type, torch.__version__)
+        network = container.weights_sha256(self.reference), *identity(self.reference)
+        photos_and_network = self.calibration.fingerprint, *network
+        alone = () if self.ranks.count == 1 else (self.ranks.count,)
+        decided_by = (*photos_and_network, len(places), views, self.seed, self.device.type, torch.__version__, *alone)
         digest = hashlib.sha256(repr((_STATISTICS_VERSION, *decided_by)).encode()).hexdigest()[:32]
         path = self.store / f"statistics-{digest}.npz"
-        if not path.exists():
-            statistics_file.write(path, self._gathered(len(places) * views, self._views(places, views), own=True))
+        if not self.ranks.all(path.exists()):
+            gathered = self._gathered(len(places) * views, self._views(places, views), own=True)
+            with self.ranks.first_before_others():
+                if not path.exists():
+                    statistics_file.write(path, gathered)
         return statistics_file.StatisticsFile(path)
 
-    def _gathered(self, total: int, batches: Iterator[torch.Tensor], *, own: bool) -> dict[str, LayerStatistics]:
+    def _gathered(self, total: int, batches: Iterator[torch.Tensor | int], *, own: bool) -> dict[str, LayerStatistics]:
         generator = torch.Generator().manual_seed(self.seed)
+        if total < self.ranks.count:
+            raise DataError(f"{total:,} photos for {self.ranks.count:,} processes; each needs one at least")
         with self.progress("gathering statistics", total) as advance:
-            return collect(self.network(self.reference), batches, generator, advance, own=own)
+            return collect(self.network(self.reference), batches, generator, advance, own=own, ranks=self.ranks)
 
     def parts_of_layers(self, model: Model, photos: int) -> Mapping[str, Floats]:
         """Return what each layer's error adds to the divergence of a model, as `divergence.parts_of_layers`.
@@ -126,10 +137,18 @@ class Context:
         Measured on a stretch, at random, of each of (at most) so many calibration photos.
         """
         places, random = self._spread(photos), np.random.default_rng(self.stage_seed)
-        views = (random_views(inputs, random) for inputs in self._batches(places, _GATHERED_BATCH))
+        height, width = self.calibration.pixels.shape[1:3]
+
+        def views() -> Iterator[torch.Tensor]:
+            for number, some in enumerate(_parted(places, _GATHERED_BATCH)):
+                if self.ranks.own(number):
+                    yield random_views(self.inputs(some), random)
+                else:
+                    drawn_stretches(len(some), height, width, random)
+
         with self.progress("measuring the layers' parts", len(places)) as advance:
             networks = self.network(model), self.network(self.reference)
-            return parts_of_layers(*networks, self.reference.weight_names(), views, advance)
+            return parts_of_layers(*networks, self.reference.weight_names(), views(), advance, self.ranks)
 
     def dead(self, model: Model) -> dict[str, NDArray[np.bool_]]:
         """Return which weights of a model change no output, as `channels.dead`."""
@@ -139,7 +158,7 @@ class Context:
 
     def pairs(self, compressed: nn.Module, layers: Sequence[str], photos: int | None) -> dict[str, PairedInputs]:
         """Return the statistics of layers with one input, in the float network and in a compressed one."""
-        batches = self._batches(self._spread(photos), _PAIRED_BATCH)
+        batches = map(self.inputs, _parted(self._spread(photos), _PAIRED_BATCH))
         return collect_pairs(self.network(self.reference), compressed, layers, batches)
 
     def network(self, model: Model) -> nn.Module:
@@ -151,16 +170,25 @@ class Context:
         count = min(len(self.calibration), photos or len(self.calibration))
         return np.linspace(0, len(self.calibration) - 1, count).astype(np.int64)
 
-    def _batches(self, places: np.ndarray[tuple[int], np.dtype[np.int64]], size: int) -> Iterator[torch.Tensor]:
-        for start in range(0, len(places), size):
-            yield self.inputs(places[start : start + size])
-
-    def _views(self, places: np.ndarray[tuple[int], np.dtype[np.int64]], views: int) -> Iterator[torch.Tensor]:
+    def _views(self, places: np.ndarray[tuple[int], np.dtype[np.int64]], views: int) -> Iterator[torch.Tensor | int]:
+        """Yield photos and stretches of them; of those that are another process', how many there are."""
         random = np.random.default_rng(self.seed)
-        for inputs in self._batches(places, _GATHERED_BATCH):
-            yield inputs
+        height, width = self.calibration.pixels.shape[1:3]
+        parts = _parted(places, min(_GATHERED_BATCH, len(places) // self.ranks.count))
+        for number, some in enumerate(parts):
+            inputs = self.inputs(some) if self.ranks.own(number) else None
+            yield len(some) if inputs is None else inputs
             for _ in range(views - 1):
-                yield random_views(inputs, random)
+                if inputs is None:
+                    drawn_stretches(len(some), height, width, random)
+                    yield len(some)
+                else:
+                    yield random_views(inputs, random)
+
+
+def _parted(places: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:
+    for start in range(0, len(places), size):
+        yield places[start : start + size]
 
 
 class Pass(Protocol):

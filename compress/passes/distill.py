@@ -18,10 +18,11 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from compress.container import weights_sha256
-from compress.data.views import random_views
+from compress.data.views import Part, random_views
 from compress.divergence import divergence
 from compress.errors import DataError, PassError
 from compress.model import Model
+from compress.networks.factory import identity
 from compress.passes.context import Context
 from compress.passes.resume import Kept
 from compress.passes.targets import Teacher, blocks_of, outputs_of
@@ -96,8 +97,10 @@ class Distill:
             raise DataError("distillation needs at least one photo")
         if self.labels and context.calibration.labels is None:
             raise PassError(f"labels is {self.labels:g}, and the calibration photos have no labels; set it to 0")
-        kept = Kept(context.store, "distill", self._decided_by(model, context))
-        state = kept.read()
+        if min(self.batch, len(context.calibration)) < context.ranks.count:
+            raise DataError(f"a batch is of fewer photos than the run has processes, {context.ranks.count}")
+        kept = Kept(context.store if context.ranks.first else None, "distill", self._decided_by(model, context))
+        state = context.ranks.from_first(kept.read())
         training = _Training(self, model, context, kept.beside)
         first = training.restored(state) if state else 0
         order = _batches(len(context.calibration), self.batch, self.steps, np.random.default_rng(context.stage_seed))
@@ -112,7 +115,7 @@ class Distill:
         return model.with_tensors({name: part.tensor(name) for name, part in training.trained.items()})
 
     def _decided_by(self, model: Model, context: Context) -> tuple[object, ...]:
-        weights = weights_sha256(model), weights_sha256(context.reference)
+        weights = weights_sha256(model), weights_sha256(context.reference), *identity(model)
         return (self, *weights, context.calibration.fingerprint, context.stage_seed, str(context.device))
 
 
@@ -126,7 +129,8 @@ class _Training:
         self.blocks = blocks_of(self.reference, model.weight_names())
         levels = {"levels": options.levels == "trained", "keep_zeros": options.keep_zeros}
         self.trained: Mapping[str, Trained] = {
-            name: in_training(name, tensor, context.device, **levels) for name, tensor in model.tensors.items()
+            name: in_training(name, model.tensors[name], context.device, **levels)
+            for name, _ in self.network.named_parameters()  # no running means and the like, which have no gradients
         }
         self.parts = [part for part in self.trained.values() if part.parameter.requires_grad]
         self.levels = [part for part in self.parts if isinstance(part, Levels)]
@@ -159,24 +163,28 @@ class _Training:
         if step % _SETTLED_EVERY == 0:
             for part in self.levels:
                 part.settle()
-        loss = self._loss(places, np.random.default_rng([self.context.stage_seed, step]))
-        if not torch.isfinite(loss):
-            raise PassError(f"the loss is {loss.item()} at step {step + 1}; lower the learning_rate")
+        among = Part(len(places), self.context.ranks.part(len(places)))
+        own = places[among.own]
+        loss = self._loss(own, among, np.random.default_rng([self.context.stage_seed, step]))
+        loss = loss * (len(own) / len(places))
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        value = self.context.ranks.sum_gradients([part.parameter for part in self.parts], loss)
+        if not math.isfinite(value):
+            raise PassError(f"the loss is {value} at step {step + 1}; lower the learning_rate")
         for part in self.levels:
             part.add_rate(self.options.slope)
         self.optimiser.step()
         for part in self.parts:
             part.hold()
 
-    def _loss(self, places: NDArray[np.int64], random: np.random.Generator) -> Tensor:
+    def _loss(self, places: NDArray[np.int64], among: Part, random: np.random.Generator) -> Tensor:
         inputs = self.context.inputs(places)
         mirrored = np.zeros(len(places), dtype=np.bool_)
         if self.options.views:
-            inputs = random_views(inputs, random)
+            inputs = random_views(inputs, random, part=among)
         else:
-            mirrored = random.random(len(places)) < 0.5
+            mirrored = random.random(among.photos)[among.own] < 0.5
             chosen = torch.from_numpy(mirrored).to(inputs.device)
             inputs = torch.where(chosen[:, None, None, None], inputs.flip(3), inputs)
         weights = {name: part.dense() for name, part in self.trained.items()}

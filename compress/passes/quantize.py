@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
@@ -12,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
+from torch import nn
 
 from compress.divergence import corrections
 from compress.errors import PassError
@@ -91,7 +93,7 @@ class Quantize:
 
         Raises:
             PassError: a weight is not finite or shares its value already, needs more levels than a file can have, or
-                no slope makes the file as small as `bytes`.
+                no slope makes the file as small as `bytes`; or layers cannot be taken in sequence.
         """
         for name in model.weight_names():
             if isinstance(model.tensors[name], Shared):
@@ -142,7 +144,7 @@ class Quantize:
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
             changed: dict[str, Dense | Shared] = dict(zip(layers, pool.map(quantized, layers.values()), strict=True))
         for name, tensor in model.tensors.items():
-            if name not in layers:
+            if name not in layers and name not in model.as_is:
                 changed[name] = self._bias(name, tensor.to_dense(), layers, slope)
         return model.with_tensors(changed)
 
@@ -162,6 +164,7 @@ class Quantize:
     def _in_sequence(self, model: Model, layers: Mapping[str, Layer], slope: float, context: Context) -> Model:
         compressed = context.network(model)
         groups = layers_by_input(compressed, context.inputs(np.zeros(1, np.int64)))
+        _check_sequence(groups, compressed, layers)
         with context.progress("quantizing layer after layer", len(groups)) as advance:
             for names in groups:
                 pairs = context.pairs(compressed, names, self.statistics_photos)
@@ -211,6 +214,17 @@ class Quantize:
         if best is None:
             raise PassError(f"no slope brings the file under {self.bytes:,} bytes; allow more, or prune first")
         return best
+
+
+def _check_sequence(groups: Sequence[Sequence[str]], network: nn.Module, layers: Mapping[str, Layer]) -> None:
+    """Check that layers can be regressed one after the other."""
+    runs = Counter(f"{name}.weight" for names in groups for name in names)
+    for names in groups:
+        for name in names:
+            module = network.get_submodule(name)
+            if runs[f"{name}.weight"] > 1 or getattr(module, "groups", 1) > 1 or f"{name}.weight" not in layers:
+                problem = "sequential takes layers that run once, have weights of their own and one group of channels"
+                raise PassError(f"{problem}; this one is another, so leave sequential out", tensor=f"{name}.weight")
 
 
 def _as_matrix(values: NDArray[np.float32]) -> NDArray[np.float64]:

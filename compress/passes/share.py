@@ -74,7 +74,7 @@ class Share:
         changed: dict[str, Dense | Shared] = {
             name: at_precision(tensor.to_dense(), self.biases, name)
             for name, tensor in model.tensors.items()
-            if name not in bits
+            if name not in bits and name not in model.as_is
         }
         if "curvature" in {self.importance, self.scales}:
             context.statistics(self.statistics_photos)  # gathered now, with a progress bar of its own

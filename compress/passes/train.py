@@ -11,6 +11,7 @@ from compress import container
 from compress.container import weights_sha256
 from compress.errors import PassError
 from compress.model import Model
+from compress.networks.factory import identity
 from compress.passes.context import Context
 from compress.passes.gradual import Gradual
 from compress.passes.resume import Kept
@@ -97,7 +98,8 @@ class Train:
                 which step, and where the last good weights are. Or there is nothing that could be trained.
         """
         training = Training(self, model, context)
-        kept = Kept(context.store, "train", self._decided_by(model, context), with_data=False)
+        store = context.store if context.ranks.first else None
+        kept = Kept(store, "train", self._decided_by(model, context), with_data=False)
         try:
             self._run(training, kept, context)
         except PassError as error:
@@ -108,7 +110,7 @@ class Train:
         return model.with_tensors(training.tensors())
 
     def _run(self, training: Training, kept: Kept, context: Context) -> None:
-        state = kept.read()
+        state = context.ranks.from_first(kept.read())
         first = training.restored(state) if state else training.begin()
         with context.progress("training", training.steps) as advance:
             advance(first)
@@ -124,7 +126,16 @@ class Train:
         forms = tuple((type(tensor).__name__, getattr(tensor, "stored_as", "")) for tensor in model.tensors.values())
         seeds = context.seed, context.stage_seed
         photos = context.calibration.fingerprint, context.reference.preprocessing
-        return (self, model.architecture, weights_sha256(model), forms, *photos, *seeds, str(context.device))
+        return (
+            self,
+            model.architecture,
+            *identity(model),
+            weights_sha256(model),
+            forms,
+            *photos,
+            *seeds,
+            str(context.device),
+        )
 
 
 def _rescued(training: Training, kept: Kept, model: Model, context: Context) -> str:

@@ -78,10 +78,11 @@ def put_into(network: nn.Module, trained: Mapping[str, Trained]) -> dict[str, Tr
         network: whose weights are trained.
         trained: all of them, by name.
     """
-    for name, part in trained.items():
-        if part.is_dense:
-            owner, _, leaf = name.rpartition(".")
-            setattr(network.get_submodule(owner), leaf, part.parameter)
+    own = {id(parameter): trained[name] for name, parameter in network.named_parameters() if trained[name].is_dense}
+    for module in network.modules():
+        for leaf, parameter in list(module.named_parameters(recurse=False)):
+            if id(parameter) in own:  # layers that shared a parameter go on sharing it
+                setattr(module, leaf, own[id(parameter)].parameter)
     return {name: part for name, part in trained.items() if not part.is_dense}
 
 

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from compress.data.views import random_views, shifted
-from compress.errors import PassError
+from compress.data.views import Part, random_views, shifted
+from compress.errors import DataError, PassError
 from compress.model import Model
+from compress.networks import as_dense, stored_tensors
 from compress.passes.context import Context
 from compress.passes.forward import forward_of
 from compress.passes.gradual import Pruning
@@ -54,11 +55,13 @@ class Training:
             DataError: the photos, their labels or their number are no good for this network.
             PassError: there is nothing that could be trained.
         """
-        self._options, self._context = options, context
+        self._options, self._context, self._ranks = options, context, context.ranks
         labels = labels_of(context.calibration, model.classes)
         self._places, self._held = split(labels, options.held_out, context.seed)
         self._labels = torch.from_numpy(labels.astype(np.int64)).to(context.device)
         self.steps_an_epoch = -(-len(self._places) // options.batch)
+        if len(self._places) // self.steps_an_epoch < self._ranks.count:
+            raise DataError(f"batch is {options.batch}, and {self._ranks.count} processes share it; each needs a photo")
         self.steps = options.epochs * self.steps_an_epoch
         self._guess = math.log(max(model.classes, 2))
         self._network = context.network(model)
@@ -66,9 +69,13 @@ class Training:
             if isinstance(module, nn.Dropout) and options.dropout is not None:
                 module.p = options.dropout
         self._trained: Mapping[str, Trained] = {
-            name: in_training(name, tensor, context.device, levels=False, keep_zeros=True)
-            for name, tensor in model.tensors.items()
+            name: in_training(name, model.tensors[name], context.device, levels=False, keep_zeros=True)
+            for name, _ in self._network.named_parameters()
         }
+        # Running means and the like, which move with the photos and not with a gradient.
+        stored = stored_tensors(self._network)
+        self._buffers = {name: tensor for name, tensor in stored.items() if name not in self._trained}
+        self._weights = model.weight_names()
         self._forward = forward_of(self._network, context.device, compiled=options.compile)
         self._computed = put_into(self._network, self._trained)
         parts = {name: part for name, part in self._trained.items() if part.parameter.requires_grad}
@@ -76,7 +83,7 @@ class Training:
             raise PassError("there is nothing to train: all weights are on levels, which stay as they are")
         self._parts = list(parts.values())
         self._units = [_unit(part) if options.optimizer == "adamw" else 1.0 for part in self._parts]
-        self._optimiser = self._made([options.weight_decay if name in model.weight_names() else 0.0 for name in parts])
+        self._optimiser = self._made([options.weight_decay if name in self._weights else 0.0 for name in parts])
         self._pruning = Pruning(options.prune, model, context, self.steps) if options.prune else None
         self._moved = False
         self._best: dict[str, Any] = {}
@@ -101,7 +108,7 @@ class Training:
         """Return all that the steps from `step` on depend on."""
         return {
             "step": step,
-            "parameters": {name: part.parameter.detach() for name, part in self._trained.items()},
+            "parameters": self._parameters(),
             "optimiser": self._optimiser.state_dict(),
             "kept": {name: torch.from_numpy(part.kept) for name, part in self._prunable().items()},
             "moved": self._moved,
@@ -147,13 +154,17 @@ class Training:
         for group in self._optimiser.param_groups:
             group["lr"] = rate * group["unit"]
         random = np.random.default_rng([self._context.stage_seed, 1, step])
-        logits = self._logits(self.augmented(places, random), int(random.integers(2**32)))
+        among = Part(len(places), self._ranks.part(len(places)))
+        own = places[among.own]
+        inputs = self.augmented(own, random, among)
+        logits = self._logits(inputs, (int(random.integers(2**32)) + self._ranks.number) % 2**32)
         smoothing = self._options.label_smoothing
-        loss = functional.cross_entropy(logits, self._labels[places], label_smoothing=smoothing)
-        value = loss.item()
-        self._check(value, step, "the loss")
+        loss = functional.cross_entropy(logits, self._labels[own], label_smoothing=smoothing)
+        loss = loss * (len(own) / len(places))
         self._optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        value = self._ranks.sum_gradients([part.parameter for part in self._parts], loss)
+        self._check(value, step, "the loss")
         for part in self._parts:
             if part.squares is not None and part.parameter.grad is not None:
                 part.parameter.grad /= part.squares
@@ -163,13 +174,19 @@ class Training:
         for part in self._parts:
             part.hold()
 
-    def augmented(self, places: NDArray[np.int64], random: np.random.Generator) -> Tensor:
-        """Return the photos at these places as the network's input, moved or seen in part at random."""
+    def augmented(self, places: NDArray[np.int64], random: np.random.Generator, part: Part | None = None) -> Tensor:
+        """Return the photos at these places as the network's input, moved or seen in part at random.
+
+        Args:
+            places: of the photos.
+            random: draws how.
+            part: of which photos they are a part.
+        """
         options, context = self._options, self._context
         if options.views:
-            return random_views(context.inputs(places), random, mirror=options.flip)
+            return random_views(context.inputs(places), random, mirror=options.flip, part=part)
         pixels = context.calibration.pixels[places]
-        return context.as_inputs(shifted(pixels, random, options.shift, mirror=options.flip))
+        return context.as_inputs(shifted(pixels, random, options.shift, mirror=options.flip, part=part))
 
     def end_of_epoch(self, step: int) -> bool:
         """Keep the weights where they are the best so far; return whether training is to end for want of better ones.
@@ -184,6 +201,7 @@ class Training:
                 f" {step + 1}: it will not learn any more; lower the learning_rate or give it a warmup"
             )
         self._moved = False
+        self._average_buffers()
         if not len(self._held) or (self._pruning and step < self._pruning.last):
             return False
         epoch = (step + 1) // self.steps_an_epoch
@@ -194,7 +212,8 @@ class Training:
         """Return the best weights, in the forms that they had before."""
         if self._best:
             self._take(self._best["parameters"])
-        return {name: part.tensor(name) for name, part in self._trained.items()}
+        buffers = {name: as_dense(buffer) for name, buffer in self._buffers.items()}
+        return {name: part.tensor(name) for name, part in self._trained.items()} | buffers
 
     def _judge(self, step: int, epoch: int) -> None:
         """Keep the weights if they are the best so far."""
@@ -206,7 +225,7 @@ class Training:
         """Return the parts that may lose weights; none where nothing is pruned in this training."""
         if self._pruning is None:
             return {}
-        return {name: part for name, part in self._trained.items() if isinstance(part, Values) and part.kept.ndim > 1}
+        return {name: part for name in self._weights if isinstance(part := self._trained[name], Values)}
 
     def _prune(self, step: int, pruning: Pruning) -> None:
         prunable = self._prunable()
@@ -219,6 +238,13 @@ class Training:
         part = rate_at(step, self.steps, options.schedule, warmup=warmup, power=options.power)
         return options.learning_rate * part
 
+    def _average_buffers(self) -> None:
+        """Take the mean over all processes of what each has seen of its own photos."""
+        floats = [buffer for buffer in self._buffers.values() if buffer.is_floating_point()]
+        self._ranks.sum(*floats)
+        for buffer in floats:
+            buffer.div_(self._ranks.count)
+
     def _logits(self, inputs: Tensor, seed: int | None) -> Tensor:
         """Return float32 logits; with a seed as in training, with dropout from that seed."""
         weights = {name: part.dense() for name, part in self._computed.items()}
@@ -226,19 +252,26 @@ class Training:
             self._network.train(seed is not None)
         kind, mixed = self._context.device.type, self._options.mixed_precision
         with _seeded(seed, self._context.device), torch.autocast(kind, torch.bfloat16, enabled=mixed):
-            logits = self._forward(weights, inputs)
+            try:
+                logits = self._forward(weights, inputs)
+            except ValueError as error:  # a batch norm does not take one photo alone
+                raise PassError(f"the network does not take a batch of {len(inputs)}: {error}") from error
         return logits.float()
 
     def _judgement(self, step: int) -> tuple[int, float]:
         """Return how many photos held out the network gets wrong, and the mean loss on them: less is better."""
         wrong, total = 0, 0.0
         with torch.no_grad():
-            for start in range(0, len(self._held), _JUDGED_BATCH):
+            for number, start in enumerate(range(0, len(self._held), _JUDGED_BATCH)):
+                if not self._ranks.own(number):
+                    continue
                 places = self._held[start : start + _JUDGED_BATCH]
                 logits, labels = self._logits(self._context.inputs(places), None), self._labels[places]
                 total += functional.cross_entropy(logits, labels, reduction="sum").item()
                 wrong += int((logits.argmax(1) != labels).sum())
-        loss = total / len(self._held)
+        found = torch.tensor([wrong, total], dtype=torch.float64)
+        self._ranks.sum(found)
+        wrong, loss = int(found[0]), float(found[1]) / len(self._held)
         self._check(loss, step, "the loss on photos held out")
         return wrong, loss
 
@@ -252,12 +285,15 @@ class Training:
             )
 
     def _parameters(self) -> dict[str, Tensor]:
-        return {name: part.parameter.detach().clone() for name, part in self._trained.items()}
+        parameters = {name: part.parameter for name, part in self._trained.items()}
+        return {name: tensor.detach().clone() for name, tensor in {**parameters, **self._buffers}.items()}
 
     def _take(self, parameters: Mapping[str, Tensor]) -> None:
         with torch.no_grad():
             for name, part in self._trained.items():
                 part.parameter.copy_(parameters[name])
+            for name, buffer in self._buffers.items():
+                buffer.copy_(parameters[name])
 
 
 def _unit(part: Trained) -> float:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ Key = str | int
 _MOST_BYTES = 100_000
 _MOST_VALUES = 10_000
 _MOST_DEPTH = 50
-_SECTIONS = "model, data, stages, encode, goal, seed"
+_SECTIONS = "model, data, stages, encode, goal, search, seed"
 _PART = re.compile(r""""[^"]*"|'[^']*'|[^.]*""")
 
 
@@ -64,7 +65,7 @@ class Document:
         problem = str(error).removeprefix(f"{error.key}: ")
         keys = [*above]
         if error.key:
-            keys += resolved(self.at(above), _parts(error.key))
+            keys += resolved(self.at(above), parts_of(error.key))
         return self.error(keys, problem)
 
     def _line(self, keys: Sequence[Key]) -> int | None:
@@ -85,6 +86,17 @@ class Document:
         for key in keys:
             node = node[key] if has(node, key) else None
         return node
+
+    def with_overrides(self, overrides: Iterable[str]) -> Document:
+        """Return the document with more values replaced, each given as `KEY=VALUE`.
+
+        Raises:
+            ConfigError: an override cannot be applied.
+        """
+        root, overridden = copy.deepcopy(self.root), dict(self.overridden)
+        for override in overrides:
+            overridden.update(_apply(root, override))
+        return replace(self, root=root, overridden=overridden)
 
     def dump(self) -> str:
         """Return the document as YAML, comments kept."""
@@ -130,10 +142,7 @@ def read_document(file: Path, overrides: Iterable[str] = ()) -> Document:
     if not isinstance(root, CommentedMap):
         raise ConfigError("not a mapping of keys", file=file, line=1, allowed=_SECTIONS)
     _check_extent(root, file)
-    overridden = {}
-    for override in overrides:
-        overridden.update(_apply(root, override))
-    return Document(root, file, text, overridden)
+    return Document(root, file, text).with_overrides(overrides)
 
 
 def _decoded(data: bytes, file: Path) -> str:
@@ -199,7 +208,7 @@ def _yaml() -> YAML:
 def _apply(root: CommentedMap, override: str) -> dict[str, str]:
     """Set one key; return its dotted name, stages by number, and as the user wrote it."""
     written, equals, text = override.partition("=")
-    parts = _parts(written)
+    parts = parts_of(written)
     if not equals or not all(parts):
         raise ConfigError(f"{override!r} is no override", file="--set", allowed="KEY=VALUE, the key dotted")
     try:
@@ -260,7 +269,8 @@ def _check_place(node: Any, key: Key, written: str) -> None:
     raise ConfigError(f"there is no {key!r}{nearest(str(key), names)}", file="--set", key=written, allowed=allowed)
 
 
-def _parts(dotted: str) -> list[str]:
+def parts_of(dotted: str) -> list[str]:
+    """Return the parts of a dotted key; a part in quotes may have dots in it."""
     parts: list[str] = []
     at = 0
     while at <= len(dotted):

@@ -20,6 +20,7 @@ from compress import container
 from compress.errors import FormatError
 from compress.files import write_atomically
 from compress.model import Model
+from compress.networks.factory import identity
 from compress.passes import Context
 from compress.pipeline import records
 from compress.pipeline.measure import Cost
@@ -41,6 +42,7 @@ class KeptStage:
             model: what it is given.
             context: what it is given beside the model.
         """
+        self._model = model
         self._about = {"stage": stage.name, "pass": stage.step.kind}
         decided_by = {
             **self._about,
@@ -51,9 +53,11 @@ class KeptStage:
             "calibration": context.calibration.fingerprint,
             "codecs": list(context.codecs),
             "code": code_digest(),
+            "network": identity(model),
             "versions": records.versions(),
             "device": context.device.type,
             "threads": torch.get_num_threads(),
+            "processes": context.ranks.count,
         }
         key = hashlib.sha256(json.dumps(decided_by, sort_keys=True).encode()).hexdigest()[:32]
         self._path = store / f"stage-{key}.sqz"
@@ -62,7 +66,8 @@ class KeptStage:
         """Return what the stage left, and what it took; None where that is not kept, or not whole."""
         try:
             about = json.loads(self._path.with_suffix(".json").read_text("utf-8"))
-            return container.read(self._path), Cost(about["seconds"], about["peak_bytes"])
+            tensors = container.read(self._path).tensors
+            return self._model.with_tensors(tensors), Cost(about["seconds"], about["peak_bytes"])
         except (OSError, ValueError, KeyError, FormatError):
             return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass as plain_dataclass
-from dataclasses import field
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,10 +21,11 @@ from compress.networks.pretrained import WeightsSource
 from compress.passes import PASSES, Pass
 from compress.pipeline.checked import checked, unknown_key
 from compress.pipeline.document import Document, Key, read_document, stage_name
+from compress.pipeline.searchable import Searchable, read_search
 from compress.ready import first_comment
 
 _STRICT = ConfigDict(extra="forbid")
-_TOP_KEYS = ("model", "data", "stages", "encode", "goal", "seed")
+_TOP_KEYS = ("model", "data", "stages", "encode", "goal", "search", "seed")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _OWN_NAMES = ("baseline", "proof")
 _CODECS = {
@@ -101,6 +102,7 @@ class Pipeline:
         stages: in order.
         encode: how the file is coded.
         goal: what it must reach.
+        search: what `squeeze-compress search` may choose; a run takes no notice of it.
         document: the file, overrides applied.
     """
 
@@ -113,12 +115,21 @@ class Pipeline:
     stages: tuple[Stage, ...]
     encode: Encode
     goal: Goal
+    search: tuple[Searchable, ...]
     document: Document = field(compare=False, repr=False)
 
     @property
     def configuration(self) -> str:
         """The file as YAML, overrides applied."""
         return self.document.dump()
+
+    def with_overrides(self, overrides: Iterable[str]) -> Pipeline:
+        """Return the pipeline with more values replaced, as `read_pipeline` would; its section `search` stays as it is.
+
+        Raises:
+            ConfigError: a value cannot be.
+        """
+        return _built(self.document.with_overrides(overrides), self.search)
 
 
 def read_pipeline(file: Path, overrides: Iterable[str] = ()) -> Pipeline:
@@ -131,6 +142,12 @@ def read_pipeline(file: Path, overrides: Iterable[str] = ()) -> Pipeline:
         ConfigError: says file, line, key, what is allowed and the nearest right name.
     """
     document = read_document(file, overrides)
+    pipeline = _built(document, ())
+    return replace(pipeline, search=read_search(document, lambda changed: _built(changed, ())))
+
+
+def _built(document: Document, search: tuple[Searchable, ...]) -> Pipeline:
+    """Return what a document says, all of it checked but its section `search`."""
     root = document.root
     for key in root:
         if key not in _TOP_KEYS:
@@ -140,17 +157,23 @@ def read_pipeline(file: Path, overrides: Iterable[str] = ()) -> Pipeline:
         if key not in ("calibration", "validation"):
             raise unknown_key(document, ["data", key], ("calibration", "validation"))
     return Pipeline(
-        name=file.stem,
+        name=document.file.stem,
         description=first_comment(document.text),
         seed=checked(document, ["seed"], Annotated[int, Field(ge=0, lt=2**32)], root.get("seed", 0)),
-        model=_chosen(document, ["model"], "source", WEIGHTS_SOURCES, "embedded"),
+        model=_chosen(document, ["model"], "source", WEIGHTS_SOURCES, _source_meant(document)),
         calibration=_chosen(document, ["data", "calibration"], "source", PHOTO_SOURCES, "samples"),
         validation=_chosen(document, ["data", "validation"], "source", PHOTO_SOURCES, "samples"),
         stages=_stages(document),
         encode=checked(document, ["encode"], Encode, _mapping(document, ["encode"])),
         goal=checked(document, ["goal"], Goal, _mapping(document, ["goal"])),
+        search=search,
         document=document,
     )
+
+
+def _source_meant(document: Document) -> str:
+    """Return where the weights come from, if nothing says so: the key `factory` alone tells."""
+    return "factory" if "factory" in _mapping(document, ["model"]) else "embedded"
 
 
 def _stages(document: Document) -> tuple[Stage, ...]:

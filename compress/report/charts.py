@@ -15,9 +15,6 @@ from compress.report.record import ALEXNET_BYTES, Interval, Record, StageRecord
 from compress.report.svg import colour, figure, inline, sheet
 from compress.report.wording import MINUS, kilobytes, megabytes, nats, percent, short, thousands
 
-Draw = Callable[[Record, float, str], str]
-"""Draws a record so many pixels wide, under a name that is unique on the page."""
-
 
 @dataclass(frozen=True)
 class Measure:

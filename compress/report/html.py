@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from compress.report import breakdown, charts, wording
@@ -13,6 +14,8 @@ from compress.report.histograms import histogram
 from compress.report.record import ALEXNET_BYTES, Fidelity, LayerRecord, Record
 from compress.report.svg import style
 from compress.significance import mcnemar
+
+Shown = TypeVar("Shown")
 
 _WIDE, _NARROW = 860.0, 340.0
 """Pixels of the two drawings of a chart with much text: the page shows the one that fits."""
@@ -27,16 +30,8 @@ _WORDS = (
 
 def to_html(record: Record) -> str:
     """Return the page: self-contained, the same bytes for the same record, everything in it escaped."""
-    environment = Environment(
-        loader=PackageLoader("compress.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {word.__name__: word for word in _WORDS}
     weights, biases = breakdown.weight_layers(record), breakdown.bias_layers(record)
-    return environment.get_template("report.html").render(
+    return template("report.html").render(
         record=record,
         goals=[(goal, owed_to(record, goal)) for goal in record.goals],
         before=record.stages[0],
@@ -53,18 +48,31 @@ def to_html(record: Record) -> str:
     )
 
 
+def template(name: str) -> Template:
+    """Return a template of this room by its file's name, with the figures in words that all of them use."""
+    environment = Environment(
+        loader=PackageLoader("compress.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {word.__name__: word for word in _WORDS}
+    return environment.get_template(name)
+
+
 def _draw(record: Record, weights: list[LayerRecord]) -> Mapping[str, object]:
     with style():
         return {
             "areas": Markup(charts.areas(record)),
-            "waterfall": _both(charts.waterfall, record, "waterfall"),
+            "waterfall": both(charts.waterfall, record, "waterfall"),
             "measures": [
                 (measure, Markup(charts.intervals(record, measure)))
                 for measure in charts.MEASURES
                 if measure.of(record.stages[-1])
             ],
             "parts": Markup(charts.file_parts(record)),
-            "layers": _both(charts.layer_bars, record, "layers") if weights else (),
+            "layers": both(charts.layer_bars, record, "layers") if weights else (),
             "histograms": [
                 (layer, Markup(histogram(layer, f"histogram{number}")))
                 for number, layer in enumerate(weights)
@@ -73,9 +81,15 @@ def _draw(record: Record, weights: list[LayerRecord]) -> Mapping[str, object]:
         }
 
 
-def _both(draw: charts.Draw, record: Record, name: str) -> tuple[Markup, Markup]:
-    """Draw a chart for a wide page and for a phone."""
-    return Markup(draw(record, _WIDE, f"{name}-wide")), Markup(draw(record, _NARROW, f"{name}-narrow"))
+def both(draw: Callable[[Shown, float, str], str], shown: Shown, name: str) -> tuple[Markup, Markup]:
+    """Draw a chart for a wide page and for a phone.
+
+    Args:
+        draw: draws it so many pixels wide, under a name that is unique on the page.
+        shown: what it shows.
+        name: begins both names.
+    """
+    return Markup(draw(shown, _WIDE, f"{name}-wide")), Markup(draw(shown, _NARROW, f"{name}-narrow"))
 
 
 def _chance(fidelity: Fidelity) -> float | None:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from compress.codecs import CODECS, CODECS_BY_ID, entropy_bytes
+from compress.codecs.counts import counted
 
 every_codec = pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
 small_symbols = check.symbols_of([3, 0, 0, 0, 0, 1, 0, 2, 0, 0, 0, 1, 1, 0, 9, 0])
@@ -74,6 +75,18 @@ def test_a_flipped_bit_is_an_error_or_other_symbols(codec):
 @given(data=st.binary(max_size=60), shape=arrays.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=9))
 def test_any_bytes_are_symbols_or_a_format_error(codec, data, shape):
     check.check_decodes_or_refuses(codec, data, shape)
+
+
+@every_codec
+@given(
+    numbers=st.lists(st.one_of(st.just(0), st.integers(0, 3), st.integers(0, 900)), max_size=300),
+    last=st.lists(st.integers(0, 3), max_size=5),
+    repeats=st.sampled_from([0, 1, 2000]),
+)
+def test_no_codec_takes_fewer_bytes_than_it_says(codec, numbers, last, repeats):
+    symbols = check.symbols_of(numbers + last * repeats)
+    for each in (symbols, np.sort(symbols), np.sort(symbols)[::-1]):
+        assert codec.least_bytes(each, counted(each)) <= len(codec.encode(each))
 
 
 def test_entropy_counts_the_information_of_the_frequencies():

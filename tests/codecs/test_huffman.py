@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compress.codecs import CODECS, entropy_bytes
+from compress.codecs.huffman import _fewest_bits, at_least, coded_bytes
 from compress.codecs.prefix import LONGEST, PrefixCode, _package_merge
 from compress.errors import FormatError
 
@@ -52,6 +53,21 @@ def test_shorter_codewords_come_first_then_lower_symbols():
 
 def test_one_symbol_takes_no_bits():
     assert len(huffman.encode(check.symbols_of([9] * 100_000))) == len(huffman.encode(check.symbols_of([9])))
+
+
+@given(st.lists(st.integers(0, 10**6), max_size=80))
+def test_the_bits_of_a_code_are_known_without_it(numbers):
+    counts = np.array(numbers, dtype=np.int64)
+    code = code_of(counts)
+    if code.lengths.max(initial=0) < LONGEST:
+        assert _fewest_bits(np.sort(counts[counts > 0])) == code.bits(counts)
+    assert at_least(counts) <= coded_bytes(counts) <= at_least(counts) + 3 * code.symbols.size + 3
+
+
+def test_nothing_is_read_of_a_code_without_symbols():
+    nothing = check.symbols_of([])
+    for _ in range(100):  # there is no table then, and no compiled code may look into it
+        assert huffman.decode(huffman.encode(nothing), (0,)).size == 0
 
 
 def test_absent_symbols_cost_a_few_bits():

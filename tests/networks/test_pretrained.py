@@ -345,6 +345,7 @@ class TestTorchvision:
 def test_every_source_goes_by_the_name_it_writes_down():
     options = {"deep-compression": {"path": "p"}, "checkpoint": {"path": "p", "architecture": "squeezenet1_0"}}
     options["torchvision"] = {"architecture": "squeezenet1_0"}
+    options["factory"] = {"factory": "package.module:function"}
     options["random"] = {"architecture": "squeezenet1_0", "classes": 10}
     for name, kind in SOURCES.items():
         assert kind(**options.get(name, {})).source == name

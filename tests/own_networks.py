@@ -1,0 +1,134 @@
+"""Networks that people bring: a ResNet-18, one like MobileNet, and one with whatever else layers can be."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import torch
+from torch import Tensor, nn
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions beside a shortcut, as He et al. 2015, arXiv:1512.03385, figure 2."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.downsample = nn.Sequential()
+        if inputs != outputs or stride > 1:
+            self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.relu(self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x))))) + self.downsample(x))
+
+
+def resnet18(classes: int = 1000, width: int = 64) -> nn.Module:
+    """The 18 layers of the paper's table 1; its own width is 64."""
+    layers: list[nn.Module] = [nn.Conv2d(3, width, 7, 2, 3, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+    layers.append(nn.MaxPool2d(3, 2, 1))
+    inputs = width
+    for stage in range(4):
+        for block in range(2):
+            outputs = width << stage
+            layers.append(Residual(inputs, outputs, 2 if stage and not block else 1))
+            inputs = outputs
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, classes))
+
+
+class Inverted(nn.Module):
+    """Expand, filter each channel by itself, and project, as Sandler et al. 2018, arXiv:1801.04381, figure 4."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, expand: int) -> None:
+        super().__init__()
+        inside = inputs * expand
+        self.steps = nn.Sequential(
+            nn.Conv2d(inputs, inside, 1, bias=False), nn.BatchNorm2d(inside), nn.ReLU6(),
+            nn.Conv2d(inside, inside, 3, stride, 1, groups=inside, bias=False), nn.BatchNorm2d(inside), nn.ReLU6(),
+            nn.Conv2d(inside, outputs, 1, bias=False), nn.BatchNorm2d(outputs),
+        )  # fmt: skip
+        self.adds = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.steps(x) if self.adds else self.steps(x)
+
+
+def mobilenet(classes: int = 10, norms: bool = True) -> nn.Module:
+    """Like MobileNet v2, and small; without norms, each photo's logits are its own in training too."""
+    network = nn.Sequential(
+        nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU6(),
+        Inverted(8, 12, 1, 2), Inverted(12, 16, 2, 3), Inverted(16, 16, 1, 3), Inverted(16, 24, 2, 3),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(24, classes),
+    )  # fmt: skip
+    for module in network.modules():
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.BatchNorm2d) and not norms:
+                setattr(module, name, nn.Identity())
+    return network
+
+
+class Medley(nn.Module):
+    """Layers that run twice, share a weight, have groups, odd paddings or stretches of photos for inputs."""
+
+    def __init__(self, classes: int = 5) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 3, padding="same", padding_mode="reflect")
+        self.twice = nn.Conv2d(8, 8, 3, padding=1, groups=4)
+        self.thin = nn.Conv2d(8, 8, (1, 3), stride=(1, 2), dilation=(1, 2), groups=8, bias=False)
+        self.along = nn.Conv1d(8, 8, 3, padding=1, groups=2)
+        self.tied = nn.Linear(8, 8, bias=False)
+        self.also_tied = nn.Linear(8, 8)
+        self.also_tied.weight = self.tied.weight
+        self.places = nn.Parameter(torch.randn(1, 8, 4, 4) / 10)
+        self.register_buffer("order", torch.tensor([3, 1, 0, 2, 7, 6, 5, 4]))
+        self.never = nn.Linear(3, 3)
+        self.head = nn.Linear(8, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.tanh(self.first(x))
+        x = torch.tanh(self.twice(torch.tanh(self.twice(x))))
+        x = torch.tanh(self.thin(x))[:, :, :4, :4] + self.places
+        x = torch.tanh(self.along(x.flatten(2)))[:, self.order]
+        windows = x.transpose(1, 2).reshape(-1, 4, 8)  # four stretches of each photo
+        windows = torch.tanh(self.also_tied(torch.tanh(self.tied(windows))))
+        return self.head(windows.reshape(len(x), -1, 8).mean(1))
+
+
+def medley(classes: int = 5) -> nn.Module:
+    return Medley(classes)
+
+
+def refuses(**_: object) -> nn.Module:
+    raise ValueError("no, thanks")
+
+
+def no_module() -> str:
+    return "a network"
+
+
+def no_logits() -> nn.Module:
+    return nn.Conv2d(3, 4, 3)
+
+
+class Dying(nn.Module):
+    """Its process is killed, if it is not the first, when it has seen enough."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(3, 8, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.head = nn.Linear(8, 10)
+        self.left = 40
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.left -= 1
+        if self.left < 0 and os.environ.get("RANK") == "1":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.head(self.layers(x))
+
+
+def dying() -> nn.Module:
+    return Dying()

@@ -1,0 +1,82 @@
+"""The pages of a search and of a scan in headless Chromium: without an error, charts drawn, none scrolls sideways."""
+
+import pytest
+from browser import chromium
+from records import make_record
+
+from compress.search.page import scan_to_html, to_html
+from compress.search.record import SEARCH_VERSION, SearchRecord, TrialRecord, front_of
+from compress.search.sensitivity import LayerScan, Scan, Setting
+
+HOSTILE = "stages.prune.layers.</script><b>&$x^2$.sparsity"
+OVERFLOW = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+DOTS = """
+return [...document.querySelectorAll('figure svg')].filter(svg => svg.getBoundingClientRect().width > 0)
+  .map(svg => [...svg.querySelectorAll('path, use')].filter(dot => dot.getBoundingClientRect().width > 1).length);
+"""
+
+
+def trial(number, state, file_bytes, nats, photos):
+    values, lost = {HOSTILE: 0.5 + number / 100, "stages.share.bits": 4}, None if nats is None else nats / 10
+    reason = "" if state == "measured" else "<i>no</i>"
+    origin = "pipeline" if number == 0 else "sampler"
+    agreement = None if nats is None else 1 - nats
+    return TrialRecord(number, values, origin, state, reason, file_bytes, photos, nats, agreement, lost, 0.0, 61.0)
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pages")
+    trials = (
+        trial(0, "measured", 60_000, 0.03, 100),
+        trial(1, "pruned", 80_000, None, 0),
+        trial(2, "failed", None, None, 0),
+        trial(3, "measured", 50_000, 0.0, 100),
+        trial(4, "measured", 30_000, 0.4, 100),
+        trial(5, "pruned", 20_000, 2.0, 25),
+    )
+    record = SearchRecord(
+        version=SEARCH_VERSION,
+        pipeline="a & b",
+        goal={"bytes": 55_000.0, "max_top1_drop": 0.5},
+        wanted="closest",
+        own=trials[0].values,
+        trials=trials,
+        winner=3,
+        feasible=True,
+        front=front_of(trials),
+        importances={HOSTILE: 0.9, "stages.share.bits": 0.1},
+        study="study.journal",
+        command="squeeze-compress search",
+        seed=0,
+        photos=100,
+        data="photos",
+    )
+    page = to_html(record, "seed: 0 # <b>", "squeeze-compress run", make_record())
+    (folder / "search.html").write_text(page, "utf-8")
+    layers = tuple(LayerScan(f"features.{n}.<b>.weight", 1_000, (0.0, 0.01 * n, 0.1, 1.0)) for n in range(12))
+    settings = (Setting("prune", 0.5), Setting("prune", 0.9), Setting("share", 4), Setting("share", 2))
+    (folder / "scan.html").write_text(scan_to_html(Scan("a & b", 32, settings, layers, (0.1, 0.2, 0.3, 0.4))), "utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    with chromium(tmp_path_factory.mktemp("profile")) as started:
+        yield started
+
+
+@pytest.mark.parametrize(("name", "dots"), [("search", 4), ("scan", 24)])
+@pytest.mark.parametrize("width", [360, 1200])
+def test_it_opens_without_a_console_message_every_dot_drawn_and_never_scrolls_sideways(
+    browser, pages, name, dots, width
+):
+    browser.open(pages / f"{name}.html", width=width)
+    assert browser.console() == []
+    assert browser.run(OVERFLOW) == 0
+    drawn = browser.run(DOTS)
+    assert len(drawn) == 2
+    assert all(count >= dots for count in drawn)
+    assert (
+        browser.run("return document.querySelectorAll('main b, main i').length - 2") <= 0
+    )  # nothing of a name is markup

@@ -1,0 +1,157 @@
+"""A whole search on a network of 720,000 weights: trials, the winner's pipeline, its file, and the pages."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+
+import pytest
+from click.testing import CliRunner
+
+from compress.cli import main
+from compress.passes import Share
+from compress.pipeline import Result, read_pipeline
+from compress.report import from_json
+from compress.report.goals import BYTES
+from compress.report.record import GoalRecord
+from compress.search import search
+
+PIPELINE = """\
+# Small.
+model: {source: random, architecture: squeezenet1_1, classes: 10, size: 32, resize: squash}
+data:
+  calibration: {source: digits, limit: 20}
+  validation: {source: digits, limit: 60}
+stages:
+  - {pass: prune, sparsity: 0.5}   # half
+  - {pass: share, bits: 4, init: density, iterations: 1}
+search:
+  stages.prune.sparsity: {min: 0.5, max: 0.9, step: 0.4}
+  stages.share.bits: {min: 2, max: 4}
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("search")
+    (folder / "small.yaml").write_text(PIPELINE)
+    done = go(folder, "out", "--bytes", "200kB", "--trials", "5")
+    assert done.exit_code == 0, done.output
+    return folder
+
+
+def call(*words):
+    return CliRunner().invoke(main, list(map(str, words)))
+
+
+def go(folder, out, *options):
+    return call("search", folder / "small.yaml", "--out", folder / out, "--cache", folder / "cache", *options)
+
+
+def record(folder, out="out"):
+    return json.loads((folder / out / "search.json").read_text())
+
+
+def test_the_winner_is_the_closest_of_those_within_the_bytes(folder):
+    found = record(folder)
+    trials = found["trials"]
+    within = [trial for trial in trials if trial["state"] == "measured" and trial["file_bytes"] <= 200_000]
+    assert len(trials) == 5
+    assert found["feasible"]
+    assert trials[found["winner"]] == min(within, key=lambda trial: trial["divergence_nats"])
+    assert trials[0]["origin"] == "pipeline"
+    assert trials[0]["state"] == "measured"
+    assert {trial["origin"] for trial in trials} >= {"pipeline", "scan"}
+
+
+def test_the_winners_pipeline_makes_its_bytes_again_and_knows_the_limit(folder):
+    winner = folder / "out/winner.yaml"
+    assert "# half" in winner.read_text()
+    assert "goal: {bytes: 200000}" in winner.read_text()
+    assert call("run", winner, "--out", folder / "again").exit_code == 0
+    assert (folder / "again/model.sqz").read_bytes() == (folder / "out/model.sqz").read_bytes()
+    chosen = record(folder)["trials"][record(folder)["winner"]]
+    assert (folder / "out/model.sqz").stat().st_size == chosen["file_bytes"]
+
+
+def trials_of(folder, monkeypatch, text, limits, trials, out, cache="cache"):
+    """The record of a search whose winner is not run."""
+    monkeypatch.setattr(search, "_finished", lambda pipeline, found, *rest: found)
+    (folder / "p.yaml").write_text(text)
+    spec = read_pipeline(folder / "p.yaml")
+    return search.search(spec, limits, folder / out, trials=trials, cache=folder / cache)
+
+
+def test_a_search_that_is_called_again_makes_no_trial_twice_and_goes_on_with_more(folder, monkeypatch):
+    ran, shared = [], Share.__call__
+    monkeypatch.setattr(Share, "__call__", lambda self, *given: ran.append(self.bits) or shared(self, *given))
+    limits = search.Limits(bytes=200_000)
+    first = trials_of(folder, monkeypatch, PIPELINE, limits, 2, "more").trials
+    assert ran == []  # the fixture's search has left these in the cache
+    more = trials_of(folder, monkeypatch, PIPELINE, limits, 3, "more").trials
+    assert more[:2] == first
+    assert len(more) == 3
+
+
+def test_limits_that_no_trial_meets_end_with_exit_code_3_and_say_by_how_much(folder, monkeypatch):
+    def too_large(spec, out, **options):
+        report = from_json((folder / "out/report.json").read_text())
+        goal = GoalRecord(BYTES, "bytes", "at most", spec.goal.bytes, report.file.file_bytes, met=False)
+        return Result(replace(report, goals=(goal,)), out / "model.sqz", out / "report.html")
+
+    monkeypatch.setattr(search.pipelines, "run", too_large)
+    missed = go(folder, "missed", "--bytes", "1kB", "--trials", "1")
+    assert missed.exit_code == 3
+    assert "the goal was missed: bytes of the file by" in missed.stderr
+    assert "goal: {bytes: 1000}" in (folder / "missed/winner.yaml").read_text()
+    assert not record(folder, "missed")["feasible"]
+
+
+def test_a_drop_is_of_top_1_or_without_labels_of_photos_with_another_first_answer():
+    limits = search.Limits(bytes=1_000, max_drop=0.5)
+    assert limits.goal(labelled=True) == {"bytes": 1_000, "max_top1_drop": 0.5}
+    assert limits.goal(labelled=False) == {"bytes": 1_000, "min_agreement": 0.995}
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "words"),
+    [
+        (PIPELINE, [], "nothing is asked of the file; give --bytes, --max-drop or both, or the pipeline a goal"),
+        (PIPELINE.partition("search:")[0], ["--bytes", "1kB"], "search: says nothing that may be searched"),
+        (
+            PIPELINE,
+            ["--bytes", "1kB", "--study", "sqlite:////none/x.db"],
+            "--study: cannot reach the study sqlite:////",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_runs(tmp_path, text, options, words):
+    (tmp_path / "p.yaml").write_text(text)
+    done = call("search", tmp_path / "p.yaml", "--out", tmp_path / "out", *options)
+    assert done.exit_code == 2
+    assert words in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_scan_tells_of_every_layer_what_each_setting_costs(folder):
+    out = folder / "scan"
+    done = call("sensitivity", folder / "small.yaml", "--out", out, "--cache", folder / "cache", "--photos", "32")
+    assert done.exit_code == 0, done.output
+    found = json.loads((out / "sensitivity.json").read_text())
+    assert [(s["kind"], s["value"]) for s in found["settings"]] == [
+        ("prune", 0.5), ("prune", 0.9), ("share", 4), ("share", 3), ("share", 2),
+    ]  # fmt: skip
+    assert len(found["layers"]) == 26
+    assert all(len(layer["divergences"]) == 5 for layer in found["layers"])
+    assert found["together"][0] < found["together"][1]
+    assert found["together"][2] < found["together"][4]
+    assert "features.12.squeeze" in done.stdout
+    assert "<svg" in (out / "sensitivity.html").read_text()
+
+
+def test_without_its_packages_it_says_how_to_install_them(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    done = go(folder, "out", "--bytes", "200kB")
+    assert done.exit_code == 2
+    assert "pip install 'squeeze-compress[search]'" in done.stderr
