@@ -11,7 +11,7 @@ from scipy.special import softmax
 from torch import nn
 
 from compress import validate
-from compress.data.folder import Folder
+from compress.data.sources import source_at
 from compress.data.transforms import read_photo, to_input, to_pixels
 from compress.device import find_device
 from compress.errors import DataError
@@ -30,7 +30,7 @@ def evaluate_model(
 
     Args:
         model: what to measure.
-        data: a folder with a subfolder a class, or a CSV file with path and label.
+        data: a folder with a subfolder a class, a CSV file with path and label, or a folder of idx files.
         limit: at most so many photos, evenly spread; None for all.
         device: where it runs; a GPU if there is one, unless told otherwise.
         progress: shows how far it is.
@@ -42,7 +42,7 @@ def evaluate_model(
     """
     network = on_device(model, device)
     with progress("reading photos", 0) as advance:
-        photos = Folder(path=data, limit=limit).load(
+        photos = source_at(data, limit).load(
             model.preprocessing, "validation", classes=model.classes, progress=lambda done, total: advance(1)
         )
     if photos.labels is None:

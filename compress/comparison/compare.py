@@ -11,9 +11,9 @@ from scipy.special import softmax
 
 from compress import container, validate
 from compress.comparison.record import SCHEMA_VERSION, Answer, Comparison, PairedHits, PhotoAnswers, Side
-from compress.data.folder import Folder
 from compress.data.photos import Photos
 from compress.data.samples import Samples
+from compress.data.sources import source_at
 from compress.errors import ConfigError, DataError
 from compress.evaluation import class_names, on_device
 from compress.model import Model
@@ -47,7 +47,7 @@ def compare_models(
     Args:
         a: `.sqz`, `.safetensors`, `.pth` or `.pt`, or `embedded` for the float weights that are installed.
         b: the same; what is measured beside A.
-        data: a folder, a CSV file or a photo, labelled or not; or `samples` for the crops that are installed.
+        data: a folder (of idx files too), a CSV file or a photo, labelled or not; or `samples` for installed crops.
         limit: at most so many photos, evenly spread; None for all.
         architecture: the network of a checkpoint; by default the one that its first layer fits.
         factory: the function that may be called to make the network of a `.sqz` file that names it.
@@ -113,7 +113,7 @@ def _photos(
     """Read the photos as each model wants them; once where both want them alike."""
     # A folder that is called so is meant where there is one: elsewhere the option takes paths.
     samples = data == SAMPLES and not Path(data).exists()
-    source = Samples(count=limit) if samples else Folder(path=Path(data), limit=limit)
+    source = Samples(count=limit) if samples else source_at(Path(data), limit)
 
     def read(model: Model) -> Photos:
         with progress("reading photos", 0) as advance:

@@ -70,12 +70,21 @@ class Idx:
         return collect(entries, kind, preprocessing, store=store, progress=progress)
 
 
+def has_idx_files(folder: Path) -> bool:
+    """Return whether a folder has the images to validate with in an idx file."""
+    return _found(folder, f"{_PARTS['validation']}-images", 3) is not None
+
+
+def _found(folder: Path, name: str, dimensions: int) -> Path | None:
+    names = (f"{name}{dot}idx{dimensions}-ubyte{ending}" for ending in ("", ".gz") for dot in "-.")
+    return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
 def _existing(folder: Path, name: str, dimensions: int, role: Role) -> Path:
-    names = [f"{name}{dot}idx{dimensions}-ubyte{ending}" for ending in ("", ".gz") for dot in "-."]
-    found = next((folder / name for name in names if (folder / name).is_file()), None)
+    found = _found(folder, name, dimensions)
     if found is None:
         raise ConfigError(
-            f"there is no {folder / names[0]}, gzipped or not",
+            f"there is no {folder / name}-idx{dimensions}-ubyte, gzipped or not",
             key=f"data.{role}.path",
             allowed="a folder that has this file, as MNIST has it",
         )

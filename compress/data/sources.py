@@ -9,7 +9,7 @@ from typing import Protocol
 from compress.data.decoding import Progress
 from compress.data.digits import Digits
 from compress.data.folder import Folder
-from compress.data.idx import Idx
+from compress.data.idx import Idx, has_idx_files
 from compress.data.photos import Photos, Role
 from compress.data.samples import Samples
 from compress.model import Preprocessing
@@ -40,6 +40,11 @@ class Source(Protocol):
             DataError: there are no photos, too many are broken, or labels do not fit the network.
         """
         ...
+
+
+def source_at(path: Path, limit: int | None) -> Source:
+    """Return the source of the photos at a path: a folder, a CSV file, a photo, or a folder of idx files."""
+    return Idx(path, limit) if has_idx_files(path) else Folder(path, limit)
 
 
 SOURCES: Mapping[str, type[Source]] = {"samples": Samples, "folder": Folder, "digits": Digits, "idx": Idx}

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from compress.codecs.trellis import follows_trellis
 from compress.errors import PassError
 from compress.passes.context import finite
+from compress.passes.lookup import Lookup, Places, as_convolved
 from compress.passes.share import at_precision
 from compress.passes.trellis import nearest_path
 from compress.tensors import Dense, Pruned, Shared, levels_codebook, zigzag_levels, zigzag_symbols
@@ -87,12 +88,7 @@ def put_into(network: nn.Module, trained: Mapping[str, Trained]) -> dict[str, Tr
 
 
 def _parameter(values: NDArray[np.float32], device: torch.device, *, trained: bool = True) -> nn.Parameter:
-    return nn.Parameter(_as_convolved(torch.from_numpy(np.array(values, dtype=np.float32))).to(device), trained)
-
-
-def _as_convolved(weights: Tensor) -> Tensor:
-    """Return weights in the memory format of the photos: else each convolution would bring them into it first."""
-    return weights.contiguous(memory_format=torch.channels_last) if weights.dim() == 4 else weights
+    return nn.Parameter(as_convolved(torch.from_numpy(np.array(values, dtype=np.float32))).to(device), trained)
 
 
 class Values(Trained):
@@ -113,7 +109,7 @@ class Values(Trained):
 
     def prune(self, kept: NDArray[np.bool_]) -> None:
         """Set the weights that are not kept to zero, where they stay from now on."""
-        self._gone = _as_convolved(torch.from_numpy(~kept)).to(self.parameter.device)
+        self._gone = as_convolved(torch.from_numpy(~kept)).to(self.parameter.device)
         self.hold()
 
     def pruned(self) -> Pruned:
@@ -170,12 +166,12 @@ class _Codebook(Trained):
         squares[squares == 0] = 1  # of an entry that no weight takes
         super().__init__(_parameter(entries, device), unit, torch.from_numpy(squares.astype(np.float32)).to(device))
         self._origin = origin
-        self._places = _Places(_as_convolved(torch.from_numpy(origin.indices.astype(np.int64))).to(device))
+        self._places = Places(as_convolved(torch.from_numpy(origin.indices.astype(np.int64))).to(device))
         scaled = origin.row_exponents is not None or origin.column_exponents is not None
         self._scale = torch.from_numpy(origin.scale()).to(device) if scaled else None
 
     def dense(self) -> Tensor:
-        values: Tensor = _Lookup.apply(self.parameter, self._places)  # type: ignore[no-untyped-call]
+        values: Tensor = Lookup.apply(self.parameter, self._places)  # type: ignore[no-untyped-call]
         return values if self._scale is None else values * self._scale
 
     def tensor(self, name: str) -> Shared:
@@ -241,56 +237,10 @@ class Levels(Trained):
         return replace(self._origin, indices=symbols, codebook=levels_codebook(int(symbols.max(initial=0)) + 1))
 
     def _on_device(self, values: NDArray[np.float32]) -> Tensor:
-        return _as_convolved(torch.from_numpy(values)).to(self.parameter.device)
+        return as_convolved(torch.from_numpy(values)).to(self.parameter.device)
 
     def _as_matrix(self, values: NDArray[Any]) -> NDArray[Any]:
         return values.reshape(len(values), -1)
-
-
-class _Places:
-    """Which weights take which entry of a codebook, in the order that weights have in memory.
-
-    Attributes:
-        indices: of all weights.
-        kept: places of those that do not take entry 0.
-        kept_indices: of those.
-    """
-
-    def __init__(self, indices: Tensor) -> None:
-        self.indices = _in_memory(indices)
-        self.kept = self.indices.nonzero()[:, 0]
-        self.kept_indices = self.indices[self.kept]
-        self._shape = tuple(indices.shape)
-
-    def as_weights(self, values: Tensor) -> Tensor:
-        """Return one value for each place as weights."""
-        if len(self._shape) != 4:
-            return values.view(self._shape)
-        rows, columns, *kernel = self._shape
-        return values.view(rows, *kernel, columns).permute(0, 3, 1, 2)
-
-
-class _Lookup(torch.autograd.Function):
-    """`codebook[indices]`, whose backward pass sums the gradients of each entry; entry 0 gets none.
-
-    Torch's own backward pass of an index with a million places into thirty is far slower on a CPU. Where most weights
-    are pruned, so are most of the sums.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, codebook: Tensor, places: _Places) -> Tensor:
-        ctx.places, ctx.entries = places, len(codebook)
-        return places.as_weights(codebook.index_select(0, places.indices))
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        kept = _in_memory(gradients[0]).index_select(0, ctx.places.kept)
-        return torch.bincount(ctx.places.kept_indices, kept, ctx.entries).to(kept.dtype), None
-
-
-def _in_memory(weights: Tensor) -> Tensor:
-    """Return weights in one dimension, in the order that `_as_convolved` gives them in memory: no copy of them."""
-    return (weights.permute(0, 2, 3, 1) if weights.dim() == 4 else weights).reshape(-1)
 
 
 def _array(values: Tensor) -> NDArray[Any]:

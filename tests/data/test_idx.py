@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from compress.data import idx_file
+from compress.data.folder import Folder
 from compress.data.idx import Idx
 from compress.data.idx_file import read_idx
+from compress.data.sources import source_at
 from compress.errors import ConfigError, DataError
 from compress.model import Preprocessing
 
@@ -58,6 +60,11 @@ def test_another_file_under_the_same_name_is_read_anew(tmp_path):
     first = source.load(GREY, "calibration", **options)
     write_set(tmp_path / "set", images=255 - IMAGES)
     assert source.load(GREY, "calibration", **options).fingerprint != first.fingerprint
+
+
+def test_a_folder_of_idx_files_is_told_from_one_of_photos(tmp_path):
+    assert source_at(write_set(tmp_path / "set", zipped=True), 3) == Idx(tmp_path / "set", 3)
+    assert source_at(tmp_path, None) == Folder(tmp_path)
 
 
 def test_a_file_that_is_missing_is_named(tmp_path):
