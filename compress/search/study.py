@@ -113,6 +113,7 @@ class Study:
             state=state,
             reason=reason,
             file_bytes=known.file_bytes if known else None,
+            settled=known is not None and known.least_bytes is not None,
             photos=known.photos if known else 0,
             divergence_nats=known.fidelity.divergence_nats.value if known and known.fidelity else None,
             agreement=known.fidelity.agreement.value if known and known.fidelity else None,
