@@ -7,14 +7,14 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from compress import container
 from compress import pipeline as pipelines
 from compress.errors import ConfigError, SqueezeError
 from compress.files import write_atomically
-from compress.pipeline import Pipeline, Result, records
+from compress.pipeline import Pipeline, Result, read_pipeline, records
 from compress.pipeline.kept import code_digest
 from compress.pipeline.run import CACHE
 from compress.pipeline.searchable import Value, override
@@ -228,8 +228,8 @@ def _finished(
 ) -> Found:
     """Run the winner, so that its file is read back and proven, and write what is left of the search."""
     path, page = out / WINNER_FILE, out / "search.html"
-    won = _with(pipeline, record.trial(record.winner).values)
-    write_atomically(path, won.configuration.encode())
+    write_atomically(path, _with(pipeline, record.trial(record.winner).values).configuration.encode())
+    won = replace(read_pipeline(path), name=pipeline.name)  # what was written is what is run
     command = records.as_command(str(path), None, ())
     result = pipelines.run(won, out, cache=cache, command=command, device=device, progress=progress)
     write_atomically(out / "search.json", record.to_json().encode())
