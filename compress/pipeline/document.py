@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,12 +34,14 @@ class Document:
         root: the mapping; overrides are already in it.
         file: where it was read from.
         text: of the file, as it was read.
+        overrides: as they were given, `KEY=VALUE`.
         overridden: the keys that an override set, dotted, stages by number; each as the user wrote it.
     """
 
     root: CommentedMap
     file: Path
     text: str
+    overrides: tuple[str, ...] = ()
     overridden: Mapping[str, str] = field(default_factory=dict)
 
     def error(self, keys: Sequence[Key], problem: str, allowed: str | None = None) -> ConfigError:
@@ -93,10 +94,12 @@ class Document:
         Raises:
             ConfigError: an override cannot be applied.
         """
-        root, overridden = copy.deepcopy(self.root), dict(self.overridden)
-        for override in overrides:
+        # Read again and not copied: of a copy's comments, those before a list end up where they are no YAML.
+        root, given = _parsed(self.text, self.file), (*self.overrides, *overrides)
+        overridden: dict[str, str] = {}
+        for override in given:
             overridden.update(_apply(root, override))
-        return replace(self, root=root, overridden=overridden)
+        return replace(self, root=root, overrides=given, overridden=overridden)
 
     def dump(self) -> str:
         """Return the document as YAML, comments kept."""
@@ -142,7 +145,8 @@ def read_document(file: Path, overrides: Iterable[str] = ()) -> Document:
     if not isinstance(root, CommentedMap):
         raise ConfigError("not a mapping of keys", file=file, line=1, allowed=_SECTIONS)
     _check_extent(root, file)
-    return Document(root, file, text).with_overrides(overrides)
+    document = Document(root, file, text)
+    return document.with_overrides(given) if (given := tuple(overrides)) else document
 
 
 def _decoded(data: bytes, file: Path) -> str:

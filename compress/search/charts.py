@@ -52,7 +52,7 @@ MEASURES = (
 
 
 def trials_over_bytes(shown: tuple[SearchRecord, Measure], width: float, name: str) -> str:
-    """Draw every trial that was judged as a dot: its bytes, and how far it is from the float network."""
+    """Draw every trial whose file was judged as a dot: its bytes, and how far it is from the float network."""
     record, measure = shown
     height, left, below, above = 380.0, 52.0, 46.0, 26.0
     drawing = figure(width, height)
@@ -61,7 +61,7 @@ def trials_over_bytes(shown: tuple[SearchRecord, Measure], width: float, name: s
     dots = {
         trial.number: (float(trial.file_bytes or 0), value)
         for trial in record.trials
-        if (value := measure.of(trial)) is not None
+        if trial.settled and (value := measure.of(trial)) is not None
     }
     for state, tone, area in (("pruned", "pale", 22.0), ("measured", "accent", 34.0)):
         _scatter(axes, [dots[t.number] for t in record.trials if t.number in dots and t.state == state], tone, area)
@@ -101,7 +101,7 @@ def layers_of_a_scan(shown: tuple[Scan, str], width: float, name: str) -> str:
     """Draw for each layer its divergence at every setting of one pass."""
     found, kind = shown
     places = [place for place, setting in enumerate(found.settings) if setting.kind == kind]
-    row, left, below = 22.0, 150.0 if width > 500 else 120.0, 30.0
+    row, left, below = 22.0, 150.0, 30.0
     height = row * len(found.layers) + below
     drawing = figure(width, height)
     size = ((width - left - 14) / width, row * len(found.layers) / height)
@@ -114,7 +114,7 @@ def layers_of_a_scan(shown: tuple[Scan, str], width: float, name: str) -> str:
         axes.plot([min(values), max(values)], [index, index], color=colour("pale"), linewidth=3, zorder=1)
         for value, tone in zip(values, _tones(len(values)), strict=True):
             axes.plot([value], [index], "o", color=colour(tone), markersize=7, clip_on=False, zorder=2)
-        label = short(layer.name.removesuffix(".weight"), 22 if width > 500 else 17)
+        label = short(layer.name.removesuffix(".weight"), 22)
         axes.text(-left / (width - left - 14), index, label, va="center", fontsize=11, color=colour("muted"),
                   transform=across)  # fmt: skip
     axes.xaxis.set_major_locator(LogLocator(10, numticks=6))

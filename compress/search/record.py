@@ -27,6 +27,7 @@ class TrialRecord:
         state: `measured` on all photos, `pruned` as soon as it was not worth going on, or `failed`.
         reason: why it was pruned, or what failed; empty where it was measured.
         file_bytes: of the file; where it was pruned or failed before, had the pipeline stopped there. None if unknown.
+        settled: these are the bytes of the file, give or take a fiftieth, and not those half way.
         photos: on which the figures below were measured; 0 where only bytes are known.
         divergence_nats: mean Kullback-Leibler divergence from the float network.
         agreement: share of photos with the float network's first answer.
@@ -41,6 +42,7 @@ class TrialRecord:
     state: State
     reason: str
     file_bytes: int | None
+    settled: bool
     photos: int
     divergence_nats: float | None
     agreement: float | None

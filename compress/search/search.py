@@ -6,15 +6,15 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from compress import container
 from compress import pipeline as pipelines
 from compress.errors import ConfigError, SqueezeError
 from compress.files import write_atomically
-from compress.pipeline import Pipeline, Result, records
+from compress.pipeline import Pipeline, Result, read_pipeline, records
 from compress.pipeline.kept import code_digest
 from compress.pipeline.run import CACHE
 from compress.pipeline.searchable import Value, override
@@ -24,6 +24,7 @@ from compress.progress import Progress, silent
 from compress.search.amounts import amounts_of
 from compress.search.first_points import first_points
 from compress.search.judge import Judge, first_searched
+from compress.search.measured import Measured
 from compress.search.page import to_html
 from compress.search.record import SEARCH_VERSION, Origin, SearchRecord, TrialRecord, Wanted, front_of
 from compress.search.sensitivity import scan
@@ -120,13 +121,17 @@ def search(
     prepared = prepare(pipeline.with_overrides(["goal={}"]) if asked else pipeline, cache, device, progress)
     pipeline = _with_goal(pipeline, limits, labelled=prepared.validation.labels is not None) if asked else pipeline
     judge = Judge(prepared, cache, first_searched(pipeline))
+
+    def measure(values: Mapping[str, Value]) -> Iterator[Measured]:
+        yield from judge.measure(_with(pipeline, values))
+
     with reachable(where):
         opened = Study(storage, _name(pipeline, prepared), pipeline.search, pipeline.goal, pipeline.seed)
         opened.take_up_what_was_lost()
         if opened.is_new:
             opened.begin_with(_first(pipeline, prepared, cache))
         while (made := len(opened.done())) < trials and (not made or ends is None or time.monotonic() < ends):
-            tell(opened.next_trial(lambda values: judge.measure(_with(pipeline, values))))
+            tell(opened.next_trial(measure))
         done, importances, running = opened.done(), opened.importances(), opened.running()
     record = _record(pipeline, done, importances, prepared, shown(where), command)
     return _finished(pipeline, record, running, out, cache, device, progress)
@@ -223,8 +228,8 @@ def _finished(
 ) -> Found:
     """Run the winner, so that its file is read back and proven, and write what is left of the search."""
     path, page = out / WINNER_FILE, out / "search.html"
-    won = _with(pipeline, record.trial(record.winner).values)
-    write_atomically(path, won.configuration.encode())
+    write_atomically(path, _with(pipeline, record.trial(record.winner).values).configuration.encode())
+    won = replace(read_pipeline(path), name=pipeline.name)  # what was written is what is run
     command = records.as_command(str(path), None, ())
     result = pipelines.run(won, out, cache=cache, command=command, device=device, progress=progress)
     write_atomically(out / "search.json", record.to_json().encode())

@@ -59,13 +59,19 @@ class Study:
             self._study.enqueue_trial(dict(values), user_attrs={"origin": origin}, skip_if_exists=True)
 
     def take_up_what_was_lost(self) -> None:
-        """Try again what processes of this machine were at that are no longer there."""
+        """Try again what processes of this machine were at that are no longer there.
+
+        What had not got all its values yet is left out: the sampler will suggest the same again.
+        """
         for trial in self._trials((TrialState.RUNNING,)):
-            if trial.params and not _is_alive(trial.user_attrs.get("worker", {})):
-                self._study.set_user_attr(f"{_LOST}{trial.number}", True)
-                self._study.tell(trial.number, state=TrialState.FAIL)
+            if _is_alive(trial.user_attrs.get("worker", {})):
+                continue
+            self._study.set_user_attr(f"{_LOST}{trial.number}", True)
+            self._study.tell(trial.number, state=TrialState.FAIL)
+            values = trial.system_attrs.get("fixed_params", trial.params)
+            if len(values) == len(self._search):
                 origin = trial.user_attrs.get("origin", "sampler")
-                self._study.enqueue_trial(trial.params, user_attrs={"origin": origin})
+                self._study.enqueue_trial(values, user_attrs={"origin": origin})
 
     def done(self) -> list[TrialRecord]:
         """Return the trials that are done, by number."""
@@ -92,8 +98,8 @@ class Study:
             SqueezeError: the pipeline's own values failed, and others would say nothing.
         """
         trial = self._asked()
-        values = {each.key: each.rounded(_suggested(trial, each)) for each in self._search}
         trial.set_user_attr("worker", asdict(_this_process()))
+        values = {each.key: each.rounded(_suggested(trial, each)) for each in self._search}
         twin = next((done for done in self.done() if done.values == values), None)
         if twin is not None:
             return self._told(trial, replace(twin, number=trial.number, seconds=0.0))
@@ -107,6 +113,7 @@ class Study:
             state=state,
             reason=reason,
             file_bytes=known.file_bytes if known else None,
+            settled=known is not None and known.least_bytes is not None,
             photos=known.photos if known else 0,
             divergence_nats=known.fidelity.divergence_nats.value if known and known.fidelity else None,
             agreement=known.fidelity.agreement.value if known and known.fidelity else None,

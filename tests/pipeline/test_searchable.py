@@ -43,6 +43,16 @@ def test_chosen_values_take_the_place_of_the_files_own_and_comments_stay(read):
     assert read(changed.configuration).stages == changed.stages
 
 
+def test_values_may_be_changed_again_and_again_and_the_file_stays_yaml(read):
+    text = PIPELINE.replace("stages:\n", "stages:\n  # First of all.\n", 1)
+    changed = read(text, "stages.share.bits=6")
+    for bits in (7, 4, 3):
+        changed = changed.with_overrides([override("stages.share.bits", bits)])
+    assert changed.configuration == read(text, "stages.share.bits=3").configuration
+    assert read(changed.configuration).stages == changed.stages
+    assert "  # First of all.\n  - {pass: prune" in changed.configuration
+
+
 def test_values_are_rounded_to_four_digits_within_their_range(read):
     sparsity, _, bits, slope, _ = read(PIPELINE).search
     assert sparsity.rounded(0.61234567) == 0.6123

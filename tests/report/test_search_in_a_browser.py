@@ -21,7 +21,9 @@ def trial(number, state, file_bytes, nats, photos):
     reason = "" if state == "measured" else "<i>no</i>"
     origin = "pipeline" if number == 0 else "sampler"
     agreement = None if nats is None else 1 - nats
-    return TrialRecord(number, values, origin, state, reason, file_bytes, photos, nats, agreement, lost, 0.0, 61.0)
+    return TrialRecord(
+        number, values, origin, state, reason, file_bytes, True, photos, nats, agreement, lost, 0.0, 61.0
+    )
 
 
 @pytest.fixture(scope="module")

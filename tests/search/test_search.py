@@ -24,7 +24,9 @@ data:
   calibration: {source: digits, limit: 20}
   validation: {source: digits, limit: 60}
 stages:
+  # First of all.
   - {pass: prune, sparsity: 0.5}   # half
+
   - {pass: share, bits: 4, init: density, iterations: 1}
 search:
   stages.prune.sparsity: {min: 0.5, max: 0.9, step: 0.4}
@@ -67,7 +69,8 @@ def test_the_winner_is_the_closest_of_those_within_the_bytes(folder):
 
 def test_the_winners_pipeline_makes_its_bytes_again_and_knows_the_limit(folder):
     winner = folder / "out/winner.yaml"
-    assert "# half" in winner.read_text()
+    for comment in ("# Small.", "  # First of all.", "# half"):
+        assert comment in winner.read_text()
     assert "goal: {bytes: 200000}" in winner.read_text()
     assert call("run", winner, "--out", folder / "again").exit_code == 0
     assert (folder / "again/model.sqz").read_bytes() == (folder / "out/model.sqz").read_bytes()
