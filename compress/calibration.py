@@ -22,10 +22,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from compress.errors import DataError, PassError
 from compress.networks.layers import Call, Layer, recorded
+from compress.patches import photo_gradients
 from compress.progress import Advance
 from compress.ranks import ALONE, Ranks
 
@@ -225,9 +225,9 @@ class _Sums:
         self.own = torch.zeros(self.groups, columns, columns, device=layer.weight.device)
 
     def add(self, runs: Sequence[tuple[Call, Tensor]], photos: int) -> None:
-        weight_gradients, bias_gradients = _gradients(*runs[0], photos)
+        weight_gradients, bias_gradients = photo_gradients(*runs[0], photos)
         for run in runs[1:]:
-            more = _gradients(*run, photos)
+            more = photo_gradients(*run, photos)
             weight_gradients, bias_gradients = weight_gradients + more[0], bias_gradients + more[1]
         self.row_fisher += weight_gradients.square().sum((0, 2)).double().cpu()
         self.bias_fisher += bias_gradients.square().sum(0).double().cpu()
@@ -256,50 +256,3 @@ def _at_least(cost: Floats) -> Floats:
     """Return costs of rows: one that never mattered on these photos may matter on others."""
     least: Floats = np.maximum(cost, _LEAST_SHARE * cost.mean())
     return least
-
-
-def _gradients(call: Call, gradient: Tensor, photos: int) -> tuple[Tensor, Tensor]:
-    """Return each photo's gradients of a layer's weights, (photos, rows, columns), and of its biases, (photos, rows).
-
-    Where the layer's inputs are stretches of photos, one photo's after another's, those of a photo are summed; where
-    they are not the photos' in any such way, all are, as if they were one photo's: directions of different photos have
-    nothing to do with each other, so that the mean over many stays what it is.
-    """
-    inputs = patches(call.layer, call.inputs)  # (n, groups, columns, positions)
-    outputs = _positions_last(gradient) if isinstance(call.layer, nn.Linear) else gradient.flatten(2)
-    by_group = outputs.reshape(len(outputs), inputs.shape[1], -1, outputs.shape[2])  # (n, groups, rows, positions)
-    of_weights, of_biases = (by_group @ inputs.transpose(2, 3)).flatten(1, 2), outputs.sum(2)
-    if len(of_weights) == photos:
-        return of_weights, of_biases
-    apart = 1 if len(of_weights) % photos else photos
-    summed = (each.reshape(apart, -1, *each.shape[1:]).sum(1) for each in (of_weights, of_biases))
-    return next(summed), next(summed)
-
-
-def patches(layer: Layer, x: Tensor) -> Tensor:
-    """Return what each weight is multiplied with: (n, groups, columns, positions)."""
-    if isinstance(layer, nn.Linear):
-        return _positions_last(x).unsqueeze(1)
-    if layer.padding_mode != "zeros" or isinstance(layer.padding, str):
-        mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
-        x = functional.pad(x, layer._reversed_padding_repeated_twice, mode=mode)
-        padding = (0,) * len(layer.kernel_size)
-    else:
-        padding = layer.padding
-    kernel, stride, dilation = layer.kernel_size, layer.stride, layer.dilation
-    if set(kernel) == {1} and set(stride) == {1} and set(padding) == {0}:
-        return _by_group(layer, x.flatten(2))
-    if isinstance(layer, nn.Conv1d):  # unfold knows photos alone
-        x = x.unsqueeze(2)
-        kernel, stride, dilation, padding = (1, *kernel), (1, *stride), (1, *dilation), (0, *padding)
-    return _by_group(layer, functional.unfold(x, kernel, dilation, padding, stride))
-
-
-def _by_group(layer: nn.Conv1d | nn.Conv2d, columns: Tensor) -> Tensor:
-    """Bring (n, columns of all groups, positions) to (n, groups, columns, positions)."""
-    return columns.reshape(len(columns), layer.groups, -1, columns.shape[2])
-
-
-def _positions_last(x: Tensor) -> Tensor:
-    """Bring a linear layer's (n, features) or (n, ..., features) to (n, features, positions)."""
-    return x.flatten(1, -2).transpose(1, 2) if x.dim() > 2 else x.unsqueeze(2)

@@ -13,6 +13,7 @@ import click
 
 import compress
 from compress import console
+from compress.cache_commands import cache
 from compress.errors import ConfigError, SqueezeError
 from compress.parameters import Number, PathOr, device_option
 from compress.search_commands import search, sensitivity
@@ -260,38 +261,6 @@ def verify(model: Path, max_weights: int | None) -> None:
     console.say(f"sha256 of the decoded weights: {container.weights_sha256(decoded)}")
 
 
-@main.group()
-def cache() -> None:
-    """See what runs keep for the next ones, and remove it."""
-
-
-_caches_argument = click.argument(
-    "folders", nargs=-1, type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="[FOLDER]..."
-)
-
-
-@cache.command("list")
-@_caches_argument
-def list_cache(folders: tuple[Path, ...]) -> None:
-    """List what is in caches: FOLDERs, or those in ./out."""
-    from compress.pipeline.cache_folder import caches, entries  # noqa: PLC0415
-
-    for folder in folders or tuple(caches(Path("out"))):
-        console.show_cache(folder, entries(folder))
-
-
-@cache.command("clean")
-@_caches_argument
-@click.option("--older-than", type=Number(min=0), default=0.0, metavar="DAYS", help="Only what is so old. [all]")
-def clean_cache(folders: tuple[Path, ...], older_than: float) -> None:
-    """Remove what is in caches: FOLDERs, or those in ./out. Other files in them stay."""
-    from compress.pipeline.cache_folder import caches, clean  # noqa: PLC0415
-
-    for folder in folders or tuple(caches(Path("out"))):
-        removed = clean(folder, older_than * 86_400)
-        console.say(f"{folder}: removed {sum(entry.file_bytes for entry in removed):,} bytes")
-
-
 @main.command()
 def pipelines() -> None:
     """List the ready pipelines; `run` takes them by name."""
@@ -315,6 +284,7 @@ def init(name: str, output: Path) -> None:
     console.say(f"wrote {output}; run it with: squeeze-compress run {output}")
 
 
+main.add_command(cache)
 main.add_command(search)
 main.add_command(sensitivity)
 

@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from compress.calibration import patches
 from compress.errors import DataError
 from compress.networks.layers import Layer, layers_of
+from compress.patches import patches
 
 Floats = NDArray[np.float64]
 

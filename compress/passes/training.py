@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,13 +15,12 @@ from torch.nn import functional
 from compress.data.views import Part, random_views, shifted
 from compress.errors import DataError, PassError
 from compress.model import Model
-from compress.networks import as_dense, stored_tensors
 from compress.passes.context import Context
-from compress.passes.forward import forward_of
 from compress.passes.gradual import Pruning
 from compress.passes.held_out import labels_of, split
 from compress.passes.schedule import rate_at
-from compress.passes.trained import Trained, Values, in_training, put_into
+from compress.passes.trained import Trained, Values
+from compress.passes.trained_network import TrainedNetwork
 from compress.tensors import Tensor as Weights
 
 if TYPE_CHECKING:
@@ -64,26 +62,11 @@ class Training:
             raise DataError(f"batch is {options.batch}, and {self._ranks.count} processes share it; each needs a photo")
         self.steps = options.epochs * self.steps_an_epoch
         self._guess = math.log(max(model.classes, 2))
-        self._network = context.network(model)
-        for module in self._network.modules():
-            if isinstance(module, nn.Dropout) and options.dropout is not None:
-                module.p = options.dropout
-        self._trained: Mapping[str, Trained] = {
-            name: in_training(name, model.tensors[name], context.device, levels=False, keep_zeros=True)
-            for name, _ in self._network.named_parameters()
-        }
-        # Running means and the like, which move with the photos and not with a gradient.
-        stored = stored_tensors(self._network)
-        self._buffers = {name: tensor for name, tensor in stored.items() if name not in self._trained}
-        self._weights = model.weight_names()
-        self._forward = forward_of(self._network, context.device, compiled=options.compile)
-        self._computed = put_into(self._network, self._trained)
-        parts = {name: part for name, part in self._trained.items() if part.parameter.requires_grad}
-        if not parts:
-            raise PassError("there is nothing to train: all weights are on levels, which stay as they are")
-        self._parts = list(parts.values())
+        self._network = TrainedNetwork(options, model, context)
+        self._parts = list(self._network.parts.values())
         self._units = [_unit(part) if options.optimizer == "adamw" else 1.0 for part in self._parts]
-        self._optimiser = self._made([options.weight_decay if name in self._weights else 0.0 for name in parts])
+        weights = model.weight_names()
+        self._optimiser = self._made([options.weight_decay if name in weights else 0.0 for name in self._network.parts])
         self._pruning = Pruning(options.prune, model, context, self.steps) if options.prune else None
         self._moved = False
         self._best: dict[str, Any] = {}
@@ -108,7 +91,7 @@ class Training:
         """Return all that the steps from `step` on depend on."""
         return {
             "step": step,
-            "parameters": self._parameters(),
+            "parameters": self._network.parameters(),
             "optimiser": self._optimiser.state_dict(),
             "kept": {name: torch.from_numpy(part.kept) for name, part in self._prunable().items()},
             "moved": self._moved,
@@ -126,7 +109,7 @@ class Training:
 
     def restored(self, state: Mapping[str, Any]) -> int:
         """Take up a state, and return its step."""
-        self._take(state["parameters"])
+        self._network.take(state["parameters"])
         for name, part in self._prunable().items():
             part.prune(state["kept"][name].numpy())
         self._optimiser.load_state_dict(state["optimiser"])
@@ -157,7 +140,7 @@ class Training:
         among = Part(len(places), self._ranks.part(len(places)))
         own = places[among.own]
         inputs = self.augmented(own, random, among)
-        logits = self._logits(inputs, (int(random.integers(2**32)) + self._ranks.number) % 2**32)
+        logits = self._network.logits(inputs, (int(random.integers(2**32)) + self._ranks.number) % 2**32)
         smoothing = self._options.label_smoothing
         loss = functional.cross_entropy(logits, self._labels[own], label_smoothing=smoothing)
         loss = loss * (len(own) / len(places))
@@ -201,7 +184,7 @@ class Training:
                 f" {step + 1}: it will not learn any more; lower the learning_rate or give it a warmup"
             )
         self._moved = False
-        self._average_buffers()
+        self._network.average_buffers()
         if not len(self._held) or (self._pruning and step < self._pruning.last):
             return False
         epoch = (step + 1) // self.steps_an_epoch
@@ -211,21 +194,18 @@ class Training:
     def tensors(self) -> dict[str, Weights]:
         """Return the best weights, in the forms that they had before."""
         if self._best:
-            self._take(self._best["parameters"])
-        buffers = {name: as_dense(buffer) for name, buffer in self._buffers.items()}
-        return {name: part.tensor(name) for name, part in self._trained.items()} | buffers
+            self._network.take(self._best["parameters"])
+        return self._network.tensors()
 
     def _judge(self, step: int, epoch: int) -> None:
         """Keep the weights if they are the best so far."""
         judgement = self._judgement(step)
         if not self._best or judgement < self._best["judgement"]:
-            self._best = {"judgement": judgement, "epoch": epoch, "parameters": self._parameters()}
+            self._best = {"judgement": judgement, "epoch": epoch, "parameters": self._network.parameters()}
 
     def _prunable(self) -> dict[str, Values]:
         """Return the parts that may lose weights; none where nothing is pruned in this training."""
-        if self._pruning is None:
-            return {}
-        return {name: part for name in self._weights if isinstance(part := self._trained[name], Values)}
+        return {} if self._pruning is None else self._network.prunable()
 
     def _prune(self, step: int, pruning: Pruning) -> None:
         prunable = self._prunable()
@@ -238,26 +218,6 @@ class Training:
         part = rate_at(step, self.steps, options.schedule, warmup=warmup, power=options.power)
         return options.learning_rate * part
 
-    def _average_buffers(self) -> None:
-        """Take the mean over all processes of what each has seen of its own photos."""
-        floats = [buffer for buffer in self._buffers.values() if buffer.is_floating_point()]
-        self._ranks.sum(*floats)
-        for buffer in floats:
-            buffer.div_(self._ranks.count)
-
-    def _logits(self, inputs: Tensor, seed: int | None) -> Tensor:
-        """Return float32 logits; with a seed as in training, with dropout from that seed."""
-        weights = {name: part.dense() for name, part in self._computed.items()}
-        if self._network.training != (seed is not None):
-            self._network.train(seed is not None)
-        kind, mixed = self._context.device.type, self._options.mixed_precision
-        with _seeded(seed, self._context.device), torch.autocast(kind, torch.bfloat16, enabled=mixed):
-            try:
-                logits = self._forward(weights, inputs)
-            except ValueError as error:  # a batch norm does not take one photo alone
-                raise PassError(f"the network does not take a batch of {len(inputs)}: {error}") from error
-        return logits.float()
-
     def _judgement(self, step: int) -> tuple[int, float]:
         """Return how many photos held out the network gets wrong, and the mean loss on them: less is better."""
         wrong, total = 0, 0.0
@@ -266,7 +226,7 @@ class Training:
                 if not self._ranks.own(number):
                     continue
                 places = self._held[start : start + _JUDGED_BATCH]
-                logits, labels = self._logits(self._context.inputs(places), None), self._labels[places]
+                logits, labels = self._network.logits(self._context.inputs(places), None), self._labels[places]
                 total += functional.cross_entropy(logits, labels, reduction="sum").item()
                 wrong += int((logits.argmax(1) != labels).sum())
         found = torch.tensor([wrong, total], dtype=torch.float64)
@@ -284,32 +244,9 @@ class Training:
                 " lower the learning_rate"
             )
 
-    def _parameters(self) -> dict[str, Tensor]:
-        parameters = {name: part.parameter for name, part in self._trained.items()}
-        return {name: tensor.detach().clone() for name, tensor in {**parameters, **self._buffers}.items()}
-
-    def _take(self, parameters: Mapping[str, Tensor]) -> None:
-        with torch.no_grad():
-            for name, part in self._trained.items():
-                part.parameter.copy_(parameters[name])
-            for name, buffer in self._buffers.items():
-                buffer.copy_(parameters[name])
-
 
 def _unit(part: Trained) -> float:
     """Return how far a parameter moves for its weights to move by 1, on the root mean square."""
     if part.squares is None:
         return 1.0
     return math.sqrt(part.dense().numel() / float(part.squares.sum(dtype=torch.float64)))
-
-
-@contextmanager
-def _seeded(seed: int | None, device: torch.device) -> Iterator[None]:
-    """Let torch draw from a seed while the context lasts, and from where it was afterwards."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else [], enabled=seed is not None):
-        if seed is not None:
-            # Not torch.manual_seed, which also writes to each kind of device that is not there.
-            torch.default_generator.manual_seed(seed)
-            if device.type == "cuda":
-                torch.cuda.manual_seed(seed)
-        yield

@@ -135,7 +135,7 @@ def test_momentum_does_not_bring_back_what_was_pruned(tiny, labelled, monkeypatc
 
     def looked_at(self, number, places):
         step(self, number, places)
-        part = self._trained["2.weight"]
+        part = self._network.parts["2.weight"]
         seen.append(bool(part.parameter.detach()[torch.from_numpy(~part.kept)].any()))
 
     monkeypatch.setattr(Training, "step", looked_at)

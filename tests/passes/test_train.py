@@ -302,7 +302,7 @@ class TestDivergence:
             if number == 116:
                 good["best"] = self._best.get("parameters")
                 with torch.no_grad():
-                    self._trained["2.weight"].parameter.fill_(torch.nan)
+                    self._network.parts["2.weight"].parameter.fill_(torch.nan)
             step(self, number, places)
 
         monkeypatch.setattr(training_module.Training, "step", spoilt)
