@@ -66,7 +66,7 @@ def run(
     device = next(network.parameters()).device
     outputs = []
     with torch.inference_mode(), progress("validating", len(photos)) as advance:
-        for pixels in batches(photos, preprocessing, _BATCH, ranks):
+        for pixels in batches(photos, preprocessing, _BATCH, ranks.number, ranks.count):
             inputs = torch.from_numpy(pixels).to(device, memory_format=torch.channels_last)
             outputs.append(network(inputs).float().cpu().numpy())
             advance(len(pixels))

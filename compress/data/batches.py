@@ -10,16 +10,19 @@ from numpy.typing import NDArray
 from compress.data.photos import Photos
 from compress.data.transforms import to_input
 from compress.model import Preprocessing
-from compress.ranks import ALONE, Ranks
 
 
 def batches(
-    photos: Photos, preprocessing: Preprocessing, size: int, ranks: Ranks = ALONE
+    photos: Photos, preprocessing: Preprocessing, size: int, first: int = 0, every: int = 1
 ) -> Iterator[NDArray[np.float32]]:
     """Yield the photos in order as inputs of shape (n, channels, height, width); n is `size`, the last may be less.
 
-    Of several processes each yields its own batches, one after the other's turn.
+    Args:
+        photos: all of them.
+        preprocessing: the network's.
+        size: photos a batch.
+        first: which batch is the first; those before are another process'.
+        every: which batches after it: each, each second, and so on.
     """
-    for number, start in enumerate(range(0, len(photos), size)):
-        if ranks.own(number):
-            yield to_input(photos.pixels[start : start + size], preprocessing)
+    for start in range(first * size, len(photos), every * size):
+        yield to_input(photos.pixels[start : start + size], preprocessing)

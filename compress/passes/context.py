@@ -126,7 +126,7 @@ class Context:
 
     def _gathered(self, total: int, batches: Iterator[torch.Tensor | int], *, own: bool) -> dict[str, LayerStatistics]:
         generator = torch.Generator().manual_seed(self.seed)
-        if total < self.ranks.count:
+        if 0 < total < self.ranks.count:
             raise DataError(f"{total:,} photos for {self.ranks.count:,} processes; each needs one at least")
         with self.progress("gathering statistics", total) as advance:
             return collect(self.network(self.reference), batches, generator, advance, own=own, ranks=self.ranks)
@@ -174,7 +174,7 @@ class Context:
         """Yield photos and stretches of them; of those that are another process', how many there are."""
         random = np.random.default_rng(self.seed)
         height, width = self.calibration.pixels.shape[1:3]
-        parts = _parted(places, min(_GATHERED_BATCH, len(places) // self.ranks.count))
+        parts = _parted(places, max(1, min(_GATHERED_BATCH, len(places) // self.ranks.count)))
         for number, some in enumerate(parts):
             inputs = self.inputs(some) if self.ranks.own(number) else None
             yield len(some) if inputs is None else inputs

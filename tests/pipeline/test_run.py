@@ -218,9 +218,11 @@ def test_a_skipped_photo_whose_name_is_no_text_does_not_cost_the_report(finished
     assert to_html(record).encode()
 
 
-def test_runs_share_a_cache_where_one_is_named(finished, tmp_path):
+def test_runs_share_a_cache_where_one_is_named(tmp_path):
     """The second finds the first's statistics: another target, the same photos."""
-    text = finished.pipeline.read_text("utf-8").split("stages:")[0]
+    photos = "{source: digits, limit: 20}"
+    data = f"data: {{calibration: {photos}, validation: {photos}}}"
+    text = f"model: {{factory: 'own_networks:mobilenet', size: 32}}\n{data}\n"
     for name, slope in (("first", 1e-4), ("second", 1e-3)):
         pipeline = tmp_path / f"{name}.yaml"
         pipeline.write_text(f"{text}stages:\n  - {{pass: quantize, slope: {slope}}}\n", "utf-8")
