@@ -114,6 +114,29 @@ def no_logits() -> nn.Module:
     return nn.Conv2d(3, 4, 3)
 
 
+class Gated(nn.Module):
+    """Channels weighed by what is seen of all of them, as Hu et al. 2018, arXiv:1709.01507; and many activations."""
+
+    def __init__(self, classes: int = 4) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.Hardswish(), nn.AvgPool2d(2, padding=1), nn.SiLU())
+        self.gate = nn.Sequential(nn.AdaptiveAvgPool2d((1, 1)), nn.Conv2d(8, 8, 1), nn.Hardsigmoid())
+        self.hidden, self.norm, self.head = nn.Linear(8, 6), nn.BatchNorm1d(6), nn.Linear(6, classes, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        x = torch.relu(x * self.gate(x)) + x
+        return self.head(torch.sigmoid(self.norm(self.hidden(torch.flatten(x.mean((2, 3)), 1)))))
+
+
+def gated(classes: int = 4) -> nn.Module:
+    return Gated(classes)
+
+
+def unusual() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.Softplus(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
 class Dying(nn.Module):
     """Its process is killed, if it is not the first, when it has seen enough."""
 

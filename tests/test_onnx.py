@@ -33,6 +33,7 @@ from compress.export.onnx_network import IR_VERSION, OPSET
 from compress.export.onnx_weights import Stored, as_float32, as_smallest
 from compress.model import TORCHVISION, Model
 from compress.networks import to_module
+from compress.networks.own import Own
 from compress.tensors import Dense, Pruned, Shared, Tensor, levels_codebook
 
 FORMS = ("float32", "codebook")
@@ -292,9 +293,10 @@ def test_photos_that_the_network_cannot_take_are_refused_and_nothing_is_written(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_network_with_an_operation_that_is_not_known_is_refused(tiny, tmp_path):
-    with pytest.raises(SqueezeError, match="no ONNX operator is known here for the network's"):
-        write_weights(tiny, tmp_path / "model.onnx")
+def test_a_network_with_an_operation_that_is_not_known_is_refused(tmp_path):
+    model = Own(factory="own_networks:unusual", size=16).load()
+    with pytest.raises(SqueezeError, match="no ONNX operator is known here for the network's %_1 "):
+        write_weights(model, tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
 
 
@@ -316,3 +318,30 @@ def test_without_the_package_the_error_has_the_cure_and_other_formats_are_writte
     )
     assert (tmp_path / "m.onnx").read_bytes() == b"an older one"
     assert decompress("m.safetensors").returncode == 0
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("make", ["resnet18", "mobilenet", "gated"])
+def test_networks_of_the_users_own_give_the_same_logits(make, form, tmp_path):
+    args = {"width": 8, "classes": 10} if make == "resnet18" else {}
+    model = Own(factory=f"own_networks:{make}", args=args, size=32).load(seed=4)
+    random = np.random.default_rng(0)
+    moved = {}
+    for name in model.as_is:  # batch norms that have seen something
+        values = model.tensors[name].to_dense()
+        shifted = np.abs(values + random.uniform(-0.3, 0.3, values.shape)) if "var" in name else values + 0.1
+        moved[name] = Dense(shifted.astype(np.float32))
+    model = in_levels(model.with_tensors(moved), 1 / 32)
+    write_weights(model, tmp_path / "model.onnx", form)
+    photos = random.standard_normal((5, 3, 32, 32)).astype(np.float32)
+    (logits,) = session((tmp_path / "model.onnx").read_bytes()).run(["logits"], {"input": photos})
+    with torch.inference_mode():
+        wanted = to_module(model)(torch.from_numpy(photos)).numpy()
+    np.testing.assert_allclose(logits, wanted, atol=1e-4 * max(1.0, float(np.abs(wanted).max())))
+
+
+def test_a_network_that_cannot_be_traced_is_told(tmp_path):
+    model = Own(factory="own_networks:medley", size=16).load()
+    with pytest.raises(SqueezeError, match=r"the network cannot be traced, as ONNX needs it: 'len' is not supported"):
+        write_weights(model, tmp_path / "model.onnx")
+    assert not (tmp_path / "model.onnx").exists()
