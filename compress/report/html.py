@@ -23,8 +23,8 @@ _WIDE, _NARROW = 860.0, 340.0
 _WORDS = (
     wording.thousands, wording.kilobytes, wording.megabytes, wording.percent, wording.points, wording.nats,
     wording.times, wording.seconds, wording.span, wording.nats_span, wording.shape, wording.plural,
-    wording.goal_amount, wording.goal_margin, wording.sentence, breakdown.layer_bytes, breakdown.layer_name,
-    breakdown.entropy_excess, wording.excess,
+    wording.short_name, wording.goal_amount, wording.goal_margin, wording.sentence, breakdown.layer_bytes,
+    breakdown.layer_name, breakdown.entropy_excess, wording.excess,
 )  # fmt: skip
 
 

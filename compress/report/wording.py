@@ -28,6 +28,11 @@ def megabytes(count: float) -> str:
     return f"{thousands(count / 1e6)}{NARROW}MB"
 
 
+def short_name(network: str) -> str:
+    """Return a network's name; of a function that makes one, `birds.networks:resnet18 {...}`, its own: `resnet18`."""
+    return network.partition(" ")[0].rpartition(":")[2]
+
+
 def percent(share: float) -> str:
     """Return a share from 0 to 1 as `55.1%`; what is not all never rounds to 100%, what is not none never to 0%."""
     text = f"{share * 100:.1f}"

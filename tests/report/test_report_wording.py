@@ -13,6 +13,8 @@ MINUS = "\u2212"
     ("text", "expected"),
     [
         (wording.thousands(498213), "498,213"),
+        (wording.short_name("squeezenet1_1"), "squeezenet1_1"),
+        (wording.short_name('birds.networks:resnet18 {"args":{"classes":10}}'), "resnet18"),
         (wording.kilobytes(999), "999 B"),
         (wording.kilobytes(498_213), "498.2 kB"),
         (wording.kilobytes(4_941_984), "4,942.0 kB"),
