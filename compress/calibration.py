@@ -15,7 +15,7 @@ them: Eschenhagen et al. 2023, arXiv:2311.00636). What one row says by itself is
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -36,6 +36,9 @@ _LEAST_SHARE = 0.05
 
 _MOST_OWN_ENTRIES = 10**8
 """Numbers that the rows' own moments of one layer may take."""
+
+_MOST_ENTRIES_IN_ALL = 4 * 10**8
+"""Those of all layers together; a SqueezeNet has 320 million."""
 
 _MOST_GROUPS_OF_CLASSES = 40
 """Into which the rows of the last layer are put. Rows are classes, of which a photo shows few; what similar ones say
@@ -152,8 +155,8 @@ def collect(
             another process runs them.
         generator: draws the directions in which the logits are pulled.
         advance: called with the number of photos done.
-        own: gather the rows' own moments too, in groups where those of each row would take more than 400 MB or, in
-            the last layer, more groups than 40.
+        own: gather the rows' own moments too, in groups where those of each row would take more than 400 MB a layer or
+            1.6 GB in all, or in the last layer more groups than 40.
         ranks: processes whose photos are taken together; each has a batch at least.
     Returns:
         statistics by the name of the weight tensor.
@@ -162,7 +165,7 @@ def collect(
         PassError: a layer's statistics would not fit into memory.
     """
     sums: dict[str, _Sums] = {}
-    photos, elsewhere = 0, list[int]()
+    photos, elsewhere, groups = 0, list[int](), dict[str, int]()
     for inputs in batches:
         photos += inputs if isinstance(inputs, int) else len(inputs)
         if isinstance(inputs, int):
@@ -179,8 +182,8 @@ def collect(
         last = calls[-1].weight
         for name, runs in _by_weight(calls, gradients).items():
             if name not in sums:
-                most = _MOST_GROUPS_OF_CLASSES if name == last else _MOST_OWN_ENTRIES
-                sums[name] = _Sums(name, runs[0][0].layer, most if own else 1)
+                groups = groups or (_groups({call.weight: call.layer for call in calls}, last) if own else {})
+                sums[name] = _Sums(name, runs[0][0].layer, groups.get(name, 1))
             sums[name].add(runs, len(inputs))
         advance(len(inputs))
     if photos == 0:
@@ -201,6 +204,19 @@ def _by_weight(calls: Sequence[Call], gradients: Sequence[Tensor | None]) -> dic
     return found
 
 
+def _groups(layers: Mapping[str, Layer], last: str) -> dict[str, int]:
+    """Return into how many groups the rows of each layer are put, so that their own moments fit into memory."""
+    shapes = {name: layer.weight.flatten(1).shape for name, layer in layers.items()}
+    most = _MOST_OWN_ENTRIES
+    while True:
+        groups = {name: max(1, min(rows, most // columns**2)) for name, (rows, columns) in shapes.items()}
+        groups[last] = min(groups[last], _MOST_GROUPS_OF_CLASSES)
+        entries = sum(count * shapes[name][1] ** 2 for name, count in groups.items())
+        if entries <= _MOST_ENTRIES_IN_ALL or max(groups.values()) == 1:
+            return groups
+        most //= 2
+
+
 def _direction(logits: Tensor, generator: torch.Generator) -> Tensor:
     """Draw directions with the covariance of the softmax's Fisher information, diag(p) - p p^T."""
     probabilities = logits.softmax(1)
@@ -211,7 +227,7 @@ def _direction(logits: Tensor, generator: torch.Generator) -> Tensor:
 class _Sums:
     """Running sums of one layer."""
 
-    def __init__(self, name: str, layer: Layer, most_groups: int) -> None:
+    def __init__(self, name: str, layer: Layer, groups: int) -> None:
         rows, columns = layer.weight.flatten(1).shape
         if columns**2 > _MOST_OWN_ENTRIES:
             raise PassError(
@@ -221,8 +237,8 @@ class _Sums:
             )
         self.row_fisher = torch.zeros(rows, dtype=torch.float64)
         self.bias_fisher = torch.zeros(rows, dtype=torch.float64)
-        self.groups = max(1, min(rows, most_groups, _MOST_OWN_ENTRIES // columns**2))
-        self.own = torch.zeros(self.groups, columns, columns, device=layer.weight.device)
+        self.groups = groups
+        self.own = torch.zeros(groups, columns, columns, device=layer.weight.device)
 
     def add(self, runs: Sequence[tuple[Call, Tensor]], photos: int) -> None:
         weight_gradients, bias_gradients = photo_gradients(*runs[0], photos)

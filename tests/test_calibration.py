@@ -271,3 +271,14 @@ def test_the_predicted_divergence_of_a_small_error_is_the_measured_one(tiny, pat
             measured.append(divergences(Outputs(network(inputs).numpy(), None), before).mean())
             weight -= torch.from_numpy(error).float()
     assert np.mean(predicted) == pytest.approx(np.mean(measured), rel=0.5)
+
+
+def test_rows_of_a_large_network_are_put_together_so_that_they_fit_into_memory(monkeypatch):
+    monkeypatch.setattr("compress.calibration._MOST_ENTRIES_IN_ALL", 2000)
+    monkeypatch.setattr("compress.calibration._MOST_OWN_ENTRIES", 1000)
+    network = nn.Sequential(nn.Linear(7, 18), nn.ReLU(), nn.Linear(18, 30), nn.ReLU(), nn.Linear(30, 4))
+    found = statistics_of(network, torch.randn(9, 7), own=True)
+    own = [layer.own for layer in found.values()]
+    assert own[0].shape == (10, 7, 7)  # half of what one layer might have, so that all fit
+    assert own[1] is None
+    assert own[2] is None
