@@ -137,6 +137,15 @@ def test_a_run_killed_again_and_again_goes_on_and_ends_with_the_same_bytes(folde
     assert (tmp_path / "out/model.sqz").read_bytes() == (folder / "first/model.sqz").read_bytes()
 
 
+def test_two_runs_at_once_in_one_cache_do_no_harm(folder, tmp_path):
+    command = [sys.executable, "-m", "compress", "run", folder / "p.yaml", "--cache", tmp_path / "cache"]
+    runs = [subprocess.Popen([*command, "--out", tmp_path / out], stdout=subprocess.DEVNULL) for out in ("a", "b")]
+    assert [run.wait(timeout=120) for run in runs] == [0, 0]
+    for out in ("a", "b"):
+        assert (tmp_path / out / "model.sqz").read_bytes() == (folder / "first/model.sqz").read_bytes()
+    assert {file.suffix for file in (tmp_path / "cache").glob(".*")} == set()
+
+
 def test_a_cache_is_listed_and_cleaned_and_strangers_in_it_stay(folder, tmp_path):
     cache = tmp_path / "cache"
     cache.mkdir()
