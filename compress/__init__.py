@@ -113,12 +113,12 @@ def run(
     from compress import pipeline as pipelines  # noqa: PLC0415
     from compress.device import find_device  # noqa: PLC0415
     from compress.pipeline.records import as_command  # noqa: PLC0415
-    from compress.ranks import joined, local_device  # noqa: PLC0415
+    from compress.ranks import joined, own_device  # noqa: PLC0415
     from compress.ready import find_pipeline  # noqa: PLC0415
 
     given = tuple(overrides)
     spec = pipelines.read_pipeline(find_pipeline(str(pipeline)), given)
-    place = find_device(device or local_device())
+    place = find_device(own_device(device))
     with joined(place) as ranks:
         return pipelines.run(
             spec,

@@ -105,7 +105,7 @@ def run(
     spec = pipelines.read_pipeline(find_pipeline(pipeline), seeded)
     folder = out or Path("out") / spec.name
     command = as_command(pipeline, seed, overrides)
-    place = find_device(device or processes.local_device())
+    place = find_device(processes.own_device(device))
     with processes.joined(place) as ranks:
         if not ranks.first:
             console.set_verbosity(quiet=True, verbose=False)

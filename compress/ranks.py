@@ -137,11 +137,16 @@ def joined(device: torch.device) -> Iterator[Ranks]:
         distributed.destroy_process_group()
 
 
-def local_device() -> str | None:
-    """Return the name of the GPU that is this process' own on its machine; None where it is alone or has none."""
-    place = int(os.environ.get("LOCAL_RANK", "0"))
-    shared = int(os.environ.get("WORLD_SIZE", "1")) > 1 and torch.cuda.is_available()
-    return f"cuda:{place % torch.cuda.device_count()}" if shared else None
+def own_device(name: str | None) -> str | None:
+    """Return the name of this process' own GPU, where GPUs are meant and it is not alone; else the name as it is.
+
+    Args:
+        name: of a device; `cuda` or None leave it open which GPU.
+    """
+    alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
+    if alone or name not in {None, "cuda"} or not torch.cuda.is_available():
+        return name
+    return f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % torch.cuda.device_count()}"
 
 
 @contextmanager

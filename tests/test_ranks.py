@@ -14,7 +14,7 @@ import torch
 from worker import results
 
 from compress import container
-from compress.ranks import ALONE, Ranks
+from compress.ranks import ALONE, Ranks, own_device
 
 TESTS = Path(__file__).parent
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -120,3 +120,15 @@ def test_parts_cover_everything_once():
         parts = [items[Ranks(number, count).part(10)] for number in range(count)]
         np.testing.assert_array_equal(np.concatenate(parts), items)
         assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_each_process_of_a_machine_has_a_gpu_of_its_own(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    assert own_device(None) is None
+    assert own_device("cuda") == "cuda"
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert own_device(None) == own_device("cuda") == "cuda:3"
+    assert own_device("cpu") == "cpu"
+    assert own_device("cuda:1") == "cuda:1"
