@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +16,6 @@ from compress.passes.forward import forward_of
 from compress.passes.trained import Trained, Values, in_training, put_into
 from compress.tensors import Tensor as Weights
 
-if TYPE_CHECKING:
-    from compress.passes.train import Train
-
 
 class TrainedNetwork:
     """A model's network, in training.
@@ -28,17 +24,25 @@ class TrainedNetwork:
         parts: what is trained, by the tensor's name.
     """
 
-    def __init__(self, options: Train, model: Model, context: Context) -> None:
+    def __init__(
+        self, model: Model, context: Context, *, dropout: float | None, compiled: bool, mixed_precision: bool
+    ) -> None:
         """Begin with the model's weights.
 
+        Args:
+            model: whose they are.
+            context: of the training.
+            dropout: of all dropouts; their own if None.
+            compiled: let torch compile the network.
+            mixed_precision: let it compute in bfloat16 where it can.
         Raises:
-            PassError: there is nothing that could be trained.
+            PassError: there is nothing that could be trained, or the network is to be compiled and is on no GPU.
         """
-        self._options, self._context, self._weights = options, context, model.weight_names()
+        self._mixed, self._context, self._weights = mixed_precision, context, model.weight_names()
         self._network = context.network(model)
         for module in self._network.modules():
-            if isinstance(module, nn.Dropout) and options.dropout is not None:
-                module.p = options.dropout
+            if isinstance(module, nn.Dropout) and dropout is not None:
+                module.p = dropout
         self._trained: Mapping[str, Trained] = {
             name: in_training(name, model.tensors[name], context.device, levels=False, keep_zeros=True)
             for name, _ in self._network.named_parameters()
@@ -46,7 +50,7 @@ class TrainedNetwork:
         # Running means and the like, which move with the photos and not with a gradient.
         stored = stored_tensors(self._network)
         self._buffers = {name: tensor for name, tensor in stored.items() if name not in self._trained}
-        self._forward = forward_of(self._network, context.device, compiled=options.compile)
+        self._forward = forward_of(self._network, context.device, compiled=compiled)
         self._computed = put_into(self._network, self._trained)
         self.parts = {name: part for name, part in self._trained.items() if part.parameter.requires_grad}
         if not self.parts:
@@ -61,8 +65,8 @@ class TrainedNetwork:
         weights = {name: part.dense() for name, part in self._computed.items()}
         if self._network.training != (seed is not None):
             self._network.train(seed is not None)
-        kind, mixed = self._context.device.type, self._options.mixed_precision
-        with _seeded(seed, self._context.device), torch.autocast(kind, torch.bfloat16, enabled=mixed):
+        device = self._context.device
+        with _seeded(seed, device), torch.autocast(device.type, torch.bfloat16, enabled=self._mixed):
             try:
                 logits = self._forward(weights, inputs)
             except ValueError as error:  # a batch norm does not take one photo alone

@@ -62,7 +62,13 @@ class Training:
             raise DataError(f"batch is {options.batch}, and {self._ranks.count} processes share it; each needs a photo")
         self.steps = options.epochs * self.steps_an_epoch
         self._guess = math.log(max(model.classes, 2))
-        self._network = TrainedNetwork(options, model, context)
+        self._network = TrainedNetwork(
+            model,
+            context,
+            dropout=options.dropout,
+            compiled=options.compile,
+            mixed_precision=options.mixed_precision,
+        )
         self._parts = list(self._network.parts.values())
         self._units = [_unit(part) if options.optimizer == "adamw" else 1.0 for part in self._parts]
         weights = model.weight_names()
