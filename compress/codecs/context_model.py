@@ -20,7 +20,6 @@ from compress.codecs.logistic import (
     WEIGHTS,
     as_stretched,
     code_by_four,
-    code_by_one,
     code_by_two,
     squash,
     step,
@@ -41,6 +40,13 @@ from compress.codecs.neighbours import (
     regressed,
     sign_context,
 )
+from compress.codecs.rests import (
+    ESTIMATES_OF_RESTS,
+    code_digits,
+    code_rest,
+    new_estimates_of_digits,
+    new_estimates_of_rests,
+)
 from compress.compiled import compiled
 
 MOST_LEVEL = 1 << 15
@@ -49,11 +55,11 @@ MOST_LEVEL = 1 << 15
 _UNARY = 6  # decisions "larger still?" before the rest of a magnitude is an Exp-Golomb code
 _FIRST_SEEN, _MOST_SEEN, _MOST_SEEN_OF_ALL = 2, 70, 255  # magnitudes that a mean stands for: at first, and at most
 _BY_MEANS, _NEARBY, _BY_LEAN = 25 * 25, 16 * 64, 16 * 32  # contexts of a magnitude, of three sorts
-_EXPONENTS = 16
 _SIGNS = 2 * _UNARY * (_BY_MEANS + _NEARBY + _BY_LEAN)  # where estimates of signs begin
 _RESTS = _SIGNS + 27 * KINDS
 _SIGN_ROWS = 2 * _UNARY  # where weights of signs begin
 _REGRESSION = _SIGN_ROWS + KINDS
+_DIGITS = _RESTS + ESTIMATES_OF_RESTS  # where estimates of digits within a unit begin
 _RATE, _SIGN_RATE = 6, 10
 
 _FIRST_WEIGHTS = np.tile(
@@ -79,35 +85,19 @@ quantizer: which one applies, 0 or 1.
 """
 
 
-def new_estimates() -> NDArray[np.int32]:
-    """Return estimates that saw no bit: of magnitudes, of signs, and of the rests of large magnitudes."""
-    return np.full(_RESTS + (8 + 24) * _EXPONENTS, UNDECIDED, dtype=np.int32)
+def new_estimates(unit_bits: int) -> NDArray[np.int32]:
+    """Return estimates that saw no bit: of magnitudes, of signs, and of the rests of magnitudes.
+
+    Args:
+        unit_bits: binary logarithm of the unit of magnitudes.
+    """
+    decisions = np.full(_RESTS, UNDECIDED, dtype=np.int32)
+    return np.concatenate([decisions, new_estimates_of_rests(), new_estimates_of_digits(unit_bits)])
 
 
 def new_weights() -> NDArray[np.int64]:
     """Return the weights that the inputs begin with: of magnitudes, of signs, and of the regression of signs."""
     return _FIRST_WEIGHTS.copy()
-
-
-@compiled(_CODED(CODER, DATA, ESTIMATES, types.int64, types.int64), inline=True)
-def _code_rest(
-    coder: Coder, data: NDArray[np.uint8], estimates: NDArray[np.int32], scale: int, rest: int
-) -> tuple[Coder, int]:
-    """Code a whole number from 1 to 65,535: how many binary digits follow its first, and these."""
-    exponent = 0
-    while exponent < _EXPONENTS - 1:
-        longer = int(rest >> (exponent + 1) > 0)
-        coder, longer = code_by_one(coder, data, longer, estimates, _RESTS + scale * _EXPONENTS + exponent)
-        if not longer:
-            break
-        exponent += 1
-    number = 1
-    for digit in range(exponent - 1, -1, -1):
-        which = number if number < 8 else 8 + digit  # later digits are nearly even, whatever came before
-        slot = _RESTS + 8 * _EXPONENTS + 24 * exponent + which
-        coder, bit = code_by_one(coder, data, (rest >> digit) & 1, estimates, slot)
-        number = 2 * number + bit
-    return coder, number
 
 
 @compiled(
@@ -153,7 +143,7 @@ def _code_sign(
 
 @compiled(
     types.Tuple([CODER, types.int64, types.int64])(  # type: ignore[no-untyped-call]
-        CODER, DATA, types.int64, types.int64, ESTIMATES, WEIGHTS, INPUTS, _HINT
+        CODER, DATA, types.int64, types.int64, ESTIMATES, WEIGHTS, INPUTS, _HINT, types.int64
     ),
     inline=True,
 )
@@ -166,13 +156,16 @@ def _code_index(
     weights: NDArray[np.int64],
     regressors: NDArray[np.int64],
     hint: Hint,
+    unit_bits: int,
 ) -> tuple[Coder, int, int]:
     """Code an index, and return its magnitude, `size`, and whether it is positive.
 
-    It is coded as whether it is zero, its sign, its magnitude in unary, and the rest of that.
+    It is coded as whether it is zero, its sign, its magnitude in unary, and the rest of that; where there are units, so
+    many of these, begun ones too, and then digits.
     """
     expected, by_means, nearby, signs, lean, tap, quantizer = hint
-    given = 22 * (expected - 64)  # nearly the stretched probability, where levels are Laplacian
+    given = 22 * (expected - 64 - 8 * unit_bits)  # nearly the stretched probability, where levels are Laplacian
+    begun = (size + (1 << unit_bits) - 1) >> unit_bits
     scale = min(expected >> 2, 31)
     by_lean = 32 * min(divided(abs(lean), 100), 7) + scale
     mixer = _UNARY if tap > 0 else 0
@@ -184,7 +177,7 @@ def _code_index(
             (2 * (_BY_MEANS + nearby) + odd) * _UNARY + coded,
             (2 * (_BY_MEANS + _NEARBY + by_lean) + odd) * _UNARY + coded,
         )
-        larger = int(size > coded)
+        larger = int(begun > coded)
         coder, larger = code_by_four(coder, data, larger, estimates, slots, given, weights, mixer + coded, _RATE)
         if not larger:
             break
@@ -194,16 +187,20 @@ def _code_index(
             agreement = lean if positive else -lean
             by_lean = 32 * min(divided(max(agreement + 800, 0), 100), 15) + scale
     if coded == _UNARY:
-        coder, rest = _code_rest(coder, data, estimates, min(scale >> 2, 7), size - _UNARY + 1)
+        coder, rest = code_rest(coder, data, estimates, _RESTS, min(scale >> 2, 7), begun - _UNARY + 1)
         coded += rest - 1
+    if unit_bits > 0 and coded > 0:
+        coder, coded = code_digits(coder, data, estimates, _DIGITS, unit_bits, coded, size - 1)
     return coder, coded, positive
 
 
 @compiled(
     types.int64(
-        _PLACE, DATA, ESTIMATES, WEIGHTS, LEVELS, types.int64, types.int64, types.int64, _QUANTIZERS, _FOLLOWING
+        _PLACE, DATA, ESTIMATES, WEIGHTS, LEVELS,
+        types.int64, types.int64, types.int64, types.int64,
+        _QUANTIZERS, _FOLLOWING,
     )
-)
+)  # fmt: skip
 def code_levels(
     place: NDArray[np.int64],
     data: NDArray[np.uint8],
@@ -213,6 +210,7 @@ def code_levels(
     taps: int,
     width: int,
     mean: int,
+    unit_bits: int,
     quantizers: NDArray[np.int64],
     following: NDArray[np.int64],
 ) -> int:
@@ -227,6 +225,7 @@ def code_levels(
         taps: of a kernel: columns that follow each other and belong together.
         width: taps in a row of the kernel.
         mean: the magnitude, in 1/256, with which means begin.
+        unit_bits: binary logarithm of the unit of magnitudes.
         quantizers: of each state of the trellis, 0 or 1; of one state alone where there is no trellis.
         following: shape (states, 2), the states after each state.
     Returns:
@@ -264,7 +263,9 @@ def code_levels(
             )
             level = levels[there, here]
             size = (abs(level) + trellis * quantizer) >> trellis
-            coder, size, positive = _code_index(coder, data, size, int(level > 0), estimates, weights, regressors, hint)
+            coder, size, positive = _code_index(
+                coder, data, size, int(level > 0), estimates, weights, regressors, hint, unit_bits
+            )
             magnitude = (size << trellis) - (trellis * quantizer if size > 0 else 0)
             if decoding:
                 level = magnitude if positive else -magnitude

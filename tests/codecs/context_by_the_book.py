@@ -31,8 +31,8 @@ STRETCH = [next((x for x in range(-2047, 2047) if squash(x) >= 16 * q + 8), 2047
 
 
 class Estimate:
-    def __init__(self):
-        self.p, self.n = 1 << 21, 0
+    def __init__(self, seen=0):
+        self.p, self.n = 1 << 21, seen
 
     def adapt(self, bit):
         self.p += ((bit << 22) - self.p) * (327_680 // (5 * self.n + 8)) >> 16
@@ -98,13 +98,15 @@ def decode(data, shape):
     """The levels, row by row, a list; nothing is checked but the end."""
     rows, columns = (shape[0] if shape else 1), math.prod(shape[1:])
     taps, width = math.prod(shape[2:]), shape[-1] if len(shape) > 2 else 1
-    trellis, m = data[0] % 2, data[0] // 2
-    bits = Bits(data[1:])
+    trellis, m = data[0] % 2, data[0] % 128 // 2
+    b = data[1] if data[0] >= 128 else 0
+    bits = Bits(data[2:] if b else data[1:])
     begin = max(0, ((2 + m % 2) * 2 ** (m // 2)) // 2 - 32)
     of_column, of_all = [begin] * columns, begin
     sizes, signs, rests = (defaultdict(Estimate) for _ in range(3))
     size_weights, sign_weights = defaultdict(lambda: [18_000] * 4), defaultdict(lambda: [30_000] * 2)
     regression = defaultdict(lambda: [0] * 12)
+    digits = {}
     states = [0] * columns
     levels = {}
 
@@ -123,6 +125,13 @@ def decode(data, shape):
             known = ("known", number) if number < 8 else ("place", to_come)
             number = 2 * number + bits.by_one(rests[exponent, known])
         return number
+
+    def within(unit):
+        number = 1
+        for to_come in range(b - 1, -1, -1):
+            estimate = digits.setdefault((unit, number), Estimate(min(8 * 2**to_come, 255)))
+            number = 2 * number + bits.by_one(estimate)
+        return number - 2**b
 
     for r in range(rows):
         of_row = begin
@@ -149,7 +158,7 @@ def decode(data, shape):
                 q = quantizer if d < 2 else 0
                 means = (min(row // 5, 24), min(column // 5, 24))
                 estimates = [sizes[d, q, 1, means], sizes[d, q, 2, near], sizes[d, q, 3, s, third]]
-                if not bits.by_inputs(estimates, [22 * (expected - 64)], size_weights[d, t == 0]):
+                if not bits.by_inputs(estimates, [22 * (expected - 64 - 8 * b)], size_weights[d, t == 0]):
                     break
                 d += 1
                 if d == 1:
@@ -161,6 +170,8 @@ def decode(data, shape):
                     third = clip((y if positive else -y) // 100 + 8, 0, 15)
             if d == 6:
                 d = 5 + rest(min(s // 4, 7))
+            if b and d:
+                d = 2**b * (d - 1) + within(min(d, 8)) + 1
             index = d if positive else -d
             level = 2 * index - quantizer * sign(index) if trellis else index
             state = states[c]

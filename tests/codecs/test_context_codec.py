@@ -25,6 +25,12 @@ def golden_trellis():
     return zigzag_symbols(trellis_levels(indices)).reshape(16, 8, 3, 3)
 
 
+def golden_units():
+    """Magnitudes up to 128, all about as frequent but for the zeros: the same on every machine."""
+    state = (np.arange(3200, dtype=np.uint64) * 2654435761 % 2**32) ** 2 >> 20 & 511
+    return np.where(state < 256, 0, state - 255).astype(np.uint16).reshape(32, 10, 10)
+
+
 @pytest.fixture(scope="module")
 def real_levels():
     """A 3x3 layer of SqueezeNet v1.1 on levels, with a step for each row."""
@@ -46,7 +52,7 @@ def test_a_reader_written_from_the_description_decodes_it(shape):
 
 def test_a_reader_written_from_the_description_decodes_large_symbols_and_the_trellis():
     large = (check.golden_symbols()[:600].astype(np.int64) * 2221 % 65536).astype(np.uint16).reshape(10, 60)
-    for symbols in (large, golden_trellis()):
+    for symbols in (large, golden_trellis(), golden_units()):
         decoded = context_by_the_book.decode(context.encode(symbols), symbols.shape)
         assert decoded == zigzag_levels(symbols).ravel().tolist()
 
@@ -56,6 +62,13 @@ def test_published_bytes_of_a_trellis_are_written_and_read_for_ever():
     np.testing.assert_array_equal(context.decode(golden, (16, 8, 3, 3)), golden_trellis())
     assert context.encode(golden_trellis()) == golden
     assert golden[0] & 1
+
+
+def test_published_bytes_of_units_are_written_and_read_for_ever():
+    golden = (check.GOLDEN / "context-units.bin").read_bytes()
+    np.testing.assert_array_equal(context.decode(golden, (32, 10, 10)), golden_units())
+    assert context.encode(golden_units()) == golden
+    assert golden[0] >= 128
 
 
 @settings(deadline=None)
@@ -78,6 +91,24 @@ def test_the_trellis_is_taken_where_levels_follow_it_and_only_there():
 def test_a_stream_of_the_trellis_cut_anywhere_or_too_long_is_refused():
     check.check_truncation(context, golden_trellis()[:4])
     check.check_damage(context, golden_trellis()[:2, :2])
+
+
+def test_a_stream_in_units_cut_anywhere_or_too_long_is_refused():
+    check.check_truncation(context, golden_units()[:4])
+    check.check_damage(context, golden_units()[:2])
+
+
+@settings(deadline=None)
+@given(arrays.arrays(np.int32, shapes.filter(len), elements=st.integers(-300, 300)), st.integers(1, 100))
+def test_large_magnitudes_come_back_with_a_trellis_and_without(indices, times):
+    levels = times * indices.reshape(len(indices), int(np.prod(indices.shape[1:])))
+    for each in (levels, trellis_levels(indices.reshape(levels.shape))):
+        check.check_round_trip(context, zigzag_symbols(each).reshape(indices.shape))
+
+
+def test_magnitudes_that_are_all_about_as_frequent_take_little_more_than_their_entropy():
+    symbols = np.random.default_rng(0).integers(0, 257, (64, 64)).astype(np.uint16)
+    assert len(context.encode(symbols)) < 4096 * np.log2(257) / 8 * 1.01
 
 
 @pytest.mark.parametrize("shape", [(100_000,), (100, 1000), (1000, 100), (10, 100, 10, 10)])
@@ -107,6 +138,12 @@ def test_the_shape_of_a_real_layer_is_made_use_of(real_levels):
     [
         (b"", (4,), "no mean magnitude"),
         (b"\x50", (4,), "no mean magnitude"),
+        (b"\xd0\x04", (4,), "no mean magnitude"),
+        (b"\x9e", (4,), "no unit"),
+        (b"\x9e\x00\x8a\xe1", (4,), "no unit"),
+        (b"\x9e\x09\x8a\xe1", (4,), "no unit"),
+        (b"\x9e\x04", (4,), "too early"),
+        (b"\x9e\x08" + bytes(40), (4,), "beyond 16 bits"),
         (b"\x1e\x8a\xe1\x6c\x00", (2, 4), "left over"),
         (b"\x1e\x8a\xe1", (2, 4), "too early|closed"),
         (b"\x14", (), "too early"),
