@@ -6,10 +6,11 @@ raises the divergence of the network's outputs by
     0.5 * sum_ij E[i] @ F[i, j] @ E[j],  F[i, j] = mean over photos of g[i] g[j]^T
 
 where `g` is the gradient of the layer's weights when the logits are pulled along a random direction whose covariance
-is the softmax's: F is the Fisher information. No photo needs a label. Between rows F is taken for zero; within a row,
-what all rows of the layer say together is the part of it that is known well from few photos (as K-FAC's input factor,
-Martens & Grosse 2015, arXiv:1503.05671, but with gradients summed over positions first, as weights are shared over
-them: Eschenhagen et al. 2023, arXiv:2311.00636). What one row says by itself is noisier, and is mixed in.
+is the softmax's: F is the Fisher information. No photo needs a label. Within a row, what all rows of the layer say
+together is the part of it that is known well from few photos (as K-FAC's input factor, Martens & Grosse 2015,
+arXiv:1503.05671, but with gradients summed over positions first, as weights are shared over them: Eschenhagen et al.
+2023, arXiv:2311.00636). What one row says by itself is noisier, and is mixed in. Between rows, what all columns say
+together is known (K-FAC's output factor); it is half believed.
 """
 
 from __future__ import annotations
@@ -47,6 +48,13 @@ together is known well enough, and classes are mostly in an order in which neigh
 _AT_ONCE = 16
 """Moments that are inverted together."""
 
+_MOST_COUPLED_ROWS = 256
+"""Rows of a layer for which it is gathered how their errors go together: making up for them takes time with the square
+of their number."""
+
+_BELIEVED = 0.5
+"""Share of the correlation between rows that is taken for true. That it is the same in all columns is an assumption."""
+
 
 @dataclass(frozen=True, eq=False)
 class LayerStatistics:
@@ -59,12 +67,15 @@ class LayerStatistics:
         bias_cost: float64, shape (rows,), that of the layer's biases, nats.
         own: float32, shape (groups, columns, columns), the Fisher information within each row by itself, or that of
             rows next to each other together (`group_of_rows`), each of trace 1 or 0; None where it was not gathered.
+        between: float32, shape (rows, rows), the correlation of the rows' gradients, all columns taken together, from
+            -1 to 1; None where it was not gathered.
     """
 
     moment: Floats
     output_cost: Floats
     bias_cost: Floats | None = None
     own: NDArray[np.float32] | None = None
+    between: NDArray[np.float32] | None = None
 
     def pooled(self) -> LayerStatistics:
         """Return the statistics with one cost for all rows.
@@ -107,6 +118,19 @@ class LayerStatistics:
             some = slice(start, start + _AT_ONCE)
             factors[some] = _factor(share * self.own[some].astype(np.float64) + (1 - share) * self.moment, held[some])
         return factors
+
+    def coupling(self) -> Floats | None:
+        """Return how the error of a row is made up for by rows after it, as `feedback` says for columns.
+
+        Returns:
+            upper Cholesky factor of the inverse correlation, shape (rows, rows); its unit is the root of what an error
+            costs in a row. None where rows are taken for independent.
+        """
+        if self.between is None:
+            return None
+        believed = _BELIEVED * self.between.astype(np.float64) + (1 - _BELIEVED) * np.eye(len(self.between))
+        factor: Floats = _factor(believed[None], np.zeros(1))[0]
+        return factor
 
     def rounding_cost(self, factor: Floats) -> Floats:
         """Return the divergence that an error of 1 costs in each weight, made up for by later columns.
@@ -156,7 +180,8 @@ def collect(
         generator: draws the directions in which the logits are pulled.
         advance: called with the number of photos done.
         own: gather the rows' own moments too, in groups where those of each row would take more than 400 MB a layer or
-            1.6 GB in all, or in the last layer more groups than 40.
+            1.6 GB in all, or in the last layer more groups than 40; and the correlation between rows, but of the last
+            layer, whose rows are classes, of layers of more than 256, and where channels are in groups.
         ranks: processes whose photos are taken together; each has a batch at least.
     Returns:
         statistics by the name of the weight tensor.
@@ -183,13 +208,14 @@ def collect(
         for name, runs in _by_weight(calls, gradients).items():
             if name not in sums:
                 groups = groups or (_groups({call.weight: call.layer for call in calls}, last) if own else {})
-                sums[name] = _Sums(name, runs[0][0].layer, groups.get(name, 1))
+                coupled = own and name != last and all(_rows_go_together(call.layer) for call, _ in runs)
+                sums[name] = _Sums(name, runs[0][0].layer, groups.get(name, 1), coupled)
             sums[name].add(runs, len(inputs))
         advance(len(inputs))
     if photos == 0:
         raise DataError("calibration needs at least one photo")
     for total in sums.values():
-        ranks.sum(total.own, total.row_fisher, total.bias_fisher)
+        ranks.sum(total.own, total.between, total.row_fisher, total.bias_fisher)
     statistics = {name: total.statistics(photos) for name, total in sums.items()}
     statistics[last] = statistics[last].pooled()
     return statistics
@@ -217,6 +243,11 @@ def _groups(layers: Mapping[str, Layer], last: str) -> dict[str, int]:
         most //= 2
 
 
+def _rows_go_together(layer: Layer) -> bool:
+    """Tell whether a layer's rows are few enough, and read the same channels, so that their errors can be compared."""
+    return len(layer.weight) <= _MOST_COUPLED_ROWS and getattr(layer, "groups", 1) == 1
+
+
 def _direction(logits: Tensor, generator: torch.Generator) -> Tensor:
     """Draw directions with the covariance of the softmax's Fisher information, diag(p) - p p^T."""
     probabilities = logits.softmax(1)
@@ -227,7 +258,7 @@ def _direction(logits: Tensor, generator: torch.Generator) -> Tensor:
 class _Sums:
     """Running sums of one layer."""
 
-    def __init__(self, name: str, layer: Layer, groups: int) -> None:
+    def __init__(self, name: str, layer: Layer, groups: int, coupled: bool) -> None:
         rows, columns = layer.weight.flatten(1).shape
         if columns**2 > _MOST_OWN_ENTRIES:
             raise PassError(
@@ -239,6 +270,8 @@ class _Sums:
         self.bias_fisher = torch.zeros(rows, dtype=torch.float64)
         self.groups = groups
         self.own = torch.zeros(groups, columns, columns, device=layer.weight.device)
+        self.coupled = coupled
+        self.between = torch.zeros(2 * (rows * coupled,), device=layer.weight.device)
 
     def add(self, runs: Sequence[tuple[Call, Tensor]], photos: int) -> None:
         weight_gradients, bias_gradients = photo_gradients(*runs[0], photos)
@@ -248,6 +281,9 @@ class _Sums:
         self.row_fisher += weight_gradients.square().sum((0, 2)).double().cpu()
         self.bias_fisher += bias_gradients.square().sum(0).double().cpu()
         by_row = weight_gradients.transpose(0, 1)
+        if self.coupled:
+            together = by_row.flatten(1)
+            self.between.addmm_(together, together.T)
         if self.groups == len(by_row):
             torch.baddbmm(self.own, by_row.transpose(1, 2), by_row, out=self.own)  # no room for another of its size
             return
@@ -265,7 +301,14 @@ class _Sums:
             traces = self.own.diagonal(dim1=1, dim2=2).sum(1).clamp(min=float(np.finfo(np.float32).tiny))
             own = self.own.div_(traces[:, None, None]).cpu().numpy()
         output_cost, bias_cost = (_at_least((sums / photos).numpy()) for sums in (self.row_fisher, self.bias_fisher))
-        return LayerStatistics(moment, output_cost, bias_cost, own)
+        return LayerStatistics(moment, output_cost, bias_cost, own, self._correlation() if self.coupled else None)
+
+    def _correlation(self) -> NDArray[np.float32]:
+        deviation = self.between.diagonal().sqrt()
+        inverse = torch.where(deviation > 0, 1 / deviation, 0.0)  # a row that never fires goes with no other
+        correlation = (inverse[:, None] * self.between * inverse).clamp(-1, 1)
+        found: NDArray[np.float32] = correlation.fill_diagonal_(1).cpu().numpy()
+        return found
 
 
 def _at_least(cost: Floats) -> Floats:

@@ -30,7 +30,7 @@ from compress.paired import PairedInputs, collect_pairs
 from compress.progress import Progress, silent
 from compress.ranks import ALONE, Ranks
 
-_STATISTICS_VERSION = 1
+_STATISTICS_VERSION = 2
 """Raised when the same photos and network would give other statistics than before."""
 
 _GATHERED_BATCH = 10

@@ -55,6 +55,7 @@ class Layer:
         kept: bool, the same shape; False where the weight is pruned.
         statistics: of the layer.
         factors: float32, `LayerStatistics.row_feedback`.
+        coupling: `LayerStatistics.coupling`.
     """
 
     name: str
@@ -62,16 +63,19 @@ class Layer:
     kept: NDArray[np.bool_]
     statistics: LayerStatistics
     factors: NDArray[np.float32]
+    coupling: Floats | None = None
 
     def divergence(self, values: NDArray[np.float32]) -> float:
         """Return what the statistics say that the errors of stored weights cost, nats; shape as `values`."""
         errors = (self.values - values).reshape(len(self.values), -1).astype(np.float64)
-        by_row = 0.0
+        left = np.empty_like(errors)
         for group, factor in enumerate(self.factors):
             rows = group_of_rows(len(errors), len(self.factors)) == group
-            solved = solve_triangular(factor.T.astype(np.float64), errors[rows].T, lower=True)
-            by_row += float((self.statistics.output_cost[rows] * np.square(solved).sum(0)).sum())
-        return 0.5 * by_row
+            left[rows] = solve_triangular(factor.T.astype(np.float64), errors[rows].T, lower=True).T
+        left *= np.sqrt(self.statistics.output_cost)[:, None]
+        if self.coupling is not None:
+            left = solve_triangular(self.coupling.T, left, lower=True)
+        return 0.5 * float(np.square(left).sum())
 
     def costing(self, times: float) -> Layer:
         """Return the layer with errors that cost so many times as much."""
@@ -114,7 +118,8 @@ class Layer:
         # Not known before the first choice: all indices cost the same number of bits. An index is half of a level.
         price = np.zeros((2, 2 * (most // 2 + 1) + 1))
         for _ in range(iterations):
-            levels, counts = choose_path(target, kept, scale, self.statistics.output_cost, self.factors, price)
+            cost = self.statistics.output_cost
+            levels, counts = choose_path(target, kept, scale, cost, self.factors, price, self.coupling)
             price = np.stack([prices(each + _UNSEEN, slope) for each in counts])
         return levels
 

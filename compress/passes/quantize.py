@@ -128,7 +128,7 @@ class Quantize:
             damping = (_CLASSES_DAMPING if name == last else _DAMPING) + noise_to_signal(values, found, slope)
             factors = found.row_feedback(share, np.minimum(damping, _MOST_DAMPING))
             # What the rows have of their own is in the factors now, and takes as much memory as they.
-            layers[name] = Layer(name, values, kept, replace(found, own=None), factors)
+            layers[name] = Layer(name, values, kept, replace(found, own=None), factors, found.coupling())
         return layers
 
     def _chosen(self, model: Model, layers: Mapping[str, Layer], slope: float, context: Context) -> tuple[Model, float]:

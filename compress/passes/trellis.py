@@ -1,8 +1,8 @@
 """Rounding a layer's weights along a trellis: of all paths down a column, the one with the least divergence and bits.
 
 Columns are taken one after the other, the error of each made up for by those still to come, as in `feedback`. Within
-a column the weights of different rows do not make up for each other, and so dynamic programming (Viterbi) finds the
-best of all paths through the trellis.
+a column, dynamic programming (Viterbi) finds the best of all paths through the trellis; where rows below make up for
+errors too, each path that is still in question moves what they want in a way of its own.
 """
 
 from __future__ import annotations
@@ -28,8 +28,11 @@ def choose_path(
     output_cost: Floats,
     factors: NDArray[np.float32],
     price: Floats,
+    coupling: Floats | None = None,
 ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """Choose a level for every weight so that every column follows the trellis.
+
+    The error of each column is made up for by the columns still to come, and that of each weight by the rows below.
 
     Args:
         target: shape (rows, columns), the weights wanted.
@@ -38,15 +41,18 @@ def choose_path(
         output_cost: shape (rows,), as in `LayerStatistics`.
         factors: shape (groups, columns, columns), `LayerStatistics.row_feedback`.
         price: shape (2, 2 * most + 1), nats of divergence that the indices -most to most of each quantizer are worth.
+        coupling: shape (rows, rows), `LayerStatistics.coupling`; None takes errors in different rows for independent.
     Returns:
         int32 levels, shape (rows, columns), and how often each quantizer used each index, as `price`.
-    Source: Forney 1973, "The Viterbi algorithm"; Frantar et al. 2022 (GPTQ), arXiv:2210.17323.
+    Source: Forney 1973, "The Viterbi algorithm"; Frantar et al. 2022 (GPTQ), arXiv:2210.17323; Raheli, Polydoros &
+    Tzou 1995, "Per-survivor processing".
     """
     left = np.array(target, dtype=np.float64, order="C")
     levels = np.zeros(left.shape, dtype=np.int32)
     counts = np.zeros(price.shape, dtype=np.int64)
-    arrays = [as_compiled_takes(array) for array in (kept, scale, output_cost, factors, price, NEXT, QUANTIZER)]
-    _choose_path(left, *arrays, levels, counts)  # type: ignore[call-arg]
+    coupled = np.zeros((0, 0)) if coupling is None else coupling
+    given = (kept, scale, output_cost, factors, price, NEXT, QUANTIZER, coupled)
+    _choose_path(left, *map(as_compiled_takes, given), levels, counts)  # type: ignore[call-arg]
     return levels, counts
 
 
@@ -70,29 +76,59 @@ _VECTOR = types.float64[::1]
 _NUMBERS = types.int64[:, ::1]
 
 
-@compiled(types.void(types.float64, types.float64, types.boolean, _MATRIX, _NUMBERS, _MATRIX))
+@compiled(types.void(types.float64, types.float64, types.boolean, types.int64, _MATRIX, _NUMBERS, _MATRIX))
 def _best_indices(
-    value: float, weight: float, kept: bool, price: Floats, index: NDArray[np.int64], cost: Floats
+    value: float,
+    weight: float,
+    kept: bool,
+    which: int,
+    price: Floats,
+    index: NDArray[np.int64],
+    cost: Floats,
 ) -> None:
-    """Find for each quantizer and parity, shape (2, 2), the index that costs least, and what it costs."""
+    """Find for a quantizer and each parity the index that costs least, and what it costs: row `which` of each."""
     most = price.shape[1] // 2
     side = 1 if value > 0 else -1
-    for which in range(2):
-        index[which, 0] = index[which, 1] = 0
-        cost[which, 0] = weight * value * value + price[which, most]
-        cost[which, 1] = np.inf
-        tried = int(np.rint((value + side * which) / 2)) + side
-        for _ in range(_TRIED):
-            if not kept or tried * side <= 0:
-                break
-            if tried * side <= most:
-                off = value - (2 * tried - side * which)
-                total = weight * off * off + price[which, tried + most]
-                parity = tried & 1
-                if total < cost[which, parity]:
-                    cost[which, parity] = total
-                    index[which, parity] = tried
-            tried -= side
+    index[which, 0] = index[which, 1] = 0
+    cost[which, 0] = weight * value * value + price[which, most]
+    cost[which, 1] = np.inf
+    tried = int(np.rint((value + side * which) / 2)) + side
+    for _ in range(_TRIED):
+        if not kept or tried * side <= 0:
+            break
+        if tried * side <= most:
+            off = value - (2 * tried - side * which)
+            total = weight * off * off + price[which, tried + most]
+            parity = tried & 1
+            if total < cost[which, parity]:
+                cost[which, parity] = total
+                index[which, parity] = tried
+        tried -= side
+
+
+@compiled(types.int64(types.int64, types.int64), inline=True)
+def _level(index: int, quantizer: int) -> int:
+    return 2 * index - quantizer * ((index > 0) - (index < 0))
+
+
+@compiled(
+    types.void(
+        _NUMBERS, _NUMBERS, types.int64[::1], types.int64, types.int64[::1], types.int64[::1]
+    )
+)  # fmt: skip
+def _trace_back(
+    index_to: NDArray[np.int64],
+    state_before: NDArray[np.int64],
+    quantizer: NDArray[np.int64],
+    state: int,
+    indices: NDArray[np.int64],
+    quantizers: NDArray[np.int64],
+) -> None:
+    """Find the indices, and their quantizers, of the path that ends in a state."""
+    for row in range(len(indices) - 1, -1, -1):
+        indices[row] = index_to[row, state]
+        state = state_before[row, state]
+        quantizers[row] = quantizer[state]
 
 
 @compiled(
@@ -123,7 +159,8 @@ def _best_path(
     total, after = np.full(states, np.inf), np.zeros(states)
     total[0] = 0.0
     for row in range(len(values)):
-        _best_indices(values[row], weights[row], kept[row], price, index, cost)
+        for which in range(2):
+            _best_indices(values[row], weights[row], kept[row], which, price, index, cost)
         after[:] = np.inf
         for state in range(states):
             which = quantizer[state]
@@ -134,17 +171,68 @@ def _best_path(
                     index_to[row, reached] = index[which, parity]
                     state_before[row, reached] = state
         total[:] = after
-    state = int(np.argmin(total))
-    for row in range(len(values) - 1, -1, -1):
-        indices[row] = index_to[row, state]
-        state = state_before[row, state]
-        quantizers[row] = quantizer[state]
+    _trace_back(index_to, state_before, quantizer, int(np.argmin(total)), indices, quantizers)
+
+
+@compiled(
+    types.void(
+        _VECTOR, _VECTOR, types.boolean[::1], _MATRIX, _NUMBERS, types.int64[::1], _MATRIX, _NUMBERS, _NUMBERS,
+        types.int64[::1], types.int64[::1],
+    )
+)  # fmt: skip
+def _best_coupled_path(
+    values: Floats,
+    weights: Floats,
+    kept: NDArray[np.bool_],
+    price: Floats,
+    next_state: NDArray[np.int64],
+    quantizer: NDArray[np.int64],
+    coupling: Floats,
+    index_to: NDArray[np.int64],
+    state_before: NDArray[np.int64],
+    indices: NDArray[np.int64],
+    quantizers: NDArray[np.int64],
+) -> None:
+    """Do as `_best_path`, errors being made up for by the rows below."""
+    rows, states = len(values), next_state.shape[0]
+    index, cost = np.zeros((2, 2), dtype=np.int64), np.zeros((2, 2))
+    wanted, total, after = np.zeros(states), np.full(states, np.inf), np.zeros(states)
+    # By how much the best path to each state has moved what the rows still to come want, in roots of what errors cost.
+    moved, moved_after = np.zeros((states, rows)), np.zeros((states, rows))
+    total[0] = 0.0
+    for row in range(rows):
+        own, unit = coupling[row, row], np.sqrt(weights[row])
+        weight = weights[row] / own**2
+        after[:] = np.inf
+        for state in range(states):
+            if total[state] == np.inf:
+                continue
+            which = quantizer[state]
+            wanted[state] = values[row] - (moved[state, row] / unit if unit > 0 else 0.0)
+            _best_indices(wanted[state], weight, kept[row], which, price, index, cost)
+            for parity in range(2):
+                reached = next_state[state, parity]
+                if total[state] + cost[which, parity] < after[reached]:
+                    after[reached] = total[state] + cost[which, parity]
+                    index_to[row, reached] = index[which, parity]
+                    state_before[row, reached] = state
+        for reached in range(states):
+            if after[reached] == np.inf:
+                continue
+            before = state_before[row, reached]
+            off = wanted[before] - _level(index_to[row, reached], quantizer[before])
+            error = off * unit / own
+            for later in range(row + 1, rows):
+                moved_after[reached, later] = moved[before, later] + error * coupling[row, later]
+        moved, moved_after = moved_after, moved
+        total[:] = after
+    _trace_back(index_to, state_before, quantizer, int(np.argmin(total)), indices, quantizers)
 
 
 @compiled(
     types.void(
         _MATRIX, types.boolean[:, ::1], _MATRIX, _VECTOR, types.float32[:, :, ::1], _MATRIX, _NUMBERS,
-        types.int64[::1], types.int32[:, ::1], _NUMBERS,
+        types.int64[::1], _MATRIX, types.int32[:, ::1], _NUMBERS,
     )
 )  # fmt: skip
 def _choose_path(
@@ -156,6 +244,7 @@ def _choose_path(
     price: Floats,
     next_state: NDArray[np.int64],
     quantizer: NDArray[np.int64],
+    coupling: Floats,
     levels: NDArray[np.int32],
     counts: NDArray[np.int64],
 ) -> None:
@@ -172,11 +261,18 @@ def _choose_path(
             values[row] = left[row, column] / step
             weights[row] = 0.5 * output_cost[row] * (step / factors[row * groups // rows, column, column]) ** 2
             stays[row] = kept[row, column]
-        _best_path(values, weights, stays, price, next_state, quantizer, index_to, state_before, indices, quantizers)
+        if len(coupling) > 0:
+            _best_coupled_path(
+                values, weights, stays, price, next_state, quantizer, coupling,
+                index_to, state_before, indices, quantizers,
+            )  # fmt: skip
+        else:
+            _best_path(
+                values, weights, stays, price, next_state, quantizer, index_to, state_before, indices, quantizers
+            )
         for row in range(rows):
-            chosen = indices[row]
-            levels[row, column] = 2 * chosen - quantizers[row] * np.sign(chosen)
-            counts[quantizers[row], chosen + most] += 1
+            levels[row, column] = _level(indices[row], quantizers[row])
+            counts[quantizers[row], indices[row] + most] += 1
             factor = factors[row * groups // rows]
             error = (left[row, column] - levels[row, column] * scale[row, column]) / factor[column, column]
             for later in range(column + 1, columns):
@@ -201,4 +297,4 @@ def _nearest_path(
         wanted, stays = values[:, column].copy(), kept[:, column].copy()
         _best_path(wanted, weights, stays, price, next_state, quantizer, index_to, state_before, indices, quantizers)
         for row in range(rows):
-            levels[row, column] = 2 * indices[row] - quantizers[row] * np.sign(indices[row])
+            levels[row, column] = _level(indices[row], quantizers[row])
