@@ -10,7 +10,7 @@ is the softmax's: F is the Fisher information. No photo needs a label. Within a 
 together is the part of it that is known well from few photos (as K-FAC's input factor, Martens & Grosse 2015,
 arXiv:1503.05671, but with gradients summed over positions first, as weights are shared over them: Eschenhagen et al.
 2023, arXiv:2311.00636). What one row says by itself is noisier, and is mixed in. Between rows, what all columns say
-together is known (K-FAC's output factor); it is half believed.
+together is known (K-FAC's output factor), as if it were the same in each; of that a part is believed.
 """
 
 from __future__ import annotations
@@ -51,9 +51,6 @@ _AT_ONCE = 16
 _MOST_COUPLED_ROWS = 256
 """Rows of a layer for which it is gathered how their errors go together: making up for them takes time with the square
 of their number."""
-
-_BELIEVED = 0.5
-"""Share of the correlation between rows that is taken for true. That it is the same in all columns is an assumption."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,17 +116,19 @@ class LayerStatistics:
             factors[some] = _factor(share * self.own[some].astype(np.float64) + (1 - share) * self.moment, held[some])
         return factors
 
-    def coupling(self) -> Floats | None:
+    def coupling(self, believed: float) -> Floats | None:
         """Return how the error of a row is made up for by rows after it, as `feedback` says for columns.
 
+        Args:
+            believed: share of the correlation between rows that is taken for true, 0 to below 1.
         Returns:
             upper Cholesky factor of the inverse correlation, shape (rows, rows); its unit is the root of what an error
             costs in a row. None where rows are taken for independent.
         """
-        if self.between is None:
+        if self.between is None or believed == 0:
             return None
-        believed = _BELIEVED * self.between.astype(np.float64) + (1 - _BELIEVED) * np.eye(len(self.between))
-        factor: Floats = _factor(believed[None], np.zeros(1))[0]
+        correlation = believed * self.between.astype(np.float64) + (1 - believed) * np.eye(len(self.between))
+        factor: Floats = _factor(correlation[None], np.zeros(1))[0]
         return factor
 
     def rounding_cost(self, factor: Floats) -> Floats:

@@ -61,10 +61,11 @@ def statistics_of(network, photos, batch=100, advance=lambda count: None, own=Fa
 
 
 def slowly(network, photos):
-    """Each row's Fisher information and each bias', photo by photo, by torch's own gradients."""
+    """The Fisher information of each row, of each bias and between rows, photo by photo, by torch's own gradients."""
     weights = weights_of_layers(network).values()
     parameters = {name: part for name, part in network.named_parameters() if name in weights or name.endswith("bias")}
     own, biases = dict.fromkeys(weights, 0.0), {name: 0.0 for name in parameters if name.endswith("bias")}
+    between = dict.fromkeys(weights, 0.0)
     drawn = torch.randn(len(photos), network(photos[:1]).shape[1], generator=torch.Generator().manual_seed(SEED))
     for photo, normal in zip(photos, drawn, strict=True):
         logits = network(photo[None])[0]
@@ -76,9 +77,10 @@ def slowly(network, photos):
             rows = gradient.flatten(1 if name in own else 0).double().numpy()
             if name in own:
                 own[name] += np.einsum("ij,ik->ijk", rows, rows) / len(photos)
+                between[name] += rows @ rows.T / len(photos)
             else:
                 biases[name] += np.square(rows) / len(photos)
-    return {name: found for name, found in own.items() if not name.startswith("never")}, biases
+    return {name: found for name, found in own.items() if not name.startswith("never")}, biases, between
 
 
 def at_least_a_twentieth(cost):
@@ -90,7 +92,7 @@ def test_statistics_are_those_of_a_slow_computation_photo_by_photo(kind):
     make, shape = NETWORKS[kind]
     network, photos = make(), torch.randn(9, *shape)
     statistics = statistics_of(network, photos, own=True)
-    own, biases = slowly(network, photos)
+    own, biases, between = slowly(network, photos)
     assert list(statistics) == list(own)
     last = list(own)[-1]
     for name, moments in own.items():
@@ -106,6 +108,11 @@ def test_statistics_are_those_of_a_slow_computation_photo_by_photo(kind):
             pooled = np.full_like(information, information.mean())
             np.testing.assert_allclose(found, pooled if name == last else at_least_a_twentieth(information), rtol=1e-3)
         np.testing.assert_allclose(got.own, moments / cost[:, None, None], rtol=1e-3, atol=1e-4)
+        if got.between is not None:
+            deviation = np.sqrt(np.diag(between[name]))
+            np.testing.assert_allclose(got.between, between[name] / np.outer(deviation, deviation), atol=1e-4)
+    assert any(statistics[name].between is not None for name in list(own)[:-1])
+    assert statistics[last].between is None
 
 
 def test_a_classifier_of_many_classes_has_statistics_of_40_groups_of_neighbours():
@@ -132,7 +139,32 @@ def test_a_groups_factor_takes_the_mean_of_its_rows_damping():
 
 def test_the_rows_own_statistics_are_gathered_on_request_alone():
     network, photos = NETWORKS["1x1 with stride"][0](), torch.randn(9, 3, 5, 5)
-    assert all(layer.own is None for layer in statistics_of(network, photos).values())
+    assert all(layer.own is layer.between is None for layer in statistics_of(network, photos).values())
+
+
+def test_rows_that_read_other_channels_and_more_than_256_are_not_coupled():
+    network = nn.Sequential(
+        nn.Conv2d(4, 8, 1, groups=2), nn.Conv2d(8, 257, 1), nn.Conv2d(257, 5, 1), nn.Conv2d(5, 3, 1), nn.Flatten()
+    )
+    statistics = statistics_of(network, torch.randn(9, 4, 1, 1), own=True)
+    assert [name for name, layer in statistics.items() if layer.between is not None] == ["2.weight"]
+
+
+def test_a_row_that_never_fires_goes_with_no_other():
+    network = nn.Sequential(nn.Linear(7, 6), nn.ReLU(), nn.Linear(6, 4))
+    with torch.no_grad():
+        network[0].bias[2] = -1000.0
+    between = statistics_of(network, torch.randn(20, 7), own=True)["0.weight"].between
+    np.testing.assert_array_equal(between[2], np.eye(6, dtype=np.float32)[2])
+
+
+def test_the_correlation_between_rows_is_believed_in_part():
+    between = np.array([[1, -0.6, 0.2], [-0.6, 1, 0.4], [0.2, 0.4, 1]], np.float32)
+    factor = LayerStatistics(np.eye(2), np.ones(3), between=between).coupling(0.5)
+    believed = [[1, -0.3, 0.1], [-0.3, 1, 0.2], [0.1, 0.2, 1]]
+    np.testing.assert_allclose(np.linalg.inv(factor.T @ factor), believed, atol=1e-6)
+    assert np.array_equal(factor, np.triu(factor))
+    assert LayerStatistics(np.eye(2), np.ones(3)).coupling(0.5) is None
 
 
 def test_gathering_changes_no_weight_and_leaves_no_hook_or_gradient():

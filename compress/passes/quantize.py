@@ -30,6 +30,12 @@ from compress.tensors import Dense, FloatName, Pruned, Shared
 _VIEWS_FOR_HALF = 10_000
 """Views from which half of a row's statistics is its own, the rest being its layer's; fewer say less of one row."""
 
+_BELIEVED = 0.5
+"""Share of the correlation between rows that is taken for true, of many views: it is not the same in all columns."""
+
+_VIEWS_FOR_HALF_OF_THAT = 1_000
+"""Views from which half of that share is."""
+
 _DAMPING = 0.01
 """Share of a moment's mean diagonal that is added to it, at least; and with which a regression holds a layer to its
 float weights."""
@@ -119,6 +125,7 @@ class Quantize:
         statistics = context.row_statistics(self.statistics_photos, self.views)
         views = self.views * min(len(context.calibration), self.statistics_photos or len(context.calibration))
         share = views / (views + _VIEWS_FOR_HALF)
+        believed = _BELIEVED * views / (views + _VIEWS_FOR_HALF_OF_THAT)
         last = list(statistics)[-1]
         layers = {}
         for name in model.weight_names():
@@ -128,7 +135,7 @@ class Quantize:
             damping = (_CLASSES_DAMPING if name == last else _DAMPING) + noise_to_signal(values, found, slope)
             factors = found.row_feedback(share, np.minimum(damping, _MOST_DAMPING))
             # What the rows have of their own is in the factors now, and takes as much memory as they.
-            layers[name] = Layer(name, values, kept, replace(found, own=None), factors, found.coupling())
+            layers[name] = Layer(name, values, kept, replace(found, own=None), factors, found.coupling(believed))
         return layers
 
     def _chosen(self, model: Model, layers: Mapping[str, Layer], slope: float, context: Context) -> tuple[Model, float]:
