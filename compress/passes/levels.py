@@ -12,7 +12,7 @@ from scipy.linalg import solve_triangular
 
 from compress.calibration import LayerStatistics, group_of_rows
 from compress.errors import PassError
-from compress.passes.feedback import choose, prices
+from compress.passes.feedback import prices
 from compress.passes.share import Exponents, as_exponents
 from compress.passes.trellis import choose_path
 from compress.tensors import (
@@ -108,31 +108,28 @@ class Layer:
         most = int(np.abs(target / scale).max(initial=0)) + 16
         if most > _MOST_LEVELS:
             raise PassError(f"it would need {2 * most + 1:,} levels; take a larger slope", tensor=self.name)
-        chosen = self._along_the_trellis if trellis else self._each_by_itself
-        levels = chosen(target, kept, scale, slope, iterations, most)
+        levels = self._chosen(target, kept, scale, slope, trellis, iterations, most)
         return on_levels(levels.reshape(shape), rows, columns)
 
-    def _along_the_trellis(
-        self, target: Floats, kept: NDArray[np.bool_], scale: Floats, slope: float, iterations: int, most: int
+    def _chosen(
+        self,
+        target: Floats,
+        kept: NDArray[np.bool_],
+        scale: Floats,
+        slope: float,
+        trellis: bool,
+        iterations: int,
+        most: int,
     ) -> NDArray[np.int32]:
-        # Not known before the first choice: all indices cost the same number of bits. An index is half of a level.
-        price = np.zeros((2, 2 * (most // 2 + 1) + 1))
+        # An index is half of a level of the trellis. Without it, levels of half the scale are taken, all of them even.
+        times, largest_index = (1, most // 2 + 1) if trellis else (2, most)
+        price = np.zeros((2, 2 * largest_index + 1))  # not known before the first choice: all cost as many bits
         for _ in range(iterations):
-            cost = self.statistics.output_cost
-            levels, counts = choose_path(target, kept, scale, cost, self.factors, price, self.coupling)
+            levels, counts = choose_path(
+                target, kept, scale / times, self.statistics.output_cost, self.factors, price, self.coupling, trellis
+            )
             price = np.stack([prices(each + _UNSEEN, slope) for each in counts])
-        return levels
-
-    def _each_by_itself(
-        self, target: Floats, kept: NDArray[np.bool_], scale: Floats, slope: float, iterations: int, most: int
-    ) -> NDArray[np.int32]:
-        cost = self.statistics.output_cost
-        entries = np.concatenate([[0], np.arange(-most, 0), np.arange(1, most + 1)]).astype(np.float64)
-        price = np.zeros(len(entries))
-        for _ in range(iterations):
-            indices, _wanted = choose(target, kept, scale, cost, self.factors, entries, price)
-            price = prices(np.bincount(indices.ravel(), minlength=len(entries)) + _UNSEEN, slope)
-        return entries[indices].astype(np.int32)
+        return levels // times
 
 
 def step_exponents(

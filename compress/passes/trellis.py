@@ -17,6 +17,8 @@ from compress.passes.feedback import as_compiled_takes
 
 Floats = NDArray[np.float64]
 
+_NO_TRELLIS = (np.zeros((1, 2), dtype=np.int64), np.zeros(1, dtype=np.int64))
+
 _TRIED = 7
 """Indices tried from the nearest one towards zero: the bits that a smaller one saves are rarely worth more."""
 
@@ -29,6 +31,7 @@ def choose_path(
     factors: NDArray[np.float32],
     price: Floats,
     coupling: Floats | None = None,
+    trellis: bool = True,
 ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """Choose a level for every weight so that every column follows the trellis.
 
@@ -42,6 +45,7 @@ def choose_path(
         factors: shape (groups, columns, columns), `LayerStatistics.row_feedback`.
         price: shape (2, 2 * most + 1), nats of divergence that the indices -most to most of each quantizer are worth.
         coupling: shape (rows, rows), `LayerStatistics.coupling`; None takes errors in different rows for independent.
+        trellis: False lets columns follow no trellis: every level is even, and the first quantizer has all.
     Returns:
         int32 levels, shape (rows, columns), and how often each quantizer used each index, as `price`.
     Source: Forney 1973, "The Viterbi algorithm"; Frantar et al. 2022 (GPTQ), arXiv:2210.17323; Raheli, Polydoros &
@@ -51,7 +55,8 @@ def choose_path(
     levels = np.zeros(left.shape, dtype=np.int32)
     counts = np.zeros(price.shape, dtype=np.int64)
     coupled = np.zeros((0, 0)) if coupling is None else coupling
-    given = (kept, scale, output_cost, factors, price, NEXT, QUANTIZER, coupled)
+    states = (NEXT, QUANTIZER) if trellis else _NO_TRELLIS
+    given = (kept, scale, output_cost, factors, price, *states, coupled)
     _choose_path(left, *map(as_compiled_takes, given), levels, counts)  # type: ignore[call-arg]
     return levels, counts
 
