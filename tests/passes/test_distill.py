@@ -129,7 +129,7 @@ class TestLevels:
         context = replace(context, codecs=codecs)
         quantized = Quantize(slope=3e-4)(tiny, context)
         fixed, trained = (
-            Distill(steps=120, batch=20, learning_rate=0.05, levels=levels)(quantized, context)
+            Distill(steps=200, batch=20, learning_rate=0.05, levels=levels)(quantized, context)
             for levels in ("fixed", "trained")
         )
         assert divergence(trained, context) < 0.8 * divergence(fixed, context)
