@@ -165,8 +165,9 @@ def best_coupled_path(
             before = state_before[row, reached]
             off = wanted[before] - level(index_to[row, reached], quantizer[before])
             error = off * unit / own
-            for later in range(row + 1, rows):
-                moved_after[reached, later] = moved[before, later] + error * coupling[row, later]
+            here, source, to = np.uintp(row), np.uintp(before), np.uintp(reached)
+            for later in range(here + np.uintp(1), np.uintp(rows)):  # with signed numbers it takes twice as long
+                moved_after[to, later] = moved[source, later] + error * coupling[here, later]
         moved, moved_after = moved_after, moved
         total[:] = after
     _trace_back(index_to, state_before, quantizer, int(np.argmin(total)), indices, quantizers)
