@@ -25,7 +25,7 @@ from compress.codecs.logistic import LEAST_PROBABILITY
 from compress.codecs.neighbours import MEAN_OFFSET, MOST_MAGNITUDE, logarithm
 from compress.codecs.offsets import offset_by
 from compress.codecs.rests import MOST_UNIT_BITS
-from compress.codecs.trellis import NEXT, QUANTIZER, follows_trellis, trellis_indices
+from compress.codecs.trellis import NO_TRELLIS, TRELLIS, follows_trellis, trellis_indices
 from compress.errors import FormatError
 from compress.tensors import zigzag_levels, zigzag_symbols
 
@@ -37,8 +37,6 @@ _UNITS = 128
 
 _BY_CHANCE = 4096
 """Levels up to which some may follow the trellis that were not led along it, and take fewer bytes without."""
-
-_NO_TRELLIS = (np.zeros(1, dtype=np.int64), np.zeros((1, 2), dtype=np.int64))
 
 
 class Context:
@@ -64,12 +62,12 @@ class Context:
 
     def decode(self, data: bytes, shape: tuple[int, ...]) -> NDArray[np.uint16]:
         count = math.prod(shape)
-        start, unit_bits = _head(data)
+        start, first, unit_bits = _head(data)
         if len(data) - start < fewest_bytes(count, LEAST_PROBABILITY):  # before anything is allocated
             raise FormatError("the coded bits end too early", offset=len(data), expected=f"{count:,} symbols")
         stream = Stream.to_read(data, start)
         levels = np.zeros(_rows_and_columns(shape), dtype=np.int32)
-        done = _code(stream, levels, shape, data[0], unit_bits)
+        done = _code(stream, levels, shape, first, unit_bits)
         with offset_by(start):
             settled = int(stream.place[AT]) - 4
             if done < count and settled <= len(stream.data):  # else the end is missing, and what was read is no symbol
@@ -98,16 +96,17 @@ def _rows_and_columns(shape: tuple[int, ...]) -> tuple[int, int]:
     return (shape[0] if shape else 1), math.prod(shape[1:])
 
 
-def _head(data: bytes) -> tuple[int, int]:
-    """Check the first bytes, and return where the coded bits begin and the binary logarithm of the unit."""
-    if not data or (data[0] % _UNITS) >> 1 > _MOST_MEAN:
+def _head(data: bytes) -> tuple[int, int, int]:
+    """Return where the coded bits begin, the first byte without units, and the binary logarithm of a unit."""
+    first = data[0] % _UNITS if data else _UNITS
+    if first >> 1 > _MOST_MEAN:
         most = 2 * _MOST_MEAN + 1
         raise FormatError("no mean magnitude", offset=0, expected=f"a byte up to {most}, or {_UNITS} more")
-    if data[0] < _UNITS:
-        return 1, 0
+    if data[0] == first:
+        return 1, first, 0
     if len(data) == 1 or not 1 <= data[1] <= MOST_UNIT_BITS:
         raise FormatError("no unit of magnitudes", offset=1, expected=f"a byte from 1 to {MOST_UNIT_BITS}")
-    return 2, data[1]
+    return 2, first, data[1]
 
 
 def _unit_bits(counts: NDArray[np.int64], magnitudes: NDArray[np.int64]) -> int:
@@ -131,12 +130,12 @@ def _encode(levels: NDArray[np.int32], shape: tuple[int, ...], mean: int, trelli
 
 
 def _code(stream: Stream, levels: NDArray[np.int32], shape: tuple[int, ...], first: int, unit_bits: int) -> int:
-    """Code levels in the way that the first bytes say, and return how many."""
+    """Code levels in the way that the first byte, without units, says, and return how many."""
     if not levels.size:
         return 0
-    octave, half = divmod((first % _UNITS) >> 1, 2)
+    octave, half = divmod(first >> 1, 2)
     mean = max(0, ((2 + half) << octave >> 1) - MEAN_OFFSET)
     taps, width = math.prod(shape[2:]), shape[-1] if len(shape) > 2 else 1
-    tables = (QUANTIZER, NEXT) if first & 1 else _NO_TRELLIS
+    tables = TRELLIS if first & 1 else NO_TRELLIS
     estimates = new_estimates(unit_bits)
     return int(code_levels(*stream, estimates, new_weights(), levels, taps, width, mean, unit_bits, *tables))

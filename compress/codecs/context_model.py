@@ -45,7 +45,6 @@ from compress.codecs.rests import (
     code_digits,
     code_rest,
     new_estimates_of_digits,
-    new_estimates_of_rests,
 )
 from compress.compiled import compiled
 
@@ -91,8 +90,7 @@ def new_estimates(unit_bits: int) -> NDArray[np.int32]:
     Args:
         unit_bits: binary logarithm of the unit of magnitudes.
     """
-    decisions = np.full(_RESTS, UNDECIDED, dtype=np.int32)
-    return np.concatenate([decisions, new_estimates_of_rests(), new_estimates_of_digits(unit_bits)])
+    return np.concatenate([np.full(_DIGITS, UNDECIDED, dtype=np.int32), new_estimates_of_digits(unit_bits)])
 
 
 def new_weights() -> NDArray[np.int64]:

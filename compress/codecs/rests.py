@@ -29,11 +29,6 @@ _SEEN_BY_LAST = 8  # bits that the estimate of a unit's last digit begins as if 
 _CODED = types.Tuple([CODER, types.int64])  # type: ignore[no-untyped-call]
 
 
-def new_estimates_of_rests() -> NDArray[np.int32]:
-    """Return the estimates that `code_rest` begins with."""
-    return np.full(ESTIMATES_OF_RESTS, UNDECIDED, dtype=np.int32)
-
-
 def new_estimates_of_digits(unit_bits: int) -> NDArray[np.int32]:
     """Return the estimates that `code_digits` begins with.
 

@@ -41,8 +41,19 @@ Of all shift registers of 32 states with one tap mask each for feedback and quan
 numbers best: 1.24 dB better than one quantizer at the same bits; with 8 states it would be 1.11 dB, without end 1.53.
 """
 
-for _table in (QUANTIZER, NEXT):
+TRELLIS = (QUANTIZER, NEXT)
+
+NO_TRELLIS = (np.zeros(1, dtype=np.int64), np.zeros((1, 2), dtype=np.int64))
+"""The same of one state, always of quantizer 0, for what goes along a trellis or not."""
+
+for _table in (*TRELLIS, *NO_TRELLIS):
     _table.flags.writeable = False
+
+
+@compiled(types.int64(types.int64, types.int64), inline=True)
+def level_of(index: int, quantizer: int) -> int:
+    """Return the level that an index of a quantizer stands for."""
+    return 2 * index - quantizer * ((index > 0) - (index < 0))
 
 
 @compiled(types.boolean(_LEVELS, _STATES, _FOLLOWING, types.int32[:, ::1]))
@@ -79,14 +90,13 @@ def _lead(
     for row in range(rows):
         for column in range(columns):
             index, quantizer = indices[row, column], quantizers[states[column]]
-            sign = 1 if index > 0 else -1 if index < 0 else 0
-            levels[row, column] = 2 * index - quantizer * sign
+            levels[row, column] = level_of(index, quantizer)
             states[column] = following[states[column], index & 1]
 
 
 def follows_trellis(levels: NDArray[np.int32]) -> bool:
     """Return whether levels, shape (rows, columns), follow the trellis down every column."""
-    return bool(_follow(np.ascontiguousarray(levels), QUANTIZER, NEXT, np.empty((0, 0), np.int32)))
+    return bool(_follow(np.ascontiguousarray(levels), *TRELLIS, np.empty((0, 0), np.int32)))
 
 
 def trellis_indices(levels: NDArray[np.int32]) -> NDArray[np.int32] | None:
@@ -96,11 +106,11 @@ def trellis_indices(levels: NDArray[np.int32]) -> NDArray[np.int32] | None:
         levels: shape (rows, columns).
     """
     indices = np.empty(levels.shape, np.int32)
-    return indices if _follow(np.ascontiguousarray(levels), QUANTIZER, NEXT, indices) else None
+    return indices if _follow(np.ascontiguousarray(levels), *TRELLIS, indices) else None
 
 
 def trellis_levels(indices: NDArray[np.int32]) -> NDArray[np.int32]:
     """Return the levels of indices, shape (rows, columns): the inverse of `trellis_indices`."""
     levels = np.empty(indices.shape, np.int32)
-    _lead(np.ascontiguousarray(indices), QUANTIZER, NEXT, levels)
+    _lead(np.ascontiguousarray(indices), *TRELLIS, levels)
     return levels

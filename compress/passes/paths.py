@@ -6,6 +6,7 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
+from compress.codecs.trellis import level_of
 from compress.compiled import compiled
 
 Floats = NDArray[np.float64]
@@ -48,10 +49,31 @@ def _best_indices(
         tried -= side
 
 
-@compiled(types.int64(types.int64, types.int64), inline=True)
-def level(index: int, quantizer: int) -> int:
-    """Return the level that an index of a quantizer stands for."""
-    return 2 * index - quantizer * ((index > 0) - (index < 0))
+@compiled(
+    types.void(
+        types.int64, types.int64, types.int64, _VECTOR, _MATRIX, _NUMBERS, _NUMBERS, _VECTOR, _NUMBERS, _NUMBERS,
+    ),
+    inline=True,
+)  # fmt: skip
+def _go_on(
+    row: int,
+    state: int,
+    which: int,
+    total: Floats,
+    cost: Floats,
+    index: NDArray[np.int64],
+    next_state: NDArray[np.int64],
+    after: Floats,
+    index_to: NDArray[np.int64],
+    state_before: NDArray[np.int64],
+) -> None:
+    """Go on from a state, of quantizer `which`, to those that follow it, where no other path to them is as good."""
+    for parity in range(2):
+        reached = next_state[state, parity]
+        if total[state] + cost[which, parity] < after[reached]:
+            after[reached] = total[state] + cost[which, parity]
+            index_to[row, reached] = index[which, parity]
+            state_before[row, reached] = state
 
 
 @compiled(
@@ -106,13 +128,7 @@ def best_path(
             _best_indices(values[row], weights[row], kept[row], which, price, index, cost)
         after[:] = np.inf
         for state in range(states):
-            which = quantizer[state]
-            for parity in range(2):
-                reached = next_state[state, parity]
-                if total[state] + cost[which, parity] < after[reached]:
-                    after[reached] = total[state] + cost[which, parity]
-                    index_to[row, reached] = index[which, parity]
-                    state_before[row, reached] = state
+            _go_on(row, state, quantizer[state], total, cost, index, next_state, after, index_to, state_before)
         total[:] = after
     _trace_back(index_to, state_before, quantizer, int(np.argmin(total)), indices, quantizers)
 
@@ -153,17 +169,12 @@ def best_coupled_path(
             which = quantizer[state]
             wanted[state] = values[row] - (moved[state, row] / unit if unit > 0 else 0.0)
             _best_indices(wanted[state], weight, kept[row], which, price, index, cost)
-            for parity in range(2):
-                reached = next_state[state, parity]
-                if total[state] + cost[which, parity] < after[reached]:
-                    after[reached] = total[state] + cost[which, parity]
-                    index_to[row, reached] = index[which, parity]
-                    state_before[row, reached] = state
+            _go_on(row, state, which, total, cost, index, next_state, after, index_to, state_before)
         for reached in range(states):
             if after[reached] == np.inf:
                 continue
             before = state_before[row, reached]
-            off = wanted[before] - level(index_to[row, reached], quantizer[before])
+            off = wanted[before] - level_of(index_to[row, reached], quantizer[before])
             error = off * unit / own
             here, source, to = np.uintp(row), np.uintp(before), np.uintp(reached)
             for later in range(here + np.uintp(1), np.uintp(rows)):  # with signed numbers it takes twice as long

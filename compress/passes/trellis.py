@@ -11,14 +11,12 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from compress.codecs.trellis import NEXT, QUANTIZER
+from compress.codecs.trellis import NEXT, NO_TRELLIS, QUANTIZER, TRELLIS, level_of
 from compress.compiled import compiled
 from compress.passes.feedback import as_compiled_takes
-from compress.passes.paths import best_coupled_path, best_path, level
+from compress.passes.paths import best_coupled_path, best_path
 
 Floats = NDArray[np.float64]
-
-_NO_TRELLIS = (np.zeros((1, 2), dtype=np.int64), np.zeros(1, dtype=np.int64))
 
 
 def choose_path(
@@ -53,8 +51,8 @@ def choose_path(
     levels = np.zeros(left.shape, dtype=np.int32)
     counts = np.zeros(price.shape, dtype=np.int64)
     coupled = np.zeros((0, 0)) if coupling is None else coupling
-    states = (NEXT, QUANTIZER) if trellis else _NO_TRELLIS
-    given = (kept, scale, output_cost, factors, price, *states, coupled)
+    quantizer, next_state = TRELLIS if trellis else NO_TRELLIS
+    given = (kept, scale, output_cost, factors, price, next_state, quantizer, coupled)
     _choose_path(left, *map(as_compiled_takes, given), levels, counts)  # type: ignore[call-arg]
     return levels, counts
 
@@ -119,7 +117,7 @@ def _choose_path(
         else:
             best_path(values, weights, stays, price, next_state, quantizer, index_to, state_before, indices, quantizers)
         for row in range(rows):
-            levels[row, column] = level(indices[row], quantizers[row])
+            levels[row, column] = level_of(indices[row], quantizers[row])
             counts[quantizers[row], indices[row] + most] += 1
             factor = factors[row * groups // rows]
             error = (left[row, column] - levels[row, column] * scale[row, column]) / factor[column, column]
@@ -145,4 +143,4 @@ def _nearest_path(
         wanted, stays = values[:, column].copy(), kept[:, column].copy()
         best_path(wanted, weights, stays, price, next_state, quantizer, index_to, state_before, indices, quantizers)
         for row in range(rows):
-            levels[row, column] = level(indices[row], quantizers[row])
+            levels[row, column] = level_of(indices[row], quantizers[row])
