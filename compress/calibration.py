@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from compress.errors import DataError, PassError
+from compress.layer_statistics import LayerStatistics, group_of_rows
 from compress.networks.layers import Call, Layer, recorded
 from compress.patches import photo_gradients
 from compress.progress import Advance
@@ -45,120 +45,9 @@ _MOST_GROUPS_OF_CLASSES = 40
 """Into which the rows of the last layer are put. Rows are classes, of which a photo shows few; what similar ones say
 together is known well enough, and classes are mostly in an order in which neighbours are alike."""
 
-_AT_ONCE = 16
-"""Moments that are inverted together."""
-
 _MOST_COUPLED_ROWS = 256
 """Rows of a layer for which it is gathered how their errors go together: making up for them takes time with the square
 of their number."""
-
-
-@dataclass(frozen=True, eq=False)
-class LayerStatistics:
-    """What one convolution's or linear layer's weights cost.
-
-    Attributes:
-        moment: float64, shape (columns, columns), the Fisher information within a row, summed over rows; its trace is
-            1, or 0 where no photo reached the layer.
-        output_cost: float64, shape (rows,), the Fisher information of each row, summed over its weights, nats.
-        bias_cost: float64, shape (rows,), that of the layer's biases, nats.
-        own: float32, shape (groups, columns, columns), the Fisher information within each row by itself, or that of
-            rows next to each other together (`group_of_rows`), each of trace 1 or 0; None where it was not gathered.
-        between: float32, shape (rows, rows), the correlation of the rows' gradients, all columns taken together, from
-            -1 to 1; None where it was not gathered.
-    """
-
-    moment: Floats
-    output_cost: Floats
-    bias_cost: Floats | None = None
-    own: NDArray[np.float32] | None = None
-    between: NDArray[np.float32] | None = None
-
-    def pooled(self) -> LayerStatistics:
-        """Return the statistics with one cost for all rows.
-
-        A classifier's rows are classes, and a photo says something of the few that it may show: a class that no
-        calibration photo suggests would seem to cost nothing, and be destroyed.
-        """
-        bias_cost = None if self.bias_cost is None else np.full_like(self.bias_cost, self.bias_cost.mean())
-        return replace(self, output_cost=np.full_like(self.output_cost, self.output_cost.mean()), bias_cost=bias_cost)
-
-    def feedback(self, damping: float = 0.01) -> Floats:
-        """Return the upper Cholesky factor of the inverse moment, shape (columns, columns).
-
-        With `u` this factor, column j stored too small by `e` is best made up for by adding `-e / u[j, j] * u[j, k]`
-        to each later column k, and what then remains costs `e ** 2 / u[j, j] ** 2` (Frantar et al. 2022, GPTQ,
-        arXiv:2210.17323).
-
-        Args:
-            damping: share of the mean diagonal that is added to the diagonal. It makes the moment of constant photos,
-                or of a layer that never fires, invertible.
-        """
-        factor: Floats = _factor(self.moment[None], np.array([damping]))[0]
-        return factor
-
-    def row_feedback(self, share: float, damping: Floats | float = 0.01) -> NDArray[np.float32]:
-        """Return `feedback()` of each group of rows, or one for all, float32, shape (groups, columns, columns).
-
-        Args:
-            share: what of a group's moment is its own, 0 to 1; the rest is the layer's.
-            damping: as in `feedback`; or one for each row, shape (rows,), of which a group takes the mean.
-        """
-        groups = 1 if self.own is None or share == 0 else len(self.own)
-        group = group_of_rows(len(self.output_cost), groups)
-        held = np.bincount(group, np.broadcast_to(damping, group.shape)) / np.bincount(group)
-        if groups == 1:
-            return _factor(self.moment[None], held).astype(np.float32)
-        assert self.own is not None
-        factors = np.empty_like(self.own)
-        for start in range(0, groups, _AT_ONCE):
-            some = slice(start, start + _AT_ONCE)
-            factors[some] = _factor(share * self.own[some].astype(np.float64) + (1 - share) * self.moment, held[some])
-        return factors
-
-    def coupling(self, believed: float) -> Floats | None:
-        """Return how the error of a row is made up for by rows after it, as `feedback` says for columns.
-
-        Args:
-            believed: share of the correlation between rows that is taken for true, 0 to below 1.
-        Returns:
-            upper Cholesky factor of the inverse correlation, shape (rows, rows); its unit is the root of what an error
-            costs in a row. None where rows are taken for independent.
-        """
-        if self.between is None or believed == 0:
-            return None
-        correlation = believed * self.between.astype(np.float64) + (1 - believed) * np.eye(len(self.between))
-        factor: Floats = _factor(correlation[None], np.zeros(1))[0]
-        return factor
-
-    def rounding_cost(self, factor: Floats) -> Floats:
-        """Return the divergence that an error of 1 costs in each weight, made up for by later columns.
-
-        Args:
-            factor: `feedback()`.
-        Returns:
-            nats, shape (rows, columns).
-        """
-        return 0.5 * np.outer(self.output_cost, np.diag(factor) ** -2.0)
-
-    def weight_cost(self) -> Floats:
-        """Return the Fisher information of each weight, shape (rows, columns), others held still."""
-        return np.outer(self.output_cost, np.diag(self.moment))
-
-
-def group_of_rows(rows: int, groups: int) -> NDArray[np.int64]:
-    """Return which group each row belongs to, shape (rows,): neighbours go together."""
-    return np.arange(rows, dtype=np.int64) * groups // rows
-
-
-def _factor(moments: Floats, damping: Floats) -> Floats:
-    """Return the upper Cholesky factors of the inverses, damped, shape (n, columns, columns)."""
-    columns = moments.shape[-1]
-    mean = np.trace(moments, axis1=1, axis2=2) / columns
-    held = damping * np.where(mean > 0, mean, 1.0)
-    inverse = np.linalg.inv(moments + held[:, None, None] * np.eye(columns))
-    factors = np.linalg.cholesky((inverse + inverse.transpose(0, 2, 1)) / 2).transpose(0, 2, 1)
-    return np.ascontiguousarray(factors, dtype=np.float64)
 
 
 def collect(
@@ -214,7 +103,7 @@ def collect(
     if photos == 0:
         raise DataError("calibration needs at least one photo")
     for total in sums.values():
-        ranks.sum(total.own, total.between, total.row_fisher, total.bias_fisher)
+        ranks.sum(*total.sums())
     statistics = {name: total.statistics(photos) for name, total in sums.items()}
     statistics[last] = statistics[last].pooled()
     return statistics
@@ -269,8 +158,12 @@ class _Sums:
         self.bias_fisher = torch.zeros(rows, dtype=torch.float64)
         self.groups = groups
         self.own = torch.zeros(groups, columns, columns, device=layer.weight.device)
-        self.coupled = coupled
-        self.between = torch.zeros(2 * (rows * coupled,), device=layer.weight.device)
+        self.between = torch.zeros(rows, rows, device=layer.weight.device) if coupled else None
+
+    def sums(self) -> list[Tensor]:
+        """Return all that is summed over photos."""
+        summed = (self.own, self.between, self.row_fisher, self.bias_fisher)
+        return [each for each in summed if each is not None]
 
     def add(self, runs: Sequence[tuple[Call, Tensor]], photos: int) -> None:
         weight_gradients, bias_gradients = photo_gradients(*runs[0], photos)
@@ -280,7 +173,7 @@ class _Sums:
         self.row_fisher += weight_gradients.square().sum((0, 2)).double().cpu()
         self.bias_fisher += bias_gradients.square().sum(0).double().cpu()
         by_row = weight_gradients.transpose(0, 1)
-        if self.coupled:
+        if self.between is not None:
             together = by_row.flatten(1)
             self.between.addmm_(together, together.T)
         if self.groups == len(by_row):
@@ -300,14 +193,16 @@ class _Sums:
             traces = self.own.diagonal(dim1=1, dim2=2).sum(1).clamp(min=float(np.finfo(np.float32).tiny))
             own = self.own.div_(traces[:, None, None]).cpu().numpy()
         output_cost, bias_cost = (_at_least((sums / photos).numpy()) for sums in (self.row_fisher, self.bias_fisher))
-        return LayerStatistics(moment, output_cost, bias_cost, own, self._correlation() if self.coupled else None)
+        between = None if self.between is None else _correlation(self.between)
+        return LayerStatistics(moment, output_cost, bias_cost, own, between)
 
-    def _correlation(self) -> NDArray[np.float32]:
-        deviation = self.between.diagonal().sqrt()
-        inverse = torch.where(deviation > 0, 1 / deviation, 0.0)  # a row that never fires goes with no other
-        correlation = (inverse[:, None] * self.between * inverse).clamp(-1, 1)
-        found: NDArray[np.float32] = correlation.fill_diagonal_(1).cpu().numpy()
-        return found
+
+def _correlation(moment: Tensor) -> NDArray[np.float32]:
+    deviation = moment.diagonal().sqrt()
+    inverse = torch.where(deviation > 0, 1 / deviation, 0.0)  # a row that never fires goes with no other
+    correlation = (inverse[:, None] * moment * inverse).clamp(-1, 1)
+    found: NDArray[np.float32] = correlation.fill_diagonal_(1).cpu().numpy()
+    return found
 
 
 def _at_least(cost: Floats) -> Floats:

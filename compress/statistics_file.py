@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from compress.calibration import LayerStatistics
 from compress.errors import DataError
+from compress.layer_statistics import LayerStatistics
 
 
 class StatisticsFile(Mapping[str, LayerStatistics]):

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from compress.calibration import LayerStatistics
 from compress.errors import DataError
+from compress.layer_statistics import LayerStatistics
 from compress.statistics_file import StatisticsFile, write
 from compress.tensors import Dense
 

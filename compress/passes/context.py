@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from torch import nn
 
 from compress import container, statistics_file
-from compress.calibration import LayerStatistics, collect
+from compress.calibration import collect
 from compress.channels import dead, links
 from compress.data.photos import Photos
 from compress.data.transforms import to_input
 from compress.data.views import drawn_stretches, random_views
 from compress.divergence import Floats, parts_of_layers
 from compress.errors import DataError, PassError
+from compress.layer_statistics import LayerStatistics
 from compress.model import Model
 from compress.networks import to_module
 from compress.networks.factory import identity

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
-from compress.calibration import LayerStatistics, group_of_rows
 from compress.errors import PassError
+from compress.layer_statistics import LayerStatistics, group_of_rows
 from compress.passes.feedback import prices
 from compress.passes.share import Exponents, as_exponents
 from compress.passes.trellis import choose_path

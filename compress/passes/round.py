@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from compress.calibration import LayerStatistics
 from compress.errors import PassError
+from compress.layer_statistics import LayerStatistics
 from compress.model import Model
 from compress.passes.context import Context
 from compress.passes.feedback import choose, prices

@@ -13,8 +13,8 @@ from pydantic.dataclasses import dataclass
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 
-from compress.calibration import LayerStatistics
 from compress.errors import PassError
+from compress.layer_statistics import LayerStatistics
 from compress.model import Model
 from compress.passes.context import Context, finite
 from compress.passes.layers import options_by_layer

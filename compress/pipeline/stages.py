@@ -11,10 +11,10 @@ from typing import TypeVar
 import torch
 
 from compress import container
-from compress.calibration import LayerStatistics
 from compress.data.photos import Photos, Role
 from compress.device import find_device
 from compress.errors import ConfigError, DataError, PassError
+from compress.layer_statistics import LayerStatistics
 from compress.model import Model
 from compress.networks.pretrained import load
 from compress.passes import Context, Distill, Simplify, Train
