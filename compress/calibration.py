@@ -11,6 +11,10 @@ together is the part of it that is known well from few photos (as K-FAC's input 
 arXiv:1503.05671, but with gradients summed over positions first, as weights are shared over them: Eschenhagen et al.
 2023, arXiv:2311.00636). What one row says by itself is noisier, and is mixed in. Between rows, what all columns say
 together is known (K-FAC's output factor), as if it were the same in each; of that a part is believed.
+
+In the last layer each row is a class, and of each class few photos say something. So nothing is left to a draw there:
+a row's moment is the mean over photos of `p * (1 - p) * g g^T`, where `g` is the gradient of that class' logit. And the
+softmax `p` is softened, so that a photo says something of all the classes that it resembles.
 """
 
 from __future__ import annotations
@@ -35,19 +39,22 @@ Floats = NDArray[np.float64]
 _LEAST_SHARE = 0.05
 """A row's cost is at least this share of its layer's mean."""
 
-_MOST_OWN_ENTRIES = 10**8
-"""Numbers that the rows' own moments of one layer may take."""
+_MOST_OWN_ENTRIES = 132 * 10**6
+"""Numbers that the rows' own moments of one layer may take: a classifier of 1,000 classes and 512 channels is put into
+pairs of classes. They are mostly in an order in which neighbours are alike."""
 
-_MOST_ENTRIES_IN_ALL = 4 * 10**8
-"""Those of all layers together; a SqueezeNet has 320 million."""
+_MOST_ENTRIES_IN_ALL = 45 * 10**7
+"""Those of all layers together; a SqueezeNet has 440 million."""
 
-_MOST_GROUPS_OF_CLASSES = 40
-"""Into which the rows of the last layer are put. Rows are classes, of which a photo shows few; what similar ones say
-together is known well enough, and classes are mostly in an order in which neighbours are alike."""
+_TEMPERATURE = 2.5
+"""Divides the logits before the softmax that says of which classes a photo tells something."""
 
 _MOST_COUPLED_ROWS = 256
 """Rows of a layer for which it is gathered how their errors go together: making up for them takes time with the square
 of their number."""
+
+_Runs = list[tuple[Call, Tensor]]
+"""A layer's runs, and the gradients of their outputs."""
 
 
 def collect(
@@ -67,9 +74,9 @@ def collect(
             another process runs them.
         generator: draws the directions in which the logits are pulled.
         advance: called with the number of photos done.
-        own: gather the rows' own moments too, in groups where those of each row would take more than 400 MB a layer or
-            1.6 GB in all, or in the last layer more groups than 40; and the correlation between rows, but of the last
-            layer, whose rows are classes, of layers of more than 256, and where channels are in groups.
+        own: gather the rows' own moments too, in groups where those of each row would take more than 530 MB a layer or
+            1.8 GB in all; and the correlation between rows, but of the last layer, whose rows are classes, of layers
+            of more than 256, and where channels are in groups.
         ranks: processes whose photos are taken together; each has a batch at least.
     Returns:
         statistics by the name of the weight tensor.
@@ -91,14 +98,15 @@ def collect(
                 torch.randn((others, logits.shape[1]), generator=generator)
             elsewhere.clear()
             pulled = _direction(logits.detach(), generator)
+            last = calls[-1].weight
+            within_rows = _by_class(logits, [call for call in calls if call.weight == last]) if own else {}
             gradients = torch.autograd.grad(logits, outputs, pulled, allow_unused=True)
-        last = calls[-1].weight
         for name, runs in _by_weight(calls, gradients).items():
             if name not in sums:
-                groups = groups or (_groups({call.weight: call.layer for call in calls}, last) if own else {})
+                groups = groups or (_groups({call.weight: call.layer for call in calls}) if own else {})
                 coupled = own and name != last and all(_rows_go_together(call.layer) for call, _ in runs)
                 sums[name] = _Sums(name, runs[0][0].layer, groups.get(name, 1), coupled)
-            sums[name].add(runs, len(inputs))
+            sums[name].add(runs, len(inputs), within_rows.get(name, runs))
         advance(len(inputs))
     if photos == 0:
         raise DataError("calibration needs at least one photo")
@@ -109,22 +117,31 @@ def collect(
     return statistics
 
 
-def _by_weight(calls: Sequence[Call], gradients: Sequence[Tensor | None]) -> dict[str, list[tuple[Call, Tensor]]]:
+def _by_weight(calls: Sequence[Call], gradients: Sequence[Tensor | None]) -> dict[str, _Runs]:
     """Return each weight tensor's runs and the gradients of their outputs, zero where nothing reads an output."""
-    found: dict[str, list[tuple[Call, Tensor]]] = {}
+    found: dict[str, _Runs] = {}
     for call, gradient in zip(calls, gradients, strict=True):
         given = torch.zeros_like(call.outputs) if gradient is None else gradient
         found.setdefault(call.weight, []).append((call, given))
     return found
 
 
-def _groups(layers: Mapping[str, Layer], last: str) -> dict[str, int]:
+def _by_class(logits: Tensor, calls: Sequence[Call]) -> dict[str, _Runs]:
+    """Return the last layer's runs, each class pulled as far as photos suggest it; none if its rows are no classes."""
+    if len(calls[0].layer.weight) != logits.shape[1]:
+        return {}
+    suggested = (logits.detach() / _TEMPERATURE).softmax(1)
+    pulled = (suggested * (1 - suggested)).sqrt()
+    outputs = [call.outputs for call in calls]
+    return _by_weight(calls, torch.autograd.grad(logits, outputs, pulled, retain_graph=True, allow_unused=True))
+
+
+def _groups(layers: Mapping[str, Layer]) -> dict[str, int]:
     """Return into how many groups the rows of each layer are put, so that their own moments fit into memory."""
     shapes = {name: layer.weight.flatten(1).shape for name, layer in layers.items()}
     most = _MOST_OWN_ENTRIES
     while True:
         groups = {name: max(1, min(rows, most // columns**2)) for name, (rows, columns) in shapes.items()}
-        groups[last] = min(groups[last], _MOST_GROUPS_OF_CLASSES)
         entries = sum(count * shapes[name][1] ** 2 for name, count in groups.items())
         if entries <= _MOST_ENTRIES_IN_ALL or max(groups.values()) == 1:
             return groups
@@ -165,13 +182,13 @@ class _Sums:
         summed = (self.own, self.between, self.row_fisher, self.bias_fisher)
         return [each for each in summed if each is not None]
 
-    def add(self, runs: Sequence[tuple[Call, Tensor]], photos: int) -> None:
-        weight_gradients, bias_gradients = photo_gradients(*runs[0], photos)
-        for run in runs[1:]:
-            more = photo_gradients(*run, photos)
-            weight_gradients, bias_gradients = weight_gradients + more[0], bias_gradients + more[1]
+    def add(self, runs: _Runs, photos: int, within_rows: _Runs) -> None:
+        """Add photos: what errors cost by the gradients of `runs`, where in a row by those of `within_rows`."""
+        weight_gradients, bias_gradients = _summed_gradients(runs, photos)
         self.row_fisher += weight_gradients.square().sum((0, 2)).double().cpu()
         self.bias_fisher += bias_gradients.square().sum(0).double().cpu()
+        if within_rows is not runs:
+            weight_gradients, _ = _summed_gradients(within_rows, photos)
         by_row = weight_gradients.transpose(0, 1)
         if self.between is not None:
             together = by_row.flatten(1)
@@ -195,6 +212,14 @@ class _Sums:
         output_cost, bias_cost = (_at_least((sums / photos).numpy()) for sums in (self.row_fisher, self.bias_fisher))
         between = None if self.between is None else _correlation(self.between)
         return LayerStatistics(moment, output_cost, bias_cost, own, between)
+
+
+def _summed_gradients(runs: _Runs, photos: int) -> tuple[Tensor, Tensor]:
+    weight_gradients, bias_gradients = photo_gradients(*runs[0], photos)
+    for run in runs[1:]:
+        more = photo_gradients(*run, photos)
+        weight_gradients, bias_gradients = weight_gradients + more[0], bias_gradients + more[1]
+    return weight_gradients, bias_gradients
 
 
 def _correlation(moment: Tensor) -> NDArray[np.float32]:

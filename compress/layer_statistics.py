@@ -60,12 +60,15 @@ class LayerStatistics:
         factor: Floats = _factor(self.moment[None], np.array([damping]))[0]
         return factor
 
-    def row_feedback(self, share: float, damping: Floats | float = 0.01) -> NDArray[np.float32]:
+    def row_feedback(
+        self, share: float, damping: Floats | float = 0.01, *, out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
         """Return `feedback()` of each group of rows, or one for all, float32, shape (groups, columns, columns).
 
         Args:
             share: what of a group's moment is its own, 0 to 1; the rest is the layer's.
             damping: as in `feedback`; or one for each row, shape (rows,), of which a group takes the mean.
+            out: where the factors go if there are several groups, which may be `own`: there is often no room for both.
         """
         groups = 1 if self.own is None or share == 0 else len(self.own)
         group = group_of_rows(len(self.output_cost), groups)
@@ -73,7 +76,7 @@ class LayerStatistics:
         if groups == 1:
             return _factor(self.moment[None], held).astype(np.float32)
         assert self.own is not None
-        factors = np.empty_like(self.own)
+        factors = np.empty_like(self.own) if out is None else out
         for start in range(0, groups, _AT_ONCE):
             some = slice(start, start + _AT_ONCE)
             factors[some] = _factor(share * self.own[some].astype(np.float64) + (1 - share) * self.moment, held[some])

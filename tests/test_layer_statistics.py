@@ -50,6 +50,14 @@ class TestFeedback:
             mixed = LayerStatistics(0.3 * moment.astype(np.float64) + 0.7 * statistics.moment, np.ones(40))
             np.testing.assert_allclose(factor, mixed.feedback(), rtol=1e-4, atol=1e-4)
 
+    def test_factors_can_take_the_place_of_what_they_are_made_of(self):
+        own = np.repeat(self.statistics().moment[None], 40, 0).astype(np.float32)
+        own += np.linspace(0, 0.1, 40, dtype=np.float32)[:, None, None] * np.eye(6, dtype=np.float32)
+        statistics = LayerStatistics(own.mean(0).astype(np.float64), np.ones(40), None, own)
+        apart = statistics.row_feedback(0.3)
+        assert statistics.row_feedback(0.3, out=own) is own
+        np.testing.assert_array_equal(own, apart)
+
     def test_without_rows_of_their_own_all_have_the_layers_factor(self):
         statistics = self.statistics()
         assert statistics.row_feedback(0.3).shape == (1, 6, 6)

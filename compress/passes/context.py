@@ -31,7 +31,7 @@ from compress.paired import PairedInputs, collect_pairs
 from compress.progress import Progress, silent
 from compress.ranks import ALONE, Ranks
 
-_STATISTICS_VERSION = 2
+_STATISTICS_VERSION = 3
 """Raised when the same photos and network would give other statistics than before."""
 
 _GATHERED_BATCH = 10
@@ -103,7 +103,7 @@ class Context:
         return self.cache[key]
 
     def row_statistics(self, photos: int | None, views: int = 1) -> Mapping[str, LayerStatistics]:
-        """Return `statistics` with those of the rows by themselves: a gigabyte, kept in `store` where there is one.
+        """Return `statistics` with those of the rows by themselves: a gigabyte or two, kept in `store` if there is one.
 
         Args:
             photos: at most so many; all if None.

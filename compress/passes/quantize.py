@@ -30,6 +30,9 @@ from compress.tensors import Dense, FloatName, Pruned, Shared
 _VIEWS_FOR_HALF = 10_000
 """Views from which half of a row's statistics is its own, the rest being its layer's; fewer say less of one row."""
 
+_VIEWS_FOR_HALF_OF_A_CLASS = 2_000
+"""The same for the last layer, where nothing of a row's statistics is drawn."""
+
 _BELIEVED = 0.5
 """Share of the correlation between rows that is taken for true, of many views: it is not the same in all columns."""
 
@@ -124,7 +127,6 @@ class Quantize:
     def _layers(self, model: Model, context: Context, slope: float) -> dict[str, Layer]:
         statistics = context.row_statistics(self.statistics_photos, self.views)
         views = self.views * min(len(context.calibration), self.statistics_photos or len(context.calibration))
-        share = views / (views + _VIEWS_FOR_HALF)
         believed = _BELIEVED * views / (views + _VIEWS_FOR_HALF_OF_THAT)
         last = list(statistics)[-1]
         layers = {}
@@ -132,9 +134,10 @@ class Quantize:
             tensor, found = model.tensors[name], statistics[name]
             values = tensor.to_dense()
             kept = tensor.kept if isinstance(tensor, Pruned) else np.ones(tensor.shape, dtype=np.bool_)
+            share = views / (views + (_VIEWS_FOR_HALF_OF_A_CLASS if name == last else _VIEWS_FOR_HALF))
             damping = (_CLASSES_DAMPING if name == last else _DAMPING) + noise_to_signal(values, found, slope)
-            factors = found.row_feedback(share, np.minimum(damping, _MOST_DAMPING))
-            # What the rows have of their own is in the factors now, and takes as much memory as they.
+            # The factors take the place of what the rows have of their own: both would be too much memory.
+            factors = found.row_feedback(share, np.minimum(damping, _MOST_DAMPING), out=found.own)
             layers[name] = Layer(name, values, kept, replace(found, own=None), factors, found.coupling(believed))
         return layers
 
