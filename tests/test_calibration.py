@@ -144,8 +144,19 @@ def test_photos_tell_something_of_all_classes_that_they_resemble():
     network[0].weight.data = torch.tensor([[10.0, 0.0], [0.0, 10.0], [7.0, 0.0]])
     own = statistics_of(network, torch.eye(2), own=True)["0.weight"].own
     # p of the third class is 16.44 / (54.6 + 1 + 16.44) on the first photo and 1 / (1 + 54.6 + 1) on the second: a
-    # tenth of what is said of it comes from a photo of another class..
+    # tenth of what is said of it comes from a photo of another class.
     np.testing.assert_allclose(own[2], np.diag([0.9103, 0.0897]), atol=1e-4)
+
+
+def test_classes_too_many_for_memory_are_put_into_groups_of_neighbours(monkeypatch):
+    monkeypatch.setattr("compress.calibration._MOST_OWN_ENTRIES", 40 * 7**2)
+    network, photos = nn.Sequential(nn.Linear(7, 90)).eval(), torch.randn(9, 7)
+    own, moments = statistics_of(network, photos, own=True)["0.weight"].own, of_classes(network, photos, "0.weight")
+    groups = np.arange(90) * 40 // 90
+    assert len(np.unique(groups)) == len(own) == 40
+    for group, found in enumerate(own):
+        wanted = moments[groups == group].sum(0)
+        np.testing.assert_allclose(found, wanted / np.trace(wanted), rtol=1e-3, atol=1e-4)
 
 
 def test_the_rows_own_statistics_are_gathered_on_request_alone():
