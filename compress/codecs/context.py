@@ -7,13 +7,17 @@ the trellis (see `trellis`), the indices within its quantizers are coded instead
 Magnitudes that are large, and small ones no more frequent, as k-means makes them, are coded in units of a power of two
 and by digits within a unit, if that is smaller.
 
-Stream: one byte, 1 for the trellis, plus 2 times the mean magnitude in half octaves, plus 128 where there are units, in
-which case a byte follows, the binary logarithm of one; then the coded bits.
+Where channels have to do with each other, levels are predicted from those before them in their row too
+(`linear_prediction`), if that is smaller.
+
+Stream: a byte of 127 where levels are predicted; one byte, 1 for the trellis, plus 2 times the mean magnitude in half
+octaves, plus 128 where there are units, in which case a byte follows, the binary logarithm of one; then the coded bits.
 """
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +25,7 @@ from numpy.typing import NDArray
 from compress.codecs.arithmetic import AT, Stream, check_end, fewest_bytes, finish
 from compress.codecs.context_model import code_levels, new_estimates, new_weights
 from compress.codecs.counts import counted
+from compress.codecs.linear_prediction import NO_PREDICTORS, new_predictors
 from compress.codecs.logistic import LEAST_PROBABILITY
 from compress.codecs.neighbours import MEAN_OFFSET, MOST_MAGNITUDE, logarithm
 from compress.codecs.offsets import offset_by
@@ -34,6 +39,12 @@ _MOST_MEAN = 39
 
 _UNITS = 128
 """Part of the first byte where magnitudes are coded in units."""
+
+_PREDICTED = 127
+"""The first byte, before all others, where levels are predicted along the row."""
+
+_LEAST_PREDICTED = 1024
+"""Fewer levels are not worth the byte."""
 
 _BY_CHANCE = 4096
 """Levels up to which some may follow the trellis that were not led along it, and take fewer bytes without."""
@@ -52,22 +63,25 @@ class Context:
         units = _unit_bits(counts, magnitudes)
         levels = np.ascontiguousarray(zigzag_levels(symbols).reshape(_rows_and_columns(symbols.shape)))
         follows = follows_trellis(levels)
-        ways: list[tuple[bool, int]] = []
+        ways: list[_Way] = []
         if follows:
-            ways += [(True, 0), (True, max(units - 1, 0))]  # an index is half its level
+            ways += [_Way(1), _Way(1, max(units - 1, 0))]  # an index is half its level
         if not follows or levels.size <= _BY_CHANCE:
-            ways += [(False, 0), (False, units)]
-        tried = (_encode(levels, symbols.shape, mean, *way) for way in dict.fromkeys(ways))
-        return min(tried, key=len)
+            ways += [_Way(0), _Way(0, units)]
+        tried = {way: _encode(levels, symbols.shape, mean, way) for way in dict.fromkeys(ways)}
+        best = min(tried, key=lambda way: len(tried[way]))
+        if levels.size < _LEAST_PREDICTED or levels.shape[1] == 1:
+            return tried[best]
+        return min(tried[best], _encode(levels, symbols.shape, mean, best._replace(predicted=True)), key=len)
 
     def decode(self, data: bytes, shape: tuple[int, ...]) -> NDArray[np.uint16]:
         count = math.prod(shape)
-        start, first, unit_bits = _head(data)
+        start, mean, way = _head(data)
         if len(data) - start < fewest_bytes(count, LEAST_PROBABILITY):  # before anything is allocated
             raise FormatError("the coded bits end too early", offset=len(data), expected=f"{count:,} symbols")
         stream = Stream.to_read(data, start)
         levels = np.zeros(_rows_and_columns(shape), dtype=np.int32)
-        done = _code(stream, levels, shape, first, unit_bits)
+        done = _code(stream, levels, shape, mean, way)
         with offset_by(start):
             settled = int(stream.place[AT]) - 4
             if done < count and settled <= len(stream.data):  # else the end is missing, and what was read is no symbol
@@ -79,10 +93,10 @@ class Context:
         return 1 + fewest_bytes(symbols.size, LEAST_PROBABILITY)
 
     def gains_by_order(self, data: bytes | None) -> bool:
-        return data is None or not data[0] & 1  # a trellis follows its columns in this order alone
+        return data is None or not _head(data)[2].trellis  # a trellis follows its columns in this order alone
 
     def as_coded(self, data: bytes, symbols: NDArray[np.uint16]) -> NDArray[np.uint16]:
-        if not data[0] & 1:
+        if not _head(data)[2].trellis:
             return symbols
         indices = trellis_indices(zigzag_levels(symbols).reshape(_rows_and_columns(symbols.shape)))
         assert indices is not None  # the data say that they follow it
@@ -96,17 +110,33 @@ def _rows_and_columns(shape: tuple[int, ...]) -> tuple[int, int]:
     return (shape[0] if shape else 1), math.prod(shape[1:])
 
 
-def _head(data: bytes) -> tuple[int, int, int]:
-    """Return where the coded bits begin, the first byte without units, and the binary logarithm of a unit."""
-    first = data[0] % _UNITS if data else _UNITS
-    if first >> 1 > _MOST_MEAN:
+class _Way(NamedTuple):
+    """How levels are coded.
+
+    Attributes:
+        trellis: 1 where they follow the trellis, else 0.
+        unit_bits: binary logarithm of the unit of magnitudes.
+        predicted: whether they are predicted along the row.
+    """
+
+    trellis: int
+    unit_bits: int = 0
+    predicted: bool = False
+
+
+def _head(data: bytes) -> tuple[int, int, _Way]:
+    """Return where the coded bits begin, the mean magnitude in half octaves, and how levels are coded."""
+    at = int(data[:1] == bytes([_PREDICTED]))
+    first = data[at] if len(data) > at else _UNITS - 1
+    mean, trellis = divmod(first % _UNITS, 2)
+    if mean > _MOST_MEAN:
         most = 2 * _MOST_MEAN + 1
-        raise FormatError("no mean magnitude", offset=0, expected=f"a byte up to {most}, or {_UNITS} more")
-    if data[0] == first:
-        return 1, first, 0
-    if len(data) == 1 or not 1 <= data[1] <= MOST_UNIT_BITS:
-        raise FormatError("no unit of magnitudes", offset=1, expected=f"a byte from 1 to {MOST_UNIT_BITS}")
-    return 2, first, data[1]
+        raise FormatError("no mean magnitude", offset=at, expected=f"a byte up to {most}, or {_UNITS} more")
+    if first < _UNITS:
+        return at + 1, mean, _Way(trellis, 0, at > 0)
+    if len(data) == at + 1 or not 1 <= data[at + 1] <= MOST_UNIT_BITS:
+        raise FormatError("no unit of magnitudes", offset=at + 1, expected=f"a byte from 1 to {MOST_UNIT_BITS}")
+    return at + 2, mean, _Way(trellis, data[at + 1], at > 0)
 
 
 def _unit_bits(counts: NDArray[np.int64], magnitudes: NDArray[np.int64]) -> int:
@@ -118,24 +148,26 @@ def _unit_bits(counts: NDArray[np.int64], magnitudes: NDArray[np.int64]) -> int:
     return bits
 
 
-def _encode(levels: NDArray[np.int32], shape: tuple[int, ...], mean: int, trellis: bool, unit_bits: int) -> bytes:
-    first = (logarithm(mean + MEAN_OFFSET) // 4) << 1 | trellis
-    head = bytes([first + _UNITS, unit_bits] if unit_bits else [first])
+def _encode(levels: NDArray[np.int32], shape: tuple[int, ...], mean_magnitude: int, way: _Way) -> bytes:
+    mean = logarithm(mean_magnitude + MEAN_OFFSET) // 4
+    head = [_PREDICTED] * way.predicted
+    head += [2 * mean + way.trellis + _UNITS, way.unit_bits] if way.unit_bits else [2 * mean + way.trellis]
     room = 1000 + 2 * levels.size
     while True:
         stream = Stream.to_write(room)
-        if _code(stream, levels, shape, first, unit_bits) == levels.size:
-            return head + finish(stream)
+        if _code(stream, levels, shape, mean, way) == levels.size:
+            return bytes(head) + finish(stream)
         room *= 4  # levels of real networks take less; any may be encoded
 
 
-def _code(stream: Stream, levels: NDArray[np.int32], shape: tuple[int, ...], first: int, unit_bits: int) -> int:
-    """Code levels in the way that the first byte, without units, says, and return how many."""
+def _code(stream: Stream, levels: NDArray[np.int32], shape: tuple[int, ...], mean: int, way: _Way) -> int:
+    """Code levels, their mean magnitude given in half octaves, and return how many."""
     if not levels.size:
         return 0
-    octave, half = divmod(first >> 1, 2)
-    mean = max(0, ((2 + half) << octave >> 1) - MEAN_OFFSET)
+    octave, half = divmod(mean, 2)
+    begin = max(0, ((2 + half) << octave >> 1) - MEAN_OFFSET)
     taps, width = math.prod(shape[2:]), shape[-1] if len(shape) > 2 else 1
-    tables = TRELLIS if first & 1 else NO_TRELLIS
-    estimates = new_estimates(unit_bits)
-    return int(code_levels(*stream, estimates, new_weights(), levels, taps, width, mean, unit_bits, *tables))
+    estimates, weights = new_estimates(way.unit_bits), new_weights()
+    predictors = new_predictors(*levels.shape) if way.predicted else NO_PREDICTORS
+    unit, tables = way.unit_bits, TRELLIS if way.trellis else NO_TRELLIS
+    return int(code_levels(*stream, estimates, weights, predictors, levels, taps, width, begin, unit, *tables))

@@ -13,6 +13,13 @@ from numba import types
 from numpy.typing import NDArray
 
 from compress.codecs.arithmetic import CODER, DATA, PROBABILITY_BITS, ROOM, Coder
+from compress.codecs.linear_prediction import (
+    PREDICTORS,
+    expected_power,
+    hint_of,
+    learn,
+    predicted,
+)
 from compress.codecs.logistic import (
     ESTIMATES,
     INPUTS,
@@ -30,6 +37,7 @@ from compress.codecs.neighbours import (
     LEVELS,
     MEAN_OFFSET,
     NEAR,
+    PREDICTED,
     REGRESSORS,
     clipped,
     divided,
@@ -64,6 +72,7 @@ _RATE, _SIGN_RATE = 6, 10
 _FIRST_WEIGHTS = np.tile(
     np.repeat(np.array([18_000, 30_000, 0], dtype=np.int64), [_SIGN_ROWS, KINDS, KINDS])[:, None], REGRESSORS
 )
+_FIRST_WEIGHTS[_REGRESSION:, PREDICTED] = 30_000
 
 _CODED = types.Tuple([CODER, types.int64])  # type: ignore[no-untyped-call]
 _HINT = types.Tuple([types.int64] * 7)  # type: ignore[no-untyped-call]
@@ -194,7 +203,7 @@ def _code_index(
 
 @compiled(
     types.int64(
-        _PLACE, DATA, ESTIMATES, WEIGHTS, LEVELS,
+        _PLACE, DATA, ESTIMATES, WEIGHTS, PREDICTORS, LEVELS,
         types.int64, types.int64, types.int64, types.int64,
         _QUANTIZERS, _FOLLOWING,
     )
@@ -204,6 +213,7 @@ def code_levels(
     data: NDArray[np.uint8],
     estimates: NDArray[np.int32],
     weights: NDArray[np.int64],
+    predictors: NDArray[np.int16],
     levels: NDArray[np.int32],
     taps: int,
     width: int,
@@ -219,6 +229,7 @@ def code_levels(
         data: of the stream.
         estimates: new ones.
         weights: new ones.
+        predictors: new ones; empty where levels are not predicted.
         levels: shape (rows, columns), to read or to fill.
         taps: of a kernel: columns that follow each other and belong together.
         width: taps in a row of the kernel.
@@ -234,13 +245,14 @@ def code_levels(
     means, states = np.full(columns, mean, np.int32), np.zeros(columns, np.uint8)
     four, sixteen = np.zeros(columns, np.int8), np.zeros(columns, np.int8)
     regressors = np.zeros(REGRESSORS, np.int64)
+    values = np.zeros(columns, np.int16)
     all_mean, all_seen = mean, _FIRST_SEEN
     coder, done = (place[0], place[1], place[2], place[3]), 0
     decoding = place[3]
     for row in range(rows):
         there = np.uintp(row)
         row_mean, seen = mean, min(_FIRST_SEEN + row, _MOST_SEEN)
-        tap, near_sum = 0, 0
+        tap, near_sum, power = 0, 0, expected_power(mean)
         for column in range(columns):
             if not decoding and coder[2] + ROOM > data.size:
                 break
@@ -248,6 +260,8 @@ def code_levels(
             quantizer = quantizers[np.uintp(state)]
             kind = _REGRESSION + min(tap, KINDS - 1)
             sums = (four[here], sixteen[here])
+            prediction = predicted(predictors, values, column)
+            regressors[PREDICTED] = hint_of(prediction, mean)
             lean = as_stretched(regressed(levels, row, column, tap, taps, sums, weights, kind, regressors))
             of_row, of_column = logarithm(row_mean + MEAN_OFFSET), logarithm(means[here] + MEAN_OFFSET)
             hint = (
@@ -279,6 +293,7 @@ def code_levels(
             four[here] += value - near(levels, row - 4, column, NEAR)
             sixteen[here] += value - near(levels, row - 16, column, NEAR)
             near_sum += magnitude - (abs(levels[there, np.uintp(column - BEFORE)]) if tap >= BEFORE else 0)
+            power = learn(predictors, values, column, level, prediction, power)
             tap += 1
             if tap == taps:
                 tap, near_sum = 0, 0

@@ -31,7 +31,10 @@ BEFORE = 8
 KINDS = 64
 """Taps from this on share what is learned of signs."""
 
-REGRESSORS = BEFORE + 4
+PREDICTED = BEFORE + 4
+"""Where among what a sign is regressed on its linear prediction is; 0 where there is none."""
+
+REGRESSORS = PREDICTED + 1
 """What a sign is regressed on."""
 
 
@@ -143,7 +146,7 @@ def regressed(
         weights: shape (rows of weights, REGRESSORS).
         weights_row: the row of these that applies.
         out: shape (REGRESSORS,), to be filled: the taps before, those of other kernels left as they are; the level
-            above, the sums, and the kernel before.
+            above, the sums, and the kernel before; the prediction is there.
     """
     total, learned = 0, np.uintp(weights_row)
     for before in range(min(tap, BEFORE)):

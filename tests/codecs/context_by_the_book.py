@@ -98,6 +98,8 @@ def decode(data, shape):
     """The levels, row by row, a list; nothing is checked but the end."""
     rows, columns = (shape[0] if shape else 1), math.prod(shape[1:])
     taps, width = math.prod(shape[2:]), shape[-1] if len(shape) > 2 else 1
+    predicted = data[0] == 127
+    data = data[1:] if predicted else data
     trellis, m = data[0] % 2, data[0] % 128 // 2
     b = data[1] if data[0] >= 128 else 0
     bits = Bits(data[2:] if b else data[1:])
@@ -105,7 +107,8 @@ def decode(data, shape):
     of_column, of_all = [begin] * columns, begin
     sizes, signs, rests = (defaultdict(Estimate) for _ in range(3))
     size_weights, sign_weights = defaultdict(lambda: [18_000] * 4), defaultdict(lambda: [30_000] * 2)
-    regression = defaultdict(lambda: [0] * 12)
+    regression = defaultdict(lambda: [0] * 12 + [30_000] * predicted)
+    predictors = defaultdict(int)
     digits = {}
     states = [0] * columns
     levels = {}
@@ -151,6 +154,9 @@ def decode(data, shape):
             z += [256 * at(r - 1, c, 3)]
             z += [128 * sum(at(r - j, c, 3) for j in range(1, 5)), 64 * sum(at(r - j, c, 3) for j in range(1, 17))]
             z += [256 * at(r, c - taps, 3)]
+            n = min(c, 1024, 4 * rows)
+            prediction = sum(predictors[c, j] * at(r, c - j, 15) for j in range(1, n + 1))
+            z += [clip((prediction * (393_216 // max(begin, 1))) >> 16, -2000, 2000)] * predicted
             y = lean(z, regression[k])
             quantizer = int(trellis and (states[c] & 1 != 0) != (states[c] & 8 != 0))
             d, third, positive = 0, min(abs(y) // 100, 7), 1
@@ -180,5 +186,10 @@ def decode(data, shape):
             of_column[c] = moved(of_column[c], level, min(2 + r, 70))
             of_all = moved(of_all, level, min(2 + len(levels), 255))
             levels[r, c] = level
+            error = 16_384 * at(r, c, 15) - prediction
+            power = sum(at(r, c - j, 15) ** 2 for j in range(1, n + 1)) + max((100 * begin**2) >> 16, 1)
+            step = sign(error) * min(77 * abs(error) // (4 * power), 32_767)
+            for j in range(1, n + 1) if predicted else ():
+                predictors[c, j] = clip(predictors[c, j] + ((step * at(r, c - j, 15) + 32) >> 6), -32_767, 32_767)
     assert bits.ends()
     return list(levels.values())

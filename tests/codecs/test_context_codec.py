@@ -31,6 +31,15 @@ def golden_units():
     return np.where(state < 256, 0, state - 255).astype(np.uint16).reshape(32, 10, 10)
 
 
+def golden_predicted():
+    """Pairs of columns that repeat each other, a few levels not small: the same on every machine."""
+    state = (np.arange(3600, dtype=np.uint64) * 2654435761 % 2**32) ** 2 >> 20 & 7
+    pairs = state.astype(np.int32).reshape(40, 45, 2) - 3
+    levels = np.concatenate([pairs, pairs], 2).reshape(40, 180)
+    levels[::5, 50] = 300
+    return zigzag_symbols(levels)
+
+
 @pytest.fixture(scope="module")
 def real_levels():
     """A 3x3 layer of SqueezeNet v1.1 on levels, with a step for each row."""
@@ -52,7 +61,7 @@ def test_a_reader_written_from_the_description_decodes_it(shape):
 
 def test_a_reader_written_from_the_description_decodes_large_symbols_and_the_trellis():
     large = (check.golden_symbols()[:600].astype(np.int64) * 2221 % 65536).astype(np.uint16).reshape(10, 60)
-    for symbols in (large, golden_trellis(), golden_units()):
+    for symbols in (large, golden_trellis(), golden_units(), golden_predicted()):
         decoded = context_by_the_book.decode(context.encode(symbols), symbols.shape)
         assert decoded == zigzag_levels(symbols).ravel().tolist()
 
@@ -69,6 +78,13 @@ def test_published_bytes_of_units_are_written_and_read_for_ever():
     np.testing.assert_array_equal(context.decode(golden, (32, 10, 10)), golden_units())
     assert context.encode(golden_units()) == golden
     assert golden[0] >= 128
+
+
+def test_published_bytes_of_predicted_levels_are_written_and_read_for_ever():
+    golden = (check.GOLDEN / "context-predicted.bin").read_bytes()
+    np.testing.assert_array_equal(context.decode(golden, (40, 180)), golden_predicted())
+    assert context.encode(golden_predicted()) == golden
+    assert golden[0] == 127
 
 
 @settings(deadline=None)
@@ -96,6 +112,11 @@ def test_a_stream_of_the_trellis_cut_anywhere_or_too_long_is_refused():
 def test_a_stream_in_units_cut_anywhere_or_too_long_is_refused():
     check.check_truncation(context, golden_units()[:4])
     check.check_damage(context, golden_units()[:2])
+
+
+def test_a_stream_of_predicted_levels_cut_anywhere_or_too_long_is_refused():
+    check.check_truncation(context, golden_predicted()[:32])
+    check.check_damage(context, golden_predicted()[:32])
 
 
 @settings(deadline=None)
@@ -128,6 +149,13 @@ def test_a_layer_of_a_real_network_takes_fewer_bytes_than_its_order_0_entropy(re
     assert coded < 0.9 * min(len(huffman.encode(symbols)), len(CODECS["huffman-runs"].encode(symbols)))
 
 
+def test_channels_that_have_to_do_with_each_other_take_fewer_bytes(real_levels):
+    symbols = zigzag_symbols(real_levels)
+    alone = zigzag_symbols(real_levels * np.random.default_rng(0).choice([-1, 1], real_levels.shape).astype(np.int32))
+    assert context.encode(symbols)[0] == 127
+    assert context.encode(alone)[0] != 127
+
+
 def test_the_shape_of_a_real_layer_is_made_use_of(real_levels):
     symbols = zigzag_symbols(real_levels)
     assert len(context.encode(symbols)) < 0.97 * len(context.encode(symbols.ravel()))
@@ -142,6 +170,12 @@ def test_the_shape_of_a_real_layer_is_made_use_of(real_levels):
         (b"\x9e", (4,), "no unit"),
         (b"\x9e\x00\x8a\xe1", (4,), "no unit"),
         (b"\x9e\x09\x8a\xe1", (4,), "no unit"),
+        (b"\x7f", (4,), "no mean magnitude"),
+        (b"\x7f\x7f", (4,), "no mean magnitude"),
+        (b"\x7f\x9e\x09", (4,), "no unit"),
+        (b"\x7f\x9e", (4,), "no unit"),
+        (b"\x7f\x14" + bytes(40), (4,), "beyond 16 bits"),
+        (b"\x7f\x1e\x8a\xe1\x6c\x00", (2, 4), "left over"),
         (b"\x9e\x04", (4,), "too early"),
         (b"\x9e\x08" + bytes(40), (4,), "beyond 16 bits"),
         (b"\x1e\x8a\xe1\x6c\x00", (2, 4), "left over"),
