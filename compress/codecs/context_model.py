@@ -13,13 +13,7 @@ from numba import types
 from numpy.typing import NDArray
 
 from compress.codecs.arithmetic import CODER, DATA, PROBABILITY_BITS, ROOM, Coder
-from compress.codecs.linear_prediction import (
-    PREDICTORS,
-    expected_power,
-    hint_of,
-    learn,
-    predicted,
-)
+from compress.codecs.linear_prediction import PREDICTORS, expected_power, hint_of, hint_scale, learn, predicted
 from compress.codecs.logistic import (
     ESTIMATES,
     INPUTS,
@@ -245,7 +239,7 @@ def code_levels(
     means, states = np.full(columns, mean, np.int32), np.zeros(columns, np.uint8)
     four, sixteen = np.zeros(columns, np.int8), np.zeros(columns, np.int8)
     regressors = np.zeros(REGRESSORS, np.int64)
-    values = np.zeros(columns, np.int16)
+    values, scale = np.zeros(columns, np.int16), hint_scale(mean)
     all_mean, all_seen = mean, _FIRST_SEEN
     coder, done = (place[0], place[1], place[2], place[3]), 0
     decoding = place[3]
@@ -261,7 +255,7 @@ def code_levels(
             kind = _REGRESSION + min(tap, KINDS - 1)
             sums = (four[here], sixteen[here])
             prediction = predicted(predictors, values, column)
-            regressors[PREDICTED] = hint_of(prediction, mean)
+            regressors[PREDICTED] = hint_of(prediction, scale)
             lean = as_stretched(regressed(levels, row, column, tap, taps, sums, weights, kind, regressors))
             of_row, of_column = logarithm(row_mean + MEAN_OFFSET), logarithm(means[here] + MEAN_OFFSET)
             hint = (

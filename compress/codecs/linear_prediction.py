@@ -66,10 +66,16 @@ def predicted(predictors: NDArray[np.int16], values: NDArray[np.int16], column: 
     return total
 
 
+@compiled(types.int64(types.int64), inline=True)
+def hint_scale(mean: int) -> int:
+    """Return what a prediction is multiplied with in `hint_of`, for parts of the mean that means begin with."""
+    return divided(_SCALE, max(mean, 1))
+
+
 @compiled(types.int64(types.int64, types.int64), inline=True)
-def hint_of(prediction: int, mean: int) -> int:
-    """Return a prediction as an input of the regression of signs, in parts of the mean with which means begin."""
-    return clipped((prediction * divided(_SCALE, max(mean, 1))) >> 16, -_MOST_HINT, _MOST_HINT)
+def hint_of(prediction: int, scale: int) -> int:
+    """Return a prediction as an input of the regression of signs; `scale` is `hint_scale`."""
+    return clipped((prediction * scale) >> 16, -_MOST_HINT, _MOST_HINT)
 
 
 @compiled(types.int64(PREDICTORS, VALUES, types.int64, types.int64, types.int64, types.int64), inline=True)
