@@ -17,7 +17,7 @@ from benchmarks import nncodec_peer
 from benchmarks.timing import timed
 from compress import container
 from compress.codecs import CODECS, Codec, entropy_bytes
-from compress.codecs.trellis import trellis_indices
+from compress.codecs.trellis import trellis_indices, trellis_of
 from compress.container.orders import bytes_by_codec
 from compress.container.parallel import on_all_cores
 from compress.errors import SqueezeError
@@ -124,7 +124,9 @@ def weights_of(model: Model) -> dict[str, NDArray[np.float32]]:
 
 def _indices(levels: NDArray[np.uint16]) -> NDArray[np.uint16]:
     """Return the indices in a trellis's quantizers where it is followed, else the symbols themselves."""
-    indices = trellis_indices(zigzag_levels(levels).reshape(len(levels), -1))
+    matrix = zigzag_levels(levels).reshape(len(levels), -1)
+    trellis = trellis_of(matrix)
+    indices = None if trellis is None else trellis_indices(matrix, trellis)
     return levels if indices is None else zigzag_symbols(indices).reshape(levels.shape)
 
 

@@ -2,7 +2,7 @@
 
 Symbols are taken as levels, whole numbers in zigzag: 0, 1, 2, 3, 4 are 0, 1, -1, 2, -2. Their first dimension is the
 row, the others together the column; dimensions from the third on are the taps of a kernel. Where all columns follow
-the trellis (see `trellis`), the indices within its quantizers are coded instead of the levels, if that is smaller.
+a trellis (see `trellis`), the indices within its quantizers are coded instead of the levels, if that is smaller.
 
 Magnitudes that are large, and small ones no more frequent, as k-means makes them, are coded in units of a power of two
 and by digits within a unit, if that is smaller.
@@ -10,7 +10,8 @@ and by digits within a unit, if that is smaller.
 Where channels have to do with each other, levels are predicted from those before them in their row too
 (`linear_prediction`), if that is smaller.
 
-Stream: a byte of 127 where levels are predicted; one byte, 1 for the trellis, plus 2 times the mean magnitude in half
+Stream: a byte of 127 where levels are predicted, of 126 where they follow the large trellis, of 125 where both; one
+byte, 1 for a trellis, the small one if there was no byte that says otherwise, plus 2 times the mean magnitude in half
 octaves, plus 128 where there are units, in which case a byte follows, the binary logarithm of one; then the coded bits.
 """
 
@@ -30,7 +31,7 @@ from compress.codecs.logistic import LEAST_PROBABILITY
 from compress.codecs.neighbours import MEAN_OFFSET, MOST_MAGNITUDE, logarithm
 from compress.codecs.offsets import offset_by
 from compress.codecs.rests import MOST_UNIT_BITS
-from compress.codecs.trellis import NO_TRELLIS, TRELLIS, follows_trellis, trellis_indices
+from compress.codecs.trellis import NO_TRELLIS, SMALL_TRELLIS, TRELLIS, follows_trellis, trellis_indices
 from compress.errors import FormatError
 from compress.tensors import zigzag_levels, zigzag_symbols
 
@@ -40,14 +41,17 @@ _MOST_MEAN = 39
 _UNITS = 128
 """Part of the first byte where magnitudes are coded in units."""
 
-_PREDICTED = 127
-"""The first byte, before all others, where levels are predicted along the row."""
+_TRELLISES = (NO_TRELLIS, SMALL_TRELLIS, TRELLIS)
+_LARGE = 2
+
+_SAID_FIRST = {127: (False, True), 126: (True, False), 125: (True, True)}
+"""What a byte before all others says: whether levels follow the large trellis, and whether they are predicted."""
 
 _LEAST_PREDICTED = 1024
 """Fewer levels are not worth the byte."""
 
 _BY_CHANCE = 4096
-"""Levels up to which some may follow the trellis that were not led along it, and take fewer bytes without."""
+"""Levels up to which some may follow a trellis that were not led along it, and take fewer bytes without."""
 
 
 class Context:
@@ -62,11 +66,11 @@ class Context:
         mean = 256 * int(counts @ np.minimum(magnitudes, MOST_MAGNITUDE)) // max(symbols.size, 1)
         units = _unit_bits(counts, magnitudes)
         levels = np.ascontiguousarray(zigzag_levels(symbols).reshape(_rows_and_columns(symbols.shape)))
-        follows = follows_trellis(levels)
-        ways: list[_Way] = []
-        if follows:
-            ways += [_Way(1), _Way(1, max(units - 1, 0))]  # an index is half its level
-        if not follows or levels.size <= _BY_CHANCE:
+        followed = [which for which in (1, _LARGE) if follows_trellis(levels, _TRELLISES[which])]
+        ways = [
+            _Way(which, bits) for which in followed for bits in (0, max(units - 1, 0))
+        ]  # an index is half its level
+        if not followed or levels.size <= _BY_CHANCE:
             ways += [_Way(0), _Way(0, units)]
         tried = {way: _encode(levels, symbols.shape, mean, way) for way in dict.fromkeys(ways)}
         best = min(tried, key=lambda way: len(tried[way]))
@@ -93,12 +97,14 @@ class Context:
         return 1 + fewest_bytes(symbols.size, LEAST_PROBABILITY)
 
     def gains_by_order(self, data: bytes | None) -> bool:
-        return data is None or not _head(data)[2].trellis  # a trellis follows its columns in this order alone
+        return data is None or not _head(data)[2].trellis  # columns follow a trellis in this order alone
 
     def as_coded(self, data: bytes, symbols: NDArray[np.uint16]) -> NDArray[np.uint16]:
-        if not _head(data)[2].trellis:
+        which = _head(data)[2].trellis
+        if not which:
             return symbols
-        indices = trellis_indices(zigzag_levels(symbols).reshape(_rows_and_columns(symbols.shape)))
+        levels = zigzag_levels(symbols).reshape(_rows_and_columns(symbols.shape))
+        indices = trellis_indices(levels, _TRELLISES[which])
         assert indices is not None  # the data say that they follow it
         return zigzag_symbols(indices)
 
@@ -114,7 +120,7 @@ class _Way(NamedTuple):
     """How levels are coded.
 
     Attributes:
-        trellis: 1 where they follow the trellis, else 0.
+        trellis: which of `_TRELLISES` they follow.
         unit_bits: binary logarithm of the unit of magnitudes.
         predicted: whether they are predicted along the row.
     """
@@ -126,17 +132,21 @@ class _Way(NamedTuple):
 
 def _head(data: bytes) -> tuple[int, int, _Way]:
     """Return where the coded bits begin, the mean magnitude in half octaves, and how levels are coded."""
-    at = int(data[:1] == bytes([_PREDICTED]))
+    at = int(len(data) > 0 and data[0] in _SAID_FIRST)
+    large, predicted = _SAID_FIRST[data[0]] if at else (False, False)
     first = data[at] if len(data) > at else _UNITS - 1
     mean, trellis = divmod(first % _UNITS, 2)
     if mean > _MOST_MEAN:
         most = 2 * _MOST_MEAN + 1
         raise FormatError("no mean magnitude", offset=at, expected=f"a byte up to {most}, or {_UNITS} more")
+    if large and not trellis:
+        raise FormatError("no trellis, after a byte that says it is the large one", offset=at, expected="an odd byte")
+    trellis = _LARGE if large else trellis
     if first < _UNITS:
-        return at + 1, mean, _Way(trellis, 0, at > 0)
+        return at + 1, mean, _Way(trellis, 0, predicted)
     if len(data) == at + 1 or not 1 <= data[at + 1] <= MOST_UNIT_BITS:
         raise FormatError("no unit of magnitudes", offset=at + 1, expected=f"a byte from 1 to {MOST_UNIT_BITS}")
-    return at + 2, mean, _Way(trellis, data[at + 1], at > 0)
+    return at + 2, mean, _Way(trellis, data[at + 1], predicted)
 
 
 def _unit_bits(counts: NDArray[np.int64], magnitudes: NDArray[np.int64]) -> int:
@@ -150,8 +160,9 @@ def _unit_bits(counts: NDArray[np.int64], magnitudes: NDArray[np.int64]) -> int:
 
 def _encode(levels: NDArray[np.int32], shape: tuple[int, ...], mean_magnitude: int, way: _Way) -> bytes:
     mean = logarithm(mean_magnitude + MEAN_OFFSET) // 4
-    head = [_PREDICTED] * way.predicted
-    head += [2 * mean + way.trellis + _UNITS, way.unit_bits] if way.unit_bits else [2 * mean + way.trellis]
+    head = [byte for byte, said in _SAID_FIRST.items() if said == (way.trellis == _LARGE, way.predicted)]
+    first = 2 * mean + (way.trellis > 0)
+    head += [first + _UNITS, way.unit_bits] if way.unit_bits else [first]
     room = 1000 + 2 * levels.size
     while True:
         stream = Stream.to_write(room)
@@ -169,5 +180,5 @@ def _code(stream: Stream, levels: NDArray[np.int32], shape: tuple[int, ...], mea
     taps, width = math.prod(shape[2:]), shape[-1] if len(shape) > 2 else 1
     estimates, weights = new_estimates(way.unit_bits), new_weights()
     predictors = new_predictors(*levels.shape) if way.predicted else NO_PREDICTORS
-    unit, tables = way.unit_bits, TRELLIS if way.trellis else NO_TRELLIS
+    unit, tables = way.unit_bits, _TRELLISES[way.trellis]
     return int(code_levels(*stream, estimates, weights, predictors, levels, taps, width, begin, unit, *tables))

@@ -62,7 +62,7 @@ class Quantize:
         slope: what a bit is worth, in nats of divergence: the larger, the smaller the file. One slope for the whole
             network makes the bits go to the layers that need them.
         bytes: of the whole file, at most; the slope that uses them is looked for.
-        trellis: levels follow a trellis down each column: a sixth less divergence at the same bytes, where the file is
+        trellis: levels follow a trellis down each column: a fifth less divergence at the same bytes, where the file is
             coded by `context`, which knows the trellis. If not given, that decides.
         sequential: go from layer to layer, each first regressed on the float network's activations from those of the
             layers already done, its bias corrected; else every layer by itself. It takes a slope.

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from compress.codecs.trellis import follows_trellis
+from compress.codecs.trellis import trellis_of
 from compress.errors import PassError
 from compress.passes.context import finite
 from compress.passes.lookup import Lookup, Places, as_convolved
@@ -201,7 +201,7 @@ class Levels(Trained):
         self._kept = self._levels != 0 if keep_zeros else np.ones(origin.shape, np.bool_)
         # A level more than before would need a codebook that the others pay for.
         self._most = int(np.abs(self._levels).max(initial=0))
-        self._trellis = follows_trellis(self._as_matrix(self._levels))
+        self._trellis = trellis_of(self._as_matrix(self._levels))
         self._used = self._on_device(self._levels.astype(np.float32))
 
     def dense(self) -> Tensor:
@@ -210,8 +210,9 @@ class Levels(Trained):
     def settle(self) -> None:
         """Choose the levels anew that are nearest to the floats."""
         values = self.parameter.detach().cpu().numpy().astype(np.float64)
-        if self._trellis:
-            found = nearest_path(self._as_matrix(values), self._as_matrix(self._kept), self._most)
+        if self._trellis is not None:
+            kept = self._as_matrix(self._kept)
+            found = nearest_path(self._as_matrix(values), kept, self._most, self._trellis)
             self._levels = found.reshape(values.shape)
         else:
             self._levels = np.where(self._kept, np.clip(np.rint(values), -self._most, self._most), 0).astype(np.int32)
@@ -221,7 +222,7 @@ class Levels(Trained):
         """Add to the gradient what a step away from zero costs in bits, at so many nats a bit."""
         if slope == 0 or self.parameter.grad is None:
             return
-        step = 2 if self._trellis else 1  # a quantizer of the trellis uses every second level
+        step = 1 if self._trellis is None else 2  # a quantizer of a trellis uses every second level
         sizes = (np.abs(self._levels) + step - 1) // step
         counts = np.bincount(sizes.ravel(), minlength=3).astype(np.float64) + 0.5
         counts[1:] /= 2  # a size above zero is two levels

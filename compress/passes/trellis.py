@@ -1,6 +1,6 @@
 """Rounding a layer's weights along a trellis: of all paths down a column, the one with the least divergence and bits.
 
-Columns are taken one after the other, the error of each made up for by those still to come, as in `feedback`. Within
+Columns are ways one after the other, the error of each made up for by those still to come, as in `feedback`. Within
 a column, dynamic programming (Viterbi) finds the best of all paths through the trellis; where rows below make up for
 errors too, each path that is still in question moves what they want in a way of its own.
 """
@@ -11,10 +11,11 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from compress.codecs.trellis import NEXT, NO_TRELLIS, QUANTIZER, TRELLIS, level_of
+from compress.codecs.trellis import TRELLIS, Trellis, level_of
 from compress.compiled import compiled
+from compress.passes.coupled_paths import BLOCK, best_coupled_path
 from compress.passes.feedback import as_compiled_takes
-from compress.passes.paths import best_coupled_path, best_path
+from compress.passes.paths import best_path
 
 Floats = NDArray[np.float64]
 
@@ -27,7 +28,7 @@ def choose_path(
     factors: NDArray[np.float32],
     price: Floats,
     coupling: Floats | None = None,
-    trellis: bool = True,
+    trellis: Trellis = TRELLIS,
 ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """Choose a level for every weight so that every column follows the trellis.
 
@@ -41,7 +42,7 @@ def choose_path(
         factors: shape (groups, columns, columns), `LayerStatistics.row_feedback`.
         price: shape (2, 2 * most + 1), nats of divergence that the indices -most to most of each quantizer are worth.
         coupling: shape (rows, rows), `LayerStatistics.coupling`; None takes errors in different rows for independent.
-        trellis: False lets columns follow no trellis: every level is even, and the first quantizer has all.
+        trellis: to follow; along `NO_TRELLIS` every level is even, and the first quantizer has all.
     Returns:
         int32 levels, shape (rows, columns), and how often each quantizer used each index, as `price`.
     Source: Forney 1973, "The Viterbi algorithm"; Frantar et al. 2022 (GPTQ), arXiv:2210.17323; Raheli, Polydoros &
@@ -50,24 +51,25 @@ def choose_path(
     left = np.array(target, dtype=np.float64, order="C")
     levels = np.zeros(left.shape, dtype=np.int32)
     counts = np.zeros(price.shape, dtype=np.int64)
-    coupled = np.zeros((0, 0)) if coupling is None else coupling
-    quantizer, next_state = TRELLIS if trellis else NO_TRELLIS
-    given = (kept, scale, output_cost, factors, price, next_state, quantizer, coupled)
+    # Whole blocks of rows, so that none has to be looked at for its end.
+    coupled = np.zeros((0, 0)) if coupling is None else np.pad(coupling, ((0, 0), (0, -len(coupling) % BLOCK)))
+    given = (kept, scale, output_cost, factors, price, trellis.arrivals, trellis.quantizer, coupled)
     _choose_path(left, *map(as_compiled_takes, given), levels, counts)  # type: ignore[call-arg]
     return levels, counts
 
 
-def nearest_path(values: Floats, kept: NDArray[np.bool_], most: int) -> NDArray[np.int32]:
+def nearest_path(values: Floats, kept: NDArray[np.bool_], most: int, trellis: Trellis) -> NDArray[np.int32]:
     """Return the levels, following the trellis down every column, that are nearest to values.
 
     Args:
         values: shape (rows, columns), in steps.
         kept: the same shape; False takes level 0.
-        most: the largest level that may be taken.
+        most: the largest level that may be ways.
+        trellis: to follow.
     """
     levels = np.zeros(values.shape, dtype=np.int32)
     price = np.zeros((2, 2 * (most // 2) + 1))
-    arrays = [as_compiled_takes(array) for array in (values, kept, price, NEXT, QUANTIZER)]
+    arrays = [as_compiled_takes(array) for array in (values, kept, price, trellis.arrivals, trellis.quantizer)]
     _nearest_path(*arrays, levels)  # type: ignore[call-arg]
     return levels
 
@@ -90,17 +92,17 @@ def _choose_path(
     output_cost: Floats,
     factors: NDArray[np.float32],
     price: Floats,
-    next_state: NDArray[np.int64],
+    arrivals: NDArray[np.int64],
     quantizer: NDArray[np.int64],
     coupling: Floats,
     levels: NDArray[np.int32],
     counts: NDArray[np.int64],
 ) -> None:
     rows, columns = left.shape
-    states, most = next_state.shape[0], price.shape[1] // 2
+    states, most = len(quantizer), price.shape[1] // 2
     groups = factors.shape[0]
-    index_to = np.zeros((rows, states), dtype=np.int64)
-    state_before = np.zeros((rows, states), dtype=np.int64)
+    ways = np.zeros((rows, states), dtype=np.int16)
+    index_to, error_to = np.zeros((len(coupling), states), dtype=np.int16), np.zeros((len(coupling), states))
     values, weights, stays = np.zeros(rows), np.zeros(rows), np.zeros(rows, dtype=np.bool_)
     indices, quantizers = np.zeros(rows, dtype=np.int64), np.zeros(rows, dtype=np.int64)
     for column in range(columns):
@@ -111,11 +113,11 @@ def _choose_path(
             stays[row] = kept[row, column]
         if len(coupling) > 0:
             best_coupled_path(
-                values, weights, stays, price, next_state, quantizer, coupling,
-                index_to, state_before, indices, quantizers,
+                values, weights, stays, price, arrivals, quantizer, coupling,
+                ways, index_to, error_to, indices, quantizers,
             )  # fmt: skip
         else:
-            best_path(values, weights, stays, price, next_state, quantizer, index_to, state_before, indices, quantizers)
+            best_path(values, weights, stays, price, arrivals, quantizer, ways, indices, quantizers)
         for row in range(rows):
             levels[row, column] = level_of(indices[row], quantizers[row])
             counts[quantizers[row], indices[row] + most] += 1
@@ -130,17 +132,16 @@ def _nearest_path(
     values: Floats,
     kept: NDArray[np.bool_],
     price: Floats,
-    next_state: NDArray[np.int64],
+    arrivals: NDArray[np.int64],
     quantizer: NDArray[np.int64],
     levels: NDArray[np.int32],
 ) -> None:
     rows, columns = values.shape
-    states = next_state.shape[0]
-    index_to = np.zeros((rows, states), dtype=np.int64)
-    state_before = np.zeros((rows, states), dtype=np.int64)
+    states = len(quantizer)
+    ways = np.zeros((rows, states), dtype=np.int16)
     indices, quantizers, weights = np.zeros(rows, dtype=np.int64), np.zeros(rows, dtype=np.int64), np.ones(rows)
     for column in range(columns):
         wanted, stays = values[:, column].copy(), kept[:, column].copy()
-        best_path(wanted, weights, stays, price, next_state, quantizer, index_to, state_before, indices, quantizers)
+        best_path(wanted, weights, stays, price, arrivals, quantizer, ways, indices, quantizers)
         for row in range(rows):
             levels[row, column] = level_of(indices[row], quantizers[row])

@@ -98,8 +98,9 @@ def decode(data, shape):
     """The levels, row by row, a list; nothing is checked but the end."""
     rows, columns = (shape[0] if shape else 1), math.prod(shape[1:])
     taps, width = math.prod(shape[2:]), shape[-1] if len(shape) > 2 else 1
-    predicted = data[0] == 127
-    data = data[1:] if predicted else data
+    predicted, large = data[0] in (127, 125), data[0] in (126, 125)
+    data = data[1:] if predicted or large else data
+    q_bits, p_bits = ((1, 4, 16, 64), (4, 32, 64, 128)) if large else ((1, 8), (2, 4, 8, 16))
     trellis, m = data[0] % 2, data[0] % 128 // 2
     b = data[1] if data[0] >= 128 else 0
     bits = Bits(data[2:] if b else data[1:])
@@ -158,7 +159,7 @@ def decode(data, shape):
             prediction = sum(predictors[c, j] * at(r, c - j, 15) for j in range(1, n + 1))
             z += [clip((prediction * (393_216 // max(begin, 1))) >> 16, -2000, 2000)] * predicted
             y = lean(z, regression[k])
-            quantizer = int(trellis and (states[c] & 1 != 0) != (states[c] & 8 != 0))
+            quantizer = trellis and sum(states[c] & bit != 0 for bit in q_bits) % 2
             d, third, positive = 0, min(abs(y) // 100, 7), 1
             while d < 6:
                 q = quantizer if d < 2 else 0
@@ -181,7 +182,8 @@ def decode(data, shape):
             index = d if positive else -d
             level = 2 * index - quantizer * sign(index) if trellis else index
             state = states[c]
-            states[c] = (2 * state + (index % 2 ^ sum(state & bit != 0 for bit in (2, 4, 8, 16)) % 2)) % 32
+            p = sum(state & bit != 0 for bit in p_bits) % 2
+            states[c] = (2 * state + (index % 2 ^ p)) % (256 if large else 32)
             of_row = moved(of_row, level, min(2 + c, 70))
             of_column[c] = moved(of_column[c], level, min(2 + r, 70))
             of_all = moved(of_all, level, min(2 + len(levels), 255))

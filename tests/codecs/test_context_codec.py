@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from compress.codecs import CODECS, entropy_bytes
-from compress.codecs.trellis import trellis_levels
+from compress.codecs.trellis import SMALL_TRELLIS, TRELLIS, trellis_levels
 from compress.errors import FormatError
 from compress.networks.pretrained import Embedded
 from compress.tensors import zigzag_levels, zigzag_symbols
@@ -19,10 +19,13 @@ context, huffman = CODECS["context"], CODECS["huffman"]
 shapes = arrays.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=6)
 
 
-def golden_trellis():
-    """A small layer whose columns follow the trellis: the same on every machine."""
+both = pytest.mark.parametrize("trellis", [SMALL_TRELLIS, TRELLIS])
+
+
+def golden_trellis(trellis=SMALL_TRELLIS):
+    """A small layer whose columns follow a trellis: the same on every machine."""
     indices = zigzag_levels(check.golden_symbols()[:1152] % 40).reshape(16, 72)
-    return zigzag_symbols(trellis_levels(indices)).reshape(16, 8, 3, 3)
+    return zigzag_symbols(trellis_levels(indices, trellis)).reshape(16, 8, 3, 3)
 
 
 def golden_units():
@@ -38,6 +41,12 @@ def golden_predicted():
     levels = np.concatenate([pairs, pairs], 2).reshape(40, 180)
     levels[::5, 50] = 300
     return zigzag_symbols(levels)
+
+
+def predicted_trellis(trellis):
+    """Pairs of columns of which one half repeats the other but for the signs of rows, along a trellis."""
+    indices = zigzag_levels(golden_predicted() % 8)
+    return zigzag_symbols(trellis_levels(indices, trellis))
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +70,8 @@ def test_a_reader_written_from_the_description_decodes_it(shape):
 
 def test_a_reader_written_from_the_description_decodes_large_symbols_and_the_trellis():
     large = (check.golden_symbols()[:600].astype(np.int64) * 2221 % 65536).astype(np.uint16).reshape(10, 60)
-    for symbols in (large, golden_trellis(), golden_units(), golden_predicted()):
+    along = [made(trellis) for made in (golden_trellis, predicted_trellis) for trellis in (SMALL_TRELLIS, TRELLIS)]
+    for symbols in (large, *along, golden_units(), golden_predicted()):
         decoded = context_by_the_book.decode(context.encode(symbols), symbols.shape)
         assert decoded == zigzag_levels(symbols).ravel().tolist()
 
@@ -71,6 +81,13 @@ def test_published_bytes_of_a_trellis_are_written_and_read_for_ever():
     np.testing.assert_array_equal(context.decode(golden, (16, 8, 3, 3)), golden_trellis())
     assert context.encode(golden_trellis()) == golden
     assert golden[0] & 1
+
+
+def test_published_bytes_of_the_large_trellis_are_written_and_read_for_ever():
+    golden = (check.GOLDEN / "context-large-trellis.bin").read_bytes()
+    np.testing.assert_array_equal(context.decode(golden, (16, 8, 3, 3)), golden_trellis(TRELLIS))
+    assert context.encode(golden_trellis(TRELLIS)) == golden
+    assert golden[0] == 126
 
 
 def test_published_bytes_of_units_are_written_and_read_for_ever():
@@ -87,26 +104,57 @@ def test_published_bytes_of_predicted_levels_are_written_and_read_for_ever():
     assert golden[0] == 127
 
 
+@both
 @settings(deadline=None)
-@given(arrays.arrays(np.int32, shapes.filter(len), elements=st.integers(-20, 20)))
-def test_levels_that_follow_the_trellis_come_back(indices):
-    levels = trellis_levels(indices.reshape(len(indices), int(np.prod(indices.shape[1:]))))
+@given(indices=arrays.arrays(np.int32, shapes.filter(len), elements=st.integers(-20, 20)))
+def test_levels_that_follow_a_trellis_come_back(trellis, indices):
+    levels = trellis_levels(indices.reshape(len(indices), int(np.prod(indices.shape[1:]))), trellis)
     check.check_round_trip(context, zigzag_symbols(levels).reshape(indices.shape))
 
 
-def test_the_trellis_is_taken_where_levels_follow_it_and_only_there():
-    symbols = golden_trellis()
+@both
+def test_a_trellis_is_taken_where_levels_follow_it_and_only_there(trellis):
+    symbols = golden_trellis(trellis)
     with_trellis = context.encode(symbols)
     broken = symbols.copy()
     broken[0, 0, 0, 0] = 1  # an odd level at the top, where only even ones may be
-    assert with_trellis[0] & 1
+    assert (with_trellis[0] == 126) == (trellis is TRELLIS)
+    assert with_trellis[trellis is TRELLIS] & 1
     assert not context.encode(broken)[0] & 1
     assert len(with_trellis) < 0.9 * len(context.encode(broken))
 
 
-def test_a_stream_of_the_trellis_cut_anywhere_or_too_long_is_refused():
-    check.check_truncation(context, golden_trellis()[:4])
-    check.check_damage(context, golden_trellis()[:2, :2])
+@pytest.mark.parametrize(("trellis", "first"), [(SMALL_TRELLIS, 127), (TRELLIS, 125)])
+def test_levels_along_a_trellis_are_predicted_too(trellis, first):
+    coded = check.check_round_trip(context, predicted_trellis(trellis))
+    assert coded[0] == first
+    assert coded[1] & 1
+
+
+def test_many_zeros_follow_both_trellises_and_take_no_byte_that_says_which():
+    assert context.encode(np.zeros((100, 100), np.uint16))[0] < 80
+
+
+@both
+def test_what_follows_a_trellis_has_its_indices_as_symbols(trellis):
+    symbols = golden_trellis(trellis)
+    coded = context.as_coded(context.encode(symbols), symbols)
+    indices = zigzag_levels(check.golden_symbols()[:1152] % 40).reshape(16, 72)
+    np.testing.assert_array_equal(zigzag_levels(coded), indices)
+    assert not context.gains_by_order(context.encode(symbols))
+
+
+@both
+def test_a_stream_of_a_trellis_cut_anywhere_or_too_long_is_refused(trellis):
+    check.check_truncation(context, golden_trellis(trellis)[:4])
+    check.check_damage(context, golden_trellis(trellis)[:2, :2])
+
+
+def test_a_stream_predicted_along_a_trellis_cut_anywhere_or_too_long_is_refused():
+    symbols = predicted_trellis(TRELLIS)[:12]
+    assert context.encode(symbols)[0] == 125
+    check.check_truncation(context, symbols)
+    check.check_damage(context, symbols)
 
 
 def test_a_stream_in_units_cut_anywhere_or_too_long_is_refused():
@@ -123,7 +171,8 @@ def test_a_stream_of_predicted_levels_cut_anywhere_or_too_long_is_refused():
 @given(arrays.arrays(np.int32, shapes.filter(len), elements=st.integers(-300, 300)), st.integers(1, 100))
 def test_large_magnitudes_come_back_with_a_trellis_and_without(indices, times):
     levels = times * indices.reshape(len(indices), int(np.prod(indices.shape[1:])))
-    for each in (levels, trellis_levels(indices.reshape(levels.shape))):
+    along = [trellis_levels(indices.reshape(levels.shape), trellis) for trellis in (SMALL_TRELLIS, TRELLIS)]
+    for each in (levels, *along):
         check.check_round_trip(context, zigzag_symbols(each).reshape(indices.shape))
 
 
@@ -176,6 +225,15 @@ def test_the_shape_of_a_real_layer_is_made_use_of(real_levels):
         (b"\x7f\x9e", (4,), "no unit"),
         (b"\x7f\x14" + bytes(40), (4,), "beyond 16 bits"),
         (b"\x7f\x1e\x8a\xe1\x6c\x00", (2, 4), "left over"),
+        (b"\x7e", (4,), "no mean magnitude"),
+        (b"\x7d\x7d", (4,), "no mean magnitude"),
+        (b"\x7e\x7f", (4,), "no mean magnitude"),
+        (b"\x7e\x1e\x8a\xe1\x6c", (2, 4), "no trellis"),
+        (b"\x7d\x1e\x8a\xe1\x6c", (2, 4), "no trellis"),
+        (b"\x7e\x9e\x04", (4,), "no trellis"),
+        (b"\x7e\x9f\x09", (4,), "no unit"),
+        (b"\x7d\x9f", (4,), "no unit"),
+        (b"\x7e\x15" + bytes(40), (4,), "beyond 16 bits"),
         (b"\x9e\x04", (4,), "too early"),
         (b"\x9e\x08" + bytes(40), (4,), "beyond 16 bits"),
         (b"\x1e\x8a\xe1\x6c\x00", (2, 4), "left over"),

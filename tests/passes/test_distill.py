@@ -8,7 +8,7 @@ import torch
 from divergence import divergence
 from pydantic import ValidationError
 
-from compress.codecs.trellis import trellis_indices
+from compress.codecs.trellis import SMALL_TRELLIS, TRELLIS, follows_trellis, trellis_of
 from compress.container import weights_sha256
 from compress.errors import PassError
 from compress.networks import to_module
@@ -140,15 +140,20 @@ class TestLevels:
             assert not values(trained, name)[~before.kept].any()
 
     @pytest.mark.parametrize("keep_zeros", [True, False])
-    def test_levels_on_a_trellis_follow_it_still(self, tiny, context, keep_zeros):
+    @pytest.mark.parametrize("trellis", [TRELLIS, SMALL_TRELLIS])
+    def test_levels_on_a_trellis_follow_it_still(self, tiny, context, keep_zeros, trellis, monkeypatch):
+        monkeypatch.setattr("compress.passes.levels.TRELLIS", trellis)  # the small one, as files of before have it
         quantized = Quantize(slope=3e-4)(tiny, replace(context, codecs=("context",)))
         trained = Distill(steps=60, batch=20, learning_rate=0.1, levels="trained", keep_zeros=keep_zeros)(
             quantized, context
         )
+        followed = []
         for name in WEIGHTS:
-            levels = zigzag_levels(trained.tensors[name].indices)
-            assert not np.array_equal(levels, zigzag_levels(quantized.tensors[name].indices))
-            assert trellis_indices(levels.reshape(len(levels), -1)) is not None
+            before, after = (zigzag_levels(model.tensors[name].indices) for model in (quantized, trained))
+            assert not np.array_equal(before, after)
+            followed.append(trellis_of(before.reshape(len(before), -1)))  # short columns may follow both
+            assert follows_trellis(after.reshape(len(after), -1), followed[-1])
+        assert any(each is trellis for each in followed)
 
     def test_zeros_may_be_let_go(self, tiny, context):
         quantized = Quantize(slope=3e-4)(tiny, context)

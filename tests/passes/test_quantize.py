@@ -11,7 +11,7 @@ from divergence import divergence
 
 from compress import container
 from compress.codecs import CODECS
-from compress.codecs.trellis import trellis_indices
+from compress.codecs.trellis import TRELLIS, trellis_of
 from compress.errors import PassError
 from compress.layer_statistics import LayerStatistics
 from compress.passes import Prune, Quantize, Share
@@ -182,7 +182,7 @@ class TestTrellis:
             for name in tiny.weight_names():
                 indices = quantized.tensors[name].indices
                 levels = zigzag_levels(indices).reshape(len(indices), -1)
-                assert (trellis_indices(levels) is not None) == follows
+                assert (trellis_of(levels) is TRELLIS) == follows
 
     def test_at_the_same_bytes_its_errors_cost_less_on_a_real_layer(self, squeezenet, real_context):
         name = "features.9.expand3x3.weight"
