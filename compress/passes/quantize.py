@@ -48,6 +48,12 @@ _CLASSES_DAMPING = 0.1
 
 _MOST_DAMPING = 0.5
 
+_FILLED = 0.998
+"""Share of the bytes allowed that the file uses at least."""
+
+_NEARLY_FILLED = 0.99
+"""The same of the first choice, on which the layers are only measured."""
+
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Quantize:
@@ -114,7 +120,8 @@ class Quantize:
         layers = self._layers(model, context, slope)
         if self.sequential:
             return self._in_sequence(model, layers, slope, context)
-        quantized, slope = self._chosen(model, layers, slope, context)
+        filled = _FILLED if self.measured_photos == 0 else _NEARLY_FILLED
+        quantized, slope = self._chosen(model, layers, slope, filled, context)
         if self.measured_photos == 0:
             return quantized
         parts = context.parts_of_layers(quantized, self.measured_photos)
@@ -122,7 +129,7 @@ class Quantize:
         factors = corrections(parts, predicted)
         gone = context.dead(quantized)
         layers = {name: layer.costing(factors[name]).without(gone[name]) for name, layer in layers.items()}
-        return self._chosen(model, layers, slope, context)[0]
+        return self._chosen(model, layers, slope, _FILLED, context)[0]
 
     def _layers(self, model: Model, context: Context, slope: float) -> dict[str, Layer]:
         statistics = context.row_statistics(self.statistics_photos, self.views)
@@ -141,10 +148,12 @@ class Quantize:
             layers[name] = Layer(name, values, kept, replace(found, own=None), factors, found.coupling(believed))
         return layers
 
-    def _chosen(self, model: Model, layers: Mapping[str, Layer], slope: float, context: Context) -> tuple[Model, float]:
+    def _chosen(
+        self, model: Model, layers: Mapping[str, Layer], slope: float, filled: float, context: Context
+    ) -> tuple[Model, float]:
         """Return the model with levels and their slope: that given, or that which fills `bytes`."""
         if self.slope is None:
-            return self._filling(model, layers, slope, context)
+            return self._filling(model, layers, slope, filled, context)
         return self._apart(model, layers, self.slope, context), self.slope
 
     def _apart(self, model: Model, layers: Mapping[str, Layer], slope: float, context: Context) -> Model:
@@ -204,10 +213,10 @@ class Quantize:
         return changed
 
     def _filling(
-        self, model: Model, layers: Mapping[str, Layer], slope: float, context: Context
+        self, model: Model, layers: Mapping[str, Layer], slope: float, filled: float, context: Context
     ) -> tuple[Model, float]:
         assert self.bytes is not None
-        search = SlopeSearch(self.bytes, slope)
+        search = SlopeSearch(self.bytes, slope, filled)
         best: tuple[Model, float] | None = None
         with context.progress("looking for the slope", 0) as advance:
             while (tried := search.next_slope()) is not None:

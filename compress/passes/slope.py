@@ -7,9 +7,6 @@ import math
 _LEAST, _MOST = math.log(1e-12), 0.0
 """Logarithms of the slopes between which it is looked for."""
 
-_CLOSE = 0.998
-"""Share of the bytes allowed that a file is to use."""
-
 _MOST_TRIES = 20
 
 
@@ -30,14 +27,15 @@ class SlopeSearch:
     the bytes wanted, or the middle of what is left where that is elsewhere.
     """
 
-    def __init__(self, file_bytes: int, first: float) -> None:
+    def __init__(self, file_bytes: int, first: float, share: float) -> None:
         """Begin.
 
         Args:
             file_bytes: allowed, at most.
             first: the slope to try first.
+            share: of the bytes allowed, that a file is to use at least; the nearer to 1, the more tries.
         """
-        self._allowed = file_bytes
+        self._allowed, self._share = file_bytes, share
         self._low, self._high = _LEAST, _MOST  # too many bytes at the first, few enough at the second
         self._tries: list[tuple[float, float]] = []
         self._next: float | None = min(max(math.log(first), _LEAST), _MOST)
@@ -52,8 +50,8 @@ class SlopeSearch:
         enough = file_bytes is not None and file_bytes <= self._allowed
         self._low, self._high = (self._low, min(self._high, at)) if enough else (max(self._low, at), self._high)
         if file_bytes is not None:
-            self._tries.append((at, math.log(file_bytes / (self._allowed * (1 + _CLOSE) / 2))))
-        close = enough and file_bytes is not None and file_bytes >= _CLOSE * self._allowed
+            self._tries.append((at, math.log(file_bytes / (self._allowed * (1 + self._share) / 2))))
+        close = enough and file_bytes is not None and file_bytes >= self._share * self._allowed
         last = close or self._high - self._low < 1e-4 or len(self._tries) >= _MOST_TRIES
         self._next = None if last else self._guess()
 

@@ -16,6 +16,7 @@ from compress.errors import PassError
 from compress.layer_statistics import LayerStatistics
 from compress.passes import Prune, Quantize, Share
 from compress.passes.levels import Layer, noise_to_signal, on_levels, step_exponents
+from compress.passes.slope import SlopeSearch
 from compress.tensors import Dense, Shared, levels_codebook, scale_of, zigzag_levels
 
 
@@ -204,6 +205,19 @@ class TestBytes:
         for file_bytes in (1_000, 700):
             quantized = Quantize(bytes=file_bytes)(tiny, context)
             assert 0.98 * file_bytes <= context.file_bytes(quantized) <= file_bytes
+
+    def test_the_first_choice_that_is_only_measured_may_leave_more_of_the_file_empty(self, tiny, context, monkeypatch):
+        shares = []
+
+        class Search(SlopeSearch):
+            def __init__(self, file_bytes, first, share):
+                super().__init__(file_bytes, first, share)
+                shares.append(share)
+
+        monkeypatch.setattr("compress.passes.quantize.SlopeSearch", Search)
+        Quantize(bytes=1_000)(tiny, context)
+        Quantize(bytes=1_000, measured_photos=0)(tiny, context)
+        assert shares == [0.99, 0.998, 0.998]
 
     def test_they_may_be_given_with_a_unit(self):
         assert Quantize(bytes="0.5 MB").bytes == 500_000
