@@ -1,7 +1,7 @@
 """What the errors of each layer's weights add to the divergence of a compressed network, measured on photos.
 
-With `E` the error of a layer's weights and `G` the gradient of the divergence with respect to them, both taken in the
-compressed network, half of `sum(E * G)` is the layer's part: to second order the parts of all layers sum to the
+With `E` the error of a layer's weights and `G` the gradient of the divergence with respect to them in the compressed
+network, half of `sum(E * G)` is the layer's part: to second order the parts of all layers sum to the
 divergence, and twice a part is what the divergence rises by where the layer's error grows, the others held still.
 """
 
@@ -36,7 +36,7 @@ def divergence(logits: Tensor, wanted: Tensor) -> Tensor:
 def parts_of_layers(
     network: nn.Module,
     reference: nn.Module,
-    names: Iterable[str],
+    errors: Mapping[str, Tensor],
     batches: Iterable[Tensor],
     advance: Advance,
     ranks: Ranks = ALONE,
@@ -46,7 +46,7 @@ def parts_of_layers(
     Args:
         network: the compressed one, in evaluation mode; its weights are not changed.
         reference: the float network.
-        names: of the weight tensors.
+        errors: by the names of the weight tensors, what rounding changed in them; of their shapes.
         batches: inputs (n, channels, height, width), all of one size but the last.
         advance: called with the number of photos done.
         ranks: processes that have other batches; in turn, this one's are every so many-th.
@@ -55,8 +55,7 @@ def parts_of_layers(
     Raises:
         DataError: there were no photos.
     """
-    weights, wanted = dict(network.named_parameters()), dict(reference.named_parameters())
-    errors = {name: (weights[name] - wanted[name]).detach() for name in names}
+    weights = dict(network.named_parameters())
     parts: dict[str, list[float]] = {name: [] for name in errors}
     for inputs in batches:
         with torch.no_grad():

@@ -30,9 +30,13 @@ def networks():
     return reference.double(), compressed.double()
 
 
+def errors(networks):
+    wanted, stored = (dict(network.named_parameters()) for network in networks)
+    return {name: (stored[name] - wanted[name]).detach() for name in NAMES}
+
+
 def parts(networks, photos, size):
-    reference, compressed = networks
-    return parts_of_layers(compressed, reference, NAMES, photos.split(size), lambda count: None)
+    return parts_of_layers(networks[1], networks[0], errors(networks), photos.split(size), lambda count: None)
 
 
 def test_the_parts_of_all_layers_sum_to_the_divergence(networks):
@@ -74,7 +78,7 @@ def test_measuring_changes_no_weight_and_leaves_no_gradient(networks):
 
 def test_without_photos_there_is_nothing_to_measure(networks):
     with pytest.raises(DataError, match="at least one photo"):
-        parts_of_layers(networks[1], networks[0], NAMES, [], lambda count: None)
+        parts_of_layers(networks[1], networks[0], errors(networks), [], lambda count: None)
 
 
 class TestCorrections:

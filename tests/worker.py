@@ -29,7 +29,7 @@ def results(of: Ranks, store: Path | None = None) -> dict[str, np.ndarray]:
             for part in ("moment", "output_cost", "bias_cost"):
                 found[f"{what} {name} {part}"] = getattr(layer, part)
     shared = Share(bits=3)(model, context)
-    for name, parts in context.parts_of_layers(shared, 47).items():
+    for name, parts in context.parts_of_layers(shared, model, 47).items():
         found[f"parts {name}"] = parts
     network = context.network(model)
     found["logits"] = validate.run(network, photos, model.preprocessing, context.progress, of).logits

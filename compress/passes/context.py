@@ -132,10 +132,15 @@ class Context:
         with self.progress("gathering statistics", total) as advance:
             return collect(self.network(self.reference), batches, generator, advance, own=own, ranks=self.ranks)
 
-    def parts_of_layers(self, model: Model, photos: int) -> Mapping[str, Floats]:
+    def parts_of_layers(self, model: Model, before: Model, photos: int) -> Mapping[str, Floats]:
         """Return what each layer's error adds to the divergence of a model, as `divergence.parts_of_layers`.
 
         Measured on a stretch, at random, of each of (at most) so many calibration photos.
+
+        Args:
+            model: the compressed one.
+            before: what it was, which need not be the float network: an error is what differs between the two.
+            photos: how many.
         """
         places, random = self._spread(photos), np.random.default_rng(self.stage_seed)
         height, width = self.calibration.pixels.shape[1:3]
@@ -149,7 +154,11 @@ class Context:
 
         with self.progress("measuring the layers' parts", len(places)) as advance:
             networks = self.network(model), self.network(self.reference)
-            return parts_of_layers(*networks, self.reference.weight_names(), views(), advance, self.ranks)
+            errors = {
+                name: torch.from_numpy(model.tensors[name].to_dense() - before.tensors[name].to_dense()).to(self.device)
+                for name in model.weight_names()
+            }
+            return parts_of_layers(*networks, errors, views(), advance, self.ranks)
 
     def dead(self, model: Model) -> dict[str, NDArray[np.bool_]]:
         """Return which weights of a model change no output, as `channels.dead`."""

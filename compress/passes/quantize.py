@@ -124,7 +124,7 @@ class Quantize:
         quantized, slope = self._chosen(model, layers, slope, filled, context)
         if self.measured_photos == 0:
             return quantized
-        parts = context.parts_of_layers(quantized, self.measured_photos)
+        parts = context.parts_of_layers(quantized, model, self.measured_photos)
         predicted = {name: layer.divergence(quantized.tensors[name].to_dense()) for name, layer in layers.items()}
         factors = corrections(parts, predicted)
         gone = context.dead(quantized)

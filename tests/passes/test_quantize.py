@@ -155,13 +155,19 @@ class TestSteps:
 class TestMeasured:
     def test_a_layer_whose_errors_cost_more_than_was_said_gets_more_levels(self, tiny, context, monkeypatch):
         def levels(times):
-            def parts(self, model, photos):
+            def parts(self, model, before, photos):
                 return {name: np.full(20, 0.01 * (times if name == "2.weight" else 1)) for name in tiny.weight_names()}
 
             monkeypatch.setattr(type(context), "parts_of_layers", parts)
             return len(Quantize(slope=1e-4)(tiny, context).tensors["2.weight"].codebook)
 
         assert levels(3.0) > levels(0.3)
+
+    def test_what_a_stage_before_changed_is_no_error_of_rounding(self, tiny, context):
+        pruned = Prune(sparsity=0.5)(tiny, context)
+        before, after = (context.parts_of_layers(pruned, each, 40) for each in (pruned, tiny))
+        assert all(not found.any() for found in before.values())
+        assert all(found.any() for found in after.values())
 
     def test_as_many_photos_as_asked_for_are_measured(self, tiny, context):
         told = []
