@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from compress.codecs.trellis import level_of
 from compress.compiled import compiled
-from compress.passes.paths import TRIED
+from compress.passes.paths import TRIED, take_better_ways
 
 Floats = NDArray[np.float64]
 
@@ -246,10 +246,7 @@ def best_coupled_path(
         for state in range(states):
             through[2 * state] = total[state] + cost[0, state]
             through[2 * state + 1] = total[state] + cost[1, state]
-        for reached in range(states):
-            first, second = through[arrivals[reached, 0]], through[arrivals[reached, 1]]
-            ways[row, reached] = arrivals[reached, 1] if second < first else arrivals[reached, 0]
-            total[reached] = second if second < first else first
+        take_better_ways(row, through, arrivals, ways, total)
         for reached in range(states):
             way = int(ways[row, reached])
             before = way >> 1

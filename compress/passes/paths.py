@@ -56,6 +56,25 @@ def _best_indices(
         tried -= side
 
 
+@compiled(types.void(types.int64, _VECTOR, _NUMBERS, _WAYS, _VECTOR), inline=True)
+def take_better_ways(
+    row: int, through: Floats, arrivals: NDArray[np.int64], ways: NDArray[np.int16], total: Floats
+) -> None:
+    """Find for each state the better way into it, and what the path there costs.
+
+    Args:
+        row: of the column.
+        through: shape (2 * states,), what the path costs that leaves a state, the way being as in `arrivals`.
+        arrivals: `Trellis.arrivals`.
+        ways: shape (rows, states), whose row is filled.
+        total: shape (states,), to fill.
+    """
+    for reached in range(len(total)):
+        first, second = through[arrivals[reached, 0]], through[arrivals[reached, 1]]
+        ways[row, reached] = arrivals[reached, 1] if second < first else arrivals[reached, 0]
+        total[reached] = second if second < first else first
+
+
 @compiled(
     types.void(
         _VECTOR, _VECTOR, types.boolean[::1], _MATRIX, _NUMBERS, types.int64[::1], _WAYS,
@@ -88,10 +107,7 @@ def best_path(
             which = quantizer[state]
             through[2 * state] = total[state] + cost[which, 0]
             through[2 * state + 1] = total[state] + cost[which, 1]
-        for reached in range(states):
-            first, second = through[arrivals[reached, 0]], through[arrivals[reached, 1]]
-            ways[row, reached] = arrivals[reached, 1] if second < first else arrivals[reached, 0]
-            total[reached] = second if second < first else first
+        take_better_ways(row, through, arrivals, ways, total)
     state = int(np.argmin(total))
     for row in range(rows - 1, -1, -1):
         way = int(ways[row, state])
