@@ -1,8 +1,8 @@
 """What the errors of each layer's weights add to the divergence of a compressed network, measured on photos.
 
 With `E` the error of a layer's weights and `G` the gradient of the divergence with respect to them in the compressed
-network, half of `sum(E * G)` is the layer's part: to second order the parts of all layers sum to the
-divergence, and twice a part is what the divergence rises by where the layer's error grows, the others held still.
+network, half of `sum(E * G)` is the layer's part: to second order the parts of all layers sum to the divergence, and
+twice a part is what the divergence rises by where the layer's error grows, the others held still.
 """
 
 from __future__ import annotations

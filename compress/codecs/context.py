@@ -67,9 +67,8 @@ class Context:
         units = _unit_bits(counts, magnitudes)
         levels = np.ascontiguousarray(zigzag_levels(symbols).reshape(_rows_and_columns(symbols.shape)))
         followed = [which for which in (1, _LARGE) if follows_trellis(levels, _TRELLISES[which])]
-        ways = [
-            _Way(which, bits) for which in followed for bits in (0, max(units - 1, 0))
-        ]  # an index is half its level
+        # An index is half its level.
+        ways = [_Way(which, bits) for which in followed for bits in (0, max(units - 1, 0))]
         if not followed or levels.size <= _BY_CHANCE:
             ways += [_Way(0), _Way(0, units)]
         tried = {way: _encode(levels, symbols.shape, mean, way) for way in dict.fromkeys(ways)}

@@ -1,6 +1,6 @@
 """Rounding a layer's weights along a trellis: of all paths down a column, the one with the least divergence and bits.
 
-Columns are ways one after the other, the error of each made up for by those still to come, as in `feedback`. Within
+Columns are taken one after the other, the error of each made up for by those still to come, as in `feedback`. Within
 a column, dynamic programming (Viterbi) finds the best of all paths through the trellis; where rows below make up for
 errors too, each path that is still in question moves what they want in a way of its own.
 """
@@ -64,7 +64,7 @@ def nearest_path(values: Floats, kept: NDArray[np.bool_], most: int, trellis: Tr
     Args:
         values: shape (rows, columns), in steps.
         kept: the same shape; False takes level 0.
-        most: the largest level that may be ways.
+        most: the largest level that may be taken.
         trellis: to follow.
     """
     levels = np.zeros(values.shape, dtype=np.int32)
