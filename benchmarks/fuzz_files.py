@@ -100,6 +100,14 @@ def _coded_model() -> Model:
         "layer.1.bias": Dense(signed, "float16"),
         "layer.2.weight": Pruned(np.where(kept, smooth, np.float32(0)), kept),
         "layer.3.weight": Shared(np.append(np.float32(0), signed), np.where(places % 9, 0, symbols), "float32"),
+        "layer.4.weight": Shared(
+            levels_codebook(5),
+            symbols[:54].reshape(3, 2, 3, 3) % 5,
+            "float16",
+            rows,
+            rows[:2],
+            np.eye(3, dtype=np.int8),
+        ),
     }
     looks = Preprocessing(8, 8, "squash", "RGB", 1.0, (1.0, 2.0, 3.0), ())
     return Model("coded", 40, looks, tensors, tuple(f"one of the same name, {i // 10}" for i in range(40)))

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from compress.kernels import SIDE, coefficients_of
+
 Floats = NDArray[np.float64]
 
 _AT_ONCE = 16
@@ -61,7 +63,12 @@ class LayerStatistics:
         return factor
 
     def row_feedback(
-        self, share: float, damping: Floats | float = 0.01, *, out: NDArray[np.float32] | None = None
+        self,
+        share: float,
+        damping: Floats | float = 0.01,
+        *,
+        out: NDArray[np.float32] | None = None,
+        coefficients: bool = False,
     ) -> NDArray[np.float32]:
         """Return `feedback()` of each group of rows, or one for all, float32, shape (groups, columns, columns).
 
@@ -69,17 +76,19 @@ class LayerStatistics:
             share: what of a group's moment is its own, 0 to 1; the rest is the layer's.
             damping: as in `feedback`; or one for each row, shape (rows,), of which a group takes the mean.
             out: where the factors go if there are several groups, which may be `own`: there is often no room for both.
+            coefficients: for the coefficients of kernels of 3 by 3 instead of weights.
         """
         groups = 1 if self.own is None or share == 0 else len(self.own)
         group = group_of_rows(len(self.output_cost), groups)
         held = np.bincount(group, np.broadcast_to(damping, group.shape)) / np.bincount(group)
         if groups == 1:
-            return _factor(self.moment[None], held).astype(np.float32)
+            return _factor(self.moment[None], held, coefficients=coefficients).astype(np.float32)
         assert self.own is not None
         factors = np.empty_like(self.own) if out is None else out
         for start in range(0, groups, _AT_ONCE):
             some = slice(start, start + _AT_ONCE)
-            factors[some] = _factor(share * self.own[some].astype(np.float64) + (1 - share) * self.moment, held[some])
+            mixed = share * self.own[some].astype(np.float64) + (1 - share) * self.moment
+            factors[some] = _factor(mixed, held[some], coefficients=coefficients)
         return factors
 
     def coupling(self, believed: float) -> Floats | None:
@@ -117,11 +126,18 @@ def group_of_rows(rows: int, groups: int) -> NDArray[np.int64]:
     return np.arange(rows, dtype=np.int64) * groups // rows
 
 
-def _factor(moments: Floats, damping: Floats) -> Floats:
+def _factor(moments: Floats, damping: Floats, *, coefficients: bool = False) -> Floats:
     """Return the upper Cholesky factors of the inverses, damped, shape (n, columns, columns)."""
     columns = moments.shape[-1]
     mean = np.trace(moments, axis1=1, axis2=2) / columns
     held = damping * np.where(mean > 0, mean, 1.0)
-    inverse = np.linalg.inv(moments + held[:, None, None] * np.eye(columns))
+    inverse: Floats = np.linalg.inv(moments + held[:, None, None] * np.eye(columns)).astype(np.float64, copy=False)
+    if coefficients:
+        inverse = _of_coefficients(_of_coefficients(inverse).transpose(0, 2, 1))
     factors = np.linalg.cholesky((inverse + inverse.transpose(0, 2, 1)) / 2).transpose(0, 2, 1)
     return np.ascontiguousarray(factors, dtype=np.float64)
+
+
+def _of_coefficients(rows: Floats) -> Floats:
+    """Return the coefficients of all kernels in the last dimension."""
+    return coefficients_of(np.ascontiguousarray(rows).reshape(-1, SIDE, SIDE)).reshape(rows.shape)

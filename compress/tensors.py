@@ -7,12 +7,13 @@ new ones. Numpy alone is needed to read them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compress.errors import PassError
+from compress.kernels import SIDE, coefficients_of, has_kernels, kernels_of
 
 FloatName = Literal["float16", "float32"]
 
@@ -33,15 +34,20 @@ def scale_of(exponents: NDArray[np.integer]) -> NDArray[np.float32]:
 
 
 def weight_scales(
-    dimensions: int, row_exponents: NDArray[np.int8] | None, column_exponents: NDArray[np.int8] | None
+    dimensions: int,
+    row_exponents: NDArray[np.int8] | None,
+    column_exponents: NDArray[np.int8] | None,
+    coefficient_exponents: NDArray[np.int8] | None = None,
 ) -> NDArray[np.float32]:
-    """Return the float32 scale of every weight of a tensor, broadcastable to its shape; see `Shared`."""
+    """Return the float32 scale of every weight or coefficient, broadcastable to its tensor's shape; see `Shared`."""
     exponents: NDArray[np.int32] = np.zeros((1,) * dimensions, dtype=np.int32)
     for axis, part in enumerate((row_exponents, column_exponents)):
         if part is not None:
             along = [1] * dimensions
             along[axis] = -1
             exponents = exponents + part.astype(np.int32).reshape(along)
+    if coefficient_exponents is not None:
+        exponents = exponents + coefficient_exponents.astype(np.int32)
     return scale_of(exponents)
 
 
@@ -149,7 +155,8 @@ class Shared:
     """Values shared through a codebook; index 0 is the pruned weight.
 
     The value of a weight is `codebook[index]`, times `2 ** ((row + column) / 4)` where the exponents of its row
-    (output channel) and column (input channel) are given.
+    (output channel) and column (input channel) are given. Or what is shared is not the weights but the coefficients of
+    their kernels: then exponents of these are given too, and are added to the other two.
 
     Attributes:
         codebook: float32, shape (entries,); entry 0 is exactly zero.
@@ -157,6 +164,7 @@ class Shared:
         stored_as: precision of the codebook in the file; each entry already is such a number.
         row_exponents: int8, shape (rows,), rows the tensor's first dimension; None for no scale.
         column_exponents: int8, shape (columns,), columns the tensor's second dimension; None for no scale.
+        coefficient_exponents: int8, shape (3, 3), those of a kernel's coefficients; None where weights are shared.
     """
 
     codebook: NDArray[np.float32]
@@ -164,6 +172,7 @@ class Shared:
     stored_as: FloatName = "float16"
     row_exponents: NDArray[np.int8] | None = None
     column_exponents: NDArray[np.int8] | None = None
+    coefficient_exponents: NDArray[np.int8] | None = None
 
     def __post_init__(self) -> None:
         assert self.codebook.dtype == np.float32
@@ -178,6 +187,11 @@ class Shared:
                 assert exponents.dtype == np.int8
                 assert exponents.shape == (self.shape[axis],)
                 _frozen(exponents)
+        if self.coefficient_exponents is not None:
+            assert self.coefficient_exponents.dtype == np.int8
+            assert self.coefficient_exponents.shape == (SIDE, SIDE)
+            assert has_kernels(self.shape)
+            _frozen(self.coefficient_exponents)
         _frozen(self.codebook)
         _frozen(self.indices)
 
@@ -187,8 +201,10 @@ class Shared:
 
     @property
     def kept(self) -> NDArray[np.bool_]:
-        """bool, the tensor's shape; False where the weight is pruned."""
+        """bool, the tensor's shape; False where the weight is pruned: of coefficients, where the whole kernel is."""
         kept: NDArray[np.bool_] = self.indices != 0
+        if self.coefficient_exponents is not None:
+            kept = np.broadcast_to(kept.any((2, 3), keepdims=True), self.shape)
         return kept
 
     @property
@@ -197,15 +213,25 @@ class Shared:
         return _begins_levels(self.codebook) or np.array_equal(self.codebook, levels_codebook(len(self.codebook)))
 
     def scale(self) -> NDArray[np.float32]:
-        """Return the float32 scale of every weight, broadcastable to the tensor's shape."""
-        return weight_scales(len(self.shape), self.row_exponents, self.column_exponents)
+        """Return the float32 scale of every weight, or coefficient, broadcastable to the tensor's shape."""
+        return weight_scales(len(self.shape), self.row_exponents, self.column_exponents, self.coefficient_exponents)
 
     def to_dense(self) -> NDArray[np.float32]:
-        """Return the float32 values: one float32 multiplication each, so every reader gets the same bits."""
+        """Return the float32 values: one float32 multiplication each, so every reader gets the same bits.
+
+        Of coefficients, additions follow, as in `kernels_of`.
+        """
         values = self.codebook[self.indices]
-        if self.row_exponents is not None or self.column_exponents is not None:
+        exponents = (self.row_exponents, self.column_exponents, self.coefficient_exponents)
+        if any(part is not None for part in exponents):
             values *= self.scale()
-        return values
+        return values if self.coefficient_exponents is None else kernels_of(values)
+
+    def unscaled(self, values: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        """Return what the codebook's entries are to be for weights to have these values, shape as the tensor's."""
+        shared = values if self.coefficient_exponents is None else coefficients_of(values)
+        found: NDArray[np.float64] = shared.astype(np.float64) / self.scale()
+        return found
 
 
 Tensor = Dense | Pruned | Shared

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from forge import levels_file, levels_model, small_file, small_model
+from forge import coefficients_model, levels_file, levels_model, small_file, small_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -70,12 +70,15 @@ def shared(draw):
     codebook = np.array([0, *values], dtype=np.float32)
     if draw(st.booleans()):
         codebook = levels_codebook(len(codebook))
-    indices = draw(arrays.arrays(np.uint16, draw(shapes), elements=st.integers(0, len(codebook) - 1)))
+    of_kernels = draw(st.booleans())
+    shape = (*draw(arrays.array_shapes(min_dims=2, max_dims=2, min_side=0)), 3, 3) if of_kernels else draw(shapes)
+    indices = draw(arrays.arrays(np.uint16, shape, elements=st.integers(0, len(codebook) - 1)))
     exponents = [
         draw(st.none() | arrays.arrays(np.int8, indices.shape[axis])) if indices.ndim > axis else None
         for axis in range(2)
     ]
-    return Shared(codebook, indices, stored_as, *exponents)
+    coefficients = draw(arrays.arrays(np.int8, (3, 3), elements=st.integers(-128, 90))) if of_kernels else None
+    return Shared(codebook, indices, stored_as, *exponents, coefficients)
 
 
 @settings(deadline=None)
@@ -105,7 +108,10 @@ def test_the_same_model_gives_the_same_bytes():
     assert levels_file() == LEVELS
 
 
-@pytest.mark.parametrize(("name", "model"), [("small-v1", small_model()), ("levels-v1", levels_model())])
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [("small-v1", small_model()), ("levels-v1", levels_model()), ("coefficients-v1", coefficients_model())],
+)
 def test_a_published_file_is_read_for_ever(name, model):
     assert_same(decode((GOLDEN / f"{name}.sqz").read_bytes()), model)
 

@@ -12,13 +12,24 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "compress"
 ROOMS = (
-    "errors", "compiled", "files", "progress", "ranks", "tensors", "model", "codecs", "container", "data", "networks",
-    "device", "patches", "layer_statistics", "calibration", "statistics_file", "divergence", "channels", "paired",
-    "file_size", "passes", "significance", "report", "validate", "proof", "inspection", "export", "evaluation",
-    "ready", "pipeline", "search", "comparison", "console", "parameters", "search_commands", "cache_commands",
-    "__init__", "cli", "__main__",
+    "errors", "compiled", "files", "progress", "ranks", "kernels", "tensors", "model", "codecs", "container",
+    "data", "networks", "device", "patches", "layer_statistics", "calibration", "statistics_file", "divergence",
+    "channels", "paired", "file_size", "passes", "significance", "report", "validate", "proof", "inspection",
+    "export", "evaluation", "ready", "pipeline", "search", "comparison", "console", "parameters", "search_commands",
+    "cache_commands", "__init__", "cli", "__main__",
 )  # fmt: skip
-WITHOUT_TORCH = {"errors", "compiled", "files", "tensors", "model", "codecs", "container", "inspection", "ready"}
+WITHOUT_TORCH = {
+    "errors",
+    "compiled",
+    "files",
+    "kernels",
+    "tensors",
+    "model",
+    "codecs",
+    "container",
+    "inspection",
+    "ready",
+}
 
 
 def modules() -> Iterator[tuple[str, Path]]:

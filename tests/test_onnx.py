@@ -202,7 +202,10 @@ def value_in_onnx_runtime(name: str, stored: Stored, shape: tuple[int, ...]) -> 
 
 @st.composite
 def tensors(draw: st.DrawFn) -> Shared:
-    """Shared ones of every kind: levels or not, few entries or many, scales of rows, columns, both or none."""
+    """Shared ones of every kind: levels or not, few entries or many, scales of rows, columns, both or none.
+
+    Of weights, or of coefficients.
+    """
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     shape = draw(st.sampled_from([(1,), (40,), (30, 7), (1, 1, 1, 1), (9, 300, 1, 1), (8, 6, 3, 3)]))
     entries = draw(st.sampled_from([1, 2, 16, 255, 256, 257, 300, 2**15, 2**16]))
@@ -214,7 +217,10 @@ def tensors(draw: st.DrawFn) -> Shared:
         for side in (*shape, 0)[:2]
     ]
     indices = random.integers(0, entries, shape).astype(np.uint16)
-    return Shared(codebook, indices, "float32", *exponents)
+    coefficients = None
+    if shape[2:] == (3, 3) and draw(st.booleans()):
+        coefficients = random.integers(-128, 90, (3, 3)).astype(np.int8)
+    return Shared(codebook, indices, "float32", *exponents, coefficients)
 
 
 @settings(deadline=None, max_examples=150)

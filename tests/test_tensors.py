@@ -78,6 +78,33 @@ def test_index_zero_is_exactly_zero_whatever_its_scale():
     assert tensor.kept.tolist() == [[False, True]]
 
 
+class TestCoefficients:
+    """Of kernels: shared instead of the weights that they are summed up to."""
+
+    exponents = np.array([[8, 0, 0], [0, 0, 0], [0, 0, -4]], np.int8)
+
+    def of_kernels(self, indices):
+        return shared(indices, row_exponents=np.array([4], np.int8), coefficient_exponents=self.exponents)
+
+    def test_weights_are_their_patterns_added_up(self):
+        finest, coarsest = -0.75 * 2 * 4, 1.25 * 2 / 2
+        tensor = self.of_kernels([[[[1, 0, 0], [0, 0, 0], [0, 0, 3]]]])
+        expected = finest * np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]]) + coarsest
+        assert tensor.to_dense().tolist() == [[expected.tolist()]]
+
+    def test_a_kernel_is_pruned_where_all_its_coefficients_are(self):
+        tensor = self.of_kernels([[[[0] * 3] * 3, [[0] * 3, [0, 2, 0], [0] * 3]]])
+        assert tensor.kept.shape == (1, 2, 3, 3)
+        assert not tensor.kept[0, 0].any()
+        assert tensor.kept[0, 1].all()
+        assert not tensor.to_dense()[0, 0].any()
+
+    def test_unscaled_weights_are_the_codebooks_entries(self):
+        indices = np.random.default_rng(0).integers(0, 4, (1, 5, 3, 3))
+        for tensor in (self.of_kernels(indices), shared(indices, row_exponents=np.array([-6], np.int8))):
+            np.testing.assert_allclose(tensor.unscaled(tensor.to_dense()), tensor.codebook[indices], atol=1e-6)
+
+
 def test_every_form_knows_its_shape_and_dense_values():
     values = floats([1, 0], [0, 2])
     kept = values != 0
@@ -129,6 +156,9 @@ def test_a_pruned_weight_is_zero():
         {"row_exponents": np.zeros(2, np.int8)},
         {"row_exponents": np.zeros(1, np.int16)},
         {"column_exponents": np.zeros(1, np.int8)},
+        {"coefficient_exponents": np.zeros((3, 3), np.int8)},  # there are no kernels
+        {"indices": np.zeros((1, 2, 3, 3), np.uint16), "coefficient_exponents": np.zeros(9, np.int8)},
+        {"indices": np.zeros((1, 2, 3, 3), np.uint16), "coefficient_exponents": np.zeros((3, 3), np.int16)},
     ],
     ids=lambda broken: next(iter(broken)),
 )

@@ -14,6 +14,7 @@ from compress.codecs import CODECS_BY_ID, Codec
 from compress.container.fields import FieldReader, FieldWriter
 from compress.container.orders import ORDERS, OrderName, orders_of
 from compress.errors import FormatError
+from compress.kernels import has_kernels
 from compress.model import Preprocessing
 from compress.tensors import MOST_FLOAT16_LEVELS, FloatName
 
@@ -31,18 +32,17 @@ _FORMS: tuple[FormName, ...] = ("dense", "pruned", "shared")
 _FLOATS: tuple[FloatName, ...] = ("float32", "float16")
 _RESIZES: tuple[Literal["squash", "crop"], ...] = ("squash", "crop")
 _CHANNELS: tuple[Literal["RGB", "BGR", "L"], ...] = ("RGB", "BGR", "L")
-_HAS_FLOAT16, _HAS_ROWS, _HAS_COLUMNS, _HAS_LEVELS, _HAS_CODED_VALUES, _HAS_ORDER = (1 << bit for bit in range(2, 8))
-_ALLOWED = {
-    0: _HAS_FLOAT16 | _HAS_CODED_VALUES,
-    1: _HAS_CODED_VALUES | _HAS_ORDER,
-    2: _HAS_FLOAT16 | _HAS_ROWS | _HAS_COLUMNS | _HAS_LEVELS | _HAS_CODED_VALUES | _HAS_ORDER,
-}
+_HAS_FLOAT16, _HAS_ROWS, _HAS_COLUMNS, _HAS_LEVELS, _HAS_CODED_VALUES, _HAS_ORDER, _HAS_COEFFICIENTS = (
+    1 << bit for bit in range(2, 9)
+)
+_OF_SHARED = _HAS_FLOAT16 | _HAS_ROWS | _HAS_COLUMNS | _HAS_LEVELS | _HAS_CODED_VALUES | _HAS_ORDER | _HAS_COEFFICIENTS
+_ALLOWED = {0: _HAS_FLOAT16 | _HAS_CODED_VALUES, 1: _HAS_CODED_VALUES | _HAS_ORDER, 2: _OF_SHARED}
 """What a form's kind may say beside the form."""
 
 
 @dataclass(frozen=True)
 class TensorHeader:
-    """One tensor's record: all that is needed to cut up its payload, which is values, rows, columns, coded.
+    """One tensor's record: all that is needed to cut up its payload: values, exponents of three sorts, coded symbols.
 
     Attributes:
         name: the tensor's name.
@@ -54,6 +54,7 @@ class TensorHeader:
         coded_bytes: what that codec wrote.
         row_bytes: coded exponents of the rows; None where there are none.
         column_bytes: coded exponents of the columns; None where there are none.
+        coefficient_bytes: coded exponents of the kernels' coefficients; None where symbols are of weights.
         coded_value_bytes: bytes of the values; None where they are stored as they are.
         levels: whether the codebook is that of `levels_codebook`, and nothing of it is stored.
         order: in which the symbols are coded.
@@ -68,6 +69,7 @@ class TensorHeader:
     coded_bytes: int = 0
     row_bytes: int | None = None
     column_bytes: int | None = None
+    coefficient_bytes: int | None = None
     coded_value_bytes: int | None = None
     levels: bool = False
     order: OrderName = "out-in"
@@ -83,8 +85,12 @@ class TensorHeader:
         return 0 if self.levels else self.values * np.dtype(self.stored_as).itemsize
 
     @property
+    def scale_bytes(self) -> int:
+        return sum(part or 0 for part in (self.row_bytes, self.column_bytes, self.coefficient_bytes))
+
+    @property
     def payload_bytes(self) -> int:
-        return self.value_bytes + (self.row_bytes or 0) + (self.column_bytes or 0) + self.coded_bytes
+        return self.value_bytes + self.scale_bytes + self.coded_bytes
 
 
 @dataclass(frozen=True)
@@ -201,10 +207,11 @@ def _write_tensor(out: FieldWriter, tensor: TensorHeader) -> None:
     kind |= _HAS_FLOAT16 * _FLOATS.index(tensor.stored_as)
     kind |= _HAS_ROWS * (tensor.row_bytes is not None) | _HAS_COLUMNS * (tensor.column_bytes is not None)
     kind |= _HAS_LEVELS * tensor.levels | _HAS_CODED_VALUES * (tensor.coded_value_bytes is not None)
+    kind |= _HAS_COEFFICIENTS * (tensor.coefficient_bytes is not None)
     order = ORDERS.index(tensor.order)
     kind |= _HAS_ORDER * (order > 0)
     out.count(kind)
-    numbers = [tensor.row_bytes, tensor.column_bytes, tensor.coded_value_bytes]
+    numbers = [tensor.row_bytes, tensor.column_bytes, tensor.coefficient_bytes, tensor.coded_value_bytes]
     if tensor.codec is not None:
         numbers = [tensor.codec.id, order or None, tensor.values, tensor.coded_bytes, *numbers]
     for number in numbers:
@@ -220,10 +227,9 @@ def _read_tensor(read: FieldReader, name: str, max_weights: int) -> TensorHeader
     allowed = _ALLOWED.get(form, 0)
     axes = 2 if kind & _HAS_COLUMNS else 1 if kind & _HAS_ROWS else 0
     both = kind & _HAS_LEVELS and kind & _HAS_CODED_VALUES
-    if form not in _ALLOWED or (kind & ~3) & ~allowed or axes > len(shape) or both:
-        raise FormatError(
-            f"tensor {name}: form {kind} with {len(shape)} dimensions", offset=at, expected="a known form"
-        )
+    no_kernels = kind & _HAS_COEFFICIENTS and not has_kernels(shape)
+    if form not in _ALLOWED or (kind & ~3) & ~allowed or axes > len(shape) or both or no_kernels:
+        raise FormatError(f"tensor {name}: form {kind} of shape {shape}", offset=at, expected="a known form")
     stored_as = _FLOATS[bool(kind & _HAS_FLOAT16)]
     has_coded_values = bool(kind & _HAS_CODED_VALUES)
     if form == 0:
@@ -238,6 +244,7 @@ def _read_tensor(read: FieldReader, name: str, max_weights: int) -> TensorHeader
     values, coded_bytes = read.count(most, f"tensor {name}: values"), read.count()
     row_bytes = read.count() if kind & _HAS_ROWS else None
     column_bytes = read.count() if kind & _HAS_COLUMNS else None
+    coefficient_bytes = read.count() if kind & _HAS_COEFFICIENTS else None
     coded_value_bytes = read.count() if has_coded_values else None
     return TensorHeader(
         name,
@@ -249,6 +256,7 @@ def _read_tensor(read: FieldReader, name: str, max_weights: int) -> TensorHeader
         coded_bytes,
         row_bytes,
         column_bytes,
+        coefficient_bytes,
         coded_value_bytes,
         levels,
         order,

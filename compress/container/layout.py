@@ -27,7 +27,7 @@ class TensorLayout:
         index_bytes: coded indices with their code table; for a dense or pruned tensor, the values.
         position_bytes: coded positions of the nonzero or kept weights, where they are apart from the indices.
         codebook_bytes: the codebook.
-        scale_bytes: coded exponents of rows and columns.
+        scale_bytes: coded exponents of rows, columns and kernels' coefficients.
         entropy_bytes: order-0 entropy of the symbols in bytes, tables not counted, and values stored as they are; of
             levels along a trellis that the codec knows, that of the indices in its quantizers.
     """
@@ -85,7 +85,6 @@ def tensor_layout(record: TensorHeader, payload: bytes) -> TensorLayout:
     if record.form == "pruned":
         position_bytes = record.coded_bytes
     codebook_bytes = record.value_bytes if record.form == "shared" else 0
-    scale_bytes = (record.row_bytes or 0) + (record.column_bytes or 0)
     return TensorLayout(
         name=record.name,
         shape=record.shape,
@@ -93,9 +92,9 @@ def tensor_layout(record: TensorHeader, payload: bytes) -> TensorLayout:
         codec=record.codec.name if record.codec else "plain" if record.coded_value_bytes is None else "planes",
         order=record.order,
         stored_as=record.stored_as,
-        index_bytes=len(payload) - position_bytes - codebook_bytes - scale_bytes,
+        index_bytes=len(payload) - position_bytes - codebook_bytes - record.scale_bytes,
         position_bytes=position_bytes,
         codebook_bytes=codebook_bytes,
-        scale_bytes=scale_bytes,
+        scale_bytes=record.scale_bytes,
         entropy_bytes=entropy + record.value_bytes - codebook_bytes,
     )

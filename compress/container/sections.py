@@ -1,7 +1,8 @@
-"""One tensor <-> its payload in a `.sqz` file: values, row exponents, column exponents, coded symbols."""
+"""One tensor <-> its payload in a `.sqz` file: values, exponents of rows, columns and coefficients, coded symbols."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import assert_never
@@ -17,6 +18,7 @@ from compress.container.header import TensorHeader
 from compress.container.orders import out_of_order, shape_in_order, smallest
 from compress.container.values import decode_coded, decode_plain, encode_values
 from compress.errors import FormatError, PassError
+from compress.kernels import LARGEST_GAIN, SIDE
 from compress.tensors import Dense, Pruned, Shared, Tensor, levels_codebook, scale_of
 
 _EXPONENT_CODECS = (CODECS["huffman"], CODECS["raw"])
@@ -67,12 +69,11 @@ def _encode_shared(name: str, tensor: Shared, codecs: Sequence[Codec]) -> tuple[
     levels = tensor.has_levels
     values = tensor.codebook[:0] if levels else tensor.codebook[1:]
     stored, coded_values = encode_values(name, values, tensor.stored_as, coded=_may_code_values(codecs))
-    if _overflows(tensor.codebook, tensor.row_exponents, tensor.column_exponents):
+    exponents = (tensor.row_exponents, tensor.column_exponents, tensor.coefficient_exponents)
+    if _overflows(tensor.codebook, *exponents):
         raise PassError("the largest value times its scale is beyond float32", tensor=name)
-    rows, columns = (
-        None if exponents is None else _encode_exponents(exponents)
-        for exponents in (tensor.row_exponents, tensor.column_exponents)
-    )
+    scales = [None if part is None else _encode_exponents(part.reshape(-1)) for part in exponents]
+    row_bytes, column_bytes, coefficient_bytes = (None if part is None else len(part) for part in scales)
     codec, order, coded = smallest(tensor.indices, codecs)
     record = TensorHeader(
         name,
@@ -83,12 +84,13 @@ def _encode_shared(name: str, tensor: Shared, codecs: Sequence[Codec]) -> tuple[
         codec=codec,
         order=order,
         coded_bytes=len(coded),
-        row_bytes=None if rows is None else len(rows),
-        column_bytes=None if columns is None else len(columns),
+        row_bytes=row_bytes,
+        column_bytes=column_bytes,
+        coefficient_bytes=coefficient_bytes,
         coded_value_bytes=len(stored) if coded_values else None,
         levels=levels,
     )
-    return record, stored + (rows or b"") + (columns or b"") + coded
+    return record, b"".join([stored, *(part or b"" for part in scales), coded])
 
 
 def decode_tensor(record: TensorHeader, payload: bytes) -> Tensor:
@@ -108,10 +110,10 @@ def decode_tensor(record: TensorHeader, payload: bytes) -> Tensor:
         codebook = levels_codebook(record.values + 1)
     else:
         codebook = np.concatenate([np.zeros(1, np.float32), _decode_values(record, section)])
-    rows, columns = _both_exponents(record, payload)
-    if not record.levels and _overflows(codebook, rows, columns):
+    exponents = _exponents(record, payload)
+    if not record.levels and _overflows(codebook, *exponents):
         raise FormatError("the largest value times its scale is beyond float32", offset=0)
-    return Shared(codebook, indices, record.stored_as, rows, columns)
+    return Shared(codebook, indices, record.stored_as, *exponents)
 
 
 def coded_section(record: TensorHeader, payload: bytes) -> bytes:
@@ -135,24 +137,36 @@ def decode_symbols(record: TensorHeader, payload: bytes) -> NDArray[np.uint16]:
     return out_of_order(symbols, record.order, record.shape)
 
 
-def _both_exponents(record: TensorHeader, payload: bytes) -> list[NDArray[np.int8] | None]:
+def _exponents(record: TensorHeader, payload: bytes) -> list[NDArray[np.int8] | None]:
+    """Return the exponents of rows, of columns and of coefficients, None where there are none."""
     at = record.value_bytes
     exponents: list[NDArray[np.int8] | None] = []
-    for axis, section_bytes in enumerate((record.row_bytes, record.column_bytes)):
+    for what, shape, section_bytes in (
+        ("rows", record.shape[:1], record.row_bytes),
+        ("columns", record.shape[1:2], record.column_bytes),
+        ("coefficients", (SIDE, SIDE), record.coefficient_bytes),
+    ):
         if section_bytes is None:
             exponents.append(None)
             continue
-        with offset_by(at, f"exponents of dimension {axis}"):
-            exponents.append(_decode_exponents(payload[at : at + section_bytes], record.shape[axis]))
+        with offset_by(at, f"exponents of {what}"):
+            decoded = _decode_exponents(payload[at : at + section_bytes], math.prod(shape))
+        exponents.append(decoded.reshape(shape))
         at += section_bytes
     return exponents
 
 
-def _overflows(codebook: NDArray[np.float32], *exponents: NDArray[np.int8] | None) -> bool:
-    """Return whether a weight may be beyond float32. Levels cannot be: two scales take them to 2 ** 79 at most."""
-    most = sum(int(part.max(initial=-128)) for part in exponents if part is not None)
-    with np.errstate(over="ignore"):  # the very multiplication that gives the weight
-        return not np.isfinite(np.abs(codebook).max(initial=0) * scale_of(np.array(most)))
+def _overflows(
+    codebook: NDArray[np.float32],
+    rows: NDArray[np.int8] | None,
+    columns: NDArray[np.int8] | None,
+    coefficients: NDArray[np.int8] | None,
+) -> bool:
+    """Return whether a weight may be beyond float32. Levels cannot be: all scales take them to 2 ** 115 at most."""
+    most = sum(int(part.max(initial=-128)) for part in (rows, columns, coefficients) if part is not None)
+    gain = np.float32(1 if coefficients is None else LARGEST_GAIN)
+    with np.errstate(over="ignore"):  # the very multiplication that gives the weight, or the coefficient
+        return not np.isfinite(np.abs(codebook).max(initial=0) * scale_of(np.array(most)) * gain)
 
 
 def _pruned(indices: NDArray[np.uint16], kept_values: NDArray[np.float32]) -> Pruned:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
+from compress.kernels import SIDE
 from compress.tensors import Shared, Tensor, scale_of
 
 
@@ -98,22 +99,43 @@ class _Parts:
         return self.node("Cast", f"{part}.wide", self.constant(part, numbers), to=to)
 
     def scaled(self, values: str, tensor: Shared) -> Stored:
-        """Multiply by the scales, if there are any, and give the result the tensor's name."""
-        exponents = (tensor.row_exponents, tensor.column_exponents)
-        scaled_axes = {axis: each.astype(np.int32) for axis, each in enumerate(exponents) if each is not None}
-        if scaled_axes:
-            self.node("Mul", "scaled", values, self._scale(scaled_axes, len(tensor.shape)))
+        """Multiply by the scales, if there are any, sum kernels up, and give the result the tensor's name."""
+        behind = [1] * (len(tensor.shape) - 1)
+        exponents = {
+            part: each.astype(np.int32).reshape(shape)
+            for part, each, shape in (
+                ("rows", tensor.row_exponents, [-1, *behind]),
+                ("columns", tensor.column_exponents, [-1, *behind[1:]]),
+                ("coefficients", tensor.coefficient_exponents, [SIDE, SIDE]),
+            )
+            if each is not None
+        }
+        if exponents:
+            values = self.node("Mul", "scaled", values, self._scale(exponents))
+        if tensor.coefficient_exponents is not None:
+            self._summed("kernels", self._summed("lines", values, 3), 2)
         self.nodes[-1].output[:] = [self.name]
         return Stored(self.constants, self.nodes)
 
-    def _scale(self, exponents: dict[int, NDArray[np.int32]], dimensions: int) -> str:
+    def _summed(self, part: str, values: str, axis: int) -> str:
+        """Add a kernel's three patterns up along a dimension, as `kernels_of` rounds it."""
+        each = [f"{self.name}.{part}.{pattern}" for pattern in ("finest", "middle", "coarsest")]
+        self.nodes.append(helper.make_node("Split", [values], each, axis=axis))
+        finest, middle, coarsest = each
+        outer = self.node("Add", f"{part}.outer", coarsest, finest)
+        first = self.node("Add", f"{part}.first", outer, middle)
+        second = self.node("Sub", f"{part}.second", coarsest, self.node("Add", f"{part}.twice", finest, finest))
+        third = self.node("Sub", f"{part}.third", outer, middle)
+        return self.node("Concat", part, first, second, third, axis=axis)
+
+    def _scale(self, exponents: dict[str, NDArray[np.int32]]) -> str:
         """Look the scale of each weight up by the sum of its exponents, as `Shared` rounds it."""
-        positions = []
-        for axis, each in exponents.items():
-            along = [1] * dimensions
-            along[axis] = -1
-            above_lowest = (each - each.min()).astype(np.uint8).reshape(along)
-            positions.append(self.widened(("rows", "columns")[axis], above_lowest, TensorProto.INT32))
-        position = positions[0] if len(positions) == 1 else self.node("Add", "exponents", *positions)
+        positions = [
+            self.widened(part, (each - each.min()).astype(np.uint8), TensorProto.INT32)
+            for part, each in exponents.items()
+        ]
+        position = positions[0]
+        for number, other in enumerate(positions[1:]):
+            position = self.node("Add", f"exponents.{number}" if number else "exponents", position, other)
         lowest, highest = (sum(int(end(each)) for each in exponents.values()) for end in (np.min, np.max))
         return self.node("Gather", "scale", self.constant("scales", scale_of(np.arange(lowest, highest + 1))), position)

@@ -58,8 +58,11 @@ _VECTOR = types.float64[::1]
 
 
 def prices(counts: NDArray[np.floating[Any]], slope: float) -> Floats:
-    """Return what each entry's bits are worth, nats, by how often it is taken; every count is above zero."""
-    worth: Floats = -slope * np.log2(counts / counts.sum())
+    """Return what each entry's bits are worth, nats, by how often it is taken among those of the last dimension.
+
+    Every count is above zero.
+    """
+    worth: Floats = -slope * np.log2(counts / counts.sum(-1, keepdims=True))
     return worth
 
 

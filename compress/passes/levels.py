@@ -12,9 +12,10 @@ from scipy.linalg import solve_triangular
 
 from compress.codecs.trellis import NO_TRELLIS, TRELLIS
 from compress.errors import PassError
+from compress.kernels import SIDE, coefficients_of
 from compress.layer_statistics import LayerStatistics, group_of_rows
 from compress.passes.feedback import prices
-from compress.passes.share import Exponents, as_exponents
+from compress.passes.share import as_exponents
 from compress.passes.trellis import choose_path
 from compress.tensors import (
     MOST_FLOAT16_LEVELS,
@@ -55,8 +56,9 @@ class Layer:
         values: float32, shape (rows, columns, ...), the weights wanted.
         kept: bool, the same shape; False where the weight is pruned.
         statistics: of the layer.
-        factors: float32, `LayerStatistics.row_feedback`.
+        factors: float32, `LayerStatistics.row_feedback`, of weights or of coefficients.
         coupling: `LayerStatistics.coupling`.
+        coefficients: whether the coefficients of kernels are to be on levels, and not the weights.
     """
 
     name: str
@@ -65,10 +67,11 @@ class Layer:
     statistics: LayerStatistics
     factors: NDArray[np.float32]
     coupling: Floats | None = None
+    coefficients: bool = False
 
     def divergence(self, values: NDArray[np.float32]) -> float:
         """Return what the statistics say that the errors of stored weights cost, nats; shape as `values`."""
-        errors = (self.values - values).reshape(len(self.values), -1).astype(np.float64)
+        errors = self._as_matrix(self.values - values)
         left = np.empty_like(errors)
         for group, factor in enumerate(self.factors):
             rows = group_of_rows(len(errors), len(self.factors)) == group
@@ -98,19 +101,26 @@ class Layer:
             PassError: it would need more levels than a file can have.
         """
         shape = self.values.shape
-        target = self.values.reshape(len(self.values), -1).astype(np.float64)
+        target = self._as_matrix(self.values)
         kept = self.kept.reshape(target.shape)
         diagonals = np.diagonal(self.factors, axis1=1, axis2=2)
         factor = _TRELLIS_STEP if trellis else 1.0
-        rows, columns = step_exponents(self.statistics.output_cost, diagonals, shape, slope, factor)
-        steps = np.broadcast_to(weight_scales(len(shape), rows, columns), shape)
+        exponents = step_exponents(
+            self.statistics.output_cost, diagonals, shape, slope, factor, coefficients=self.coefficients
+        )
+        steps = np.broadcast_to(weight_scales(len(shape), *exponents), shape)
         scale = steps.reshape(target.shape).astype(np.float64)
         # Feedback moves a weight by a few steps, hardly ever by more.
         most = int(np.abs(target / scale).max(initial=0)) + 16
         if most > _MOST_LEVELS:
             raise PassError(f"it would need {2 * most + 1:,} levels; take a larger slope", tensor=self.name)
         levels = self._chosen(target, kept, scale, slope, trellis, iterations, most)
-        return on_levels(levels.reshape(shape), rows, columns)
+        return on_levels(levels.reshape(shape), *exponents)
+
+    def _as_matrix(self, values: NDArray[np.float32]) -> Floats:
+        """Return weights, or the coefficients of their kernels, as float64, shape (rows, columns)."""
+        shared = coefficients_of(values) if self.coefficients else values.astype(np.float64)
+        return shared.reshape(len(values), -1)
 
     def _chosen(
         self,
@@ -124,19 +134,27 @@ class Layer:
     ) -> NDArray[np.int32]:
         # An index is half of a level of the trellis. Without it, levels of half the scale are taken, all of them even.
         times, largest_index, along = (1, most // 2 + 1, TRELLIS) if trellis else (2, most, NO_TRELLIS)
-        price = np.zeros((2, 2 * largest_index + 1))  # not known before the first choice: all cost as many bits
+        # Patterns of a kernel differ in how large their coefficients are, so each has frequencies of its own.
+        sorts = SIDE**2 if self.coefficients else 1
+        price = np.zeros((sorts, 2, 2 * largest_index + 1))  # not known before the first choice: all cost as many bits
         for _ in range(iterations):
             levels, counts = choose_path(
                 target, kept, scale / times, self.statistics.output_cost, self.factors, price, self.coupling, along
             )
-            price = np.stack([prices(each + _UNSEEN, slope) for each in counts])
+            price = prices(counts + _UNSEEN, slope)
         return levels // times
 
 
 def step_exponents(
-    output_cost: Floats, diagonals: NDArray[np.floating[Any]], shape: tuple[int, ...], slope: float, factor: float = 1.0
-) -> Exponents:
-    """Return the exponents of the rows' and the columns' steps, at which a bit saves what it costs.
+    output_cost: Floats,
+    diagonals: NDArray[np.floating[Any]],
+    shape: tuple[int, ...],
+    slope: float,
+    factor: float = 1.0,
+    *,
+    coefficients: bool = False,
+) -> tuple[NDArray[np.int8], NDArray[np.int8], NDArray[np.int8] | None]:
+    """Return the exponents of the steps, at which a bit saves what it costs, of rows, columns and coefficients.
 
     Args:
         output_cost: shape (rows,), as in `LayerStatistics`.
@@ -144,13 +162,22 @@ def step_exponents(
         shape: of the tensor.
         slope: nats a bit.
         factor: on all steps.
+        coefficients: whether the coefficients of a kernel have exponents of their own, shape (3, 3); else None.
     """
     wanted = np.log2(factor) + np.log2(_STEP * slope / np.maximum(output_cost, np.finfo(np.float64).tiny))[:, None] / 2
     wanted = wanted + np.log2(diagonals, dtype=np.float64)[group_of_rows(len(wanted), len(diagonals))]
     by_column = wanted.reshape(len(wanted), shape[1], -1).mean((0, 2))
     columns = as_exponents(by_column - by_column.mean())
     rows = _spread_exponents(wanted.mean(1))
-    return np.clip(rows, -127, 127).astype(np.int8), np.clip(columns, -127, 127).astype(np.int8)
+    of_kernel = None
+    if coefficients:
+        by_place = wanted.reshape(-1, SIDE, SIDE).mean(0)
+        of_kernel = _as_int8(as_exponents(by_place - by_place.mean()))
+    return _as_int8(rows), _as_int8(columns), of_kernel
+
+
+def _as_int8(exponents: NDArray[np.int32]) -> NDArray[np.int8]:
+    return np.clip(exponents, -127, 127).astype(np.int8)
 
 
 def _spread_exponents(octaves: Floats) -> NDArray[np.int32]:
@@ -202,9 +229,14 @@ def bias_on_levels(values: NDArray[np.float32], cost: Floats, slope: float) -> S
     return on_levels(levels, rows, None)
 
 
-def on_levels(levels: NDArray[np.int32], rows: NDArray[np.int8], columns: NDArray[np.int8] | None) -> Shared:
+def on_levels(
+    levels: NDArray[np.int32],
+    rows: NDArray[np.int8],
+    columns: NDArray[np.int8] | None,
+    coefficients: NDArray[np.int8] | None = None,
+) -> Shared:
     """Return whole numbers times their steps as a shared tensor, its codebook one of levels, up to the largest used."""
     symbols = zigzag_symbols(levels)
     entries = int(symbols.max(initial=0)) + 1
     stored_as: FloatName = "float16" if entries <= MOST_FLOAT16_LEVELS else "float32"
-    return Shared(levels_codebook(entries), symbols, stored_as, rows, columns)
+    return Shared(levels_codebook(entries), symbols, stored_as, rows, columns, coefficients)

@@ -18,6 +18,7 @@ from torch import nn
 from compress.divergence import corrections
 from compress.errors import PassError
 from compress.file_size import Bytes
+from compress.kernels import has_kernels
 from compress.model import Model
 from compress.networks import set_weights
 from compress.paired import PairedInputs, layers_by_input
@@ -70,6 +71,10 @@ class Quantize:
         bytes: of the whole file, at most; the slope that uses them is looked for.
         trellis: levels follow a trellis down each column: a fifth less divergence at the same bytes, where the file is
             coded by `context`, which knows the trellis. If not given, that decides.
+        kernels: give levels not to the weights of kernels of 3 by 3 but to coefficients of patterns that they are
+            sums of, each with a step of its own: those that tell neighbouring weights apart matter little, and take few
+            bits. Of kernels pruned in part the weights have them. If not given, done where the file is coded by
+            `context`: readers of other codings may be too small for it.
         sequential: go from layer to layer, each first regressed on the float network's activations from those of the
             layers already done, its bias corrected; else every layer by itself. It takes a slope.
         iterations: how often the levels are chosen, with frequencies counted anew.
@@ -88,6 +93,7 @@ class Quantize:
     slope: Annotated[float, Field(gt=0, le=1)] | None = None
     bytes: Bytes | None = None
     trellis: bool | None = None
+    kernels: Literal["weights", "coefficients"] | None = None
     sequential: bool = False
     iterations: Annotated[int, Field(ge=1, le=100)] = 3
     biases: Literal["levels"] | FloatName = "levels"
@@ -143,9 +149,12 @@ class Quantize:
             kept = tensor.kept if isinstance(tensor, Pruned) else np.ones(tensor.shape, dtype=np.bool_)
             share = views / (views + (_VIEWS_FOR_HALF_OF_A_CLASS if name == last else _VIEWS_FOR_HALF))
             damping = (_CLASSES_DAMPING if name == last else _DAMPING) + noise_to_signal(values, found, slope)
+            held = np.minimum(damping, _MOST_DAMPING)
+            coefficients = self._coefficients(context) and has_kernels(kept.shape) and _whole_kernels(kept)
             # The factors take the place of what the rows have of their own: both would be too much memory.
-            factors = found.row_feedback(share, np.minimum(damping, _MOST_DAMPING), out=found.own)
-            layers[name] = Layer(name, values, kept, replace(found, own=None), factors, found.coupling(believed))
+            factors = found.row_feedback(share, held, out=found.own, coefficients=coefficients)
+            coupling = found.coupling(believed)
+            layers[name] = Layer(name, values, kept, replace(found, own=None), factors, coupling, coefficients)
         return layers
 
     def _chosen(
@@ -169,6 +178,9 @@ class Quantize:
 
     def _trellis(self, context: Context) -> bool:
         return "context" in context.codecs if self.trellis is None else self.trellis
+
+    def _coefficients(self, context: Context) -> bool:
+        return "context" in context.codecs if self.kernels is None else self.kernels == "coefficients"
 
     def _bias(
         self, name: str, values: NDArray[np.float32], layers: Mapping[str, Layer], slope: float
@@ -244,6 +256,11 @@ def _check_sequence(groups: Sequence[Sequence[str]], network: nn.Module, layers:
             if runs[f"{name}.weight"] > 1 or getattr(module, "groups", 1) > 1 or f"{name}.weight" not in layers:
                 problem = "sequential takes layers that run once, have weights of their own and one group of channels"
                 raise PassError(f"{problem}; this one is another, so leave sequential out", tensor=f"{name}.weight")
+
+
+def _whole_kernels(kept: NDArray[np.bool_]) -> bool:
+    """Tell whether no kernel is pruned in part."""
+    return bool((kept == kept[:, :, :1, :1]).all())
 
 
 def _as_matrix(values: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -51,7 +51,7 @@ class Round:
         """Return the model with new indices and codebooks.
 
         Raises:
-            PassError: a weight tensor is not shared yet.
+            PassError: a weight tensor is not shared yet, or shares the coefficients of its kernels.
         """
         changed: dict[str, Shared] = {}
         names = model.weight_names()
@@ -61,6 +61,9 @@ class Round:
                 tensor = model.tensors[name]
                 if not isinstance(tensor, Shared):
                     raise PassError("its weights are not shared yet; put a share stage first", tensor=name)
+                if tensor.coefficient_exponents is not None:
+                    problem = "what it shares are coefficients of kernels, which are rounded as they are chosen"
+                    raise PassError(f"{problem}; leave round out, or set kernels of quantize to weights", tensor=name)
                 target = context.reference.tensors[name].to_dense()
                 changed[name] = self._rounded(name, tensor, target, statistics[name])
                 advance(1)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from compress.codecs.trellis import trellis_of
 from compress.errors import PassError
+from compress.kernels import PATTERNS
 from compress.passes.context import finite
 from compress.passes.lookup import Lookup, Places, as_convolved
 from compress.passes.share import at_precision
@@ -148,7 +149,7 @@ class _LevelBiases(Trained):
     def tensor(self, name: str) -> Shared:
         values = self.parameter.detach().cpu().numpy().astype(np.float64)
         finite(values.astype(np.float32), name)
-        levels = np.rint(values / self._origin.scale()).astype(np.int32)
+        levels = np.rint(self._origin.unscaled(values)).astype(np.int32)
         least, most = int(self._origin.codebook.min()), int(self._origin.codebook.max())
         return replace(self._origin, indices=zigzag_symbols(np.clip(levels, least, most)))
 
@@ -161,18 +162,21 @@ class _Codebook(Trained):
     def __init__(self, origin: Shared, device: torch.device) -> None:
         entries = origin.codebook
         unit = float(np.ptp(entries.astype(np.float64))) / (len(entries) - 1) if len(entries) > 1 else 1.0
-        scales = np.broadcast_to(origin.scale(), origin.shape).astype(np.float64)
-        squares = np.bincount(origin.indices.ravel(), np.square(scales).ravel(), len(entries))
+        powers = np.square(np.broadcast_to(origin.scale(), origin.shape), dtype=np.float64)
+        if origin.coefficient_exponents is not None:
+            powers *= np.square(PATTERNS).sum(1).reshape(origin.coefficient_exponents.shape)
+        squares = np.bincount(origin.indices.ravel(), powers.ravel(), len(entries))
         squares[squares == 0] = 1  # of an entry that no weight takes
         super().__init__(_parameter(entries, device), unit, torch.from_numpy(squares.astype(np.float32)).to(device))
         self._origin = origin
         self._places = Places(as_convolved(torch.from_numpy(origin.indices.astype(np.int64))).to(device))
-        scaled = origin.row_exponents is not None or origin.column_exponents is not None
+        exponents = (origin.row_exponents, origin.column_exponents, origin.coefficient_exponents)
+        scaled = any(part is not None for part in exponents)
         self._scale = torch.from_numpy(origin.scale()).to(device) if scaled else None
 
     def dense(self) -> Tensor:
         values: Tensor = Lookup.apply(self.parameter, self._places)  # type: ignore[no-untyped-call]
-        return values if self._scale is None else values * self._scale
+        return _as_weights(values if self._scale is None else values * self._scale, self._origin)
 
     def tensor(self, name: str) -> Shared:
         values = _array(self.parameter)
@@ -205,7 +209,7 @@ class Levels(Trained):
         self._used = self._on_device(self._levels.astype(np.float32))
 
     def dense(self) -> Tensor:
-        return (self.parameter + (self._used - self.parameter).detach()) * self._scale
+        return _as_weights((self.parameter + (self._used - self.parameter).detach()) * self._scale, self._origin)
 
     def settle(self) -> None:
         """Choose the levels anew that are nearest to the floats."""
@@ -247,6 +251,14 @@ class Levels(Trained):
 def _array(values: Tensor) -> NDArray[Any]:
     """Return a copy of what is trained, in row-major order."""
     return np.array(values.detach().cpu().numpy(), order="C")
+
+
+def _as_weights(values: Tensor, origin: Shared) -> Tensor:
+    """Return weights, given these or, where those are what is shared, the coefficients of their kernels."""
+    if origin.coefficient_exponents is None:
+        return values
+    patterns = torch.from_numpy(PATTERNS.astype(np.float32)).to(values.device)
+    return as_convolved((values.flatten(2) @ patterns).view(values.shape))
 
 
 def sorted_codebook(tensor: Shared) -> Shared:

@@ -40,7 +40,8 @@ def choose_path(
         scale: the same shape; a weight is its level times this.
         output_cost: shape (rows,), as in `LayerStatistics`.
         factors: shape (groups, columns, columns), `LayerStatistics.row_feedback`.
-        price: shape (2, 2 * most + 1), nats of divergence that the indices -most to most of each quantizer are worth.
+        price: shape (sorts, 2, 2 * most + 1), nats of divergence that the indices -most to most of each quantizer are
+            worth; columns are of one sort after the other, and again.
         coupling: shape (rows, rows), `LayerStatistics.coupling`; None takes errors in different rows for independent.
         trellis: to follow; along `NO_TRELLIS` every level is even, and the first quantizer has all.
     Returns:
@@ -81,8 +82,8 @@ _NUMBERS = types.int64[:, ::1]
 
 @compiled(
     types.void(
-        _MATRIX, types.boolean[:, ::1], _MATRIX, _VECTOR, types.float32[:, :, ::1], _MATRIX, _NUMBERS,
-        types.int64[::1], _MATRIX, types.int32[:, ::1], _NUMBERS,
+        _MATRIX, types.boolean[:, ::1], _MATRIX, _VECTOR, types.float32[:, :, ::1], types.float64[:, :, ::1], _NUMBERS,
+        types.int64[::1], _MATRIX, types.int32[:, ::1], types.int64[:, :, ::1],
     )
 )  # fmt: skip
 def _choose_path(
@@ -99,13 +100,14 @@ def _choose_path(
     counts: NDArray[np.int64],
 ) -> None:
     rows, columns = left.shape
-    states, most = len(quantizer), price.shape[1] // 2
+    states, sorts, most = len(quantizer), len(price), price.shape[2] // 2
     groups = factors.shape[0]
     ways = np.zeros((rows, states), dtype=np.int16)
     index_to, error_to = np.zeros((len(coupling), states), dtype=np.int16), np.zeros((len(coupling), states))
     values, weights, stays = np.zeros(rows), np.zeros(rows), np.zeros(rows, dtype=np.bool_)
     indices, quantizers = np.zeros(rows, dtype=np.int64), np.zeros(rows, dtype=np.int64)
     for column in range(columns):
+        sort = column % sorts
         for row in range(rows):
             step = scale[row, column]
             values[row] = left[row, column] / step
@@ -113,14 +115,14 @@ def _choose_path(
             stays[row] = kept[row, column]
         if len(coupling) > 0:
             best_coupled_path(
-                values, weights, stays, price, arrivals, quantizer, coupling,
+                values, weights, stays, price[sort], arrivals, quantizer, coupling,
                 ways, index_to, error_to, indices, quantizers,
             )  # fmt: skip
         else:
-            best_path(values, weights, stays, price, arrivals, quantizer, ways, indices, quantizers)
+            best_path(values, weights, stays, price[sort], arrivals, quantizer, ways, indices, quantizers)
         for row in range(rows):
             levels[row, column] = level_of(indices[row], quantizers[row])
-            counts[quantizers[row], indices[row] + most] += 1
+            counts[sort, quantizers[row], indices[row] + most] += 1
             factor = factors[row * groups // rows]
             error = (left[row, column] - levels[row, column] * scale[row, column]) / factor[column, column]
             for later in range(column + 1, columns):

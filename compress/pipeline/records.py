@@ -101,10 +101,11 @@ def _layer(part: TensorLayout, tensor: Tensor, reference: Tensor, codec_bytes: M
     values = tensor.to_dense()
     before = after = None
     if len(part.shape) >= 2:
-        # Where rows and columns have scales, the values are shared before scaling: that is where to look at them.
-        scale = tensor.scale() if isinstance(tensor, Shared) else np.float32(1)
-        float_values = reference.to_dense() / scale
-        kept = (values / scale)[values != 0]
+        # What has scales, or is summed up of coefficients, is shared before that: there is where to look at it.
+        float_values, kept = reference.to_dense(), values[values != 0]
+        if isinstance(tensor, Shared):
+            float_values = tensor.unscaled(float_values).astype(np.float32)
+            kept = tensor.codebook[tensor.indices[tensor.indices != 0]]
         edges = np.histogram_bin_edges(float_values, _BINS)
         before, after = _histogram(float_values, edges), _histogram(kept, edges)
     if isinstance(tensor, Shared):

@@ -22,7 +22,16 @@ enum {
     INFLATE_BYTES = 3 * (LITERALS + DISTANCES)
 };
 
-enum { FLOAT16 = 4, ROW_SCALES = 8, COLUMN_SCALES = 16, LEVELS = 32, CODED_VALUES = 64, ORDERED = 128 };
+enum {
+    FLOAT16 = 4,
+    ROW_SCALES = 8,
+    COLUMN_SCALES = 16,
+    LEVELS = 32,
+    CODED_VALUES = 64,
+    ORDERED = 128,
+    COEFFICIENTS = 256
+};
+enum { SIDE = 3, KERNEL = SIDE * SIDE }; /* of kernels with coefficients */
 enum { STORED = 0, DEFLATE = 1, LZMA2 = 2 };
 
 /* ---- Numbers ---- */
@@ -680,29 +689,31 @@ static sqz_error read_shape(cursor *fields, sqz_tensor *tensor, uint64_t room) {
     return fields->bad ? SQZ_BAD_HEADER : SQZ_OK;
 }
 
-/* Whether the bits of a form go together, and go with so many dimensions. */
-static int is_form(uint64_t form, unsigned dimensions) {
-    uint64_t kind = form & 3, only_shared = ROW_SCALES | COLUMN_SCALES | LEVELS;
-    return form < 256 && kind <= SQZ_SHARED && !(kind == SQZ_PRUNED && form & FLOAT16) &&
-           !(kind != SQZ_SHARED && form & only_shared) && !(form & ROW_SCALES && dimensions < 1) &&
-           !(form & COLUMN_SCALES && dimensions < 2) && !(form & LEVELS && form & CODED_VALUES) &&
-           !(kind == SQZ_DENSE && form & ORDERED);
+/* Whether the bits of a form go together, and go with the tensor's shape. */
+static int is_form(uint64_t form, const sqz_tensor *tensor) {
+    uint64_t kind = form & 3, only_shared = ROW_SCALES | COLUMN_SCALES | LEVELS | COEFFICIENTS;
+    int kernels = tensor->dimensions == 4 && tensor->shape[2] == SIDE && tensor->shape[3] == SIDE;
+    return form < 512 && kind <= SQZ_SHARED && !(kind == SQZ_PRUNED && form & FLOAT16) &&
+           !(kind != SQZ_SHARED && form & only_shared) && !(form & ROW_SCALES && tensor->dimensions < 1) &&
+           !(form & COLUMN_SCALES && tensor->dimensions < 2) && !(form & LEVELS && form & CODED_VALUES) &&
+           !(kind == SQZ_DENSE && form & ORDERED) && !(form & COEFFICIENTS && !kernels);
 }
 
 /* Read a record, the fields of tensor that the file tells, and where its sections are. */
 static sqz_error read_record(cursor *fields, cursor *payloads, sqz_tensor *tensor, uint64_t room) {
-    uint64_t form, values = 0, symbol_bytes = 0, row_bytes = 0, column_bytes = 0, value_bytes;
+    uint64_t form, values = 0, symbol_bytes = 0, row_bytes = 0, column_bytes = 0, coefficient_bytes = 0, value_bytes;
     sqz_error error = read_shape(fields, tensor, room);
     if (error) {
         return error;
     }
     form = take_varint(fields);
-    if (fields->bad || !is_form(form, tensor->dimensions)) {
+    if (fields->bad || !is_form(form, tensor)) {
         return SQZ_BAD_HEADER;
     }
     tensor->form = form & 3;
     tensor->float16 = (form & FLOAT16) != 0;
     tensor->levels = (form & LEVELS) != 0;
+    tensor->coefficients = (form & COEFFICIENTS) != 0;
     tensor->coded_values = (form & CODED_VALUES) != 0;
     tensor->order = SQZ_ROW_MAJOR;
     tensor->codec = 0;
@@ -719,6 +730,7 @@ static sqz_error read_record(cursor *fields, cursor *payloads, sqz_tensor *tenso
         symbol_bytes = take_varint(fields);
         row_bytes = form & ROW_SCALES ? take_varint(fields) : 0;
         column_bytes = form & COLUMN_SCALES ? take_varint(fields) : 0;
+        coefficient_bytes = form & COEFFICIENTS ? take_varint(fields) : 0;
     }
     if (values > (tensor->form != SQZ_SHARED ? tensor->weights : tensor->levels && tensor->float16 ? 4096u : 65535u)) {
         return SQZ_BAD_HEADER;
@@ -732,6 +744,7 @@ static sqz_error read_record(cursor *fields, cursor *payloads, sqz_tensor *tenso
     tensor->payload = take_bytes(payloads, value_bytes);
     tensor->row_exponents = form & ROW_SCALES ? take_bytes(payloads, row_bytes) : NULL;
     tensor->column_exponents = form & COLUMN_SCALES ? take_bytes(payloads, column_bytes) : NULL;
+    tensor->coefficient_exponents = form & COEFFICIENTS ? take_bytes(payloads, coefficient_bytes) : NULL;
     /* The sections follow each other, so that each ends where the next begins. */
     tensor->symbols = take_bytes(payloads, symbol_bytes);
     tensor->payload_end = payloads->at;
@@ -739,8 +752,13 @@ static sqz_error read_record(cursor *fields, cursor *payloads, sqz_tensor *tenso
     return payloads->bad ? SQZ_CUT_OFF : SQZ_OK;
 }
 
-static const uint8_t *columns_or_symbols(const sqz_tensor *tensor) {
-    return tensor->column_exponents ? tensor->column_exponents : tensor->symbols;
+/* Where a section ends: where the one that comes next begins. */
+static const uint8_t *end_of_columns(const sqz_tensor *tensor) {
+    return tensor->coefficient_exponents ? tensor->coefficient_exponents : tensor->symbols;
+}
+
+static const uint8_t *end_of_rows(const sqz_tensor *tensor) {
+    return tensor->column_exponents ? tensor->column_exponents : end_of_columns(tensor);
 }
 
 /* What reading exponents takes for a table. */
@@ -780,8 +798,9 @@ static int find_runs(runs *parts, const uint8_t *at, const uint8_t *end, uint32_
 
 /* Tell what decoding takes: exponents, and the table of the one code, or the two, that are read at a time. */
 static size_t tensor_workspace(const sqz_tensor *tensor) {
-    size_t most = exponent_table_bytes(tensor->row_exponents, columns_or_symbols(tensor)), table = 0;
-    size_t columns = exponent_table_bytes(tensor->column_exponents, tensor->symbols);
+    size_t most = exponent_table_bytes(tensor->row_exponents, end_of_rows(tensor)), table = 0;
+    size_t columns = exponent_table_bytes(tensor->column_exponents, end_of_columns(tensor));
+    size_t coefficients = exponent_table_bytes(tensor->coefficient_exponents, tensor->symbols);
     runs parts;
     if (tensor->form == SQZ_DENSE) {
         return 0;
@@ -792,8 +811,10 @@ static size_t tensor_workspace(const sqz_tensor *tensor) {
         table = table_bytes(parts.gaps, parts.symbols) + table_bytes(parts.symbols, parts.end);
     }
     most = columns > most ? columns : most;
+    most = coefficients > most ? coefficients : most;
     most = table > most ? table : most;
-    return (tensor->row_exponents ? tensor->rows : 0) + (tensor->column_exponents ? tensor->columns : 0) + most;
+    return (tensor->row_exponents ? tensor->rows : 0) + (tensor->column_exponents ? tensor->columns : 0) +
+           (tensor->coefficients ? KERNEL : 0) + most;
 }
 
 /* Read the tensor that comes next, of which `next_name`, `next_record` and `next_payload` tell where it is. */
@@ -1042,9 +1063,13 @@ static float scale_of(int32_t exponent) {
     return float_of(fractions[above & 3] + ((above >> 2) << 23) - (256u << 23));
 }
 
-float sqz_scale(const sqz_weights *weights, uint32_t row, uint32_t column) {
+static int32_t exponent_of(const sqz_weights *weights, uint32_t row, uint32_t column) {
     int32_t exponent = weights->row_exponents ? weights->row_exponents[row] : 0;
-    return scale_of(exponent + (weights->column_exponents ? weights->column_exponents[column] : 0));
+    return exponent + (weights->column_exponents ? weights->column_exponents[column] : 0);
+}
+
+float sqz_scale(const sqz_weights *weights, uint32_t row, uint32_t column) {
+    return scale_of(exponent_of(weights, row, column));
 }
 
 /* Check that all values are finite; tell the bits of the largest magnitude in the codebook. */
@@ -1114,30 +1139,39 @@ static sqz_error unsupported(const sqz_tensor *tensor) {
     return tensor->coded_values ? SQZ_UNSUPPORTED_CODED_VALUES : SQZ_OK;
 }
 
-/* Read both sorts of exponents to the start of the workspace; set how many bytes they take. */
+/* Read all sorts of exponents to the start of the workspace; set how many bytes they take. */
 static sqz_error begin_exponents(sqz_weights *weights, uint8_t *workspace, uint32_t largest_value, size_t *taken) {
     const sqz_tensor *tensor = weights->tensor;
     size_t rows = tensor->row_exponents ? tensor->rows : 0, columns = tensor->column_exponents ? tensor->columns : 0;
     int8_t *exponents = (int8_t *)workspace;
-    uint8_t *table = workspace + rows + columns;
-    int32_t largest_row = 0, largest_column = 0;
-    *taken = rows + columns;
+    uint8_t *table;
+    int32_t largest_row = 0, largest_column = 0, largest_coefficient = 0;
+    *taken = rows + columns + (tensor->coefficients ? KERNEL : 0);
+    table = workspace + *taken;
     if (tensor->row_exponents) {
         weights->row_exponents = exponents;
-        if (!read_exponents(tensor->row_exponents, columns_or_symbols(tensor), exponents, tensor->rows, table,
+        if (!read_exponents(tensor->row_exponents, end_of_rows(tensor), exponents, tensor->rows, table,
                             &largest_row)) {
             return SQZ_BAD_EXPONENTS;
         }
     }
     if (tensor->column_exponents) {
         weights->column_exponents = exponents + rows;
-        if (!read_exponents(tensor->column_exponents, tensor->symbols, exponents + rows, tensor->columns, table,
+        if (!read_exponents(tensor->column_exponents, end_of_columns(tensor), exponents + rows, tensor->columns, table,
                             &largest_column)) {
             return SQZ_BAD_EXPONENTS;
         }
     }
+    if (tensor->coefficients) {
+        weights->coefficient_exponents = exponents + rows + columns;
+        if (!read_exponents(tensor->coefficient_exponents, tensor->symbols, exponents + rows + columns, KERNEL, table,
+                            &largest_coefficient)) {
+            return SQZ_BAD_EXPONENTS;
+        }
+    }
     if (*taken) {
-        float largest = float_of(largest_value) * scale_of(largest_row + largest_column);
+        float largest = float_of(largest_value) * scale_of(largest_row + largest_column + largest_coefficient);
+        largest *= tensor->coefficients ? 16.0f : 1.0f; /* what is added up to a weight is less, however it rounds */
         if ((bits_of(largest) & 0x7FFFFFFFu) >= 0x7F800000u) {
             return SQZ_BAD_EXPONENTS;
         }
@@ -1280,26 +1314,45 @@ static sqz_error failed(sqz_weights *weights, sqz_error error) {
     return error;
 }
 
+/* The weight that comes next, or the coefficient. */
 static float weight_of(const sqz_weights *weights, uint32_t index) {
     float value = sqz_codebook(weights->tensor, index);
-    if (weights->row_exponents || weights->column_exponents) {
+    if (weights->coefficient_exponents) {
+        int32_t exponent = exponent_of(weights, weights->row, weights->column);
+        value *= scale_of(exponent + weights->coefficient_exponents[weights->tap]);
+    } else if (weights->row_exponents || weights->column_exponents) {
         value *= sqz_scale(weights, weights->row, weights->column);
     }
     return value;
 }
 
-sqz_error sqz_read_weights(sqz_weights *weights, float *out, size_t count) {
+/* Add up the three patterns of a line of a kernel, each times its coefficient, in place: 1 -2 1, 1 0 -1, 1 1 1. Twice
+ * a float is exact, so that it makes no difference whether a compiler takes product and difference together. */
+static void add_patterns(float *line, size_t stride) {
+    float finest = line[0], middle = line[stride], coarsest = line[2 * stride], outer = coarsest + finest;
+    line[0] = outer + middle;
+    line[stride] = coarsest - 2.0f * finest;
+    line[2 * stride] = outer - middle;
+}
+
+/* Turn coefficients into the kernels that they stand for. */
+static void add_up_kernels(float *weights, size_t count) {
+    float *end = weights + count;
+    size_t i;
+    for (; weights < end; weights += KERNEL) {
+        for (i = 0; i < SIDE; i++) {
+            add_patterns(weights + SIDE * i, 1);
+        }
+        for (i = 0; i < SIDE; i++) {
+            add_patterns(weights + i, SIDE);
+        }
+    }
+}
+
+/* Read the next weights, or coefficients. */
+static sqz_error read_pieces(sqz_weights *weights, float *out, size_t count) {
     const sqz_tensor *tensor = weights->tensor;
     size_t i;
-    if (weights->error) {
-        return weights->error;
-    }
-    if (count > weights->left) {
-        return SQZ_SMALL_BUFFER;
-    }
-    if (tensor->form == SQZ_PRUNED && tensor->order != SQZ_ROW_MAJOR) {
-        return SQZ_UNSUPPORTED_IN_PIECES;
-    }
     for (i = 0; i < count; i++) {
         if (tensor->form == SQZ_DENSE) {
             out[i] = float_of(value_bits(tensor, tensor->weights - weights->left));
@@ -1317,6 +1370,20 @@ sqz_error sqz_read_weights(sqz_weights *weights, float *out, size_t count) {
         step(weights);
     }
     return count && weights->left == 0 ? failed(weights, check_end(weights)) : SQZ_OK;
+}
+
+sqz_error sqz_read_weights(sqz_weights *weights, float *out, size_t count) {
+    const sqz_tensor *tensor = weights->tensor;
+    if (weights->error) {
+        return weights->error;
+    }
+    if (count > weights->left) {
+        return SQZ_SMALL_BUFFER;
+    }
+    if ((tensor->form == SQZ_PRUNED && tensor->order != SQZ_ROW_MAJOR) || tensor->coefficients) {
+        return SQZ_UNSUPPORTED_IN_PIECES;
+    }
+    return read_pieces(weights, out, count);
 }
 
 sqz_error sqz_read_symbols(sqz_weights *weights, uint16_t *out, size_t count) {
@@ -1371,9 +1438,14 @@ sqz_error sqz_decode(const sqz_file *file, const sqz_tensor *tensor, float *weig
         return error;
     }
     if (tensor->order != SQZ_ROW_MAJOR && tensor->weights) {
-        return decode_ordered(&pieces, weights);
+        error = decode_ordered(&pieces, weights);
+    } else {
+        error = read_pieces(&pieces, weights, tensor->weights);
     }
-    return sqz_read_weights(&pieces, weights, tensor->weights);
+    if (error == SQZ_OK && tensor->coefficients) {
+        add_up_kernels(weights, tensor->weights);
+    }
+    return error;
 }
 
 const char *sqz_error_name(sqz_error error) {

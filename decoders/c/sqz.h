@@ -59,7 +59,8 @@ typedef enum sqz_error {
     SQZ_UNSUPPORTED_CODEC = 67,   /* a codec of the future */
     SQZ_UNSUPPORTED_CODED_VALUES = 68,
     SQZ_UNSUPPORTED_LZMA2 = 69,     /* labels alone */
-    SQZ_UNSUPPORTED_IN_PIECES = 70 /* weights of a pruned tensor whose symbols are not row-major: use sqz_decode */
+    SQZ_UNSUPPORTED_IN_PIECES = 70 /* weights of a pruned tensor whose symbols are not row-major, and those that are
+                                      added up of coefficients: use sqz_decode */
 } sqz_error;
 
 #define SQZ_IS_UNSUPPORTED(error) ((error) >= SQZ_UNSUPPORTED_VERSION)
@@ -101,6 +102,7 @@ typedef struct sqz_tensor {
     uint8_t order;    /* in which symbols and pieces come */
     uint8_t float16;  /* values are float16 numbers */
     uint8_t levels;   /* codebook 0, 1, -1, 2, -2 and so on, which is not stored */
+    uint8_t coefficients; /* symbols are not of weights but of coefficients, of which sqz_decode makes weights */
     uint32_t weights; /* the product of the shape */
     uint32_t rows, columns, taps; /* extents of the first and second dimension, and of the others together; else 1 */
     uint32_t value_count;         /* entries of the codebook without its first, or weights kept, or all weights */
@@ -108,7 +110,7 @@ typedef struct sqz_tensor {
     size_t workspace_bytes;       /* what sqz_open must be given for this tensor to be decoded */
 
     /* Private: where this one's parts are, and the next one's. */
-    const uint8_t *payload, *row_exponents, *column_exponents, *symbols, *payload_end;
+    const uint8_t *payload, *row_exponents, *column_exponents, *coefficient_exponents, *symbols, *payload_end;
     const uint8_t *next_name, *next_record, *next_payload;
     uint8_t coded_values;
 } sqz_tensor;
@@ -136,7 +138,7 @@ typedef struct sqz_weights {
 
     /* Private. */
     const sqz_tensor *tensor;
-    const int8_t *row_exponents, *column_exponents;
+    const int8_t *row_exponents, *column_exponents, *coefficient_exponents;
     sqz_stream symbols, gaps;
     uint32_t entries, zeros, values_taken;
     uint32_t entry_symbol, largest_gap;
@@ -169,7 +171,7 @@ sqz_error sqz_read_weights(sqz_weights *weights, float *out, size_t count);
 sqz_error sqz_read_symbols(sqz_weights *weights, uint16_t *out, size_t count); /* none in a dense tensor */
 
 /* An entry of the codebook of a shared tensor, 0 to value_count; and what it is multiplied by, in the row and the
- * column given, where sqz_begin has read them. */
+ * column given, where sqz_begin has read them. Coefficients have scales of their own besides. */
 float sqz_codebook(const sqz_tensor *tensor, uint32_t entry);
 float sqz_scale(const sqz_weights *weights, uint32_t row, uint32_t column);
 

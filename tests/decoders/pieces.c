@@ -18,14 +18,19 @@ static int check_tensor(const sqz_file *file, const sqz_tensor *tensor) {
     sqz_error error = sqz_decode(file, tensor, weights, tensor->weights);
     int bad = error ? wrong(sqz_error_name(error), tensor->index) : 0;
     if (!bad && tensor->form == SQZ_SHARED) {
+        float none;
         bad = sqz_begin(file, tensor, &pieces) ? wrong("begin", tensor->index) : 0;
+        if (!bad && tensor->coefficients && tensor->weights) {
+            error = sqz_read_weights(&pieces, &none, 1);
+            bad = error != SQZ_UNSUPPORTED_IN_PIECES ? wrong("a weight without the others of its kernel", error) : 0;
+        }
         while (!bad && pieces.left) {
             uint32_t row = pieces.row, column = pieces.column, tap = pieces.tap;
             size_t at = ((size_t)row * tensor->columns + column) * tensor->taps + tap;
             uint16_t symbol;
             float weight;
             bad = sqz_read_symbols(&pieces, &symbol, 1) ? wrong("symbols", at) : 0;
-            if (!bad) {
+            if (!bad && !tensor->coefficients) {
                 weight = sqz_codebook(tensor, symbol) * sqz_scale(&pieces, row, column);
                 bad = memcmp(&weight, weights + at, 4) ? wrong("weight", at) : 0;
             }

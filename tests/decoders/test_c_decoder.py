@@ -36,6 +36,7 @@ FILES = {
     "header stored": forge.sealed(forge.header_of(SMALL), forge.body_of(SMALL)),
     "raw": encode(forge.small_model(), ["raw"]),
     "runs": encode(forge.small_model(), ["huffman-runs"]),
+    "coefficients": encode(forge.coefficients_model(), READ),
     "levels": encode(replace(LEVELS, tensors=dict(list(LEVELS.tensors.items())[:2])), ["huffman"]),
 }
 
@@ -112,7 +113,11 @@ def with_checksums(data, good):
 
 
 @pytest.mark.parametrize("codec", READ)
-@pytest.mark.parametrize("model", [forge.small_model(), forge.levels_model()], ids=["small", "levels"])
+@pytest.mark.parametrize(
+    "model",
+    [forge.small_model(), forge.levels_model(), forge.coefficients_model()],
+    ids=["small", "levels", "coefficients"],
+)
 def test_every_form_in_every_codec_gives_the_same_bits(decoder, model, codec):
     answer = decoder.ask(encode(model, [codec]))
     assert answer.crc == crc_of(model)

@@ -56,6 +56,25 @@ def levels_model() -> Model:
     )
 
 
+def coefficients_model() -> Model:
+    """Coefficients of kernels, with scales of every sort and with none else, on levels and by another codebook."""
+    symbols = (np.arange(54) ** 2 % 11).astype(np.uint16).reshape(3, 2, 3, 3)
+    rows, columns = np.array([3, -2, -128], dtype=np.int8), np.array([0, 5], dtype=np.int8)
+    of_kernel = np.array([[9, 4, 4], [4, 1, 0], [3, 0, -127]], dtype=np.int8)
+    thirds = np.array([0, 1, -2, 4, 5, 1e30, 6, 7, 8, 9, -1e-30], dtype=np.float32) / np.float32(3)
+    return Model(
+        architecture="coefficients",
+        classes=3,
+        preprocessing=Preprocessing(8, 8, "squash", "RGB", 1.0, (), ()),
+        tensors={
+            "layer.0.weight": Shared(levels_codebook(11), symbols, "float16", rows, columns, of_kernel),
+            "layer.1.weight": Shared(levels_codebook(11), symbols, "float16", None, None, of_kernel),
+            "layer.2.weight": Shared(thirds, symbols, "float32", rows, None, of_kernel),
+            "layer.3.weight": Shared(thirds, symbols[:0], "float32", rows[:0], columns, of_kernel),
+        },
+    )
+
+
 def small_file() -> bytes:
     return encode(small_model())
 

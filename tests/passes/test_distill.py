@@ -15,6 +15,7 @@ from compress.networks import to_module
 from compress.passes import Distill, Prune, Quantize, Share
 from compress.passes import distill as distill_module
 from compress.passes.targets import Teacher, blocks_of
+from compress.passes.trained import in_training, sorted_codebook
 from compress.tensors import Dense, Shared, zigzag_levels
 
 WEIGHTS = ("0.weight", "2.weight", "4.weight")
@@ -233,6 +234,29 @@ class TestTargets:
     def test_labels_are_no_matter_of_blocks(self):
         with pytest.raises(ValidationError, match="match: logits"):
             Distill(labels=0.5, match="blocks")
+
+
+class TestCoefficients:
+    """Of kernels, where these are what is shared."""
+
+    @pytest.mark.parametrize("levels", [True, False])
+    @pytest.mark.parametrize("codebook", ["of levels", "another"])
+    def test_what_is_trained_stands_for_the_kernels(self, tiny, context, levels, codebook):
+        tensor = Quantize(slope=1e-4)(tiny, context).tensors["2.weight"]
+        assert tensor.coefficient_exponents is not None
+        if codebook == "another":
+            tensor = sorted_codebook(replace(tensor, codebook=np.float32(2) * tensor.codebook))
+        trained = in_training("2.weight", tensor, torch.device("cpu"), levels=levels, keep_zeros=False)
+        np.testing.assert_allclose(trained.dense().detach().numpy(), tensor.to_dense(), atol=1e-6)
+        assert np.array_equal(trained.tensor("2.weight").to_dense(), tensor.to_dense())
+
+    def test_levels_of_them_are_trained(self, tiny, context):
+        quantized = Quantize(slope=3e-4)(tiny, context)
+        trained = Distill(steps=60, batch=20, levels="trained", learning_rate=0.1)(quantized, context)
+        before, after = (model.tensors["2.weight"] for model in (quantized, trained))
+        assert np.array_equal(before.coefficient_exponents, after.coefficient_exponents)
+        assert (before.indices != after.indices).any()
+        assert divergence(trained, context) < 0.9 * divergence(quantized, context)
 
 
 class TestResume:

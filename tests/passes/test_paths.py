@@ -16,7 +16,7 @@ every_trellis = pytest.mark.parametrize("trellis", [NO_TRELLIS, SMALL_TRELLIS, T
 @every_trellis
 def test_no_other_path_of_a_short_column_costs_less(trellis):
     random = np.random.default_rng(0)
-    column, price = 3 * random.standard_normal((5, 1)), random.random((2, 13))
+    column, price = 3 * random.standard_normal((5, 1)), random.random((1, 2, 13))
     chosen, _ = choose_path(
         column, np.ones((5, 1), bool), np.ones((5, 1)), np.ones(5), np.ones((1, 1, 1), np.float32), price, None, trellis
     )
@@ -26,7 +26,7 @@ def test_no_other_path_of_a_short_column_costs_less(trellis):
         for level, value in zip(levels, column[:, 0], strict=True):
             quantizer = trellis.quantizer[state]
             index = (level + quantizer * np.sign(level)) // 2
-            total += 0.5 * (value - level) ** 2 + price[quantizer, index + 6]
+            total += 0.5 * (value - level) ** 2 + price[0, quantizer, index + 6]
             state = trellis.following[state, index & 1]
         return total
 
@@ -54,7 +54,7 @@ class TestCoupling:
         factors = np.linalg.cholesky(np.linalg.inv(roots @ roots.T / 20)).T[None].astype(np.float32)
         price = 0.1 * np.abs(np.arange(-20, 21)) * np.ones((2, 1))
         levels, _ = choose_path(
-            target, np.ones(target.shape, bool), np.ones(target.shape), cost, factors, price, coupling
+            target, np.ones(target.shape, bool), np.ones(target.shape), cost, factors, price[None], coupling
         )
         return levels, target, cost, factors[0], price
 
@@ -80,7 +80,13 @@ class TestCoupling:
     def test_a_layer_that_costs_nothing_is_chosen_all_the_same(self):
         target = np.ones((3, 2))
         coupling = np.linalg.cholesky(np.linalg.inv(0.5 * np.eye(3) + 0.5)).T
-        given = np.ones((3, 2), bool), np.ones((3, 2)), np.zeros(3), np.eye(2, dtype=np.float32)[None], np.ones((2, 9))
+        given = (
+            np.ones((3, 2), bool),
+            np.ones((3, 2)),
+            np.zeros(3),
+            np.eye(2, dtype=np.float32)[None],
+            np.ones((1, 2, 9)),
+        )
         levels, counts = choose_path(target, *given, coupling)
         assert np.isfinite(levels).all()
         assert counts.sum() == 6
@@ -98,7 +104,7 @@ class TestCoupling:
         roots = random.standard_normal((rows, 60))
         coupling = np.linalg.cholesky(np.linalg.inv(roots @ roots.T / 60)).T
         factors = np.ones((1, 1, 1), np.float32)
-        levels, counts = choose_path(column, kept, scale, cost, factors, price, coupling, trellis)
+        levels, counts = choose_path(column, kept, scale, cost, factors, price[None], coupling, trellis)
         expected = one_path_after_the_other(
             column[:, 0] / 0.7, 0.5 * cost * 0.7**2, kept[:, 0], price, coupling, trellis
         )

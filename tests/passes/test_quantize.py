@@ -17,7 +17,9 @@ from compress.layer_statistics import LayerStatistics
 from compress.passes import Prune, Quantize, Share
 from compress.passes.levels import Layer, noise_to_signal, on_levels, step_exponents
 from compress.passes.slope import SlopeSearch
-from compress.tensors import Dense, Shared, levels_codebook, scale_of, zigzag_levels
+from compress.tensors import Dense, Pruned, Shared, levels_codebook, scale_of, zigzag_levels
+
+WEIGHTS = ("0.weight", "2.weight", "4.weight")
 
 
 @pytest.mark.parametrize("sequential", [True, False])
@@ -91,7 +93,7 @@ def test_a_step_costs_what_its_bits_save(tiny, context):
     """At high rate an error's variance is step ** 2 / 12, and a bit less doubles the step."""
     found: LayerStatistics = context.statistics(None)["2.weight"]
     diagonal = np.diag(found.feedback())[None]
-    rows, columns = step_exponents(found.output_cost, diagonal, (12, 8, 3, 3), slope=1e-5)
+    rows, columns, _ = step_exponents(found.output_cost, diagonal, (12, 8, 3, 3), slope=1e-5)
     steps = np.add.outer(rows.astype(int), np.repeat(columns, 9).astype(int))
     saved_by_a_bit = np.log(2) * np.outer(found.output_cost, diagonal**-2.0) * scale_of(steps) ** 2 / 12
     # Rows and columns are each rounded by up to an eighth of an octave; the kernel's nine positions share a step.
@@ -112,7 +114,7 @@ class TestSteps:
 
     def test_rows_that_cost_differently_take_the_nearest_step(self):
         costs = 0.01 * 4.0 ** np.arange(6)
-        rows, columns = step_exponents(costs, np.ones((1, 8)), (6, 8), 1e-5)
+        rows, columns, _ = step_exponents(costs, np.ones((1, 8)), (6, 8), 1e-5)
         wanted = 2 * np.log2(12 / np.log(2) * 1e-5 / costs)
         assert rows.tolist() == np.rint(wanted).tolist()
         assert not columns.any()
@@ -204,6 +206,54 @@ class TestTrellis:
             return cost * 4 ** (8 * len(CODECS["context"].encode(shared.indices)) / weights.size)
 
         assert cost_at_no_bits(trellis=True) < 0.9 * cost_at_no_bits(trellis=False)
+
+
+class TestKernels:
+    def test_their_coefficients_are_on_levels_where_the_file_is_coded_by_context(self, tiny, context):
+        for codecs, kernels, coefficients in (
+            (("context",), None, True),
+            (("huffman",), None, False),
+            (("context",), "weights", False),
+            (("huffman",), "coefficients", True),
+        ):
+            quantized = Quantize(slope=1e-4, kernels=kernels)(tiny, replace(context, codecs=codecs))
+            found = [name for name in WEIGHTS if quantized.tensors[name].coefficient_exponents is not None]
+            assert found == (["0.weight", "2.weight"] if coefficients else [])  # the last has kernels of 1 by 1
+
+    def test_those_pruned_in_part_keep_their_weights_and_zeros(self, tiny, context):
+        values = tiny.tensors["2.weight"].to_dense()
+        for gone, coefficients in ((np.s_[0, 0, 0, 0], False), (np.s_[0, 0], True)):
+            kept = np.ones(values.shape, np.bool_)
+            kept[gone] = False
+            pruned = tiny.with_tensors({"2.weight": Pruned(np.where(kept, values, np.float32(0)), kept)})
+            found = Quantize(slope=1e-4)(pruned, context).tensors["2.weight"]
+            assert (found.coefficient_exponents is not None) == coefficients
+            assert not found.to_dense()[~kept].any()
+
+    def test_what_their_errors_cost_is_the_quadratic_form_of_weights(self):
+        random = np.random.default_rng(0)
+        root = random.standard_normal((18, 18))
+        found = LayerStatistics(root @ root.T / np.trace(root @ root.T), random.random(4))
+        values, stored = random.standard_normal((2, 4, 2, 3, 3)).astype(np.float32)
+        factors = found.row_feedback(0, 0.1, coefficients=True)
+        layer = Layer("a", values, np.ones(values.shape, np.bool_), found, factors, coefficients=True)
+        error = (values - stored).reshape(4, 18).astype(np.float64)
+        damped = found.moment + 0.1 / 18 * np.eye(18)
+        wanted = 0.5 * found.output_cost @ np.einsum("ij,jk,ik->i", error, damped, error)
+        assert layer.divergence(stored) == pytest.approx(wanted, rel=1e-5)
+
+    def test_at_the_same_bytes_errors_cost_less_on_a_real_layer(self, squeezenet, real_context):
+        name = "features.12.expand3x3.weight"
+        weights, found = squeezenet.tensors[name].to_dense(), real_context.statistics(None)[name]
+
+        def bytes_and_errors(coefficients):
+            """Both together, in bytes, as a bit is worth what the slope says."""
+            factors, kept = found.row_feedback(0, coefficients=coefficients), np.ones(weights.shape, np.bool_)
+            layer = Layer(name, weights, kept, found, factors, coefficients=coefficients)
+            shared = layer.on_levels(2e-7, trellis=True, iterations=3)
+            return len(CODECS["context"].encode(shared.indices)) + layer.divergence(shared.to_dense()) / 2e-7 / 8
+
+        assert bytes_and_errors(coefficients=True) < 0.9 * bytes_and_errors(coefficients=False)
 
 
 class TestBytes:

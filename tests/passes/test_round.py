@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from compress.container import encode
 from compress.errors import PassError
-from compress.passes import Prune, Round, Share
+from compress.passes import Prune, Quantize, Round, Share
 from compress.tensors import Dense
 
 WEIGHTS = ("0.weight", "2.weight", "4.weight")
@@ -27,6 +27,11 @@ def predicted(model, context, name):
         (values(model, name) - values(context.reference, name)).reshape(len(values(model, name)), -1).astype(np.float64)
     )
     return 0.5 * float(statistics.output_cost @ np.einsum("ij,jk,ik->i", error, statistics.moment, error))
+
+
+def test_coefficients_of_kernels_are_refused(tiny, context):
+    with pytest.raises(PassError, match=r"0\.weight.*coefficients of kernels.*leave round out"):
+        Round()(Quantize(slope=1e-4)(tiny, context), context)
 
 
 @pytest.mark.parametrize("options", [{}, {"init": "density"}, {"scales": "curvature"}], ids=str)
