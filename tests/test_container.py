@@ -305,6 +305,18 @@ ONE = np.ones(2, dtype=np.float32)
             PassError,
             "beyond float32",
         ),
+        (
+            model_of(
+                Shared(
+                    np.array([0, 3e37], np.float32),
+                    np.zeros((1, 1, 3, 3), np.uint16),
+                    "float32",
+                    coefficient_exponents=np.zeros((3, 3), np.int8),
+                )
+            ),
+            PassError,
+            "beyond float32",
+        ),
         (model_of(labels=("one",)), DataError, "1 labels for 2 classes"),
         (model_of(labels=("one", "two\nlines")), DataError, "line break"),
         (model_of(classes=1 << 30), SqueezeError, "classes: 1,073,741,824"),

@@ -13,6 +13,7 @@ from pathlib import Path
 import forge
 import numpy as np
 import pytest
+import test_coefficient_attacks
 import test_header_attacks
 import test_value_attacks
 from hypothesis import given, settings
@@ -281,7 +282,7 @@ def test_a_flipped_bit_under_right_checksums_is_taken_as_python_takes_it(decoder
         assert_same_answer(decoder, with_checksums(damaged, good))
 
 
-ATTACKS = {**test_header_attacks.ATTACKS, **test_value_attacks.ATTACKS}
+ATTACKS = {**test_header_attacks.ATTACKS, **test_value_attacks.ATTACKS, **test_coefficient_attacks.ATTACKS}
 
 
 @pytest.mark.parametrize("data", [data for data, _ in ATTACKS.values()], ids=ATTACKS)
