@@ -10,7 +10,7 @@ from compress import container
 from compress.container.layout import Layout
 from compress.errors import format_errors_of
 from compress.model import Model
-from compress.tensors import Dense, Shared
+from compress.tensors import Dense, Shared, Tensor
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class TensorInspection:
     Attributes:
         name: torchvision's tensor name.
         shape: as in torch.
-        form: `dense`, `pruned` or `shared`.
+        form: `dense`, `pruned` or `shared`; or `coefficients`, where those of kernels are what is shared.
         weights: product of the shape.
         kept: how many are not pruned.
         codebook_entries: shared values, the zero of pruned weights included; 0 where none are shared.
@@ -101,7 +101,7 @@ def _tensors(model: Model, layout: Layout) -> tuple[TensorInspection, ...]:
             TensorInspection(
                 name=part.name,
                 shape=part.shape,
-                form=part.form,
+                form="coefficients" if _has_coefficients(tensor) else part.form,
                 weights=weights,
                 kept=weights if isinstance(tensor, Dense) else int(tensor.kept.sum()),
                 codebook_entries=len(tensor.codebook) if isinstance(tensor, Shared) else 0,
@@ -114,3 +114,7 @@ def _tensors(model: Model, layout: Layout) -> tuple[TensorInspection, ...]:
             )
         )
     return tuple(found)
+
+
+def _has_coefficients(tensor: Tensor) -> bool:
+    return isinstance(tensor, Shared) and tensor.coefficient_exponents is not None

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from forge import small_file, small_model
+from forge import coefficients_model, small_file, small_model
 from small import shared_squeezenet
 
 from compress import container
@@ -49,6 +49,15 @@ def test_each_tensor_is_told_with_its_form_kept_weights_and_bits(small):
     assert pruned.position_bytes > 0
     assert (dense.form, dense.kept, dense.bits_per_weight) == ("dense", 2, 32)
     assert found["layer.0.bias"].bits_per_weight == 16
+
+
+def test_coefficients_of_kernels_are_told_apart(tmp_path):
+    file = tmp_path / "coefficients.sqz"
+    container.write(file, coefficients_model())
+    found = inspect_file(file)
+    assert {tensor.form for tensor in found.tensors} == {"coefficients"}
+    assert found.tensors[1].scale_bytes > 0  # it has exponents of no other sort
+    assert parts_of(found) == file.stat().st_size
 
 
 def test_as_json_it_holds_all_of_it_and_no_weights(small):
