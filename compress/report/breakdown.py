@@ -29,7 +29,7 @@ def parts_of(file: FileRecord) -> tuple[Part, ...]:
         Part("indices", "part-indices", file.index_bytes, "which shared value each weight takes, entropy-coded"),
         Part("positions", "part-positions", file.position_bytes, "where the kept weights are"),
         Part("codebooks", "part-codebooks", file.codebook_bytes, "the shared values themselves"),
-        Part("scales", "part-scales", file.scale_bytes, "one factor per row or column, where used"),
+        Part("scales", "part-scales", file.scale_bytes, "one factor per row, column or coefficient, where used"),
         Part("biases", "part-biases", file.bias_bytes, "never pruned"),
         Part("class names", "part-names", file.label_bytes, "so that the file can say what it sees"),
         Part("header", "part-header", file.header_bytes, "layout, preprocessing and checksums"),

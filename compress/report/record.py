@@ -117,10 +117,10 @@ class LayerRecord:
         index_bytes: coded indices, their code tables included; for plain values, the values.
         position_bytes: coded positions of kept weights, where the codec keeps them apart from the indices.
         codebook_bytes: the codebook.
-        scale_bytes: row and column scales.
-        before: histogram of the float weights, divided by the row and column scales where there are any; None
-            for biases.
-        after: of the kept weights after decoding, divided likewise, on the same edges; None for biases.
+        scale_bytes: scales of rows, columns and kernels' coefficients.
+        before: histogram of the float weights, or of the kernels' coefficients where these are shared, divided by the
+            scales where there are any; None for biases.
+        after: of what is not zero of them after decoding, divided likewise, on the same edges; None for biases.
         shared_values: the codebook, to be marked in the histogram; empty where no weights are shared.
     """
 
