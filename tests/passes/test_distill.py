@@ -130,10 +130,10 @@ class TestLevels:
         context = replace(context, codecs=codecs)
         quantized = Quantize(slope=3e-4)(tiny, context)
         fixed, trained = (
-            Distill(steps=200, batch=20, learning_rate=0.05, levels=levels)(quantized, context)
+            Distill(steps=200, batch=20, learning_rate=0.02, levels=levels)(quantized, context)
             for levels in ("fixed", "trained")
         )
-        assert divergence(trained, context) < 0.8 * divergence(fixed, context)
+        assert divergence(trained, context) < 0.7 * divergence(fixed, context)
         for name in WEIGHTS:
             before, after = quantized.tensors[name], trained.tensors[name]
             assert after.has_levels
