@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import struct
 import zlib
+from dataclasses import replace
 
 import numpy as np
 
 from compress.container import encode
+from compress.container.header import Header
 from compress.model import Model, Preprocessing
 from compress.tensors import Dense, Pruned, Shared, levels_codebook
 
@@ -93,6 +95,29 @@ def header_of(data: bytes) -> bytes:
 def body_of(data: bytes) -> bytes:
     """What follows the header, without the checksum of the file."""
     return data[PREFIX.size + PREFIX.unpack(data[: PREFIX.size])[3] : -4]
+
+
+def with_tensor(good: bytes, index: int, **fields: object) -> bytes:
+    """Other fields in the record of a tensor, its payload as it was."""
+    return with_payload(good, index, None, **fields)
+
+
+def with_payload(good: bytes, index: int, payload: bytes | None, **fields: object) -> bytes:
+    """Another payload of a tensor, if one is given, and other fields in its record."""
+    header, body = Header.from_bytes(header_of(good), 1 << 20), body_of(good)
+    tensors = list(header.tensors)
+    if payload is not None:
+        start = header.label_bytes + sum(tensor.payload_bytes + 4 for tensor in tensors[:index])
+        body = body[:start] + with_crc(payload) + body[start + tensors[index].payload_bytes + 4 :]
+    tensors[index] = replace(tensors[index], **fields)
+    return sealed(replace(header, tensors=tuple(tensors)).to_bytes(), body)
+
+
+def payload_of(good: bytes, index: int) -> bytes:
+    """The payload of a tensor of a good file."""
+    header = Header.from_bytes(header_of(good), 1 << 20)
+    start = header.label_bytes + sum(tensor.payload_bytes + 4 for tensor in header.tensors[:index])
+    return body_of(good)[start : start + header.tensors[index].payload_bytes]
 
 
 def sealed(header: bytes, body: bytes, *, plain_bytes: int | None = None, coding: int = 0, version: int = 1) -> bytes:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import forge
 import numpy as np
 import pytest
@@ -14,39 +12,31 @@ from compress.errors import FormatError
 
 GOOD = encode(forge.coefficients_model())
 HEADER = Header.from_bytes(forge.header_of(GOOD), 1 << 20)
-BODY = forge.body_of(GOOD)
 LEVELS, ALONE, CODEBOOK, _EMPTY = range(4)
-
-
-def with_tensor(index, **fields):
-    tensors = list(HEADER.tensors)
-    tensors[index] = replace(tensors[index], **fields)
-    return forge.sealed(replace(HEADER, tensors=tuple(tensors)).to_bytes(), BODY)
-
-
-def with_payload(index, changed):
-    """Another payload of the same length for a tensor."""
-    start = sum(tensor.payload_bytes + 4 for tensor in HEADER.tensors[:index])
-    end = start + HEADER.tensors[index].payload_bytes
-    payload = changed(BODY[start:end])
-    assert len(payload) == end - start
-    return forge.sealed(HEADER.to_bytes(), BODY[:start] + forge.with_crc(payload) + BODY[end + 4 :])
 
 
 def largest_of_codebook(value):
     """Another number for the largest entry."""
     old = np.float32(1e30) / np.float32(3)
-    return with_payload(CODEBOOK, lambda payload: payload.replace(old.tobytes(), np.float32(value).tobytes()))
+    payload = forge.payload_of(GOOD, CODEBOOK).replace(old.tobytes(), np.float32(value).tobytes())
+    return forge.with_payload(GOOD, CODEBOOK, payload)
 
 
 LIMIT = np.finfo(np.float32).max / 16 / 2.0 ** ((3 + 9) / 4)
 """Of the codebook: its rows' largest exponent is 3, its coefficients' 9."""
 
 ATTACKS = {
-    "of kernels of another size": (with_tensor(LEVELS, shape=(3, 2, 9, 1)), r"form .* of shape \(3, 2, 9, 1\)"),
-    "without kernels": (with_tensor(LEVELS, shape=(3, 18), column_bytes=None), r"form .* of shape \(3, 18\)"),
+    "of kernels of another size": (
+        forge.with_tensor(GOOD, LEVELS, shape=(3, 2, 9, 1)),
+        r"form .* of shape \(3, 2, 9, 1\)",
+    ),
+    "without kernels": (
+        forge.with_tensor(GOOD, LEVELS, shape=(3, 18), column_bytes=None),
+        r"form .* of shape \(3, 18\)",
+    ),
     "exponents that take from the symbols": (
-        with_tensor(
+        forge.with_tensor(
+            GOOD,
             ALONE,
             coefficient_bytes=HEADER.tensors[ALONE].coefficient_bytes + 1,
             coded_bytes=HEADER.tensors[ALONE].coded_bytes - 1,
@@ -54,7 +44,7 @@ ATTACKS = {
         "tensor layer.1.weight",
     ),
     "exponents in an unknown code": (
-        with_payload(ALONE, lambda payload: b"\x09" + payload[1:]),
+        forge.with_payload(GOOD, ALONE, b"\x09" + forge.payload_of(GOOD, ALONE)[1:]),
         "tensor layer.1.weight: exponents of coefficients: no exponents",
     ),
     "a weight that may be beyond float32": (largest_of_codebook(1.01 * LIMIT), "beyond float32"),

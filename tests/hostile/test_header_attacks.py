@@ -33,9 +33,7 @@ def changed(**fields):
 
 
 def with_tensor(index, **fields):
-    tensors = list(HEADER.tensors)
-    tensors[index] = replace(tensors[index], **fields)
-    return changed(tensors=tuple(tensors))
+    return forge.with_tensor(GOOD, index, **fields)
 
 
 def preprocessing(**fields):
@@ -60,9 +58,7 @@ INFINITE = np.array([0.5, np.inf, 1], "<f2").tobytes()
 
 def with_codebook(codebook):
     """The codebook is the first section of the first tensor."""
-    first = HEADER.tensors[0].payload_bytes
-    payload = codebook + BODY[LABELS + len(codebook) : LABELS + first]
-    return forge.sealed(HEADER.to_bytes(), BODY[:LABELS] + forge.with_crc(payload) + BODY[LABELS + first + 4 :])
+    return forge.with_payload(GOOD, 0, codebook + forge.payload_of(GOOD, 0)[len(codebook) :])
 
 
 ATTACKS = {

@@ -21,25 +21,17 @@ WEIGHT, BIAS, CODEBOOK, DENSE, PRUNED = range(5)
 
 
 def with_tensor(index, **fields):
-    tensors = list(HEADER.tensors)
-    tensors[index] = replace(tensors[index], **fields)
-    return forge.sealed(replace(HEADER, tensors=tuple(tensors)).to_bytes(), BODY)
+    return forge.with_tensor(GOOD, index, **fields)
 
 
 def with_values(index, values):
     """Other bytes for the values of a tensor, their length told rightly."""
-    start = sum(tensor.payload_bytes + 4 for tensor in HEADER.tensors[:index])
-    record = HEADER.tensors[index]
-    payload = values + BODY[start + record.value_bytes : start + record.payload_bytes]
-    body = BODY[:start] + forge.with_crc(payload) + BODY[start + record.payload_bytes + 4 :]
-    tensors = list(HEADER.tensors)
-    tensors[index] = replace(record, coded_value_bytes=len(values))
-    return forge.sealed(replace(HEADER, tensors=tuple(tensors)).to_bytes(), body)
+    rest = forge.payload_of(GOOD, index)[HEADER.tensors[index].value_bytes :]
+    return forge.with_payload(GOOD, index, values + rest, coded_value_bytes=len(values))
 
 
 def values_of(index):
-    start = sum(tensor.payload_bytes + 4 for tensor in HEADER.tensors[:index])
-    return BODY[start : start + HEADER.tensors[index].value_bytes]
+    return forge.payload_of(GOOD, index)[: HEADER.tensors[index].value_bytes]
 
 
 def kind_changed(index, old, new):
