@@ -55,7 +55,7 @@ def coefficients_of(kernels: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """Return the coefficients of kernels: the inverse of the other function, but for rounding.
 
     Args:
-        kernels: shape (..., 3, 3).
+        kernels: shape (..., 3, 3); or (..., n * 9), the taps of n kernels one after the other.
     Returns:
         float64, the same shape.
     """

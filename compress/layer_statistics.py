@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.kernels import SIDE, coefficients_of
+from compress.kernels import coefficients_of
 
 Floats = NDArray[np.float64]
 
@@ -133,11 +133,6 @@ def _factor(moments: Floats, damping: Floats, *, coefficients: bool = False) -> 
     held = damping * np.where(mean > 0, mean, 1.0)
     inverse: Floats = np.linalg.inv(moments + held[:, None, None] * np.eye(columns)).astype(np.float64, copy=False)
     if coefficients:
-        inverse = _of_coefficients(_of_coefficients(inverse).transpose(0, 2, 1))
+        inverse = coefficients_of(coefficients_of(inverse).transpose(0, 2, 1))
     factors = np.linalg.cholesky((inverse + inverse.transpose(0, 2, 1)) / 2).transpose(0, 2, 1)
     return np.ascontiguousarray(factors, dtype=np.float64)
-
-
-def _of_coefficients(rows: Floats) -> Floats:
-    """Return the coefficients of all kernels in the last dimension."""
-    return coefficients_of(np.ascontiguousarray(rows).reshape(-1, SIDE, SIDE)).reshape(rows.shape)

@@ -208,13 +208,23 @@ class Shared:
         return kept
 
     @property
+    def exponents(self) -> tuple[NDArray[np.int8] | None, NDArray[np.int8] | None, NDArray[np.int8] | None]:
+        """Those of rows, of columns and of coefficients, None where there are none."""
+        return self.row_exponents, self.column_exponents, self.coefficient_exponents
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether entries of the codebook are multiplied with anything."""
+        return any(part is not None for part in self.exponents)
+
+    @property
     def has_levels(self) -> bool:
         """Whether the codebook is one of whole numbers in zigzag, as `levels_codebook` makes it."""
         return _begins_levels(self.codebook) or np.array_equal(self.codebook, levels_codebook(len(self.codebook)))
 
     def scale(self) -> NDArray[np.float32]:
         """Return the float32 scale of every weight, or coefficient, broadcastable to the tensor's shape."""
-        return weight_scales(len(self.shape), self.row_exponents, self.column_exponents, self.coefficient_exponents)
+        return weight_scales(len(self.shape), *self.exponents)
 
     def to_dense(self) -> NDArray[np.float32]:
         """Return the float32 values: one float32 multiplication each, so every reader gets the same bits.
@@ -222,8 +232,7 @@ class Shared:
         Of coefficients, additions follow, as in `kernels_of`.
         """
         values = self.codebook[self.indices]
-        exponents = (self.row_exponents, self.column_exponents, self.coefficient_exponents)
-        if any(part is not None for part in exponents):
+        if self.is_scaled:
             values *= self.scale()
         return values if self.coefficient_exponents is None else kernels_of(values)
 

@@ -69,10 +69,9 @@ def _encode_shared(name: str, tensor: Shared, codecs: Sequence[Codec]) -> tuple[
     levels = tensor.has_levels
     values = tensor.codebook[:0] if levels else tensor.codebook[1:]
     stored, coded_values = encode_values(name, values, tensor.stored_as, coded=_may_code_values(codecs))
-    exponents = (tensor.row_exponents, tensor.column_exponents, tensor.coefficient_exponents)
-    if _overflows(tensor.codebook, *exponents):
+    if _overflows(tensor.codebook, *tensor.exponents):
         raise PassError("the largest value times its scale is beyond float32", tensor=name)
-    scales = [None if part is None else _encode_exponents(part.reshape(-1)) for part in exponents]
+    scales = [None if part is None else _encode_exponents(part.reshape(-1)) for part in tensor.exponents]
     row_bytes, column_bytes, coefficient_bytes = (None if part is None else len(part) for part in scales)
     codec, order, coded = smallest(tensor.indices, codecs)
     record = TensorHeader(

@@ -170,9 +170,7 @@ class _Codebook(Trained):
         super().__init__(_parameter(entries, device), unit, torch.from_numpy(squares.astype(np.float32)).to(device))
         self._origin = origin
         self._places = Places(as_convolved(torch.from_numpy(origin.indices.astype(np.int64))).to(device))
-        exponents = (origin.row_exponents, origin.column_exponents, origin.coefficient_exponents)
-        scaled = any(part is not None for part in exponents)
-        self._scale = torch.from_numpy(origin.scale()).to(device) if scaled else None
+        self._scale = torch.from_numpy(origin.scale()).to(device) if origin.is_scaled else None
 
     def dense(self) -> Tensor:
         values: Tensor = Lookup.apply(self.parameter, self._places)  # type: ignore[no-untyped-call]
