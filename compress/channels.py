@@ -185,7 +185,7 @@ def _used(weights: Weights, gone: Mapping[str, NDArray[np.bool_]], name: str) ->
     return by_column
 
 
-def equalising(weights: Weights, found: Iterable[Link]) -> dict[str, NDArray[np.int64]]:
+def equalising(weights: Weights, found: Iterable[Link]) -> dict[str, NDArray[np.float64]]:
     """Return by which powers of two each layer's channels are to be multiplied, so that weights become alike in size.
 
     What is written larger is read smaller: where nothing but rectifiers, pools and the like lie between, the outputs
@@ -196,11 +196,11 @@ def equalising(weights: Weights, found: Iterable[Link]) -> dict[str, NDArray[np.
         weights: by name, each (rows, columns, ...).
         found: `links` of the network.
     Returns:
-        by the writing layer's name, shape (rows,); 0 for channels that are not written or not read.
+        by the writing layer's name, shape (rows,); 1 for channels that are not written or not read.
     Source: Nagel et al. 2019, "Data-free quantization through weight equalization and bias correction",
     arXiv:1906.04721, section 4.1; there for neighbours alone, and by any factor.
     """
-    powers: dict[str, NDArray[np.int64]] = {}
+    factors: dict[str, NDArray[np.float64]] = {}
     for writer, reading in _by_writer(found).items():
         rows = len(weights[writer])
         written, read = _largest(weights[writer], 0), np.zeros(rows)
@@ -209,8 +209,8 @@ def equalising(weights: Weights, found: Iterable[Link]) -> dict[str, NDArray[np.
         both = (written > 0) & (read > 0)
         ratio = np.log2(np.divide(read, written, out=np.ones(rows), where=both))
         middle = ratio[both].mean() if both.any() else 0.0
-        powers[writer] = np.where(both, np.rint((ratio - middle) / 2), 0).astype(np.int64)
-    return powers
+        factors[writer] = np.where(both, np.exp2(np.rint((ratio - middle) / 2)), 1.0)
+    return factors
 
 
 def _largest(values: NDArray[np.float32], axis: int) -> NDArray[np.float64]:
@@ -222,17 +222,34 @@ def _largest(values: NDArray[np.float32], axis: int) -> NDArray[np.float64]:
 
 
 def scaled(
-    weights: Weights, biases: Weights, found: Iterable[Link], powers: Mapping[str, NDArray[np.int64]]
+    weights: Weights, biases: Weights, found: Iterable[Link], factors: Mapping[str, NDArray[np.float64]]
 ) -> tuple[dict[str, NDArray[np.float32]], dict[str, NDArray[np.float32]]]:
-    """Return weights and biases with channels multiplied where they are written, and divided where they are read."""
-    exponents = {name: np.zeros(values.shape[:2], dtype=np.int64) for name, values in weights.items()}
-    for writer, power in powers.items():
-        exponents[writer] += power[:, None]
-    for link in found:
-        power = powers[link.writer]
-        exponents[link.reader][:, link.first : link.first + len(power)] -= power
-    made = {
-        name: np.ldexp(values, exponents[name].reshape(*values.shape[:2], *[1] * (values.ndim - 2)))
-        for name, values in weights.items()
+    """Return weights and biases with channels multiplied where they are written, and divided where they are read.
+
+    Args:
+        weights: by name, each (rows, columns, ...).
+        biases: the same layers' biases, by the weight's name.
+        found: `links` of the network.
+        factors: by the writing layer's name, shape (rows,); by powers of two nothing is rounded.
+    """
+    divisors = input_factors(weights, found, factors)
+    made = {}
+    for name, values in weights.items():
+        times = factors.get(name, np.ones(len(values)))[:, None] / divisors[name]
+        by_weight = times.reshape(*values.shape[:2], *[1] * (values.ndim - 2))
+        made[name] = (values * by_weight).astype(np.float32)
+    return made, {
+        name: (bias * factors[name]).astype(np.float32) if name in factors else bias for name, bias in biases.items()
     }
-    return made, {name: np.ldexp(bias, powers[name]) if name in powers else bias for name, bias in biases.items()}
+
+
+def input_factors(
+    weights: Weights, found: Iterable[Link], factors: Mapping[str, NDArray[np.float64]]
+) -> dict[str, NDArray[np.float64]]:
+    """Return by what each layer's input channels are multiplied, by name, shape (columns,); arguments as `scaled`."""
+    inputs = {name: np.ones(values.shape[1]) for name, values in weights.items()}
+    for link in found:
+        if link.writer in factors:
+            written = factors[link.writer]
+            inputs[link.reader][link.first : link.first + len(written)] = written
+    return inputs

@@ -180,9 +180,9 @@ class TestEqualising:
             network.get_parameter("features.3.expand3x3.weight")[:, 3] /= 64
         weights, biases = weights_of(network)
         found = links(network)
-        powers = equalising(weights, found)
-        assert powers["features.3.squeeze.weight"][3] <= -4
-        made, made_biases = scaled(weights, biases, found, powers)
+        factors = equalising(weights, found)
+        assert factors["features.3.squeeze.weight"][3] <= 2**-4
+        made, made_biases = scaled(weights, biases, found, factors)
         photos = torch.randn(2, 3, 64, 64)
         with torch.no_grad():
             before = network(photos)
@@ -202,5 +202,5 @@ class TestEqualising:
         with torch.no_grad():
             network[0].weight[1] = 0
             network[2].weight[:, 2] = 0
-        powers = equalising(weights_of(network)[0], links(network))["0.weight"]
-        assert powers[1] == powers[2] == 0
+        factors = equalising(weights_of(network)[0], links(network))["0.weight"]
+        assert factors[1] == factors[2] == 1

@@ -55,19 +55,21 @@ class Layer:
         name: of the tensor.
         values: float32, shape (rows, columns, ...), the weights wanted.
         kept: bool, the same shape; False where the weight is pruned.
-        statistics: of the layer.
+        output_cost: shape (rows,), as in `LayerStatistics`.
         factors: float32, `LayerStatistics.row_feedback`, of weights or of coefficients.
         coupling: `LayerStatistics.coupling`.
         coefficients: whether the coefficients of kernels are to be on levels, and not the weights.
+        bias_cost: shape (rows,), as in `LayerStatistics`.
     """
 
     name: str
     values: NDArray[np.float32]
     kept: NDArray[np.bool_]
-    statistics: LayerStatistics
+    output_cost: Floats
     factors: NDArray[np.float32]
     coupling: Floats | None = None
     coefficients: bool = False
+    bias_cost: Floats | None = None
 
     def divergence(self, values: NDArray[np.float32]) -> float:
         """Return what the statistics say that the errors of stored weights cost, nats; shape as `values`."""
@@ -76,15 +78,31 @@ class Layer:
         for group, factor in enumerate(self.factors):
             rows = group_of_rows(len(errors), len(self.factors)) == group
             left[rows] = solve_triangular(factor.T.astype(np.float64), errors[rows].T, lower=True).T
-        left *= np.sqrt(self.statistics.output_cost)[:, None]
+        left *= np.sqrt(self.output_cost)[:, None]
         if self.coupling is not None:
             left = solve_triangular(self.coupling.T, left, lower=True)
         return 0.5 * float(np.square(left).sum())
 
+    @property
+    def costs(self) -> tuple[Floats, NDArray[np.float32]]:
+        """What says how large steps are: `output_cost`, and the diagonals of the factors, shape (groups, columns)."""
+        return self.output_cost, np.diagonal(self.factors, axis1=1, axis2=2)
+
+    def scaled(self, values: NDArray[np.float32], rows: Floats, inputs: Floats) -> Layer:
+        """Return the layer with weights whose rows are multiplied, and whose input channels are divided.
+
+        Args:
+            values: the weights after it.
+            rows: shape (rows,), by what they are multiplied.
+            inputs: shape (columns,), by what their channels are. The factors are divided by it in place.
+        """
+        self.factors[...] /= np.repeat(inputs, self.values[0, 0].size).astype(np.float32)
+        bias_cost = None if self.bias_cost is None else self.bias_cost / rows**2
+        return replace(self, values=values, output_cost=self.output_cost / rows**2, bias_cost=bias_cost)
+
     def costing(self, times: float) -> Layer:
         """Return the layer with errors that cost so many times as much."""
-        cost = self.statistics.output_cost * times
-        return replace(self, statistics=replace(self.statistics, output_cost=cost))
+        return replace(self, output_cost=self.output_cost * times)
 
     def without(self, gone: NDArray[np.bool_]) -> Layer:
         """Return the layer with these weights pruned; shape as `kept`."""
@@ -103,11 +121,8 @@ class Layer:
         shape = self.values.shape
         target = self._as_matrix(self.values)
         kept = self.kept.reshape(target.shape)
-        diagonals = np.diagonal(self.factors, axis1=1, axis2=2)
         factor = _TRELLIS_STEP if trellis else 1.0
-        exponents = step_exponents(
-            self.statistics.output_cost, diagonals, shape, slope, factor, coefficients=self.coefficients
-        )
+        exponents = step_exponents(*self.costs, shape, slope, factor, coefficients=self.coefficients)
         steps = np.broadcast_to(weight_scales(len(shape), *exponents), shape)
         scale = steps.reshape(target.shape).astype(np.float64)
         # Feedback moves a weight by a few steps, hardly ever by more.
@@ -139,7 +154,7 @@ class Layer:
         price = np.zeros((sorts, 2, 2 * largest_index + 1))  # not known before the first choice: all cost as many bits
         for _ in range(iterations):
             levels, counts = choose_path(
-                target, kept, scale / times, self.statistics.output_cost, self.factors, price, self.coupling, along
+                target, kept, scale / times, self.output_cost, self.factors, price, self.coupling, along
             )
             price = prices(counts + _UNSEEN, slope)
         return levels // times
@@ -164,16 +179,29 @@ def step_exponents(
         factor: on all steps.
         coefficients: whether the coefficients of a kernel have exponents of their own, shape (3, 3); else None.
     """
-    wanted = np.log2(factor) + np.log2(_STEP * slope / np.maximum(output_cost, np.finfo(np.float64).tiny))[:, None] / 2
-    wanted = wanted + np.log2(diagonals, dtype=np.float64)[group_of_rows(len(wanted), len(diagonals))]
+    wanted = np.log2(factor) + np.log2(_STEP * slope) / 2 + relative_steps(output_cost, diagonals)
+    rows = as_exponents(wanted.mean(1))
+    # Rounding the rows' may leave something to all of them: where they are alike, it does.
     by_column = wanted.reshape(len(wanted), shape[1], -1).mean((0, 2))
-    columns = as_exponents(by_column - by_column.mean())
-    rows = _spread_exponents(wanted.mean(1))
+    columns = _spread_exponents(by_column - rows.mean() / SCALE_STEPS_PER_OCTAVE)
     of_kernel = None
     if coefficients:
         by_place = wanted.reshape(-1, SIDE, SIDE).mean(0)
         of_kernel = _as_int8(as_exponents(by_place - by_place.mean()))
     return _as_int8(rows), _as_int8(columns), of_kernel
+
+
+def relative_steps(output_cost: Floats, diagonals: NDArray[np.floating[Any]]) -> Floats:
+    """Return the steps that errors ask for, in octaves and but for what the slope adds to all, shape (rows, columns).
+
+    Args:
+        output_cost: as in `step_exponents`.
+        diagonals: as in `step_exponents`.
+    """
+    of_rows = -np.log2(np.maximum(output_cost, np.finfo(np.float64).tiny)) / 2
+    of_columns = np.log2(diagonals, dtype=np.float64)[group_of_rows(len(output_cost), len(diagonals))]
+    steps: Floats = of_rows[:, None] + of_columns
+    return steps
 
 
 def _as_int8(exponents: NDArray[np.int32]) -> NDArray[np.int8]:
@@ -183,8 +211,8 @@ def _as_int8(exponents: NDArray[np.int32]) -> NDArray[np.int8]:
 def _spread_exponents(octaves: Floats) -> NDArray[np.int32]:
     """Return the exponents nearest to powers of two, but where all are alike some below and some above.
 
-    Else a layer whose rows all cost the same, as a classifier's do, would change its steps all at once, by a quarter of
-    an octave, and the bytes of the file would leap with the slope.
+    Else a layer whose steps are all the same would change them at once, by a quarter of an octave, and the bytes of the
+    file would leap with the slope.
     """
     steps = SCALE_STEPS_PER_OCTAVE * octaves
     alike = max(0.0, 1.0 - float(np.ptp(steps)))

@@ -15,6 +15,7 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 from torch import nn
 
+from compress.channels import links
 from compress.divergence import corrections
 from compress.errors import PassError
 from compress.file_size import Bytes
@@ -24,6 +25,7 @@ from compress.networks import set_weights
 from compress.paired import PairedInputs, layers_by_input
 from compress.passes.context import Context, finite
 from compress.passes.levels import Layer, bias_on_levels, noise_to_signal
+from compress.passes.rows_alike import with_rows_alike
 from compress.passes.share import at_precision
 from compress.passes.slope import SlopeSearch, first_slope
 from compress.tensors import Dense, FloatName, Pruned, Shared
@@ -126,6 +128,7 @@ class Quantize:
         layers = self._layers(model, context, slope)
         if self.sequential:
             return self._in_sequence(model, layers, slope, context)
+        model, layers = with_rows_alike(model, layers, links(context.network(model)))
         filled = _FILLED if self.measured_photos == 0 else _NEARLY_FILLED
         quantized, slope = self._chosen(model, layers, slope, filled, context)
         if self.measured_photos == 0:
@@ -154,7 +157,9 @@ class Quantize:
             # The factors take the place of what the rows have of their own: both would be too much memory.
             factors = found.row_feedback(share, held, out=found.own, coefficients=coefficients)
             coupling = found.coupling(believed)
-            layers[name] = Layer(name, values, kept, replace(found, own=None), factors, coupling, coefficients)
+            layers[name] = Layer(
+                name, values, kept, found.output_cost, factors, coupling, coefficients, found.bias_cost
+            )
         return layers
 
     def _chosen(
@@ -188,9 +193,9 @@ class Quantize:
         if self.biases != "levels":
             return at_precision(values, self.biases, name)
         layer = layers.get(name.removesuffix("bias") + "weight")
-        if layer is None or layer.statistics.bias_cost is None or len(layer.statistics.bias_cost) != values.size:
+        if layer is None or layer.bias_cost is None or len(layer.bias_cost) != values.size:
             return at_precision(values, "float16", name)
-        return bias_on_levels(values, layer.statistics.bias_cost, slope)
+        return bias_on_levels(values, layer.bias_cost, slope)
 
     def _in_sequence(self, model: Model, layers: Mapping[str, Layer], slope: float, context: Context) -> Model:
         compressed = context.network(model)
