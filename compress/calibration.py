@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -57,9 +58,23 @@ _Runs = list[tuple[Call, Tensor]]
 """A layer's runs, and the gradients of their outputs."""
 
 
+class Batch(NamedTuple):
+    """Photos that run together.
+
+    Attributes:
+        photos: how many.
+        inputs: (photos, channels, height, width), on the network's device; None where another process runs them.
+        weights: shape (photos,), how much each counts; None for all alike.
+    """
+
+    photos: int
+    inputs: Tensor | None
+    weights: Tensor | None = None
+
+
 def collect(
     network: nn.Module,
-    batches: Iterable[Tensor | int],
+    batches: Iterable[Batch],
     generator: torch.Generator,
     advance: Advance,
     *,
@@ -70,8 +85,7 @@ def collect(
 
     Args:
         network: in evaluation mode; its weights are not changed.
-        batches: inputs (n, channels, height, width) on the network's device; or how many photos they have, where
-            another process runs them.
+        batches: the photos.
         generator: draws the directions in which the logits are pulled.
         advance: called with the number of photos done.
         own: gather the rows' own moments too, in groups where those of each row would take more than 530 MB a layer or
@@ -85,11 +99,11 @@ def collect(
         PassError: a layer's statistics would not fit into memory.
     """
     sums: dict[str, _Sums] = {}
-    photos, elsewhere, groups = 0, list[int](), dict[str, int]()
-    for inputs in batches:
-        photos += inputs if isinstance(inputs, int) else len(inputs)
-        if isinstance(inputs, int):
-            elsewhere.append(inputs)
+    counted, elsewhere, groups = 0.0, list[int](), dict[str, int]()
+    for photos, inputs, weights in batches:
+        counted += photos if weights is None else float(weights.sum())
+        if inputs is None:
+            elsewhere.append(photos)
             continue
         with recorded(network) as calls:
             logits = network(inputs)
@@ -97,22 +111,23 @@ def collect(
             for others in elsewhere:  # their directions are drawn too, so that each photo has the same whoever runs it
                 torch.randn((others, logits.shape[1]), generator=generator)
             elsewhere.clear()
-            pulled = _direction(logits.detach(), generator)
+            roots = logits.new_ones(photos) if weights is None else weights.to(logits).sqrt()
+            pulled = roots[:, None] * _direction(logits.detach(), generator)
             last = calls[-1].weight
-            within_rows = _by_class(logits, [call for call in calls if call.weight == last]) if own else {}
+            within_rows = _by_class(logits, [call for call in calls if call.weight == last], roots) if own else {}
             gradients = torch.autograd.grad(logits, outputs, pulled, allow_unused=True)
         for name, runs in _by_weight(calls, gradients).items():
             if name not in sums:
                 groups = groups or (_groups({call.weight: call.layer for call in calls}) if own else {})
                 coupled = own and name != last and all(_rows_go_together(call.layer) for call, _ in runs)
                 sums[name] = _Sums(name, runs[0][0].layer, groups.get(name, 1), coupled)
-            sums[name].add(runs, len(inputs), within_rows.get(name, runs))
-        advance(len(inputs))
-    if photos == 0:
+            sums[name].add(runs, photos, within_rows.get(name, runs))
+        advance(photos)
+    if not counted:
         raise DataError("calibration needs at least one photo")
     for total in sums.values():
         ranks.sum(*total.sums())
-    statistics = {name: total.statistics(photos) for name, total in sums.items()}
+    statistics = {name: total.statistics(counted) for name, total in sums.items()}
     statistics[last] = statistics[last].pooled()
     return statistics
 
@@ -126,12 +141,18 @@ def _by_weight(calls: Sequence[Call], gradients: Sequence[Tensor | None]) -> dic
     return found
 
 
-def _by_class(logits: Tensor, calls: Sequence[Call]) -> dict[str, _Runs]:
-    """Return the last layer's runs, each class pulled as far as photos suggest it; none if its rows are no classes."""
+def _by_class(logits: Tensor, calls: Sequence[Call], roots: Tensor) -> dict[str, _Runs]:
+    """Return the last layer's runs, each class pulled as far as photos suggest it; none if its rows are no classes.
+
+    Args:
+        logits: of the photos.
+        calls: of the last layer.
+        roots: shape (photos,), of how much each photo counts.
+    """
     if len(calls[0].layer.weight) != logits.shape[1]:
         return {}
     suggested = (logits.detach() / _TEMPERATURE).softmax(1)
-    pulled = (suggested * (1 - suggested)).sqrt()
+    pulled = roots[:, None] * (suggested * (1 - suggested)).sqrt()
     outputs = [call.outputs for call in calls]
     return _by_weight(calls, torch.autograd.grad(logits, outputs, pulled, retain_graph=True, allow_unused=True))
 
@@ -201,7 +222,7 @@ class _Sums:
             flat = rows.flatten(0, 1)
             own.addmm_(flat.T, flat)
 
-    def statistics(self, photos: int) -> LayerStatistics:
+    def statistics(self, counted: float) -> LayerStatistics:
         moment = sum(part.double() for part in self.own).cpu().numpy()
         total = float(np.trace(moment))
         moment = moment / total if total > 0 else moment
@@ -209,7 +230,7 @@ class _Sums:
         if self.groups > 1:
             traces = self.own.diagonal(dim1=1, dim2=2).sum(1).clamp(min=float(np.finfo(np.float32).tiny))
             own = self.own.div_(traces[:, None, None]).cpu().numpy()
-        output_cost, bias_cost = (_at_least((sums / photos).numpy()) for sums in (self.row_fisher, self.bias_fisher))
+        output_cost, bias_cost = (_at_least((sums / counted).numpy()) for sums in (self.row_fisher, self.bias_fisher))
         between = None if self.between is None else _correlation(self.between)
         return LayerStatistics(moment, output_cost, bias_cost, own, between)
 

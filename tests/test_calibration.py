@@ -6,7 +6,7 @@ import torch
 from own_networks import medley
 from torch import nn
 
-from compress.calibration import collect
+from compress.calibration import Batch, collect
 from compress.data.transforms import to_input
 from compress.errors import DataError
 from compress.networks import to_module
@@ -56,7 +56,8 @@ NETWORKS = {
 
 
 def statistics_of(network, photos, batch=100, advance=lambda count: None, own=False):
-    batches, generator = iter(photos.split(batch)), torch.Generator().manual_seed(SEED)
+    batches = (Batch(len(some), some) for some in photos.split(batch))
+    generator = torch.Generator().manual_seed(SEED)
     return collect(network.eval(), batches, generator, advance, own=own)
 
 
@@ -133,7 +134,8 @@ def test_statistics_are_those_of_a_slow_computation_photo_by_photo(kind):
 def test_what_is_said_of_a_class_is_not_left_to_a_draw():
     network, photos = NETWORKS["linear"][0]().eval(), torch.randn(9, 7)
     one, another = (
-        collect(network, [photos], torch.Generator().manual_seed(seed), lambda count: None, own=True) for seed in (1, 2)
+        collect(network, [Batch(9, photos)], torch.Generator().manual_seed(seed), lambda count: None, own=True)
+        for seed in (1, 2)
     )
     np.testing.assert_array_equal(one["2.weight"].own, another["2.weight"].own)
     assert np.abs(one["0.weight"].own - another["0.weight"].own).max() > 0.01
@@ -194,6 +196,27 @@ def test_progress_counts_photos():
     counts = []
     statistics_of(NETWORKS["linear"][0](), torch.randn(9, 7), batch=4, advance=counts.append)
     assert counts == [4, 4, 1]
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_photo_that_counts_three_times_is_as_good_as_three(own, monkeypatch):
+    """But for the directions drawn: here they are the same for the three."""
+    network, photos = NETWORKS["linear"][0]().eval(), torch.randn(4, 7)
+    thrice = torch.cat([photos, photos[:1], photos[:1]])
+    drawn = torch.randn(6, 4, generator=torch.Generator().manual_seed(1))
+    drawn[4:] = drawn[0]
+    monkeypatch.setattr(torch, "randn", lambda shape, generator: drawn[: shape[0]])
+    weights = torch.tensor([3.0, 1.0, 1.0, 1.0], dtype=torch.float64)
+    counted, repeated = (
+        collect(network, [batch], torch.Generator(), lambda count: None, own=own)
+        for batch in (Batch(4, photos, weights), Batch(6, thrice))
+    )
+    for name, wanted in repeated.items():
+        for part, value in vars(wanted).items():
+            if value is None:
+                assert getattr(counted[name], part) is None
+            else:
+                np.testing.assert_allclose(getattr(counted[name], part), value, rtol=1e-4, atol=1e-7)
 
 
 def test_no_photos_are_an_error():

@@ -48,13 +48,15 @@ def collect(
     _check_unreadable(skipped, len(entries), max_unreadable)
     kept = [entry for index, entry in enumerate(entries) if index not in decoded.skipped]
     labels = None if kept[0].label is None else np.array([entry.label for entry in kept], np.int64)
+    weights = _sample_weights(kept)
     return Photos(
         pixels=decoded.pixels,
         labels=labels,
         names=tuple(entry.name for entry in kept),
         description=f"{len(kept):,} {kind}",
-        fingerprint=_fingerprint(decoded.digest, labels),
+        fingerprint=_fingerprint(decoded.digest, labels, weights),
         skipped=skipped,
+        sample_weights=weights,
     )
 
 
@@ -77,6 +79,12 @@ def _check_unreadable(skipped: Sequence[str], photos: int, max_unreadable: float
     )
 
 
-def _fingerprint(pixels_digest: str, labels: NDArray[np.int64] | None) -> str:
+def _sample_weights(entries: Sequence[Entry]) -> NDArray[np.float64] | None:
+    weights = np.array([entry.weight for entry in entries])
+    return None if np.ptp(weights) == 0 else weights / weights.mean()
+
+
+def _fingerprint(pixels_digest: str, labels: NDArray[np.int64] | None, weights: NDArray[np.float64] | None) -> str:
     label_bytes = b"no labels" if labels is None else labels.astype("<i8").tobytes()
-    return hashlib.sha256(pixels_digest.encode() + label_bytes).hexdigest()
+    weight_bytes = b"" if weights is None else weights.astype("<f8").tobytes()
+    return hashlib.sha256(pixels_digest.encode() + label_bytes + weight_bytes).hexdigest()

@@ -31,12 +31,14 @@ class Entry:
         identity: changes when the photo does; plain values, as it is written as JSON.
         read: gives the photo, RGB or grey; raises DataError with the reason where it cannot.
         label: its class, or None; all of a set have one, or none has.
+        weight: how much it counts beside the others.
     """
 
     name: str
     identity: tuple[str | int | float, ...]
     read: Callable[[], Image.Image]
     label: int | None = None
+    weight: float = 1.0
 
 
 def pixel_shape(preprocessing: Preprocessing) -> tuple[int, int, int]:

@@ -22,6 +22,7 @@ from compress.model import Preprocessing
 class _Labelled(NamedTuple):
     path: Path
     label: int | None
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -37,6 +38,8 @@ class Folder:
         max_unreadable: fraction of the photos that may be skipped because they cannot be read.
         labels: `none` uses the photos without labels.
         synsets: CSV file with columns `index` and `synset`; None for ImageNet's 1,000 where the network has as many.
+        sample_weights: of each path, how much each of its photos counts in the statistics of what errors cost; None
+            for all alike, as those of one path are. For calibration alone.
     """
 
     path: Path | tuple[Path, ...]
@@ -44,6 +47,7 @@ class Folder:
     max_unreadable: Annotated[float, Field(ge=0, le=1)] = 0.05
     labels: Literal["auto", "none"] = "auto"
     synsets: Path | None = None
+    sample_weights: tuple[Annotated[float, Field(ge=0.001, le=1000)], ...] | None = None
 
     def load(
         self,
@@ -58,8 +62,8 @@ class Folder:
         paths = self.path if isinstance(self.path, tuple) else (self.path,)
         synsets = None if self.synsets is None else read_synsets(_existing(self.synsets, f"data.{role}.synsets"))
         photos = [
-            photo
-            for path in paths
+            photo._replace(weight=weight)
+            for path, weight in zip(paths, self._weights(len(paths), role), strict=True)
             for photo in _photos(_existing(path, f"data.{role}.path"), self.labels, classes, synsets)
         ]
         places = ", ".join(map(str, paths))
@@ -69,6 +73,17 @@ class Folder:
         entries = [_entry(photo if labelled else photo._replace(label=None)) for photo in _spread(photos, self.limit)]
         kind = f"photos from {places}, {'labelled' if labelled else 'without labels'}"
         return collect(entries, kind, preprocessing, max_unreadable=self.max_unreadable, store=store, progress=progress)
+
+    def _weights(self, paths: int, role: Role) -> tuple[float, ...]:
+        key = f"data.{role}.sample_weights"
+        if self.sample_weights is not None and role == "validation":
+            raise ConfigError("photos of the validation count alike", key=key, allowed="nothing; leave it out")
+        if self.sample_weights is None or paths == 1:  # beside nothing else photos count alike
+            return (1.0,) * paths
+        if len(self.sample_weights) != paths:
+            problem = f"{len(self.sample_weights)} numbers for {paths} paths"
+            raise ConfigError(problem, key=key, allowed="a number for each path")
+        return self.sample_weights
 
 
 def _existing(path: Path, key: str) -> Path:
@@ -114,4 +129,5 @@ def _entry(photo: _Labelled) -> Entry:
         state = (status.st_size, status.st_mtime_ns)
     except OSError:  # reading it will fail too, and say why
         state = (-1, -1)
-    return Entry(str(photo.path), (str(photo.path.absolute()), *state), lambda: read_photo(photo.path), photo.label)
+    identity = (str(photo.path.absolute()), *state)
+    return Entry(str(photo.path), identity, lambda: read_photo(photo.path), photo.label, photo.weight)

@@ -21,8 +21,9 @@ class Photos:
         labels: int64, shape (count,), the class of each; None where there are none.
         names: where each came from, for messages.
         description: one sentence for a person: what these photos are, and how many.
-        fingerprint: hex digest of pixels and labels.
+        fingerprint: hex digest of pixels, labels and sample weights.
         skipped: names of the files that could not be read, with the reason.
+        sample_weights: float64, shape (count,), how much each counts in statistics, 1 on average; None for all alike.
     """
 
     pixels: NDArray[np.uint8] = field(repr=False)
@@ -31,6 +32,7 @@ class Photos:
     description: str
     fingerprint: str
     skipped: tuple[str, ...] = ()
+    sample_weights: NDArray[np.float64] | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.pixels)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from compress import container, statistics_file
-from compress.calibration import collect
+from compress.calibration import Batch, collect
 from compress.channels import dead, links
 from compress.data.photos import Photos
 from compress.data.transforms import to_input
@@ -125,7 +125,7 @@ class Context:
                     statistics_file.write(path, gathered)
         return statistics_file.StatisticsFile(path)
 
-    def _gathered(self, total: int, batches: Iterator[torch.Tensor | int], *, own: bool) -> dict[str, LayerStatistics]:
+    def _gathered(self, total: int, batches: Iterator[Batch], *, own: bool) -> dict[str, LayerStatistics]:
         generator = torch.Generator().manual_seed(self.seed)
         if 0 < total < self.ranks.count:
             raise DataError(f"{total:,} photos for {self.ranks.count:,} processes; each needs one at least")
@@ -180,20 +180,20 @@ class Context:
         count = min(len(self.calibration), photos or len(self.calibration))
         return np.linspace(0, len(self.calibration) - 1, count).astype(np.int64)
 
-    def _views(self, places: np.ndarray[tuple[int], np.dtype[np.int64]], views: int) -> Iterator[torch.Tensor | int]:
-        """Yield photos and stretches of them; of those that are another process', how many there are."""
+    def _views(self, places: np.ndarray[tuple[int], np.dtype[np.int64]], views: int) -> Iterator[Batch]:
+        """Yield photos and stretches of them; without inputs those that another process runs."""
         random = np.random.default_rng(self.seed)
         height, width = self.calibration.pixels.shape[1:3]
+        counted = self.calibration.sample_weights
         parts = _parted(places, max(1, min(_GATHERED_BATCH, len(places) // self.ranks.count)))
         for number, some in enumerate(parts):
+            weights = None if counted is None else torch.from_numpy(counted[some])
             inputs = self.inputs(some) if self.ranks.own(number) else None
-            yield len(some) if inputs is None else inputs
+            yield Batch(len(some), inputs, weights)
             for _ in range(views - 1):
                 if inputs is None:
                     drawn_stretches(len(some), height, width, random)
-                    yield len(some)
-                else:
-                    yield random_views(inputs, random)
+                yield Batch(len(some), None if inputs is None else random_views(inputs, random), weights)
 
 
 def _parted(places: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:

@@ -242,9 +242,46 @@ def test_the_fingerprint_tells_pixels_order_and_labels_apart(tmp_path, draw, sma
     assert validate(tmp_path / "a", small, classes=4).fingerprint == prints[0]
 
 
+class TestSampleWeights:
+    def test_photos_of_a_path_count_as_it_says_beside_others(self, tmp_path, draw, small):
+        for name in ("own/a.png", "own/b.png", "other/a.png", "other/b.png", "other/c.png", "other/d.png"):
+            draw(tmp_path / name)
+        paths = [tmp_path / "own", tmp_path / "other"]
+        photos = Folder(paths, sample_weights=(4, 1)).load(small, "calibration", classes=10)
+        np.testing.assert_allclose(photos.sample_weights, [2, 2, 0.5, 0.5, 0.5, 0.5])
+        alike = Folder(paths, sample_weights=(3, 3)).load(small, "calibration", classes=10)
+        assert alike.sample_weights is None
+        assert Folder(paths).load(small, "calibration", classes=10).fingerprint == alike.fingerprint
+        assert photos.fingerprint != alike.fingerprint
+
+    def test_there_is_a_number_for_each_path(self, tmp_path, draw, small):
+        paths = [draw(tmp_path / "one" / "a.png"), draw(tmp_path / "two" / "b.png")]
+        with pytest.raises(ConfigError, match=r"3 numbers for 2 paths") as raised:
+            Folder(paths, sample_weights=(4, 2, 1)).load(small, "calibration", classes=10)
+        assert raised.value.key == "data.calibration.sample_weights"
+
+    def test_the_one_path_that_a_user_puts_in_the_place_of_several_needs_none(self, tmp_path, draw, small):
+        draw(tmp_path / "a.png")
+        photos = Folder(tmp_path, sample_weights=(4, 1)).load(small, "calibration", classes=10)
+        assert photos.sample_weights is None
+
+    def test_photos_that_judge_count_alike(self, tmp_path, draw, small):
+        draw(tmp_path / "a.png")
+        with pytest.raises(ConfigError, match="count alike"):
+            validate(tmp_path, small, sample_weights=(2,))
+
+
 @pytest.mark.parametrize(
     "options",
-    [{"limit": 0}, {"limit": True}, {"max_unreadable": 1.5}, {"labels": "some"}, {"unknown": 1}],
+    [
+        {"sample_weights": (0,)},
+        {"sample_weights": (float("nan"),)},
+        {"limit": 0},
+        {"limit": True},
+        {"max_unreadable": 1.5},
+        {"labels": "some"},
+        {"unknown": 1},
+    ],
     ids=json.dumps,
 )
 def test_impossible_options_are_refused(options):
