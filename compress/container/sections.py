@@ -10,7 +10,7 @@ from typing import assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.codecs import CODECS, CODECS_BY_ID, Codec, zigzag
+from compress.codecs import CODECS, Codec, zigzag
 from compress.codecs.counts import counted
 from compress.codecs.fewest import fewest
 from compress.codecs.offsets import offset_by
@@ -22,7 +22,7 @@ from compress.kernels import LARGEST_GAIN, SIDE
 from compress.tensors import Dense, Pruned, Shared, Tensor, levels_codebook, scale_of
 
 _EXPONENT_CODECS = (CODECS["huffman"], CODECS["raw"])
-_EXPONENT_CODEC_IDS = {codec.id for codec in _EXPONENT_CODECS}
+_CONTEXT = CODECS["context"]
 
 
 def encode_tensor(name: str, tensor: Tensor, codecs: Sequence[Codec]) -> tuple[TensorHeader, bytes]:
@@ -71,9 +71,9 @@ def _encode_shared(name: str, tensor: Shared, codecs: Sequence[Codec]) -> tuple[
     stored, coded_values = encode_values(name, values, tensor.stored_as, coded=_may_code_values(codecs))
     if _overflows(tensor.codebook, *tensor.exponents):
         raise PassError("the largest value times its scale is beyond float32", tensor=name)
-    scales = [None if part is None else _encode_exponents(part.reshape(-1)) for part in tensor.exponents]
-    row_bytes, column_bytes, coefficient_bytes = (None if part is None else len(part) for part in scales)
     codec, order, coded = smallest(tensor.indices, codecs)
+    scales = [None if part is None else _encode_exponents(part.reshape(-1), codec) for part in tensor.exponents]
+    row_bytes, column_bytes, coefficient_bytes = (None if part is None else len(part) for part in scales)
     record = TensorHeader(
         name,
         tensor.shape,
@@ -138,6 +138,7 @@ def decode_symbols(record: TensorHeader, payload: bytes) -> NDArray[np.uint16]:
 
 def _exponents(record: TensorHeader, payload: bytes) -> list[NDArray[np.int8] | None]:
     """Return the exponents of rows, of columns and of coefficients, None where there are none."""
+    assert record.codec is not None
     at = record.value_bytes
     exponents: list[NDArray[np.int8] | None] = []
     for what, shape, section_bytes in (
@@ -149,7 +150,7 @@ def _exponents(record: TensorHeader, payload: bytes) -> list[NDArray[np.int8] | 
             exponents.append(None)
             continue
         with offset_by(at, f"exponents of {what}"):
-            decoded = _decode_exponents(payload[at : at + section_bytes], math.prod(shape))
+            decoded = _decode_exponents(payload[at : at + section_bytes], math.prod(shape), record.codec)
         exponents.append(decoded.reshape(shape))
         at += section_bytes
     return exponents
@@ -177,7 +178,7 @@ def _pruned(indices: NDArray[np.uint16], kept_values: NDArray[np.float32]) -> Pr
 
 def _may_code_values(codecs: Sequence[Codec]) -> bool:
     """Whether values may be coded: what they are coded with has to be among the codecs allowed."""
-    return CODECS["context"] in codecs
+    return _CONTEXT in codecs
 
 
 def _decode_values(record: TensorHeader, section: bytes) -> NDArray[np.float32]:
@@ -191,47 +192,58 @@ def _refuse_minus_zero(name: str, zeros: NDArray[np.float32]) -> None:
         raise PassError("a pruned weight is -0.0; write +0.0, by np.where instead of a product", tensor=name)
 
 
-def _encode_exponents(exponents: NDArray[np.int8]) -> bytes:
-    """Return the fewest bytes among: from the least or as differences, with each of two codecs.
+def _encode_exponents(exponents: NDArray[np.int8], codec: Codec) -> bytes:
+    """Return the fewest bytes among: from a base or as differences, with each codec that may code exponents.
 
-    Layout: one byte, the codec's id, plus 128 for differences. From the least: one byte, the least as int8; the codec
-    then codes how much each is above it. Differences, the first from 0: zigzag, so that 0, -1, 1, -2... become
+    Layout: one byte, the codec's id, plus 128 for differences. From a base: one byte, the base as int8; the codec then
+    codes how much each exponent differs from it, in zigzag with `context`; with others the base is the least, and none
+    is below it. Differences from the one before, the first from 0: always in zigzag, so that 0, -1, 1, -2... become
     0, 1, 2, 3...
+
+    Args:
+        exponents: shape (n,).
+        codec: of the tensor's symbols.
     """
     wide = exponents.astype(np.int64)
-    least = int(wide.min()) if wide.size else 0
+    least, middle = (int(wide.min()), int(np.median(wide))) if wide.size else (0, 0)
     steps = zigzag.to_symbols(np.diff(wide, prepend=0))
-    above = (wide - least).astype(np.uint16)
-    above = (wide - least).astype(np.uint16)
-    told = [
-        (codec, head, symbols)
-        for codec in _EXPONENT_CODECS
-        for head, symbols in ((bytes([codec.id, least & 0xFF]), above), (bytes([codec.id | 0x80]), steps))
-    ]
+    told = []
+    for each in _exponent_codecs(codec):
+        base, signed = (middle, True) if each is _CONTEXT else (least, False)
+        from_base = zigzag.to_symbols(wide - base) if signed else (wide - base).astype(np.uint16)
+        told += [(each, bytes([each.id, base & 0xFF]), from_base), (each, bytes([each.id | 0x80]), steps)]
     return fewest(
         (
-            (len(head) + codec.least_bytes(symbols, counted(symbols)), partial(_after, head, codec, symbols))
-            for codec, head, symbols in told
+            (len(head) + each.least_bytes(symbols, counted(symbols)), partial(_after, head, each, symbols))
+            for each, head, symbols in told
         ),
         size_of=len,
     )
+
+
+def _exponent_codecs(codec: Codec) -> tuple[Codec, ...]:
+    """Return the codecs that may code exponents: who reads the symbols can read all of them."""
+    return (*_EXPONENT_CODECS, _CONTEXT) if codec is _CONTEXT else _EXPONENT_CODECS
 
 
 def _after(head: bytes, codec: Codec, symbols: NDArray[np.uint16]) -> bytes:
     return head + codec.encode(symbols)
 
 
-def _decode_exponents(data: bytes, count: int) -> NDArray[np.int8]:
+def _decode_exponents(data: bytes, count: int, codec: Codec) -> NDArray[np.int8]:
+    allowed = {each.id: each for each in _exponent_codecs(codec)}
     differences = bool(data and data[0] & 0x80)
     start = 1 if differences else 2
-    if len(data) < start or data[0] & 0x7F not in _EXPONENT_CODEC_IDS:
-        raise FormatError("no exponents", offset=0, expected=f"codec {sorted(_EXPONENT_CODEC_IDS)}, and the least")
+    if len(data) < start or data[0] & 0x7F not in allowed:
+        raise FormatError("no exponents", offset=0, expected=f"codec {sorted(allowed)}, and the least")
+    found = allowed[data[0] & 0x7F]
     with offset_by(start):
-        coded = CODECS_BY_ID[data[0] & 0x7F].decode(data[start:], (count,))
+        coded = found.decode(data[start:], (count,))
     if differences:
         exponents = np.cumsum(zigzag.from_symbols(coded))
     else:
-        exponents = coded.astype(np.int64) + int.from_bytes(data[1:2], "little", signed=True)
+        above = zigzag.from_symbols(coded) if found is _CONTEXT else coded.astype(np.int64)
+        exponents = above + int.from_bytes(data[1:2], "little", signed=True)
     if exponents.size and not -128 <= exponents.min() <= exponents.max() <= 127:
         raise FormatError("an exponent is out of range", offset=0, expected="-128 to 127")
     return exponents.astype(np.int8)
