@@ -10,9 +10,10 @@ and by digits within a unit, if that is smaller.
 Where channels have to do with each other, levels are predicted from those before them in their row too
 (`linear_prediction`), if that is smaller.
 
-Stream: a byte of 127 where levels are predicted, of 126 where they follow the large trellis, of 125 where both; one
-byte, 1 for a trellis, the small one if there was no byte that says otherwise, plus 2 times the mean magnitude in half
-octaves, plus 128 where there are units, in which case a byte follows, the binary logarithm of one; then the coded bits.
+Stream: a byte of 127 where levels are predicted, of 126 where they follow the trellis of 256 states, of 125 where
+both, of 124 and 123 so for that of 4,096; one byte, 1 for a trellis, that of 32 states if there was no byte that says
+otherwise, plus 2 times the mean magnitude in half octaves, plus 128 where there are units, in which case a byte
+follows, the binary logarithm of one; then the coded bits.
 """
 
 from __future__ import annotations
@@ -31,7 +32,14 @@ from compress.codecs.logistic import LEAST_PROBABILITY
 from compress.codecs.neighbours import MEAN_OFFSET, MOST_MAGNITUDE, logarithm
 from compress.codecs.offsets import offset_by
 from compress.codecs.rests import MOST_UNIT_BITS
-from compress.codecs.trellis import NO_TRELLIS, SMALL_TRELLIS, TRELLIS, follows_trellis, trellis_indices
+from compress.codecs.trellis import (
+    MIDDLE_TRELLIS,
+    NO_TRELLIS,
+    SMALL_TRELLIS,
+    TRELLIS,
+    follows_trellis,
+    trellis_indices,
+)
 from compress.errors import FormatError
 from compress.tensors import zigzag_levels, zigzag_symbols
 
@@ -41,11 +49,11 @@ _MOST_MEAN = 39
 _UNITS = 128
 """Part of the first byte where magnitudes are coded in units."""
 
-_TRELLISES = (NO_TRELLIS, SMALL_TRELLIS, TRELLIS)
-_LARGE = 2
+_TRELLISES = (NO_TRELLIS, SMALL_TRELLIS, MIDDLE_TRELLIS, TRELLIS)
+_SMALL = 1
 
-_SAID_FIRST = {127: (False, True), 126: (True, False), 125: (True, True)}
-"""What a byte before all others says: whether levels follow the large trellis, and whether they are predicted."""
+_SAID_FIRST = {127: (_SMALL, True), 126: (2, False), 125: (2, True), 124: (3, False), 123: (3, True)}
+"""What a byte before all others says: which trellis it is, if there is one, and whether levels are predicted."""
 
 _LEAST_PREDICTED = 1024
 """Fewer levels are not worth the byte."""
@@ -66,7 +74,7 @@ class Context:
         mean = 256 * int(counts @ np.minimum(magnitudes, MOST_MAGNITUDE)) // max(symbols.size, 1)
         units = _unit_bits(counts, magnitudes)
         levels = np.ascontiguousarray(zigzag_levels(symbols).reshape(_rows_and_columns(symbols.shape)))
-        followed = [which for which in (1, _LARGE) if follows_trellis(levels, _TRELLISES[which])]
+        followed = [which for which in (1, 2, 3) if follows_trellis(levels, _TRELLISES[which])]
         # An index is half its level.
         ways = [_Way(which, bits) for which in followed for bits in (0, max(units - 1, 0))]
         if not followed or levels.size <= _BY_CHANCE:
@@ -132,15 +140,15 @@ class _Way(NamedTuple):
 def _head(data: bytes) -> tuple[int, int, _Way]:
     """Return where the coded bits begin, the mean magnitude in half octaves, and how levels are coded."""
     at = int(len(data) > 0 and data[0] in _SAID_FIRST)
-    large, predicted = _SAID_FIRST[data[0]] if at else (False, False)
+    which, predicted = _SAID_FIRST[data[0]] if at else (_SMALL, False)
     first = data[at] if len(data) > at else _UNITS - 1
     mean, trellis = divmod(first % _UNITS, 2)
     if mean > _MOST_MEAN:
         most = 2 * _MOST_MEAN + 1
         raise FormatError("no mean magnitude", offset=at, expected=f"a byte up to {most}, or {_UNITS} more")
-    if large and not trellis:
-        raise FormatError("no trellis, after a byte that says it is the large one", offset=at, expected="an odd byte")
-    trellis = _LARGE if large else trellis
+    if which > _SMALL and not trellis:
+        raise FormatError("no trellis, after a byte that says which it is", offset=at, expected="an odd byte")
+    trellis *= which
     if first < _UNITS:
         return at + 1, mean, _Way(trellis, 0, predicted)
     if len(data) == at + 1 or not 1 <= data[at + 1] <= MOST_UNIT_BITS:
@@ -159,7 +167,8 @@ def _unit_bits(counts: NDArray[np.int64], magnitudes: NDArray[np.int64]) -> int:
 
 def _encode(levels: NDArray[np.int32], shape: tuple[int, ...], mean_magnitude: int, way: _Way) -> bytes:
     mean = logarithm(mean_magnitude + MEAN_OFFSET) // 4
-    head = [byte for byte, said in _SAID_FIRST.items() if said == (way.trellis == _LARGE, way.predicted)]
+    said = max(way.trellis, _SMALL), way.predicted
+    head = [byte for byte, what in _SAID_FIRST.items() if what == said]
     first = 2 * mean + (way.trellis > 0)
     head += [first + _UNITS, way.unit_bits] if way.unit_bits else [first]
     room = 1000 + 2 * levels.size

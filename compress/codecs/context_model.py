@@ -236,7 +236,7 @@ def code_levels(
     """
     rows, columns = levels.shape
     trellis = int(quantizers.size > 1)
-    means, states = np.full(columns, mean, np.int32), np.zeros(columns, np.uint8)
+    means, states = np.full(columns, mean, np.int32), np.zeros(columns, np.uint16)
     four, sixteen = np.zeros(columns, np.int8), np.zeros(columns, np.int8)
     regressors = np.zeros(REGRESSORS, np.int64)
     values, scale = np.zeros(columns, np.int16), hint_scale(mean)

@@ -59,13 +59,16 @@ def _shift_register(states: int, quantizer: int, feedback: int) -> Trellis:
     return _read_only(odd_bits(quantizer), (2 * np.arange(states)[:, None] + entering) % states)
 
 
-TRELLIS = _shift_register(256, 0b01010101, 0b11100100)
-"""The one that levels are led along: 1.38 dB better than one quantizer at the same bits, on numbers spread evenly over
+TRELLIS = _shift_register(4096, 0b011000001001, 0b110101010010)
+"""The one that levels are led along: 1.50 dB better than one quantizer at the same bits, on numbers spread evenly over
 40 steps to either side of zero. With states without end it would be 1.53 dB.
 """
 
+MIDDLE_TRELLIS = _shift_register(256, 0b01010101, 0b11100100)
+"""The one before, 1.41 dB: what is chosen along it takes a sixteenth of the time."""
+
 SMALL_TRELLIS = _shift_register(32, 0b01001, 0b11110)
-"""The one before: of all shift registers of 32 states with one tap mask each the best, 1.24 dB; of 8 1.11 dB."""
+"""The first: of all shift registers of 32 states with one tap mask each the best, 1.24 dB; of 8 1.11 dB."""
 
 NO_TRELLIS = _read_only(np.zeros(1, dtype=np.int64), np.zeros((1, 2), dtype=np.int64))
 """One state, always of quantizer 0, for what goes along a trellis or not."""
@@ -86,7 +89,7 @@ def _follow(
 ) -> bool:
     """Write the indices of levels, where there is room for them, and return whether all follow the trellis."""
     rows, columns = levels.shape
-    states = np.zeros(columns, np.uint8)
+    states = np.zeros(columns, np.uint16)
     for row in range(rows):
         for column in range(columns):
             level, quantizer = levels[row, column], quantizers[states[column]]
@@ -107,7 +110,7 @@ def _lead(
     levels: NDArray[np.int32],
 ) -> None:
     rows, columns = indices.shape
-    states = np.zeros(columns, np.uint8)
+    states = np.zeros(columns, np.uint16)
     for row in range(rows):
         for column in range(columns):
             index, quantizer = indices[row, column], quantizers[states[column]]
@@ -121,8 +124,9 @@ def follows_trellis(levels: NDArray[np.int32], trellis: Trellis) -> bool:
 
 
 def trellis_of(levels: NDArray[np.int32]) -> Trellis | None:
-    """Return the trellis that levels, shape (rows, columns), follow: the large one, or else the small one, or None."""
-    return next((trellis for trellis in (TRELLIS, SMALL_TRELLIS) if follows_trellis(levels, trellis)), None)
+    """Return the largest trellis that levels, shape (rows, columns), follow, or None."""
+    found = (trellis for trellis in (TRELLIS, MIDDLE_TRELLIS, SMALL_TRELLIS) if follows_trellis(levels, trellis))
+    return next(found, None)
 
 
 def trellis_indices(levels: NDArray[np.int32], trellis: Trellis) -> NDArray[np.int32] | None:

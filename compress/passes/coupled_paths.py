@@ -24,7 +24,7 @@ _MATRIX = types.float64[:, ::1]
 _VECTOR = types.float64[::1]
 _NUMBERS = types.int64[:, ::1]
 _WAYS = types.int16[:, ::1]
-_STATES = types.uint8[:, ::1]
+_STATES = types.uint16[:, ::1]
 
 
 @compiled(types.void(_VECTOR, types.float64, types.boolean, types.int64[::1], _MATRIX, _VECTOR, _NUMBERS, _MATRIX))
@@ -103,7 +103,7 @@ def _look_back(
     done: int,
     total: Floats,
     ways: NDArray[np.int16],
-    on_path: NDArray[np.uint8],
+    on_path: NDArray[np.uint16],
     count: NDArray[np.int64],
 ) -> int:
     """Find the states that paths go through, from `begin` back to a row before which they are all in the same one.
@@ -158,7 +158,7 @@ def _begin_block(
     shared: Floats,
     moved: Floats,
     moved_after: Floats,
-    on_path: NDArray[np.uint8],
+    on_path: NDArray[np.uint16],
     count: NDArray[np.int64],
 ) -> int:
     """Find how the path to each state has moved what the rows of a block want, by the errors of all rows before.
@@ -231,7 +231,7 @@ def best_coupled_path(
     nearest, wanted, total, through = np.zeros(states), np.zeros(states), np.full(states, np.inf), np.zeros(2 * states)
     moved, moved_after = np.zeros((states, BLOCK)), np.zeros((states, BLOCK))
     shared = np.zeros(coupling.shape[1])
-    on_path, count = np.zeros((rows + 1, states), dtype=np.uint8), np.zeros(rows + 1, dtype=np.int64)
+    on_path, count = np.zeros((rows + 1, states), dtype=np.uint16), np.zeros(rows + 1, dtype=np.int64)
     done = 0
     total[0] = 0.0
     for row in range(rows):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
-from compress.codecs.trellis import NO_TRELLIS, TRELLIS
+from compress.codecs.trellis import MIDDLE_TRELLIS, NO_TRELLIS, Trellis
 from compress.errors import PassError
 from compress.kernels import SIDE, coefficients_of
 from compress.layer_statistics import LayerStatistics, group_of_rows
@@ -36,9 +36,9 @@ At high rate the divergence is `cost / 2 * step ** 2 / 12`, and a bit less doubl
 `2 * ln(2)` of itself a bit, which is to be the slope.
 """
 
-_TRELLIS_STEP = 0.5 * 10 ** (1.38 / 20)
+_TRELLIS_STEP = 0.5 * 10 ** (1.46 / 20)
 """A trellis' step in parts of a plain one: half, as each of its quantizers uses every second level; and wider by the
-1.38 dB that the choice between them saves."""
+1.46 dB that the choice between them saves."""
 
 _MOST_LEVELS = 2**14
 """On either side of zero."""
@@ -108,20 +108,21 @@ class Layer:
         """Return the layer with these weights pruned; shape as `kept`."""
         return replace(self, kept=self.kept & ~gone)
 
-    def on_levels(self, slope: float, *, trellis: bool, iterations: int) -> Shared:
+    def on_levels(self, slope: float, along: Trellis, iterations: int) -> Shared:
         """Return the layer on levels; its codebook holds whole numbers, and the steps are its scales.
 
         Args:
             slope: what a bit is worth, nats of divergence.
-            trellis: whether levels follow a trellis down each column.
-            iterations: how often levels are chosen, their frequencies counted anew.
+            along: trellis that levels follow down each column, or `NO_TRELLIS`.
+            iterations: how often levels are chosen, their frequencies counted anew. All but the last time along a
+                trellis of 256 states at most: frequencies are nearly the same along a larger one, which takes longer.
         Raises:
             PassError: it would need more levels than a file can have.
         """
         shape = self.values.shape
         target = self._as_matrix(self.values)
         kept = self.kept.reshape(target.shape)
-        factor = _TRELLIS_STEP if trellis else 1.0
+        factor = 1.0 if along is NO_TRELLIS else _TRELLIS_STEP
         exponents = step_exponents(*self.costs, shape, slope, factor, coefficients=self.coefficients)
         steps = np.broadcast_to(weight_scales(len(shape), *exponents), shape)
         scale = steps.reshape(target.shape).astype(np.float64)
@@ -129,7 +130,7 @@ class Layer:
         most = int(np.abs(target / scale).max(initial=0)) + 16
         if most > _MOST_LEVELS:
             raise PassError(f"it would need {2 * most + 1:,} levels; take a larger slope", tensor=self.name)
-        levels = self._chosen(target, kept, scale, slope, trellis, iterations, most)
+        levels = self._chosen(target, kept, scale, slope, along, iterations, most)
         return on_levels(levels.reshape(shape), *exponents)
 
     def _as_matrix(self, values: NDArray[np.float32]) -> Floats:
@@ -143,18 +144,19 @@ class Layer:
         kept: NDArray[np.bool_],
         scale: Floats,
         slope: float,
-        trellis: bool,
+        along: Trellis,
         iterations: int,
         most: int,
     ) -> NDArray[np.int32]:
         # An index is half of a level of the trellis. Without it, levels of half the scale are taken, all of them even.
-        times, largest_index, along = (1, most // 2 + 1, TRELLIS) if trellis else (2, most, NO_TRELLIS)
+        times, largest_index = (2, most) if along is NO_TRELLIS else (1, most // 2 + 1)
+        quick = min(along, MIDDLE_TRELLIS, key=lambda trellis: len(trellis.quantizer))
         # Patterns of a kernel differ in how large their coefficients are, so each has frequencies of its own.
         sorts = SIDE**2 if self.coefficients else 1
         price = np.zeros((sorts, 2, 2 * largest_index + 1))  # not known before the first choice: all cost as many bits
-        for _ in range(iterations):
+        for taken in [quick] * (iterations - 1) + [along]:
             levels, counts = choose_path(
-                target, kept, scale / times, self.output_cost, self.factors, price, self.coupling, along
+                target, kept, scale / times, self.output_cost, self.factors, price, self.coupling, taken
             )
             price = prices(counts + _UNSEEN, slope)
         return levels // times

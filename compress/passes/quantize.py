@@ -16,6 +16,7 @@ from pydantic.dataclasses import dataclass
 from torch import nn
 
 from compress.channels import links
+from compress.codecs.trellis import MIDDLE_TRELLIS, NO_TRELLIS, TRELLIS, Trellis
 from compress.divergence import corrections
 from compress.errors import PassError
 from compress.file_size import Bytes
@@ -129,16 +130,17 @@ class Quantize:
         if self.sequential:
             return self._in_sequence(model, layers, slope, context)
         model, layers = with_rows_alike(model, layers, links(context.network(model)))
-        filled = _FILLED if self.measured_photos == 0 else _NEARLY_FILLED
-        quantized, slope = self._chosen(model, layers, slope, filled, context)
+        along = self._trellis(context)
         if self.measured_photos == 0:
-            return quantized
+            return self._chosen(model, layers, slope, _FILLED, along, context)[0]
+        quick = MIDDLE_TRELLIS if along is TRELLIS else along
+        quantized, slope = self._chosen(model, layers, slope, _NEARLY_FILLED, quick, context)
         parts = context.parts_of_layers(quantized, model, self.measured_photos)
         predicted = {name: layer.divergence(quantized.tensors[name].to_dense()) for name, layer in layers.items()}
         factors = corrections(parts, predicted)
         gone = context.dead(quantized)
         layers = {name: layer.costing(factors[name]).without(gone[name]) for name, layer in layers.items()}
-        return self._chosen(model, layers, slope, _FILLED, context)[0]
+        return self._chosen(model, layers, slope, _FILLED, along, context)[0]
 
     def _layers(self, model: Model, context: Context, slope: float) -> dict[str, Layer]:
         statistics = context.row_statistics(self.statistics_photos, self.views)
@@ -163,16 +165,22 @@ class Quantize:
         return layers
 
     def _chosen(
-        self, model: Model, layers: Mapping[str, Layer], slope: float, filled: float, context: Context
+        self,
+        model: Model,
+        layers: Mapping[str, Layer],
+        slope: float,
+        filled: float,
+        along: Trellis,
+        context: Context,
     ) -> tuple[Model, float]:
         """Return the model with levels and their slope: that given, or that which fills `bytes`."""
         if self.slope is None:
-            return self._filling(model, layers, slope, filled, context)
-        return self._apart(model, layers, self.slope, context), self.slope
+            return self._filling(model, layers, slope, filled, along, context)
+        return self._apart(model, layers, self.slope, along), self.slope
 
-    def _apart(self, model: Model, layers: Mapping[str, Layer], slope: float, context: Context) -> Model:
+    def _apart(self, model: Model, layers: Mapping[str, Layer], slope: float, along: Trellis) -> Model:
         def quantized(layer: Layer) -> Shared:
-            return layer.on_levels(slope, trellis=self._trellis(context), iterations=self.iterations)
+            return layer.on_levels(slope, along, self.iterations)
 
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
             changed: dict[str, Dense | Shared] = dict(zip(layers, pool.map(quantized, layers.values()), strict=True))
@@ -181,11 +189,14 @@ class Quantize:
                 changed[name] = self._bias(name, tensor.to_dense(), layers, slope)
         return model.with_tensors(changed)
 
-    def _trellis(self, context: Context) -> bool:
-        return "context" in context.codecs if self.trellis is None else self.trellis
+    def _trellis(self, context: Context) -> Trellis:
+        return TRELLIS if self._by_coding(self.trellis, context) else NO_TRELLIS
 
     def _coefficients(self, context: Context) -> bool:
-        return "context" in context.codecs if self.kernels is None else self.kernels == "coefficients"
+        return self._by_coding(None if self.kernels is None else self.kernels == "coefficients", context)
+
+    def _by_coding(self, asked: bool | None, context: Context) -> bool:
+        return "context" in context.codecs if asked is None else asked
 
     def _bias(
         self, name: str, values: NDArray[np.float32], layers: Mapping[str, Layer], slope: float
@@ -221,7 +232,7 @@ class Quantize:
         wanted = _as_matrix(reference[weight].to_dense())
         target = pairs.target(wanted, _DAMPING).astype(np.float32).reshape(reference[weight].shape)
         moved = replace(layers[weight], values=target)
-        shared = moved.on_levels(slope, trellis=self._trellis(context), iterations=self.iterations)
+        shared = moved.on_levels(slope, self._trellis(context), self.iterations)
         changed: dict[str, Dense | Shared] = {weight: shared}
         if bias in reference:
             wanted_bias = reference[bias].to_dense().astype(np.float64)
@@ -230,7 +241,13 @@ class Quantize:
         return changed
 
     def _filling(
-        self, model: Model, layers: Mapping[str, Layer], slope: float, filled: float, context: Context
+        self,
+        model: Model,
+        layers: Mapping[str, Layer],
+        slope: float,
+        filled: float,
+        along: Trellis,
+        context: Context,
     ) -> tuple[Model, float]:
         assert self.bytes is not None
         search = SlopeSearch(self.bytes, slope, filled)
@@ -238,7 +255,7 @@ class Quantize:
         with context.progress("looking for the slope", 0) as advance:
             while (tried := search.next_slope()) is not None:
                 try:
-                    candidate = self._apart(model, layers, tried, context)
+                    candidate = self._apart(model, layers, tried, along)
                     file_bytes = context.file_bytes(candidate)
                 except PassError:  # more levels than a file can have
                     search.tried(tried, None)

@@ -98,9 +98,14 @@ def decode(data, shape):
     """The levels, row by row, a list; nothing is checked but the end."""
     rows, columns = (shape[0] if shape else 1), math.prod(shape[1:])
     taps, width = math.prod(shape[2:]), shape[-1] if len(shape) > 2 else 1
-    predicted, large = data[0] in (127, 125), data[0] in (126, 125)
-    data = data[1:] if predicted or large else data
-    q_bits, p_bits = ((1, 4, 16, 64), (4, 32, 64, 128)) if large else ((1, 8), (2, 4, 8, 16))
+    predicted = data[0] in (127, 125, 123)
+    n_states, q_bits, p_bits = {
+        126: (256, (1, 4, 16, 64), (4, 32, 64, 128)),
+        125: (256, (1, 4, 16, 64), (4, 32, 64, 128)),
+        124: (4096, (1, 8, 512, 1024), (2, 16, 64, 256, 1024, 2048)),
+        123: (4096, (1, 8, 512, 1024), (2, 16, 64, 256, 1024, 2048)),
+    }.get(data[0], (32, (1, 8), (2, 4, 8, 16)))
+    data = data[1:] if 123 <= data[0] <= 127 else data
     trellis, m = data[0] % 2, data[0] % 128 // 2
     b = data[1] if data[0] >= 128 else 0
     bits = Bits(data[2:] if b else data[1:])
@@ -183,7 +188,7 @@ def decode(data, shape):
             level = 2 * index - quantizer * sign(index) if trellis else index
             state = states[c]
             p = sum(state & bit != 0 for bit in p_bits) % 2
-            states[c] = (2 * state + (index % 2 ^ p)) % (256 if large else 32)
+            states[c] = (2 * state + (index % 2 ^ p)) % n_states
             of_row = moved(of_row, level, min(2 + c, 70))
             of_column[c] = moved(of_column[c], level, min(2 + r, 70))
             of_all = moved(of_all, level, min(2 + len(levels), 255))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from compress.codecs import CODECS, entropy_bytes
-from compress.codecs.trellis import SMALL_TRELLIS, TRELLIS, trellis_levels
+from compress.codecs.trellis import MIDDLE_TRELLIS, SMALL_TRELLIS, TRELLIS, trellis_levels
 from compress.errors import FormatError
 from compress.networks.pretrained import Embedded
 from compress.tensors import zigzag_levels, zigzag_symbols
@@ -19,7 +19,8 @@ context, huffman = CODECS["context"], CODECS["huffman"]
 shapes = arrays.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=6)
 
 
-both = pytest.mark.parametrize("trellis", [SMALL_TRELLIS, TRELLIS])
+TRELLISES = (SMALL_TRELLIS, MIDDLE_TRELLIS, TRELLIS)
+each = pytest.mark.parametrize("trellis", TRELLISES)
 
 
 def golden_trellis(trellis=SMALL_TRELLIS):
@@ -70,7 +71,7 @@ def test_a_reader_written_from_the_description_decodes_it(shape):
 
 def test_a_reader_written_from_the_description_decodes_large_symbols_and_the_trellis():
     large = (check.golden_symbols()[:600].astype(np.int64) * 2221 % 65536).astype(np.uint16).reshape(10, 60)
-    along = [made(trellis) for made in (golden_trellis, predicted_trellis) for trellis in (SMALL_TRELLIS, TRELLIS)]
+    along = [made(trellis) for made in (golden_trellis, predicted_trellis) for trellis in TRELLISES]
     for symbols in (large, *along, golden_units(), golden_predicted()):
         decoded = context_by_the_book.decode(context.encode(symbols), symbols.shape)
         assert decoded == zigzag_levels(symbols).ravel().tolist()
@@ -83,11 +84,15 @@ def test_published_bytes_of_a_trellis_are_written_and_read_for_ever():
     assert golden[0] & 1
 
 
-def test_published_bytes_of_the_large_trellis_are_written_and_read_for_ever():
-    golden = (check.GOLDEN / "context-large-trellis.bin").read_bytes()
-    np.testing.assert_array_equal(context.decode(golden, (16, 8, 3, 3)), golden_trellis(TRELLIS))
-    assert context.encode(golden_trellis(TRELLIS)) == golden
-    assert golden[0] == 126
+@pytest.mark.parametrize(
+    ("file", "trellis", "first"),
+    [("context-large-trellis.bin", MIDDLE_TRELLIS, 126), ("context-largest-trellis.bin", TRELLIS, 124)],
+)
+def test_published_bytes_of_larger_trellises_are_written_and_read_for_ever(file, trellis, first):
+    golden = (check.GOLDEN / file).read_bytes()
+    np.testing.assert_array_equal(context.decode(golden, (16, 8, 3, 3)), golden_trellis(trellis))
+    assert context.encode(golden_trellis(trellis)) == golden
+    assert golden[0] == first
 
 
 def test_published_bytes_of_units_are_written_and_read_for_ever():
@@ -104,7 +109,7 @@ def test_published_bytes_of_predicted_levels_are_written_and_read_for_ever():
     assert golden[0] == 127
 
 
-@both
+@each
 @settings(deadline=None)
 @given(indices=arrays.arrays(np.int32, shapes.filter(len), elements=st.integers(-20, 20)))
 def test_levels_that_follow_a_trellis_come_back(trellis, indices):
@@ -112,30 +117,31 @@ def test_levels_that_follow_a_trellis_come_back(trellis, indices):
     check.check_round_trip(context, zigzag_symbols(levels).reshape(indices.shape))
 
 
-@both
+@each
 def test_a_trellis_is_taken_where_levels_follow_it_and_only_there(trellis):
     symbols = golden_trellis(trellis)
     with_trellis = context.encode(symbols)
     broken = symbols.copy()
     broken[0, 0, 0, 0] = 1  # an odd level at the top, where only even ones may be
-    assert (with_trellis[0] == 126) == (trellis is TRELLIS)
-    assert with_trellis[trellis is TRELLIS] & 1
+    said_first = {126: MIDDLE_TRELLIS, 124: TRELLIS}.get(with_trellis[0], SMALL_TRELLIS)
+    assert said_first is trellis
+    assert with_trellis[trellis is not SMALL_TRELLIS] & 1
     assert not context.encode(broken)[0] & 1
     assert len(with_trellis) < 0.9 * len(context.encode(broken))
 
 
-@pytest.mark.parametrize(("trellis", "first"), [(SMALL_TRELLIS, 127), (TRELLIS, 125)])
+@pytest.mark.parametrize(("trellis", "first"), [(SMALL_TRELLIS, 127), (MIDDLE_TRELLIS, 125), (TRELLIS, 123)])
 def test_levels_along_a_trellis_are_predicted_too(trellis, first):
     coded = check.check_round_trip(context, predicted_trellis(trellis))
     assert coded[0] == first
     assert coded[1] & 1
 
 
-def test_many_zeros_follow_both_trellises_and_take_no_byte_that_says_which():
+def test_many_zeros_follow_all_trellises_and_take_no_byte_that_says_which():
     assert context.encode(np.zeros((100, 100), np.uint16))[0] < 80
 
 
-@both
+@each
 def test_what_follows_a_trellis_has_its_indices_as_symbols(trellis):
     symbols = golden_trellis(trellis)
     coded = context.as_coded(context.encode(symbols), symbols)
@@ -144,7 +150,7 @@ def test_what_follows_a_trellis_has_its_indices_as_symbols(trellis):
     assert not context.gains_by_order(context.encode(symbols))
 
 
-@both
+@each
 def test_a_stream_of_a_trellis_cut_anywhere_or_too_long_is_refused(trellis):
     check.check_truncation(context, golden_trellis(trellis)[:4])
     check.check_damage(context, golden_trellis(trellis)[:2, :2])
@@ -152,7 +158,7 @@ def test_a_stream_of_a_trellis_cut_anywhere_or_too_long_is_refused(trellis):
 
 def test_a_stream_predicted_along_a_trellis_cut_anywhere_or_too_long_is_refused():
     symbols = predicted_trellis(TRELLIS)[:12]
-    assert context.encode(symbols)[0] == 125
+    assert context.encode(symbols)[0] == 123
     check.check_truncation(context, symbols)
     check.check_damage(context, symbols)
 
@@ -171,9 +177,9 @@ def test_a_stream_of_predicted_levels_cut_anywhere_or_too_long_is_refused():
 @given(arrays.arrays(np.int32, shapes.filter(len), elements=st.integers(-300, 300)), st.integers(1, 100))
 def test_large_magnitudes_come_back_with_a_trellis_and_without(indices, times):
     levels = times * indices.reshape(len(indices), int(np.prod(indices.shape[1:])))
-    along = [trellis_levels(indices.reshape(levels.shape), trellis) for trellis in (SMALL_TRELLIS, TRELLIS)]
-    for each in (levels, *along):
-        check.check_round_trip(context, zigzag_symbols(each).reshape(indices.shape))
+    along = [trellis_levels(indices.reshape(levels.shape), trellis) for trellis in TRELLISES]
+    for some in (levels, *along):
+        check.check_round_trip(context, zigzag_symbols(some).reshape(indices.shape))
 
 
 def test_magnitudes_that_are_all_about_as_frequent_take_little_more_than_their_entropy():

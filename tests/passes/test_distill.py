@@ -143,7 +143,7 @@ class TestLevels:
     @pytest.mark.parametrize("keep_zeros", [True, False])
     @pytest.mark.parametrize("trellis", [TRELLIS, SMALL_TRELLIS])
     def test_levels_on_a_trellis_follow_it_still(self, tiny, context, keep_zeros, trellis, monkeypatch):
-        monkeypatch.setattr("compress.passes.levels.TRELLIS", trellis)  # the small one, as files of before have it
+        monkeypatch.setattr("compress.passes.quantize.TRELLIS", trellis)  # the small one, as files of before have it
         quantized = Quantize(slope=3e-4)(tiny, replace(context, codecs=("context",)))
         trained = Distill(steps=60, batch=20, learning_rate=0.1, levels="trained", keep_zeros=keep_zeros)(
             quantized, context

@@ -7,10 +7,10 @@ import itertools
 import numpy as np
 import pytest
 
-from compress.codecs.trellis import NO_TRELLIS, SMALL_TRELLIS, TRELLIS, level_of, trellis_indices
+from compress.codecs.trellis import MIDDLE_TRELLIS, NO_TRELLIS, SMALL_TRELLIS, TRELLIS, level_of, trellis_indices
 from compress.passes.trellis import choose_path, nearest_path
 
-every_trellis = pytest.mark.parametrize("trellis", [NO_TRELLIS, SMALL_TRELLIS, TRELLIS])
+every_trellis = pytest.mark.parametrize("trellis", [NO_TRELLIS, SMALL_TRELLIS, MIDDLE_TRELLIS, TRELLIS])
 
 
 @every_trellis

@@ -11,7 +11,7 @@ from divergence import divergence
 
 from compress import container
 from compress.codecs import CODECS
-from compress.codecs.trellis import TRELLIS, trellis_of
+from compress.codecs.trellis import MIDDLE_TRELLIS, NO_TRELLIS, TRELLIS, trellis_of
 from compress.errors import PassError
 from compress.layer_statistics import LayerStatistics
 from compress.passes import Prune, Quantize, Share
@@ -205,14 +205,16 @@ class TestTrellis:
         weights, found = squeezenet.tensors[name].to_dense(), real_context.statistics(None)[name]
         layer = Layer(name, weights, np.ones(weights.shape, np.bool_), found.output_cost, found.row_feedback(0))
 
-        def cost_at_no_bits(trellis):
+        def cost_at_no_bits(along):
             """Its errors' cost, and what it would be with all bits taken away at a factor of 4 a bit."""
-            shared = layer.on_levels(1e-7, trellis=trellis, iterations=3)
+            shared = layer.on_levels(1e-7, along, iterations=3)
             error = (shared.to_dense() - weights).reshape(len(weights), -1).astype(np.float64)
             cost = found.output_cost @ np.einsum("ij,jk,ik->i", error, found.moment, error)
             return cost * 4 ** (8 * len(CODECS["context"].encode(shared.indices)) / weights.size)
 
-        assert cost_at_no_bits(trellis=True) < 0.9 * cost_at_no_bits(trellis=False)
+        none, middle, large = map(cost_at_no_bits, (NO_TRELLIS, MIDDLE_TRELLIS, TRELLIS))
+        assert middle < 0.9 * none
+        assert large < 0.99 * middle
 
 
 class TestKernels:
@@ -257,7 +259,7 @@ class TestKernels:
             """Both together, in bytes, as a bit is worth what the slope says."""
             factors, kept = found.row_feedback(0, coefficients=coefficients), np.ones(weights.shape, np.bool_)
             layer = Layer(name, weights, kept, found.output_cost, factors, coefficients=coefficients)
-            shared = layer.on_levels(2e-7, trellis=True, iterations=3)
+            shared = layer.on_levels(2e-7, MIDDLE_TRELLIS, iterations=3)
             return len(CODECS["context"].encode(shared.indices)) + layer.divergence(shared.to_dense()) / 2e-7 / 8
 
         assert bytes_and_errors(coefficients=True) < 0.9 * bytes_and_errors(coefficients=False)
