@@ -63,10 +63,11 @@ _NEARLY_FILLED = 0.99
 class Quantize:
     """Give every weight one of evenly spaced levels, so that bytes and divergence together are least.
 
-    Rows and columns of a layer have steps of their own, powers of 2 ** (1 / 4), from what an error in them costs; what
-    was pruned stays zero. A weight takes the level for which `divergence + slope * bits` is least, `bits` being what
-    the level's frequency makes it cost, and its error is fed forward to the weights still to come. Exactly one of
-    `slope` and `bytes` is given.
+    Rows and columns of a layer have steps of their own, powers of 2 ** (1 / 4), from what an error in them costs. Where
+    channels may be scaled, they are, so that all rows of a layer take one step, which costs no bytes then: the network
+    is another with the same outputs. What was pruned stays zero. A weight takes the level for which
+    `divergence + slope * bits` is least, `bits` being what the level's frequency makes it cost, and its error is fed
+    forward to the weights still to come. Exactly one of `slope` and `bytes` is given.
 
     Attributes:
         slope: what a bit is worth, in nats of divergence: the larger, the smaller the file. One slope for the whole
