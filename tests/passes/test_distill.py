@@ -50,14 +50,17 @@ class TestTraining:
         assert divergence(trained, context) < 0.5 * divergence(model, context)
 
     def test_weights_on_levels_stay_and_biases_on_levels_go_to_better_ones(self, tiny, context):
-        quantized = Quantize(slope=3e-4)(tiny, context)
-        trained = Distill(steps=60, batch=20, learning_rate=0.3)(quantized, context)
+        quantized = Quantize(slope=3e-5)(tiny, context)
+        biases = {name: quantized.tensors[name] for name in tiny.bias_names().values()}
+        mistaken = quantized.with_tensors(
+            {name: replace(bias, indices=np.roll(bias.indices, 1)) for name, bias in biases.items()}
+        )
+        trained = Distill(steps=60, batch=20, learning_rate=0.3)(mistaken, context)
         for name in WEIGHTS:
             assert trained.tensors[name] is quantized.tensors[name]
-        bias = trained.tensors["2.bias"]
-        assert np.array_equal(bias.codebook, quantized.tensors["2.bias"].codebook)
-        assert (bias.indices != quantized.tensors["2.bias"].indices).any()
-        assert divergence(trained, context) < 0.95 * divergence(quantized, context)
+        for name, bias in biases.items():
+            assert np.array_equal(trained.tensors[name].codebook, bias.codebook)
+        assert divergence(trained, context) < 0.5 * divergence(mistaken, context)
 
     def test_more_steps_bring_it_closer(self, shared, context):
         few, many = (divergence(Distill(steps=steps, batch=20)(shared, context), context) for steps in (5, 80))
@@ -128,12 +131,13 @@ class TestLevels:
     @pytest.mark.parametrize("codecs", [("context",), ("huffman",)])
     def test_weights_on_levels_go_to_better_ones_where_they_may(self, tiny, context, codecs):
         context = replace(context, codecs=codecs)
-        quantized = Quantize(slope=3e-4)(tiny, context)
-        fixed, trained = (
-            Distill(steps=200, batch=20, learning_rate=0.02, levels=levels)(quantized, context)
-            for levels in ("fixed", "trained")
-        )
-        assert divergence(trained, context) < 0.7 * divergence(fixed, context)
+        lost = {"fixed": 0.0, "trained": 0.0}
+        for slope in (2e-4, 3e-4, 4e-4):  # what one draw of levels can be trained to is half of it, or nearly all
+            quantized = Quantize(slope=slope)(tiny, context)
+            for levels in lost:
+                trained = Distill(steps=200, batch=20, learning_rate=0.02, levels=levels)(quantized, context)
+                lost[levels] += divergence(trained, context)
+        assert lost["trained"] < 0.75 * lost["fixed"]
         for name in WEIGHTS:
             before, after = quantized.tensors[name], trained.tensors[name]
             assert after.has_levels

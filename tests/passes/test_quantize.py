@@ -205,16 +205,20 @@ class TestTrellis:
         weights, found = squeezenet.tensors[name].to_dense(), real_context.statistics(None)[name]
         layer = Layer(name, weights, np.ones(weights.shape, np.bool_), found.output_cost, found.row_feedback(0))
 
-        def cost_at_no_bits(along):
+        def cost_at_no_bits(slope, along):
             """Its errors' cost, and what it would be with all bits taken away at a factor of 4 a bit."""
-            shared = layer.on_levels(1e-7, along, iterations=3)
+            shared = layer.on_levels(slope, along, iterations=3)
             error = (shared.to_dense() - weights).reshape(len(weights), -1).astype(np.float64)
             cost = found.output_cost @ np.einsum("ij,jk,ik->i", error, found.moment, error)
             return cost * 4 ** (8 * len(CODECS["context"].encode(shared.indices)) / weights.size)
 
-        none, middle, large = map(cost_at_no_bits, (NO_TRELLIS, MIDDLE_TRELLIS, TRELLIS))
-        assert middle < 0.9 * none
-        assert large < 0.99 * middle
+        slopes = (1e-7, 2e-8, 5e-9)
+        none, middle, large = (
+            np.array([cost_at_no_bits(slope, along) for slope in slopes])
+            for along in (NO_TRELLIS, MIDDLE_TRELLIS, TRELLIS)
+        )
+        assert (middle < 0.9 * none).all()
+        assert (large / middle).mean() < 0.995  # 0.983 at high rate; one draw is good to 0.005
 
 
 class TestKernels:
