@@ -91,8 +91,10 @@ class TestCoupling:
         assert np.isfinite(levels).all()
         assert counts.sum() == 6
 
-    @every_trellis
-    @pytest.mark.parametrize("share_kept", [0.0, 0.5, 1.0])
+    @pytest.mark.parametrize(
+        ("trellis", "share_kept"),
+        [*itertools.product([NO_TRELLIS, SMALL_TRELLIS, MIDDLE_TRELLIS], [0.0, 0.5, 1.0]), (TRELLIS, 0.5)],
+    )
     def test_every_path_that_is_in_question_moves_the_rows_below_in_its_own_way(self, trellis, share_kept):
         rows = 53
         random = np.random.default_rng(0)
