@@ -32,14 +32,7 @@ from compress.codecs.logistic import LEAST_PROBABILITY
 from compress.codecs.neighbours import MEAN_OFFSET, MOST_MAGNITUDE, logarithm
 from compress.codecs.offsets import offset_by
 from compress.codecs.rests import MOST_UNIT_BITS
-from compress.codecs.trellis import (
-    MIDDLE_TRELLIS,
-    NO_TRELLIS,
-    SMALL_TRELLIS,
-    TRELLIS,
-    follows_trellis,
-    trellis_indices,
-)
+from compress.codecs.trellis import TRELLISES, follows_trellis, trellis_indices
 from compress.errors import FormatError
 from compress.tensors import zigzag_levels, zigzag_symbols
 
@@ -49,8 +42,7 @@ _MOST_MEAN = 39
 _UNITS = 128
 """Part of the first byte where magnitudes are coded in units."""
 
-_TRELLISES = (NO_TRELLIS, SMALL_TRELLIS, MIDDLE_TRELLIS, TRELLIS)
-_SMALL = 1
+_SMALL = 1  # of the trellises the one that no byte has to name
 
 _SAID_FIRST = {127: (_SMALL, True), 126: (2, False), 125: (2, True), 124: (3, False), 123: (3, True)}
 """What a byte before all others says: which trellis it is, if there is one, and whether levels are predicted."""
@@ -74,7 +66,7 @@ class Context:
         mean = 256 * int(counts @ np.minimum(magnitudes, MOST_MAGNITUDE)) // max(symbols.size, 1)
         units = _unit_bits(counts, magnitudes)
         levels = np.ascontiguousarray(zigzag_levels(symbols).reshape(_rows_and_columns(symbols.shape)))
-        followed = [which for which in (1, 2, 3) if follows_trellis(levels, _TRELLISES[which])]
+        followed = [which for which in range(1, len(TRELLISES)) if follows_trellis(levels, TRELLISES[which])]
         # An index is half its level.
         ways = [_Way(which, bits) for which in followed for bits in (0, max(units - 1, 0))]
         if not followed or levels.size <= _BY_CHANCE:
@@ -111,7 +103,7 @@ class Context:
         if not which:
             return symbols
         levels = zigzag_levels(symbols).reshape(_rows_and_columns(symbols.shape))
-        indices = trellis_indices(levels, _TRELLISES[which])
+        indices = trellis_indices(levels, TRELLISES[which])
         assert indices is not None  # the data say that they follow it
         return zigzag_symbols(indices)
 
@@ -127,7 +119,7 @@ class _Way(NamedTuple):
     """How levels are coded.
 
     Attributes:
-        trellis: which of `_TRELLISES` they follow.
+        trellis: which of `TRELLISES` they follow.
         unit_bits: binary logarithm of the unit of magnitudes.
         predicted: whether they are predicted along the row.
     """
@@ -188,5 +180,5 @@ def _code(stream: Stream, levels: NDArray[np.int32], shape: tuple[int, ...], mea
     taps, width = math.prod(shape[2:]), shape[-1] if len(shape) > 2 else 1
     estimates, weights = new_estimates(way.unit_bits), new_weights()
     predictors = new_predictors(*levels.shape) if way.predicted else NO_PREDICTORS
-    unit, tables = way.unit_bits, _TRELLISES[way.trellis]
+    unit, tables = way.unit_bits, TRELLISES[way.trellis]
     return int(code_levels(*stream, estimates, weights, predictors, levels, taps, width, begin, unit, *tables))

@@ -73,6 +73,9 @@ SMALL_TRELLIS = _shift_register(32, 0b01001, 0b11110)
 NO_TRELLIS = _read_only(np.zeros(1, dtype=np.int64), np.zeros((1, 2), dtype=np.int64))
 """One state, always of quantizer 0, for what goes along a trellis or not."""
 
+TRELLISES = (NO_TRELLIS, SMALL_TRELLIS, MIDDLE_TRELLIS, TRELLIS)
+"""All there are, the largest last."""
+
 
 @compiled(types.int64(types.int64, types.int64), inline=True)
 def level_of(index: int, quantizer: int) -> int:
@@ -125,8 +128,7 @@ def follows_trellis(levels: NDArray[np.int32], trellis: Trellis) -> bool:
 
 def trellis_of(levels: NDArray[np.int32]) -> Trellis | None:
     """Return the largest trellis that levels, shape (rows, columns), follow, or None."""
-    found = (trellis for trellis in (TRELLIS, MIDDLE_TRELLIS, SMALL_TRELLIS) if follows_trellis(levels, trellis))
-    return next(found, None)
+    return next((trellis for trellis in TRELLISES[:0:-1] if follows_trellis(levels, trellis)), None)
 
 
 def trellis_indices(levels: NDArray[np.int32], trellis: Trellis) -> NDArray[np.int32] | None:

@@ -209,8 +209,8 @@ def _encode_exponents(exponents: NDArray[np.int8], codec: Codec) -> bytes:
     steps = zigzag.to_symbols(np.diff(wide, prepend=0))
     told = []
     for each in _exponent_codecs(codec):
-        base, signed = (middle, True) if each is _CONTEXT else (least, False)
-        from_base = zigzag.to_symbols(wide - base) if signed else (wide - base).astype(np.uint16)
+        base = middle if each is _CONTEXT else least
+        from_base = zigzag.to_symbols(wide - base) if each is _CONTEXT else (wide - base).astype(np.uint16)
         told += [(each, bytes([each.id, base & 0xFF]), from_base), (each, bytes([each.id | 0x80]), steps)]
     return fewest(
         (

@@ -150,16 +150,20 @@ class Layer:
     ) -> NDArray[np.int32]:
         # An index is half of a level of the trellis. Without it, levels of half the scale are taken, all of them even.
         times, largest_index = (2, most) if along is NO_TRELLIS else (1, most // 2 + 1)
-        quick = min(along, MIDDLE_TRELLIS, key=lambda trellis: len(trellis.quantizer))
         # Patterns of a kernel differ in how large their coefficients are, so each has frequencies of its own.
         sorts = SIDE**2 if self.coefficients else 1
         price = np.zeros((sorts, 2, 2 * largest_index + 1))  # not known before the first choice: all cost as many bits
-        for taken in [quick] * (iterations - 1) + [along]:
+        for taken in [quick(along)] * (iterations - 1) + [along]:
             levels, counts = choose_path(
                 target, kept, scale / times, self.output_cost, self.factors, price, self.coupling, taken
             )
             price = prices(counts + _UNSEEN, slope)
         return levels // times
+
+
+def quick(along: Trellis) -> Trellis:
+    """Return the trellis to go along where levels are not the last word: one of 256 states at most."""
+    return min(along, MIDDLE_TRELLIS, key=lambda trellis: len(trellis.quantizer))
 
 
 def step_exponents(

@@ -16,7 +16,7 @@ from pydantic.dataclasses import dataclass
 from torch import nn
 
 from compress.channels import links
-from compress.codecs.trellis import MIDDLE_TRELLIS, NO_TRELLIS, TRELLIS, Trellis
+from compress.codecs.trellis import NO_TRELLIS, TRELLIS, Trellis
 from compress.divergence import corrections
 from compress.errors import PassError
 from compress.file_size import Bytes
@@ -25,7 +25,7 @@ from compress.model import Model
 from compress.networks import set_weights
 from compress.paired import PairedInputs, layers_by_input
 from compress.passes.context import Context, finite
-from compress.passes.levels import Layer, bias_on_levels, noise_to_signal
+from compress.passes.levels import Layer, bias_on_levels, noise_to_signal, quick
 from compress.passes.rows_alike import with_rows_alike
 from compress.passes.share import at_precision
 from compress.passes.slope import SlopeSearch, first_slope
@@ -134,8 +134,7 @@ class Quantize:
         along = self._trellis(context)
         if self.measured_photos == 0:
             return self._chosen(model, layers, slope, _FILLED, along, context)[0]
-        quick = MIDDLE_TRELLIS if along is TRELLIS else along
-        quantized, slope = self._chosen(model, layers, slope, _NEARLY_FILLED, quick, context)
+        quantized, slope = self._chosen(model, layers, slope, _NEARLY_FILLED, quick(along), context)
         parts = context.parts_of_layers(quantized, model, self.measured_photos)
         predicted = {name: layer.divergence(quantized.tensors[name].to_dense()) for name, layer in layers.items()}
         factors = corrections(parts, predicted)
@@ -175,9 +174,26 @@ class Quantize:
         context: Context,
     ) -> tuple[Model, float]:
         """Return the model with levels and their slope: that given, or that which fills `bytes`."""
-        if self.slope is None:
-            return self._filling(model, layers, slope, filled, along, context)
-        return self._apart(model, layers, self.slope, along), self.slope
+        if self.slope is not None:
+            return self._apart(model, layers, self.slope, along), self.slope
+        assert self.bytes is not None
+        search = SlopeSearch(self.bytes, slope, filled)
+        best: tuple[Model, float] | None = None
+        with context.progress("looking for the slope", 0) as advance:
+            while (tried := search.next_slope()) is not None:
+                try:
+                    candidate = self._apart(model, layers, tried, along)
+                    file_bytes = context.file_bytes(candidate)
+                except PassError:  # more levels than a file can have
+                    search.tried(tried, None)
+                else:
+                    search.tried(tried, file_bytes)
+                    if file_bytes <= self.bytes:
+                        best = candidate, tried
+                advance(1)
+        if best is None:
+            raise PassError(f"no slope brings the file under {self.bytes:,} bytes; allow more, or prune first")
+        return best
 
     def _apart(self, model: Model, layers: Mapping[str, Layer], slope: float, along: Trellis) -> Model:
         def quantized(layer: Layer) -> Shared:
@@ -240,34 +256,6 @@ class Quantize:
             corrected = pairs.bias(wanted, wanted_bias, _as_matrix(shared.to_dense()))
             changed[bias] = self._bias(bias, corrected.astype(np.float32), layers, slope)
         return changed
-
-    def _filling(
-        self,
-        model: Model,
-        layers: Mapping[str, Layer],
-        slope: float,
-        filled: float,
-        along: Trellis,
-        context: Context,
-    ) -> tuple[Model, float]:
-        assert self.bytes is not None
-        search = SlopeSearch(self.bytes, slope, filled)
-        best: tuple[Model, float] | None = None
-        with context.progress("looking for the slope", 0) as advance:
-            while (tried := search.next_slope()) is not None:
-                try:
-                    candidate = self._apart(model, layers, tried, along)
-                    file_bytes = context.file_bytes(candidate)
-                except PassError:  # more levels than a file can have
-                    search.tried(tried, None)
-                else:
-                    search.tried(tried, file_bytes)
-                    if file_bytes <= self.bytes:
-                        best = candidate, tried
-                advance(1)
-        if best is None:
-            raise PassError(f"no slope brings the file under {self.bytes:,} bytes; allow more, or prune first")
-        return best
 
 
 def _check_sequence(groups: Sequence[Sequence[str]], network: nn.Module, layers: Mapping[str, Layer]) -> None:
