@@ -24,12 +24,14 @@ class Link:
         reader: name of the reading layer's weight tensor, (rows, channels of all that it reads, ...).
         first: which of the channels that the reader reads is the writer's first.
         rectified: whether nothing below zero comes through.
+        grouped: whether each row of the writer reads some channels alone, so that rows cannot change places.
     """
 
     writer: str
     reader: str
     first: int
     rectified: bool
+    grouped: bool = False
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class _Run:
     layer: str | None
     channels: int
     rectified: bool = False
+    grouped: bool = False
 
 
 _RECTIFIERS: tuple[Any, ...] = (nn.ReLU, torch.relu, functional.relu, "relu", "relu_")
@@ -107,13 +110,13 @@ class _Walk:
             starts = np.cumsum([0, *(run.channels for run in before)])
             for run, first in zip(before, starts, strict=False):
                 if run.layer:
-                    self.links.append(Link(run.layer, name, int(first), run.rectified))
+                    self.links.append(Link(run.layer, name, int(first), run.rectified, run.grouped))
         if name in self.read:  # it is used twice, and what it writes here may be read otherwise than there
             self.elsewhere.add(name)
             if self.read[name] != before:  # a column stands for one channel here and for another there
                 self.elsewhere |= {run.layer for run in (*before, *self.read[name]) if run.layer}
         self.read.setdefault(name, before)
-        return [_Run(name, layer.weight.shape[0])]
+        return [_Run(name, layer.weight.shape[0], grouped=groups > 1)]
 
 
 def _is(what: Any, kinds: Iterable[Any]) -> bool:
@@ -152,10 +155,10 @@ def dead(weights: Weights, biases: Weights, found: Iterable[Link]) -> dict[str, 
         output is the same number.
     """
     gone: dict[str, NDArray[np.bool_]] = {n: np.zeros(values.shape, dtype=np.bool_) for n, values in weights.items()}
-    by_writer = _by_writer(found)
+    reading_of = by_writer(found)
     while True:
         before = sum(int(mask.sum()) for mask in gone.values())
-        for writer, reading in by_writer.items():
+        for writer, reading in reading_of.items():
             rows = len(weights[writer])
             unread: NDArray[np.bool_] = np.ones(rows, dtype=np.bool_)
             for link in reading:
@@ -171,7 +174,8 @@ def dead(weights: Weights, biases: Weights, found: Iterable[Link]) -> dict[str, 
             return gone
 
 
-def _by_writer(found: Iterable[Link]) -> dict[str, list[Link]]:
+def by_writer(found: Iterable[Link]) -> dict[str, list[Link]]:
+    """Return links by the layer that writes."""
     grouped: dict[str, list[Link]] = {}
     for link in found:
         grouped.setdefault(link.writer, []).append(link)
@@ -183,73 +187,3 @@ def _used(weights: Weights, gone: Mapping[str, NDArray[np.bool_]], name: str) ->
     used = (weights[name] != 0) & ~gone[name]
     by_column: NDArray[np.bool_] = used.reshape(*used.shape[:2], -1).any(axis=2)
     return by_column
-
-
-def equalising(weights: Weights, found: Iterable[Link]) -> dict[str, NDArray[np.float64]]:
-    """Return by which powers of two each layer's channels are to be multiplied, so that weights become alike in size.
-
-    What is written larger is read smaller: where nothing but rectifiers, pools and the like lie between, the outputs
-    are the same, as powers of two round nothing. Each channel is scaled to the middle between the largest weight that
-    writes it and the largest that reads it; the layers as a whole keep their sizes.
-
-    Args:
-        weights: by name, each (rows, columns, ...).
-        found: `links` of the network.
-    Returns:
-        by the writing layer's name, shape (rows,); 1 for channels that are not written or not read.
-    Source: Nagel et al. 2019, "Data-free quantization through weight equalization and bias correction",
-    arXiv:1906.04721, section 4.1; there for neighbours alone, and by any factor.
-    """
-    factors: dict[str, NDArray[np.float64]] = {}
-    for writer, reading in _by_writer(found).items():
-        rows = len(weights[writer])
-        written, read = _largest(weights[writer], 0), np.zeros(rows)
-        for link in reading:
-            read = np.maximum(read, _largest(weights[link.reader], 1)[link.first : link.first + rows])
-        both = (written > 0) & (read > 0)
-        ratio = np.log2(np.divide(read, written, out=np.ones(rows), where=both))
-        middle = ratio[both].mean() if both.any() else 0.0
-        factors[writer] = np.where(both, np.exp2(np.rint((ratio - middle) / 2)), 1.0)
-    return factors
-
-
-def _largest(values: NDArray[np.float32], axis: int) -> NDArray[np.float64]:
-    """Return the largest magnitude of each row (axis 0) or column (axis 1)."""
-    found: NDArray[np.float64] = (
-        np.abs(np.moveaxis(values, axis, 0)).reshape(values.shape[axis], -1).max(1).astype(float)
-    )
-    return found
-
-
-def scaled(
-    weights: Weights, biases: Weights, found: Iterable[Link], factors: Mapping[str, NDArray[np.float64]]
-) -> tuple[dict[str, NDArray[np.float32]], dict[str, NDArray[np.float32]]]:
-    """Return weights and biases with channels multiplied where they are written, and divided where they are read.
-
-    Args:
-        weights: by name, each (rows, columns, ...).
-        biases: the same layers' biases, by the weight's name.
-        found: `links` of the network.
-        factors: by the writing layer's name, shape (rows,); by powers of two nothing is rounded.
-    """
-    divisors = input_factors(weights, found, factors)
-    made = {}
-    for name, values in weights.items():
-        times = factors.get(name, np.ones(len(values)))[:, None] / divisors[name]
-        by_weight = times.reshape(*values.shape[:2], *[1] * (values.ndim - 2))
-        made[name] = (values * by_weight).astype(np.float32)
-    return made, {
-        name: (bias * factors[name]).astype(np.float32) if name in factors else bias for name, bias in biases.items()
-    }
-
-
-def input_factors(
-    weights: Weights, found: Iterable[Link], factors: Mapping[str, NDArray[np.float64]]
-) -> dict[str, NDArray[np.float64]]:
-    """Return by what each layer's input channels are multiplied, by name, shape (columns,); arguments as `scaled`."""
-    inputs = {name: np.ones(values.shape[1]) for name, values in weights.items()}
-    for link in found:
-        if link.writer in factors:
-            written = factors[link.writer]
-            inputs[link.reader][link.first : link.first + len(written)] = written
-    return inputs

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from compress.channels import Link, dead, equalising, links, scaled
+from compress.channel_changes import equalising, scaled
+from compress.channels import Link, dead, links
 from compress.networks import build
 
 

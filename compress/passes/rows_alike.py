@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from compress.channels import Link, input_factors, scaled
+from compress.channel_changes import input_factors, scaled
+from compress.channels import Link
 from compress.model import Model
 from compress.passes.levels import Layer, relative_steps
 from compress.tensors import Dense, Pruned

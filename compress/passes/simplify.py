@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from compress.channels import dead, equalising, links, scaled
+from compress.channel_changes import equalising, scaled
+from compress.channels import dead, links
 from compress.errors import PassError
 from compress.model import Model
 from compress.passes.context import Context, finite
