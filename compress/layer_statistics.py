@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,6 +125,17 @@ class LayerStatistics:
 def group_of_rows(rows: int, groups: int) -> NDArray[np.int64]:
     """Return which group each row belongs to, shape (rows,): neighbours go together."""
     return np.arange(rows, dtype=np.int64) * groups // rows
+
+
+def reordered_factor(factor: NDArray[np.floating[Any]], order: NDArray[np.int64]) -> Floats:
+    """Return the Cholesky factor of columns, or rows, in another order, as `LayerStatistics.feedback` gives it.
+
+    Args:
+        factor: shape (n, n).
+        order: shape (n,), which of before is at each place.
+    """
+    moved = factor[:, order].astype(np.float64)
+    return np.ascontiguousarray(np.linalg.cholesky(moved.T @ moved).T)
 
 
 def _factor(moments: Floats, damping: Floats, *, coefficients: bool = False) -> Floats:

@@ -61,6 +61,8 @@ class Model:
         labels: a name for each class, or empty.
         as_is: names of tensors that are no convolution's or linear layer's, such as those of batch norms. Passes leave
             them as they are, but training moves them. Not in a file: it matters to passes alone.
+        origin: the float network that this one was made from, its channels in the order and of the size that they have
+            here; None where no pass moved any. Not in a file.
         trusted: whether the function that `architecture` names may be imported and called. Not in a file: nobody lets
             a file choose what code runs.
     """
@@ -72,6 +74,7 @@ class Model:
     labels: tuple[str, ...] = field(default=(), repr=False)
     as_is: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
     trusted: bool = field(default=False, compare=False)
+    origin: Model | None = field(default=None, repr=False, compare=False)
 
     def with_tensors(self, changed: Mapping[str, Tensor]) -> Model:
         """Return a copy in which the tensors named in `changed` are replaced."""

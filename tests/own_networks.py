@@ -40,6 +40,12 @@ def resnet18(classes: int = 1000, width: int = 64) -> nn.Module:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, classes))
 
 
+def plain() -> nn.Module:
+    """Three convolutions, whose channels may be moved."""
+    convolutions = (nn.Conv2d(3, 8, 3, 2), nn.ReLU(), nn.Conv2d(8, 12, 3), nn.ReLU(), nn.Conv2d(12, 10, 1))
+    return nn.Sequential(*convolutions, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
 class Inverted(nn.Module):
     """Expand, filter each channel by itself, and project, as Sandler et al. 2018, arXiv:1801.04381, figure 4."""
 

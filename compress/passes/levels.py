@@ -60,6 +60,8 @@ class Layer:
         coupling: `LayerStatistics.coupling`.
         coefficients: whether the coefficients of kernels are to be on levels, and not the weights.
         bias_cost: shape (rows,), as in `LayerStatistics`.
+        turn: shape (input channels,), in which turn they are chosen, as the columns of the factors are; each makes up
+            for the errors of those before. None for the order in which they are.
     """
 
     name: str
@@ -70,10 +72,11 @@ class Layer:
     coupling: Floats | None = None
     coefficients: bool = False
     bias_cost: Floats | None = None
+    turn: NDArray[np.int64] | None = None
 
     def divergence(self, values: NDArray[np.float32]) -> float:
         """Return what the statistics say that the errors of stored weights cost, nats; shape as `values`."""
-        errors = self._as_matrix(self.values - values)
+        errors = self._as_matrix(self.values - values)[:, self._columns]
         left = np.empty_like(errors)
         for group, factor in enumerate(self.factors):
             rows = group_of_rows(len(errors), len(self.factors)) == group
@@ -86,7 +89,7 @@ class Layer:
     @property
     def costs(self) -> tuple[Floats, NDArray[np.float32]]:
         """What says how large steps are: `output_cost`, and the diagonals of the factors, shape (groups, columns)."""
-        return self.output_cost, np.diagonal(self.factors, axis1=1, axis2=2)
+        return self.output_cost, np.diagonal(self.factors, axis1=1, axis2=2)[:, np.argsort(self._columns)]
 
     def scaled(self, values: NDArray[np.float32], rows: Floats, inputs: Floats) -> Layer:
         """Return the layer with weights whose rows are multiplied, and whose input channels are divided.
@@ -96,7 +99,7 @@ class Layer:
             rows: shape (rows,), by what they are multiplied.
             inputs: shape (columns,), by what their channels are. The factors are divided by it in place.
         """
-        self.factors[...] /= np.repeat(inputs, self.values[0, 0].size).astype(np.float32)
+        self.factors[...] /= np.repeat(inputs, self.values[0, 0].size)[self._columns].astype(np.float32)
         bias_cost = None if self.bias_cost is None else self.bias_cost / rows**2
         return replace(self, values=values, output_cost=self.output_cost / rows**2, bias_cost=bias_cost)
 
@@ -130,8 +133,18 @@ class Layer:
         most = int(np.abs(target / scale).max(initial=0)) + 16
         if most > _MOST_LEVELS:
             raise PassError(f"it would need {2 * most + 1:,} levels; take a larger slope", tensor=self.name)
-        levels = self._chosen(target, kept, scale, slope, along, iterations, most)
+        turn, levels = self._columns, np.empty(target.shape, dtype=np.int32)
+        wanted = target[:, turn], kept[:, turn], scale[:, turn]
+        levels[:, turn] = self._chosen(*wanted, slope, along, iterations, most)
         return on_levels(levels.reshape(shape), *exponents)
+
+    @property
+    def _columns(self) -> NDArray[np.int64]:
+        """In which turn columns are chosen: the taps of one channel after those of another."""
+        taps = self.values[0, 0].size
+        turn = np.arange(self.values.shape[1]) if self.turn is None else self.turn
+        columns: NDArray[np.int64] = (turn[:, None] * taps + np.arange(taps)).ravel()
+        return columns
 
     def _as_matrix(self, values: NDArray[np.float32]) -> Floats:
         """Return weights, or the coefficients of their kernels, as float64, shape (rows, columns)."""

@@ -26,7 +26,7 @@ from compress.networks import set_weights
 from compress.paired import PairedInputs, layers_by_input
 from compress.passes.context import Context, finite
 from compress.passes.levels import Layer, bias_on_levels, noise_to_signal, quick
-from compress.passes.rows_alike import with_rows_alike
+from compress.passes.moved_channels import with_channels_moved
 from compress.passes.share import at_precision
 from compress.passes.slope import SlopeSearch, first_slope
 from compress.tensors import Dense, FloatName, Pruned, Shared
@@ -114,7 +114,7 @@ class Quantize:
         return self
 
     def __call__(self, model: Model, context: Context) -> Model:
-        """Return the model with levels for weights.
+        """Return the model with levels for weights; where channels were moved, with its origin.
 
         Raises:
             PassError: a weight is not finite or shares its value already, needs more levels than a file can have, or
@@ -130,7 +130,10 @@ class Quantize:
         layers = self._layers(model, context, slope)
         if self.sequential:
             return self._in_sequence(model, layers, slope, context)
-        model, layers = with_rows_alike(model, layers, links(context.network(model)))
+        origin, layers = with_channels_moved(model, layers, links(context.network(model)))
+        return replace(self._by_costs(origin, layers, slope, context), origin=origin)
+
+    def _by_costs(self, model: Model, layers: Mapping[str, Layer], slope: float, context: Context) -> Model:
         along = self._trellis(context)
         if self.measured_photos == 0:
             return self._chosen(model, layers, slope, _FILLED, along, context)[0]

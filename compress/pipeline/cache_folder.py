@@ -14,7 +14,7 @@ _KINDS = {
     rf"{_HASH}\.(npy|json)": "decoded photos",
     rf"statistics-{_HASH}\.npz": "statistics",
     rf"sensitivity-{_HASH}\.json": "sensitivity",
-    rf"stage-{_HASH}\.(sqz|json)": "stage",
+    rf"stage-{_HASH}\.(sqz|origin\.sqz|json)": "stage",
     rf"\w+-{_HASH}\.(state|data)": "interrupted stage",
     r"\..+\.tmp": "unfinished file",
 }
@@ -46,7 +46,7 @@ def entries(folder: Path) -> list[Entry]:
     together: dict[tuple[str, str], list[Path]] = {}
     for file in folder.iterdir():
         if file.is_file() and (kind := _kind(file.name)):
-            together.setdefault((kind, file.stem), []).append(file)
+            together.setdefault((kind, file.stem.removesuffix(".origin")), []).append(file)
     found = [_entry(kind, files) for (kind, _), files in together.items()]
     return sorted(found, key=lambda entry: (-entry.file_bytes, entry.files))
 

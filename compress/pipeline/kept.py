@@ -3,7 +3,8 @@
 Each result is kept in the cache under a hash of all that decides it: the pass and its options, the stage's name and the
 seed, the weights that it was given, the float network, the calibration photos, the program's own code, and the versions
 and the machine's settings that may change a float's last bit. So nothing stale is ever found. `stage-<hash>.sqz` holds
-the model, checked by its checksums when it is read; `stage-<hash>.json`, written before it, what it took to make.
+the model, checked by its checksums when it is read; `stage-<hash>.json`, written before it, what it took to make; and
+`stage-<hash>.origin.sqz`, where a stage moved channels, the model's origin.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -61,20 +63,26 @@ class KeptStage:
             "processes": context.ranks.count,
         }
         key = hashlib.sha256(json.dumps(decided_by, sort_keys=True).encode()).hexdigest()[:32]
-        self._path = store / f"stage-{key}.sqz"
+        self._path, self._origin = store / f"stage-{key}.sqz", store / f"stage-{key}.origin.sqz"
 
     def read(self) -> tuple[Model, Cost] | None:
         """Return what the stage left, and what it took; None where that is not kept, or not whole."""
         try:
             about = json.loads(self._path.with_suffix(".json").read_text("utf-8"))
-            tensors = container.read(self._path).tensors
-            return self._model.with_tensors(tensors), Cost(about["seconds"], about["peak_bytes"])
+            model = self._model.with_tensors(container.read(self._path).tensors)
+            if about["moved_channels"]:
+                model = replace(model, origin=self._model.with_tensors(container.read(self._origin).tensors))
+            return model, Cost(about["seconds"], about["peak_bytes"])
         except (OSError, ValueError, KeyError, FormatError):
             return None
 
     def write(self, model: Model, cost: Cost) -> None:
         """Keep what the stage left."""
-        about: Mapping[str, object] = {**self._about, "seconds": cost.seconds, "peak_bytes": cost.peak_bytes}
+        moved = model.origin if model.origin is not self._model.origin else None
+        took = {"seconds": cost.seconds, "peak_bytes": cost.peak_bytes}
+        about: Mapping[str, object] = {**self._about, **took, "moved_channels": moved is not None}
+        if moved:
+            container.write(self._origin, moved, _CODECS)
         write_atomically(self._path.with_suffix(".json"), json.dumps(about).encode())
         container.write(self._path, model, _CODECS)
 

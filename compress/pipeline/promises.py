@@ -23,21 +23,29 @@ def check(before: Model, after: Model, stage: str, *, zeros: bool = True) -> Non
     """
     if list(before.tensors) != list(after.tensors):
         raise PassError("the tensors of the network changed", stage=stage)
+    moved = after.origin if after.origin is not before.origin else None
     for name, tensor in after.tensors.items():
-        broken = _broken(before.tensors[name], tensor, zeros)
+        was = before.tensors[name]
+        place = moved.tensors[name] if moved else was  # where its channels are now
+        broken = _lost(was, place) or _broken(was, tensor, place if zeros else None)
         if broken:
             raise PassError(broken, stage=stage, tensor=name)
 
 
-def _broken(before: Tensor, after: Tensor, zeros: bool) -> str | None:
+def _lost(before: Tensor, moved: Tensor) -> str | None:
+    kept = [int(tensor.kept.sum()) for tensor in (before, moved) if isinstance(tensor, Pruned | Shared)]
+    return f"{kept[0]:,} kept weights became {kept[-1]:,} where its channels were moved" if len(set(kept)) > 1 else None
+
+
+def _broken(before: Tensor, after: Tensor, zeros: Tensor | None) -> str | None:
     if before.shape != after.shape:
         return f"its shape {before.shape} became {after.shape}"
     values = after.to_dense()
     if not np.isfinite(values).all():
         return f"{int((~np.isfinite(values)).sum()):,} weights are not finite"
     of_weights = len(before.shape) > 1  # biases are never pruned: one on level 0 may go to another
-    if zeros and of_weights and isinstance(before, Pruned | Shared) and values[~before.kept].any():
-        return f"{int(np.count_nonzero(values[~before.kept])):,} pruned weights are no longer zero"
+    if of_weights and isinstance(zeros, Pruned | Shared) and values[~zeros.kept].any():
+        return f"{int(np.count_nonzero(values[~zeros.kept])):,} pruned weights are no longer zero"
     if isinstance(before, Shared):
         if not isinstance(after, Shared):
             return "its weights are no longer shared"

@@ -114,7 +114,7 @@ def run(
             records.data_record("validation", photos),
         ),
         stages=stages,
-        layers=records.layer_records(model, reference, layout),
+        layers=records.layer_records(model, model.origin or reference, layout),
         file=records.file_record(MODEL_FILE, data, model, layout),
         proof_seconds=proof_seconds,
         command=command,

@@ -163,6 +163,8 @@ def stages_of(pipeline: Pipeline, prepared: Prepared, cache: Path) -> Iterator[L
         # The same network, written otherwise, or a better one: the next stages recover towards it.
         if isinstance(stage.step, Simplify) or is_reference:
             context = replace(context, reference=model, cache=prepared.statistics_of(model))
+        elif changed.origin and changed.origin is not context.reference:
+            context = replace(context, reference=changed.origin, cache={})
         yield Left(stage, model, cost, context, is_float, is_reference)
 
 

@@ -90,10 +90,13 @@ def test_shared_weights_are_refused(tiny, context):
 def test_quantize_gives_no_bits_to_channels_that_nothing_reads_afterwards(tiny, context):
     """Where a reader's column is so small that all of it becomes zero, so does what writes the channel."""
     small = values(tiny, "2.weight")
-    small[:, 2] *= 0.1
+    small[:, 2] *= 0.01
     model = tiny.with_tensors({"2.weight": Dense(small)})
     context = replace(context, reference=model, cache={})
     once, twice = (Quantize(slope=1e-4, measured_photos=photos)(model, context) for photos in (0, 60))
-    assert not values(once, "2.weight")[:, 2].any()
-    assert values(once, "0.weight")[2].any()
-    assert not values(twice, "0.weight")[2].any()
+    # Channels were moved: the one that was in place 2 is written by the same weights, but for their size.
+    rows = values(once.origin, "0.weight").reshape(8, -1)
+    place = int(((rows @ values(model, "0.weight")[2].ravel()) / np.linalg.norm(rows, axis=1)).argmax())
+    assert not values(once, "2.weight")[:, place].any()
+    assert values(once, "0.weight")[place].any()
+    assert not values(twice, "0.weight")[place].any()

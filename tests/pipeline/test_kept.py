@@ -110,6 +110,34 @@ def test_a_damaged_result_is_made_again(folder):
     assert sum(_sound(file) for file in results) == 3
 
 
+MOVED = """\
+model: {{factory: "own_networks:plain", size: 16, resize: squash}}
+data:
+  calibration: {{source: digits, limit: 60}}
+  validation: {{source: digits, limit: 20}}
+stages:
+  - {{pass: quantize, slope: 1.0e-5}}
+  - {{pass: distill, steps: {steps}, batch: 20, learning_rate: 0.5, match: blocks}}
+"""
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_stage_after_one_that_moved_channels_learns_the_same_from_what_is_kept(tmp_path, damaged):
+    def made(steps, *options):
+        (tmp_path / "p.yaml").write_text(MOVED.format(steps=steps))
+        assert go(tmp_path, "out", *options).exit_code == 0
+        return (tmp_path / "out/model.sqz").read_bytes()
+
+    made(2)
+    (origin,) = (tmp_path / "cache").glob("stage-*.origin.sqz")
+    if damaged:
+        origin.write_bytes(origin.read_bytes()[:-3] + b"abc")
+    assert made(30) == made(30, "--fresh") != made(2)
+    assert container.read(origin).tensors
+    clean(tmp_path / "cache")
+    assert not origin.exists()
+
+
 def _sound(file):
     try:
         container.read(file)

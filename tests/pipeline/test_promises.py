@@ -66,6 +66,19 @@ def test_a_broken_promise_names_the_stage_and_the_tensor(before, after, broken):
     assert (caught.value.stage, caught.value.tensor) == ("bad", "w")
 
 
+def test_pruned_weights_may_move_with_their_channels_but_not_vanish_or_come_back():
+    moved = Pruned(VALUES[:, ::-1].copy(), KEPT[:, ::-1].copy())
+    shared = Shared(CODEBOOK, INDICES[:, ::-1].copy())
+    check(model_of(PRUNED), replace(model_of(shared), origin=model_of(moved)), "stage")
+    with pytest.raises(PassError, match="1 pruned weights are no longer zero"):
+        check(model_of(PRUNED), model_of(shared), "stage")
+    with pytest.raises(PassError, match="1 pruned weights are no longer zero"):
+        check(model_of(PRUNED), replace(model_of(SHARED), origin=model_of(moved)), "stage")
+    dense = Pruned(VALUES + np.float32(1), np.ones((2, 2), np.bool_))
+    with pytest.raises(PassError, match="3 kept weights became 4 where its channels were moved"):
+        check(model_of(PRUNED), replace(model_of(shared), origin=model_of(dense)), "stage")
+
+
 def test_a_stage_may_not_rename_drop_or_reorder_tensors():
     with pytest.raises(PassError, match="stage bad: the tensors of the network changed"):
         check(model_of(DENSE), model_of(DENSE, "v"), "bad")
