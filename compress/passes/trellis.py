@@ -69,7 +69,9 @@ def nearest_path(values: Floats, kept: NDArray[np.bool_], most: int, trellis: Tr
         trellis: to follow.
     """
     levels = np.zeros(values.shape, dtype=np.int32)
-    price = np.zeros((2, 2 * (most // 2) + 1))
+    price = np.zeros((2, 2 * ((most + 1) // 2) + 1))
+    if most % 2:  # the largest index is that of `most` in the second quantizer, and of a level beyond it in the first
+        price[0, [0, -1]] = np.inf
     arrays = [as_compiled_takes(array) for array in (values, kept, price, trellis.arrivals, trellis.quantizer)]
     _nearest_path(*arrays, levels)  # type: ignore[call-arg]
     return levels

@@ -45,6 +45,18 @@ def test_the_nearest_levels_follow_the_trellis_and_leave_out_what_is_pruned(trel
     assert np.abs(levels).max() <= 8
 
 
+@pytest.mark.parametrize("trellis", [SMALL_TRELLIS, MIDDLE_TRELLIS, TRELLIS])
+@pytest.mark.parametrize("most", [4, 5])
+def test_the_largest_level_may_be_taken_and_none_beyond_it(trellis, most):
+    """Only the second quantizer has odd levels, and the first has one beyond at the same index."""
+    values = 4 * np.random.default_rng(0).standard_normal((40, 6))
+    levels = nearest_path(values, np.ones(values.shape, np.bool_), most, trellis)
+    assert np.abs(levels).max() == most
+    assert np.array_equal(
+        nearest_path(levels.astype(np.float64), np.ones(values.shape, np.bool_), most, trellis), levels
+    )
+
+
 class TestCoupling:
     """Errors that the rows below make up for."""
 
