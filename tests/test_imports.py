@@ -14,7 +14,8 @@ PACKAGE = Path(__file__).parents[1] / "compress"
 ROOMS = (
     "errors", "compiled", "files", "progress", "ranks", "kernels", "tensors", "model", "codecs", "container",
     "data", "networks", "device", "patches", "layer_statistics", "calibration", "statistics_file", "divergence",
-    "channels", "paired", "file_size", "passes", "significance", "report", "validate", "proof", "inspection",
+    "channels", "channel_changes", "paired", "file_size", "passes", "significance", "report", "validate", "proof",
+    "inspection",
     "export", "evaluation", "ready", "pipeline", "search", "comparison", "console", "parameters", "search_commands",
     "cache_commands", "__init__", "cli", "__main__",
 )  # fmt: skip
