@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,10 +74,8 @@ def scaled(
 def input_factors(weights: Weights, found: Iterable[Link], factors: Factors) -> dict[str, NDArray[np.float64]]:
     """Return by what each layer's input channels are multiplied, by name, shape (columns,); arguments as `scaled`."""
     inputs = {name: np.ones(values.shape[1]) for name, values in weights.items()}
-    for link in found:
-        if link.writer in factors:
-            written = factors[link.writer]
-            inputs[link.reader][link.first : link.first + len(written)] = written
+    for link, place in _places(found, factors):
+        inputs[link.reader][place] = factors[link.writer]
     return inputs
 
 
@@ -92,8 +90,13 @@ def input_orders(weights: Weights, found: Iterable[Link], orders: Orders) -> dic
         by name, shape (columns,).
     """
     inputs = {name: np.arange(values.shape[1], dtype=np.int64) for name, values in weights.items()}
-    for link in found:
-        if link.writer in orders:
-            written = orders[link.writer]
-            inputs[link.reader][link.first : link.first + len(written)] = link.first + written
+    for link, place in _places(found, orders):
+        inputs[link.reader][place] = link.first + orders[link.writer]
     return inputs
+
+
+def _places(found: Iterable[Link], changed: Factors | Orders) -> Iterator[tuple[Link, slice]]:
+    """Yield the links of writers that are changed, and where among what the reader reads their channels are."""
+    for link in found:
+        if link.writer in changed:
+            yield link, slice(link.first, link.first + len(changed[link.writer]))
