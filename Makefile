@@ -33,8 +33,9 @@ browser: ## See that Chromium is there for the report's tests; root on Debian ha
 run: env ## The main job: SqueezeNet v1.1 under 500,000 bytes, from what is installed alone.
 	$(BIN)/squeeze-compress run pipelines/squeezenet.yaml --out $(OUT)/squeezenet
 
+# As many processes as cores, each on one; all tests of a file run in the same one, as they share what takes long to make.
 test: env browser ## The whole suite.
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: env ## Style and types.
 	$(BIN)/ruff check .
