@@ -34,18 +34,20 @@ from compress.networks.layers import Call, Layer, recorded
 from compress.patches import photo_gradients
 from compress.progress import Advance
 from compress.ranks import ALONE, Ranks
+from compress.triangles import packed
 
 Floats = NDArray[np.float64]
 
 _LEAST_SHARE = 0.05
 """A row's cost is at least this share of its layer's mean."""
 
-_MOST_OWN_ENTRIES = 132 * 10**6
-"""Numbers that the rows' own moments of one layer may take: a classifier of 1,000 classes and 512 channels is put into
-pairs of classes. They are mostly in an order in which neighbours are alike."""
+_MOST_OWN_ENTRIES = 264 * 10**6
+"""Numbers that the rows' own moments of one layer may take, while they are gathered: as many as those of a classifier
+of 1,000 classes and 512 channels do. Rows of larger layers are put into groups of neighbours, as classes are mostly in
+an order in which neighbours are alike."""
 
-_MOST_ENTRIES_IN_ALL = 45 * 10**7
-"""Those of all layers together; a SqueezeNet has 440 million."""
+_MOST_ENTRIES_IN_ALL = 58 * 10**7
+"""Those of all layers together; a SqueezeNet has 570 million."""
 
 _TEMPERATURE = 2.5
 """Divides the logits before the softmax that says of which classes a photo tells something."""
@@ -88,8 +90,8 @@ def collect(
         batches: the photos.
         generator: draws the directions in which the logits are pulled.
         advance: called with the number of photos done.
-        own: gather the rows' own moments too, in groups where those of each row would take more than 530 MB a layer or
-            1.8 GB in all; and the correlation between rows, but of the last layer, whose rows are classes, of layers
+        own: gather the rows' own moments too, in groups where those of each row would take more than 1.06 GB a layer or
+            2.3 GB in all; and the correlation between rows, but of the last layer, whose rows are classes, of layers
             of more than 256, and where channels are in groups.
         ranks: processes whose photos are taken together; each has a batch at least.
     Returns:
@@ -127,7 +129,7 @@ def collect(
         raise DataError("calibration needs at least one photo")
     for total in sums.values():
         ranks.sum(*total.sums())
-    statistics = {name: total.statistics(counted) for name, total in sums.items()}
+    statistics = {name: sums.pop(name).statistics(counted) for name in list(sums)}  # each makes room for the next
     statistics[last] = statistics[last].pooled()
     return statistics
 
@@ -229,7 +231,7 @@ class _Sums:
         own = None
         if self.groups > 1:
             traces = self.own.diagonal(dim1=1, dim2=2).sum(1).clamp(min=float(np.finfo(np.float32).tiny))
-            own = self.own.div_(traces[:, None, None]).cpu().numpy()
+            own = packed(self.own.div_(traces[:, None, None]).cpu().numpy())
         output_cost, bias_cost = (_at_least((sums / counted).numpy()) for sums in (self.row_fisher, self.bias_fisher))
         between = None if self.between is None else _correlation(self.between)
         return LayerStatistics(moment, output_cost, bias_cost, own, between)

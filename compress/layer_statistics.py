@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.kernels import coefficients_of
+from compress.triangles import packed, symmetric
 
 Floats = NDArray[np.float64]
 
@@ -28,8 +29,9 @@ class LayerStatistics:
             1, or 0 where no photo reached the layer.
         output_cost: float64, shape (rows,), the Fisher information of each row, summed over its weights, nats.
         bias_cost: float64, shape (rows,), that of the layer's biases, nats.
-        own: float32, shape (groups, columns, columns), the Fisher information within each row by itself, or that of
-            rows next to each other together (`group_of_rows`), each of trace 1 or 0; None where it was not gathered.
+        own: float32, the upper `triangles` of (groups, columns, columns), the Fisher information within each row by
+            itself, or that of rows next to each other together (`group_of_rows`), each of trace 1 or 0; None where it
+            was not gathered.
         between: float32, shape (rows, rows), the correlation of the rows' gradients, all columns taken together, from
             -1 to 1; None where it was not gathered.
     """
@@ -71,7 +73,7 @@ class LayerStatistics:
         out: NDArray[np.float32] | None = None,
         coefficients: bool = False,
     ) -> NDArray[np.float32]:
-        """Return `feedback()` of each group of rows, or one for all, float32, shape (groups, columns, columns).
+        """Return `feedback()` of each group of rows, or one for all: float32 `triangles` of (groups, columns, columns).
 
         Args:
             share: what of a group's moment is its own, 0 to 1; the rest is the layer's.
@@ -83,13 +85,13 @@ class LayerStatistics:
         group = group_of_rows(len(self.output_cost), groups)
         held = np.bincount(group, np.broadcast_to(damping, group.shape)) / np.bincount(group)
         if groups == 1:
-            return _factor(self.moment[None], held, coefficients=coefficients).astype(np.float32)
+            return packed(_factor(self.moment[None], held, coefficients=coefficients)).astype(np.float32)
         assert self.own is not None
         factors = np.empty_like(self.own) if out is None else out
         for start in range(0, groups, _AT_ONCE):
             some = slice(start, start + _AT_ONCE)
-            mixed = share * self.own[some].astype(np.float64) + (1 - share) * self.moment
-            factors[some] = _factor(mixed, held[some], coefficients=coefficients)
+            mixed = share * symmetric(self.own[some].astype(np.float64)) + (1 - share) * self.moment
+            factors[some] = packed(_factor(mixed, held[some], coefficients=coefficients))
         return factors
 
     def coupling(self, believed: float) -> Floats | None:

@@ -13,9 +13,9 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "compress"
 ROOMS = (
     "errors", "compiled", "files", "progress", "ranks", "kernels", "tensors", "model", "codecs", "container",
-    "data", "networks", "device", "patches", "layer_statistics", "calibration", "statistics_file", "divergence",
-    "channels", "channel_changes", "paired", "file_size", "passes", "significance", "report", "validate", "proof",
-    "inspection",
+    "data", "networks", "device", "patches", "triangles", "layer_statistics", "calibration", "statistics_file",
+    "divergence", "channels", "channel_changes", "paired", "file_size", "passes", "significance", "report", "validate",
+    "proof", "inspection",
     "export", "evaluation", "ready", "pipeline", "search", "comparison", "console", "parameters", "search_commands",
     "cache_commands", "__init__", "cli", "__main__",
 )  # fmt: skip

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from compress.layer_statistics import LayerStatistics
+from compress.triangles import packed, upper
 
 
 class TestFeedback:
@@ -43,8 +44,8 @@ class TestFeedback:
         random = np.random.default_rng(0)
         moments = [x.T @ x / np.trace(x.T @ x) for x in random.standard_normal((40, 9, 6))]
         own = np.stack(moments).astype(np.float32)
-        statistics = LayerStatistics(own.mean(0).astype(np.float64), np.ones(40), None, own)
-        factors = statistics.row_feedback(0.3)
+        statistics = LayerStatistics(own.mean(0).astype(np.float64), np.ones(40), None, packed(own))
+        factors = upper(statistics.row_feedback(0.3))
         assert factors.shape == (40, 6, 6)
         for factor, moment in zip(factors, own, strict=True):
             mixed = LayerStatistics(0.3 * moment.astype(np.float64) + 0.7 * statistics.moment, np.ones(40))
@@ -53,21 +54,21 @@ class TestFeedback:
     def test_factors_can_take_the_place_of_what_they_are_made_of(self):
         own = np.repeat(self.statistics().moment[None], 40, 0).astype(np.float32)
         own += np.linspace(0, 0.1, 40, dtype=np.float32)[:, None, None] * np.eye(6, dtype=np.float32)
-        statistics = LayerStatistics(own.mean(0).astype(np.float64), np.ones(40), None, own)
+        moment, own = own.mean(0).astype(np.float64), packed(own)
+        statistics = LayerStatistics(moment, np.ones(40), None, own)
         apart = statistics.row_feedback(0.3)
         assert statistics.row_feedback(0.3, out=own) is own
         np.testing.assert_array_equal(own, apart)
 
     def test_without_rows_of_their_own_all_have_the_layers_factor(self):
         statistics = self.statistics()
-        assert statistics.row_feedback(0.3).shape == (1, 6, 6)
-        np.testing.assert_allclose(statistics.row_feedback(0.3)[0], statistics.feedback(), rtol=1e-6)
+        np.testing.assert_allclose(upper(statistics.row_feedback(0.3)), statistics.feedback()[None], rtol=1e-6)
 
 
 def test_a_groups_factor_takes_the_mean_of_its_rows_damping():
     own = np.repeat(np.eye(3, dtype=np.float32)[None] / 3, 2, 0)
-    statistics = LayerStatistics(np.eye(3) / 3, np.ones(5), own=own)
-    factors = statistics.row_feedback(0.5, np.array([0.1, 0.2, 0.3, 1.0, 3.0]))
+    statistics = LayerStatistics(np.eye(3) / 3, np.ones(5), own=packed(own))
+    factors = upper(statistics.row_feedback(0.5, np.array([0.1, 0.2, 0.3, 1.0, 3.0])))
     # Rows 0 to 2 belong to group 0; the moment's diagonal is 1/3, its mean too.
     for factor, damping in zip(factors, (0.2, 2.0), strict=True):
         np.testing.assert_allclose(factor, np.eye(3) / np.sqrt((1 + damping) / 3), rtol=1e-6)

@@ -31,7 +31,7 @@ from compress.paired import PairedInputs, collect_pairs
 from compress.progress import Progress, silent
 from compress.ranks import ALONE, Ranks
 
-_STATISTICS_VERSION = 3
+_STATISTICS_VERSION = 4
 """Raised when the same photos and network would give other statistics than before."""
 
 _GATHERED_BATCH = 10

@@ -32,7 +32,7 @@ def choose(
         kept: the same shape; False takes entry 0, which is the pruned weight.
         scale: the same shape; a weight is its entry times this.
         output_cost: shape (rows,), as in `LayerStatistics`.
-        factors: shape (groups, columns, columns), `LayerStatistics.row_feedback`.
+        factors: `triangles` of (groups, columns, columns), `LayerStatistics.row_feedback`.
         codebook: shape (entries,); entry 0 is zero.
         price: shape (entries,), nats of divergence that an entry is worth.
     Returns:
@@ -68,7 +68,7 @@ def prices(counts: NDArray[np.floating[Any]], slope: float) -> Floats:
 
 @compiled(
     types.void(
-        _MATRIX, types.boolean[:, ::1], _MATRIX, _VECTOR, types.float32[:, :, ::1], _VECTOR, _VECTOR,
+        _MATRIX, types.boolean[:, ::1], _MATRIX, _VECTOR, types.float32[:, ::1], _VECTOR, _VECTOR,
         types.int64[::1], types.int64[:, ::1], _MATRIX,
     )
 )  # fmt: skip
@@ -89,12 +89,13 @@ def _choose(
     rows, columns = left.shape
     for row in range(rows):
         factor = factors[row * factors.shape[0] // rows]
+        diagonal = 0
         for column in range(columns):
             value = left[row, column] / scale[row, column]
             wanted[row, column] = value
             chosen = 0.0
             if kept[row, column]:
-                weight = 0.5 * output_cost[row] * (scale[row, column] / factor[column, column]) ** 2
+                weight = 0.5 * output_cost[row] * (scale[row, column] / factor[diagonal]) ** 2
                 above = np.searchsorted(entries, value)
                 below = above - 1
                 best, best_place = np.inf, -1
@@ -114,6 +115,7 @@ def _choose(
                         above += 1
                 indices[row, column] = order[best_place]
                 chosen = entries[best_place]
-            error = (left[row, column] - chosen * scale[row, column]) / factor[column, column]
-            for later in range(column + 1, columns):
-                left[row, later] -= error * factor[column, later]
+            error = (left[row, column] - chosen * scale[row, column]) / factor[diagonal]
+            for after in range(1, columns - column):
+                left[row, column + after] -= error * factor[diagonal + after]
+            diagonal += columns - column

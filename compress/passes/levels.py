@@ -26,6 +26,7 @@ from compress.tensors import (
     weight_scales,
     zigzag_symbols,
 )
+from compress.triangles import diagonals, upper
 
 Floats = NDArray[np.float64]
 
@@ -80,7 +81,7 @@ class Layer:
         left = np.empty_like(errors)
         for group, factor in enumerate(self.factors):
             rows = group_of_rows(len(errors), len(self.factors)) == group
-            left[rows] = solve_triangular(factor.T.astype(np.float64), errors[rows].T, lower=True).T
+            left[rows] = solve_triangular(upper(factor).T.astype(np.float64), errors[rows].T, lower=True).T
         left *= np.sqrt(self.output_cost)[:, None]
         if self.coupling is not None:
             left = solve_triangular(self.coupling.T, left, lower=True)
@@ -89,7 +90,12 @@ class Layer:
     @property
     def costs(self) -> tuple[Floats, NDArray[np.float32]]:
         """What says how large steps are: `output_cost`, and the diagonals of the factors, shape (groups, columns)."""
-        return self.output_cost, np.diagonal(self.factors, axis1=1, axis2=2)[:, np.argsort(self._columns)]
+        return self.output_cost, diagonals(self.factors)[:, np.argsort(self._columns)]
+
+    @property
+    def channels_in_turn(self) -> NDArray[np.int64]:
+        """In which turn input channels are chosen, shape (input channels,)."""
+        return np.arange(self.values.shape[1]) if self.turn is None else self.turn
 
     def scaled(self, values: NDArray[np.float32], rows: Floats, inputs: Floats) -> Layer:
         """Return the layer with weights whose rows are multiplied, and whose input channels are divided.
@@ -99,7 +105,8 @@ class Layer:
             rows: shape (rows,), by what they are multiplied.
             inputs: shape (columns,), by what their channels are. The factors are divided by it in place.
         """
-        self.factors[...] /= np.repeat(inputs, self.values[0, 0].size)[self._columns].astype(np.float32)
+        by_column = np.repeat(inputs, self.values[0, 0].size)[self._columns].astype(np.float32)
+        self.factors[...] /= by_column[np.triu_indices(len(by_column))[1]]
         bias_cost = None if self.bias_cost is None else self.bias_cost / rows**2
         return replace(self, values=values, output_cost=self.output_cost / rows**2, bias_cost=bias_cost)
 
@@ -142,8 +149,7 @@ class Layer:
     def _columns(self) -> NDArray[np.int64]:
         """In which turn columns are chosen: the taps of one channel after those of another."""
         taps = self.values[0, 0].size
-        turn = np.arange(self.values.shape[1]) if self.turn is None else self.turn
-        columns: NDArray[np.int64] = (turn[:, None] * taps + np.arange(taps)).ravel()
+        columns: NDArray[np.int64] = (self.channels_in_turn[:, None] * taps + np.arange(taps)).ravel()
         return columns
 
     def _as_matrix(self, values: NDArray[np.float32]) -> Floats:

@@ -23,6 +23,9 @@ from compress.tensors import Dense, Pruned
 
 Biases = Mapping[str, NDArray[np.float32]]
 
+_AT_ONCE = 1024
+"""Numbers of each row's factor that change places together."""
+
 
 def with_channels_moved(
     model: Model, layers: Mapping[str, Layer], found: Iterable[Link]
@@ -95,14 +98,15 @@ def _reordered(layer: Layer, rows: NDArray[np.int64], inputs: NDArray[np.int64])
     The factors of the rows change places in place, a part of each at a time: there is no room for others.
     """
     if len(layer.factors) == len(rows):
-        for column in range(layer.factors.shape[1]):
-            layer.factors[:, column] = layer.factors[rows, column]
+        for start in range(0, layer.factors.shape[1], _AT_ONCE):
+            some = slice(start, start + _AT_ONCE)
+            layer.factors[:, some] = layer.factors[rows, some]
     return replace(
         layer,
         values=np.ascontiguousarray(layer.values[rows][:, inputs]),
         kept=np.ascontiguousarray(layer.kept[rows][:, inputs]),
         output_cost=layer.output_cost[rows],
-        turn=np.argsort(inputs)[slice(None) if layer.turn is None else layer.turn],
+        turn=np.argsort(inputs)[layer.channels_in_turn],
         coupling=None if layer.coupling is None else reordered_factor(layer.coupling, rows),
         bias_cost=None if layer.bias_cost is None else layer.bias_cost[rows],
     )

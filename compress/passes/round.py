@@ -17,6 +17,7 @@ from compress.passes.context import Context
 from compress.passes.feedback import choose, prices
 from compress.passes.share import as_codebook
 from compress.tensors import Shared
+from compress.triangles import packed
 
 _UNSEEN = 0.01
 """Count given to a codebook entry that no weight took: it stays possible, at a high price."""
@@ -100,7 +101,7 @@ class _Layer:
         self.kept = tensor.kept.reshape(rows, -1)
         self.scale = np.broadcast_to(tensor.scale(), tensor.shape).reshape(rows, -1).astype(np.float64)
         self.output_cost, factor = statistics.output_cost, statistics.feedback()
-        self.factors = factor[None].astype(np.float32)
+        self.factors = packed(factor[None]).astype(np.float32)
         self.cost = statistics.rounding_cost(factor) * self.scale**2
 
     def choose(

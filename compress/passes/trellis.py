@@ -39,7 +39,7 @@ def choose_path(
         kept: the same shape; False takes level 0.
         scale: the same shape; a weight is its level times this.
         output_cost: shape (rows,), as in `LayerStatistics`.
-        factors: shape (groups, columns, columns), `LayerStatistics.row_feedback`.
+        factors: `triangles` of (groups, columns, columns), `LayerStatistics.row_feedback`.
         price: shape (sorts, 2, 2 * most + 1), nats of divergence that the indices -most to most of each quantizer are
             worth; columns are of one sort after the other, and again.
         coupling: shape (rows, rows), `LayerStatistics.coupling`; None takes errors in different rows for independent.
@@ -84,7 +84,7 @@ _NUMBERS = types.int64[:, ::1]
 
 @compiled(
     types.void(
-        _MATRIX, types.boolean[:, ::1], _MATRIX, _VECTOR, types.float32[:, :, ::1], types.float64[:, :, ::1], _NUMBERS,
+        _MATRIX, types.boolean[:, ::1], _MATRIX, _VECTOR, types.float32[:, ::1], types.float64[:, :, ::1], _NUMBERS,
         types.int64[::1], _MATRIX, types.int32[:, ::1], types.int64[:, :, ::1],
     )
 )  # fmt: skip
@@ -108,12 +108,13 @@ def _choose_path(
     index_to, error_to = np.zeros((len(coupling), states), dtype=np.int16), np.zeros((len(coupling), states))
     values, weights, stays = np.zeros(rows), np.zeros(rows), np.zeros(rows, dtype=np.bool_)
     indices, quantizers = np.zeros(rows, dtype=np.int64), np.zeros(rows, dtype=np.int64)
+    diagonal = 0
     for column in range(columns):
         sort = column % sorts
         for row in range(rows):
             step = scale[row, column]
             values[row] = left[row, column] / step
-            weights[row] = 0.5 * output_cost[row] * (step / factors[row * groups // rows, column, column]) ** 2
+            weights[row] = 0.5 * output_cost[row] * (step / factors[row * groups // rows, diagonal]) ** 2
             stays[row] = kept[row, column]
         if len(coupling) > 0:
             best_coupled_path(
@@ -126,9 +127,10 @@ def _choose_path(
             levels[row, column] = level_of(indices[row], quantizers[row])
             counts[sort, quantizers[row], indices[row] + most] += 1
             factor = factors[row * groups // rows]
-            error = (left[row, column] - levels[row, column] * scale[row, column]) / factor[column, column]
-            for later in range(column + 1, columns):
-                left[row, later] -= error * factor[column, later]
+            error = (left[row, column] - levels[row, column] * scale[row, column]) / factor[diagonal]
+            for after in range(1, columns - column):
+                left[row, column + after] -= error * factor[diagonal + after]
+        diagonal += columns - column
 
 
 @compiled(types.void(_MATRIX, types.boolean[:, ::1], _MATRIX, _NUMBERS, types.int64[::1], types.int32[:, ::1]))

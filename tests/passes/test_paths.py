@@ -9,6 +9,7 @@ import pytest
 
 from compress.codecs.trellis import MIDDLE_TRELLIS, NO_TRELLIS, SMALL_TRELLIS, TRELLIS, level_of, trellis_indices
 from compress.passes.trellis import choose_path, nearest_path
+from compress.triangles import packed
 
 every_trellis = pytest.mark.parametrize("trellis", [NO_TRELLIS, SMALL_TRELLIS, MIDDLE_TRELLIS, TRELLIS])
 
@@ -18,7 +19,7 @@ def test_no_other_path_of_a_short_column_costs_less(trellis):
     random = np.random.default_rng(0)
     column, price = 3 * random.standard_normal((5, 1)), random.random((1, 2, 13))
     chosen, _ = choose_path(
-        column, np.ones((5, 1), bool), np.ones((5, 1)), np.ones(5), np.ones((1, 1, 1), np.float32), price, None, trellis
+        column, np.ones((5, 1), bool), np.ones((5, 1)), np.ones(5), np.ones((1, 1), np.float32), price, None, trellis
     )
 
     def cost(levels):
@@ -63,12 +64,12 @@ class TestCoupling:
     def chosen(self, coupling, random):
         target, cost = 3 * random.standard_normal((12, 8)), random.uniform(0.5, 2, 12)
         roots = random.standard_normal((8, 20))
-        factors = np.linalg.cholesky(np.linalg.inv(roots @ roots.T / 20)).T[None].astype(np.float32)
+        factor = np.linalg.cholesky(np.linalg.inv(roots @ roots.T / 20)).T.astype(np.float32)
         price = 0.1 * np.abs(np.arange(-20, 21)) * np.ones((2, 1))
         levels, _ = choose_path(
-            target, np.ones(target.shape, bool), np.ones(target.shape), cost, factors, price[None], coupling
+            target, np.ones((12, 8), bool), np.ones((12, 8)), cost, packed(factor[None]), price[None], coupling
         )
-        return levels, target, cost, factors[0], price
+        return levels, target, cost, factor, price
 
     def test_rows_that_are_independent_are_chosen_as_without(self):
         alone, *_ = self.chosen(None, np.random.default_rng(0))
@@ -96,7 +97,7 @@ class TestCoupling:
             np.ones((3, 2), bool),
             np.ones((3, 2)),
             np.zeros(3),
-            np.eye(2, dtype=np.float32)[None],
+            packed(np.eye(2, dtype=np.float32)[None]),
             np.ones((1, 2, 9)),
         )
         levels, counts = choose_path(target, *given, coupling)
@@ -117,7 +118,7 @@ class TestCoupling:
         cost = random.uniform(0.5, 2, rows) * (np.arange(rows) != 20)
         roots = random.standard_normal((rows, 60))
         coupling = np.linalg.cholesky(np.linalg.inv(roots @ roots.T / 60)).T
-        factors = np.ones((1, 1, 1), np.float32)
+        factors = np.ones((1, 1), np.float32)
         levels, counts = choose_path(column, kept, scale, cost, factors, price[None], coupling, trellis)
         expected = one_path_after_the_other(
             column[:, 0] / 0.7, 0.5 * cost * 0.7**2, kept[:, 0], price, coupling, trellis

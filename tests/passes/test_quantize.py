@@ -18,6 +18,7 @@ from compress.passes import Prune, Quantize, Share
 from compress.passes.levels import Layer, bias_on_levels, noise_to_signal, on_levels, step_exponents
 from compress.passes.slope import SlopeSearch
 from compress.tensors import Dense, Pruned, Shared, levels_codebook, scale_of, zigzag_levels
+from compress.triangles import packed
 
 WEIGHTS = ("0.weight", "2.weight", "4.weight")
 
@@ -138,7 +139,7 @@ class TestSteps:
         roots = random.standard_normal((2, 9, 4))
         own = np.einsum("gij,gik->gjk", roots, roots)
         own /= np.trace(own, axis1=1, axis2=2)[:, None, None]
-        found = LayerStatistics(own.mean(0), random.random(5), own=own.astype(np.float32))
+        found = LayerStatistics(own.mean(0), random.random(5), own=packed(own.astype(np.float32)))
         values, stored = random.standard_normal((2, 5, 4)).astype(np.float32)
         layer = Layer("a", values, np.ones((5, 4), np.bool_), found.output_cost, found.row_feedback(1.0, 1e-9))
         error = (values - stored).astype(np.float64)
