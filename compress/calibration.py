@@ -20,7 +20,7 @@ softmax `p` is softened, so that a photo says something of all the classes that 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -34,7 +34,7 @@ from compress.networks.layers import Call, Layer, recorded
 from compress.patches import photo_gradients
 from compress.progress import Advance
 from compress.ranks import ALONE, Ranks
-from compress.triangles import packed
+from compress.triangles import symmetric
 
 Floats = NDArray[np.float64]
 
@@ -42,12 +42,16 @@ _LEAST_SHARE = 0.05
 """A row's cost is at least this share of its layer's mean."""
 
 _MOST_OWN_ENTRIES = 264 * 10**6
-"""Numbers that the rows' own moments of one layer may take, while they are gathered: as many as those of a classifier
-of 1,000 classes and 512 channels do. Rows of larger layers are put into groups of neighbours, as classes are mostly in
-an order in which neighbours are alike."""
+"""Entries that the rows' own moments of one layer may have, of which little more than half take memory: as many as
+those of a classifier of 1,000 classes and 512 channels. Rows of larger layers are put into groups of neighbours, as
+classes are mostly in an order in which neighbours are alike."""
 
 _MOST_ENTRIES_IN_ALL = 58 * 10**7
 """Those of all layers together; a SqueezeNet has 570 million."""
+
+_BLOCK = 96
+"""Rows of a moment that are gathered together, from the first of their diagonal on: what lies before is known by
+symmetry, and takes neither memory nor time."""
 
 _TEMPERATURE = 2.5
 """Divides the logits before the softmax that says of which classes a photo tells something."""
@@ -90,8 +94,8 @@ def collect(
         batches: the photos.
         generator: draws the directions in which the logits are pulled.
         advance: called with the number of photos done.
-        own: gather the rows' own moments too, in groups where those of each row would take more than 1.06 GB a layer or
-            2.3 GB in all; and the correlation between rows, but of the last layer, whose rows are classes, of layers
+        own: gather the rows' own moments too, in groups where those of each row would take more than 620 MB a layer or
+            1.4 GB in all; and the correlation between rows, but of the last layer, whose rows are classes, of layers
             of more than 256, and where channels are in groups.
         ranks: processes whose photos are taken together; each has a batch at least.
     Returns:
@@ -196,13 +200,16 @@ class _Sums:
             )
         self.row_fisher = torch.zeros(rows, dtype=torch.float64)
         self.bias_fisher = torch.zeros(rows, dtype=torch.float64)
-        self.groups = groups
-        self.own = torch.zeros(groups, columns, columns, device=layer.weight.device)
+        self.groups, self.columns = groups, columns
+        self.own = [
+            torch.zeros(groups, min(_BLOCK, columns - start), columns - start, device=layer.weight.device)
+            for start in range(0, columns, _BLOCK)
+        ]
         self.between = torch.zeros(rows, rows, device=layer.weight.device) if coupled else None
 
     def sums(self) -> list[Tensor]:
         """Return all that is summed over photos."""
-        summed = (self.own, self.between, self.row_fisher, self.bias_fisher)
+        summed = (*self.own, self.between, self.row_fisher, self.bias_fisher)
         return [each for each in summed if each is not None]
 
     def add(self, runs: _Runs, photos: int, within_rows: _Runs) -> None:
@@ -217,21 +224,32 @@ class _Sums:
             together = by_row.flatten(1)
             self.between.addmm_(together, together.T)
         if self.groups == len(by_row):
-            torch.baddbmm(self.own, by_row.transpose(1, 2), by_row, out=self.own)  # no room for another of its size
+            for start, part in self._blocks():
+                within = by_row[..., start : start + _BLOCK]
+                torch.baddbmm(part, within.transpose(1, 2), by_row[..., start:], out=part)  # in place
             return
         sizes = np.bincount(group_of_rows(len(by_row), self.groups)).tolist()
-        for own, rows in zip(self.own, torch.split(by_row, sizes), strict=True):
+        for group, rows in enumerate(torch.split(by_row, sizes)):
             flat = rows.flatten(0, 1)
-            own.addmm_(flat.T, flat)
+            for start, part in self._blocks():
+                part[group].addmm_(flat[:, start : start + _BLOCK].T, flat[:, start:])
+
+    def _blocks(self) -> Iterator[tuple[int, Tensor]]:
+        """Yield the blocks of rows of the moments, and which row each begins with."""
+        yield from zip(range(0, self.columns, _BLOCK), self.own, strict=True)
 
     def statistics(self, counted: float) -> LayerStatistics:
-        moment = sum(part.double() for part in self.own).cpu().numpy()
+        summed = [sum(group.double() for group in part).cpu().numpy() for part in self.own]
+        moment = symmetric(np.concatenate([row[place:] for part in summed for place, row in enumerate(part)]))
         total = float(np.trace(moment))
         moment = moment / total if total > 0 else moment
         own = None
         if self.groups > 1:
-            traces = self.own.diagonal(dim1=1, dim2=2).sum(1).clamp(min=float(np.finfo(np.float32).tiny))
-            own = packed(self.own.div_(traces[:, None, None]).cpu().numpy())
+            diagonals = torch.cat([part.diagonal(dim1=1, dim2=2) for part in self.own], 1)
+            # With a stride, as along a whole matrix: torch adds up numbers that lie together in another order.
+            traces = torch.stack([diagonals, diagonals], 2)[..., 0].sum(1)
+            triangles = torch.cat([part[:, row, row:] for part in self.own for row in range(part.shape[1])], 1)
+            own = triangles.div_(traces.clamp(min=float(np.finfo(np.float32).tiny))[:, None]).cpu().numpy()
         output_cost, bias_cost = (_at_least((sums / counted).numpy()) for sums in (self.row_fisher, self.bias_fisher))
         between = None if self.between is None else _correlation(self.between)
         return LayerStatistics(moment, output_cost, bias_cost, own, between)
