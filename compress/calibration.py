@@ -239,6 +239,7 @@ class _Sums:
         yield from zip(range(0, self.columns, _BLOCK), self.own, strict=True)
 
     def statistics(self, counted: float) -> LayerStatistics:
+        """Return the statistics of so many photos, once: the sums go."""
         summed = [sum(group.double() for group in part).cpu().numpy() for part in self.own]
         moment = symmetric(np.concatenate([row[place:] for part in summed for place, row in enumerate(part)]))
         total = float(np.trace(moment))
@@ -248,11 +249,22 @@ class _Sums:
             diagonals = torch.cat([part.diagonal(dim1=1, dim2=2) for part in self.own], 1)
             # With a stride, as along a whole matrix: torch adds up numbers that lie together in another order.
             traces = torch.stack([diagonals, diagonals], 2)[..., 0].sum(1)
-            triangles = torch.cat([part[:, row, row:] for part in self.own for row in range(part.shape[1])], 1)
-            own = triangles.div_(traces.clamp(min=float(np.finfo(np.float32).tiny))[:, None]).cpu().numpy()
+            own = self._triangles().div_(traces.clamp(min=float(np.finfo(np.float32).tiny)).cpu()[:, None]).numpy()
         output_cost, bias_cost = (_at_least((sums / counted).numpy()) for sums in (self.row_fisher, self.bias_fisher))
         between = None if self.between is None else _correlation(self.between)
         return LayerStatistics(moment, output_cost, bias_cost, own, between)
+
+    def _triangles(self) -> Tensor:
+        """Return the moments as `triangles`. Their blocks go one by one, as there is no room for both."""
+        # Torch takes memory page by page, numpy much of it at once.
+        triangles = torch.empty(self.groups, self.columns * (self.columns + 1) // 2)
+        end = 0
+        while self.own:
+            part = self.own.pop(0)
+            for row in range(part.shape[1]):
+                begin, end = end, end + part.shape[2] - row
+                triangles[:, begin:end] = part[:, row, row:]
+        return triangles
 
 
 def _summed_gradients(runs: _Runs, photos: int) -> tuple[Tensor, Tensor]:
