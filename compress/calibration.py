@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -37,6 +37,7 @@ from compress.ranks import ALONE, Ranks
 from compress.triangles import symmetric
 
 Floats = NDArray[np.float64]
+Block = TypeVar("Block", Tensor, Floats)
 
 _LEAST_SHARE = 0.05
 """A row's cost is at least this share of its layer's mean."""
@@ -241,7 +242,7 @@ class _Sums:
     def statistics(self, counted: float) -> LayerStatistics:
         """Return the statistics of so many photos, once: the sums go."""
         summed = [sum(group.double() for group in part).cpu().numpy() for part in self.own]
-        moment = symmetric(np.concatenate([row[place:] for part in summed for place, row in enumerate(part)]))
+        moment = symmetric(np.concatenate(list(_rows_of_triangles(summed))))
         total = float(np.trace(moment))
         moment = moment / total if total > 0 else moment
         own = None
@@ -259,12 +260,17 @@ class _Sums:
         # Torch takes memory page by page, numpy much of it at once.
         triangles = torch.empty(self.groups, self.columns * (self.columns + 1) // 2)
         end = 0
-        while self.own:
-            part = self.own.pop(0)
-            for row in range(part.shape[1]):
-                begin, end = end, end + part.shape[2] - row
-                triangles[:, begin:end] = part[:, row, row:]
+        for row in _rows_of_triangles(self.own.pop(0) for _ in range(len(self.own))):
+            begin, end = end, end + row.shape[1]
+            triangles[:, begin:end] = row
         return triangles
+
+
+def _rows_of_triangles(blocks: Iterable[Block]) -> Iterator[Block]:
+    """Yield the rows of `triangles`, shape (..., columns from the diagonal on), of the blocks that hold them."""
+    for block in blocks:
+        for row in range(block.shape[-2]):
+            yield block[..., row, row:]
 
 
 def _summed_gradients(runs: _Runs, photos: int) -> tuple[Tensor, Tensor]:

@@ -6,6 +6,7 @@ Of n columns a triangle has n * (n + 1) / 2 numbers; row j begins at its diagona
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any, TypeVar
 
 import numpy as np
@@ -47,6 +48,7 @@ def columns_of(triangles: NDArray[Any]) -> int:
     return (math.isqrt(8 * triangles.shape[-1] + 1) - 1) // 2
 
 
+@cache  # a network has few sizes of rows, and asks for each once a row
 def _places(columns: int) -> NDArray[np.int64]:
     """Return the places of the upper triangle in a matrix of so many columns that is one row."""
     rows, along = np.triu_indices(columns)

@@ -15,9 +15,8 @@ ROOMS = (
     "errors", "compiled", "files", "progress", "ranks", "kernels", "tensors", "model", "codecs", "container",
     "data", "networks", "device", "patches", "triangles", "layer_statistics", "calibration", "statistics_file",
     "divergence", "channels", "channel_changes", "paired", "file_size", "passes", "significance", "report", "validate",
-    "proof", "inspection",
-    "export", "evaluation", "ready", "pipeline", "search", "comparison", "console", "parameters", "search_commands",
-    "cache_commands", "__init__", "cli", "__main__",
+    "proof", "inspection", "export", "evaluation", "ready", "pipeline", "search", "comparison", "console", "parameters",
+    "search_commands", "cache_commands", "__init__", "cli", "__main__",
 )  # fmt: skip
 WITHOUT_TORCH = {
     "errors",

@@ -62,7 +62,9 @@ class TestFeedback:
 
     def test_without_rows_of_their_own_all_have_the_layers_factor(self):
         statistics = self.statistics()
-        np.testing.assert_allclose(upper(statistics.row_feedback(0.3)), statistics.feedback()[None], rtol=1e-6)
+        factors = upper(statistics.row_feedback(0.3))
+        assert factors.shape == (1, 6, 6)
+        np.testing.assert_allclose(factors[0], statistics.feedback(), rtol=1e-6)
 
 
 def test_a_groups_factor_takes_the_mean_of_its_rows_damping():

@@ -26,7 +26,7 @@ from compress.tensors import (
     weight_scales,
     zigzag_symbols,
 )
-from compress.triangles import diagonals, upper
+from compress.triangles import diagonals, packed, upper
 
 Floats = NDArray[np.float64]
 
@@ -79,8 +79,9 @@ class Layer:
         """Return what the statistics say that the errors of stored weights cost, nats; shape as `values`."""
         errors = self._as_matrix(self.values - values)[:, self._columns]
         left = np.empty_like(errors)
+        group_of = group_of_rows(len(errors), len(self.factors))
         for group, factor in enumerate(self.factors):
-            rows = group_of_rows(len(errors), len(self.factors)) == group
+            rows = group_of == group
             left[rows] = solve_triangular(upper(factor).T.astype(np.float64), errors[rows].T, lower=True).T
         left *= np.sqrt(self.output_cost)[:, None]
         if self.coupling is not None:
@@ -106,7 +107,7 @@ class Layer:
             inputs: shape (columns,), by what their channels are. The factors are divided by it in place.
         """
         by_column = np.repeat(inputs, self.values[0, 0].size)[self._columns].astype(np.float32)
-        self.factors[...] /= by_column[np.triu_indices(len(by_column))[1]]
+        self.factors[...] /= packed(np.broadcast_to(by_column, (len(by_column), len(by_column))))
         bias_cost = None if self.bias_cost is None else self.bias_cost / rows**2
         return replace(self, values=values, output_cost=self.output_cost / rows**2, bias_cost=bias_cost)
 
