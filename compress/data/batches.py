@@ -25,4 +25,4 @@ def batches(
         every: which batches after it: each, each second, and so on.
     """
     for start in range(first * size, len(photos), every * size):
-        yield to_input(photos.pixels[start : start + size], preprocessing)
+        yield to_input(photos.at(slice(start, start + size)), preprocessing)

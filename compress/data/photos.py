@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -36,3 +37,22 @@ class Photos:
 
     def __len__(self) -> int:
         return len(self.pixels)
+
+    def at(self, places: slice | NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return a copy of the photos at some places, shape (n, height, width, channels).
+
+        Whoever goes through a memory map takes no more memory than what is copied: the map's pages are left to the
+        system's cache, from which they come back at once as long as memory is plenty.
+        """
+        found = np.array(self.pixels[places])
+        if isinstance(self.pixels, np.memmap) and self.pixels.mode == "r":
+            _let_pages_go(self.pixels)
+        return found
+
+
+def _let_pages_go(pixels: NDArray[np.uint8]) -> None:
+    owner: object = pixels
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):  # Windows has none
+        owner.madvise(mmap.MADV_DONTNEED)

@@ -86,7 +86,7 @@ class Context:
 
     def inputs(self, places: np.ndarray[tuple[int], np.dtype[np.int64]]) -> torch.Tensor:
         """Return the calibration photos at these places as the network's input, on the device."""
-        return self.as_inputs(self.calibration.pixels[places])
+        return self.as_inputs(self.calibration.at(places))
 
     def as_inputs(self, pixels: NDArray[np.uint8]) -> torch.Tensor:
         """Return pixels, shape (n, height, width, channels), as the network's input, on the device."""

@@ -174,7 +174,7 @@ class Training:
         options, context = self._options, self._context
         if options.views:
             return random_views(context.inputs(places), random, mirror=options.flip, part=part)
-        pixels = context.calibration.pixels[places]
+        pixels = context.calibration.at(places)
         return context.as_inputs(shifted(pixels, random, options.shift, mirror=options.flip, part=part))
 
     def end_of_epoch(self, step: int) -> bool:

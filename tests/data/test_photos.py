@@ -1,0 +1,51 @@
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from compress.data.photos import Photos
+
+
+@pytest.fixture
+def mapped(tmp_path):
+    """Photos of 4 MB in a memory map, and how many bytes of it are in memory."""
+    path = tmp_path / "photos.npy"
+    np.save(path, np.random.default_rng(0).integers(0, 256, (100, 117, 117, 3), np.uint8))
+    photos = Photos(np.load(path, mmap_mode="r"), None, tuple(map(str, range(100))), "100 photos", "")
+
+    def resident():
+        about = Path("/proc/self/smaps").read_text().split(str(path))[1]
+        return 1024 * int(re.search(r"^Rss: +(\d+) kB", about, re.MULTILINE)[1])
+
+    return photos, resident
+
+
+def test_photos_taken_from_a_memory_map_stay_in_memory_no_longer_than_they_are_needed(mapped):
+    photos, resident = mapped
+    np.testing.assert_array_equal(
+        photos.at(np.array([7, 3, 99])), np.stack([photos.pixels[place] for place in (7, 3, 99)])
+    )
+    photos.pixels.sum()
+    assert resident() > 3e6
+    for start in range(0, 100, 10):
+        assert len(photos.at(slice(start, start + 10))) == 10
+    assert resident() == 0
+
+
+def test_photos_taken_are_a_copy_that_may_be_changed(mapped):
+    photos, _ = mapped
+    taken = photos.at(slice(0, 1))
+    before = int(photos.pixels[0, 0, 0, 0])
+    taken += 1
+    assert photos.pixels[0, 0, 0, 0] == before
+
+
+@pytest.mark.parametrize("mode", ["c", "r+"])
+def test_what_was_written_into_a_map_is_not_lost_where_photos_are_taken(tmp_path, mode):
+    np.save(tmp_path / "photos.npy", np.zeros((2, 117, 117, 3), np.uint8))
+    pixels = np.load(tmp_path / "photos.npy", mmap_mode=mode)
+    pixels[1] = 5
+    photos = Photos(pixels, None, ("a", "b"), "2 photos", "")
+    photos.at(slice(0, 2))
+    assert (photos.at(slice(1, 2)) == 5).all()
