@@ -10,12 +10,14 @@ import random
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.fuzz_changes import CHANGES, changed_bytes
 from compress.codecs import CODECS
+from compress.codecs.trellis import TRELLISES, Trellis
 from compress.container import encode
 from compress.model import Model, Preprocessing
-from compress.tensors import Dense, Pruned, Shared, Tensor, levels_codebook
+from compress.tensors import Dense, Pruned, Shared, Tensor, levels_codebook, zigzag_symbols
 
 CORRECTED = 0.75
 """Of the changed files, how many get their checksums made right, so that more than these stands between."""
@@ -40,9 +42,10 @@ class FuzzFile:
 
 @functools.cache
 def originals() -> tuple[bytes, ...]:
-    """Return good files: two models, with every codec there is, and with all of them."""
+    """Return good files: two models, with every codec there is, and with all of them; and one along trellises."""
     choices = [[name] for name in CODECS] + [list(CODECS)]
-    return tuple(encode(model, codecs) for codecs in choices for model in (_plain_model(), _coded_model()))
+    files = [encode(model, codecs) for codecs in choices for model in (_plain_model(), _coded_model())]
+    return (*files, encode(_led_model(), ["context"]))
 
 
 def file_of(number: int, seed: int) -> FuzzFile:
@@ -111,3 +114,25 @@ def _coded_model() -> Model:
     }
     looks = Preprocessing(8, 8, "squash", "RGB", 1.0, (1.0, 2.0, 3.0), ())
     return Model("coded", 40, looks, tensors, tuple(f"one of the same name, {i // 10}" for i in range(40)))
+
+
+def _led_model() -> Model:
+    """Levels along every trellis and none, predicted where columns tell of each other, and not where they do not."""
+    random = np.random.default_rng(1)
+    tensors: dict[str, Tensor] = {}
+    for which, trellis in enumerate(TRELLISES):
+        for together in (0, 6):
+            wanted = np.outer(random.laplace(size=100), random.choice([-1, 1], 13)) * together
+            indices = np.rint(wanted + random.laplace(size=wanted.shape)).astype(np.int64)
+            symbols = zigzag_symbols(_along(trellis, indices))
+            tensors[f"{which}.{together}"] = Shared(levels_codebook(int(symbols.max()) + 1), symbols, "float16")
+    return Model("led", 3, Preprocessing(8, 8, "squash", "RGB", 1.0, (1.0,), ()), tensors)
+
+
+def _along(trellis: Trellis, indices: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Return the levels of indices down each column of a trellis."""
+    levels, states = np.zeros(indices.shape, dtype=np.int32), np.zeros(indices.shape[1], dtype=np.int64)
+    for row, found in enumerate(indices):
+        levels[row] = 2 * found - trellis.quantizer[states] * np.sign(found)
+        states = trellis.following[states, np.abs(found) % 2]
+    return levels

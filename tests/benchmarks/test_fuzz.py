@@ -8,6 +8,7 @@ import pytest
 from benchmarks.fuzz_changes import CHANGES
 from benchmarks.fuzz_files import file_of, originals
 from benchmarks.fuzz_reader import Task, read_files
+from compress.codecs import CODECS
 from compress.container import decode
 
 
@@ -22,6 +23,13 @@ def test_good_files_and_all_that_are_cut_off_come_first():
     assert [file_of(number, 0).data for number in range(len(good))] == list(good)
     assert [len(file_of(len(good) + cut, 0).data) for cut in range(50)] == list(range(50))
     assert all(decode(data) for data in good)
+
+
+def test_among_the_good_files_are_levels_along_every_trellis_predicted_and_not():
+    led = [tensor.indices for tensor in decode(originals()[-1]).tensors.values()]
+    heads = [CODECS["context"].encode(indices)[0] for indices in led]
+    assert {head for head in heads if head > 122} == {123, 124, 125, 126, 127}
+    assert {head % 2 for head in heads if head < 80} == {0, 1}  # no trellis, and that of 32 states
 
 
 def test_every_kind_of_change_leaves_some_files_good_and_damages_others():
