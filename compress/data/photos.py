@@ -44,7 +44,9 @@ class Photos:
         Whoever goes through a memory map takes no more memory than what is copied: the map's pages are left to the
         system's cache, from which they come back at once as long as memory is plenty.
         """
-        found = np.array(self.pixels[places])
+        found = np.asarray(self.pixels[places])
+        if np.may_share_memory(found, self.pixels):
+            found = found.copy()
         if isinstance(self.pixels, np.memmap) and self.pixels.mode == "r":
             _let_pages_go(self.pixels)
         return found
