@@ -10,11 +10,10 @@ import random
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.fuzz_changes import CHANGES, changed_bytes
 from compress.codecs import CODECS
-from compress.codecs.trellis import TRELLISES, Trellis
+from compress.codecs.trellis import TRELLISES, trellis_levels
 from compress.container import encode
 from compress.model import Model, Preprocessing
 from compress.tensors import Dense, Pruned, Shared, Tensor, levels_codebook, zigzag_symbols
@@ -123,16 +122,7 @@ def _led_model() -> Model:
     for which, trellis in enumerate(TRELLISES):
         for together in (0, 6):
             wanted = np.outer(random.laplace(size=100), random.choice([-1, 1], 13)) * together
-            indices = np.rint(wanted + random.laplace(size=wanted.shape)).astype(np.int64)
-            symbols = zigzag_symbols(_along(trellis, indices))
+            indices = np.rint(wanted + random.laplace(size=wanted.shape)).astype(np.int32)
+            symbols = zigzag_symbols(trellis_levels(indices, trellis))
             tensors[f"{which}.{together}"] = Shared(levels_codebook(int(symbols.max()) + 1), symbols, "float16")
     return Model("led", 3, Preprocessing(8, 8, "squash", "RGB", 1.0, (1.0,), ()), tensors)
-
-
-def _along(trellis: Trellis, indices: NDArray[np.int64]) -> NDArray[np.int32]:
-    """Return the levels of indices down each column of a trellis."""
-    levels, states = np.zeros(indices.shape, dtype=np.int32), np.zeros(indices.shape[1], dtype=np.int64)
-    for row, found in enumerate(indices):
-        levels[row] = 2 * found - trellis.quantizer[states] * np.sign(found)
-        states = trellis.following[states, np.abs(found) % 2]
-    return levels

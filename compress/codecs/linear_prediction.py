@@ -102,7 +102,8 @@ def learn(
     size = min(divided(abs(error) * _RATE, 4 * power), _MOST_STEP)
     step = size if error > 0 else -size
     here, first = np.uintp(column), np.uintp(column - reach)
-    whole, rest = np.int16(step >> _FINER), np.int16(step & (2 * _HALF - 1))
+    # Products of a step's whole part and of the rest of it fit into 16 bits each.
+    whole, rest = np.int16(step >> _FINER), np.int16(step & ((1 << _FINER) - 1))
     for before in range(np.uintp(reach)):
         seen = values[first + before]
         moved = np.int16(np.int16(whole * seen) + (np.int16(np.int16(rest * seen) + _HALF) >> _FINER))

@@ -1,7 +1,5 @@
-import re
-from pathlib import Path
-
 import numpy as np
+import psutil
 import pytest
 
 from compress.data.photos import Photos
@@ -15,8 +13,7 @@ def mapped(tmp_path):
     photos = Photos(np.load(path, mmap_mode="r"), None, tuple(map(str, range(100))), "100 photos", "")
 
     def resident():
-        about = Path("/proc/self/smaps").read_text().split(str(path))[1]
-        return 1024 * int(re.search(r"^Rss: +(\d+) kB", about, re.MULTILINE)[1])
+        return next(part.rss for part in psutil.Process().memory_maps() if part.path == str(path))
 
     return photos, resident
 
