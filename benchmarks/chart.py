@@ -15,9 +15,9 @@ from matplotlib.transforms import Bbox
 
 from benchmarks.comparison import CLASSIC, NNCODEC, OURS, Comparison, Point
 from benchmarks.labels import Label, Obstacle, Side, place
-from compress.report.record import Interval
+from compress.evaluation.results import Interval
+from compress.report.formatting import MINUS, nats, percent
 from compress.report.svg import colour, figure, inline, style
-from compress.report.wording import MINUS, nats, percent
 
 _WIDTH, _HEIGHT = 900.0, 790.0
 _LEFT, _RIGHT = 62.0, 24.0

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from benchmarks.codec_comparison import Comparison
 from benchmarks.codec_subjects import Peers, Subject
 from benchmarks.table import markdown_table
-from compress.report.wording import excess, plural, seconds, thousands, times
-
-if TYPE_CHECKING:
-    from benchmarks.codecs import Comparison
-
+from compress.report.formatting import excess, plural, seconds, thousands, times
 
 _HEADS = ("encode", "times as fast", "decode", "times as fast")
 

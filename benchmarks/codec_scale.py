@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from compress.codecs import CODECS
 from compress.errors import SqueezeError
-from compress.tensors import zigzag_symbols
+from compress.tensors.levels import zigzag_symbols
 
 WEIGHTS = (1_000_000, 10_000_000, 100_000_000)
 _COLUMNS = 1000

@@ -16,13 +16,15 @@ from numpy.typing import NDArray
 from benchmarks import nncodec_peer
 from benchmarks.timing import timed
 from compress import container
-from compress.codecs import CODECS, Codec, entropy_bytes
-from compress.codecs.trellis import trellis_indices, trellis_of
-from compress.container.orders import bytes_by_codec
-from compress.container.parallel import on_all_cores
+from compress.codecs import CODECS, entropy_bytes
+from compress.codecs.base import Codec
+from compress.codecs.primitives.trellis import trellis_indices, trellis_of
+from compress.container.scan_order import bytes_by_codec
 from compress.errors import SqueezeError
 from compress.model import Model
-from compress.tensors import Shared, zigzag_levels, zigzag_symbols
+from compress.runtime.threads import on_all_cores
+from compress.tensors.forms import Shared
+from compress.tensors.levels import zigzag_levels, zigzag_symbols
 
 Symbols = Mapping[str, NDArray[np.uint16]]
 CODINGS: Mapping[str, tuple[str, ...]] = {

@@ -17,53 +17,29 @@ import json
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from benchmarks import codec_page, nncodec_peer
-from benchmarks.codec_scale import WEIGHTS, Scale, measure
+from benchmarks.codec_comparison import Comparison
+from benchmarks.codec_scale import WEIGHTS, measure
 from benchmarks.codec_startup import fresh_decode_seconds
-from benchmarks.codec_subjects import Peers, Subject, network_times, subject_of, weights_of
+from benchmarks.codec_subjects import Peers, network_times, subject_of, weights_of
 from benchmarks.ready import make
-from compress import console, container
-from compress.container.parallel import cores
+from compress import container
+from compress.cli import console
 from compress.errors import SqueezeError
-from compress.files import write_atomically
-from compress.networks.pretrained import Embedded
-from compress.pipeline import records
+from compress.evaluation.text import as_text
+from compress.networks.weight_sources import Embedded
+from compress.pipeline import run_record
 from compress.pipeline.run import MODEL_FILE
+from compress.runtime.atomic_files import write_atomically
+from compress.runtime.threads import cores
 
 SUBJECTS = ("squeezenet-500k", "squeezenet1_0-lossless")
 _QP = -26
 """At which NNCodec's file of SqueezeNet v1.1 is about as large as that of squeezenet-500k."""
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """All that was measured.
-
-    Attributes:
-        subjects: symbols of real networks, and their bytes with each codec.
-        files: seconds to encode and to decode a whole file of the first subject, with each coding and with NNCodec.
-        one_core: the same of `context` with one core, where there are more.
-        scale: of synthetic symbols.
-        startup_seconds: of a fresh process that imports `compress.container` and decodes the first subject's file.
-        repeats: of which medians are taken.
-    """
-
-    subjects: tuple[Subject, ...]
-    files: Mapping[str, Peers]
-    one_core: Peers
-    scale: tuple[Scale, ...]
-    startup_seconds: float
-    repeats: int
-    cores: int
-    command: str
-    machine: str
-    versions: Mapping[str, str]
-    nncodec_versions: Mapping[str, str]
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -89,7 +65,7 @@ def main(out: Path, reports: Path, repeats: int, weights: Sequence[int]) -> None
 
     Files are taken from OUT/NAME/model.sqz, and their pipelines run first where these are not there.
     """
-    command = records.as_text(shlex.join(["python", "-m", "benchmarks.codecs", *sys.argv[1:]]))
+    command = as_text(shlex.join(["python", "-m", "benchmarks.codecs", *sys.argv[1:]]))
     try:
         comparison = compare(out, repeats, tuple(weights), command)
         write_atomically(
@@ -138,8 +114,8 @@ def compare(out: Path, repeats: int, weights: Sequence[int], command: str) -> Co
         repeats=repeats,
         cores=cores(),
         command=command,
-        machine=records.machine(),
-        versions=records.versions(),
+        machine=run_record.machine(),
+        versions=run_record.versions(),
         nncodec_versions=versions,
     )
 

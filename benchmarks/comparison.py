@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import ConfigDict, TypeAdapter
 
-from compress import validate
-from compress.report.record import DataRecord, Interval
-from compress.significance import mcnemar
-from compress.validate import Outputs
+from compress.evaluation import metrics
+from compress.evaluation.metrics import Outputs
+from compress.evaluation.results import Interval
+from compress.evaluation.significance import mcnemar
+from compress.report.record import DataRecord
 
 SCHEMA_VERSION = 1
 SEED = 0
@@ -135,15 +136,15 @@ def from_json(text: str) -> Comparison:
 
 def measure(series: str, name: str, file_bytes: int, outputs: Outputs, reference: Outputs, seconds: Seconds) -> Point:
     """Return the point of a network whose outputs on labelled photos are `outputs`, the float network's `reference`."""
-    divergences = validate.divergences(outputs, reference)
+    divergences = metrics.divergences(outputs, reference)
     return Point(
         series=series,
         name=name,
         file_bytes=file_bytes,
         top1=_paired(outputs, reference, 1),
         top5=_paired(outputs, reference, 5),
-        agreement=validate.proportion(outputs.logits.argmax(1) == reference.logits.argmax(1)),
-        divergence_nats=validate.bootstrap_interval(divergences, SEED),
+        agreement=metrics.proportion(outputs.logits.argmax(1) == reference.logits.argmax(1)),
+        divergence_nats=metrics.bootstrap_interval(divergences, SEED),
         seconds=seconds,
     )
 
@@ -156,6 +157,6 @@ def in_order(points: Sequence[Point]) -> tuple[Point, ...]:
 
 def _paired(outputs: Outputs, reference: Outputs, first: int) -> Paired:
     hits, before = outputs.hits(first), reference.hits(first)
-    lost, won = validate.paired_counts(hits, before)
-    difference = validate.bootstrap_interval(hits.astype(np.float64) - before.astype(np.float64), SEED)
-    return Paired(validate.proportion(hits), difference, lost, won, mcnemar(lost, won))
+    lost, won = metrics.paired_counts(hits, before)
+    difference = metrics.bootstrap_interval(hits.astype(np.float64) - before.astype(np.float64), SEED)
+    return Paired(metrics.proportion(hits), difference, lost, won, mcnemar(lost, won))

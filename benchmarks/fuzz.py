@@ -25,9 +25,9 @@ import click
 from benchmarks import c_decoder
 from benchmarks.fuzz_files import file_of
 from benchmarks.fuzz_reader import Findings, Task, read_files
-from compress import console
+from compress.cli import console
 from compress.errors import SqueezeError
-from compress.files import write_atomically
+from compress.runtime.atomic_files import write_atomically
 
 PER_TASK = 500
 MOST_REASONS = 40

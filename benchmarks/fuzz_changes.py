@@ -14,9 +14,10 @@ import numpy as np
 
 from benchmarks.fuzz_streams import coded_by_chance
 from compress.codecs import CODECS
-from compress.codecs.varint import encode_varint
-from compress.container.header import Header, TensorHeader
-from compress.container.orders import ORDERS, in_order, orders_of
+from compress.codecs.primitives.varint import encode_varint
+from compress.container.header import Header
+from compress.container.scan_order import ORDERS, in_order, orders_of
+from compress.container.tensor_record import TensorHeader
 from compress.errors import SqueezeError
 
 _PREFIX = struct.Struct("<8sBBIII")

@@ -13,10 +13,11 @@ import numpy as np
 
 from benchmarks.fuzz_changes import CHANGES, changed_bytes
 from compress.codecs import CODECS
-from compress.codecs.trellis import TRELLISES, trellis_levels
-from compress.container import encode
+from compress.codecs.primitives.trellis import TRELLISES, trellis_levels
+from compress.container.file import encode
 from compress.model import Model, Preprocessing
-from compress.tensors import Dense, Pruned, Shared, Tensor, levels_codebook, zigzag_symbols
+from compress.tensors.forms import Dense, Pruned, Shared, Tensor
+from compress.tensors.levels import levels_codebook, zigzag_symbols
 
 CORRECTED = 0.75
 """Of the changed files, how many get their checksums made right, so that more than these stands between."""

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from benchmarks.c_decoder import Answer, Decoder
 from benchmarks.fuzz_files import FuzzFile, file_of, originals
-from compress.container import decode
+from compress.container.file import decode
 from compress.errors import FormatError
 
 MOST_SECONDS = 1.0

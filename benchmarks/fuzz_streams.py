@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.codecs import Codec
-from compress.codecs.varint import encode_varint
+from compress.codecs.base import Codec
+from compress.codecs.primitives.varint import encode_varint
 
 
 def coded_by_chance(symbols: NDArray[np.uint16], codec: Codec, chance: random.Random) -> bytes:

@@ -10,15 +10,17 @@ from benchmarks.comparison import CLASSIC, NNCODEC, OURS, Point, Seconds, measur
 from benchmarks.nncodec_peer import Coded
 from benchmarks.ready import CLASSIC_PIPELINE, codecs_of, passes_seconds
 from benchmarks.timing import timed
-from compress import console, container, validate
+from compress import container
+from compress.cli import console
 from compress.data.folder import Folder
 from compress.data.photos import Photos
-from compress.device import find_device
 from compress.errors import DataError
+from compress.evaluation import metrics
+from compress.evaluation.metrics import Outputs
 from compress.model import Model
-from compress.networks import to_module
-from compress.tensors import Dense
-from compress.validate import Outputs
+from compress.networks.modules import to_module
+from compress.runtime.devices import find_device
+from compress.tensors.forms import Dense
 
 
 def read_photos(path: Path, limit: int | None, model: Model, store: Path) -> Photos:
@@ -80,4 +82,4 @@ class Judge:
 
     def _outputs(self, model: Model) -> Outputs:
         network = to_module(model).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return validate.run(network, self.photos, model.preprocessing, console.progress)
+        return metrics.run(network, self.photos, model.preprocessing, console.progress)

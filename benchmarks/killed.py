@@ -15,7 +15,7 @@ from pathlib import Path
 
 import click
 
-from compress import console
+from compress.cli import console
 
 _PIPELINE = """\
 data:

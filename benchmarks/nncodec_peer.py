@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.errors import SqueezeError
-from compress.files import write_atomically
+from compress.runtime.atomic_files import write_atomically
 
 REQUIREMENT = "nncodec==2.1.3"
 _ROOT = Path(__file__).parents[1]

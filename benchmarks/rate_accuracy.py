@@ -36,11 +36,14 @@ from benchmarks import chart, nncodec_peer, table
 from benchmarks.comparison import SCHEMA_VERSION, SEED, Comparison, LeftOut, Point, in_order, to_json
 from benchmarks.judge import Judge, read_photos
 from benchmarks.ready import PIPELINES, choose, make
-from compress import console, container, validate
+from compress import container
+from compress.cli import console
 from compress.errors import ConfigError, SqueezeError
-from compress.files import write_atomically
-from compress.networks.pretrained import Embedded
-from compress.pipeline import records
+from compress.evaluation import metrics
+from compress.evaluation.text import as_text
+from compress.networks.weight_sources import Embedded
+from compress.pipeline import run_record
+from compress.runtime.atomic_files import write_atomically
 
 QPS = (-32, -30, -28, -26)
 _PATH = click.Path(path_type=Path)
@@ -111,7 +114,7 @@ def main(pipelines: tuple[str, ...], qps: tuple[int, ...], without_nncodec: bool
 
     Each is taken from OUT/NAME/model.sqz, and run first where that is not there.
     """
-    command = records.as_text(shlex.join(["python", "-m", "benchmarks.rate_accuracy", *sys.argv[1:]]))
+    command = as_text(shlex.join(["python", "-m", "benchmarks.rate_accuracy", *sys.argv[1:]]))
     chosen = () if without_nncodec else tuple(dict.fromkeys(qps))
     try:
         compare(Options(pipelines=pipelines or PIPELINES, qps=chosen, command=command, **options))
@@ -153,7 +156,7 @@ def compare(options: Options) -> None:
 
 def _comparison(options: Options, judge: Judge, points: Sequence[Point], left_out: tuple[LeftOut, ...],
                 peer_versions: Mapping[str, str]) -> Comparison:  # fmt: skip
-    accuracy = validate.accuracy(judge.expected)
+    accuracy = metrics.accuracy(judge.expected)
     assert accuracy is not None  # there are labels
     source = Embedded()
     return Comparison(
@@ -162,17 +165,17 @@ def _comparison(options: Options, judge: Judge, points: Sequence[Point], left_ou
         weights_source=source.description,
         weights_sha256=container.weights_sha256(judge.reference),
         float_bytes=sum(tensor.to_dense().nbytes for tensor in judge.reference.tensors.values()),
-        photos=records.data_record("validation", judge.photos),
+        photos=run_record.data_record("validation", judge.photos),
         top1=accuracy.top1,
         top5=accuracy.top5,
         points=in_order(points),
         left_out=left_out,
-        bootstrap_resamples=validate.RESAMPLES,
+        bootstrap_resamples=metrics.RESAMPLES,
         bootstrap_seed=SEED,
         command=options.command,
-        versions=records.versions(),
+        versions=run_record.versions(),
         nncodec_versions=peer_versions,
-        machine=records.machine(),
+        machine=run_record.machine(),
     )
 
 

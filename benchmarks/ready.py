@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks.comparison import LeftOut
-from compress import console, pipeline
+from compress import pipeline
+from compress.builtin_pipelines import find_pipeline
+from compress.cli import console
 from compress.errors import FormatError
-from compress.pipeline.records import as_command
 from compress.pipeline.run import MODEL_FILE
-from compress.ready import find_pipeline
+from compress.pipeline.run_record import as_command
 from compress.report import from_json
 
 CLASSIC_PIPELINE = "squeezenet-deep-compression"

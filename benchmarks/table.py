@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from benchmarks.comparison import NNCODEC, Comparison, Paired, Point
-from compress.report.record import Interval
-from compress.report.wording import EN_DASH, MINUS, nats, nats_span, percent, plural, seconds, thousands, times
+from compress.evaluation.results import Interval
+from compress.report.formatting import EN_DASH, MINUS, nats, nats_span, percent, plural, seconds, thousands, times
 
 _RATE = ("", "bytes", "times smaller than float32", "top-1", "top-5", "agreement", "KL, nats")
 _CHANGE = ("", "points (95%)", "only before / only after", "p")

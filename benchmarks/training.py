@@ -28,14 +28,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.table import markdown_table
-from compress import console
+from compress.cli import console
+from compress.data.augmentation import Part
 from compress.data.digits import Digits
 from compress.data.idx import Idx
-from compress.data.views import Part
 from compress.model import Model
-from compress.networks.initial import Random
+from compress.networks.random_init import Random
 from compress.passes import Context, Prune, Share, Train
-from compress.passes.training import Training
+from compress.training.supervised import Training
 
 _WARM_UP = 4
 _OF_PLAIN = 1.1

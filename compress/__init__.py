@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
-    from compress.comparison import Comparison
+    from compress.evaluation.comparison_record import Comparison
     from compress.pipeline import Result
 
 __version__ = "0.1.0"
@@ -53,7 +53,7 @@ def load(path: str | PathLike[str], factory: str | None = None) -> nn.Module:
     """
     from compress import container  # noqa: PLC0415
     from compress.model import trusting  # noqa: PLC0415
-    from compress.networks import to_module  # noqa: PLC0415
+    from compress.networks.modules import to_module  # noqa: PLC0415
 
     return to_module(trusting(container.read(Path(path)), factory))
 
@@ -81,7 +81,7 @@ def compare(
     Raises:
         SqueezeError: a model or the photos cannot be used, or the two have different numbers of classes.
     """
-    from compress.comparison import compare_models  # noqa: PLC0415
+    from compress.evaluation.compare import compare_models  # noqa: PLC0415
 
     paths = (str(path) for path in (a, b, data))
     return compare_models(*paths, limit=limit, architecture=architecture, factory=factory, device=device)
@@ -111,10 +111,10 @@ def run(
         SqueezeError: it failed. A missed goal is no failure: see `Result.goal_met`.
     """
     from compress import pipeline as pipelines  # noqa: PLC0415
-    from compress.device import find_device  # noqa: PLC0415
-    from compress.pipeline.records import as_command  # noqa: PLC0415
-    from compress.ranks import joined, own_device  # noqa: PLC0415
-    from compress.ready import find_pipeline  # noqa: PLC0415
+    from compress.builtin_pipelines import find_pipeline  # noqa: PLC0415
+    from compress.pipeline.run_record import as_command  # noqa: PLC0415
+    from compress.runtime.devices import find_device  # noqa: PLC0415
+    from compress.runtime.distributed import joined, own_device  # noqa: PLC0415
 
     given = tuple(overrides)
     spec = pipelines.read_pipeline(find_pipeline(str(pipeline)), given)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from compress.errors import ConfigError
-from compress.tensors import Tensor
+from compress.tensors.forms import Tensor
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ import torch
 from skimage import data, transform
 from torch import nn
 
+from compress.context import Context
 from compress.data.photos import Photos
 from compress.model import Model, Preprocessing
-from compress.networks import NETWORKS
-from compress.networks.pretrained import Embedded
-from compress.passes.context import Context
-from compress.tensors import Dense
+from compress.networks.modules import NETWORKS
+from compress.networks.weight_sources import Embedded
+from compress.tensors.forms import Dense
 
 TINY = Preprocessing(12, 12, "squash", "RGB", 1 / 64, (2.0, 2.0, 2.0), (1.0, 1.0, 1.0))
 

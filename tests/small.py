@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from compress.model import CAFFE, Model
-from compress.networks import build
-from compress.tensors import Dense, Shared
+from compress.networks.modules import build
+from compress.tensors.forms import Dense, Shared
 
 CLASSES = 10
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine ünd")

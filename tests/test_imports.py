@@ -1,4 +1,4 @@
-"""Rooms of the house, from the bottom to the top: none looks up, and reading a model needs no torch."""
+"""The order of the rooms: each imports from rooms below it alone, and reading a model needs no torch."""
 
 from __future__ import annotations
 
@@ -6,86 +6,117 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[1] / "compress"
+ROOT = Path(__file__).parents[1]
 ROOMS = (
-    "errors", "compiled", "files", "progress", "ranks", "kernels", "tensors", "model", "codecs", "container",
-    "data", "networks", "device", "patches", "triangles", "layer_statistics", "calibration", "statistics_file",
-    "divergence", "channels", "channel_changes", "paired", "file_size", "passes", "significance", "report", "validate",
-    "proof", "inspection", "export", "evaluation", "ready", "pipeline", "search", "comparison", "console", "parameters",
-    "search_commands", "cache_commands", "__init__", "cli", "__main__",
+    "errors", "runtime", "tensors", "model", "codecs", "container", "data", "networks", "calibration", "context",
+    "export", "evaluation", "quantization", "training", "passes", "report", "builtin_pipelines", "pipeline", "search",
+    "__init__", "cli", "__main__",
 )  # fmt: skip
-WITHOUT_TORCH = {
-    "errors",
-    "compiled",
-    "files",
-    "kernels",
-    "tensors",
-    "model",
-    "codecs",
-    "container",
-    "inspection",
-    "ready",
-}
+"""The rooms of `compress/` from the bottom to the top."""
+
+WITHOUT_TORCH = ("errors", "tensors", "model", "codecs", "container", "builtin_pipelines")
+SLOW_TO_IMPORT = {"torch", "sklearn", "matplotlib"}
 
 
-def modules() -> Iterator[tuple[str, Path]]:
-    """Each file of the package, and the room that it is in."""
-    for file in sorted(PACKAGE.rglob("*.py")):
-        yield file.relative_to(PACKAGE).parts[0].removesuffix(".py"), file
+def module_name(file: Path) -> str:
+    parts = file.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imported(file: Path) -> Iterator[str]:
-    """The modules that a file imports, those inside its functions too."""
-    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+FILES = {module_name(file): file for folder in ("compress", "benchmarks") for file in (ROOT / folder).rglob("*.py")}
+
+
+def imported(module: str, *, when_loaded: bool = False) -> Iterator[str]:
+    """Yield the modules that a module imports.
+
+    Args:
+        module: of this project.
+        when_loaded: leave out imports inside functions and those for type checkers.
+    """
+    waiting: list[ast.AST] = [ast.parse(FILES[module].read_text("utf-8"))]
+    while waiting:
+        node = waiting.pop()
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.level:
-            yield "compress.a_relative_import"  # rooms are imported by their full names
-        elif isinstance(node, ast.ImportFrom) and node.module == "compress":
-            yield from (f"compress.{name.name}" for name in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield str(node.module)
+            assert node.level == 0, f"{module}: a relative import"
+            for name in node.names:
+                inside = f"{node.module}.{name.name}"
+                yield inside if inside in FILES else str(node.module)
+        elif not (when_loaded and (isinstance(node, ast.FunctionDef) or _is_for_type_checkers(node))):
+            waiting.extend(ast.iter_child_nodes(node))
 
 
-def rooms_of(file: Path) -> set[str]:
-    names = [name.split(".") for name in imported(file)]
-    return {parts[1] if len(parts) > 1 else "__init__" for parts in names if parts[0] == "compress"}
+def _is_for_type_checkers(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def room_of(module: str) -> str:
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else "__main__" if parts[0] != "compress" else "__init__"
+
+
+def in_package(modules: Iterator[str]) -> set[str]:
+    return {module for module in modules if module.split(".")[0] == "compress"}
 
 
 def test_every_room_has_a_place_in_the_order():
-    assert {room for room, _ in modules()} == set(ROOMS)
+    assert {room_of(module) for module in in_package(iter(FILES))} == set(ROOMS)
 
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_a_room_imports_only_from_rooms_below_it(room):
     below = {room, *ROOMS[: ROOMS.index(room)]}
-    for owner, file in modules():
-        if owner == room:
-            assert rooms_of(file) <= below, file
+    for module in in_package(iter(FILES)):
+        if room_of(module) == room:
+            assert {room_of(name) for name in in_package(imported(module))} <= below, module
 
 
-@pytest.mark.parametrize("room", sorted(WITHOUT_TORCH))
-def test_a_room_that_reads_models_needs_no_torch_and_no_room_that_does(room):
-    for owner, file in modules():
-        if owner == room:
-            assert rooms_of(file) <= WITHOUT_TORCH
-            heavy = {name for name in imported(file) if name.split(".")[0] in {"torch", "sklearn", "matplotlib"}}
-            # Writing a .pth file is torch's own; it is imported there and then.
-            assert not heavy, file
+@pytest.mark.parametrize("package", ["compress", "benchmarks"])
+def test_no_module_imports_itself_by_way_of_others(package):
+    graph = {
+        module: {name for name in imported(module) if name in FILES and name != package} - {module}
+        for module in FILES
+        if module.split(".")[0] == package
+    }
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(f"a circle: {' -> '.join(reversed(error.args[1]))}")
+
+
+@pytest.mark.parametrize("room", WITHOUT_TORCH)
+def test_a_room_that_reads_models_loads_neither_torch_nor_another_slow_library(room):
+    waiting = {module for module in in_package(iter(FILES)) if room_of(module) == room}
+    loaded: set[str] = set()
+    while waiting:
+        module = waiting.pop()
+        loaded.add(module)
+        # What is imported inside a function is loaded where a caller asks for it: torch writes `.pth` files itself.
+        waiting |= {name for name in imported(module, when_loaded=True) if name in FILES} - loaded
+        heavy = {name for name in imported(module, when_loaded=True) if name.split(".")[0] in SLOW_TO_IMPORT}
+        assert not heavy, module
+
+
+def test_every_package_says_what_it_is_for():
+    for module, file in FILES.items():
+        if file.name == "__init__.py":
+            assert ast.get_docstring(ast.parse(file.read_text("utf-8"))), module
 
 
 def test_in_a_fresh_process_reading_imports_no_torch():
     code = """
 import sys
 import compress, compress.container, compress.tensors, compress.codecs, compress.errors
-import compress.cli, compress.inspection
+import compress.cli.main, compress.container.inspection
 compress.read(sys.argv[1])
 print(sorted({"torch", "sklearn", "matplotlib", "pydantic"} & set(sys.modules)))
 """
-    golden = Path(__file__).parent / "golden" / "small-v1.sqz"
+    golden = ROOT / "tests" / "golden" / "small-v1.sqz"
     done = subprocess.run([sys.executable, "-c", code, golden], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "[]", done.stderr

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from compress import ranks, validate
-from compress.container import weights_sha256
+from compress.container.file import weights_sha256
 from compress.data.digits import Digits
-from compress.networks.own import Own
+from compress.evaluation import metrics
+from compress.networks.user_network import Own
 from compress.passes import Context, Distill, Share, Train
-from compress.ranks import ALONE, Ranks
+from compress.runtime import distributed
+from compress.runtime.distributed import ALONE, Ranks
 
 
 def results(of: Ranks, store: Path | None = None) -> dict[str, np.ndarray]:
@@ -32,7 +33,7 @@ def results(of: Ranks, store: Path | None = None) -> dict[str, np.ndarray]:
     for name, parts in context.parts_of_layers(shared, model, 47).items():
         found[f"parts {name}"] = parts
     network = context.network(model)
-    found["logits"] = validate.run(network, photos, model.preprocessing, context.progress, of).logits
+    found["logits"] = metrics.run(network, photos, model.preprocessing, context.progress, of).logits
     options = {"epochs": 2, "batch": 15, "learning_rate": 0.01, "dropout": 0.0}
     still = Own(factory="own_networks:mobilenet", args={"norms": False}, size=32, resize="squash").load()
     trained = Train(**options)(still, Context(still, calibration, ranks=of, store=store))
@@ -47,7 +48,7 @@ def results(of: Ranks, store: Path | None = None) -> dict[str, np.ndarray]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    with ranks.joined(torch.device("cpu")) as together:
+    with distributed.joined(torch.device("cpu")) as together:
         assert together != ALONE
         folder = Path(sys.argv[1])
         np.savez(folder / f"{together.number}.npz", **results(together, folder / "cache"))

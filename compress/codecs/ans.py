@@ -22,12 +22,12 @@ import constriction
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.codecs import zigzag
-from compress.codecs.ans_states import frequencies, take
-from compress.codecs.context import Context
-from compress.codecs.counts import counted, entropy_bits
-from compress.codecs.offsets import offset_by
-from compress.codecs.varint import decode_varint, encode_varint
+from compress.codecs.context.codec import Context
+from compress.codecs.primitives import zigzag
+from compress.codecs.primitives.ans_tables import frequencies, take
+from compress.codecs.primitives.error_offsets import offset_by
+from compress.codecs.primitives.histogram import counted, entropy_bits
+from compress.codecs.primitives.varint import decode_varint, encode_varint
 from compress.errors import FormatError
 
 _CONTEXT = Context()

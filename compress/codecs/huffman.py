@@ -11,11 +11,11 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from compress.codecs.bitstream import pack, unpack
-from compress.codecs.counts import counted
-from compress.codecs.prefix import PrefixCode
-from compress.compiled import compiled
+from compress.codecs.primitives.histogram import counted
+from compress.codecs.primitives.prefix_bits import pack, unpack
+from compress.codecs.primitives.prefix_code import PrefixCode
 from compress.errors import FormatError
+from compress.runtime.jit import compiled
 
 
 class Huffman:

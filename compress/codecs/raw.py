@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.codecs.bitstream import LENGTH_BITS, pack, unpack
+from compress.codecs.primitives.prefix_bits import LENGTH_BITS, pack, unpack
 from compress.errors import FormatError
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from compress.codecs import entropy_bytes
-from compress.codecs.offsets import offset_by
-from compress.container.header import FormName, TensorHeader
-from compress.container.orders import OrderName
-from compress.container.sections import coded_section, decode_symbols
-from compress.tensors import FloatName
+from compress.codecs.primitives.error_offsets import offset_by
+from compress.container.payload import coded_section, decode_symbols
+from compress.container.scan_order import OrderName
+from compress.container.tensor_record import FormName, TensorHeader
+from compress.tensors.forms import FloatName
 
 
 @dataclass(frozen=True)

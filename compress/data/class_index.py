@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from compress.data.labels import imagenet_synsets
+from compress.data.imagenet import imagenet_synsets
 from compress.data.listing import Listed, csv_rows
 from compress.errors import DataError
 

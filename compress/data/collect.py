@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from compress.data.decoded_cache import Decoded, decoded_in
 from compress.data.decoding import Entry, Progress, decode, pixel_shape
 from compress.data.photos import Photos
-from compress.data.store import Decoded, decoded_in
 from compress.errors import DataError
 from compress.model import Preprocessing
 

@@ -14,7 +14,7 @@ from pydantic.dataclasses import dataclass
 
 from compress.data.collect import collect
 from compress.data.decoding import Entry, Progress
-from compress.data.installed import installed_file
+from compress.data.package_files import installed_file
 from compress.data.photos import Photos, Role
 from compress.data.transforms import read_photo
 from compress.model import Preprocessing

@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 
 from compress.errors import ConfigError
-from compress.files import write_atomically
 from compress.model import Model
+from compress.runtime.atomic_files import write_atomically
 
 WeightsForm = Literal["float32", "codebook"]
 _SUFFIXES = (".safetensors", ".pth", ".pt", ".onnx")

@@ -14,7 +14,7 @@ from onnx import ModelProto, TensorProto, helper
 from compress.export.onnx_operators import Translation
 from compress.export.onnx_weights import Storing
 from compress.model import Model
-from compress.networks import check_input, no_photo, to_module
+from compress.networks.modules import check_input, no_photo, to_module
 
 OPSET, IR_VERSION = 13, 7
 """Of 2020: nothing newer is needed, and a runtime takes no file that is newer than it."""

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from compress.kernels import SIDE
-from compress.tensors import Shared, Tensor, scale_of
+from compress.tensors.forms import Shared, Tensor
+from compress.tensors.kernel_transform import SIDE
+from compress.tensors.scales import scale_of
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from compress.model import Model
-from compress.networks import NETWORKS, build, check_input, network_of, no_photo
+from compress.networks.modules import NETWORKS, build, check_input, network_of, no_photo
 from compress.networks.squeezenet import Fire, SqueezeNet
 
 _POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from compress.passes.context import Context, Pass
+from compress.context import Context
+from compress.passes.base import Pass
 from compress.passes.distill import Distill
 from compress.passes.prune import Prune
 from compress.passes.quantize import Quantize

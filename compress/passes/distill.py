@@ -17,19 +17,19 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.nn import functional
 
-from compress.container import weights_sha256
-from compress.data.views import Part, random_views
-from compress.divergence import divergence
+from compress.calibration.layer_sensitivity import divergence
+from compress.container.file import weights_sha256
+from compress.context import Context
+from compress.data.augmentation import Part, random_views
 from compress.errors import DataError, PassError
 from compress.model import Model
 from compress.networks.factory import identity
-from compress.networks.pretrained import Trained as TrainedSource
-from compress.networks.pretrained import load
-from compress.passes.context import Context
-from compress.passes.resume import Kept
-from compress.passes.targets import Teacher, blocks_of, outputs_of
-from compress.passes.teacher import teacher_for
-from compress.passes.trained import Levels, Trained, in_training
+from compress.networks.weight_sources import Trained as TrainedSource
+from compress.networks.weight_sources import load
+from compress.training.checkpoints import Kept
+from compress.training.distillation_targets import Teacher, blocks_of, outputs_of
+from compress.training.parametrizations import Levels, Trained, in_training
+from compress.training.teacher_adapter import teacher_for
 
 _SETTLED_EVERY = 2
 """Steps after which levels are chosen anew."""

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
+from compress.context import Context
 from compress.errors import PassError
 from compress.model import Model
-from compress.passes.context import Context, finite
-from compress.passes.layers import options_by_layer
-from compress.tensors import Pruned, Shared, Tensor
+from compress.passes.layer_patterns import options_by_layer
+from compress.tensors.checks import finite
+from compress.tensors.forms import Pruned, Shared, Tensor
 
 _STRICT = ConfigDict(extra="forbid")
 

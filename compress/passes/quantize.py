@@ -15,21 +15,23 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 from torch import nn
 
-from compress.channels import links
-from compress.codecs.trellis import NO_TRELLIS, TRELLIS, Trellis
-from compress.divergence import corrections
+from compress.calibration.layer_sensitivity import corrections
+from compress.calibration.reconstruction import PairedInputs, layers_by_input
+from compress.codecs.primitives.trellis import NO_TRELLIS, TRELLIS, Trellis
+from compress.context import Context
 from compress.errors import PassError
-from compress.file_size import Bytes
-from compress.kernels import has_kernels
 from compress.model import Model
-from compress.networks import set_weights
-from compress.paired import PairedInputs, layers_by_input
-from compress.passes.context import Context, finite
-from compress.passes.levels import Layer, bias_on_levels, noise_to_signal, quick
-from compress.passes.moved_channels import with_channels_moved
-from compress.passes.share import at_precision
-from compress.passes.slope import SlopeSearch, first_slope
-from compress.tensors import Dense, FloatName, Pruned, Shared
+from compress.networks.channel_graph import links
+from compress.networks.modules import set_weights
+from compress.quantization.channel_balancing import with_channels_moved
+from compress.quantization.codebooks import at_precision
+from compress.quantization.lambda_search import SlopeSearch, first_slope
+from compress.quantization.layer_quantizer import Layer, bias_on_levels, quick
+from compress.quantization.step_sizes import noise_to_signal
+from compress.runtime.byte_size import Bytes
+from compress.tensors.checks import finite
+from compress.tensors.forms import Dense, FloatName, Pruned, Shared
+from compress.tensors.kernel_transform import has_kernels
 
 _VIEWS_FOR_HALF = 10_000
 """Views from which half of a row's statistics is its own, the rest being its layer's; fewer say less of one row."""

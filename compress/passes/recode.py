@@ -7,10 +7,10 @@ from typing import ClassVar
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
+from compress.context import Context
 from compress.errors import PassError
 from compress.model import Model
-from compress.passes.context import Context
-from compress.tensors import Shared, as_shared
+from compress.tensors.forms import Shared, as_shared
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from compress.calibration.layer_statistics import LayerStatistics
+from compress.calibration.packed_triangular import packed
+from compress.context import Context
 from compress.errors import PassError
-from compress.layer_statistics import LayerStatistics
 from compress.model import Model
-from compress.passes.context import Context
-from compress.passes.feedback import choose, prices
-from compress.passes.share import as_codebook
-from compress.tensors import Shared
-from compress.triangles import packed
+from compress.quantization.codebooks import as_codebook
+from compress.quantization.gptq import choose, prices
+from compress.tensors.forms import Shared
 
 _UNSEEN = 0.01
 """Count given to a codebook entry that no weight took: it stays possible, at a high price."""

@@ -13,20 +13,19 @@ from pydantic.dataclasses import dataclass
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 
+from compress.context import Context
 from compress.errors import PassError
-from compress.layer_statistics import LayerStatistics
 from compress.model import Model
-from compress.passes.context import Context, finite
-from compress.passes.layers import options_by_layer
-from compress.tensors import SCALE_STEPS_PER_OCTAVE, Dense, FloatName, Pruned, Shared, scale_of, weight_scales
+from compress.passes.layer_patterns import options_by_layer
+from compress.quantization.codebooks import as_codebook, at_precision, nearest_entry
+from compress.quantization.step_sizes import equalising_exponents
+from compress.tensors.checks import finite
+from compress.tensors.forms import Dense, FloatName, Pruned, Shared
+from compress.tensors.scales import weight_scales
 
 _STRICT = ConfigDict(extra="forbid")
 
 Bits = Annotated[int, Field(ge=1, le=12)]
-Exponents = tuple[NDArray[np.int8], NDArray[np.int8]]
-
-_LARGEST_ENTRY = 1024.0
-"""Scaled weights are brought under this: float16 is then exact to 11 bits down to 16 millionths of it."""
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -134,72 +133,3 @@ class Share:
             weights = cost / cost.mean() if cost.any() else None
             means.fit(points[:, None], sample_weight=weights)
         return np.asarray(means.cluster_centers_[:, 0], dtype=np.float64)
-
-
-def as_codebook(centroids: NDArray[np.float64], stored_as: FloatName, tensor: str) -> NDArray[np.float32]:
-    """Round centroids to their precision: float32, zero first, the others ascending and distinct.
-
-    Raises:
-        PassError: a centroid is too large for the precision.
-    """
-    with np.errstate(over="ignore"):
-        rounded = np.unique(centroids.astype(stored_as).astype(np.float32))
-    if not np.isfinite(rounded).all():
-        raise PassError(f"a shared value is too large for {stored_as}; take float32", tensor=tensor)
-    return np.concatenate([np.zeros(1, np.float32), rounded[rounded != 0]])
-
-
-def nearest_entry(entries: NDArray[np.float32], points: NDArray[np.float64]) -> NDArray[np.uint16]:
-    """Return the place of the entry nearest to each point; `entries` ascend. Of two as near, the upper."""
-    between = (entries[1:].astype(np.float64) + entries[:-1]) / 2
-    return np.searchsorted(between, points, side="right").astype(np.uint16)
-
-
-def at_precision(values: NDArray[np.float32], stored_as: FloatName, tensor: str) -> Dense:
-    """Round plain values to the precision of the file.
-
-    Raises:
-        PassError: a value is too large for it, or not finite.
-    """
-    finite(values, tensor)
-    with np.errstate(over="ignore"):
-        rounded = values.astype(stored_as).astype(np.float32)
-    if not np.isfinite(rounded).all():
-        raise PassError(f"a value is too large for {stored_as}; take float32", tensor=tensor)
-    return Dense(rounded, stored_as)
-
-
-def equalising_exponents(values: NDArray[np.float32], statistics: LayerStatistics) -> Exponents:
-    """Return row and column exponents under which an error costs about the same in every weight.
-
-    A step in proportion to `cost ** -0.5` is what rate-distortion theory asks of each weight.
-    """
-    columns = column_exponents(statistics.feedback(), values[0, 0].size)
-    rows = as_exponents(-np.log2(np.maximum(statistics.output_cost, np.finfo(np.float64).tiny)) / 2)
-    # The level of a layer is its codebook's: the exponents only tell rows and columns apart.
-    columns -= int(np.median(columns))
-    rows -= int(np.median(rows))
-    widest = np.add.outer(rows, columns).reshape(values.shape[:2] + (1,) * (values.ndim - 2))
-    largest = float((np.abs(values) / scale_of(widest)).max(initial=0.0))
-    if largest > 0:
-        rows += int(np.ceil(SCALE_STEPS_PER_OCTAVE * np.log2(largest / _LARGEST_ENTRY)))
-    return np.clip(rows, -127, 127).astype(np.int8), np.clip(columns, -127, 127).astype(np.int8)
-
-
-def column_exponents(factor: NDArray[np.float64], kernel: int) -> NDArray[np.int32]:
-    """Return the exponents of `cost ** -0.5` of the input channels.
-
-    A column's cost is what remains of it when later columns make up for its errors; a channel's the mean (of
-    logarithms) over the kernel's positions.
-
-    Args:
-        factor: `LayerStatistics.feedback()`.
-        kernel: its positions.
-    """
-    return as_exponents(np.log2(np.diag(factor)).reshape(-1, kernel).mean(1))
-
-
-def as_exponents(octaves: NDArray[np.float64]) -> NDArray[np.int32]:
-    """Return the exponents of the scales nearest to powers of two."""
-    exponents: NDArray[np.int32] = np.rint(SCALE_STEPS_PER_OCTAVE * octaves).astype(np.int32)
-    return exponents

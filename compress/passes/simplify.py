@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from compress.channel_changes import equalising, scaled
-from compress.channels import dead, links
+from compress.context import Context
 from compress.errors import PassError
 from compress.model import Model
-from compress.passes.context import Context, finite
-from compress.tensors import Dense, Pruned, Shared
+from compress.networks.channel_graph import dead, links
+from compress.networks.equalization import equalising, scaled
+from compress.tensors.checks import finite
+from compress.tensors.forms import Dense, Pruned, Shared
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Callable
+from functools import partial
+from typing import ClassVar
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from compress import container
-from compress.container import weights_sha256
+from compress.container.file import weights_sha256
+from compress.context import Context
 from compress.errors import PassError
 from compress.model import Model
 from compress.networks.factory import identity
-from compress.passes.context import Context
-from compress.passes.gradual import Gradual
-from compress.passes.resume import Kept
-from compress.passes.schedule import Schedule
-from compress.passes.training import Training
+from compress.passes.gradual_pruning import Gradual, Pruning
+from compress.training.checkpoints import Kept
+from compress.training.supervised import Training, TrainingOptions
 
 _KEPT_EVERY = 50
 """Steps after which the state is kept on disk."""
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class Train:
+class Train(TrainingOptions):
     """Train with the labels of the calibration photos, from scratch or on from the weights there are.
 
     Pruned weights stay zero. Which weights share a value stays too: their gradients are summed, as in Deep Compression;
@@ -33,61 +34,14 @@ class Train:
     loss. One that is interrupted goes on from where it was, at most 50 steps back.
 
     Attributes:
-        epochs: how often each photo is seen.
-        batch: photos a step, about; the batches of an epoch differ by one photo at most.
-        learning_rate: the highest.
-        optimizer: `sgd` with momentum 0.9, as SqueezeNet's authors; or `adamw`.
-        nesterov: look ahead in `sgd`.
-        schedule: how the rate falls to zero: along a `cosine`, a `polynomial`, or not at all (`constant`).
-        power: of the polynomial; 1, as SqueezeNet's authors have it, is a straight line.
-        warmup: epochs over which the rate first rises.
-        weight_decay: of weights, not of biases.
-        label_smoothing: share of each label that is spread over all classes.
-        dropout: share of what the classifier sees that is left out at random; the network's own if not given.
-        shift: share of a side by which photos are moved at random, at most.
-        flip: half of the photos are mirrored; no good for digits, letters and whatever has a left and a right.
-        views: train on stretches of the photos at random instead of moving them.
-        held_out: share of the photos that training never sees, and that tells when it is best; 0 keeps the last
-            weights.
-        patience: epochs without better weights, by the photos held out, after which training ends; none if not given.
         prune: prune little by little in the course of the training; not at all if not given.
-        mixed_precision: let the network compute in bfloat16 where it can; weights and their steps stay float32.
-        compile: let torch compile the network, on GPUs alone.
     Source: Iandola et al. 2016, arXiv:1602.07360; Han et al. 2015, arXiv:1506.02626, and 2016, arXiv:1510.00149,
     section 3.3; Loshchilov & Hutter 2019, arXiv:1711.05101 (adamw).
     """
 
     kind: ClassVar[str] = "train"
 
-    epochs: Annotated[int, Field(ge=1, le=100_000)] = 30
-    batch: Annotated[int, Field(ge=1)] = 64
-    learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.01
-    optimizer: Literal["sgd", "adamw"] = "sgd"
-    nesterov: bool = False
-    schedule: Schedule = "cosine"
-    power: Annotated[float, Field(gt=0, le=10)] = 1.0
-    warmup: Annotated[float, Field(ge=0, le=100_000)] = 0.0
-    weight_decay: Annotated[float, Field(ge=0, le=1)] = 2e-4
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
-    shift: Annotated[float, Field(ge=0, le=0.5)] = 0.125
-    flip: bool = True
-    views: bool = False
-    held_out: Annotated[float, Field(ge=0, le=0.5)] = 0.1
-    patience: Annotated[int, Field(ge=1)] | None = None
     prune: Gradual | None = None
-    mixed_precision: bool = False
-    compile: bool = False
-
-    @model_validator(mode="after")
-    def _options_that_go_together(self) -> Train:
-        if self.patience is not None and self.held_out == 0:
-            raise ValueError("patience looks at photos held out; give held_out a share of them")
-        if self.nesterov and self.optimizer != "sgd":
-            raise ValueError("nesterov goes with optimizer: sgd")
-        if self.warmup > self.epochs:
-            raise ValueError(f"warmup takes {self.warmup:g} of {self.epochs} epochs; at most all of them")
-        return self
 
     def __call__(self, model: Model, context: Context) -> Model:
         """Return the model with trained values.
@@ -97,7 +51,7 @@ class Train:
             PassError: the loss stopped being finite or grew out of all bounds, or nothing is learned any more; says at
                 which step, and where the last good weights are. Or there is nothing that could be trained.
         """
-        training = Training(self, model, context)
+        training = Training(self, model, context, self._masks(model, context))
         store = context.store if context.ranks.first else None
         kept = Kept(store, "train", self._decided_by(model, context), with_data=False)
         try:
@@ -108,6 +62,11 @@ class Train:
             ) from error
         kept.remove()
         return model.with_tensors(training.tensors())
+
+    def _masks(self, model: Model, context: Context) -> Callable[[int], Pruning] | None:
+        if self.prune is None:
+            return None
+        return partial(Pruning, self.prune, model, context)
 
     def _run(self, training: Training, kept: Kept, context: Context) -> None:
         state = context.ranks.from_first(kept.read())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
+from compress.pipeline.config import Pipeline, read_pipeline
 from compress.pipeline.run import Result, run
-from compress.pipeline.spec import Pipeline, read_pipeline
 
 __all__ = ["Pipeline", "Result", "read_pipeline", "run"]

@@ -6,22 +6,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from compress import container, validate
+from compress import container
 from compress.data.photos import Photos
 from compress.errors import SqueezeError
-from compress.files import write_atomically
+from compress.evaluation import metrics
+from compress.evaluation.goals import goal_records
+from compress.evaluation.metrics import Outputs
+from compress.evaluation.round_trip import prove
+from compress.evaluation.text import as_text
 from compress.model import Model
 from compress.passes import Context
-from compress.pipeline import records
-from compress.pipeline.measure import Cost, Meter
-from compress.pipeline.spec import Pipeline
+from compress.pipeline import run_record
+from compress.pipeline.config import Pipeline
+from compress.pipeline.resource_meter import Cost, Meter
 from compress.pipeline.stages import Left, prepare, stages_of
-from compress.progress import Progress, silent
-from compress.proof import prove
-from compress.ranks import ALONE, Ranks
 from compress.report import write_report
 from compress.report.record import SCHEMA_VERSION, Record, StageRecord
-from compress.validate import Outputs
+from compress.runtime.atomic_files import write_atomically
+from compress.runtime.distributed import ALONE, Ranks
+from compress.runtime.progress import Progress, silent
 
 MODEL_FILE = "model.sqz"
 CACHE = "cache"
@@ -98,7 +101,7 @@ def run(
     layout = container.layout(data)
     record = Record(
         schema_version=SCHEMA_VERSION,
-        pipeline=records.as_text(pipeline.name),
+        pipeline=as_text(pipeline.name),
         description=pipeline.description,
         network=reference.architecture,
         weights_source=", ".join(
@@ -108,19 +111,19 @@ def run(
         parameters=_parameters(reference),
         float_bytes=_parameters(reference) * 4,
         seed=pipeline.seed,
-        goals=records.goal_records(pipeline.goal, len(data), stages[0].accuracy, proven.accuracy, proven.fidelity),
+        goals=goal_records(pipeline.goal, len(data), stages[0].accuracy, proven.accuracy, proven.fidelity),
         data=(
-            records.data_record("calibration", prepared.context.calibration),
-            records.data_record("validation", photos),
+            run_record.data_record("calibration", prepared.context.calibration),
+            run_record.data_record("validation", photos),
         ),
         stages=stages,
-        layers=records.layer_records(model, model.origin or reference, layout),
-        file=records.file_record(MODEL_FILE, data, model, layout),
+        layers=run_record.layer_records(model, model.origin or reference, layout),
+        file=run_record.file_record(MODEL_FILE, data, model, layout),
         proof_seconds=proof_seconds,
         command=command,
         configuration=pipeline.configuration,
-        versions=records.versions(),
-        machine=records.machine(),
+        versions=run_record.versions(),
+        machine=run_record.machine(),
     )
     return ranks.from_first(Result(record, path, write_report(record, out)))
 
@@ -156,12 +159,12 @@ class _Judge:
         if left.is_reference:
             self.reference, self.expected = model, outputs
             before = zip(self.stages[1:], self._until_float, strict=True)
-            again = [replace(record, fidelity=validate.fidelity(found, outputs)) for record, found in before]
+            again = [replace(record, fidelity=metrics.fidelity(found, outputs)) for record, found in before]
             self.stages = [self._baseline(), *again]
         if left.is_float:
             self._until_float.append(outputs)
         file_bytes = self.context.file_bytes(model)
-        options = records.options_of(stage.step)
+        options = run_record.options_of(stage.step)
         costs = left.cost, validation.cost
         self.stages.append(self._record(stage.name, stage.step.kind, options, model, file_bytes, outputs, costs))
 
@@ -177,7 +180,7 @@ class _Judge:
 
     def _outputs(self, model: Model) -> Outputs:
         network = self.context.network(model)
-        return validate.run(network, self.photos, model.preprocessing, self.context.progress, self.context.ranks)
+        return metrics.run(network, self.photos, model.preprocessing, self.context.progress, self.context.ranks)
 
     def _record(
         self,
@@ -194,12 +197,12 @@ class _Judge:
             kind=kind,
             options=options,
             file_bytes=file_bytes,
-            sparsity=records.sparsity_of(model),
-            bits_per_weight=file_bytes * 8 / records.weights_of(model),
-            distinct_values=sum(records.distinct_values(model.tensors[layer]) for layer in model.weight_names()),
+            sparsity=run_record.sparsity_of(model),
+            bits_per_weight=file_bytes * 8 / run_record.weights_of(model),
+            distinct_values=sum(run_record.distinct_values(model.tensors[layer]) for layer in model.weight_names()),
             seconds=costs[0].seconds,
             validation_seconds=costs[1].seconds,
             peak_memory_bytes=max(cost.peak_bytes for cost in costs),
-            accuracy=validate.accuracy(outputs),
-            fidelity=validate.fidelity(outputs, self.expected),
+            accuracy=metrics.accuracy(outputs),
+            fidelity=metrics.fidelity(outputs, self.expected),
         )

@@ -11,19 +11,19 @@ from typing import TypeVar
 import torch
 
 from compress import container
+from compress.calibration.layer_statistics import LayerStatistics
 from compress.data.photos import Photos, Role
-from compress.device import find_device
 from compress.errors import ConfigError, DataError, PassError
-from compress.layer_statistics import LayerStatistics
 from compress.model import Model
-from compress.networks.pretrained import load
+from compress.networks.weight_sources import load
 from compress.passes import Context, Distill, Simplify, Train
-from compress.pipeline import beforehand, promises, records
-from compress.pipeline.kept import KeptStage
-from compress.pipeline.measure import Cost, Meter
-from compress.pipeline.spec import Pipeline, Stage
-from compress.progress import Progress, silent
-from compress.ranks import ALONE, Ranks
+from compress.pipeline import invariants, preflight, run_record
+from compress.pipeline.config import Pipeline, Stage
+from compress.pipeline.resource_meter import Cost, Meter
+from compress.pipeline.stage_cache import KeptStage
+from compress.runtime.devices import find_device
+from compress.runtime.distributed import ALONE, Ranks
+from compress.runtime.progress import Progress, silent
 
 Loaded = TypeVar("Loaded")
 
@@ -103,15 +103,15 @@ def prepare(
     reference = _located(pipeline, partial(load, pipeline.model, pipeline.seed))
     if pipeline.encode.labels == "none":
         reference = replace(reference, labels=())
-    beforehand.check_layers(pipeline, reference)
-    beforehand.check_teachers(pipeline, reference)
+    preflight.check_layers(pipeline, reference)
+    preflight.check_teachers(pipeline, reference)
     with ranks.first_before_others():
         calibration = _photos(pipeline, "calibration", reference, cache, progress)
         photos = _photos(pipeline, "validation", reference, cache, progress)
     _check_alike(ranks, reference, calibration, photos)
-    beforehand.check_labels(pipeline.goal, photos)
-    beforehand.check_apart(calibration, photos)
-    beforehand.check_training(pipeline, calibration, reference.classes)
+    preflight.check_labels(pipeline.goal, photos)
+    preflight.check_apart(calibration, photos)
+    preflight.check_training(pipeline, calibration, reference.classes)
     context = Context(
         reference,
         calibration,
@@ -154,10 +154,10 @@ def stages_of(pipeline: Pipeline, prepared: Prepared, cache: Path) -> Iterator[L
     """
     context = replace(prepared.context, codecs=pipeline.encode.codecs)
     model = prepared.reference
-    is_float = records.is_float(model)
+    is_float = run_record.is_float(model)
     for stage in pipeline.stages:
         changed, cost = _kept_or_applied(stage, model, context, cache)
-        is_float &= records.is_float(changed) or _loses_nothing(stage)
+        is_float &= run_record.is_float(changed) or _loses_nothing(stage)
         is_reference = is_float and isinstance(stage.step, Train)
         model = changed
         # The same network, written otherwise, or a better one: the next stages recover towards it.
@@ -182,7 +182,7 @@ def _kept_or_applied(stage: Stage, model: Model, context: Context, cache: Path) 
     with Meter() as work:
         changed = _apply(stage, model, context)
         moves_zeros = isinstance(stage.step, Distill) and stage.step.moves_zeros
-        promises.check(model, changed, stage.name, zeros=not moves_zeros)
+        invariants.check(model, changed, stage.name, zeros=not moves_zeros)
     # Floats that one machine rounds otherwise than another must not drive the processes apart.
     changed = ranks.from_first(changed)
     if ranks.first:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from compress.files import write_atomically
 from compress.report.html import to_html
 from compress.report.record import Record
 from compress.report.schema import from_json, to_json
+from compress.runtime.atomic_files import write_atomically
 
 __all__ = ["Record", "from_json", "to_html", "to_json", "write_report"]
 

@@ -10,10 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from compress.evaluation.results import Interval
 from compress.report.breakdown import layer_bytes, layer_name, layer_parts, parts_of, weight_layers
-from compress.report.record import ALEXNET_BYTES, Interval, Record, StageRecord
+from compress.report.formatting import MINUS, kilobytes, megabytes, nats, percent, short, thousands
+from compress.report.record import ALEXNET_BYTES, Record, StageRecord
 from compress.report.svg import colour, figure, inline, sheet
-from compress.report.wording import MINUS, kilobytes, megabytes, nats, percent, short, thousands
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from compress.errors import GoalMissed
+from compress.evaluation.goals import AGREEMENT, BYTES, DIVERGENCE, TOP1_LOST, TOP5_LOST
+from compress.evaluation.results import GoalRecord, GoalUnit
 from compress.report.breakdown import layer_bytes, layer_name, parts_of, weight_layers
-from compress.report.record import GoalRecord, GoalUnit, Record, StageRecord
-from compress.report.wording import goal_amount, goal_margin, nats, percent, plain, thousands
-
-BYTES = "bytes of the file"
-TOP1_LOST = "top-1 lost"
-TOP5_LOST = "top-5 lost"
-AGREEMENT = "agreement with the float network"
-DIVERGENCE = "divergence from the float network"
+from compress.report.formatting import goal_amount, goal_margin, nats, percent, plain, thousands
+from compress.report.record import Record, StageRecord
 
 _OF_STAGE: Mapping[str, Callable[[StageRecord], float | None]] = {
     TOP1_LOST: lambda stage: stage.accuracy.top1.value if stage.accuracy else None,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from compress.report.formatting import MINUS
 from compress.report.record import LayerRecord
 from compress.report.svg import colour, figure, inline
-from compress.report.wording import MINUS
 
 _WIDTH, _HEIGHT, _FLOOR = 260.0, 132.0, 34.0
 

@@ -8,12 +8,13 @@ from typing import TypeVar
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from compress.report import breakdown, charts, wording
+from compress.evaluation.results import Fidelity
+from compress.evaluation.significance import mcnemar
+from compress.report import breakdown, charts, formatting
 from compress.report.goals import owed_to
 from compress.report.histograms import histogram
-from compress.report.record import ALEXNET_BYTES, Fidelity, LayerRecord, Record
+from compress.report.record import ALEXNET_BYTES, LayerRecord, Record
 from compress.report.svg import style
-from compress.significance import mcnemar
 
 Shown = TypeVar("Shown")
 
@@ -21,11 +22,27 @@ _WIDE, _NARROW = 860.0, 340.0
 """Pixels of the two drawings of a chart with much text: the page shows the one that fits."""
 
 _WORDS = (
-    wording.thousands, wording.kilobytes, wording.megabytes, wording.percent, wording.points, wording.nats,
-    wording.times, wording.seconds, wording.span, wording.nats_span, wording.shape, wording.plural,
-    wording.short_name, wording.goal_amount, wording.goal_margin, wording.sentence, breakdown.layer_bytes,
-    breakdown.layer_name, breakdown.entropy_excess, wording.excess,
-)  # fmt: skip
+    formatting.thousands,
+    formatting.kilobytes,
+    formatting.megabytes,
+    formatting.percent,
+    formatting.points,
+    formatting.nats,
+    formatting.times,
+    formatting.seconds,
+    formatting.span,
+    formatting.nats_span,
+    formatting.shape,
+    formatting.plural,
+    formatting.short_name,
+    formatting.goal_amount,
+    formatting.goal_margin,
+    formatting.sentence,
+    breakdown.layer_bytes,
+    breakdown.layer_name,
+    breakdown.entropy_excess,
+    formatting.excess,
+)
 
 
 def to_html(record: Record) -> str:

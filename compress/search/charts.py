@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from compress.report.formatting import MINUS, kilobytes, nats, short
 from compress.report.svg import colour, figure, inline
-from compress.report.wording import MINUS, kilobytes, nats, short
 from compress.search.record import SearchRecord, TrialRecord
 from compress.search.sensitivity import Scan
 

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from compress.files import write_atomically
+from compress.report.formatting import NARROW, kilobytes, nats, percent
 from compress.report.html import both, template
 from compress.report.record import Record
 from compress.report.svg import style
-from compress.report.wording import NARROW, kilobytes, nats, percent
+from compress.runtime.atomic_files import write_atomically
 from compress.search import charts
 from compress.search.record import SearchRecord, TrialRecord
 from compress.search.sensitivity import Scan

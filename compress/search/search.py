@@ -13,23 +13,24 @@ from pathlib import Path
 from compress import container
 from compress import pipeline as pipelines
 from compress.errors import ConfigError, SqueezeError
-from compress.files import write_atomically
-from compress.pipeline import Pipeline, Result, read_pipeline, records
-from compress.pipeline.kept import code_digest
+from compress.evaluation.goals import Goal
+from compress.evaluation.text import as_text
+from compress.pipeline import Pipeline, Result, read_pipeline, run_record
 from compress.pipeline.run import CACHE
-from compress.pipeline.searchable import Value, override
-from compress.pipeline.spec import Goal
+from compress.pipeline.search_space import Value, override
+from compress.pipeline.stage_cache import code_digest
 from compress.pipeline.stages import Prepared, prepare
-from compress.progress import Progress, silent
-from compress.search.amounts import amounts_of
-from compress.search.first_points import first_points
-from compress.search.judge import Judge, first_searched
-from compress.search.measured import Measured
+from compress.runtime.atomic_files import write_atomically
+from compress.runtime.progress import Progress, silent
 from compress.search.page import to_html
 from compress.search.record import SEARCH_VERSION, Origin, SearchRecord, TrialRecord, Wanted, front_of
 from compress.search.sensitivity import scan
 from compress.search.storage import open_storage, reachable, shown
 from compress.search.study import Study
+from compress.search.trial_measurement import Measured
+from compress.search.trial_runner import Judge, first_searched
+from compress.search.tunables import amounts_of
+from compress.search.warm_start import first_points
 
 WINNER_FILE = "winner.yaml"
 _STUDY_FILE = "study.journal"
@@ -177,7 +178,7 @@ def _record(
     winner = best(done, wanted, bytes_alone=list(limits) == ["bytes"])
     return SearchRecord(
         version=SEARCH_VERSION,
-        pipeline=records.as_text(pipeline.name),
+        pipeline=as_text(pipeline.name),
         goal=limits,
         wanted=wanted,
         own={each.key: each.own for each in pipeline.search},
@@ -186,11 +187,11 @@ def _record(
         feasible=winner.excess == 0,
         front=front_of(done),
         importances=importances,
-        study=records.as_text(study),
+        study=as_text(study),
         command=command,
         seed=pipeline.seed,
         photos=len(prepared.validation),
-        data=records.as_text(prepared.validation.description),
+        data=as_text(prepared.validation.description),
     )
 
 
@@ -230,7 +231,7 @@ def _finished(
     path, page = out / WINNER_FILE, out / "search.html"
     write_atomically(path, _with(pipeline, record.trial(record.winner).values).configuration.encode())
     won = replace(read_pipeline(path), name=pipeline.name)  # what was written is what is run
-    command = records.as_command(str(path), None, ())
+    command = run_record.as_command(str(path), None, ())
     result = pipelines.run(won, out, cache=cache, command=command, device=device, progress=progress)
     write_atomically(out / "search.json", record.to_json().encode())
     write_atomically(page, to_html(record, won.configuration, command, result.record).encode())

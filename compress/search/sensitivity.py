@@ -13,18 +13,18 @@ import torch
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from compress import container
-from compress.divergence import divergence
-from compress.files import write_atomically
+from compress.calibration.layer_sensitivity import divergence
 from compress.model import Model
-from compress.networks import set_weights
+from compress.networks.modules import set_weights
 from compress.passes import Context, Prune, Share, Train
-from compress.pipeline import records
-from compress.pipeline.kept import code_digest
-from compress.pipeline.spec import Pipeline
+from compress.pipeline import run_record
+from compress.pipeline.config import Pipeline
+from compress.pipeline.stage_cache import code_digest
 from compress.pipeline.stages import Prepared, stages_of
-from compress.progress import silent
-from compress.search.amounts import Amount, Kind, amounts_of
-from compress.tensors import Tensor
+from compress.runtime.atomic_files import write_atomically
+from compress.runtime.progress import silent
+from compress.search.tunables import Amount, Kind, amounts_of
+from compress.tensors.forms import Tensor
 
 PHOTOS = 32
 """Calibration photos on which divergences are measured, if nothing else is said: layers differ by far more than photos
@@ -110,7 +110,7 @@ def scan(pipeline: Pipeline, prepared: Prepared, cache: Path, photos: int = PHOT
     steps = _steps(pipeline)
     decided_by = [
         container.weights_sha256(model), context.calibration.fingerprint, context.seed, photos,
-        [records.options_of(step) for step, _ in steps], code_digest(), records.versions(),
+        [run_record.options_of(step) for step, _ in steps], code_digest(), run_record.versions(),
         context.device.type, torch.get_num_threads(),
     ]  # fmt: skip
     digest = hashlib.sha256(json.dumps(decided_by, sort_keys=True).encode()).hexdigest()[:32]

@@ -17,11 +17,11 @@ from optuna.study import Study as OptunaStudy
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from compress.errors import SqueezeError
-from compress.pipeline.searchable import Searchable, Value
-from compress.pipeline.spec import Goal
-from compress.search.measured import Measured
-from compress.search.pruning import BYTES, Dominated
+from compress.evaluation.goals import Goal
+from compress.pipeline.search_space import Searchable, Value
 from compress.search.record import Origin, State, TrialRecord
+from compress.search.trial_measurement import Measured
+from compress.search.trial_pruning import BYTES, Dominated
 
 Values = Mapping[str, Value]
 _DONE = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from benchmarks.comparison import CLASSIC, NNCODEC, OURS, Comparison, LeftOut, Paired, Point, Seconds, in_order
-from compress.report.record import DataRecord, Interval
-from compress.report.wording import EN_DASH, MINUS, NARROW
+from compress.evaluation.results import Interval
+from compress.report.formatting import EN_DASH, MINUS, NARROW
+from compress.report.record import DataRecord
 
 
 def plain(text: str) -> str:

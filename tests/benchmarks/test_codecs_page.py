@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from comparisons import plain
 
+from benchmarks.codec_comparison import Comparison
 from benchmarks.codec_page import to_markdown
 from benchmarks.codec_scale import Scale
 from benchmarks.codec_subjects import Peers, Subject
-from benchmarks.codecs import Comparison
 
 SUBJECT = Subject(
     name="a-pipeline",

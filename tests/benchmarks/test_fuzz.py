@@ -9,7 +9,7 @@ from benchmarks.fuzz_changes import CHANGES
 from benchmarks.fuzz_files import file_of, originals
 from benchmarks.fuzz_reader import Task, read_files
 from compress.codecs import CODECS
-from compress.container import decode
+from compress.container.file import decode
 
 
 def test_a_file_follows_from_its_number_and_the_seed():

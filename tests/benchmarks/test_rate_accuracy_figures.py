@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from benchmarks.comparison import NNCODEC, OURS, Seconds, from_json, in_order, measure, to_json
 from benchmarks.table import to_markdown
-from compress.validate import Outputs
+from compress.evaluation.metrics import Outputs
 
 
 def page():

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from benchmarks import nncodec_peer
 from benchmarks.rate_accuracy import main
 from benchmarks.ready import PIPELINES, choose, passes_seconds
+from compress.builtin_pipelines import ready_pipelines
 from compress.errors import ConfigError, SqueezeError
-from compress.ready import ready_pipelines
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compress.codecs import Codec
+from compress.codecs.base import Codec
 from compress.errors import FormatError
 
 GOLDEN = Path(__file__).parent.parent / "golden"

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from compress.codecs import CODECS, entropy_bytes
 from compress.codecs.ans import frequencies
-from compress.codecs.varint import decode_varint, encode_varint
+from compress.codecs.primitives.varint import decode_varint, encode_varint
 from compress.errors import FormatError
-from compress.networks.pretrained import Embedded
-from compress.tensors import zigzag_symbols
+from compress.networks.weight_sources import Embedded
+from compress.tensors.levels import zigzag_symbols
 
 ANS, CONTEXT = CODECS["ans"], CODECS["context"]
 

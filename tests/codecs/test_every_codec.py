@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from compress.codecs import CODECS, CODECS_BY_ID, entropy_bytes
-from compress.codecs.counts import counted
+from compress.codecs.primitives.histogram import counted
 
 every_codec = pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
 small_symbols = check.symbols_of([3, 0, 0, 0, 0, 1, 0, 2, 0, 0, 0, 1, 1, 0, 9, 0])

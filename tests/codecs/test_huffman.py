@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from compress.codecs import CODECS, entropy_bytes
 from compress.codecs.huffman import _fewest_bits, at_least, coded_bytes
-from compress.codecs.prefix import LONGEST, PrefixCode, _package_merge
+from compress.codecs.primitives.prefix_code import LONGEST, PrefixCode, _package_merge
 from compress.errors import FormatError
 
 huffman = CODECS["huffman"]

@@ -18,15 +18,16 @@ import test_header_attacks
 import test_value_attacks
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_container import dense, model_of, pruned, shared
+from tensor_strategies import dense, model_of, pruned, shared
 
 from benchmarks import c_decoder
 from compress.codecs import CODECS
-from compress.codecs.varint import encode_varint
-from compress.container import decode, encode
+from compress.codecs.primitives.varint import encode_varint
+from compress.container.file import decode, encode
 from compress.container.header import Header
 from compress.errors import ConfigError, FormatError
-from compress.tensors import Dense, Pruned, Shared, levels_codebook
+from compress.tensors.forms import Dense, Pruned, Shared
+from compress.tensors.levels import levels_codebook
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 MAX_WEIGHTS = 1 << 20

@@ -8,10 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from compress.container import encode
+from compress.container.file import encode
 from compress.container.header import Header
 from compress.model import Model, Preprocessing
-from compress.tensors import Dense, Pruned, Shared, levels_codebook
+from compress.tensors.forms import Dense, Pruned, Shared
+from compress.tensors.levels import levels_codebook
 
 PREFIX = struct.Struct("<8sBBIII")
 

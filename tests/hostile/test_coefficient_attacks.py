@@ -6,7 +6,7 @@ import forge
 import numpy as np
 import pytest
 
-from compress.container import decode, encode
+from compress.container.file import decode, encode
 from compress.container.header import Header
 from compress.errors import FormatError
 

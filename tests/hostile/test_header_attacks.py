@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from compress.codecs import CODECS
-from compress.container import decode, layout, read_tensor
+from compress.container.file import decode, layout, read_tensor
 from compress.container.header import Header
 from compress.errors import FormatError
 

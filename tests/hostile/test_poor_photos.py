@@ -9,7 +9,7 @@ import pytest
 
 from compress.errors import DataError, PassError
 from compress.passes import Distill, Prune, Quantize, Round, Share
-from compress.tensors import Dense
+from compress.tensors.forms import Dense
 
 PASSES = {
     "prune by curvature, compensated": [Prune(sparsity=0.5, criterion="curvature", compensation=True)],

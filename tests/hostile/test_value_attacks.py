@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from compress.codecs import CODECS
-from compress.container import decode, layout
-from compress.container.header import Header, TensorHeader
+from compress.container.file import decode, layout
+from compress.container.header import Header
+from compress.container.tensor_record import TensorHeader
 from compress.errors import FormatError
 
 GOOD = forge.levels_file()

@@ -9,14 +9,14 @@ import torch
 from PIL import Image
 from skimage import data
 
-from compress.container import weights_sha256
-from compress.data.labels import imagenet_names
+from compress.container.file import weights_sha256
+from compress.data.imagenet import imagenet_names
 from compress.data.transforms import to_input, to_pixels
 from compress.errors import ConfigError, FormatError, SqueezeError, WeightsError
 from compress.model import CAFFE
-from compress.networks import build, to_module
 from compress.networks.deep_compression import read_deep_compression
-from compress.networks.pretrained import DeepCompression
+from compress.networks.modules import build, to_module
+from compress.networks.weight_sources import DeepCompression
 
 RELEASED = Path(__file__).parents[3] / "shared" / "data" / "deep-compression" / "compressed_SqueezeNet.net"
 released = pytest.mark.skipif(not RELEASED.exists(), reason="the released file is not here")

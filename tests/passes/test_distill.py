@@ -8,15 +8,16 @@ import torch
 from divergence import divergence
 from pydantic import ValidationError
 
-from compress.codecs.trellis import SMALL_TRELLIS, TRELLIS, follows_trellis, trellis_of
-from compress.container import weights_sha256
+from compress.codecs.primitives.trellis import SMALL_TRELLIS, TRELLIS, follows_trellis, trellis_of
+from compress.container.file import weights_sha256
 from compress.errors import PassError
-from compress.networks import to_module
+from compress.networks.modules import to_module
 from compress.passes import Distill, Prune, Quantize, Share
 from compress.passes import distill as distill_module
-from compress.passes.targets import Teacher, blocks_of
-from compress.passes.trained import in_training, sorted_codebook
-from compress.tensors import Dense, Shared, zigzag_levels
+from compress.tensors.forms import Dense, Shared
+from compress.tensors.levels import zigzag_levels
+from compress.training.distillation_targets import Teacher, blocks_of
+from compress.training.parametrizations import in_training, sorted_codebook
 
 WEIGHTS = ("0.weight", "2.weight", "4.weight")
 

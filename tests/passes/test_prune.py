@@ -11,7 +11,7 @@ from compress.errors import ConfigError, PassError
 from compress.model import Model
 from compress.passes import Prune, Share
 from compress.passes.prune import compensated
-from compress.tensors import Dense, Pruned
+from compress.tensors.forms import Dense, Pruned
 
 WEIGHTS = ("0.weight", "2.weight", "4.weight")
 

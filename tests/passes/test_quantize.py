@@ -10,15 +10,18 @@ import pytest
 from divergence import divergence
 
 from compress import container
+from compress.calibration.layer_statistics import LayerStatistics
+from compress.calibration.packed_triangular import packed
 from compress.codecs import CODECS
-from compress.codecs.trellis import MIDDLE_TRELLIS, NO_TRELLIS, TRELLIS, trellis_of
+from compress.codecs.primitives.trellis import MIDDLE_TRELLIS, NO_TRELLIS, TRELLIS, trellis_of
 from compress.errors import PassError
-from compress.layer_statistics import LayerStatistics
 from compress.passes import Prune, Quantize, Share
-from compress.passes.levels import Layer, bias_on_levels, noise_to_signal, on_levels, step_exponents
-from compress.passes.slope import SlopeSearch
-from compress.tensors import Dense, Pruned, Shared, levels_codebook, scale_of, zigzag_levels
-from compress.triangles import packed
+from compress.quantization.lambda_search import SlopeSearch
+from compress.quantization.layer_quantizer import Layer, bias_on_levels, on_levels
+from compress.quantization.step_sizes import noise_to_signal, step_exponents
+from compress.tensors.forms import Dense, Pruned, Shared
+from compress.tensors.levels import levels_codebook, zigzag_levels
+from compress.tensors.scales import scale_of
 
 WEIGHTS = ("0.weight", "2.weight", "4.weight")
 

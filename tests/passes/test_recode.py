@@ -8,7 +8,7 @@ import pytest
 from compress import container
 from compress.errors import PassError
 from compress.passes import Recode, Share
-from compress.tensors import Dense, Shared
+from compress.tensors.forms import Dense, Shared
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import torch
 from divergence import divergence
 from pydantic import ValidationError
 
-from compress.container import encode
+from compress.container.file import encode
 from compress.errors import PassError
 from compress.passes import Prune, Quantize, Round, Share
-from compress.tensors import Dense
+from compress.tensors.forms import Dense
 
 WEIGHTS = ("0.weight", "2.weight", "4.weight")
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from compress.errors import ConfigError, PassError
 from compress.passes import Prune, Share
-from compress.tensors import Dense, Pruned, Shared
+from compress.tensors.forms import Dense, Pruned, Shared
 
 WEIGHTS = ("0.weight", "2.weight", "4.weight")
 INITS = ("linear", "density", "k-means++")

@@ -10,7 +10,7 @@ import torch
 
 from compress.errors import PassError
 from compress.passes import Prune, Quantize, Share, Simplify
-from compress.tensors import Dense, Pruned
+from compress.tensors.forms import Dense, Pruned
 
 
 def outputs(model, context):

@@ -12,22 +12,22 @@ import torch
 from pydantic import ValidationError
 
 from compress import container
-from compress.container import weights_sha256
+from compress.container.file import weights_sha256
 from compress.data.digits import Digits
 from compress.errors import DataError, PassError
-from compress.networks import NETWORKS
-from compress.networks.initial import Random
+from compress.evaluation.metrics import accuracy, run
+from compress.networks.modules import NETWORKS
+from compress.networks.random_init import Random
 from compress.passes import Context, Prune, Quantize, Share, Train
-from compress.passes import training as training_module
-from compress.passes.forward import forward_of
-from compress.passes.held_out import labels_of, split
-from compress.passes.schedule import rate_at
-from compress.passes.trained import Trained
-from compress.passes.training import Training
-from compress.pipeline import promises
-from compress.progress import silent
-from compress.tensors import Dense, Shared
-from compress.validate import accuracy, run
+from compress.pipeline import invariants
+from compress.runtime.progress import silent
+from compress.tensors.forms import Dense, Shared
+from compress.training import supervised as training_module
+from compress.training.forward import forward_of
+from compress.training.parametrizations import Trained
+from compress.training.schedules import rate_at
+from compress.training.splits import labels_of, split
+from compress.training.supervised import Training
 
 WEIGHTS = ("0.weight", "2.weight", "4.weight")
 QUICK = {"epochs": 12, "batch": 20, "optimizer": "adamw", "learning_rate": 0.01, "shift": 0, "flip": False}
@@ -115,7 +115,7 @@ class TestLearning:
     def test_pruned_weights_stay_zero_while_the_others_learn(self, tiny, labelled):
         pruned = Prune(sparsity=0.5)(tiny, labelled)
         trained = Train(**QUICK)(pruned, labelled)
-        promises.check(pruned, trained, "train")
+        invariants.check(pruned, trained, "train")
         assert right(trained, labelled) > right(pruned, labelled)
         for name in WEIGHTS:
             assert np.array_equal(trained.tensors[name].kept, pruned.tensors[name].kept)
@@ -132,7 +132,7 @@ class TestLearning:
     def test_weights_on_levels_stay_and_their_biases_are_trained(self, tiny, labelled):
         quantized = Quantize(slope=3e-5)(tiny, labelled)  # steps small enough for training to go from one to the next
         trained = Train(**QUICK)(quantized, labelled)
-        promises.check(quantized, trained, "train")
+        invariants.check(quantized, trained, "train")
         assert all(trained.tensors[name] is quantized.tensors[name] for name in WEIGHTS)
         assert not np.array_equal(values(trained, "4.bias"), values(quantized, "4.bias"))
 

@@ -11,9 +11,9 @@ from small import float_squeezenet
 
 from compress import container
 from compress.errors import DataError
-from compress.networks.initial import Random
+from compress.networks.random_init import Random
 from compress.pipeline import read_pipeline, run
-from compress.tensors import Dense, Shared
+from compress.tensors.forms import Dense, Shared
 
 TEXT = """\
 seed: 3

@@ -14,15 +14,15 @@ from small import NAMES, float_squeezenet
 
 import compress
 from compress import container
-from compress.cli import main
+from compress.cli.main import main
 from compress.data.digits import Digits
 from compress.errors import SqueezeError
+from compress.evaluation.round_trip import prove
 from compress.export import write_weights
-from compress.pipeline.records import data_record
-from compress.proof import prove
+from compress.pipeline.run_record import data_record
 from compress.report import from_json, to_html, to_json
 from compress.report.record import Record
-from compress.tensors import Dense, Shared
+from compress.tensors.forms import Dense, Shared
 
 PIPELINE = """\
 # Digits, in a few seconds.

@@ -6,19 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from compress.report.record import (
-    SCHEMA_VERSION,
-    Accuracy,
-    DataRecord,
-    Fidelity,
-    FileRecord,
-    GoalRecord,
-    Histogram,
-    Interval,
-    LayerRecord,
-    Record,
-    StageRecord,
-)
+from compress.evaluation.results import Accuracy, Fidelity, GoalRecord, Interval
+from compress.report.record import SCHEMA_VERSION, DataRecord, FileRecord, Histogram, LayerRecord, Record, StageRecord
 
 FIRES = ((3, 64, 16, 64), (4, 128, 16, 64), (6, 128, 32, 128), (7, 256, 32, 128),
          (9, 256, 48, 192), (10, 384, 48, 192), (11, 384, 64, 256), (12, 512, 64, 256))  # fmt: skip

@@ -8,12 +8,11 @@ import pytest
 from records import HOSTILE, make_hostile_record, make_record
 
 from compress.errors import GoalMissed
-from compress.pipeline.records import goal_records
-from compress.pipeline.spec import Goal
+from compress.evaluation.goals import Goal, goal_records
+from compress.evaluation.results import GoalRecord
 from compress.report import goals, to_html
+from compress.report.formatting import plain
 from compress.report.goals import check_met, in_words, owed_to
-from compress.report.record import GoalRecord
-from compress.report.wording import plain
 
 STRICT = Goal(bytes=1, max_top1_drop=0, max_top5_drop=0, min_agreement=1, max_divergence=0)
 

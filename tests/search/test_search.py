@@ -9,12 +9,12 @@ from dataclasses import replace
 import pytest
 from click.testing import CliRunner
 
-from compress.cli import main
+from compress.cli.main import main
+from compress.evaluation.goals import BYTES
+from compress.evaluation.results import GoalRecord
 from compress.passes import Share
 from compress.pipeline import Result, read_pipeline
 from compress.report import from_json
-from compress.report.goals import BYTES
-from compress.report.record import GoalRecord
 from compress.search import search
 
 PIPELINE = """\

@@ -9,15 +9,15 @@ from optuna.storages import InMemoryStorage
 from sqlalchemy.exc import OperationalError
 
 from compress.errors import ConfigError, PassError, SqueezeError
-from compress.pipeline.searchable import Range, Searchable
-from compress.pipeline.spec import Goal
-from compress.report.record import Fidelity, Interval
+from compress.evaluation.goals import Goal
+from compress.evaluation.results import Fidelity, Interval
+from compress.pipeline.search_space import Range, Searchable
 from compress.search import study as study_module
-from compress.search.measured import Measured
 from compress.search.record import front_of
 from compress.search.search import best
 from compress.search.storage import open_storage, reachable, shown
 from compress.search.study import Study
+from compress.search.trial_measurement import Measured
 
 SEARCH = (
     Searchable("sparsity", 0.5, Range(0.1, 0.9)),

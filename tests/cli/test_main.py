@@ -1,0 +1,401 @@
+"""The command line: one message for what is wrong, and an exit code; results on stdout, all else on stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from forge import small_file
+from PIL import Image
+from skimage import data
+from small import NAMES, float_squeezenet, shared_squeezenet
+
+import compress
+from compress import container
+from compress.builtin_pipelines import ready_pipelines
+from compress.cli.main import main
+from compress.export import write_weights
+from compress.networks.model_files import load_model
+from compress.pipeline import read_pipeline
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    """An empty folder where the program runs."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def sqz(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("sqz") / "digits.sqz"
+    container.write(path, shared_squeezenet())
+    return path
+
+
+@pytest.fixture
+def photo(tmp_path) -> Path:
+    Image.fromarray(data.coffee()).save(tmp_path / "coffee.png")
+    return tmp_path / "coffee.png"
+
+
+def invoke(*arguments: object) -> Result:
+    result = CliRunner().invoke(main, list(map(str, arguments)))
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+def refused(exit_code: int, *arguments: object) -> str:
+    """Run what must fail: nothing on stdout, one message on stderr, which is returned."""
+    result = invoke(*arguments)
+    assert (result.exit_code, result.stdout) == (exit_code, ""), result.output
+    assert "Traceback" not in result.stderr
+    assert result.stderr.startswith("error: ")
+    return result.stderr.removeprefix("error: ").rstrip("\n")
+
+
+def test_version_and_help():
+    assert invoke("--version").stdout == f"squeeze-compress, version {compress.__version__}\n"
+    commands = (
+        "compare", "decompress", "describe", "evaluate", "init", "inspect", "pipelines", "predict", "run", "verify",
+    )  # fmt: skip
+    for shown in (invoke("--help").stdout, invoke("-h").stdout):
+        assert all(re.search(rf"^  {command} +\w", shown, re.MULTILINE) for command in commands)
+    for command in commands:
+        assert invoke(command, "--help").stdout.startswith(f"Usage: main {command}")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["compres"], ["run", "--sed", "1"], ["run", "--seed", "-1"], ["predict"], ["inspect", "gone.sqz"],
+     ["describe", "squeezenet1_1", "--input", "31"]],
+)  # fmt: skip
+def test_bad_usage_ends_with_2(here, arguments):
+    result = invoke(*arguments)
+    assert result.exit_code == 2
+    assert "Usage: " in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments", "message"),
+    [
+        (
+            b"sed: 1",
+            [],
+            "p.yaml:1: sed: unknown key; did you mean 'seed'? (allowed: model, data, stages, encode, goal, se",
+        ),
+        (b"seed: x", [], "p.yaml:1: seed: cannot be 'x' (allowed: a whole number"),
+        (
+            b"stages:\n- pass: share\n  bits: 99",
+            [],
+            "p.yaml:3: stages.0.bits: cannot be 99 (allowed: a whole number, 1",
+        ),
+        (b"stages:\n- pass: prnue", [], "p.yaml:2: stages.0.pass: no pass 'prnue'; did you mean 'prune'?"),
+        (b"model: {source: embeded}", [], "p.yaml:1: model.source: no source 'embeded'; did you mean 'embedded'?"),
+        (b"seed: 1\nseed: 2", [], "p.yaml:2: seed: this key stands here a second time"),
+        (b"seed: [", [], "p.yaml:1: not YAML"),
+        (b"\xff\xfe", [], "p.yaml:1: not UTF-8 text"),
+        (b"", [], "p.yaml:1: not a mapping of keys"),
+        (b"seed: 1", ["--set", "stages.0.bits=3"], "p.yaml: stages: not a list (with --set stages.0.bits)"),
+        (
+            b"stages: []",
+            ["--set", "stages.0.bits=3"],
+            "--set: stages.0.bits: there is no 0 (allowed: none: the list is",
+        ),
+        (b"seed: 1", ["--set", "goal.byte=3"], "--set: goal.byte: unknown key; did you mean 'bytes'?"),
+        (b"seed: 1", ["--device", "gpu"], "--device: cannot run on 'gpu' (allowed: cpu"),
+        (
+            b"model: {source: checkpoint, architecture: squeezenet1_1,\n path: gone.pth}",
+            [],
+            "p.yaml:2: model.path: no file gone.pth",
+        ),
+    ],
+)
+def test_a_pipeline_that_is_wrong_ends_with_2_and_one_line_and_writes_nothing(here, content, arguments, message):
+    (here / "p.yaml").write_bytes(content)
+    told = refused(2, "run", "p.yaml", *arguments)
+    assert told.startswith(message)
+    assert "\n" not in told
+    assert [path.name for path in here.iterdir()] == ["p.yaml"]
+
+
+def test_a_pipeline_that_is_not_there_says_which_ready_ones_are(here):
+    told = refused(2, "run", "squeezenet-imagnet")
+    assert told.startswith("no pipeline file 'squeezenet-imagnet', and no ready pipeline of that name; did you mean ")
+    assert all(name in told for name in ready_pipelines())
+    assert "'squeeze-compress init' writes" in refused(2, "run")
+
+
+def test_the_whole_program_ends_with_one_message_and_no_traceback(here):
+    Path("bad.sqz").write_bytes(small_file()[:50])
+    done = subprocess.run([sys.executable, "-m", "compress", "verify", "bad.sqz"], capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert re.fullmatch(
+        rb"error: bad\.sqz: at byte 50: the file is cut off within the header; expected [0-9]+ bytes\n", done.stderr
+    )
+
+
+def test_verbose_adds_the_traceback_of_an_error(here):
+    (here / "p.yaml").write_text("seed: x")
+    told = invoke("-v", "run", "p.yaml").stderr
+    assert told.startswith("error: p.yaml:1: seed")
+    assert "Traceback" in told
+
+
+PHOTOS = """\
+data:
+  calibration: {source: digits, limit: 1}
+  validation: {source: folder, path: photos}
+model: {source: checkpoint, path: float.safetensors, architecture: squeezenet1_1}
+"""
+
+
+@pytest.fixture
+def with_photos(here) -> Path:
+    """A pipeline for ten classes whose photos are still to be put into `photos`."""
+    write_weights(float_squeezenet(), here / "float.safetensors")
+    (here / "p.yaml").write_text(PHOTOS)
+    (here / "photos").mkdir()
+    return here / "photos"
+
+
+def save(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (20, 20), (200, 100, 50)).save(path)
+
+
+def test_photos_that_cannot_be_used_end_a_run_with_1_and_no_model(with_photos):
+    assert refused(1, "run", "p.yaml").startswith("no photos in photos; looked for .bmp, ")
+    (with_photos / "a.png").write_bytes(b"broken")
+    assert "1 of 1 photos cannot be read" in refused(1, "run", "p.yaml")
+    save(with_photos / "a.png")
+    told = refused(1, "run", "p.yaml", "--set", "goal.max_top1_drop=1")
+    assert told.startswith("the goal limits the drop of top-1 or top-5, but the validation photos have no labels")
+    told = refused(1, "run", "p.yaml", "--set", "data.calibration={source: folder, path: photos/a.png}")
+    assert told.startswith("1 of 1 validation photos are calibration photos too, photos/a.png")
+    (with_photos / "a.png").unlink()
+    save(with_photos / "10" / "a.png")
+    assert "has the class 10, but the network's classes run from 0 to 9" in refused(1, "run", "p.yaml")
+    assert not list(Path().rglob("model.sqz"))
+    assert not list(Path().rglob("report.*"))
+
+
+def test_a_checkpoint_of_another_network_is_told_by_its_tensors(with_photos):
+    told = refused(1, "run", "p.yaml", "--set", "model.architecture=squeezenet1_0")
+    assert told.startswith(
+        "these are not the weights of squeezenet1_0 with 10 classes: missing features.5.squeeze.weight"
+    )
+    assert "; and " in told
+    assert not Path("out").exists()
+
+
+def test_describe_shows_the_papers_shapes_and_parameters():
+    shown = invoke("describe", "squeezenet1_0").stdout
+    for shape in ("111x111x96", "55x55x96", "55x55x128", "27x27x256", "13x13x512", "13x13x1000", "1x1x1000"):
+        assert shape in shown
+    assert re.search(r"^total +1,248,424", shown, re.MULTILINE)
+    assert "1,235,496" in invoke("describe", "squeezenet1_1", "--input", "224").stdout
+    assert "did you mean 'squeezenet1_1'?" in refused(2, "describe", "squeezenet1.1")
+
+
+def test_describe_takes_a_model_file_with_its_own_classes_and_input(sqz):
+    shown = invoke("describe", sqz).stdout
+    assert shown.startswith("squeezenet1_1")
+    assert "1x1x10 " in shown
+    assert "31x31x64" in shown
+
+
+def test_inspect_shows_a_row_for_each_tensor(sqz):
+    shown = invoke("inspect", sqz).stdout
+    assert f"{sqz}: {sqz.stat().st_size:,} bytes, squeezenet1_1, 10 classes" in shown
+    assert "class names: yes" in shown
+    for name in shared_squeezenet().tensors:
+        assert re.search(rf"^{re.escape(name)} .*(shared|dense)", shown, re.MULTILINE)
+
+
+def test_inspect_as_json_sums_to_the_bytes_of_the_file(sqz):
+    content = json.loads(invoke("inspect", sqz, "--json").stdout)
+    parts = ("index_bytes", "position_bytes", "codebook_bytes", "scale_bytes")
+    tensors = sum(tensor[part] for tensor in content["tensors"] for part in parts)
+    assert content["header_bytes"] + content["label_bytes"] + tensors == sqz.stat().st_size == content["file_bytes"]
+
+
+def test_verify_prints_the_hash_of_the_weights(sqz):
+    shown = invoke("verify", sqz).stdout
+    assert f"{sqz}: sound; 52 tensors, {sqz.stat().st_size:,} bytes" in shown
+    assert f"sha256 of the decoded weights: {container.weights_sha256(shared_squeezenet())}" in shown
+
+
+@pytest.mark.parametrize("name", ["w.safetensors", "w.pth"])
+def test_decompress_writes_weights_that_load_back_equal(sqz, tmp_path, name):
+    shown = invoke("decompress", sqz, "-o", tmp_path / name).stdout
+    assert shown == f"{tmp_path / name}: {(tmp_path / name).stat().st_size:,} bytes\n"
+    again = load_model(tmp_path / name)
+    for key, tensor in shared_squeezenet().tensors.items():
+        assert np.array_equal(again.tensors[key].to_dense(), tensor.to_dense())
+
+
+def test_decompress_writes_a_network_whose_weights_may_stay_small(sqz, tmp_path):
+    sizes = []
+    for more in ([], ["--weights", "float32"], ["--weights", "codebook"]):
+        shown = invoke("decompress", sqz, "-o", tmp_path / "m.onnx", *more).stdout
+        sizes.append((tmp_path / "m.onnx").stat().st_size)
+        assert shown == f"{tmp_path / 'm.onnx'}: {sizes[-1]:,} bytes\n"
+    assert sizes[0] == sizes[1] > 3 * sizes[2]
+
+
+def test_decompress_to_another_format_or_folder_that_cannot_be_is_refused(sqz, here):
+    told = refused(2, "decompress", sqz, "-o", "w.npz")
+    assert told == "w.npz: cannot tell the format by '.npz' (allowed: .safetensors, .pth, .pt, .onnx)"
+    told = refused(2, "decompress", sqz, "-o", "w.pth", "--weights", "codebook")
+    assert told == "w.pth: no codebooks in a '.pth' file; leave out --weights codebook"
+    Path("file").write_bytes(b"")
+    assert refused(1, "decompress", sqz, "-o", "file/w.pth").startswith("file")
+
+
+def test_predict_names_five_classes_of_each_photo(sqz, photo):
+    shown = invoke("predict", sqz, photo, photo).stdout.splitlines()
+    assert len(shown) == 12
+    assert shown[0] == str(photo)
+    assert shown[1:6] == shown[7:12]
+    for line in shown[1:6]:
+        assert re.fullmatch(r" +\d+\.\d% +(.*)", line)[1] in NAMES
+
+
+def test_predict_takes_a_checkpoint_too(tmp_path, photo):
+    write_weights(float_squeezenet("squeezenet1_0"), tmp_path / "w.safetensors")
+    shown = invoke("predict", tmp_path / "w.safetensors", photo, "--device", "cpu").stdout
+    assert len(re.findall(r"% +class \d$", shown, re.MULTILINE)) == 5
+    told = refused(1, "predict", tmp_path / "w.safetensors", photo, "--architecture", "squeezenet1_1")
+    assert told.startswith("these are not the weights of squeezenet1_1 with 10 classes: missing features.6.squeeze.we")
+
+
+def test_evaluate_prints_accuracy_with_intervals_and_what_was_skipped(sqz, tmp_path):
+    for number in range(30):
+        save(tmp_path / "photos" / f"{number % 10}" / f"{number}.png")
+    (tmp_path / "photos" / "3" / "3.png").write_bytes(b"broken")
+    lines = invoke("evaluate", sqz, "--data", tmp_path / "photos", "--device", "cpu").stdout.splitlines()
+    assert lines[0] == "photos 29"
+    assert re.fullmatch(r"top-1 \d+\.\d% \(95% interval \d+\.\d% to \d+\.\d%\)", lines[1])
+    assert lines[2].startswith("top-5 ")
+    assert lines[3].startswith(f"skipped {tmp_path / 'photos' / '3' / '3.png'}: not a photo")
+
+
+def test_evaluate_refuses_photos_without_labels(sqz, photo):
+    assert "these photos have no labels" in refused(1, "evaluate", sqz, "--data", photo.parent)
+
+
+DAMAGES = {
+    "empty": lambda data: b"",
+    "another file": lambda data: b"\x89PNG\r\n\x1a\n" + data[8:],
+    "cut in the prefix": lambda data: data[:15],
+    "cut in the header": lambda data: data[:60],
+    "cut in the middle": lambda data: data[: len(data) // 2],
+    "one byte short": lambda data: data[:-1],
+    "one byte more": lambda data: data + b"\0",
+    "a later version": lambda data: data[:8] + b"\x02" + data[9:],
+    "a bit in the header": lambda data: data[:40] + bytes([data[40] ^ 1]) + data[41:],
+    "a bit in a payload": lambda data: data[:-500] + bytes([data[-500] ^ 4]) + data[-499:],
+}
+READERS = {
+    "inspect": [],
+    "verify": [],
+    "describe": [],
+    "predict": ["PHOTO"],
+    "evaluate": ["--data", "."],
+    "compare": ["bad.sqz", "--data", "."],
+    "decompress": ["-o", "weights.pth"],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_refused_by_every_command_that_reads_it(here, sqz, photo, damage):
+    Path("bad.sqz").write_bytes(DAMAGES[damage](sqz.read_bytes()))
+    messages = set()
+    for command, more in READERS.items():
+        told = refused(1, command, "bad.sqz", *(photo if part == "PHOTO" else part for part in more))
+        assert re.match(r"bad\.sqz: at byte [\d,]+: .*; expected ", told)
+        messages.add(told)
+    assert len(messages) == 1
+    assert not Path("weights.pth").exists()
+
+
+def test_a_sound_file_of_no_network_here_can_be_read_but_not_run(here, photo):
+    Path("small.sqz").write_bytes(small_file())
+    assert invoke("inspect", "small.sqz").exit_code == invoke("verify", "small.sqz").exit_code == 0
+    assert refused(2, "predict", "small.sqz", photo).startswith("no network 'small'")
+
+
+@pytest.mark.parametrize("wrong", [{"height": 8, "width": 8}, {"channels": "L", "mean": (0.0,), "deviation": (1.0,)}])
+def test_photos_that_the_network_cannot_take_are_an_error(here, photo, wrong):
+    model = shared_squeezenet()
+    container.write("odd.sqz", replace(model, preprocessing=replace(model.preprocessing, **wrong)))
+    for command in (("predict", "odd.sqz", photo), ("describe", "odd.sqz")):
+        assert refused(1, *command).startswith("squeezenet1_1 cannot take photos of ")
+
+
+def test_describe_tells_rows_and_columns_apart(here):
+    model = shared_squeezenet()
+    container.write("wide.sqz", replace(model, preprocessing=replace(model.preprocessing, height=64, width=128)))
+    assert "31x63x64" in invoke("describe", "wide.sqz").stdout
+
+
+def test_a_checkpoint_that_is_damaged_is_named(here, photo):
+    Path("w.pth").write_bytes(b"no zip")
+    assert refused(1, "predict", "w.pth", photo).startswith("w.pth: not a readable checkpoint of plain tensors: ")
+
+
+def test_pipelines_lists_the_ready_ones_with_what_they_do():
+    shown = invoke("pipelines").stdout
+    for name in ready_pipelines():
+        assert re.search(rf"^{name} +Makes (a|the) ", shown, re.MULTILINE)
+
+
+def test_init_writes_a_pipeline_that_can_be_run_and_does_not_overwrite(here):
+    shown = invoke("init").stdout
+    assert shown == "wrote pipeline.yaml; run it with: squeeze-compress run pipeline.yaml\n"
+    assert read_pipeline(Path("pipeline.yaml")).stages == read_pipeline(ready_pipelines()["squeezenet"]).stages
+    Path("pipeline.yaml").write_text("mine")
+    assert refused(2, "init") == "pipeline.yaml: is there already; name another file with --output"
+    assert Path("pipeline.yaml").read_text() == "mine"
+    assert invoke("init", "squeezenet-500k", "-o", "mine/p.yaml").exit_code == 0
+    assert (
+        read_pipeline(Path("mine/p.yaml")).validation == read_pipeline(ready_pipelines()["squeezenet-500k"]).validation
+    )
+
+
+def test_init_of_a_pipeline_that_is_not_there_names_the_nearest(here):
+    assert "did you mean 'squeezenet'?" in refused(2, "init", "squeeznet")
+    assert not list(here.iterdir())
+
+
+def test_quiet_leaves_results_and_errors(here, sqz, photo):
+    loud, quiet = invoke("predict", sqz, photo), invoke("-q", "predict", sqz, photo)
+    assert quiet.stdout == loud.stdout
+    assert quiet.stderr == ""
+    assert refused(1, "-q", "predict", sqz, sqz).endswith("not a photo (JPEG, PNG, WEBP, BMP, GIF, TIFF, PPM)")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names that are no text")
+def test_a_file_whose_name_is_no_text_or_not_the_terminals_is_named_all_the_same(here):
+    strange = Path("caf\udce9 ünd [bold].sqz")
+    strange.write_bytes(small_file())
+    command = [sys.executable, "-m", "compress", "verify", strange]
+    env = {**os.environ, "PYTHONIOENCODING": "ascii:strict"}
+    done = subprocess.run(command, capture_output=True, check=False, env=env)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(rb"caf\udce9 \xfcnd [bold].sqz: sound; ")
+
+
+def test_a_limit_on_weights_can_be_set_and_is_named(sqz, here):
+    for command in (["verify", sqz], ["inspect", sqz], ["decompress", sqz, "-o", "out.pth"]):
+        assert "--max-weights" in refused(1, *command, "--max-weights", 5)
+    assert not list(here.iterdir())

@@ -1,0 +1,293 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from forge import coefficients_model, levels_file, levels_model, small_file, small_model
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tensor_strategies import dense, model_of, pruned, shared
+
+from compress.container.file import decode, encode, layout, read, read_tensor, weights_sha256, write
+from compress.errors import ConfigError, DataError, FormatError, PassError, SqueezeError
+from compress.model import CAFFE, TORCHVISION, Model
+from compress.tensors.forms import Dense, Pruned, Shared
+from compress.tensors.levels import levels_codebook, zigzag_symbols
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+SMALL = small_file()
+LEVELS = levels_file()
+
+
+def bits(array):
+    return None if array is None else (array.dtype, array.shape, array.tobytes())
+
+
+def assert_same(left: Model, right: Model):
+    """Equal in every bit: no two models that differ in the sign of a zero are the same."""
+    assert replace(left, tensors={}) == replace(right, tensors={})
+    assert list(left.tensors) == list(right.tensors)
+    for name, one in left.tensors.items():
+        other = right.tensors[name]
+        assert type(one) is type(other)
+        assert {key: bits(part) if isinstance(part, np.ndarray) else part for key, part in vars(one).items()} == {
+            key: bits(part) if isinstance(part, np.ndarray) else part for key, part in vars(other).items()
+        }
+    assert weights_sha256(left) == weights_sha256(right)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(dense() | pruned() | shared(), max_size=4), st.permutations(["raw", "huffman", "huffman-runs", "context"])
+)
+def test_every_model_comes_back_bit_for_bit(tensors, codecs):
+    model = model_of(*tensors)
+    data = encode(model, codecs[:2])
+    assert_same(decode(data), model)
+    assert layout(data).file_bytes == len(data)
+
+
+@pytest.mark.parametrize("preprocessing", [CAFFE, TORCHVISION])
+def test_preprocessing_comes_back_exactly(preprocessing):
+    assert decode(encode(model_of(preprocessing=preprocessing))).preprocessing == preprocessing
+
+
+def test_names_labels_and_order_come_back():
+    tensors = {name: Dense(np.ones(1, dtype=np.float32)) for name in ("", "b", "a", "a.b", "ä", "a\n", "ö" * 500)}
+    model = replace(model_of(), tensors=tensors, labels=("", "an ü"), architecture="")
+    assert_same(decode(encode(model)), model)
+
+
+def test_the_same_model_gives_the_same_bytes():
+    assert small_file() == SMALL
+    assert levels_file() == LEVELS
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [("small-v1", small_model()), ("levels-v1", levels_model()), ("coefficients-v1", coefficients_model())],
+)
+def test_a_published_file_is_read_for_ever(name, model):
+    assert_same(decode((GOLDEN / f"{name}.sqz").read_bytes()), model)
+
+
+def test_levels_have_a_codebook_that_takes_no_bytes():
+    found = {tensor.name: tensor for tensor in layout(LEVELS).tensors}
+    assert found["layer.0.weight"].codebook_bytes == found["layer.0.bias"].codebook_bytes == 0
+    assert found["layer.1.weight"].codebook_bytes > 0
+    almost = levels_codebook(5).copy()
+    almost[4] = -2.5
+    assert layout(encode(model_of(Shared(almost, np.zeros(3, np.uint16))))).tensors[0].codebook_bytes == 4 * 2
+
+
+@pytest.mark.parametrize("entries", [1, 2, 4097, 4098, 1 << 16])
+def test_levels_come_back_however_many(entries):
+    symbols = np.array([[0, entries - 1]], np.uint16)
+    model = model_of(Shared(levels_codebook(entries), symbols, "float16" if entries < 4098 else "float32"))
+    assert_same(decode(encode(model)), model)
+    assert len(encode(model)) < 150
+
+
+def test_a_bias_on_levels_has_a_step_for_each_row():
+    steps = np.array([-128, 0, 4, 127], np.int8)
+    bias = Shared(levels_codebook(4), zigzag_symbols(np.array([2, -1, 1, 0])), "float16", steps)
+    decoded = decode(encode(model_of(bias), ["context"])).tensors["layer.0"]
+    assert decoded.to_dense().tolist() == [2 * 2.0**-32, -1, 2, 0]
+
+
+def test_values_are_coded_only_where_the_context_codec_may_be_used():
+    found = {tensor.name: tensor for tensor in layout(LEVELS).tensors}
+    plain = {tensor.name: tensor for tensor in layout(encode(levels_model())).tensors}
+    assert (found["layer.1.bias"].codec, plain["layer.1.bias"].codec) == ("planes", "plain")
+    assert found["layer.1.bias"].index_bytes < plain["layer.1.bias"].index_bytes == 60 * 2
+    assert found["layer.1.weight"].codebook_bytes < plain["layer.1.weight"].codebook_bytes == 60 * 4
+    assert found["layer.2.weight"].index_bytes < plain["layer.2.weight"].index_bytes == 15 * 4
+    for parts in (found, plain):
+        assert all(part.payload_bytes == part.index_bytes + part.position_bytes + part.codebook_bytes + part.scale_bytes
+                   for part in parts.values())  # fmt: skip
+
+
+def test_the_codec_with_the_fewest_bytes_is_taken_for_each_tensor():
+    dense_indices = np.tile(np.array([1, 2], dtype=np.uint16), 500)
+    sparse_indices = np.zeros(20_000, dtype=np.uint16)
+    sparse_indices[::400] = 1
+    codebook = np.array([0, 1, 2], dtype=np.float32)
+    model = model_of(Shared(codebook, dense_indices), Shared(codebook, sparse_indices))
+    assert [tensor.codec for tensor in layout(encode(model)).tensors] == ["huffman", "huffman-runs"]
+    assert [tensor.codec for tensor in layout(encode(model, ["raw"])).tensors] == ["raw", "raw"]
+
+
+def test_layout_tells_where_every_byte_goes():
+    parts = {tensor.name: tensor for tensor in layout(SMALL).tensors}
+    assert layout(SMALL).file_bytes == len(SMALL)
+    weight, bias, kept = parts["layer.0.weight"], parts["layer.0.bias"], parts["layer.1.weight"]
+    assert (weight.form, weight.shape, weight.stored_as) == ("shared", (4, 3), "float16")
+    assert weight.codebook_bytes == 3 * 2
+    assert weight.scale_bytes > 0
+    frequencies = np.array([6, 2, 3, 1])
+    assert weight.entropy_bytes == pytest.approx(np.sum(frequencies * np.log2(12 / frequencies)) / 8)
+    assert (bias.form, bias.codec, bias.index_bytes, bias.entropy_bytes) == ("dense", "plain", 4 * 2, 8)
+    assert (kept.form, kept.index_bytes, kept.entropy_bytes) == ("pruned", 3 * 4, 3 * 4 + 6 / 8)
+    assert kept.position_bytes > 0
+
+
+def test_positions_kept_apart_are_counted_apart():
+    tensor = layout(encode(small_model(), ["huffman-runs"])).tensors[0]
+    assert tensor.position_bytes > 0
+    assert tensor.index_bytes > 0
+
+
+def squeezenet_like():
+    """As many tensors as SqueezeNet v1.1 has, named as there; small, for the fixed cost is what counts."""
+    layers = ["features.0", "classifier.1"]
+    layers += [
+        f"features.{i}.{part}" for i in (3, 4, 6, 7, 9, 10, 11, 12) for part in ("squeeze", "expand1x1", "expand3x3")
+    ]
+    rng = np.random.default_rng(0)
+    tensors = {}
+    for layer in layers:
+        indices = rng.integers(0, 32, size=tuple(rng.integers(16, 64, size=2)), dtype=np.uint16)
+        codebook = np.concatenate([[0], rng.normal(size=31)]).astype(np.float16).astype(np.float32)
+        tensors[f"{layer}.weight"] = Shared(codebook, indices)
+        tensors[f"{layer}.bias"] = Dense(np.ones(len(indices), dtype=np.float32), "float16")
+    return replace(model_of(), tensors=tensors)
+
+
+def test_the_fixed_cost_of_squeezenet_is_under_1000_bytes():
+    assert layout(encode(squeezenet_like())).header_bytes < 1000
+
+
+def test_the_fixed_cost_of_a_tiny_network_is_under_150_bytes():
+    tensors = [Dense(np.ones((3, 3), dtype=np.float32)), Dense(np.ones(3, dtype=np.float32))]
+    assert layout(encode(model_of(*tensors))).header_bytes < 150
+
+
+def test_one_tensor_is_read_without_the_others(tmp_path):
+    path = tmp_path / "model.sqz"
+    write(path, small_model())
+    for name, tensor in small_model().tensors.items():
+        assert_same(model_of(read_tensor(path, name)), model_of(tensor))
+        assert_same(model_of(read_tensor(SMALL, name)), model_of(tensor))
+    with pytest.raises(KeyError, match=r"layer\.0\.bias"):
+        read_tensor(path, "layer.0.biases")
+
+
+def test_write_returns_the_bytes_of_the_file_that_read_reads(tmp_path):
+    path = tmp_path / "new" / "model.sqz"
+    assert write(path, small_model()) == path.stat().st_size == len(SMALL)
+    assert_same(read(path), small_model())
+
+
+def test_a_missing_file_is_no_format_error(tmp_path):
+    for reader in (read, lambda path: read_tensor(path, "layer.0")):
+        with pytest.raises(FileNotFoundError):
+            reader(tmp_path / "none.sqz")
+
+
+def test_an_empty_file_is_cut_off(tmp_path):
+    path = tmp_path / "empty.sqz"
+    path.touch()
+    for reader in (read, lambda path: read_tensor(path, "layer.0")):
+        with pytest.raises(FormatError, match="cut off"):
+            reader(path)
+
+
+def test_the_hash_is_of_little_endian_float32_in_order():
+    one, two = Dense(np.array([1.0], dtype=np.float32)), Dense(np.array([2.0], dtype=np.float32))
+    assert weights_sha256(model_of(one, two)) == "b9c80b5adeca450753a16950c3cc655d271f7bef7a485bc83f112b72fef21d37"
+    assert weights_sha256(model_of(one, two)) != weights_sha256(model_of(two, one))
+
+
+@pytest.mark.parametrize("good", [SMALL, LEVELS], ids=["small", "levels"])
+def test_a_file_cut_anywhere_is_refused(good):
+    for end in range(len(good)):
+        for reader in (decode, layout, lambda data: read_tensor(data, "layer.0.weight")):
+            with pytest.raises(FormatError) as caught:
+                reader(good[:end])
+            assert 0 <= caught.value.offset <= end
+
+
+def test_bytes_after_the_end_are_refused():
+    with pytest.raises(FormatError, match="left over"):
+        decode(SMALL + b"\0")
+
+
+@pytest.mark.parametrize("good", [SMALL, LEVELS], ids=["small", "levels"])
+def test_any_single_flipped_bit_is_refused(good):
+    for bit in range(8 * len(good)):
+        damaged = bytearray(good)
+        damaged[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(FormatError):
+            decode(bytes(damaged))
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_refused(data):
+    for start in (b"", SMALL[:8], SMALL[:22]):
+        with pytest.raises(FormatError):
+            decode(start + data)
+
+
+def test_a_transfer_as_text_is_named():
+    with pytest.raises(FormatError, match="as if it were text"):
+        decode(SMALL.replace(b"\r\n", b"\n"))
+    with pytest.raises(FormatError, match=r"not a \.sqz file; expected"):
+        decode(b"PK\x03\x04" + bytes(100))
+
+
+def test_the_limit_on_weights_is_the_callers():
+    weights = sum(tensor.to_dense().size for tensor in small_model().tensors.values())
+    assert_same(decode(SMALL, max_weights=weights), small_model())
+    for reader in (decode, layout):
+        with pytest.raises(FormatError, match="max_weights"):
+            reader(SMALL, max_weights=weights - 1)
+
+
+ONE = np.ones(2, dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    ("model", "error", "problem"),
+    [
+        (model_of(Dense(ONE * np.nan)), PassError, "tensor layer.0: a value is not finite"),
+        (model_of(Pruned(-np.zeros(2, dtype=np.float32), ONE == 0)), PassError, "pruned weight is -0.0"),
+        (model_of(Shared(ONE * np.array([0, np.inf], np.float32), np.zeros(2, np.uint16))), PassError, "finite"),
+        (model_of(Shared(-np.zeros(1, np.float32), np.zeros(2, np.uint16))), PassError, "-0.0"),
+        (
+            model_of(
+                Shared(np.array([0, 3e38], np.float32), np.zeros((1, 1), np.uint16), "float32", np.ones(1, np.int8))
+            ),
+            PassError,
+            "beyond float32",
+        ),
+        (
+            model_of(
+                Shared(
+                    np.array([0, 3e37], np.float32),
+                    np.zeros((1, 1, 3, 3), np.uint16),
+                    "float32",
+                    coefficient_exponents=np.zeros((3, 3), np.int8),
+                )
+            ),
+            PassError,
+            "beyond float32",
+        ),
+        (model_of(labels=("one",)), DataError, "1 labels for 2 classes"),
+        (model_of(labels=("one", "two\nlines")), DataError, "line break"),
+        (model_of(classes=1 << 30), SqueezeError, "classes: 1,073,741,824"),
+        (model_of(Dense(np.ones((1,) * 9, np.float32))), SqueezeError, "dimensions of layer.0: 9"),
+        (model_of(preprocessing=replace(CAFFE, scale=np.inf)), SqueezeError, "not finite"),
+    ],
+)
+def test_what_cannot_come_back_is_not_written(model, error, problem):
+    with pytest.raises(error, match=problem):
+        encode(model)
+
+
+def test_an_unknown_codec_is_named_with_the_nearest():
+    with pytest.raises(ConfigError, match=r"'hufman' is not known; did you mean 'huffman'\? \(allowed: raw, huffman, "):
+        encode(small_model(), ["hufman"])
+    with pytest.raises(ConfigError, match="no codec"):
+        encode(small_model(), [])

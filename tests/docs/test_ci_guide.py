@@ -1,0 +1,69 @@
+"""docs/ci.md and `make ci`: what other teams copy can be run."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from compress.cli.main import main
+from compress.pipeline import read_pipeline
+
+ROOT = Path(__file__).parents[2]
+GUIDE = (ROOT / "docs" / "ci.md").read_text("utf-8")
+MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
+EXAMPLES = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)
+
+
+def commands() -> Iterator[list[str]]:
+    """The words of each command line in the guide's examples and in `make ci`."""
+    of_make = re.search(r"^ci:.*\n((?:\t.*\n)+)", MAKEFILE, re.MULTILINE)
+    assert of_make
+    folded = re.sub(r"\\\n|\n {6,10}(?=--|squeeze)", " ", of_make[1] + "\n".join(EXAMPLES))
+    for line in re.findall(r"squeeze-compress ((?:run|compare) .*)", folded):
+        yield shlex.split(line.replace("$$", "").replace("$(OUT)", "out"), comments=True)
+
+
+def test_a_run_and_a_comparison_are_shown_three_times():
+    assert [words[0] for words in commands()] == ["run", "compare"] * 3
+
+
+@pytest.mark.parametrize("words", list(commands()), ids=" ".join)
+def test_a_command_in_the_guide_can_be_parsed(words, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for path in (Path(word) for word in words if word.endswith(".sqz")):  # models to compare must exist
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    Path("photos/validation").mkdir(parents=True)
+    given = ["embedded" if word == "accepted" else word for word in words[1:]]  # a variable of the shell's
+    main.commands[words[0]].make_context(words[0], given)
+
+
+def test_the_examples_are_yaml_and_the_first_is_a_pipeline(tmp_path):
+    pipeline, actions, gitlab = EXAMPLES
+    (tmp_path / "p.yaml").write_text(pipeline)
+    assert read_pipeline(tmp_path / "p.yaml").goal.max_top1_drop == 1
+    steps = YAML(typ="safe").load(actions)["jobs"]["gate"]["steps"]
+    assert [step["uses"].split("/")[0] for step in steps if "uses" in step] == ["actions"] * 4
+    assert YAML(typ="safe").load(gitlab)["model"]["rules"][1]["allow_failure"] == {"exit_codes": [3]}
+    assert not re.search(r"https?://", "".join(EXAMPLES))
+
+
+def test_the_pipeline_of_make_ci_has_a_goal_and_needs_no_data_of_its_own():
+    pipeline = read_pipeline(ROOT / "docs" / "ci" / "pipeline.yaml")
+    assert pipeline.goal.bytes
+    assert pipeline.goal.min_agreement
+    assert not pipeline.goal.needs_labels
+    sources = {type(pipeline.calibration).__name__, type(pipeline.validation).__name__, type(pipeline.model).__name__}
+    assert sources == {"Samples", "Embedded"}
+
+
+def test_the_exit_codes_are_those_of_the_program():
+    from compress.errors import ConfigError, GoalMissed, SqueezeError
+
+    assert {code: f"| {code} |" in GUIDE for code in (0, 1, 2, 3)} == dict.fromkeys(range(4), True)
+    assert (SqueezeError.exit_code, ConfigError.exit_code, GoalMissed.exit_code) == (1, 2, 3)

@@ -1,0 +1,184 @@
+"""What the documents say is so: options, defaults, dependencies, links, targets, commands and examples."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import compress
+from compress.builtin_pipelines import ready_pipelines
+from compress.cli.main import main
+from compress.data.sources import SOURCES as PHOTO_SOURCES
+from compress.evaluation.goals import Goal
+from compress.networks.weight_sources import SOURCES as WEIGHTS_SOURCES
+from compress.passes import PASSES
+from compress.pipeline import read_pipeline
+from compress.pipeline.config import Encode
+from compress.pipeline.search_space import Range
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("reports/*.md")])
+PIPELINES = (ROOT / "docs" / "pipelines.md").read_text("utf-8")
+
+
+def requirements() -> list[Requirement]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = [text for extra in project["optional-dependencies"].values() for text in extra]
+    return [Requirement(text) for text in (*project["dependencies"], *extras)]
+
+
+def fields_of(kind: type) -> dict[str, dataclasses.Field]:
+    return {field.name: field for field in dataclasses.fields(kind)}
+
+
+def rows(text: str) -> Iterator[tuple[str, list[str]]]:
+    """Each option in the first cell of a table's row, and the other cells."""
+    for line in text.splitlines():
+        if line.startswith("| `"):
+            first, *others = [cell.strip() for cell in line.strip("|").split("|")]
+            yield from ((name, others) for name in re.findall(r"`(\w+)`", first))
+
+
+def default_in(cell: str) -> object:
+    """A default as a table gives it; None where it says in words what is taken, or nothing."""
+    plain = cell.strip("`").replace(",", "")
+    try:
+        return float(plain)
+    except ValueError:
+        words = {"true": True, "false": False}
+        return words.get(plain, plain if cell.startswith("`") else None)
+
+
+def default_of(field: dataclasses.Field) -> object:
+    """The default that a table can give: numbers and names."""
+    return field.default if isinstance(field.default, int | float | str) else None
+
+
+def shown_commands() -> Iterator[list[str]]:
+    """The words of each command line that the README shows, comments taken off."""
+    for name in ("README.md", "CONTRIBUTING.md"):
+        for line in re.findall(r"^ {4}squeeze-compress (.*)$", (ROOT / name).read_text("utf-8"), re.MULTILINE):
+            yield line.partition("#")[0].split()
+
+
+def section(title: str) -> str:
+    """The part of docs/pipelines.md under a heading that begins so."""
+    found = re.search(rf"^(#+) {re.escape(title)}.*?$(.*?)(?=^##?#? |\Z)", PIPELINES, re.MULTILINE | re.DOTALL)
+    assert found, f"no section {title}"
+    return found[2]
+
+
+@pytest.mark.parametrize("name", PASSES)
+def test_every_option_of_a_pass_is_in_its_table_and_no_other(name):
+    assert {option for option, _ in rows(section(f"`{name}`"))} == set(fields_of(PASSES[name]))
+
+
+@pytest.mark.parametrize(
+    ("title", "kind"),
+    [*((f"`{name}`", kind) for name, kind in PASSES.items()), *(("`data`", kind) for kind in PHOTO_SOURCES.values())],
+)
+def test_a_default_in_a_table_is_the_default_in_the_code(title, kind):
+    said = {option: default_in(cells[1]) for option, cells in rows(section(title)) if option in fields_of(kind)}
+    assert said == {name: default_of(field) for name, field in fields_of(kind).items()}
+
+
+@pytest.mark.parametrize(
+    ("title", "kinds"),
+    [
+        ("`model`", WEIGHTS_SOURCES),
+        ("`data`", PHOTO_SOURCES),
+        ("`encode`", {"": Encode}),
+        ("`goal`", {"": Goal}),
+        ("`search`", {"": Range}),
+    ],
+)
+def test_every_source_and_key_is_described(title, kinds):
+    text = section(title)
+    for name, kind in kinds.items():
+        assert not name or f"| `{name}`" in text
+        for field in dataclasses.fields(kind):
+            assert f"`{field.name}`" in text
+
+
+def test_examples_are_pipelines(tmp_path):
+    examples = re.findall(r"```yaml\n(.*?)```", PIPELINES, re.DOTALL)
+    assert examples
+    file = tmp_path / "example.yaml"
+    for example in examples:
+        file.write_text(example, "utf-8")
+        assert read_pipeline(file)
+
+
+def test_example_overrides_can_be_applied(tmp_path):
+    file = ready_pipelines()["squeezenet-deep-compression"]
+    overrides = re.findall(r"`--set '?([^`']+)'?`", PIPELINES)
+    assert len(overrides) > 4
+    for override in overrides:
+        if "KEY=VALUE" not in override:
+            assert read_pipeline(file, [override])
+
+
+@pytest.mark.parametrize("requirement", requirements(), ids=lambda requirement: requirement.name)
+def test_every_dependency_is_accounted_for_and_pinned_within_its_range(requirement):
+    reasons = (ROOT / "docs" / "dependencies.md").read_text("utf-8")
+    assert re.search(rf"^\| {re.escape(requirement.name)} \|.*\w.*\|$", reasons, re.MULTILINE)
+    pins = dict(re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text("utf-8"), re.MULTILINE))
+    assert pins[canonicalize_name(requirement.name)] in requirement.specifier
+
+
+def test_what_the_package_imports_is_declared():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    for_users = (*project["dependencies"], *extras["onnx"], *extras["search"])
+    declared = {canonicalize_name(Requirement(text).name) for text in for_users}
+    nodes = [node for file in ROOT.glob("compress/**/*.py") for node in ast.walk(ast.parse(file.read_text("utf-8")))]
+    names = {name.name for node in nodes if isinstance(node, ast.Import) for name in node.names}
+    names |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
+    distributions = packages_distributions()
+    for name in {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) - {"compress"}:
+        assert declared & {canonicalize_name(found) for found in distributions[name]}, name
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(document):
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text("utf-8")):
+        assert target.startswith("https://") or (document.parent / target).exists(), target
+
+
+def test_targets_and_commands_named_in_documents_exist():
+    text = "".join((ROOT / name).read_text("utf-8") for name in ("README.md", "CONTRIBUTING.md"))
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    assert set(re.findall(r"(?:^ {4}|`)make ([a-z]+)", text, re.MULTILINE)) <= targets
+    assert set(re.findall(r"(?:^ {4}|`)squeeze-compress ([a-z]+)", text, re.MULTILINE)) <= set(main.commands)
+    missing = [command for command in main.commands if f"squeeze-compress {command}" not in text]
+    assert not missing, "commands that the README does not show"
+
+
+@pytest.mark.parametrize("words", list(shown_commands()), ids=" ".join)
+def test_options_of_commands_in_documents_exist(words):
+    options = {text for parameter in main.commands[words[0]].params for text in parameter.opts}
+    assert {word for word in words[1:] if word.startswith("-")} <= options
+
+
+def test_what_the_readme_does_in_python_can_be_done():
+    for name in re.findall(r"\bcompress\.(\w+)\(", (ROOT / "README.md").read_text("utf-8")):
+        assert name in compress.__all__
+
+
+@pytest.mark.parametrize("name", ready_pipelines())
+def test_a_ready_pipeline_says_what_it_does_and_how_long_it_takes(name):
+    pipeline = read_pipeline(ready_pipelines()[name])
+    assert pipeline.description.startswith("Makes ")
+    assert re.search(r"Takes about [\d.]+ (minutes|hours?)", pipeline.description)
+    assert pipeline.goal.bytes
+    assert name in (ROOT / "README.md").read_text("utf-8")

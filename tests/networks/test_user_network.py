@@ -1,0 +1,171 @@
+"""Networks that the user's own code makes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from own_networks import medley, mobilenet, resnet18
+
+from compress import container, load
+from compress.errors import ConfigError, WeightsError
+from compress.model import trusting
+from compress.networks.factory import Factory, identity
+from compress.networks.modules import check_input, to_module
+from compress.networks.preprocessing_options import Preparation
+from compress.networks.user_network import Own
+
+MEDLEY = Own(factory="own_networks:medley", size=16)
+
+
+def photos(count: int, side: int) -> torch.Tensor:
+    return torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(3))
+
+
+def settled(network: torch.nn.Module) -> torch.nn.Module:
+    """The network with batch norms that have seen something."""
+    network.train()
+    with torch.no_grad():
+        for _ in range(3):
+            network(torch.randn(8, 3, 32, 32) * 2 + 1)
+        for name, parameter in network.named_parameters():
+            if parameter.dim() == 1 and "bn" in name:
+                parameter.add_(torch.randn_like(parameter) / 3)
+    return network.eval()
+
+
+@pytest.mark.parametrize("make", [resnet18, mobilenet, medley])
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_a_network_is_read_from_its_checkpoint_and_back_from_a_file(make, suffix, tmp_path):
+    network = settled(make(**({"width": 8} if make is resnet18 else {})))
+    checkpoint = tmp_path / f"trained{suffix}"
+    if suffix == ".pth":
+        torch.save(network.state_dict(), checkpoint)
+    else:
+        pytest.importorskip("safetensors.torch").save_model(network, checkpoint)
+    args = {"width": 8} if make is resnet18 else {}
+    model = Own(factory=f"own_networks:{make.__name__}", args=args, checkpoint=str(checkpoint), size=32).load()
+    read = container.decode(container.encode(model))
+    assert read.architecture == model.architecture
+    again = to_module(trusting(read, f"own_networks:{make.__name__}"))
+    x = photos(4, 32)
+    with torch.inference_mode():
+        assert torch.equal(again(x), network(x))
+
+
+def test_passes_are_given_the_weights_of_layers_alone():
+    model = MEDLEY.load()
+    assert model.weight_names() == [
+        "first.weight", "twice.weight", "thin.weight", "along.weight", "tied.weight", "head.weight"
+    ]  # fmt: skip
+    assert model.as_is == {"places", "order", "never.weight", "never.bias", "also_tied.bias"}
+    assert model.classes == 5
+
+
+@pytest.mark.parametrize(("make", "norms"), [("resnet18", 20), ("mobilenet", 13)])
+def test_folded_batch_norms_are_gone_and_the_outputs_the_same(make, norms, tmp_path):
+    args = {"classes": 7} | ({"width": 8} if make == "resnet18" else {})
+    network = settled({"resnet18": resnet18, "mobilenet": mobilenet}[make](**args))
+    torch.save(network.state_dict(), tmp_path / "trained.pth")
+    source = Own(factory=f"own_networks:{make}", args=args, checkpoint=str(tmp_path / "trained.pth"), size=32)
+    plain, folded = source.load(), replace(source, fold_batch_norm=True).load()
+    assert len(plain.tensors) - len(folded.tensors) == norms * 3  # four tensors went, and a bias came
+    assert not folded.as_is
+    x = photos(4, 32)
+    with torch.inference_mode():
+        torch.testing.assert_close(to_module(folded)(x), network(x), rtol=1e-4, atol=1e-4)
+    read = trusting(container.decode(container.encode(folded)), f"own_networks:{make}")
+    with torch.inference_mode():
+        assert torch.equal(to_module(read)(x), to_module(folded)(x))
+
+
+def test_the_seed_decides_weights_that_no_checkpoint_gives():
+    one, two, other = (MEDLEY.load(seed) for seed in (1, 1, 2))
+    assert container.weights_sha256(one) == container.weights_sha256(two) != container.weights_sha256(other)
+
+
+def test_a_file_does_not_choose_what_code_runs(tmp_path):
+    path = tmp_path / "model.sqz"
+    container.write(path, MEDLEY.load())
+    with pytest.raises(WeightsError, match="--factory own_networks:medley"):
+        load(path)
+    with pytest.raises(ConfigError, match="is 'own_networks:medley', and not made by 'own_networks:mobilenet'"):
+        load(path, factory="own_networks:mobilenet")
+    assert load(path, factory="own_networks:medley")(photos(2, 16)).shape == (2, 5)
+    assert container.read(path).tensors.keys() == MEDLEY.load().tensors.keys()  # weights are read without it
+
+
+@pytest.mark.parametrize(
+    ("architecture", "problem"),
+    [
+        ("os:system {", "no function"),
+        ('os:system {"args":[1]}', "no function"),
+        ('os:system {"argv":{}}', "no function"),
+        ("__import__('os'):x", "no function"),
+        ("a:b [1]", "no function"),
+    ],
+)
+def test_a_damaged_architecture_is_told(architecture, problem):
+    with pytest.raises(WeightsError, match=problem):
+        check_input(replace(MEDLEY.load(), architecture=architecture))
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"factory": "own_networks_:medley"}, "'own_networks_:medley' makes no network: ModuleNotFoundError"),
+        ({"factory": "own_networks:medly"}, "has no attribute 'medly'"),
+        ({"factory": "own_networks:torch"}, "it is module, and not a function"),
+        ({"factory": "own_networks:refuses"}, "ValueError: no, thanks, when called with {}"),
+        ({"args": {"colour": "red"}}, "unexpected keyword argument 'colour'"),
+        ({"factory": "own_networks:no_module"}, "it returned str"),
+        ({"factory": "own_networks:no_logits"}, r"a tensor of \(1, 4, 14, 14\) for one photo"),
+        ({"checkpoint": "nowhere.pth"}, "no file nowhere.pth"),
+    ],
+)
+def test_a_function_that_makes_no_network_is_told(changes, problem):
+    with pytest.raises(ConfigError, match=problem):
+        replace(MEDLEY, **changes).load()
+
+
+def test_a_checkpoint_of_another_network_is_told_tensor_by_tensor(tmp_path):
+    torch.save(mobilenet().state_dict(), tmp_path / "other.pth")
+    with pytest.raises(WeightsError, match=r"other\.pth: not of the network of own_networks:medley: missing places"):
+        replace(MEDLEY, checkpoint=str(tmp_path / "other.pth")).load()
+    torch.save(medley(classes=4).state_dict(), tmp_path / "four.pth")
+    with pytest.raises(WeightsError, match=r"size mismatch for head\.weight"):
+        replace(MEDLEY, checkpoint=str(tmp_path / "four.pth")).load()
+
+
+def test_class_names_that_do_not_fit_are_told(tmp_path):
+    (tmp_path / "names.txt").write_text("one\ntwo\n")
+    with pytest.raises(WeightsError, match="2 class names for 5 classes"):
+        replace(MEDLEY, labels=str(tmp_path / "names.txt")).load()
+
+
+def test_photos_are_prepared_as_the_user_says():
+    grey = Preparation(height=28, width=20, mean=(0.3,), deviation=(0.2,), channels="L", resize="squash")
+    made = grey.preprocessing()
+    assert (made.height, made.width, made.channels, made.short_side) == (28, 20, "L", 0)
+    with pytest.raises(ConfigError, match="does not take photos of 28 x 20 pixels in L"):
+        replace(MEDLEY, preprocessing=grey, size=None).load()
+
+
+def test_another_source_is_another_network(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    text = "from torch import nn\ndef made():\n    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.{}())\n"
+    module = Path(tmp_path / "changing_network.py")
+    module.write_text(text.format("ReLU"))
+    before = Factory("changing_network:made").source_sha256()
+    module.write_text(text.format("Tanh"))
+    assert Factory("changing_network:made").source_sha256() != before
+    assert identity(MEDLEY.load())[0] == "own_networks:medley"
+
+
+def test_arguments_are_kept_as_they_are():
+    factory = Factory("own_networks:medley", {"classes": 4, "names": ["ä", None, {"x": 1.5}]}, folded=True)
+    assert Factory.of(factory.architecture) == factory
+    assert np.array_equal(Factory.of("a.b:c").args, {})

@@ -1,0 +1,182 @@
+"""What a pipeline may say: every fault is told with file, line, key, what is allowed, and the nearest right name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from compress.builtin_pipelines import ready_pipelines
+from compress.data.digits import Digits
+from compress.data.folder import Folder
+from compress.data.samples import Samples
+from compress.errors import ConfigError
+from compress.evaluation.goals import Goal
+from compress.networks.weight_sources import Checkpoint, Embedded
+from compress.passes import Distill, Prune, Share
+from compress.passes.prune import LayerPruning
+from compress.pipeline import read_pipeline
+from compress.pipeline.config import Encode, Stage
+
+
+def test_a_whole_pipeline_is_read_as_it_says(read, whole):
+    pipeline = read(whole)
+    assert pipeline.name == "p"
+    assert pipeline.description == "Says every kind of thing that a pipeline can say. In two lines."
+    assert pipeline.seed == 3
+    assert pipeline.model == Embedded()
+    assert pipeline.calibration == Samples(count=4)
+    assert pipeline.validation == Folder(Path("photos"), limit=10)
+    assert pipeline.stages == (
+        Stage("prune", Prune(sparsity=0.5, layers={"3x3": LayerPruning(sensitivity=0.7)})),
+        Stage("share", Share(bits=5, layers={"classifier.1.weight": 4})),
+        Stage("again", Distill(steps=3)),
+    )
+    assert pipeline.encode == Encode("huffman")
+    assert pipeline.goal == Goal(bytes=500_000, max_top1_drop=1.5)
+
+
+@pytest.mark.parametrize("text", ["{}", "stages:\ndata:\n", "stages: []\ngoal: {}\nencode: {}\nmodel:\n"])
+def test_what_is_not_said_has_defaults(read, text):
+    pipeline = read(text)
+    assert (pipeline.model, pipeline.calibration, pipeline.validation) == (Embedded(), Samples(), Samples())
+    assert (pipeline.stages, pipeline.goal, pipeline.encode, pipeline.seed) == ((), Goal(), Encode(), 0)
+
+
+def test_the_same_passes_may_come_again_under_other_names(read):
+    stages = read("stages: [{pass: distill}, {pass: distill, name: second}]").stages
+    assert [stage.name for stage in stages] == ["distill", "second"]
+
+
+@pytest.mark.parametrize(
+    ("text", "bytes_"),
+    [("500000", 500_000), ("500 kB", 500_000), ("500kb", 500_000), ("0.5 MB", 500_000), ("5e5", 500_000),
+     ("'600,000'", 600_000), ("7 B", 7), ("1GB", 10**9), ("500_000", 500_000)],
+)  # fmt: skip
+def test_bytes_may_have_a_decimal_unit(read, text, bytes_):
+    assert read(f"goal: {{bytes: {text}}}").goal.bytes == bytes_
+
+
+@pytest.mark.parametrize("text", ["500 kiB", "-1", "0", "0.2", "many", "true", "[1]", "1.5", "1e400", ".nan"])
+def test_other_bytes_are_refused(fault, text):
+    assert "p.yaml:1: goal.bytes: " in fault(f"goal: {{bytes: {text}}}")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        # unknown keys
+        ("sed: 1", "p.yaml:1: sed: unknown key; did you mean 'seed'? (allowed: model, data, stages, encode, goal,"),
+        ("\ndata:\n  valid: {}", "p.yaml:3: data.valid: unknown key; did you mean 'validation'? (allowed: "),
+        (
+            "data: {calibrate: {}}",
+            "data.calibrate: unknown key; did you mean 'calibration'? (allowed: calibration, validation)",
+        ),
+        ("goal:\n  byte: 5", "p.yaml:2: goal.byte: unknown key; did you mean 'bytes'? (allowed: bytes, max_top1_drop,"),
+        ("encode:\n  codec: raw", "p.yaml:2: encode.codec: unknown key (allowed: coding, labels)"),
+        (
+            "stages:\n- pass: prune\n  sparsty: 0.5",
+            "p.yaml:3: stages.0.sparsty: unknown key of pass 'prune'; did you mean 'sparsity'? (allowed: pass, name, ",
+        ),
+        (
+            "stages:\n- pass: prune\n  sparsity: 0.5\n  layers:\n    3x3: {sparsty: 1}",
+            "p.yaml:5: stages.0.layers.3x3.sparsty: unknown key; did you mean 'sparsity'? (allowed: sparsity, sens",
+        ),
+        ("model: {path: x}", "p.yaml:1: model.path: unknown key of source 'embedded' (allowed: source, architecture)"),
+        (
+            "data:\n  validation:\n    source: digits\n    count: 5",
+            "p.yaml:4: data.validation.count: unknown key of source 'digits' (allowed: source, limit)",
+        ),
+        # unknown passes and sources
+        ("stages: [{pass: prnue}]", "stages.0.pass: no pass 'prnue'; did you mean 'prune'? (allowed: simplify, prune"),
+        ("stages:\n- bits: 5", "p.yaml:2: stages.0: the key 'pass' is missing (allowed: simplify, prune,"),
+        ("stages:\n- prune:\n    sparsity: 0.5", "the key 'pass' is missing; did you mean 'prune'?"),
+        ("stages: [prune]", "stages.0: 'prune', where a mapping of keys belongs (allowed: 'pass: NAME' and its opt"),
+        ("stages: {pass: prune}", "p.yaml:1: stages: not a list (allowed: a list of passes, each of them begun with"),
+        ("stages:\n-\n", "p.yaml:2: stages.0: nothing, where a mapping of keys belongs"),
+        ("model: {source: torchvison}", "no source 'torchvison'; did you mean 'torchvision'? (allowed: embedded, "),
+        ("data: {validation: {source: [a]}}", "data.validation.source: no source ['a']"),
+        ("data: {validation: digits}", "data.validation: 'digits', where a mapping of keys belongs"),
+        ("data: [1]", "p.yaml:1: data: a list, where a mapping of keys belongs"),
+        ("goal: 500 kB", "p.yaml:1: goal: '500 kB', where a mapping of keys belongs"),
+        # wrong types
+        ("seed: one", "p.yaml:1: seed: cannot be 'one' (allowed: a whole number, at least 0, below 4,294,967,296)"),
+        ("seed: true", "p.yaml:1: seed: cannot be true (allowed: a whole number"),
+        ("seed: 1.5", "p.yaml:1: seed: cannot be 1.5 (allowed: a whole number"),
+        ("seed: '5'", "p.yaml:1: seed: cannot be '5' (allowed: a whole number"),
+        ("seed:", "p.yaml:1: seed: cannot be empty (allowed: a whole number"),
+        ("seed: [1]", "p.yaml:1: seed: cannot be a list (allowed: a whole number"),
+        ("stages: [{pass: share, bits: {a: 1}}]", "stages.0.bits: cannot be a mapping (allowed: a whole number, 1 to"),
+        ("stages: [{pass: share, layers: [1]}]", "stages.0.layers: cannot be a list (allowed: a mapping of keys)"),
+        ("stages: [{pass: share, layers: {1x1: x}}]", "stages.0.layers.1x1: cannot be 'x' (allowed: a whole number, 1"),
+        ("stages: [{pass: prune, sparsity: '0.5'}]", "stages.0.sparsity: cannot be '0.5' (allowed: a number, 0 to 1)"),
+        # impossible values
+        ("seed: -1", "p.yaml:1: seed: cannot be -1"),
+        ("seed: 4294967296", "p.yaml:1: seed: cannot be 4294967296"),
+        ("stages:\n- pass: share\n  bits: 0", "p.yaml:3: stages.0.bits: cannot be 0 (allowed: a whole number, 1 to"),
+        ("stages:\n- pass: prune\n  sparsity: 1.5", "p.yaml:3: stages.0.sparsity: cannot be 1.5 (allowed: a number, 0"),
+        ("stages: [{pass: prune, sparsity: .nan}]", "stages.0.sparsity: "),
+        ("stages:\n- pass: prune", "p.yaml:2: stages.0: give exactly one of sparsity, sensitivity and kept_weights"),
+        (
+            "stages: [{pass: prune, sparsity: 0.5, sensitivity: 1}]",
+            "stages.0: give exactly one of sparsity, sensitivity and kept_weights",
+        ),
+        ("stages: [{pass: share, init: kmeans++}]", "stages.0.init: cannot be 'kmeans++'; did you mean 'k-means++'?"),
+        ("encode: {coding: hufman}", "encode.coding: cannot be 'hufman'; did you mean 'huffman'? (allowed: huffman, "),
+        ("goal: {min_agreement: 99}", "goal.min_agreement: cannot be 99 (allowed: a number, 0 to 1)"),
+        ("goal: {max_top1_drop: -1}", "goal.max_top1_drop: cannot be -1 (allowed: a number, 0 to 100)"),
+        ("goal: {max_divergence: .inf}", "goal.max_divergence: cannot be inf (allowed: a number, at least 0)"),
+        ("data: {validation: {source: digits, limit: 0}}", "data.validation.limit: cannot be 0 (allowed: a whole numb"),
+        # what is missing
+        ("data:\n  validation:\n    source: folder", "p.yaml:2: data.validation.path: this key is missing"),
+        (
+            "model: {source: checkpoint, path: a.pth}",
+            "model.architecture: this key is missing (allowed: squeezenet1_0, squeezenet1_1)",
+        ),
+        # names of stages
+        ("stages: [{pass: distill}, {pass: distill}]", "stages.1.name: a stage is named 'distill' already; give this"),
+        ("stages: [{pass: distill, name: proof}]", "stages.0.name: every run has a proof of its own"),
+        ("stages: [{pass: distill, name: 'a.b'}]", "stages.0.name: a stage cannot be named 'a.b' (allowed: a letter,"),
+        ("stages: [{pass: distill, name: 5}]", "stages.0.name: a stage cannot be named 5"),
+    ],
+)  # fmt: skip
+def test_every_fault_is_told_with_its_place_and_what_is_allowed(fault, text, message):
+    assert message in fault(text)
+
+
+def test_of_several_faults_the_unknown_key_is_told_because_it_explains_the_missing_one(fault):
+    assert "data.validation.pth: unknown key" in fault("data: {validation: {source: folder, pth: photos}}")
+
+
+def test_the_error_knows_its_file_line_and_key(read):
+    with pytest.raises(ConfigError) as caught:
+        read("seed: 1\nstages:\n  - pass: share\n    bits: 13\n")
+    assert (caught.value.file.name, caught.value.line, caught.value.key) == ("p.yaml", 4, "stages.0.bits")
+
+
+def test_a_long_value_is_shown_in_part(fault):
+    assert len(fault(f"seed: {'x' * 5000}")) < 250
+
+
+def test_the_configuration_is_the_file_with_the_overrides_in_it(read, whole):
+    configuration = read(whole, "stages.share.bits=3", "data.validation.limit=5").configuration
+    again = read(configuration)
+    assert again.stages[1].step == Share(bits=3, layers={"classifier.1.weight": 4})
+    assert again.validation == Folder(Path("photos"), limit=5)
+    assert again.description.startswith("Says every")
+
+
+@pytest.mark.parametrize("name", ready_pipelines())
+def test_every_ready_pipeline_can_be_read_and_says_what_it_does(name):
+    pipeline = read_pipeline(ready_pipelines()[name])
+    assert pipeline.name == name
+    assert pipeline.stages
+    assert pipeline.goal.bytes
+    assert "minutes" in pipeline.description
+
+
+def test_every_source_can_be_chosen(read):
+    text = "model: {source: checkpoint, path: a.pth, architecture: squeezenet1_0}\ndata: {validation: {source: digits}}"
+    pipeline = read(text)
+    assert pipeline.model == Checkpoint("a.pth", "squeezenet1_0")
+    assert pipeline.validation == Digits()

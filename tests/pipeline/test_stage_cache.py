@@ -1,0 +1,203 @@
+"""What a stage left is found again where nothing that decides it has changed, and never where something has."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from small import NAMES, float_squeezenet
+
+from compress import container
+from compress.cli.main import main
+from compress.export import write_weights
+from compress.passes import Share
+from compress.pipeline import read_pipeline, stage_cache
+from compress.pipeline.cache_listing import clean, entries
+from compress.pipeline.stages import prepare, stages_of
+
+PIPELINE = """\
+model: {{source: checkpoint, path: {folder}/float.safetensors, architecture: squeezenet1_1, labels: {folder}/names.txt}}
+data:
+  calibration: {{source: digits, limit: 2}}
+  validation: {{source: digits, limit: 3}}
+stages:
+  - {{pass: prune, sparsity: 0.6}}
+  - {{pass: share, bits: 3, iterations: 1, init: k-means++}}
+  - {{pass: distill, steps: 3, batch: 2}}
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("kept")
+    write_weights(float_squeezenet(), folder / "float.safetensors")
+    (folder / "names.txt").write_text("\n".join(NAMES))
+    (folder / "p.yaml").write_text(PIPELINE.format(folder=folder))
+    assert go(folder, "first").exit_code == 0
+    return folder
+
+
+def go(folder, out, *options):
+    command = ["run", folder / "p.yaml", "--out", folder / out, "--cache", folder / "cache", *options]
+    return CliRunner().invoke(main, list(map(str, command)))
+
+
+def stages(folder):
+    return {file.name for file in (folder / "cache").glob("stage-*.sqz")}
+
+
+def begun(cache):
+    """Names of the stages whose results are being written, or have been."""
+    return {json.loads(file.read_text())["stage"] for file in cache.glob("stage-*.json")}
+
+
+def counted(monkeypatch):
+    """Names of the passes `share` that run, as they do."""
+    ran, call = [], Share.__call__
+    monkeypatch.setattr(Share, "__call__", lambda self, *given: ran.append(self.kind) or call(self, *given))
+    return ran
+
+
+def test_a_second_run_finds_every_stage_and_ends_with_the_same_bytes(folder, monkeypatch):
+    ran, before = counted(monkeypatch), stages(folder)
+    assert len(before) == 3
+    assert go(folder, "second").exit_code == 0
+    assert (ran, stages(folder)) == ([], before)
+    assert (folder / "second/model.sqz").read_bytes() == (folder / "first/model.sqz").read_bytes()
+
+
+def test_fresh_neither_reads_nor_writes_the_cache(folder, monkeypatch):
+    ran = counted(monkeypatch)
+    before = {file: file.stat().st_mtime_ns for file in (folder / "cache").iterdir()}
+    assert go(folder, "fresh", "--fresh").exit_code == 0
+    assert ran == ["share"]
+    assert {file: file.stat().st_mtime_ns for file in (folder / "cache").iterdir()} == before
+    assert (folder / "fresh/model.sqz").read_bytes() == (folder / "first/model.sqz").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("option", "new"),
+    [("stages.distill.steps=4", 1), ("seed=9", 3)],
+)
+def test_a_change_reruns_from_the_first_stage_that_it_touches(folder, option, new):
+    before = stages(folder)
+    assert go(folder, "changed", "--set", option).exit_code == 0
+    assert len(stages(folder) - before) == new
+
+
+def test_other_photos_and_other_code_find_nothing(folder, monkeypatch):
+    before = stages(folder)
+    assert go(folder, "changed", "--set", "data.calibration.limit=3").exit_code == 0
+    assert len(stages(folder) - before) == 3
+    before = stages(folder)
+    monkeypatch.setattr(stage_cache, "code_digest", lambda: "other code")
+    assert go(folder, "changed").exit_code == 0
+    assert len(stages(folder) - before) == 3
+
+
+def test_a_damaged_result_is_made_again(folder):
+    results = sorted((folder / "cache").glob("stage-*.sqz"))
+    for file in results:
+        file.write_bytes(file.read_bytes()[:-3] + b"abc")
+    assert go(folder, "again").exit_code == 0
+    assert (folder / "again/model.sqz").read_bytes() == (folder / "first/model.sqz").read_bytes()
+    assert sum(_sound(file) for file in results) == 3
+
+
+MOVED = """\
+model: {{factory: "own_networks:plain", size: 16, resize: squash}}
+data:
+  calibration: {{source: digits, limit: 60}}
+  validation: {{source: digits, limit: 20}}
+stages:
+  - {{pass: quantize, slope: 1.0e-5}}
+  - {{pass: distill, steps: {steps}, batch: 20, learning_rate: 0.5, match: blocks}}
+"""
+
+
+def test_a_stage_after_one_that_moved_channels_learns_the_same_from_what_is_kept(tmp_path):
+    def made(steps, cache):
+        (tmp_path / "p.yaml").write_text(MOVED.format(steps=steps))
+        pipeline = read_pipeline(tmp_path / "p.yaml")
+        *_, last = stages_of(pipeline, prepare(pipeline, tmp_path / cache), tmp_path / cache)
+        return container.encode(last.model, ("raw",))
+
+    made(2, "cache")
+    (origin,) = (tmp_path / "cache").glob("stage-*.origin.sqz")
+    assert made(30, "cache") == made(30, "other") != made(2, "cache")
+    origin.write_bytes(origin.read_bytes()[:-3] + b"abc")
+    assert made(20, "cache") == made(20, "other")
+    assert _sound(origin)
+    clean(tmp_path / "cache")
+    assert not origin.exists()
+
+
+def _sound(file):
+    try:
+        container.read(file)
+    except Exception:
+        return False
+    return True
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_a_run_killed_again_and_again_goes_on_and_ends_with_the_same_bytes(folder, tmp_path):
+    command = [sys.executable, "-m", "compress", "-v", "run", folder / "p.yaml", "--cache", tmp_path / "cache"]
+    command += ["--out", tmp_path / "out"]
+    left = []
+    for stage in ("prune", "share"):
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as run:
+            while not any(
+                f'"stage": "{stage}"' in file.read_text() for file in (tmp_path / "cache").glob("stage-*.json")
+            ):
+                time.sleep(0.01)
+                assert run.poll() is None
+            run.send_signal(signal.SIGKILL)
+        left.append(len(list((tmp_path / "cache").glob("stage-*.sqz"))))
+    assert left[0] <= left[1] < 3
+    assert CliRunner().invoke(main, list(map(str, command[3:]))).exit_code == 0
+    assert (tmp_path / "out/model.sqz").read_bytes() == (folder / "first/model.sqz").read_bytes()
+
+
+def test_two_runs_at_once_in_one_cache_do_no_harm(folder, tmp_path):
+    command = [sys.executable, "-m", "compress", "run", folder / "p.yaml", "--cache", tmp_path / "cache"]
+    runs = [subprocess.Popen([*command, "--out", tmp_path / out], stdout=subprocess.DEVNULL) for out in ("a", "b")]
+    assert [run.wait(timeout=120) for run in runs] == [0, 0]
+    for out in ("a", "b"):
+        assert (tmp_path / out / "model.sqz").read_bytes() == (folder / "first/model.sqz").read_bytes()
+    assert {file.suffix for file in (tmp_path / "cache").glob(".*")} == set()
+
+
+def test_a_cache_is_listed_and_cleaned_and_strangers_in_it_stay(folder, tmp_path):
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    for file in (folder / "cache").iterdir():
+        (cache / file.name).write_bytes(file.read_bytes())
+    (cache / "thesis.txt").write_text("mine")
+    (cache / ".model.sqz.x.tmp").write_text("being written by another run")
+    shown = CliRunner().invoke(main, ["cache", "list", str(cache)])
+    assert shown.exit_code == 0
+    for word in ("decoded photos", "stage", "distill", "unfinished file"):
+        assert word in shown.stdout
+    assert "thesis" not in shown.stdout
+    assert clean(cache, older_than_seconds=3600) == []
+    assert CliRunner().invoke(main, ["cache", "clean", str(cache), "--older-than", "nan"]).exit_code == 2
+    assert CliRunner().invoke(main, ["cache", "clean", str(cache)]).exit_code == 0
+    assert sorted(file.name for file in cache.iterdir()) == [".model.sqz.x.tmp", "thesis.txt"]
+    assert [entry.kind for entry in entries(cache)] == ["unfinished file"]
+
+
+def test_without_folders_the_caches_of_runs_are_meant(folder, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out/a/cache").mkdir(parents=True)
+    np.save(tmp_path / f"out/a/cache/{'0' * 64}.npy", np.zeros(3))
+    assert "out/a/cache" in CliRunner().invoke(main, ["cache", "list"]).stdout
+    assert CliRunner().invoke(main, ["cache", "clean"]).exit_code == 0
+    assert list((tmp_path / "out/a/cache").iterdir()) == []

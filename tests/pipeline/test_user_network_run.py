@@ -1,0 +1,144 @@
+"""Runs on networks that the user's own code makes: from training to the file read back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from own_networks import mobilenet, resnet18
+
+from compress import container, load
+from compress.cli.main import main
+from compress.errors import ConfigError
+from compress.model import trusting
+from compress.networks.modules import to_module
+from compress.pipeline import read_pipeline, run
+from compress.tensors.forms import Dense, Shared
+
+DATA = """
+data:
+  calibration: {source: digits, limit: 80}
+  validation: {source: digits, limit: 40}
+"""
+FROM_NOTHING = f"""\
+model: {{factory: "own_networks:mobilenet", size: 32, resize: squash}}
+{DATA}
+stages:
+  - {{pass: train, epochs: 3, batch: 20, optimizer: adamw, learning_rate: 0.003, flip: false, held_out: 0}}
+  - {{pass: prune, sparsity: 0.5, criterion: curvature}}
+  - {{pass: share, bits: 5, importance: curvature}}
+  - {{pass: distill, steps: 3, match: blocks}}
+  - {{pass: train, name: again, epochs: 1, batch: 20, optimizer: adamw, learning_rate: 0.0001, flip: false}}
+encode: {{coding: huffman}}
+"""
+FROM_A_CHECKPOINT = f"""\
+model:
+  factory: own_networks:resnet18
+  args: {{classes: 10, width: 8}}
+  preprocessing: {{height: 32, width: 32, mean: [0.5, 0.5, 0.5], deviation: [0.25, 0.25, 0.25], resize: squash}}
+{DATA}
+stages:
+  - {{pass: share, bits: 7, scales: curvature, init: density, iterations: 10}}
+"""
+
+
+@pytest.fixture(scope="module")
+def mobile(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mobile")
+    (folder / "p.yaml").write_text(FROM_NOTHING)
+    return run(read_pipeline(folder / "p.yaml"), folder / "out", device="cpu")
+
+
+def test_a_network_of_depthwise_layers_and_batch_norms_goes_all_the_way(mobile):
+    *_, shared, distilled, again, proof = mobile.record.stages
+    assert shared.file_bytes < mobile.record.float_bytes / 2
+    assert again.accuracy == proof.accuracy
+    assert distilled.fidelity.divergence_nats.value < shared.fidelity.divergence_nats.value
+    assert mobile.record.network == "own_networks:mobilenet"
+    network = load(mobile.model_path, factory="own_networks:mobilenet")
+    assert network(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
+
+
+def test_layers_are_compressed_and_the_rest_is_kept_as_it_is(mobile):
+    tensors = container.read(mobile.model_path).tensors
+    layers = {name for name, part in mobilenet().named_parameters() if part.dim() > 1}
+    for name, tensor in tensors.items():
+        if name in layers:
+            assert isinstance(tensor, Shared)
+            assert (tensor.to_dense() == 0).mean() >= 0.5 - 1 / tensor.to_dense().size
+        else:
+            assert isinstance(tensor, Dense)
+            assert tensor.stored_as == ("float16" if name == "10.bias" else "float32")
+
+
+def test_training_moves_what_batch_norms_have_seen(mobile):
+    tensors = container.read(mobile.model_path).tensors
+    assert not np.allclose(tensors["1.running_mean"].to_dense(), 0, atol=1e-3)
+
+
+def test_levels_are_chosen_for_layers_of_every_kind(mobile, tmp_path):
+    text = FROM_NOTHING[: FROM_NOTHING.index("  - {pass: prune")]
+    (tmp_path / "p.yaml").write_text(f"{text}  - {{pass: quantize, slope: 1.0e-6}}\nencode: {{coding: context}}\n")
+    cache = mobile.model_path.parent / "cache"  # the training is there
+    done = run(read_pipeline(tmp_path / "p.yaml"), tmp_path / "out", cache=cache, device="cpu")
+    assert done.record.file.file_bytes < mobile.record.file.file_bytes
+    assert done.record.stages[-1].fidelity.agreement.value >= 0.9
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    network = resnet18(10, 8).train()
+    with torch.no_grad():
+        for _ in range(3):
+            network(torch.randn(8, 3, 32, 32))
+        network[-1].weight *= 100  # photos are to make a difference
+    path = tmp_path_factory.mktemp("residual") / "trained.pth"
+    torch.save(network.state_dict(), path)
+    return path
+
+
+@pytest.mark.parametrize("fold", [False, True])
+def test_a_residual_network_goes_all_the_way_with_its_batch_norms_or_without(checkpoint, fold, tmp_path):
+    (tmp_path / "p.yaml").write_text(FROM_A_CHECKPOINT)
+    options = f"model.checkpoint={checkpoint}", f"model.fold_batch_norm={str(fold).lower()}"
+    pipeline = read_pipeline(tmp_path / "p.yaml", options)
+    done = run(pipeline, tmp_path / "out", device="cpu")
+    assert done.record.file.file_bytes < done.record.float_bytes / 3
+    assert done.record.stages[-1].fidelity.agreement.value >= 0.8
+    read = container.read(done.model_path)
+    assert any("running" in name for name in read.tensors) is not fold
+    to_module(trusting(read, "own_networks:resnet18"))
+    again = run(pipeline, tmp_path / "out", device="cpu")  # every stage from the cache
+    assert again.record.file.sha256 == done.record.file.sha256
+
+
+def test_the_commands_ask_before_they_run_code_that_a_file_names(mobile):
+    def describe(*more: str) -> tuple[int, str]:
+        result = CliRunner().invoke(main, ["describe", str(mobile.model_path), *more])
+        return result.exit_code, " ".join(result.output.split())
+
+    code, said = describe()
+    assert code == 1
+    assert "--factory own_networks:mobilenet" in said
+    code, said = describe("--factory", "own_networks:mobilenet")
+    assert code == 0
+    assert "conv 3x3 in 16 groups" in said
+    assert describe("--factory", "own_networks:resnet18")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("teacher", "problem"),
+    [
+        ("{source: chekpoint}", "no source 'chekpoint'; did you mean 'checkpoint'?"),
+        ("{source: checkpoint, pth: x}", "stages.0.teacher.pth: unknown key; did you mean 'path'? (allowed: path, "),
+        ("{source: embedded}", "the teacher tells 1,000 classes apart, and the network 10"),
+        ("{source: checkpoint, path: no.pth, architecture: squeezenet1_1}", "stages.0.teacher.path: no file no.pth"),
+    ],
+)
+def test_a_teacher_that_cannot_be_had_is_told_before_the_work_begins(teacher, problem, tmp_path):
+    text = f"model: {{factory: 'own_networks:mobilenet'}}\n{DATA}\nstages:\n  - {{pass: distill, teacher: {teacher}}}\n"
+    (tmp_path / "p.yaml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        run(read_pipeline(tmp_path / "p.yaml"), tmp_path / "out", device="cpu")
+    assert problem in str(caught.value)

@@ -1,0 +1,177 @@
+"""A pipeline file is YAML; what is wrong with it is said with file and line, and overrides replace its values."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from compress.errors import ConfigError
+from compress.pipeline import read_pipeline
+from compress.pipeline.yaml_document import read_document
+
+
+def at(document, *keys):
+    return document.at(keys)
+
+
+@pytest.fixture
+def document(tmp_path, whole):
+    def reading(*overrides):
+        (tmp_path / "p.yaml").write_text(whole)
+        return read_document(tmp_path / "p.yaml", overrides)
+
+    return reading
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "p.yaml:1: not a mapping of keys (allowed: model, data, stages, encode, goal, search, seed)"),
+        (b"- a\n- b\n", "p.yaml:1: not a mapping of keys"),
+        (b"seed 5", "p.yaml:1: not a mapping of keys"),
+        (b"seed: 1\ngoal: {bytes: 5\n", "p.yaml:2: not YAML: while parsing a flow mapping"),
+        (b"seed: 1\n\tgoal: 2\n", "p.yaml:2: not YAML"),
+        (b"seed: 1\ngoal: x: y\n", "p.yaml:2: not YAML: mapping values are not allowed here"),
+        (b"seed: 1\nseed: 2\n", "p.yaml:2: seed: this key stands here a second time"),
+        (
+            b"goal:\n  bytes: 5\n  min_agreement: 0\n  bytes: 6\n",
+            "p.yaml:4: bytes: this key stands here a second time",
+        ),
+        (b"# caf\xe9\nseed: 1\n", "p.yaml:1: not UTF-8 text: the byte 0xe9; save the file as UTF-8"),
+        (b"seed: 1\n# \x07\n", "p.yaml:2: the character '\\x07' has no place in YAML"),
+        (b"seed: *one\n", "p.yaml:1: not YAML: found undefined alias"),
+        (b"seed: !!python/object/apply:os.system [true]\n", "p.yaml:1: seed: "),
+        (b"seed: " + b"[" * 1000, "nested too deep"),
+        (b"#" * 100_001, "p.yaml: too long for a pipeline (allowed: up to 100,000 bytes)"),
+        (b"&x {data: {validation: *x}}\n", "too many values for a pipeline; does an alias"),
+    ],
+    ids=lambda value: repr(value)[:40] if isinstance(value, bytes) else "",
+)
+def test_what_is_no_mapping_in_yaml_is_refused_with_its_line(fault, content, message):
+    assert message in fault(content)
+
+
+def test_aliases_that_would_stand_for_billions_of_values_are_refused_at_once(fault):
+    lines = ["a0: &a0 [1, 2, 3, 4, 5, 6, 7, 8, 9]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+    assert "too many values for a pipeline" in fault("\n".join(lines))
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"gone\.yaml: cannot read the pipeline: No such file"):
+        read_document(tmp_path / "gone.yaml")
+
+
+def test_a_folder_is_no_pipeline(tmp_path):
+    with pytest.raises(ConfigError, match="cannot read the pipeline: Is a directory"):
+        read_document(tmp_path)
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_no_fault(read, whole):
+    plain, windows = read(whole), read(b"\xef\xbb\xbf" + whole.replace("\n", "\r\n").encode())
+    assert windows.stages == plain.stages
+    assert windows.description == plain.description
+
+
+@pytest.mark.parametrize(
+    ("override", "keys", "value"),
+    [
+        ("seed=9", ["seed"], 9),
+        ("data.validation.path=elsewhere", ["data", "validation", "path"], "elsewhere"),
+        ("data.validation={source: samples}", ["data", "validation"], {"source": "samples"}),
+        ("stages.share.bits=3", ["stages", 1, "bits"], 3),
+        ("stages.1.bits=3", ["stages", 1, "bits"], 3),
+        ("stages.again.steps=7", ["stages", 2, "steps"], 7),
+        ("stages.share.layers.classifier.1.weight=6", ["stages", 1, "layers", "classifier.1.weight"], 6),
+        ('stages.share.layers."features.0.weight"=6', ["stages", 1, "layers", "features.0.weight"], 6),
+        ("stages.prune.layers.3x3.sensitivity=1", ["stages", 0, "layers", "3x3", "sensitivity"], 1),
+        ("goal.min_agreement=0.5", ["goal", "min_agreement"], 0.5),
+        ("goal.bytes=", ["goal", "bytes"], None),
+        ("model.labels=a=b", ["model", "labels"], "a=b"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_an_override_sets_the_key_that_it_names(document, override, keys, value):
+    assert document(override).at(keys) == value
+
+
+def test_of_overrides_of_one_key_the_last_counts(document):
+    assert document("seed=1", "seed=2").root["seed"] == 2
+
+
+def test_an_override_may_name_what_an_earlier_one_made(document):
+    changed = document("stages.share.name=sharing", "stages.sharing.bits=2")
+    assert changed.at(["stages", 1, "bits"]) == 2
+
+
+def test_an_override_makes_the_sections_that_are_missing(tmp_path):
+    (tmp_path / "p.yaml").write_text("seed: 1\ngoal:\n")
+    changed = read_document(tmp_path / "p.yaml", ["data.validation.count=5", "goal.bytes=9"])
+    assert changed.at(["data", "validation", "count"]) == 5
+    assert changed.at(["goal", "bytes"]) == 9
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("seed", "--set: 'seed' is no override (allowed: KEY=VALUE, the key dotted)"),
+        ("=5", "--set: '=5' is no override"),
+        ("goal..bytes=5", "--set: 'goal..bytes=5' is no override"),
+        ("seed=[1", "--set: seed: '[1' is not YAML"),
+        ("seed.deeper=1", "--set: seed.deeper: seed has no keys in it"),
+        (
+            "stages.shar.bits=3",
+            "--set: stages.shar.bits: there is no 'shar'; did you mean 'share'? (allowed: prune, share, again, 0 to 2)",
+        ),
+        ("stages.3.bits=3", "--set: stages.3.bits: there is no 3 (allowed: prune, share, again, 0 to 2)"),
+        ("stages.-1.bits=3", "--set: stages.-1.bits: there is no '-1'"),
+        ("stages.share.bits=many", "--set: stages.share.bits: cannot be 'many' (allowed: a whole number, 1 to 12)"),
+        ("stages.1.bits=13", "--set: stages.1.bits: cannot be 13 (allowed: a whole number, 1 to 12)"),
+        ("stages.share.bit=3", "--set: stages.share.bit: unknown key of pass 'share'; did you mean 'bits'?"),
+        (
+            "stages.share.layers.classifier.1.weight=x",
+            "--set: stages.share.layers.classifier.1.weight: cannot be 'x' (allowed: a whole number, 1 to 12)",
+        ),
+        ("data.validation.path=", "--set: data.validation.path: cannot be empty"),
+        ("data.validation.source=folders", "--set: data.validation.source: no source 'folders'; did you mean 'folder'"),
+        ("sed=1", "--set: sed: unknown key; did you mean 'seed'? (allowed: model, data,"),
+        ("goal.bytes=-5", "--set: goal.bytes: cannot be -5 (allowed: bytes, more than 0;"),
+    ],
+)
+def test_a_wrong_override_is_named_as_it_was_written(fault, whole, override, message):
+    assert message in fault(whole, override)
+
+
+def test_a_value_of_the_file_that_an_override_makes_wrong_names_both(fault, whole):
+    message = fault(whole, "data.validation.source=samples")
+    assert message.startswith("p.yaml:12: data.validation.path: unknown key of source 'samples'")
+    assert "(with --set data.validation.source)" in message
+
+
+def test_the_document_with_its_overrides_is_yaml_again_with_its_comments(document, tmp_path):
+    (tmp_path / "again.yaml").write_text(document("stages.share.bits=3", "seed=8").dump())
+    again = read_document(tmp_path / "again.yaml")
+    assert again.at(["stages", 1, "bits"]) == 3
+    assert again.root["seed"] == 8
+    assert again.text.startswith("# Says every kind of thing")
+
+
+PIECES = ["seed", "goal", "stages", "bits", "share", "- ", ": ", "\n", "  ", "{", "}", "[", "]", "'", "#", "&a", "*a"]
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.tuples(st.integers(0, 700), st.integers(0, 30), st.sampled_from(PIECES) | st.text(max_size=3))),
+    st.lists(st.text("sedhart.0123=[]{}'\" :,&*", max_size=20), max_size=2),
+)
+def test_whatever_is_changed_there_is_a_pipeline_or_a_configuration_error(tmp_path, whole, changes, overrides):
+    text = whole
+    for start, length, new in changes:
+        text = text[:start] + new + text[start + length :]
+    file = tmp_path / "p.yaml"
+    file.write_bytes(text.encode("utf-8", "surrogatepass"))
+    try:
+        read_pipeline(file, overrides)
+    except ConfigError as error:
+        assert str(error)  # noqa: PT017

@@ -1,0 +1,59 @@
+"""Figures as readers see them."""
+
+import pytest
+
+from compress.evaluation.results import GoalRecord, Interval
+from compress.report import formatting
+
+NBSP = "\u00a0"
+MINUS = "\u2212"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (formatting.thousands(498213), "498,213"),
+        (formatting.short_name("squeezenet1_1"), "squeezenet1_1"),
+        (formatting.short_name('birds.networks:resnet18 {"args":{"classes":10}}'), "resnet18"),
+        (formatting.kilobytes(999), "999 B"),
+        (formatting.kilobytes(498_213), "498.2 kB"),
+        (formatting.kilobytes(4_941_984), "4,942.0 kB"),
+        (formatting.megabytes(812_000_000), "812 MB"),
+        (formatting.percent(0.551), "55.1%"),
+        (formatting.percent(1.0), "100.0%"),
+        (formatting.percent(0.9999), "99.99%"),
+        (formatting.percent(0.0001), "0.01%"),
+        (formatting.points(-0.015), f"{MINUS}1.5 points"),
+        (formatting.points(0.002), "+0.2 points"),
+        (formatting.points(-0.0001), "0.0 points"),
+        (formatting.nats(0.0), "0"),
+        (formatting.nats(0.03124), "0.0312"),
+        (formatting.times(9.94), "9.9"),
+        (formatting.times(481.9), "482"),
+        (formatting.seconds(0.214), "0.21 s"),
+        (formatting.seconds(59.96), "60.0 s"),
+        (formatting.seconds(312), "5 min 12 s"),
+        (formatting.span(Interval(0.5, 0.45, 0.552)), "45.0\u201355.2"),
+        (formatting.nats_span(Interval(0.0, 0.0, 0.0)), "0"),
+        (formatting.plural(1, "photo"), "1 photo"),
+        (formatting.plural(1000, "photo"), "1,000 photos"),
+        (formatting.short("features.3", 10), "features.3"),
+        (formatting.short("features.12.expand3x3", 11), "featu\u2026nd3x3"),
+    ],
+)
+def test_a_figure_in_words(text, expected):
+    assert text.replace(NBSP, " ") == expected
+
+
+@pytest.mark.parametrize(
+    ("goal", "expected"),
+    [
+        (GoalRecord("bytes", "bytes", "at most", 500_000, 498_213, True), "1,787 bytes to spare"),
+        (GoalRecord("bytes", "bytes", "at most", 500_000, 512_345, False), "missed by 12,345 bytes"),
+        (GoalRecord("top-1 lost", "points", "at most", 0.03, 0.034, False), "missed by 0.4 points"),
+        (GoalRecord("agreement", "share", "at least", 0.9, 0.918, True), "1.8 points to spare"),
+        (GoalRecord("divergence", "nats", "at most", 0.05, 0.04, True), "0.01 nats to spare"),
+    ],
+)
+def test_a_goal_says_by_how_much(goal, expected):
+    assert formatting.goal_margin(goal).replace(NBSP, " ") == expected

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from compress.runtime.atomic_files import write_atomically
+
+posix = pytest.mark.skipif(os.name != "posix", reason="signals and limits of POSIX")
+ROOT = Path(__file__).parents[2]
+
+
+def in_a_process(path, before):
+    """Write b"new" * 100,000 to a path, after some lines of Python, in a process of its own."""
+    code = f"""
+import os, signal, resource, pathlib
+from compress.runtime.atomic_files import write_atomically
+{before}
+write_atomically(pathlib.Path({str(path)!r}), b"new" * 100_000)
+"""
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def killed_at(call, count):
+    """Lines that make a process kill itself when it comes to a call of `os` for the `count`th time."""
+    return f"""
+left, real = {count}, os.{call}
+def deadly(*arguments, **options):
+    global left
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(*arguments, **options)
+os.{call} = deadly
+"""
+
+
+def test_the_file_holds_what_was_written_and_nothing_else_is_left(tmp_path):
+    path = tmp_path / "model.sqz"
+    write_atomically(path, b"old, and longer")
+    write_atomically(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert [file.name for file in tmp_path.iterdir()] == ["model.sqz"]
+
+
+def test_missing_folders_are_made(tmp_path):
+    write_atomically(tmp_path / "a" / "b" / "model.sqz", b"")
+    assert (tmp_path / "a" / "b" / "model.sqz").read_bytes() == b""
+
+
+@posix
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
+def test_permissions_follow_the_umask(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        write_atomically(tmp_path / "file", b"")
+        assert os.umask(umask) == umask
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == mode
+
+
+def test_an_error_while_writing_leaves_the_old_file_and_no_temporary(tmp_path):
+    path = tmp_path / "model.sqz"
+    path.write_bytes(b"old")
+    with pytest.raises(TypeError):
+        write_atomically(path, "not bytes")
+    assert path.read_bytes() == b"old"
+    assert [file.name for file in tmp_path.iterdir()] == ["model.sqz"]
+
+
+def test_an_error_while_renaming_leaves_no_temporary(tmp_path):
+    folder = tmp_path / "model.sqz"
+    (folder / "inside").mkdir(parents=True)
+    with pytest.raises(OSError, match=r"model\.sqz"):
+        write_atomically(folder, b"new")
+    assert [file.name for file in tmp_path.iterdir()] == ["model.sqz"]
+
+
+@posix
+def test_a_disk_that_takes_no_more_leaves_the_old_file_and_no_temporary(tmp_path):
+    path = tmp_path / "model.sqz"
+    path.write_bytes(b"old")
+    done = in_a_process(path, "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))")
+    assert "OSError" in done.stderr
+    assert path.read_bytes() == b"old"
+    assert [file.name for file in tmp_path.iterdir()] == ["model.sqz"]
+
+
+@posix
+@pytest.mark.parametrize(
+    ("call", "count", "content"),
+    [
+        ("fsync", 1, b"old"),  # written, not yet on the disk
+        ("replace", 1, b"old"),
+        ("fsync", 2, b"new" * 100_000),  # renamed, the folder not yet on the disk
+    ],
+)
+def test_a_process_killed_on_the_way_leaves_the_old_file_or_the_whole_new_one(tmp_path, call, count, content):
+    path = tmp_path / "model.sqz"
+    path.write_bytes(b"old")
+    done = in_a_process(path, killed_at(call, count))
+    assert done.returncode == -9, done.stderr
+    assert path.read_bytes() == content

@@ -1,0 +1,134 @@
+"""Several processes do one run: the same figures as one, written once, and no waiting for the dead."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from worker import results
+
+from compress import container
+from compress.runtime.distributed import ALONE, Ranks, own_device
+
+TESTS = Path(__file__).parents[1]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+PIPELINE = """\
+model: {factory: "own_networks:FACTORY", size: 32, resize: squash}
+data:
+  calibration: {source: digits, limit: 60}
+  validation: {source: digits, limit: 110}
+stages:
+  - {pass: train, epochs: 20, batch: 20, learning_rate: 0.003, flip: false, held_out: 0}
+  - {pass: share, bits: 4, importance: curvature}
+"""
+
+
+def environment(**more: str) -> dict[str, str]:
+    paths = os.pathsep.join([str(TESTS), str(TESTS.parent)])
+    return {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", **more}
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """What two processes find together."""
+    folder = tmp_path_factory.mktemp("two")
+    done = subprocess.run(
+        [*TORCHRUN, str(TESTS / "worker.py"), str(folder)],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return [dict(np.load(folder / f"{number}.npz")) for number in range(2)]
+
+
+@pytest.fixture(scope="module")
+def one():
+    """What one finds alone."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield results(ALONE)
+    torch.set_num_threads(threads)
+
+
+def test_statistics_and_validation_are_those_of_one_process(one, two):
+    for name, found in one.items():
+        if name.startswith(("once", "views", "parts")):
+            np.testing.assert_allclose(two[0][name], found, rtol=1e-3, atol=1e-5 * np.abs(found).max(), err_msg=name)
+    np.testing.assert_array_equal(two[0]["logits"], one["logits"])
+
+
+def test_training_agrees_with_that_of_one_process(one, two):
+    for name, found in one.items():
+        if name.startswith("trained"):
+            np.testing.assert_allclose(two[0][name], found, rtol=1e-3, atol=1e-4, err_msg=name)
+        if name.startswith("distilled"):  # Adam makes a whole step of what is rounding in a gradient near zero
+            assert np.abs(two[0][name] - found).mean() < 1e-4, name
+
+
+def test_all_processes_have_the_same_weights(two):
+    assert two[0]["same everywhere"].tolist() == two[1]["same everywhere"].tolist()
+    for name, found in two[0].items():
+        if name.startswith("moved"):  # with batch norms, which see each process' own photos
+            np.testing.assert_array_equal(two[1][name], found, err_msg=name)
+            assert np.isfinite(found).all()
+
+
+def test_torchrun_runs_a_pipeline_and_writes_its_file_once(tmp_path):
+    (tmp_path / "p.yaml").write_text(PIPELINE.replace("FACTORY", "mobilenet"))
+    command = [*TORCHRUN, "-m", "compress", "run", "p.yaml", "--device", "cpu"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("model:") == 1
+    assert container.read(tmp_path / "out" / "p" / "model.sqz").classes == 10
+
+
+def test_a_process_that_dies_ends_the_run(tmp_path):
+    (tmp_path / "p.yaml").write_text(PIPELINE.replace("FACTORY", "dying"))
+    command = [sys.executable, "-m", "compress", "run", "p.yaml", "--device", "cpu"]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    store = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
+    both = [
+        subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            env=environment(RANK=rank, LOCAL_RANK=rank, **store),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in ("0", "1")
+    ]
+    said = both[0].communicate(timeout=120)[1]  # nobody but itself ends it
+    assert both[1].wait(timeout=10) == -9
+    assert both[0].returncode == 1
+    assert "another process of this run cannot be reached any more" in said
+    assert not (tmp_path / "out" / "p" / "model.sqz").exists()
+
+
+def test_parts_cover_everything_once():
+    for count in (1, 2, 3, 7):
+        items = np.arange(10)
+        parts = [items[Ranks(number, count).part(10)] for number in range(count)]
+        np.testing.assert_array_equal(np.concatenate(parts), items)
+        assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_each_process_of_a_machine_has_a_gpu_of_its_own(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    assert own_device(None) is None
+    assert own_device("cuda") == "cuda"
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert own_device(None) == own_device("cuda") == "cuda:3"
+    assert own_device("cpu") == "cpu"
+    assert own_device("cuda:1") == "cuda:1"

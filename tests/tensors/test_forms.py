@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError, fields
+
+import numpy as np
+import pytest
+
+from compress.errors import PassError
+from compress.tensors.forms import Dense, Pruned, Shared, as_shared
+from compress.tensors.levels import levels_codebook, zigzag_levels, zigzag_symbols
+from compress.tensors.scales import scale_of
+
+
+def floats(*values):
+    return np.array(values, np.float32)
+
+
+def shared(indices, **options):
+    codebook = floats(0, -0.75, 0.5, 1.25)
+    return Shared(codebook, np.array(indices, np.uint16), **options)
+
+
+def test_scales_of_whole_octaves_are_exact_powers_of_two():
+    octaves = np.arange(-64, 64)
+    assert scale_of(4 * octaves).tolist() == [2.0**n for n in octaves]
+
+
+def test_scales_between_octaves_have_the_bits_of_the_rounded_fourth_roots():
+    bits = scale_of(np.array([1, 2, 3])).view(np.uint32)
+    assert [hex(word) for word in bits] == ["0x3f9837f0", "0x3fb504f3", "0x3fd744fd"]
+
+
+def test_every_scale_is_the_float32_nearest_to_its_power():
+    exponents = np.arange(-256, 255)
+    assert np.array_equal(scale_of(exponents), (2.0 ** (exponents / 4)).astype(np.float32))
+
+
+def test_scales_of_int8_exponents_do_not_wrap():
+    assert scale_of(np.array([-128, 127], np.int8)).tolist() == [2.0**-32, float(np.float32(2**31.75))]
+
+
+def test_a_shared_tensor_without_scales_is_its_codebook_looked_up():
+    tensor = shared([[1, 0], [3, 2]])
+    assert tensor.to_dense().tolist() == [[-0.75, 0], [1.25, 0.5]]
+    assert tensor.to_dense().dtype == np.float32
+
+
+def test_rows_scale_the_first_dimension_and_columns_the_second():
+    rows, columns = np.array([0, 4], np.int8), np.array([0, -4, 8], np.int8)
+    indices = np.full((2, 3, 1, 1), 2)
+    assert shared(indices, row_exponents=rows).to_dense()[:, :, 0, 0].tolist() == [[0.5] * 3, [1.0] * 3]
+    assert shared(indices, column_exponents=columns).to_dense()[:, :, 0, 0].tolist() == [[0.5, 0.25, 2.0]] * 2
+    both = shared(indices, row_exponents=rows, column_exponents=columns).to_dense()
+    assert both[:, :, 0, 0].tolist() == [[0.5, 0.25, 2.0], [1.0, 0.5, 4.0]]
+
+
+def test_a_scaled_value_is_one_float32_product_of_the_entry_and_the_scale_of_the_summed_exponents():
+    random = np.random.default_rng(0)
+    codebook = np.concatenate([floats(0), random.standard_normal(15).astype(np.float16).astype(np.float32)])
+    indices = random.integers(0, 16, (5, 7, 3, 3)).astype(np.uint16)
+    rows, columns = random.integers(-128, 128, 5).astype(np.int8), random.integers(-128, 128, 7).astype(np.int8)
+    dense = Shared(codebook, indices, "float16", rows, columns).to_dense()
+    for place in np.ndindex(5, 7, 3, 3):
+        scale = np.float32(2.0 ** ((int(rows[place[0]]) + int(columns[place[1]])) / 4))
+        assert dense[place].tobytes() == (codebook[indices[place]] * scale).tobytes()
+
+
+def test_index_zero_is_exactly_zero_whatever_its_scale():
+    tensor = shared([[0, 1]], row_exponents=np.array([127], np.int8))
+    assert tensor.to_dense()[0, 0].tobytes() == floats(0).tobytes()
+    assert tensor.kept.tolist() == [[False, True]]
+
+
+class TestCoefficients:
+    """Of kernels: shared instead of the weights that they are summed up to."""
+
+    exponents = np.array([[8, 0, 0], [0, 0, 0], [0, 0, -4]], np.int8)
+
+    def of_kernels(self, indices):
+        return shared(indices, row_exponents=np.array([4], np.int8), coefficient_exponents=self.exponents)
+
+    def test_weights_are_their_patterns_added_up(self):
+        finest, coarsest = -0.75 * 2 * 4, 1.25 * 2 / 2
+        tensor = self.of_kernels([[[[1, 0, 0], [0, 0, 0], [0, 0, 3]]]])
+        expected = finest * np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]]) + coarsest
+        assert tensor.to_dense().tolist() == [[expected.tolist()]]
+
+    def test_a_kernel_is_pruned_where_all_its_coefficients_are(self):
+        tensor = self.of_kernels([[[[0] * 3] * 3, [[0] * 3, [0, 2, 0], [0] * 3]]])
+        assert tensor.kept.shape == (1, 2, 3, 3)
+        assert not tensor.kept[0, 0].any()
+        assert tensor.kept[0, 1].all()
+        assert not tensor.to_dense()[0, 0].any()
+
+    def test_unscaled_weights_are_the_codebooks_entries(self):
+        indices = np.random.default_rng(0).integers(0, 4, (1, 5, 3, 3))
+        for tensor in (self.of_kernels(indices), shared(indices, row_exponents=np.array([-6], np.int8))):
+            np.testing.assert_allclose(tensor.unscaled(tensor.to_dense()), tensor.codebook[indices], atol=1e-6)
+
+
+def test_every_form_knows_its_shape_and_dense_values():
+    values = floats([1, 0], [0, 2])
+    kept = values != 0
+    for tensor in (Dense(values), Pruned(values, kept), shared([[1, 0], [3, 2]])):
+        assert tensor.shape == (2, 2)
+        assert tensor.to_dense().shape == (2, 2)
+
+
+EXPONENTS = {"row_exponents": np.zeros(1, np.int8), "column_exponents": np.zeros(2, np.int8)}
+FORMS = [Dense(floats(1, 2)), Pruned(floats(1, 0), np.array([True, False])), shared([[1, 2]], **EXPONENTS)]
+
+
+@pytest.mark.parametrize("tensor", FORMS, ids=lambda tensor: type(tensor).__name__)
+def test_no_part_of_a_tensor_can_be_changed(tensor):
+    for field in fields(tensor):
+        part = getattr(tensor, field.name)
+        with pytest.raises(FrozenInstanceError):
+            setattr(tensor, field.name, part)
+        if isinstance(part, np.ndarray):
+            with pytest.raises(ValueError, match="read-only"):
+                part[...] = 0
+
+
+def test_a_float16_tensor_holds_float16_numbers_only():
+    assert Dense(floats(0.5, np.nan, np.inf), "float16").stored_as == "float16"
+    with pytest.raises(AssertionError):
+        Dense(floats(0.1), "float16")
+    with pytest.raises(AssertionError):
+        Dense(floats(1e6), "float16")
+
+
+def test_a_pruned_weight_is_zero():
+    with pytest.raises(AssertionError):
+        Pruned(floats(1, 2), np.array([True, False]))
+    with pytest.raises(AssertionError):
+        Pruned(floats(1, 2), np.array([True]))
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"codebook": floats(1, 2)},  # entry 0 is not zero
+        {"codebook": floats()},
+        {"codebook": floats(0, 0.1)},  # not a float16 number
+        {"codebook": floats(0)},  # an index beyond it
+        {"codebook": np.zeros((2, 2), np.float32)},
+        {"codebook": np.zeros(2)},
+        {"indices": np.zeros((1, 2), np.uint8)},
+        {"row_exponents": np.zeros(2, np.int8)},
+        {"row_exponents": np.zeros(1, np.int16)},
+        {"column_exponents": np.zeros(1, np.int8)},
+        {"coefficient_exponents": np.zeros((3, 3), np.int8)},  # there are no kernels
+        {"indices": np.zeros((1, 2, 3, 3), np.uint16), "coefficient_exponents": np.zeros(9, np.int8)},
+        {"indices": np.zeros((1, 2, 3, 3), np.uint16), "coefficient_exponents": np.zeros((3, 3), np.int16)},
+    ],
+    ids=lambda broken: next(iter(broken)),
+)
+def test_a_shared_tensor_that_means_nothing_cannot_be_made(broken):
+    whole = {"codebook": floats(0, 1), "indices": np.array([[0, 1]], np.uint16)}
+    Shared(**whole)
+    with pytest.raises(AssertionError):
+        Shared(**whole | broken)
+
+
+def test_whole_numbers_become_symbols_in_zigzag():
+    assert zigzag_symbols(np.array([0, 1, -1, 2, -2], np.int32)).tolist() == [0, 1, 2, 3, 4]
+    symbols = np.arange(2**16, dtype=np.uint16)
+    levels = zigzag_levels(symbols)
+    assert (levels.min(), levels.max()) == (-32767, 32768)
+    np.testing.assert_array_equal(zigzag_symbols(levels), symbols)
+
+
+def test_a_codebook_of_levels_is_what_its_symbols_stand_for():
+    assert levels_codebook(5).tolist() == [0, 1, -1, 2, -2]
+    whole = levels_codebook(2**16)
+    assert whole.dtype == np.float32
+    np.testing.assert_array_equal(whole, zigzag_levels(np.arange(2**16, dtype=np.uint16)))
+
+
+@pytest.mark.parametrize(
+    ("values", "codebook", "indices"),
+    [
+        ([[0.5, 0], [-2, 0.5]], [0, 0.5, -2], [[1, 0], [2, 1]]),
+        ([3, 1, -7, 2], [0, 1, -7, 2, 3], [4, 1, 2, 3]),
+        ([-1, -3, -2], [0, -1, -2, -3], [1, 3, 2]),
+        ([5], [0, 5], [1]),
+        ([0, 0], [0], [0, 0]),
+        ([], [0], []),
+    ],
+)
+def test_few_values_are_shared_by_magnitude_positive_and_negative_in_turn(values, codebook, indices):
+    tensor = as_shared(np.array(values, np.float32))
+    assert (tensor.codebook.tolist(), tensor.indices.tolist()) == (codebook, indices)
+
+
+@pytest.mark.parametrize("shape", [(), (7,), (5, 4, 3, 3)])
+def test_sharing_what_is_there_loses_no_bit(shape):
+    values = (np.random.default_rng(0).integers(-40, 50, shape) / np.float32(7)).astype(np.float32)
+    values = np.where(values == 0, np.float32(0), values)
+    tensor = as_shared(values)
+    assert tensor.stored_as == "float32"
+    assert tensor.to_dense().tobytes() == values.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        (floats(1, np.nan), "not finite"),
+        (floats(1, np.inf), "not finite"),
+        (floats(1, -0.0), "-0.0"),
+        (np.arange(1, 2**16 + 1, dtype=np.float32), "65,537 different values"),
+    ],
+)
+def test_what_cannot_be_shared_without_loss_is_refused(values, problem):
+    with pytest.raises(PassError, match=problem):
+        as_shared(values)
