@@ -274,8 +274,8 @@ def _with_other_symbols(data: bytes, chance: random.Random) -> bytes:
     weights = record.weights
     symbols = np.array([chance.choice((0, 0, 1, chance.randint(0, most))) for _ in range(weights)], dtype=np.uint16)
     if record.form == "pruned":
-        kept = [*[1] * record.values, *[0] * weights][:weights]
-        symbols[:] = chance.sample(kept, weights)
+        mask = [*[1] * record.values, *[0] * weights][:weights]
+        symbols[:] = chance.sample(mask, weights)
     if weights and chance.random() < 0.3:
         symbols[chance.randrange(weights)] = chance.choice((0, most, min(most + 1, 65535), 65535))
     codec, order = chance.choice(list(CODECS.values())), chance.choice(orders_of(len(record.shape)))

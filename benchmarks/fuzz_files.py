@@ -73,11 +73,11 @@ def _plain_model() -> Model:
     indices = np.array([[0, 1, 2], [3, 0, 0], [0, 0, 1], [2, 2, 0]], dtype=np.uint16)
     codebook = np.array([0, -0.5, 0.25, 1.5], dtype=np.float32)
     rows, columns = np.array([-3, 0, 4, -128], dtype=np.int8), np.array([1, 1, 127], dtype=np.int8)
-    kept = np.arange(48).reshape(2, 4, 2, 3) % 5 == 0
+    mask = np.arange(48).reshape(2, 4, 2, 3) % 5 == 0
     tensors: dict[str, Tensor] = {
         "layer.0.weight": Shared(codebook, indices, "float16", rows, columns),
         "layer.0.bias": Dense(np.array([1.5, -0.0, 65504, 2**-24], dtype=np.float32), "float16"),
-        "layer.1.weight": Pruned(np.where(kept, np.float32(0.1), np.float32(0)), kept),
+        "layer.1.weight": Pruned(np.where(mask, np.float32(0.1), np.float32(0)), mask),
         "layer.1.bias": Dense(np.array([0.1, -1e-40], dtype=np.float32)),
         "layer.2.weight": Shared(
             codebook / np.float32(3), indices.reshape(2, 2, 3, 1), "float32", rows[:2], columns[:2]
@@ -93,7 +93,7 @@ def _coded_model() -> Model:
     places = np.arange(60)
     symbols = (places * places % 7).astype(np.uint16)
     rows = np.array([3, -2, 0], dtype=np.int8)
-    kept = places % 4 == 0
+    mask = places % 4 == 0
     smooth = np.ldexp(256 + places, -12).astype(np.float32)  # exponents that hardly vary: coded in fewer bytes
     signed = smooth * (1 - 2 * (places % 2)).astype(np.float32)
     tensors: dict[str, Tensor] = {
@@ -101,7 +101,7 @@ def _coded_model() -> Model:
         "layer.0.bias": Shared(levels_codebook(4200), np.array([0, 4199, 2], dtype=np.uint16), "float32", rows),
         "layer.1.weight": Shared(np.append(np.float32(0), smooth), symbols.reshape(3, 20), "float32"),
         "layer.1.bias": Dense(signed, "float16"),
-        "layer.2.weight": Pruned(np.where(kept, smooth, np.float32(0)), kept),
+        "layer.2.weight": Pruned(np.where(mask, smooth, np.float32(0)), mask),
         "layer.3.weight": Shared(np.append(np.float32(0), signed), np.where(places % 9, 0, symbols), "float32"),
         "layer.4.weight": Shared(
             levels_codebook(5),

@@ -61,19 +61,19 @@ def _runs_stream(symbols: Sequence[int], chance: random.Random) -> bytes:
     """Return zero runs with entries that are not needed, or a gap or an entry too many."""
     gap_bits = chance.choice((2, 2, 3, 8))
     gaps: list[int] = []
-    kept: list[int] = []
+    mask: list[int] = []
     gap = 0
     for symbol in symbols:
         if symbol or gap == (1 << gap_bits) - 1 or chance.random() < 0.05:
             gaps.append(gap)
-            kept.append(symbol)
+            mask.append(symbol)
             gap = 0
         else:
             gap += 1
     if gaps and chance.random() < 0.2:
         gaps[chance.randrange(len(gaps))] += chance.choice((-1, 1, 1 << gap_bits)) if gaps[0] else 1
     entries = len(gaps) + chance.choice((0, 0, 0, 0, 0, 1))
-    gap_stream, symbol_stream = (_huffman_stream([max(0, number) for number in part], chance) for part in (gaps, kept))
+    gap_stream, symbol_stream = (_huffman_stream([max(0, number) for number in part], chance) for part in (gaps, mask))
     if chance.random() < 0.2:
         gap_bits = chance.choice((1, 2, 2, 9))
     return bytes([gap_bits]) + encode_varint(entries) + encode_varint(len(gap_stream)) + gap_stream + symbol_stream

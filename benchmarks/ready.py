@@ -32,10 +32,10 @@ def choose(names: Iterable[str], out: Path, only_existing: bool) -> tuple[dict[s
     """
     files = {name: out / name / MODEL_FILE for name in names}
     gone = [name for name, file in files.items() if only_existing and not file.is_file()]
-    kept = {name: file for name, file in files.items() if name not in gone}
-    for name in kept:
+    mask = {name: file for name, file in files.items() if name not in gone}
+    for name in mask:
         find_pipeline(name)
-    return kept, tuple(LeftOut(name, f"there is no {files[name]}") for name in gone)
+    return mask, tuple(LeftOut(name, f"there is no {files[name]}") for name in gone)
 
 
 def make(name: str, file: Path, device: str | None) -> None:

@@ -33,8 +33,8 @@ def dense(draw):
 @st.composite
 def pruned(draw):
     values = draw(arrays.arrays(np.float32, draw(shapes), elements=floats(32)))
-    kept = draw(arrays.arrays(np.bool_, values.shape))
-    return Pruned(np.where(kept, values, np.float32(0)), kept)
+    mask = draw(arrays.arrays(np.bool_, values.shape))
+    return Pruned(np.where(mask, values, np.float32(0)), mask)
 
 
 @st.composite

@@ -103,7 +103,7 @@ def _tensors(model: Model, layout: Layout) -> tuple[TensorInspection, ...]:
                 shape=part.shape,
                 form="coefficients" if _has_coefficients(tensor) else part.form,
                 weights=weights,
-                kept=weights if isinstance(tensor, Dense) else int(tensor.kept.sum()),
+                kept=weights if isinstance(tensor, Dense) else int(tensor.mask.sum()),
                 codebook_entries=len(tensor.codebook) if isinstance(tensor, Shared) else 0,
                 codec=part.codec,
                 bits_per_weight=part.payload_bytes * 8 / max(weights, 1),

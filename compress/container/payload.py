@@ -45,17 +45,17 @@ def encode_tensor(name: str, tensor: Tensor, codecs: Sequence[Codec]) -> tuple[T
             )
             return record, stored
         case Pruned():
-            _refuse_minus_zero(name, tensor.values[~tensor.kept])
-            kept = tensor.values[tensor.kept]
-            stored, coded = encode_values(name, kept, "float32", coded=_may_code_values(codecs))
-            codec, order, positions = smallest(tensor.kept.astype(np.uint16), codecs)
+            _refuse_minus_zero(name, tensor.values[~tensor.mask])
+            mask = tensor.values[tensor.mask]
+            stored, coded = encode_values(name, mask, "float32", coded=_may_code_values(codecs))
+            codec, order, positions = smallest(tensor.mask.astype(np.uint16), codecs)
             coded_bytes = len(stored) if coded else None
             record = TensorHeader(
                 name,
                 tensor.shape,
                 "pruned",
                 "float32",
-                kept.size,
+                mask.size,
                 codec,
                 len(positions),
                 coded_value_bytes=coded_bytes,
@@ -174,10 +174,10 @@ def _overflows(
 
 
 def _pruned(indices: NDArray[np.uint16], kept_values: NDArray[np.float32]) -> Pruned:
-    kept = indices.astype(np.bool_)
+    mask = indices.astype(np.bool_)
     values = np.zeros(indices.shape, dtype=np.float32)
-    values[kept] = kept_values
-    return Pruned(values, kept)
+    values[mask] = kept_values
+    return Pruned(values, mask)
 
 
 def _may_code_values(codecs: Sequence[Codec]) -> bool:

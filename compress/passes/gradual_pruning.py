@@ -88,7 +88,7 @@ class Pruning:
         in_turn = (step - self._first) % self._options.every == 0
         return step == self.last or (self._first <= step < self.last and in_turn)
 
-    def kept(self, step: int, weights: Mapping[str, Pruned]) -> dict[str, NDArray[np.bool_]]:
+    def masks(self, step: int, weights: Mapping[str, Pruned]) -> dict[str, NDArray[np.bool_]]:
         """Return which weights stay from this step on; what is gone already never does.
 
         Args:
@@ -105,7 +105,7 @@ class Pruning:
         )
         pruned = prune(self._model.with_tensors(weights), self._context)
         found = {name: pruned.tensors[name] for name in weights}
-        return {name: tensor.kept for name, tensor in found.items() if isinstance(tensor, Pruned)}
+        return {name: tensor.mask for name, tensor in found.items() if isinstance(tensor, Pruned)}
 
 
 def part_at(step: int, first: int, last: int) -> float:
@@ -117,6 +117,6 @@ def part_at(step: int, first: int, last: int) -> float:
 
 
 def _share_of_zeros(model: Model, names: list[str]) -> float:
-    kept = [tensor.kept for name in names if isinstance(tensor := model.tensors[name], Pruned)]
+    kept = [tensor.mask for name in names if isinstance(tensor := model.tensors[name], Pruned)]
     weights = sum(model.tensors[name].to_dense().size for name in names)
     return sum(int((~mask).sum()) for mask in kept) / max(weights, 1)

@@ -41,7 +41,7 @@ class LayerPruning:
             raise ValueError("give either sparsity or sensitivity")
         return self
 
-    def kept(self, importance: NDArray[np.float32]) -> NDArray[np.bool_]:
+    def mask(self, importance: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Return which weights stay, bool of the same shape; -1 in `importance` marks those that are gone already.
 
         Exactly the share that `sparsity` says goes; of equally important weights the first.
@@ -110,7 +110,7 @@ class Prune:
         """
         importance = {name: self._importance(name, model.tensors[name], context) for name in model.weight_names()}
         own = options_by_layer(model, None, self.layers)
-        kept = {name: amount.kept(importance[name]) for name, amount in own.items() if amount is not None}
+        kept = {name: amount.mask(importance[name]) for name, amount in own.items() if amount is not None}
         pooled = {name: array for name, array in importance.items() if name not in kept}
         kept |= self._kept(pooled, sum(int(mask.sum()) for mask in kept.values()))
         return model.with_tensors({name: self._pruned(name, model, mask, context) for name, mask in kept.items()})
@@ -132,7 +132,7 @@ class Prune:
             cost = context.statistics(self.statistics_photos)[name].weight_cost().reshape(values.shape)
             importance *= np.sqrt(cost).astype(np.float32)
         if isinstance(tensor, Pruned):
-            importance[~tensor.kept] = -1
+            importance[~tensor.mask] = -1
         return importance
 
     def _kept(self, importance: Mapping[str, NDArray[np.float32]], elsewhere: int) -> dict[str, NDArray[np.bool_]]:
@@ -148,9 +148,9 @@ class Prune:
             sparsity = 1 - (self.kept_weights - elsewhere) / max(weights, 1)
         if self.scope == "layer":
             amount = LayerPruning(sparsity, self.sensitivity)
-            return {name: amount.kept(array) for name, array in importance.items()}
+            return {name: amount.mask(array) for name, array in importance.items()}
         ranked = np.concatenate([array.ravel() for array in importance.values()] or [np.zeros(0, np.float32)])
-        together = LayerPruning(sparsity).kept(ranked)
+        together = LayerPruning(sparsity).mask(ranked)
         ends = np.cumsum([array.size for array in importance.values()])
         parts = np.split(together, ends[:-1])
         return {name: part.reshape(importance[name].shape) for name, part in zip(importance, parts, strict=False)}

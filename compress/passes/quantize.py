@@ -156,16 +156,16 @@ class Quantize:
         for name in model.weight_names():
             tensor, found = model.tensors[name], statistics[name]
             values = tensor.to_dense()
-            kept = tensor.kept if isinstance(tensor, Pruned) else np.ones(tensor.shape, dtype=np.bool_)
+            mask = tensor.mask if isinstance(tensor, Pruned) else np.ones(tensor.shape, dtype=np.bool_)
             share = views / (views + (_VIEWS_FOR_HALF_OF_A_CLASS if name == last else _VIEWS_FOR_HALF))
             damping = (_CLASSES_DAMPING if name == last else _DAMPING) + noise_to_signal(values, found, slope)
             held = np.minimum(damping, _MOST_DAMPING)
-            coefficients = self._coefficients(context) and has_kernels(kept.shape) and _whole_kernels(kept)
+            coefficients = self._coefficients(context) and has_kernels(mask.shape) and _whole_kernels(mask)
             # The factors take the place of what the rows have of their own: both would be too much memory.
             factors = found.row_feedback(share, held, out=found.own, coefficients=coefficients)
             coupling = found.coupling(believed)
             layers[name] = Layer(
-                name, values, kept, found.output_cost, factors, coupling, coefficients, found.bias_cost
+                name, values, mask, found.output_cost, factors, coupling, coefficients, found.bias_cost
             )
         return layers
 
@@ -274,9 +274,9 @@ def _check_sequence(groups: Sequence[Sequence[str]], network: nn.Module, layers:
                 raise PassError(f"{problem}; this one is another, so leave sequential out", tensor=f"{name}.weight")
 
 
-def _whole_kernels(kept: NDArray[np.bool_]) -> bool:
+def _whole_kernels(mask: NDArray[np.bool_]) -> bool:
     """Tell whether no kernel is pruned in part."""
-    return bool((kept == kept[:, :, :1, :1]).all())
+    return bool((mask == mask[:, :, :1, :1]).all())
 
 
 def _as_matrix(values: NDArray[np.float32]) -> NDArray[np.float64]:

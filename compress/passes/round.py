@@ -98,7 +98,7 @@ class _Layer:
     def __init__(self, tensor: Shared, target: NDArray[np.float32], statistics: LayerStatistics) -> None:
         rows = len(target)
         self.target = target.reshape(rows, -1).astype(np.float64)
-        self.kept = tensor.kept.reshape(rows, -1)
+        self.mask = tensor.mask.reshape(rows, -1)
         self.scale = np.broadcast_to(tensor.scale(), tensor.shape).reshape(rows, -1).astype(np.float64)
         self.output_cost, factor = statistics.output_cost, statistics.feedback()
         self.factors = packed(factor[None]).astype(np.float32)
@@ -108,7 +108,7 @@ class _Layer:
         self, codebook: NDArray[np.float64], price: NDArray[np.float64]
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Choose an index for every weight; `price` is what each entry is worth, nats of divergence."""
-        return choose(self.target, self.kept, self.scale, self.output_cost, self.factors, codebook, price)
+        return choose(self.target, self.mask, self.scale, self.output_cost, self.factors, codebook, price)
 
     def means(
         self, codebook: NDArray[np.float64], indices: NDArray[np.int64], wanted: NDArray[np.float64]

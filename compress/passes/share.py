@@ -89,7 +89,7 @@ class Share:
             raise PassError("its weights are shared already", tensor=name)
         values = tensor.to_dense()
         finite(values, name)
-        kept = tensor.kept if isinstance(tensor, Pruned) else np.ones(values.shape, dtype=np.bool_)
+        mask = tensor.mask if isinstance(tensor, Pruned) else np.ones(values.shape, dtype=np.bool_)
         cost: NDArray[np.float64] = np.ones(values.shape)
         rows = columns = None
         if "curvature" in {self.importance, self.scales}:
@@ -101,15 +101,15 @@ class Share:
         elif self.importance == "magnitude":
             cost = np.abs(values).astype(np.float64)
         scale = np.broadcast_to(weight_scales(values.ndim, rows, columns), values.shape)
-        points = (values / scale)[kept].astype(np.float64)
-        centroids = self._centroids(points, (cost * np.square(scale, dtype=np.float64))[kept], 2**bits - 1, context)
+        points = (values / scale)[mask].astype(np.float64)
+        centroids = self._centroids(points, (cost * np.square(scale, dtype=np.float64))[mask], 2**bits - 1, context)
         codebook = as_codebook(centroids, self.codebook, name)
         # A kept weight takes entry 0 only where a centroid is zero too: weights that are zero without being pruned.
         zero_is_centroid = bool((centroids.astype(self.codebook) == 0).any())
         choices = np.arange(0 if zero_is_centroid else 1, len(codebook), dtype=np.uint16)
         choices = choices[np.argsort(codebook[choices])]
         indices = np.zeros(values.shape, np.uint16)
-        indices[kept] = choices[nearest_entry(codebook[choices], points)]
+        indices[mask] = choices[nearest_entry(codebook[choices], points)]
         return Shared(codebook, indices, self.codebook, rows, columns)
 
     def _centroids(

@@ -51,21 +51,21 @@ class Simplify:
         weights = {name: model.tensors[name].to_dense() for name in names}
         biases = {name: model.tensors[bias].to_dense() for name, bias in bias_names.items()}
         found = links(context.network(model))
-        kept = {name: _kept(model.tensors[name]) for name in names}
+        mask = {name: _kept(model.tensors[name]) for name in names}
         if self.dead:
             for name, gone in dead(weights, biases, found).items():
-                kept[name] = kept[name] & ~gone
+                mask[name] = mask[name] & ~gone
                 if name in biases:
                     unread = gone.reshape(len(gone), -1).all(axis=1)
                     biases[name] = np.where(unread, np.float32(0), biases[name])
-            weights = {name: np.where(kept[name], values, np.float32(0)) for name, values in weights.items()}
+            weights = {name: np.where(mask[name], values, np.float32(0)) for name, values in weights.items()}
         if self.equalise:
             weights, biases = scaled(weights, biases, found, equalising(weights, found))
         changed: dict[str, Dense | Pruned] = {bias_names[name]: Dense(bias) for name, bias in biases.items()}
         for name, values in weights.items():
-            changed[name] = Dense(values) if kept[name].all() else Pruned(values, kept[name])
+            changed[name] = Dense(values) if mask[name].all() else Pruned(values, mask[name])
         return model.with_tensors(changed)
 
 
 def _kept(tensor: Dense | Pruned | Shared) -> NDArray[np.bool_]:
-    return tensor.kept if isinstance(tensor, Pruned) else np.ones(tensor.shape, dtype=np.bool_)
+    return tensor.mask if isinstance(tensor, Pruned) else np.ones(tensor.shape, dtype=np.bool_)

@@ -33,8 +33,12 @@ def check(before: Model, after: Model, stage: str, *, zeros: bool = True) -> Non
 
 
 def _lost(before: Tensor, moved: Tensor) -> str | None:
-    kept = [int(tensor.kept.sum()) for tensor in (before, moved) if isinstance(tensor, Pruned | Shared)]
-    return f"{kept[0]:,} kept weights became {kept[-1]:,} where its channels were moved" if len(set(kept)) > 1 else None
+    counts = [int(tensor.mask.sum()) for tensor in (before, moved) if isinstance(tensor, Pruned | Shared)]
+    return (
+        f"{counts[0]:,} kept weights became {counts[-1]:,} where its channels were moved"
+        if len(set(counts)) > 1
+        else None
+    )
 
 
 def _broken(before: Tensor, after: Tensor, zeros: Tensor | None) -> str | None:
@@ -44,8 +48,8 @@ def _broken(before: Tensor, after: Tensor, zeros: Tensor | None) -> str | None:
     if not np.isfinite(values).all():
         return f"{int((~np.isfinite(values)).sum()):,} weights are not finite"
     of_weights = len(before.shape) > 1  # biases are never pruned: one on level 0 may go to another
-    if of_weights and isinstance(zeros, Pruned | Shared) and values[~zeros.kept].any():
-        return f"{int(np.count_nonzero(values[~zeros.kept])):,} pruned weights are no longer zero"
+    if of_weights and isinstance(zeros, Pruned | Shared) and values[~zeros.mask].any():
+        return f"{int(np.count_nonzero(values[~zeros.mask])):,} pruned weights are no longer zero"
     if isinstance(before, Shared):
         if not isinstance(after, Shared):
             return "its weights are no longer shared"

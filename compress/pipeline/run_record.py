@@ -83,7 +83,7 @@ def _bytes_by_codec(tensor: Tensor) -> Mapping[str, int]:
         case Shared():
             return bytes_by_codec(tensor.indices)
         case Pruned():
-            return bytes_by_codec(tensor.kept.astype(np.uint16))
+            return bytes_by_codec(tensor.mask.astype(np.uint16))
         case Dense():
             return {}
 
@@ -107,7 +107,7 @@ def _layer(part: TensorLayout, tensor: Tensor, reference: Tensor, codec_bytes: M
         name=part.name,
         shape=part.shape,
         weights=values.size,
-        kept=values.size if isinstance(tensor, Dense) else int(tensor.kept.sum()),
+        kept=values.size if isinstance(tensor, Dense) else int(tensor.mask.sum()),
         index_bits=index_bits,
         distinct_values=distinct_values(tensor),
         codec=part.codec,

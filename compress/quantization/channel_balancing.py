@@ -49,7 +49,7 @@ def with_channels_moved(
     changed: dict[str, Dense | Pruned] = {bias_names[name]: Dense(values) for name, values in biases.items()}
     for name, layer in ordered.items():
         pruned = isinstance(model.tensors[name], Pruned)
-        changed[name] = Pruned(layer.values, layer.kept) if pruned else Dense(layer.values)
+        changed[name] = Pruned(layer.values, layer.mask) if pruned else Dense(layer.values)
     return model.with_tensors(changed), ordered
 
 
@@ -105,7 +105,7 @@ def _reordered(layer: Layer, rows: NDArray[np.int64], inputs: NDArray[np.int64])
     return replace(
         layer,
         values=np.ascontiguousarray(layer.values[rows][:, inputs]),
-        kept=np.ascontiguousarray(layer.kept[rows][:, inputs]),
+        mask=np.ascontiguousarray(layer.mask[rows][:, inputs]),
         output_cost=layer.output_cost[rows],
         turn=np.argsort(inputs)[layer.channels_in_turn],
         coupling=None if layer.coupling is None else reordered_factor(layer.coupling, rows),

@@ -15,7 +15,7 @@ Floats = NDArray[np.float64]
 
 def choose(
     target: Floats,
-    kept: NDArray[np.bool_],
+    mask: NDArray[np.bool_],
     scale: Floats,
     output_cost: Floats,
     factors: NDArray[np.float32],
@@ -29,7 +29,7 @@ def choose(
 
     Args:
         target: shape (rows, columns), the weights wanted.
-        kept: the same shape; False takes entry 0, which is the pruned weight.
+        mask: the same shape; False takes entry 0, which is the pruned weight.
         scale: the same shape; a weight is its entry times this.
         output_cost: shape (rows,), as in `LayerStatistics`.
         factors: `triangles` of (groups, columns, columns), `LayerStatistics.row_feedback`.
@@ -43,8 +43,8 @@ def choose(
     left = np.array(target, dtype=np.float64, order="C")
     indices = np.zeros(left.shape, dtype=np.int64)
     wanted = np.empty(left.shape)
-    kept, scale, output_cost, factors = (as_compiled_takes(array) for array in (kept, scale, output_cost, factors))
-    _choose(left, kept, scale, output_cost, factors, codebook[order], price[order], order, indices, wanted)
+    mask, scale, output_cost, factors = (as_compiled_takes(array) for array in (mask, scale, output_cost, factors))
+    _choose(left, mask, scale, output_cost, factors, codebook[order], price[order], order, indices, wanted)
     return indices, wanted
 
 
@@ -74,7 +74,7 @@ def prices(counts: NDArray[np.floating[Any]], slope: float) -> Floats:
 )  # fmt: skip
 def _choose(
     left: Floats,
-    kept: NDArray[np.bool_],
+    mask: NDArray[np.bool_],
     scale: Floats,
     output_cost: Floats,
     factors: NDArray[np.float32],
@@ -94,7 +94,7 @@ def _choose(
             value = left[row, column] / scale[row, column]
             wanted[row, column] = value
             chosen = 0.0
-            if kept[row, column]:
+            if mask[row, column]:
                 weight = 0.5 * output_cost[row] * (scale[row, column] / factor[diagonal]) ** 2
                 above = np.searchsorted(entries, value)
                 below = above - 1

@@ -51,7 +51,7 @@ class Layer:
 
     name: str
     values: NDArray[np.float32]
-    kept: NDArray[np.bool_]
+    mask: NDArray[np.bool_]
     output_cost: Floats
     factors: NDArray[np.float32]
     coupling: Floats | None = None
@@ -101,7 +101,7 @@ class Layer:
 
     def without(self, gone: NDArray[np.bool_]) -> Layer:
         """Return the layer with these weights pruned; shape as `kept`."""
-        return replace(self, kept=self.kept & ~gone)
+        return replace(self, mask=self.mask & ~gone)
 
     def on_levels(self, slope: float, along: Trellis, iterations: int) -> Shared:
         """Return the layer on levels; its codebook holds whole numbers, and the steps are its scales.
@@ -116,7 +116,7 @@ class Layer:
         """
         shape = self.values.shape
         target = self._as_matrix(self.values)
-        kept = self.kept.reshape(target.shape)
+        mask = self.mask.reshape(target.shape)
         factor = 1.0 if along is NO_TRELLIS else _TRELLIS_STEP
         exponents = step_exponents(*self.costs, shape, slope, factor, coefficients=self.coefficients)
         steps = np.broadcast_to(weight_scales(len(shape), *exponents), shape)
@@ -126,7 +126,7 @@ class Layer:
         if most > _MOST_LEVELS:
             raise PassError(f"it would need {2 * most + 1:,} levels; take a larger slope", tensor=self.name)
         turn, levels = self._columns, np.empty(target.shape, dtype=np.int32)
-        wanted = target[:, turn], kept[:, turn], scale[:, turn]
+        wanted = target[:, turn], mask[:, turn], scale[:, turn]
         levels[:, turn] = self._chosen(*wanted, slope, along, iterations, most)
         return on_levels(levels.reshape(shape), *exponents)
 
@@ -145,7 +145,7 @@ class Layer:
     def _chosen(
         self,
         target: Floats,
-        kept: NDArray[np.bool_],
+        mask: NDArray[np.bool_],
         scale: Floats,
         slope: float,
         along: Trellis,
@@ -159,7 +159,7 @@ class Layer:
         price = np.zeros((sorts, 2, 2 * largest_index + 1))  # not known before the first choice: all cost as many bits
         for taken in [quick(along)] * (iterations - 1) + [along]:
             levels, counts = choose_path(
-                target, kept, scale / times, self.output_cost, self.factors, price, self.coupling, taken
+                target, mask, scale / times, self.output_cost, self.factors, price, self.coupling, taken
             )
             price = prices(counts + _UNSEEN, slope)
         return levels // times

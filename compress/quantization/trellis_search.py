@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 
 def choose_path(
     target: Floats,
-    kept: NDArray[np.bool_],
+    mask: NDArray[np.bool_],
     scale: Floats,
     output_cost: Floats,
     factors: NDArray[np.float32],
@@ -36,7 +36,7 @@ def choose_path(
 
     Args:
         target: shape (rows, columns), the weights wanted.
-        kept: the same shape; False takes level 0.
+        mask: the same shape; False takes level 0.
         scale: the same shape; a weight is its level times this.
         output_cost: shape (rows,), as in `LayerStatistics`.
         factors: `triangles` of (groups, columns, columns), `LayerStatistics.row_feedback`.
@@ -54,17 +54,17 @@ def choose_path(
     counts = np.zeros(price.shape, dtype=np.int64)
     # Whole blocks of rows, so that none has to be looked at for its end.
     coupled = np.zeros((0, 0)) if coupling is None else np.pad(coupling, ((0, 0), (0, -len(coupling) % BLOCK)))
-    given = (kept, scale, output_cost, factors, price, trellis.arrivals, trellis.quantizer, coupled)
+    given = (mask, scale, output_cost, factors, price, trellis.arrivals, trellis.quantizer, coupled)
     _choose_path(left, *map(as_compiled_takes, given), levels, counts)  # type: ignore[call-arg]
     return levels, counts
 
 
-def nearest_path(values: Floats, kept: NDArray[np.bool_], most: int, trellis: Trellis) -> NDArray[np.int32]:
+def nearest_path(values: Floats, mask: NDArray[np.bool_], most: int, trellis: Trellis) -> NDArray[np.int32]:
     """Return the levels, following the trellis down every column, that are nearest to values.
 
     Args:
         values: shape (rows, columns), in steps.
-        kept: the same shape; False takes level 0.
+        mask: the same shape; False takes level 0.
         most: the largest level that may be taken.
         trellis: to follow.
     """
@@ -72,7 +72,7 @@ def nearest_path(values: Floats, kept: NDArray[np.bool_], most: int, trellis: Tr
     price = np.zeros((2, 2 * ((most + 1) // 2) + 1))
     if most % 2:  # the largest index is that of `most` in the second quantizer, and of a level beyond it in the first
         price[0, [0, -1]] = np.inf
-    arrays = [as_compiled_takes(array) for array in (values, kept, price, trellis.arrivals, trellis.quantizer)]
+    arrays = [as_compiled_takes(array) for array in (values, mask, price, trellis.arrivals, trellis.quantizer)]
     _nearest_path(*arrays, levels)  # type: ignore[call-arg]
     return levels
 
@@ -90,7 +90,7 @@ _NUMBERS = types.int64[:, ::1]
 )  # fmt: skip
 def _choose_path(
     left: Floats,
-    kept: NDArray[np.bool_],
+    mask: NDArray[np.bool_],
     scale: Floats,
     output_cost: Floats,
     factors: NDArray[np.float32],
@@ -115,7 +115,7 @@ def _choose_path(
             step = scale[row, column]
             values[row] = left[row, column] / step
             weights[row] = 0.5 * output_cost[row] * (step / factors[row * groups // rows, diagonal]) ** 2
-            stays[row] = kept[row, column]
+            stays[row] = mask[row, column]
         if len(coupling) > 0:
             best_coupled_path(
                 values, weights, stays, price[sort], arrivals, quantizer, coupling,
@@ -136,7 +136,7 @@ def _choose_path(
 @compiled(types.void(_MATRIX, types.boolean[:, ::1], _MATRIX, _NUMBERS, types.int64[::1], types.int32[:, ::1]))
 def _nearest_path(
     values: Floats,
-    kept: NDArray[np.bool_],
+    mask: NDArray[np.bool_],
     price: Floats,
     arrivals: NDArray[np.int64],
     quantizer: NDArray[np.int64],
@@ -147,7 +147,7 @@ def _nearest_path(
     ways = np.zeros((rows, states), dtype=np.int16)
     indices, quantizers, weights = np.zeros(rows, dtype=np.int64), np.zeros(rows, dtype=np.int64), np.ones(rows)
     for column in range(columns):
-        wanted, stays = values[:, column].copy(), kept[:, column].copy()
+        wanted, stays = values[:, column].copy(), mask[:, column].copy()
         best_path(wanted, weights, stays, price, arrivals, quantizer, ways, indices, quantizers)
         for row in range(rows):
             levels[row, column] = level_of(indices[row], quantizers[row])

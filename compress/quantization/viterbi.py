@@ -30,7 +30,7 @@ _WAYS = types.int16[:, ::1]
 def _best_indices(
     value: float,
     weight: float,
-    kept: bool,
+    mask: bool,
     which: int,
     price: Floats,
     index: NDArray[np.int64],
@@ -44,7 +44,7 @@ def _best_indices(
     cost[1] = np.inf
     tried = int(np.rint((value + side * which) / 2)) + side
     for _ in range(TRIED):
-        if not kept or tried * side <= 0:
+        if not mask or tried * side <= 0:
             break
         if tried * side <= most:
             off = value - (2 * tried - side * which)
@@ -84,7 +84,7 @@ def take_better_ways(
 def best_path(
     values: Floats,
     weights: Floats,
-    kept: NDArray[np.bool_],
+    mask: NDArray[np.bool_],
     price: Floats,
     arrivals: NDArray[np.int64],
     quantizer: NDArray[np.int64],
@@ -102,7 +102,7 @@ def best_path(
     total[0] = 0.0
     for row in range(rows):
         for which in range(2):
-            _best_indices(values[row], weights[row], kept[row], which, price, index[row, which], cost[which])
+            _best_indices(values[row], weights[row], mask[row], which, price, index[row, which], cost[which])
         for state in range(states):
             which = quantizer[state]
             through[2 * state] = total[state] + cost[which, 0]

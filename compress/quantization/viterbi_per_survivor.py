@@ -31,7 +31,7 @@ _STATES = types.uint16[:, ::1]
 def _best_indices_of_all(
     wanted: Floats,
     weight: float,
-    kept: bool,
+    mask: bool,
     quantizer: NDArray[np.int64],
     price: Floats,
     nearest: Floats,
@@ -49,7 +49,7 @@ def _best_indices_of_all(
         cost[0, state] = weight * wanted[state] * wanted[state] + zero
         cost[1, state] = np.inf
         index[0, state] = index[1, state] = 0
-    if not kept:
+    if not mask:
         return
     for state in range(len(wanted)):
         size = np.rint((abs(wanted[state]) + (1.0 if quantizer[state] else 0.0)) / 2) + 1
@@ -209,7 +209,7 @@ def _begin_block(
 def best_coupled_path(
     values: Floats,
     weights: Floats,
-    kept: NDArray[np.bool_],
+    mask: NDArray[np.bool_],
     price: Floats,
     arrivals: NDArray[np.int64],
     quantizer: NDArray[np.int64],
@@ -242,7 +242,7 @@ def best_coupled_path(
         weight = weights[row] / own**2
         for state in range(states):
             wanted[state] = values[row] - (moved[state, row - begin] / unit if unit > 0 else 0.0)
-        _best_indices_of_all(wanted, weight, kept[row], quantizer, price, nearest, index, cost)
+        _best_indices_of_all(wanted, weight, mask[row], quantizer, price, nearest, index, cost)
         for state in range(states):
             through[2 * state] = total[state] + cost[0, state]
             through[2 * state + 1] = total[state] + cost[1, state]

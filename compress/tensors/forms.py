@@ -61,15 +61,15 @@ class Pruned:
     """
 
     values: NDArray[np.float32]
-    kept: NDArray[np.bool_]
+    mask: NDArray[np.bool_]
 
     def __post_init__(self) -> None:
         assert self.values.dtype == np.float32
-        assert self.kept.dtype == np.bool_
-        assert self.values.shape == self.kept.shape
-        assert not self.values[~self.kept].any()
+        assert self.mask.dtype == np.bool_
+        assert self.values.shape == self.mask.shape
+        assert not self.values[~self.mask].any()
         _frozen(self.values)
-        _frozen(self.kept)
+        _frozen(self.mask)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -130,12 +130,12 @@ class Shared:
         return self.indices.shape
 
     @property
-    def kept(self) -> NDArray[np.bool_]:
+    def mask(self) -> NDArray[np.bool_]:
         """bool, the tensor's shape; False where the weight is pruned: of coefficients, where the whole kernel is."""
-        kept: NDArray[np.bool_] = self.indices != 0
+        mask: NDArray[np.bool_] = self.indices != 0
         if self.coefficient_exponents is not None:
-            kept = np.broadcast_to(kept.any((2, 3), keepdims=True), self.shape)
-        return kept
+            mask = np.broadcast_to(mask.any((2, 3), keepdims=True), self.shape)
+        return mask
 
     @property
     def exponents(self) -> tuple[NDArray[np.int8] | None, NDArray[np.int8] | None, NDArray[np.int8] | None]:

@@ -24,8 +24,8 @@ class Places:
 
     def __init__(self, indices: Tensor) -> None:
         self.indices = _in_memory(indices)
-        self.kept = self.indices.nonzero()[:, 0]
-        self.kept_indices = self.indices[self.kept]
+        self.mask = self.indices.nonzero()[:, 0]
+        self.kept_indices = self.indices[self.mask]
         self._shape = tuple(indices.shape)
 
     def as_weights(self, values: Tensor) -> Tensor:
@@ -50,8 +50,8 @@ class Lookup(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        kept = _in_memory(gradients[0]).index_select(0, ctx.places.kept)
-        return torch.bincount(ctx.places.kept_indices, kept, ctx.entries).to(kept.dtype), None
+        mask = _in_memory(gradients[0]).index_select(0, ctx.places.mask)
+        return torch.bincount(ctx.places.kept_indices, mask, ctx.entries).to(mask.dtype), None
 
 
 def _in_memory(weights: Tensor) -> Tensor:

@@ -102,21 +102,21 @@ class Values(Trained):
         super().__init__(_parameter(values, device), unit)
         self._origin = origin
         if isinstance(origin, Pruned):
-            self.prune(origin.kept)
+            self.prune(origin.mask)
 
     @property
-    def kept(self) -> NDArray[np.bool_]:
+    def mask(self) -> NDArray[np.bool_]:
         """Which weights are not pruned, bool of their shape."""
         return np.ones(self._origin.shape, np.bool_) if self._gone is None else ~_array(self._gone)
 
-    def prune(self, kept: NDArray[np.bool_]) -> None:
+    def prune(self, mask: NDArray[np.bool_]) -> None:
         """Set the weights that are not kept to zero, where they stay from now on."""
-        self._gone = as_convolved(torch.from_numpy(~kept)).to(self.parameter.device)
+        self._gone = as_convolved(torch.from_numpy(~mask)).to(self.parameter.device)
         self.hold()
 
     def pruned(self) -> Pruned:
         """Return the weights by now, and which of them are kept."""
-        return Pruned(_array(self.parameter), self.kept)
+        return Pruned(_array(self.parameter), self.mask)
 
     def tensor(self, name: str) -> Dense | Pruned:
         values = _array(self.parameter)
@@ -124,7 +124,7 @@ class Values(Trained):
             assert isinstance(self._origin, Dense)
             return at_precision(values, self._origin.stored_as, name)
         finite(values, name)
-        if moved := np.count_nonzero(values[~self.kept]):
+        if moved := np.count_nonzero(values[~self.mask]):
             raise PassError(f"{moved:,} pruned weights did not stay zero", tensor=name)
         return self.pruned()
 
@@ -214,8 +214,8 @@ class Levels(Trained):
         """Choose the levels anew that are nearest to the floats."""
         values = self.parameter.detach().cpu().numpy().astype(np.float64)
         if self._trellis is not None:
-            kept = self._as_matrix(self._kept)
-            found = nearest_path(self._as_matrix(values), kept, self._most, self._trellis)
+            mask = self._as_matrix(self._kept)
+            found = nearest_path(self._as_matrix(values), mask, self._most, self._trellis)
             self._levels = found.reshape(values.shape)
         else:
             self._levels = np.where(self._kept, np.clip(np.rint(values), -self._most, self._most), 0).astype(np.int32)

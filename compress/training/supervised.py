@@ -107,7 +107,7 @@ class MaskSchedule(Protocol):
     def due(self, step: int) -> bool:
         """Return whether masks are drawn anew before this step."""
 
-    def kept(self, step: int, weights: Mapping[str, Pruned]) -> dict[str, NDArray[np.bool_]]:
+    def masks(self, step: int, weights: Mapping[str, Pruned]) -> dict[str, NDArray[np.bool_]]:
         """Return which weights stay from this step on."""
 
 
@@ -178,7 +178,7 @@ class Training:
             "step": step,
             "parameters": self._network.parameters(),
             "optimiser": self._optimiser.state_dict(),
-            "kept": {name: torch.from_numpy(part.kept) for name, part in self._prunable().items()},
+            "kept": {name: torch.from_numpy(part.mask) for name, part in self._prunable().items()},
             "moved": self._moved,
             "best": self._best,
         }
@@ -294,8 +294,8 @@ class Training:
 
     def _prune(self, step: int, pruning: MaskSchedule) -> None:
         prunable = self._prunable()
-        for name, kept in pruning.kept(step, {name: part.pruned() for name, part in prunable.items()}).items():
-            prunable[name].prune(kept)
+        for name, mask in pruning.masks(step, {name: part.pruned() for name, part in prunable.items()}).items():
+            prunable[name].prune(mask)
 
     def _rate(self, step: int) -> float:
         options = self._options

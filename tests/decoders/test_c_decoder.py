@@ -173,8 +173,8 @@ def squeezed(squeezenet):
         rows = np.round(4 * np.log2(np.abs(values).max(axis=(1, 2, 3)))).astype(np.int8)
         scaled = values / (2 ** (rows / 4))[:, None, None, None]
         if number % 6 == 0:
-            kept = np.abs(values) > np.quantile(np.abs(values), 0.6)
-            tensors[name] = Pruned(np.where(kept, values, np.float32(0)), kept)
+            mask = np.abs(values) > np.quantile(np.abs(values), 0.6)
+            tensors[name] = Pruned(np.where(mask, values, np.float32(0)), mask)
         elif number % 6 == 2:
             levels = np.round(15 * scaled).astype(np.int64)
             symbols = np.where(levels > 0, 2 * levels - 1, -2 * levels).astype(np.uint16)
@@ -225,12 +225,12 @@ def test_symbols_may_come_in_another_order(decoder, codec, order, shape):
 
 @pytest.mark.parametrize(("order", "shape"), [(1, (3, 5, 2)), (2, (3, 5, 2, 2))])
 def test_the_values_of_a_pruned_tensor_are_row_major_in_every_order(decoder, order, shape):
-    kept = np.arange(np.prod(shape)).reshape(shape) % 3 == 1
-    values = np.where(kept, np.arange(1, 1 + kept.size).reshape(shape), 0).astype(np.float32)
+    mask = np.arange(np.prod(shape)).reshape(shape) % 3 == 1
+    values = np.where(mask, np.arange(1, 1 + mask.size).reshape(shape), 0).astype(np.float32)
     values.reshape(-1)[1] = -0.0  # which is kept
-    coded = CODECS["huffman"].encode(np.ascontiguousarray(ORDERS[order](kept)).reshape(-1).astype(np.uint16))
-    record = numbers(len(shape), *shape, 1 + 128, 1, order, np.count_nonzero(kept), len(coded))
-    file = file_of_one(record, values[kept].tobytes() + coded)
+    coded = CODECS["huffman"].encode(np.ascontiguousarray(ORDERS[order](mask)).reshape(-1).astype(np.uint16))
+    record = numbers(len(shape), *shape, 1 + 128, 1, order, np.count_nonzero(mask), len(coded))
+    file = file_of_one(record, values[mask].tobytes() + coded)
     assert decoder.ask(file).crc == zlib.crc32(values.tobytes()) == crc_of(decode(file))
 
 

@@ -22,7 +22,7 @@ def small_model() -> Model:
     indices = np.array([[0, 1, 2], [3, 0, 0], [0, 0, 1], [2, 2, 0]], dtype=np.uint16)
     codebook = np.array([0, -0.5, 0.25, 1.5], dtype=np.float32)
     rows, columns = np.array([-3, 0, 4, -128], dtype=np.int8), np.array([1, 1, 127], dtype=np.int8)
-    kept = np.array([[True, False, True], [False, False, True]])
+    mask = np.array([[True, False, True], [False, False, True]])
     return Model(
         architecture="small",
         classes=3,
@@ -30,7 +30,7 @@ def small_model() -> Model:
         tensors={
             "layer.0.weight": Shared(codebook, indices, "float16", rows, columns),
             "layer.0.bias": Dense(np.array([1.5, -0.0, 65504, 2**-24], dtype=np.float32), "float16"),
-            "layer.1.weight": Pruned(np.where(kept, np.float32(0.1), np.float32(0)), kept),
+            "layer.1.weight": Pruned(np.where(mask, np.float32(0.1), np.float32(0)), mask),
             "layer.1.bias": Dense(np.array([0.1, -1e-40], dtype=np.float32)),
             "layer.2.weight": Shared(codebook / np.float32(3), indices.reshape(2, 2, 3, 1), "float32"),
         },
@@ -43,7 +43,7 @@ def levels_model() -> Model:
     places = np.arange(60)
     symbols = (places * places % 7).astype(np.uint16)
     rows = np.array([3, -2, 0], dtype=np.int8)
-    kept = places % 4 == 0
+    mask = places % 4 == 0
     smooth = np.ldexp(256 + places, -12).astype(np.float32)  # exponents that hardly vary
     return Model(
         architecture="levels",
@@ -54,7 +54,7 @@ def levels_model() -> Model:
             "layer.0.bias": Shared(levels_codebook(4200), np.array([0, 4199, 2], dtype=np.uint16), "float32", rows),
             "layer.1.weight": Shared(np.append(np.float32(0), smooth), symbols.reshape(3, 20), "float32"),
             "layer.1.bias": Dense(smooth * (1 - 2 * (places % 2)).astype(np.float32), "float16"),
-            "layer.2.weight": Pruned(np.where(kept, smooth, np.float32(0)), kept),
+            "layer.2.weight": Pruned(np.where(mask, smooth, np.float32(0)), mask),
         },
     )
 

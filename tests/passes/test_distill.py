@@ -84,8 +84,8 @@ class TestTraining:
         trained = Distill(steps=60, batch=20)(pruned, context)
         assert divergence(trained, context) < 0.5 * divergence(pruned, context)
         for name in WEIGHTS:
-            assert np.array_equal(trained.tensors[name].kept, pruned.tensors[name].kept)
-            assert not values(trained, name)[~pruned.tensors[name].kept].any()
+            assert np.array_equal(trained.tensors[name].mask, pruned.tensors[name].mask)
+            assert not values(trained, name)[~pruned.tensors[name].mask].any()
 
     def test_shared_values_make_up_for_what_is_pruned(self, tiny, context):
         shared = Share(bits=4)(Prune(sparsity=0.5)(tiny, context), context)
@@ -143,7 +143,7 @@ class TestLevels:
             before, after = quantized.tensors[name], trained.tensors[name]
             assert after.has_levels
             assert np.array_equal(after.scale(), before.scale())
-            assert not values(trained, name)[~before.kept].any()
+            assert not values(trained, name)[~before.mask].any()
 
     @pytest.mark.parametrize("keep_zeros", [True, False])
     @pytest.mark.parametrize("trellis", [TRELLIS, SMALL_TRELLIS])
@@ -164,7 +164,7 @@ class TestLevels:
     def test_zeros_may_be_let_go(self, tiny, context):
         quantized = Quantize(slope=3e-4)(tiny, context)
         trained = Distill(steps=60, batch=20, learning_rate=0.1, levels="trained", keep_zeros=False)(quantized, context)
-        assert any(values(trained, name)[~quantized.tensors[name].kept].any() for name in WEIGHTS)
+        assert any(values(trained, name)[~quantized.tensors[name].mask].any() for name in WEIGHTS)
 
     def test_no_level_is_larger_than_the_largest_before(self, tiny, context):
         quantized = Quantize(slope=3e-4)(tiny, context)

@@ -30,20 +30,20 @@ def labelled(context, patchwork):
 
 
 def sparsity(model, names=WEIGHTS):
-    kept = np.concatenate([model.tensors[name].kept.ravel() for name in names])
+    kept = np.concatenate([model.tensors[name].mask.ravel() for name in names])
     return 1 - kept.mean()
 
 
 def drawn(monkeypatch):
     """Have each drawing of masks noted; return the list in which step and masks will be."""
-    found, kept = [], Pruning.kept
+    found, masks_at = [], Pruning.masks
 
     def noted(self, step, weights):
-        masks = kept(self, step, weights)
+        masks = masks_at(self, step, weights)
         found.append((step, masks))
         return masks
 
-    monkeypatch.setattr(Pruning, "kept", noted)
+    monkeypatch.setattr(Pruning, "masks", noted)
     return found
 
 
@@ -65,7 +65,7 @@ def test_masks_are_drawn_in_turn_and_only_ever_lose_weights(tiny, labelled, monk
     for name in WEIGHTS:
         tensor = trained.tensors[name]
         assert isinstance(tensor, Pruned)
-        assert np.array_equal(tensor.kept, found[-1][1][name])
+        assert np.array_equal(tensor.mask, found[-1][1][name])
         assert scope == "global" or sparsity(trained, [name]) == pytest.approx(0.8, abs=0.01)
     assert isinstance(trained.tensors["0.bias"], Dense)
     invariants.check(tiny, trained, "train")
@@ -88,7 +88,7 @@ def test_curvature_ranks_otherwise_than_magnitude(tiny, labelled):
         for criterion in ("magnitude", "curvature")
     )
     assert sparsity(first) == pytest.approx(sparsity(second), abs=0.01)
-    assert any(not np.array_equal(first.tensors[n].kept, second.tensors[n].kept) for n in WEIGHTS)
+    assert any(not np.array_equal(first.tensors[n].mask, second.tensors[n].mask) for n in WEIGHTS)
 
 
 def test_only_weights_after_the_last_pruning_can_be_the_best(tiny, labelled, monkeypatch):
@@ -136,7 +136,7 @@ def test_momentum_does_not_bring_back_what_was_pruned(tiny, labelled, monkeypatc
     def looked_at(self, number, places):
         step(self, number, places)
         part = self._network.parts["2.weight"]
-        seen.append(bool(part.parameter.detach()[torch.from_numpy(~part.kept)].any()))
+        seen.append(bool(part.parameter.detach()[torch.from_numpy(~part.mask)].any()))
 
     monkeypatch.setattr(Training, "step", looked_at)
     Train(**{**QUICK, "optimizer": "sgd"}, prune=Gradual(sparsity=0.7, begin=0.3, end=0.6, every=3))(tiny, labelled)

@@ -44,8 +44,8 @@ class TestLevels:
         quantized = Quantize(slope=1e-5, sequential=sequential)(pruned, context)
         for name in tiny.weight_names():
             was = (quantized.origin or pruned).tensors[name]  # where its channels are now
-            assert was.kept.sum() == pruned.tensors[name].kept.sum()
-            assert not quantized.tensors[name].to_dense()[~was.kept].any()
+            assert was.mask.sum() == pruned.tensors[name].mask.sum()
+            assert not quantized.tensors[name].to_dense()[~was.mask].any()
 
     def test_a_larger_slope_gives_fewer_bytes_and_more_divergence(self, tiny, context, sequential):
         models = [Quantize(slope=slope, sequential=sequential)(tiny, context) for slope in (1e-7, 1e-4, 1e-2)]
@@ -242,12 +242,12 @@ class TestKernels:
     def test_those_pruned_in_part_keep_their_weights_and_zeros(self, tiny, context):
         values = tiny.tensors["2.weight"].to_dense()
         for gone, coefficients in ((np.s_[0, 0, 0, 0], False), (np.s_[0, 0], True)):
-            kept = np.ones(values.shape, np.bool_)
-            kept[gone] = False
-            pruned = tiny.with_tensors({"2.weight": Pruned(np.where(kept, values, np.float32(0)), kept)})
+            mask = np.ones(values.shape, np.bool_)
+            mask[gone] = False
+            pruned = tiny.with_tensors({"2.weight": Pruned(np.where(mask, values, np.float32(0)), mask)})
             found = Quantize(slope=1e-4)(pruned, context).tensors["2.weight"]
             assert (found.coefficient_exponents is not None) == coefficients
-            assert not found.to_dense()[~kept].any()
+            assert not found.to_dense()[~mask].any()
 
     def test_what_their_errors_cost_is_the_quadratic_form_of_weights(self):
         random = np.random.default_rng(0)
@@ -267,8 +267,8 @@ class TestKernels:
 
         def bytes_and_errors(coefficients):
             """Both together, in bytes, as a bit is worth what the slope says."""
-            factors, kept = found.row_feedback(0, coefficients=coefficients), np.ones(weights.shape, np.bool_)
-            layer = Layer(name, weights, kept, found.output_cost, factors, coefficients=coefficients)
+            factors, mask = found.row_feedback(0, coefficients=coefficients), np.ones(weights.shape, np.bool_)
+            layer = Layer(name, weights, mask, found.output_cost, factors, coefficients=coefficients)
             shared = layer.on_levels(2e-7, MIDDLE_TRELLIS, iterations=3)
             return len(CODECS["context"].encode(shared.indices)) + layer.divergence(shared.to_dense()) / 2e-7 / 8
 

@@ -113,7 +113,7 @@ class TestPromises:
         rounded = Round(slope=slope)(shared, context)
         for name in WEIGHTS:
             tensor = rounded.tensors[name]
-            assert not tensor.to_dense()[~pruned.tensors[name].kept].any()
+            assert not tensor.to_dense()[~pruned.tensors[name].mask].any()
             assert len(tensor.codebook) <= len(shared.tensors[name].codebook)
             assert tensor.codebook[0] == 0
             assert tensor.stored_as == "float16"

@@ -97,8 +97,8 @@ class TestCodebook:
 
     def test_biases_take_their_precision(self, tiny, context):
         assert alike(Share(biases="float32")(tiny, context), Share(biases="float32")(tiny, context))
-        kept, rounded = Share(biases="float32")(tiny, context), Share()(tiny, context)
-        assert np.array_equal(values(kept, "2.bias"), values(tiny, "2.bias"))
+        mask, rounded = Share(biases="float32")(tiny, context), Share()(tiny, context)
+        assert np.array_equal(values(mask, "2.bias"), values(tiny, "2.bias"))
         assert rounded.tensors["2.bias"].stored_as == "float16"
         assert np.array_equal(values(rounded, "2.bias"), values(tiny, "2.bias").astype(np.float16).astype(np.float32))
 
@@ -218,8 +218,8 @@ class TestPromises:
         pruned = Prune(sparsity=0.7)(tiny, context)
         shared = Share(bits=3, scales=scales)(pruned, context)
         for name in WEIGHTS:
-            assert np.array_equal(values(shared, name) != 0, pruned.tensors[name].kept)
-            assert np.array_equal(shared.tensors[name].kept, pruned.tensors[name].kept)
+            assert np.array_equal(values(shared, name) != 0, pruned.tensors[name].mask)
+            assert np.array_equal(shared.tensors[name].mask, pruned.tensors[name].mask)
 
     def test_the_input_is_not_changed(self, tiny, context):
         before = {name: values(tiny, name).tobytes() for name in tiny.tensors}

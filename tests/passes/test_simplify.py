@@ -39,9 +39,9 @@ def test_what_changes_no_output_is_pruned(with_dead_channels, context):
     assert isinstance(first, Pruned)
     assert isinstance(second, Pruned)
     assert isinstance(third, Pruned)
-    assert np.flatnonzero(~first.kept.reshape(8, -1).any(1)).tolist() == [2]
-    assert not second.kept[:, 2].any()
-    assert np.flatnonzero(~third.kept.reshape(6, 12).any(0)).tolist() == [5]
+    assert np.flatnonzero(~first.mask.reshape(8, -1).any(1)).tolist() == [2]
+    assert not second.mask[:, 2].any()
+    assert np.flatnonzero(~third.mask.reshape(6, 12).any(0)).tolist() == [5]
     assert values(simple, "0.bias")[2] == 0
 
 
@@ -57,7 +57,7 @@ def test_what_was_pruned_stays_pruned(tiny, context):
     simple = Simplify()(pruned, context)
     assert torch.equal(outputs(simple, context), outputs(pruned, context))
     for name in tiny.weight_names():
-        assert not (simple.tensors[name].kept & ~pruned.tensors[name].kept).any()
+        assert not (simple.tensors[name].mask & ~pruned.tensors[name].mask).any()
 
 
 @pytest.mark.parametrize("dead", [True, False])

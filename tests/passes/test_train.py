@@ -118,15 +118,15 @@ class TestLearning:
         invariants.check(pruned, trained, "train")
         assert right(trained, labelled) > right(pruned, labelled)
         for name in WEIGHTS:
-            assert np.array_equal(trained.tensors[name].kept, pruned.tensors[name].kept)
-            assert not values(trained, name)[~pruned.tensors[name].kept].any()
+            assert np.array_equal(trained.tensors[name].mask, pruned.tensors[name].mask)
+            assert not values(trained, name)[~pruned.tensors[name].mask].any()
 
     def test_pruning_and_training_go_in_turns(self, tiny, labelled):
         model, before = tiny, None
         for sparsity in (0.3, 0.5, 0.7):
             model = Train(**{**QUICK, "epochs": 4})(Prune(sparsity=sparsity)(model, labelled), labelled)
             assert before is None or not values(model, "2.weight")[before].any()
-            before = ~model.tensors["2.weight"].kept
+            before = ~model.tensors["2.weight"].mask
             assert before.mean() == pytest.approx(sparsity, abs=0.01)
 
     def test_weights_on_levels_stay_and_their_biases_are_trained(self, tiny, labelled):

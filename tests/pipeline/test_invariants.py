@@ -95,7 +95,7 @@ class Regrow:
 
     def __call__(self, model, context):
         name = model.weight_names()[0]
-        values = np.where(model.tensors[name].kept, model.tensors[name].to_dense(), np.float32(0.1))
+        values = np.where(model.tensors[name].mask, model.tensors[name].to_dense(), np.float32(0.1))
         return model.with_tensors({name: Pruned(values, np.ones(values.shape, np.bool_))})
 
 

@@ -27,8 +27,8 @@ def layers_of(model, context):
     for name, found in context.row_statistics(None).items():
         values = model.tensors[name].to_dense()
         factors, coupling = found.row_feedback(0.5, 0.01), found.coupling(0.5)
-        kept = np.ones(values.shape, np.bool_)
-        layers[name] = Layer(name, values, kept, found.output_cost, factors, coupling, False, found.bias_cost)
+        mask = np.ones(values.shape, np.bool_)
+        layers[name] = Layer(name, values, mask, found.output_cost, factors, coupling, False, found.bias_cost)
     return layers
 
 
@@ -71,14 +71,14 @@ class TestMovedChannels:
     def test_pruned_weights_stay_pruned(self, tiny, context):
         pruned = Prune(sparsity=0.5)(tiny, context)
         layers = layers_of(pruned, context)
-        layers = {name: replace(layer, kept=pruned.tensors[name].kept) for name, layer in layers.items()}
+        layers = {name: replace(layer, mask=pruned.tensors[name].mask) for name, layer in layers.items()}
         model, _ = with_channels_moved(pruned, layers, links(to_module(pruned)))
         torch.testing.assert_close(outputs(model, context), outputs(pruned, context), rtol=1e-4, atol=1e-5)
         for name in pruned.weight_names():
             tensor = model.tensors[name]
             assert isinstance(tensor, Pruned)
-            assert tensor.kept.sum() == pruned.tensors[name].kept.sum()
-            assert (tensor.to_dense()[~tensor.kept] == 0).all()
+            assert tensor.mask.sum() == pruned.tensors[name].mask.sum()
+            assert (tensor.to_dense()[~tensor.mask] == 0).all()
 
     def test_rows_of_a_file_have_one_exponent_but_in_the_last_layer(self, tiny, context):
         quantized = Quantize(slope=1e-4)(tiny, context)

@@ -46,10 +46,10 @@ def test_no_other_path_of_a_short_column_costs_less(trellis):
 @every_trellis
 def test_the_nearest_levels_follow_the_trellis_and_leave_out_what_is_pruned(trellis):
     random = np.random.default_rng(0)
-    values, kept = 3 * random.standard_normal((40, 6)), random.random((40, 6)) < 0.8
-    levels = nearest_path(values, kept, 8, trellis)
+    values, mask = 3 * random.standard_normal((40, 6)), random.random((40, 6)) < 0.8
+    levels = nearest_path(values, mask, 8, trellis)
     assert trellis_indices(levels, trellis) is not None
-    assert not levels[~kept].any()
+    assert not levels[~mask].any()
     assert np.abs(levels).max() <= 8
 
 
@@ -121,20 +121,20 @@ class TestCoupling:
         column = 3 * random.standard_normal((rows, 1))
         price = 0.1 * np.abs(np.arange(-20, 21)) + np.array([[0.1], [0.2]])
         price[0, 20] = price[1, 20] = 0.05
-        kept, scale = random.random((rows, 1)) < share_kept, np.full((rows, 1), 0.7)
+        mask, scale = random.random((rows, 1)) < share_kept, np.full((rows, 1), 0.7)
         cost = random.uniform(0.5, 2, rows) * (np.arange(rows) != 20)
         roots = random.standard_normal((rows, 60))
         coupling = np.linalg.cholesky(np.linalg.inv(roots @ roots.T / 60)).T
         factors = np.ones((1, 1), np.float32)
-        levels, counts = choose_path(column, kept, scale, cost, factors, price[None], coupling, trellis)
+        levels, counts = choose_path(column, mask, scale, cost, factors, price[None], coupling, trellis)
         expected = one_path_after_the_other(
-            column[:, 0] / 0.7, 0.5 * cost * 0.7**2, kept[:, 0], price, coupling, trellis
+            column[:, 0] / 0.7, 0.5 * cost * 0.7**2, mask[:, 0], price, coupling, trellis
         )
         assert levels[:, 0].tolist() == expected
         assert counts.sum() == rows
 
 
-def one_path_after_the_other(values, weights, kept, price, coupling, trellis):
+def one_path_after_the_other(values, weights, mask, price, coupling, trellis):
     """The best path's levels: by the plain algorithm, in which each path keeps what it wants of all rows below."""
     most = price.shape[1] // 2
     paths = {0: (0.0, [], np.zeros(len(values)))}
@@ -143,7 +143,7 @@ def one_path_after_the_other(values, weights, kept, price, coupling, trellis):
         for state, (total, levels, moved) in sorted(paths.items()):
             quantizer = int(trellis.quantizer[state])
             wanted = value - (moved[row] / unit if unit > 0 else 0.0)
-            for index in range(-most, most + 1) if kept[row] else [0]:
+            for index in range(-most, most + 1) if mask[row] else [0]:
                 off = wanted - level_of(index, quantizer)
                 cost = total + weights[row] / own**2 * off**2 + price[quantizer, most + index]
                 to = int(trellis.following[state, index & 1])

@@ -68,7 +68,7 @@ def test_a_scaled_value_is_one_float32_product_of_the_entry_and_the_scale_of_the
 def test_index_zero_is_exactly_zero_whatever_its_scale():
     tensor = shared([[0, 1]], row_exponents=np.array([127], np.int8))
     assert tensor.to_dense()[0, 0].tobytes() == floats(0).tobytes()
-    assert tensor.kept.tolist() == [[False, True]]
+    assert tensor.mask.tolist() == [[False, True]]
 
 
 class TestCoefficients:
@@ -87,9 +87,9 @@ class TestCoefficients:
 
     def test_a_kernel_is_pruned_where_all_its_coefficients_are(self):
         tensor = self.of_kernels([[[[0] * 3] * 3, [[0] * 3, [0, 2, 0], [0] * 3]]])
-        assert tensor.kept.shape == (1, 2, 3, 3)
-        assert not tensor.kept[0, 0].any()
-        assert tensor.kept[0, 1].all()
+        assert tensor.mask.shape == (1, 2, 3, 3)
+        assert not tensor.mask[0, 0].any()
+        assert tensor.mask[0, 1].all()
         assert not tensor.to_dense()[0, 0].any()
 
     def test_unscaled_weights_are_the_codebooks_entries(self):
@@ -100,8 +100,8 @@ class TestCoefficients:
 
 def test_every_form_knows_its_shape_and_dense_values():
     values = floats([1, 0], [0, 2])
-    kept = values != 0
-    for tensor in (Dense(values), Pruned(values, kept), shared([[1, 0], [3, 2]])):
+    mask = values != 0
+    for tensor in (Dense(values), Pruned(values, mask), shared([[1, 0], [3, 2]])):
         assert tensor.shape == (2, 2)
         assert tensor.to_dense().shape == (2, 2)
 
