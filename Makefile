@@ -1,4 +1,4 @@
-# The environment lies in $(VENV), results in $(OUT); everything is installed in the versions of constraints.txt.
+# The environment is in $(VENV), results are in $(OUT). Packages have the versions of constraints.txt.
 PYTHON ?= python3
 VENV ?= .venv
 OUT ?= out
@@ -12,29 +12,29 @@ help: ## List the targets.
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 10
 	@echo 'Variables: PYTHON ($(PYTHON)), VENV, the environment ($(VENV)), OUT, results ($(OUT)).'
 
-env: $(READY) ## Make the environment, or bring it up to date.
-# The mark is made last: an installation that failed is begun anew.
+env: $(READY) ## Create or update the environment.
+# The stamp is written last, so that a failed installation starts over.
 $(READY): pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=python3.12")'
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is required; choose one with: make PYTHON=python3.12")'
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,check]'
 	@touch $@
 
-browser: ## See that Chromium is there for the report's tests; root on Debian has it installed.
+browser: ## Check for Chromium and chromedriver; install them as root on Debian.
 	@any() { for name; do command -v "$$name" >/dev/null && return; done; return 1; }; \
 	there() { any chromium chromium-browser google-chrome google-chrome-stable && \
 	  any chromedriver chromium.chromedriver; }; \
 	there || { [ "$$(id -u)" = 0 ] && any apt-get && apt-get -q update && \
 	  DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends chromium chromium-driver && there; } || { \
-	  echo 'The tests open the report in Chromium: install it and its driver, so that both are on the PATH.'; \
+	  echo 'The tests open the report in Chromium. Install Chromium and chromedriver, and put both on the PATH.'; \
 	  echo 'Debian: apt-get install chromium chromium-driver; elsewhere: Google Chrome and chromedriver.'; exit 1; } >&2
 
-run: env ## The main job: SqueezeNet v1.1 under 500,000 bytes, from what is installed alone.
+run: env ## The main job: SqueezeNet v1.1 below 500,000 bytes, with installed photos only.
 	$(BIN)/squeeze-compress run pipelines/squeezenet.yaml --out $(OUT)/squeezenet
 
-# As many processes as cores, each on one; all tests of a file run in the same one, as they share what takes long to make.
-test: env browser ## The whole suite.
+# One process per core, one thread each. Tests of one file share expensive fixtures, so they run in one process.
+test: env browser ## The whole test suite.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: env ## Style and types.
@@ -42,30 +42,30 @@ check: env ## Style and types.
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict -p compress -p benchmarks
 
-reports: env ## Run every ready pipeline whose data is there, and keep its report in reports/.
+reports: env ## Run every built-in pipeline whose data exists, and keep its report in reports/.
 	@for pipeline in pipelines/*.yaml; do \
 	  for path in $$(sed -nE 's/^ +path: +([^#]+).*/\1/p' $$pipeline | tr -d '[],'); do \
-	    [ -e $$path ] || { echo "$$pipeline: left out, there is no $$path"; continue 2; }; \
+	    [ -e $$path ] || { echo "$$pipeline: skipped, $$path does not exist"; continue 2; }; \
 	  done; \
 	  name=$$(basename $$pipeline .yaml); echo "$$pipeline:"; \
 	  $(BIN)/squeeze-compress run $$pipeline --out $(OUT)/$$name --cache $(OUT)/cache || exit; \
 	  mkdir -p reports/$$name && cp $(OUT)/$$name/report.html $(OUT)/$$name/report.json reports/$$name/ || exit; \
 	done
 
-bench: env ## Compare with NNCodec, and training with a plain torch loop; read 100,000 damaged files; kill runs.
+bench: env ## Benchmarks: NNCodec, codecs, 100,000 damaged files, killed runs, training speed.
 	$(BIN)/python -m benchmarks.rate_accuracy --out $(OUT)
 	$(BIN)/python -m benchmarks.codecs --out $(OUT)
 	$(BIN)/python -m benchmarks.fuzz --out $(OUT)
 	$(BIN)/python -m benchmarks.killed
 	$(BIN)/python -m benchmarks.training
 
-ci: env ## An example of how a team gates its own model in CI, see docs/ci.md; not the CI of this project.
+ci: env ## Example of a model gate for other teams, see docs/ci.md; not the CI of this project.
 	$(BIN)/squeeze-compress run docs/ci/pipeline.yaml --out $(OUT)/ci --cache $(OUT)/ci/cache
 	accepted=$(OUT)/ci/accepted.sqz; [ -e $$accepted ] || accepted=embedded; \
 	  $(BIN)/squeeze-compress compare $$accepted $(OUT)/ci/model.sqz --data samples --limit 100 --cache $(OUT)/ci/cache \
 	    --json $(OUT)/ci/comparison.json --min-agreement 0.75 --max-divergence 0.1
 	cp $(OUT)/ci/model.sqz $(OUT)/ci/accepted.sqz
 
-clean: ## Remove the environment, what runs left, and caches.
+clean: ## Remove the environment, results and caches.
 	rm -rf $(VENV) $(OUT) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find benchmarks compress tests -name __pycache__ -prune -exec rm -rf {} +
