@@ -1,34 +1,63 @@
-"""Loops that numpy cannot express, compiled."""
+"""Compile loops that numpy cannot express."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numba
+import numpy as np
+from numba.extending import is_jitted
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+_cache_keys: dict[Any, str] = {}
+"""Key of each compiled function that is cached on disk."""
+
 
 def compiled(signature: Any, *, inline: bool = False) -> Callable[[Function], Function]:
-    """Compile a function for `signature` alone, cached on disk where there is a place to write to.
-
-    The cache knows of the function's own file alone: whoever changes a compiled function in one file that another
-    calls has to touch the other, too.
+    """Compile a function for one signature, with a cache on disk where a folder is writable.
 
     Args:
-        signature: numba's types of the result and the arguments.
-        inline: put its machine code into that of every function that calls it; worth it where a call costs as much
-            as the work. The compiler does not do so by itself. Such a function makes no arrays: those that it is given
-            are its caller's, and are not counted as referred to once more, which would take a third of the time.
+        signature: numba types of the result and the arguments.
+        inline: insert the machine code into each caller, where a call costs as much as the work. LLVM does not inline
+            these functions otherwise. An inlined function must not create arrays: it borrows its arguments without
+            reference counting, which would take a third of the time.
     """
-    options: dict[str, Any] = {"nogil": True, "forceinline": inline, "_nrt": not inline}
 
     def compile_function(function: Function) -> Function:
-        try:
-            machine_code: Any = numba.njit(signature, cache=True, **options)(function)
-        except RuntimeError:  # numba found no folder that it may write its cache to
-            machine_code = numba.njit(signature, **options)(function)
+        machine_code: Any = numba.njit(nogil=True, forceinline=inline, _nrt=not inline)(function)
+        if is_jitted(machine_code):  # not where NUMBA_DISABLE_JIT is set
+            _enable_cache(machine_code)
+            machine_code.compile(signature)
+            machine_code.disable_compile()
         return cast("Function", machine_code)
 
     return compile_function
+
+
+def _enable_cache(machine_code: Any) -> None:
+    """Cache machine code on disk, valid while the function and everything that it uses is the same.
+
+    numba compares the function's own file only. It would run stale code after an edit to a function or a constant that
+    comes from another module.
+    """
+    try:
+        machine_code.enable_caching()
+    except RuntimeError:  # numba found no writable folder
+        return
+    cache_file = machine_code._cache._cache_file
+    used = [(name, _frozen(value)) for name, value in machine_code.py_func.__globals__.items()]
+    key = hashlib.sha256(repr((cache_file._source_stamp, used)).encode()).hexdigest()
+    cache_file._source_stamp = _cache_keys[machine_code] = key
+
+
+def _frozen(value: object) -> object:
+    """Return the key of a compiled function or the value of a constant, both compiled into callers; None for others."""
+    if is_jitted(value):
+        return _cache_keys.get(value)
+    if isinstance(value, np.ndarray):
+        return value.tobytes()
+    numbers = value if isinstance(value, tuple) else (value,)
+    return value if all(isinstance(number, bool | int | float) for number in numbers) else None

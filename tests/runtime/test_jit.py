@@ -1,0 +1,55 @@
+"""Compiled functions and their cache on disk."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+LIBRARY = """
+from numba import types
+from compress.runtime.jit import compiled
+
+FACTOR = {factor}
+
+@compiled(types.int64(types.int64), inline=True)
+def inlined(value):
+    return {expression}
+"""
+CALLER = """
+from library import FACTOR, inlined
+from numba import types
+from compress.runtime.jit import compiled
+
+@compiled(types.int64(types.int64))
+def caller(value):
+    return FACTOR * inlined(value)
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run the caller of an inlined function in a new process, and return its result and how often the cache hit."""
+
+    def result_and_hits(factor=1, expression="value"):
+        (tmp_path / "library.py").write_text(LIBRARY.format(factor=factor, expression=expression))
+        (tmp_path / "caller.py").write_text(CALLER)
+        program = "import caller; print(caller.caller(10), sum(caller.caller.stats.cache_hits.values()))"
+        paths = os.pathsep.join([str(tmp_path), str(Path.cwd())])
+        environment = {**os.environ, "PYTHONPATH": paths, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+        done = subprocess.run(
+            [sys.executable, "-B", "-c", program], env=environment, check=True, capture_output=True, text=True
+        )
+        return tuple(map(int, done.stdout.split()))
+
+    return result_and_hits
+
+
+def test_machine_code_is_cached_until_something_that_it_uses_changes(run):
+    assert run() == (10, 0)
+    assert run() == (10, 1)
+    assert run(expression="value + 1") == (11, 0)  # the caller's own file is the same
+    assert run(factor=2) == (20, 0)
