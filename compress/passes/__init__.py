@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from compress.context import Context
-from compress.passes.base import Pass
 from compress.passes.distill import Distill
+from compress.passes.interface import Pass
 from compress.passes.prune import Prune
 from compress.passes.quantize import Quantize
 from compress.passes.recode import Recode
@@ -13,8 +13,8 @@ from compress.passes.share import Share
 from compress.passes.simplify import Simplify
 from compress.passes.train import Train
 
-PASSES: dict[str, type[Simplify | Prune | Share | Round | Quantize | Distill | Train | Recode]] = {
-    kind.kind: kind for kind in (Simplify, Prune, Share, Round, Quantize, Distill, Train, Recode)
+PASSES: dict[str, type[Pass]] = {
+    each.kind: each for each in (Simplify, Prune, Share, Round, Quantize, Distill, Train, Recode)
 }
 
 __all__ = ["PASSES", "Context", "Distill", "Pass", "Prune", "Quantize", "Recode", "Round", "Share", "Simplify", "Train"]

@@ -13,8 +13,9 @@ from pydantic.dataclasses import dataclass
 from compress.context import Context
 from compress.errors import PassError
 from compress.model import Model
+from compress.passes.interface import Pass
 from compress.passes.layer_patterns import options_by_layer
-from compress.tensors.checks import finite
+from compress.tensors.checks import check_finite
 from compress.tensors.forms import Pruned, Shared, Tensor
 
 _STRICT = ConfigDict(extra="forbid")
@@ -59,7 +60,7 @@ class LayerPruning:
 
 
 @dataclass(frozen=True, config=_STRICT)
-class Prune:
+class Prune(Pass):
     """Set the weights of least importance to zero. Biases are never pruned; what was pruned before stays pruned.
 
     Exactly one of `sparsity`, `sensitivity` and `kept_weights` says how much goes. What `layers` names goes its own
@@ -82,6 +83,7 @@ class Prune:
     """
 
     kind: ClassVar[str] = "prune"
+    amount: ClassVar[str] = "sparsity"
 
     sparsity: Sparsity | None = None
     sensitivity: Sensitivity | None = None
@@ -126,7 +128,7 @@ class Prune:
         if isinstance(tensor, Shared):
             raise PassError("its weights are shared already; prune first, then share", tensor=name)
         values = tensor.to_dense()
-        finite(values, name)
+        check_finite(values, name)
         importance = np.abs(values)
         if self.criterion == "curvature":
             cost = context.statistics(self.statistics_photos)[name].weight_cost().reshape(values.shape)

@@ -17,21 +17,22 @@ from torch import nn
 
 from compress.calibration.layer_sensitivity import corrections
 from compress.calibration.reconstruction import PairedInputs, layers_by_input
-from compress.codecs.primitives.trellis import NO_TRELLIS, TRELLIS, Trellis
+from compress.codecs.primitives.trellis import NO_TRELLIS, TRELLIS_4096, Trellis
 from compress.context import Context
 from compress.errors import PassError
 from compress.model import Model
 from compress.networks.channel_graph import links
 from compress.networks.modules import set_weights
+from compress.passes.interface import Pass
 from compress.quantization.channel_balancing import with_channels_moved
 from compress.quantization.codebooks import at_precision
 from compress.quantization.lambda_search import SlopeSearch, first_slope
 from compress.quantization.layer_quantizer import Layer, bias_on_levels, quick
 from compress.quantization.step_sizes import noise_to_signal
 from compress.runtime.byte_size import Bytes
-from compress.tensors.checks import finite
+from compress.tensors.checks import check_finite
 from compress.tensors.forms import Dense, FloatName, Pruned, Shared
-from compress.tensors.kernel_transform import has_kernels
+from compress.tensors.kernel_transform import has_3x3_kernels
 
 _VIEWS_FOR_HALF = 10_000
 """Views from which half of a row's statistics is its own, the rest being its layer's; fewer say less of one row."""
@@ -62,7 +63,7 @@ _NEARLY_FILLED = 0.99
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class Quantize:
+class Quantize(Pass):
     """Give every weight one of evenly spaced levels, so that bytes and divergence together are least.
 
     Rows and columns of a layer have steps of their own, powers of 2 ** (1 / 4), from what an error in them costs. Where
@@ -126,14 +127,14 @@ class Quantize:
             if isinstance(model.tensors[name], Shared):
                 raise PassError("its weights are shared already; quantize takes plain weights", tensor=name)
         for name, tensor in model.tensors.items():
-            finite(tensor.to_dense(), name)
+            check_finite(tensor.to_dense(), name)
         weights = sum(model.tensors[name].to_dense().size for name in model.weight_names())
         slope = self.slope or first_slope(self.bytes or 0, weights)
         layers = self._layers(model, context, slope)
         if self.sequential:
             return self._in_sequence(model, layers, slope, context)
         origin, layers = with_channels_moved(model, layers, links(context.network(model)))
-        return replace(self._by_costs(origin, layers, slope, context), origin=origin)
+        return replace(self._by_costs(origin, layers, slope, context), reference=origin)
 
     def _by_costs(self, model: Model, layers: Mapping[str, Layer], slope: float, context: Context) -> Model:
         along = self._trellis(context)
@@ -160,7 +161,7 @@ class Quantize:
             share = views / (views + (_VIEWS_FOR_HALF_OF_A_CLASS if name == last else _VIEWS_FOR_HALF))
             damping = (_CLASSES_DAMPING if name == last else _DAMPING) + noise_to_signal(values, found, slope)
             held = np.minimum(damping, _MOST_DAMPING)
-            coefficients = self._coefficients(context) and has_kernels(mask.shape) and _whole_kernels(mask)
+            coefficients = self._coefficients(context) and has_3x3_kernels(mask.shape) and _whole_kernels(mask)
             # The factors take the place of what the rows have of their own: both would be too much memory.
             factors = found.row_feedback(share, held, out=found.own, coefficients=coefficients)
             coupling = found.coupling(believed)
@@ -207,12 +208,12 @@ class Quantize:
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
             changed: dict[str, Dense | Shared] = dict(zip(layers, pool.map(quantized, layers.values()), strict=True))
         for name, tensor in model.tensors.items():
-            if name not in layers and name not in model.as_is:
+            if name not in layers and name not in model.uncompressed:
                 changed[name] = self._bias(name, tensor.to_dense(), layers, slope)
         return model.with_tensors(changed)
 
     def _trellis(self, context: Context) -> Trellis:
-        return TRELLIS if self._by_coding(self.trellis, context) else NO_TRELLIS
+        return TRELLIS_4096 if self._by_coding(self.trellis, context) else NO_TRELLIS
 
     def _coefficients(self, context: Context) -> bool:
         return self._by_coding(None if self.kernels is None else self.kernels == "coefficients", context)

@@ -10,11 +10,12 @@ from pydantic.dataclasses import dataclass
 from compress.context import Context
 from compress.errors import PassError
 from compress.model import Model
+from compress.passes.interface import Pass
 from compress.tensors.forms import Shared, as_shared
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class Recode:
+class Recode(Pass):
     """Find the values that each layer's weights take, and keep them in a codebook, in float32; no weight changes.
 
     It is for networks that were compressed before, such as the released Deep Compression file: they get this file's

@@ -15,6 +15,7 @@ from compress.calibration.packed_triangular import packed
 from compress.context import Context
 from compress.errors import PassError
 from compress.model import Model
+from compress.passes.interface import Pass
 from compress.quantization.codebooks import as_codebook
 from compress.quantization.gptq import choose, prices
 from compress.tensors.forms import Shared
@@ -24,7 +25,7 @@ _UNSEEN = 0.01
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class Round:
+class Round(Pass):
     """Choose every index again so that bytes and divergence together are least, and refit the shared values.
 
     Columns are rounded one after the other. Each weight takes the shared value for which `divergence + slope * bits`

@@ -16,10 +16,11 @@ from sklearn.exceptions import ConvergenceWarning
 from compress.context import Context
 from compress.errors import PassError
 from compress.model import Model
+from compress.passes.interface import Pass
 from compress.passes.layer_patterns import options_by_layer
 from compress.quantization.codebooks import as_codebook, at_precision, nearest_entry
 from compress.quantization.step_sizes import equalising_exponents
-from compress.tensors.checks import finite
+from compress.tensors.checks import check_finite
 from compress.tensors.forms import Dense, FloatName, Pruned, Shared
 from compress.tensors.scales import weight_scales
 
@@ -29,7 +30,7 @@ Bits = Annotated[int, Field(ge=1, le=12)]
 
 
 @dataclass(frozen=True, config=_STRICT)
-class Share:
+class Share(Pass):
     """Replace the kept weights of each layer by shared values, found by k-means.
 
     A layer of b bits has at most 2**b values, the zero of pruned weights among them.
@@ -51,6 +52,7 @@ class Share:
     """
 
     kind: ClassVar[str] = "share"
+    amount: ClassVar[str] = "bits"
 
     bits: Bits = 5
     init: Literal["linear", "density", "k-means++"] = "linear"
@@ -73,7 +75,7 @@ class Share:
         changed: dict[str, Dense | Shared] = {
             name: at_precision(tensor.to_dense(), self.biases, name)
             for name, tensor in model.tensors.items()
-            if name not in bits and name not in model.as_is
+            if name not in bits and name not in model.uncompressed
         }
         if "curvature" in {self.importance, self.scales}:
             context.statistics(self.statistics_photos)  # gathered now, with a progress bar of its own
@@ -88,7 +90,7 @@ class Share:
         if isinstance(tensor, Shared):
             raise PassError("its weights are shared already", tensor=name)
         values = tensor.to_dense()
-        finite(values, name)
+        check_finite(values, name)
         mask = tensor.mask if isinstance(tensor, Pruned) else np.ones(values.shape, dtype=np.bool_)
         cost: NDArray[np.float64] = np.ones(values.shape)
         rows = columns = None

@@ -14,12 +14,13 @@ from compress.errors import PassError
 from compress.model import Model
 from compress.networks.channel_graph import dead, links
 from compress.networks.equalization import equalising, scaled
-from compress.tensors.checks import finite
+from compress.passes.interface import Pass
+from compress.tensors.checks import check_finite
 from compress.tensors.forms import Dense, Pruned, Shared
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class Simplify:
+class Simplify(Pass):
     """Make a network that computes the same with less, or with weights that are easier to share.
 
     Channels that nothing reads, and those that are always zero, are left out: their weights become pruned zeros. Which
@@ -33,6 +34,7 @@ class Simplify:
     """
 
     kind: ClassVar[str] = "simplify"
+    preserves_outputs: ClassVar[bool] = True
 
     dead: bool = True
     equalise: bool = False
@@ -46,7 +48,7 @@ class Simplify:
         for name, tensor in model.tensors.items():
             if isinstance(tensor, Shared):
                 raise PassError("its weights are shared already; simplify before you share or quantize", tensor=name)
-            finite(tensor.to_dense(), name)
+            check_finite(tensor.to_dense(), name)
         names, bias_names = model.weight_names(), model.bias_names()
         weights = {name: model.tensors[name].to_dense() for name in names}
         biases = {name: model.tensors[bias].to_dense() for name, bias in bias_names.items()}

@@ -1,0 +1,51 @@
+"""The interface of a pass: its call, and the facts that the pipeline and the search read from it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from compress.context import Context
+from compress.model import Model
+
+
+class Pass(ABC):
+    """A frozen dataclass of options that is called on a model. It never changes its input.
+
+    A subclass sets `kind`, defines `__call__`, and overrides the attributes whose defaults are wrong for it.
+
+    Attributes:
+        kind: name in a pipeline file.
+        amount: option that sets how much the pass compresses, which the search scans; None: no such option.
+        needs_labels: the pass trains with the labels of the calibration photos. Its result, if still a float network,
+            becomes the reference for later stages.
+        preserves_outputs: the new network computes the same outputs. It becomes the reference for later stages.
+    """
+
+    kind: ClassVar[str]
+    amount: ClassVar[str | None] = None
+    needs_labels: ClassVar[bool] = False
+    preserves_outputs: ClassVar[bool] = False
+
+    @abstractmethod
+    def __call__(self, model: Model, context: Context) -> Model:
+        """Return the changed model.
+
+        Raises:
+            PassError: the pass does not support this model or these photos.
+        """
+
+    @property
+    def keeps_float(self) -> bool:
+        """A float network given to the pass is still a float network after it, even if some weights are pruned."""
+        return self.preserves_outputs
+
+    @property
+    def keeps_symbols(self) -> bool:
+        """The pass keeps the codebook indices of every shared tensor."""
+        return False
+
+    def layer_options(self) -> dict[tuple[str, ...], Mapping[str, Any]]:
+        """Return the options by layer pattern, by the path of the option that holds their key `layers`."""
+        return {(): getattr(self, "layers", {})}
