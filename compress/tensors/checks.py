@@ -1,17 +1,18 @@
-"""TODO."""
+"""Checks of weights that passes share."""
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from compress.errors import PassError
 
 
-def finite(values: np.ndarray[tuple[int, ...], np.dtype[np.float32]], tensor: str) -> None:
-    """Check that no weight is NaN or infinite.
+def check_finite(values: NDArray[np.float32], tensor: str) -> None:
+    """Check that no weight of the named tensor is NaN or infinite.
 
     Raises:
-        PassError: one is.
+        PassError: a weight is.
     """
-    if not np.isfinite(values).all():
-        raise PassError(f"{int((~np.isfinite(values)).sum())} weights are not finite", tensor=tensor)
+    if bad := np.count_nonzero(~np.isfinite(values)):
+        raise PassError(f"{bad:,} weights are not finite (NaN or infinity)", tensor=tensor)

@@ -1,7 +1,6 @@
-"""What a weight tensor is at each stage: dense, pruned, or shared.
+"""The forms of a weight tensor: `Dense`, `Pruned` and `Shared`.
 
-Each form knows its shape, its dense values and its symbols, and nothing else does. All are immutable: a pass makes
-new ones. Numpy alone is needed to read them.
+Forms are immutable; a pass makes new tensors.
 """
 
 from __future__ import annotations
@@ -13,15 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.errors import PassError
-from compress.tensors.kernel_transform import SIDE, coefficients_of, has_kernels, kernels_of
-from compress.tensors.levels import MOST_FLOAT16_LEVELS, _begins_levels, levels_codebook
+from compress.tensors.kernel_transform import (
+    KERNEL_SIDE,
+    coefficients_from_kernels,
+    has_3x3_kernels,
+    kernels_from_coefficients,
+)
+from compress.tensors.levels import MAX_FLOAT16_LEVELS, is_view_of_levels, levels_codebook
 from compress.tensors.scales import weight_scales
 
 FloatName = Literal["float16", "float32"]
 
-
-def _frozen(array: NDArray[np.generic]) -> None:
-    array.flags.writeable = False
+_MAX_ENTRIES = 2**16
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +32,8 @@ class Dense:
 
     Attributes:
         values: float32, any shape.
-        stored_as: precision in the file. Where it is float16, each value already is a float16 number, so that
-            writing loses nothing.
+        stored_as: precision in the file. With float16, each value is a float16 number already, so that writing it
+            loses nothing.
     """
 
     values: NDArray[np.float32]
@@ -40,7 +42,7 @@ class Dense:
     def __post_init__(self) -> None:
         assert self.values.dtype == np.float32
         assert _fits(self.values, self.stored_as)
-        _frozen(self.values)
+        _make_read_only(self.values)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -53,11 +55,11 @@ class Dense:
 
 @dataclass(frozen=True, eq=False)
 class Pruned:
-    """Values of which some are removed.
+    """Values with a mask.
 
     Attributes:
-        values: float32, exactly zero where pruned.
-        kept: bool, same shape; False where pruned.
+        values: float32, any shape; exactly zero where pruned.
+        mask: bool, same shape; False where pruned.
     """
 
     values: NDArray[np.float32]
@@ -68,8 +70,7 @@ class Pruned:
         assert self.mask.dtype == np.bool_
         assert self.values.shape == self.mask.shape
         assert not self.values[~self.mask].any()
-        _frozen(self.values)
-        _frozen(self.mask)
+        _make_read_only(self.values, self.mask)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -84,17 +85,18 @@ class Pruned:
 class Shared:
     """Values shared through a codebook; index 0 is the pruned weight.
 
-    The value of a weight is `codebook[index]`, times `2 ** ((row + column) / 4)` where the exponents of its row
-    (output channel) and column (input channel) are given. Or what is shared is not the weights but the coefficients of
-    their kernels: then exponents of these are given too, and are added to the other two.
+    A weight is `codebook[index] * 2 ** ((row + column) / 4)`, with the exponents of its row (output channel) and its
+    column (input channel), or 0 without exponents. With coefficient exponents, this product is a coefficient of a 3x3
+    kernel instead, the coefficient's exponent is part of the sum, and `kernel_transform` turns coefficients into
+    weights.
 
     Attributes:
         codebook: float32, shape (entries,); entry 0 is exactly zero.
         indices: uint16, the tensor's shape, each below `len(codebook)`.
-        stored_as: precision of the codebook in the file; each entry already is such a number.
-        row_exponents: int8, shape (rows,), rows the tensor's first dimension; None for no scale.
-        column_exponents: int8, shape (columns,), columns the tensor's second dimension; None for no scale.
-        coefficient_exponents: int8, shape (3, 3), those of a kernel's coefficients; None where weights are shared.
+        stored_as: precision of the codebook in the file; each entry is such a number already.
+        row_exponents: int8, shape (rows,), the tensor's first dimension; None: no row scales.
+        column_exponents: int8, shape (columns,), the tensor's second dimension; None: no column scales.
+        coefficient_exponents: int8, shape (3, 3); None: indices are of weights.
     """
 
     codebook: NDArray[np.float32]
@@ -108,22 +110,19 @@ class Shared:
         assert self.codebook.dtype == np.float32
         assert self.codebook.ndim == 1
         assert self.indices.dtype == np.uint16
-        assert 1 <= len(self.codebook) <= 2**16
+        assert 1 <= len(self.codebook) <= _MAX_ENTRIES
         assert self.codebook[0] == 0
         assert _fits(self.codebook, self.stored_as)
         assert self.indices.size == 0 or int(self.indices.max()) < len(self.codebook)
-        for axis, exponents in enumerate((self.row_exponents, self.column_exponents)):
+        assert self.coefficient_exponents is None or has_3x3_kernels(self.shape)
+        shapes = self.shape[:1], self.shape[1:2], (KERNEL_SIDE, KERNEL_SIDE)
+        for exponents, shape in zip(self.exponents, shapes, strict=True):
             if exponents is not None:
                 assert exponents.dtype == np.int8
-                assert exponents.shape == (self.shape[axis],)
-                _frozen(exponents)
-        if self.coefficient_exponents is not None:
-            assert self.coefficient_exponents.dtype == np.int8
-            assert self.coefficient_exponents.shape == (SIDE, SIDE)
-            assert has_kernels(self.shape)
-            _frozen(self.coefficient_exponents)
-        _frozen(self.codebook)
-        _frozen(self.indices)
+                assert exponents.ndim > 0
+                assert exponents.shape == shape
+                _make_read_only(exponents)
+        _make_read_only(self.codebook, self.indices)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -131,7 +130,7 @@ class Shared:
 
     @property
     def mask(self) -> NDArray[np.bool_]:
-        """bool, the tensor's shape; False where the weight is pruned: of coefficients, where the whole kernel is."""
+        """bool, the tensor's shape; False where pruned: with coefficients, where all of a kernel's are 0."""
         mask: NDArray[np.bool_] = self.indices != 0
         if self.coefficient_exponents is not None:
             mask = np.broadcast_to(mask.any((2, 3), keepdims=True), self.shape)
@@ -139,71 +138,78 @@ class Shared:
 
     @property
     def exponents(self) -> tuple[NDArray[np.int8] | None, NDArray[np.int8] | None, NDArray[np.int8] | None]:
-        """Those of rows, of columns and of coefficients, None where there are none."""
+        """Exponents of rows, of columns and of coefficients."""
         return self.row_exponents, self.column_exponents, self.coefficient_exponents
 
     @property
     def is_scaled(self) -> bool:
-        """Whether entries of the codebook are multiplied with anything."""
+        """Whether the tensor has scales of any kind."""
         return any(part is not None for part in self.exponents)
 
     @property
     def has_levels(self) -> bool:
-        """Whether the codebook is one of whole numbers in zigzag, as `levels_codebook` makes it."""
-        return _begins_levels(self.codebook) or np.array_equal(self.codebook, levels_codebook(len(self.codebook)))
+        """Whether the codebook is `levels_codebook`."""
+        return is_view_of_levels(self.codebook) or np.array_equal(self.codebook, levels_codebook(len(self.codebook)))
 
     def scale(self) -> NDArray[np.float32]:
-        """Return the float32 scale of every weight, or coefficient, broadcastable to the tensor's shape."""
+        """Return the float32 scale of each weight or coefficient, broadcastable to the tensor's shape."""
         return weight_scales(len(self.shape), *self.exponents)
 
     def to_dense(self) -> NDArray[np.float32]:
-        """Return the float32 values: one float32 multiplication each, so every reader gets the same bits.
+        """Return the float32 weights.
 
-        Of coefficients, additions follow, as in `kernels_of`.
+        A weight or coefficient is one float32 product, so that every reader gets the same bits.
         """
         values = self.codebook[self.indices]
         if self.is_scaled:
             values *= self.scale()
-        return values if self.coefficient_exponents is None else kernels_of(values)
+        return values if self.coefficient_exponents is None else kernels_from_coefficients(values)
 
     def unscaled(self, values: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-        """Return what the codebook's entries are to be for weights to have these values, shape as the tensor's."""
-        shared = values if self.coefficient_exponents is None else coefficients_of(values)
-        found: NDArray[np.float64] = shared.astype(np.float64) / self.scale()
-        return found
+        """Return the codebook values that would give these weights, shape as the tensor's."""
+        shared = values if self.coefficient_exponents is None else coefficients_from_kernels(values)
+        result: NDArray[np.float64] = shared.astype(np.float64) / self.scale()
+        return result
 
 
 Tensor = Dense | Pruned | Shared
 
 
 def as_shared(values: NDArray[np.float32]) -> Shared:
-    """Return a tensor of few different values as a shared one, without loss.
+    """Return values as a shared tensor, without loss.
+
+    The codebook is zero, then the distinct values by magnitude, positive and negative in turn while there are both:
+    an index, read as a level, grows with the magnitude of its value.
 
     Args:
-        values: float32, any shape, finite, at most 65,535 different ones beside zero, none of them minus zero.
-    Returns:
-        a codebook of zero and the values, by their magnitude, positive and negative in turn as long as there are both:
-        so an index, as a whole number in zigzag, tells how large its value is. float32.
+        values: float32, any shape, with at most 65,535 distinct nonzero values.
     Raises:
-        PassError: the values are others than said.
+        PassError: a value is not finite or is minus zero, or there are too many distinct ones.
     """
     if not np.isfinite(values).all() or np.signbit(values[values == 0]).any():
         raise PassError("a value is not finite or is -0.0, which no shared value can be")
-    different, places = np.unique(values.reshape(-1), return_inverse=True)
-    rank = np.where(different > 0, 2 * np.cumsum(different > 0) - 1, 2 * np.cumsum((different < 0)[::-1])[::-1])
-    order = np.argsort(rank * (different != 0), kind="stable")
-    codebook = (
-        different[order] if (different == 0).any() else np.concatenate([np.zeros(1, np.float32), different[order]])
-    )
-    if len(codebook) > 2**16:
-        raise PassError(f"{len(codebook):,} different values (allowed: up to {2**16:,}, zero among them)")
-    index = np.empty(len(different), dtype=np.uint16)
-    index[order] = np.arange(len(codebook) - len(different), len(codebook))
-    return Shared(codebook, index[places.reshape(-1)].reshape(values.shape), "float32")
+    distinct, inverse = np.unique(values.reshape(-1), return_inverse=True)
+    positive_rank, negative_rank = np.cumsum(distinct > 0), np.cumsum((distinct < 0)[::-1])[::-1]
+    rank = np.where(distinct > 0, 2 * positive_rank - 1, 2 * negative_rank) * (distinct != 0)
+    order = np.argsort(rank, kind="stable")
+    codebook = distinct[order]
+    if not (distinct == 0).any():
+        codebook = np.concatenate([np.zeros(1, np.float32), codebook])
+    if len(codebook) > _MAX_ENTRIES:
+        raise PassError(f"{len(codebook):,} different values (allowed: up to {_MAX_ENTRIES:,}, zero among them)")
+    index = np.empty(len(distinct), dtype=np.uint16)
+    index[order] = np.arange(len(codebook) - len(distinct), len(codebook))
+    return Shared(codebook, index[inverse.reshape(-1)].reshape(values.shape), "float32")
+
+
+def _make_read_only(*arrays: NDArray[np.generic]) -> None:
+    for array in arrays:
+        array.flags.writeable = False
 
 
 def _fits(values: NDArray[np.float32], name: FloatName) -> bool:
-    if name == "float32" or (_begins_levels(values) and values.size <= MOST_FLOAT16_LEVELS):
+    """Return whether each value is a number of this precision."""
+    if name == "float32" or (is_view_of_levels(values) and values.size <= MAX_FLOAT16_LEVELS):
         return True
     with np.errstate(over="ignore"):
         return bool(np.array_equal(values, values.astype(name).astype(np.float32), equal_nan=True))

@@ -1,14 +1,14 @@
-"""Kernels of 3 by 3 as sums of nine patterns: taps <-> coefficients.
+"""Transform of 3x3 kernels: taps <-> coefficients of a two-dimensional cosine basis.
 
-What neighbouring taps have in common costs a network much, as photos are smooth; what tells them apart costs little.
-Coefficients keep the two apart, so that each is coded as finely as it needs. Along each of a kernel's two dimensions
-there are three patterns, the cosine transform's without its roots, from the finest to the coarsest:
+Photos are smooth, so that an error in what neighboring taps share costs a network far more than an error in their
+differences. Coefficients separate the two, and quantization gives each its own step. Along each dimension there are
+three patterns, the cosine transform's without its roots, from the highest frequency to the lowest:
 
     1 -2  1
     1  0 -1
     1  1  1
 
-and the pattern of coefficient (i, j) is the product of pattern i down the kernel and pattern j along it.
+The basis kernel of coefficient (i, j) is the outer product of pattern i (vertical) and pattern j (horizontal).
 Source: Ahmed, Natarajan & Rao 1974, "Discrete cosine transform".
 """
 
@@ -19,54 +19,54 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-SIDE = 3
-"""Taps of a kernel in each of its two dimensions."""
+KERNEL_SIDE = 3
+"""Height and width of a kernel, in taps."""
 
 _PATTERNS = np.array([[1, -2, 1], [1, 0, -1], [1, 1, 1]], dtype=np.float64)
 
-PATTERNS = np.kron(_PATTERNS, _PATTERNS)
-"""float64, shape (9, 9): of each coefficient, row-major, its pattern's taps, row-major; rows are orthogonal."""
-PATTERNS.flags.writeable = False
+KERNEL_BASIS = np.kron(_PATTERNS, _PATTERNS)
+"""float64, shape (9, 9): row i holds the taps of coefficient i's basis kernel, both row-major. Rows are orthogonal."""
+KERNEL_BASIS.flags.writeable = False
 
-LARGEST_GAIN = 16
-"""A tap is less than so many times the largest coefficient, however additions round: it is at most 9 times that."""
-
-
-def has_kernels(shape: tuple[int, ...]) -> bool:
-    """Tell whether a weight tensor's dimensions from the third on are those of a kernel of 3 by 3."""
-    return len(shape) == 4 and shape[2:] == (SIDE, SIDE)
+MAX_KERNEL_GAIN = 16
+"""Bound of the largest tap over the largest coefficient: 9 before rounding."""
 
 
-def kernels_of(coefficients: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the kernels that coefficients stand for.
+def has_3x3_kernels(shape: tuple[int, ...]) -> bool:
+    """Return whether a weight tensor of this shape consists of 3x3 kernels."""
+    return len(shape) == 4 and shape[2:] == (KERNEL_SIDE, KERNEL_SIDE)
 
-    Each tap is computed by the same float32 additions everywhere, first along the kernel, then down it, so that every
-    reader gets the same bits.
+
+def kernels_from_coefficients(coefficients: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the kernels of coefficients.
+
+    The order of the float32 additions is part of the file format: first along each row, then along each column.
 
     Args:
         coefficients: float32, shape (..., 3, 3).
     Returns:
         float32, the same shape.
     """
-    return _summed(_summed(coefficients, -1), -2)
+    return _sum_patterns(_sum_patterns(coefficients, -1), -2)
 
 
-def coefficients_of(kernels: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    """Return the coefficients of kernels: the inverse of the other function, but for rounding.
+def coefficients_from_kernels(kernels: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Return the coefficients of kernels: the inverse of `kernels_from_coefficients` up to rounding.
 
     Args:
-        kernels: shape (..., 3, 3); or (..., n * 9), the taps of n kernels one after the other.
+        kernels: shape (..., 3, 3), or (..., n * 9): the taps of n kernels in a row.
     Returns:
         float64, the same shape.
     """
-    inverse = PATTERNS.T / np.square(PATTERNS).sum(1)
-    found: NDArray[np.float64] = (kernels.reshape(-1, SIDE**2).astype(np.float64) @ inverse).reshape(kernels.shape)
-    return found
+    inverse = KERNEL_BASIS.T / np.square(KERNEL_BASIS).sum(1)
+    coefficients = kernels.reshape(-1, KERNEL_SIDE**2).astype(np.float64) @ inverse
+    result: NDArray[np.float64] = coefficients.reshape(kernels.shape)
+    return result
 
 
-def _summed(coefficients: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
-    """Add the three patterns up along a dimension, each times its coefficient."""
-    finest, middle, coarsest = (coefficients.take([place], axis) for place in range(SIDE))
-    outer = coarsest + finest
-    summed: NDArray[np.float32] = np.concatenate([outer + middle, coarsest - 2 * finest, outer - middle], axis)
+def _sum_patterns(coefficients: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
+    """Return the sum of the three patterns along an axis, each times its coefficient."""
+    high, middle, low = (coefficients.take([index], axis) for index in range(KERNEL_SIDE))
+    outer = low + high
+    summed: NDArray[np.float32] = np.concatenate([outer + middle, low - 2 * high, outer - middle], axis)
     return summed

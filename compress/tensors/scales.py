@@ -1,4 +1,4 @@
-"""TODO."""
+"""Scales of quantized weights: powers of 2 ** (1 / 4), stored as int8 exponents."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 SCALE_STEPS_PER_OCTAVE = 4
-"""Scales are powers of 2 ** (1 / 4): a step of 19%, fine enough that its rounding costs nothing measurable."""
+"""Scales are powers of 2 ** (1 / 4): steps of 19%, fine enough that rounding a scale costs nothing measurable."""
 
 _FRACTIONS = np.array([1.0, 2.0**0.25, 2.0**0.5, 2.0**0.75], dtype=np.float32)
 
 
 def scale_of(exponents: NDArray[np.integer]) -> NDArray[np.float32]:
-    """Return 2 ** (exponents / 4) as float32, from one table and exact powers of two.
+    """Return 2 ** (exponents / 4) as float32.
 
-    Every reader gets the same bits: the four fractions are rounded once, and a power of two never rounds.
+    Each scale is a table entry times an exact power of two, so that every reader gets the same bits.
     """
     wide = np.asarray(exponents, dtype=np.int32)
     scale: NDArray[np.float32] = np.ldexp(_FRACTIONS[wide & 3], wide >> 2).astype(np.float32)
@@ -27,13 +27,20 @@ def weight_scales(
     column_exponents: NDArray[np.int8] | None,
     coefficient_exponents: NDArray[np.int8] | None = None,
 ) -> NDArray[np.float32]:
-    """Return the float32 scale of every weight or coefficient, broadcastable to its tensor's shape; see `Shared`."""
+    """Return the scales of a `Shared` tensor's weights or coefficients.
+
+    Args:
+        dimensions: of the tensor.
+        row_exponents: shape (rows,).
+        column_exponents: shape (columns,).
+        coefficient_exponents: shape (3, 3).
+    Returns:
+        float32, broadcastable to the tensor's shape.
+    """
     exponents: NDArray[np.int32] = np.zeros((1,) * dimensions, dtype=np.int32)
     for axis, part in enumerate((row_exponents, column_exponents)):
         if part is not None:
-            along = [1] * dimensions
-            along[axis] = -1
-            exponents = exponents + part.astype(np.int32).reshape(along)
+            exponents = exponents + np.expand_dims(part, [other for other in range(dimensions) if other != axis])
     if coefficient_exponents is not None:
-        exponents = exponents + coefficient_exponents.astype(np.int32)
+        exponents = exponents + coefficient_exponents
     return scale_of(exponents)

@@ -7,7 +7,7 @@ import pytest
 
 from compress.errors import PassError
 from compress.tensors.forms import Dense, Pruned, Shared, as_shared
-from compress.tensors.levels import levels_codebook, zigzag_levels, zigzag_symbols
+from compress.tensors.levels import levels_codebook, levels_to_symbols, symbols_to_levels
 from compress.tensors.scales import scale_of
 
 
@@ -163,18 +163,18 @@ def test_a_shared_tensor_that_means_nothing_cannot_be_made(broken):
 
 
 def test_whole_numbers_become_symbols_in_zigzag():
-    assert zigzag_symbols(np.array([0, 1, -1, 2, -2], np.int32)).tolist() == [0, 1, 2, 3, 4]
+    assert levels_to_symbols(np.array([0, 1, -1, 2, -2], np.int32)).tolist() == [0, 1, 2, 3, 4]
     symbols = np.arange(2**16, dtype=np.uint16)
-    levels = zigzag_levels(symbols)
+    levels = symbols_to_levels(symbols)
     assert (levels.min(), levels.max()) == (-32767, 32768)
-    np.testing.assert_array_equal(zigzag_symbols(levels), symbols)
+    np.testing.assert_array_equal(levels_to_symbols(levels), symbols)
 
 
 def test_a_codebook_of_levels_is_what_its_symbols_stand_for():
     assert levels_codebook(5).tolist() == [0, 1, -1, 2, -2]
     whole = levels_codebook(2**16)
     assert whole.dtype == np.float32
-    np.testing.assert_array_equal(whole, zigzag_levels(np.arange(2**16, dtype=np.uint16)))
+    np.testing.assert_array_equal(whole, symbols_to_levels(np.arange(2**16, dtype=np.uint16)))
 
 
 @pytest.mark.parametrize(
