@@ -1,8 +1,8 @@
-"""Symbols <-> bytes: the lossless coders of a `.sqz` file, one a module.
+"""Codecs: lossless codes of symbols, one codec per module.
 
-A symbol is a 16-bit number; 0 is the pruned weight. Symbols have the shape of the tensor that they are of, which a
-codec may make use of, and row-major order. A codec's id is written into files, so a published id never changes
-meaning: new bytes, new id.
+In come the symbols of a tensor: uint16, row-major, in the tensor's shape; symbol 0 is the pruned weight. Out come the
+bytes of a stream, and back. `context/` is the adaptive coder, `primitives/` has the bit-level parts. A codec's id is
+stored in files, so the meaning of a published id never changes: another stream takes another id.
 """
 
 from __future__ import annotations
@@ -12,26 +12,21 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.codecs.ans import Ans
-from compress.codecs.base import Codec
-from compress.codecs.context.codec import Context
-from compress.codecs.huffman import Huffman
-from compress.codecs.primitives.histogram import counted, entropy_bits
-from compress.codecs.raw import Raw
-from compress.codecs.zero_runs import HuffmanRuns
+from compress.codecs.context.context_codec import ContextCodec
+from compress.codecs.huffman import HuffmanCodec
+from compress.codecs.primitives.symbol_histogram import entropy_bits, histogram
+from compress.codecs.protocol import Codec
+from compress.codecs.raw import RawCodec
+from compress.codecs.zero_runs import ZeroRunsCodec
 
-_ALL: tuple[Codec, ...] = (Raw(), Huffman(), HuffmanRuns(), Context(), Ans())
+_ALL: tuple[Codec, ...] = (ContextCodec(), HuffmanCodec(), ZeroRunsCodec(), RawCodec())
 
 CODECS: Mapping[str, Codec] = {codec.name: codec for codec in _ALL}
-"""Every codec by its name."""
+"""All codecs by name, in order of preference: of equally short streams a file takes the first."""
 
 CODECS_BY_ID: Mapping[int, Codec] = {codec.id: codec for codec in _ALL}
-"""Every codec by the id that files know it by."""
 
 
 def entropy_bytes(symbols: NDArray[np.uint16]) -> float:
-    """Return the order-0 entropy of `symbols`, all of them together, in bytes.
-
-    It is what an ideal code takes that knows how frequent each symbol is and nothing else, its table not counted.
-    """
-    return entropy_bits(counted(symbols)) / 8
+    """Return the order-0 entropy of all symbols together, in bytes; a table of their frequencies is not histogram."""
+    return entropy_bits(histogram(symbols)) / 8

@@ -1,6 +1,6 @@
-"""Codec `raw`: each symbol in the same number of bits, the fewest that hold the largest one.
+"""Codec `raw`: all symbols in the same number of bits, the number of bits of the largest.
 
-Stream: one byte, the bits per symbol (0 to 16); then the symbols, the most significant bit first.
+Stream: one byte, bits per symbol, 0 to 16; the symbols, most significant bit first.
 """
 
 from __future__ import annotations
@@ -11,39 +11,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.codecs.primitives.prefix_bits import LENGTH_BITS, pack, unpack
+from compress.codecs.protocol import Codec
 from compress.errors import FormatError
 
 
-class Raw:
-    """Bit-packed symbols: a prefix code whose codeword for a symbol is the symbol."""
+class RawCodec(Codec):
+    """A prefix code whose codeword of a symbol is the symbol."""
 
     name = "raw"
     id = 0
 
     def encode(self, symbols: NDArray[np.uint16]) -> bytes:
         width = int(symbols.max(initial=0)).bit_length()
-        return bytes([width]) + pack(symbols.reshape(-1), _code(width), width * symbols.size)
+        return bytes([width]) + pack(symbols.reshape(-1), _code_table(width), width * symbols.size)
 
     def decode(self, data: bytes, shape: tuple[int, ...]) -> NDArray[np.uint16]:
         if not data:
             raise FormatError("the stream is empty", offset=0, expected="the bits per symbol")
         if data[0] > 16:
             raise FormatError(f"{data[0]} bits per symbol", offset=0, expected="0 to 16")
-        return unpack(data, 1, _code(data[0]), math.prod(shape)).reshape(shape)
+        return unpack(data, 1, _code_table(data[0]), math.prod(shape)).reshape(shape)
 
-    def least_bytes(self, symbols: NDArray[np.uint16], counts: NDArray[np.int64]) -> int:
+    def min_bytes(self, symbols: NDArray[np.uint16], counts: NDArray[np.int64]) -> int:
         return 1 + (max(counts.size - 1, 0).bit_length() * symbols.size + 7) // 8
 
-    def gains_by_order(self, data: bytes | None) -> bool:
-        return False
 
-    def as_coded(self, data: bytes, symbols: NDArray[np.uint16]) -> NDArray[np.uint16]:
-        return symbols
-
-    def position_bytes(self, data: bytes) -> int:
-        return 0
-
-
-def _code(width: int) -> NDArray[np.int32]:
-    """Both code and decoding table: symbol and codeword are the same number."""
+def _code_table(width: int) -> NDArray[np.int32]:
+    """Return the encoding table, which is the decoding table too: symbol and codeword are the same number."""
     return (np.arange(1 << width) << LENGTH_BITS | width).astype(np.int32)

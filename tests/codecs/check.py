@@ -1,4 +1,4 @@
-"""What every codec promises, checked the same way for each."""
+"""Checks that every codec must pass."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compress.codecs.base import Codec
+from compress.codecs.protocol import Codec
 from compress.errors import FormatError
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -57,7 +57,7 @@ def check_golden(codec: Codec) -> None:
 
 
 def check_truncation(codec: Codec, symbols) -> None:
-    """A stream cut anywhere, or with a byte after it, is no stream of this many symbols."""
+    """A stream cut anywhere, or with another byte at its end, is refused."""
     data = codec.encode(symbols)
     for end in range(len(data)):
         with pytest.raises(FormatError) as caught:
@@ -68,7 +68,7 @@ def check_truncation(codec: Codec, symbols) -> None:
 
 
 def check_decodes_or_refuses(codec: Codec, data: bytes, shape: tuple[int, ...]) -> None:
-    """Any bytes are symbols of a shape or a FormatError that says where; never anything else."""
+    """Any bytes decode to symbols of the shape or raise a FormatError with an offset; never another error."""
     try:
         symbols = codec.decode(data, shape)
     except FormatError as error:

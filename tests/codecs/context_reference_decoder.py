@@ -98,18 +98,10 @@ def decode(data, shape):
     """The levels, row by row, a list; nothing is checked but the end."""
     rows, columns = (shape[0] if shape else 1), math.prod(shape[1:])
     taps, width = math.prod(shape[2:]), shape[-1] if len(shape) > 2 else 1
-    predicted = data[0] in (127, 125, 123)
-    n_states, q_bits, p_bits = {
-        126: (256, (1, 4, 16, 64), (4, 32, 64, 128)),
-        125: (256, (1, 4, 16, 64), (4, 32, 64, 128)),
-        124: (4096, (1, 8, 512, 1024), (2, 16, 64, 256, 1024, 2048)),
-        123: (4096, (1, 8, 512, 1024), (2, 16, 64, 256, 1024, 2048)),
-    }.get(data[0], (32, (1, 8), (2, 4, 8, 16)))
-    data = data[1:] if 123 <= data[0] <= 127 else data
-    trellis, m = data[0] % 2, data[0] % 128 // 2
-    b = data[1] if data[0] >= 128 else 0
-    bits = Bits(data[2:] if b else data[1:])
-    begin = max(0, ((2 + m % 2) * 2 ** (m // 2)) // 2 - 32)
+    m, options = divmod(data[0], 16)
+    trellis, b, predicted = options >= 10, options % 10 // 2, options % 2
+    bits = Bits(data[1:])
+    begin = 32 * (2**m - 1)
     of_column, of_all = [begin] * columns, begin
     sizes, signs, rests = (defaultdict(Estimate) for _ in range(3))
     size_weights, sign_weights = defaultdict(lambda: [18_000] * 4), defaultdict(lambda: [30_000] * 2)
@@ -164,7 +156,7 @@ def decode(data, shape):
             prediction = sum(predictors[c, j] * at(r, c - j, 15) for j in range(1, n + 1))
             z += [clip((prediction * (393_216 // max(begin, 1))) >> 16, -2000, 2000)] * predicted
             y = lean(z, regression[k])
-            quantizer = trellis and sum(states[c] & bit != 0 for bit in q_bits) % 2
+            quantizer = trellis and sum(states[c] & bit != 0 for bit in (1, 8, 512, 1024)) % 2
             d, third, positive = 0, min(abs(y) // 100, 7), 1
             while d < 6:
                 q = quantizer if d < 2 else 0
@@ -187,8 +179,8 @@ def decode(data, shape):
             index = d if positive else -d
             level = 2 * index - quantizer * sign(index) if trellis else index
             state = states[c]
-            p = sum(state & bit != 0 for bit in p_bits) % 2
-            states[c] = (2 * state + (index % 2 ^ p)) % n_states
+            p = sum(state & bit != 0 for bit in (2, 16, 64, 256, 1024, 2048)) % 2
+            states[c] = (2 * state + (index % 2 ^ p)) % 4096
             of_row = moved(of_row, level, min(2 + c, 70))
             of_column[c] = moved(of_column[c], level, min(2 + r, 70))
             of_all = moved(of_all, level, min(2 + len(levels), 255))

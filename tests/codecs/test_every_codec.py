@@ -6,20 +6,21 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from compress.codecs import CODECS, CODECS_BY_ID, entropy_bytes
-from compress.codecs.primitives.histogram import counted
+from compress.codecs.primitives.symbol_histogram import histogram
 
 every_codec = pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
 small_symbols = check.symbols_of([3, 0, 0, 0, 0, 1, 0, 2, 0, 0, 0, 1, 1, 0, 9, 0])
 
 
+PUBLISHED = {"raw": 0, "huffman": 1, "huffman-runs": 2, "context": 3}
+"""Ids of codecs that released files use. 4 was `ans`, which no release has: free."""
+
+
 def test_published_ids_never_change():
-    assert {name: codec.id for name, codec in CODECS.items()} == {
-        "raw": 0,
-        "huffman": 1,
-        "huffman-runs": 2,
-        "context": 3,
-        "ans": 4,
-    }
+    assert {name: CODECS[name].id for name in PUBLISHED} == PUBLISHED
+
+
+def test_no_two_codecs_share_an_id():
     assert all(CODECS_BY_ID[codec.id] is codec for codec in CODECS.values())
 
 
@@ -55,9 +56,9 @@ def test_slices_and_read_only_arrays_encode_as_copies_do(codec):
         assert codec.encode(part) == codec.encode(part.copy())
 
 
-@every_codec
-def test_published_bytes_are_written_and_read_for_ever(codec):
-    check.check_golden(codec)
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_bytes_are_written_and_read_for_ever(name):
+    check.check_golden(CODECS[name])
 
 
 @every_codec
@@ -83,10 +84,10 @@ def test_any_bytes_are_symbols_or_a_format_error(codec, data, shape):
     last=st.lists(st.integers(0, 3), max_size=5),
     repeats=st.sampled_from([0, 1, 2000]),
 )
-def test_no_codec_takes_fewer_bytes_than_it_says(codec, numbers, last, repeats):
+def test_no_codec_takes_fewer_bytes_than_its_lower_bound(codec, numbers, last, repeats):
     symbols = check.symbols_of(numbers + last * repeats)
     for each in (symbols, np.sort(symbols), np.sort(symbols)[::-1]):
-        assert codec.least_bytes(each, counted(each)) <= len(codec.encode(each))
+        assert codec.min_bytes(each, histogram(each)) <= len(codec.encode(each))
 
 
 def test_entropy_counts_the_information_of_the_frequencies():

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compress.codecs import CODECS, entropy_bytes
-from compress.codecs.huffman import _fewest_bits, at_least, coded_bytes
-from compress.codecs.primitives.prefix_code import LONGEST, PrefixCode, _package_merge
+from compress.codecs.huffman import _optimal_bits, huffman_bytes, min_huffman_bytes
+from compress.codecs.primitives.prefix_code import MAX_LENGTH, PrefixCode, _package_merge
 from compress.errors import FormatError
 
 huffman = CODECS["huffman"]
@@ -59,9 +59,9 @@ def test_one_symbol_takes_no_bits():
 def test_the_bits_of_a_code_are_known_without_it(numbers):
     counts = np.array(numbers, dtype=np.int64)
     code = code_of(counts)
-    if code.lengths.max(initial=0) < LONGEST:
-        assert _fewest_bits(np.sort(counts[counts > 0])) == code.bits(counts)
-    assert at_least(counts) <= coded_bytes(counts) <= at_least(counts) + 3 * code.symbols.size + 3
+    if code.lengths.max(initial=0) < MAX_LENGTH:
+        assert _optimal_bits(np.sort(counts[counts > 0])) == code.bits(counts)
+    assert min_huffman_bytes(counts) <= huffman_bytes(counts) <= min_huffman_bytes(counts) + 3 * code.symbols.size + 3
 
 
 def test_nothing_is_read_of_a_code_without_symbols():
@@ -83,15 +83,15 @@ def fibonacci_counts(length):
 
 def test_codewords_are_never_longer_than_16_bits():
     code = code_of(fibonacci_counts(30))
-    assert code.lengths.max() == LONGEST
+    assert code.lengths.max() == MAX_LENGTH
     assert np.sum(2.0**-code.lengths) == 1
 
 
 @given(st.lists(st.integers(1, 10**6), min_size=2, max_size=80))
 def test_package_merge_is_as_good_as_huffman_where_the_limit_does_not_bind(counts):
     code = code_of(counts)
-    if code.lengths.max() < LONGEST:
-        merged = _package_merge(np.array(counts), LONGEST)
+    if code.lengths.max() < MAX_LENGTH:
+        merged = _package_merge(np.array(counts), MAX_LENGTH)
         assert merged @ np.array(counts) == code.bits(np.array(counts))
 
 
@@ -126,8 +126,8 @@ def test_a_code_comes_back_from_its_bytes(frequencies):
         (b"", "cut off"),
         (bits("1"), "no symbols"),
         # three symbols of 1, 1 and 1 bits; of 2, 2 and 2 bits
-        (bits("00100", "1 011", "0000 0 0 0"), "no complete prefix code"),
-        (bits("00100", "1 011", "0001 0 0 0"), "no complete prefix code"),
+        (bits("00100", "1 011", "0000 0 0 0"), "not make a complete prefix code"),
+        (bits("00100", "1 011", "0001 0 0 0"), "not make a complete prefix code"),
         (bits("00100", "1 011", "0000 11 0"), "codeword of 0 bits"),
         (bits("00100", "1 011", "1111 10 0"), "codeword of 17 bits"),
         (bits("00100", "1 011", "0000 10 11 0"), "both ways"),

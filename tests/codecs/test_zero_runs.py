@@ -41,7 +41,7 @@ def test_the_gap_field_with_the_fewest_bytes_is_taken():
     assert len(runs.encode(symbols)) == min(len(_encode(symbols, gap_bits)) for gap_bits in range(2, 9))
 
 
-def test_positions_and_indices_are_told_apart():
+def test_position_bytes_are_those_of_head_and_gaps():
     data = stream(3, [1, 2, 7, 2], [1, 2, 0, 3])
     assert len(data) - runs.position_bytes(data) == len(huffman.encode(check.symbols_of([1, 2, 0, 3])))
 
@@ -49,15 +49,15 @@ def test_positions_and_indices_are_told_apart():
 @pytest.mark.parametrize(
     ("data", "problem"),
     [
-        (b"", "no gap field"),
-        (stream(1, [1], [1]), "no gap field"),
-        (stream(9, [1], [1]), "no gap field"),
+        (b"", "no bits of the gap field"),
+        (stream(1, [1], [1]), "no bits of the gap field"),
+        (stream(9, [1], [1]), "no bits of the gap field"),
         (stream(2, [4], [1]), "a gap of 4"),
         (stream(3, [7, 7, 7], [0, 0, 1]), "beyond the last symbol"),
         (stream(3, [1] * 17, [1] * 17), "17 entries"),
         (stream(3, [1, 2], [1, 2], entries=12), "too early"),
         (bytes([3, 1, 200, 1]), "200 bytes of gaps|does not end"),
-        (bytes([3, 0x81, 0, 0]), "more bytes than it takes"),
+        (bytes([3, 0x81, 0, 0]), "more bytes than it needs"),
         (bytes([3]) + b"\xff" * 12, "does not end"),
     ],
 )

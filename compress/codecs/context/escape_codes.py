@@ -1,6 +1,7 @@
-"""What is left of a magnitude after the decisions "larger still?" of codec `context`: large ones, digits; compiled.
+"""Escape codes of codec `context`: the part of a magnitude that its unary decisions leave open.
 
-Every number here is part of the format (docs/format.md): to change one is to make another codec.
+Large magnitudes continue with an adaptive Exp-Golomb code. Magnitudes in units continue with the digits within the
+unit. Every number is part of the format (docs/format.md).
 """
 
 from __future__ import annotations
@@ -9,94 +10,89 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from compress.codecs.context.logistic_mixing import ESTIMATES, UNDECIDED, code_by_one
+from compress.codecs.context.logistic_mixing import CODED_BIT, INITIAL_PROBABILITY, PROBABILITIES, code_adaptive
 from compress.codecs.primitives.range_coder import CODER, DATA, Coder
 from compress.runtime.jit import compiled
 
-MOST_UNIT_BITS = 8
-"""Binary logarithm of the largest unit of magnitudes."""
-
 _SCALES = 8
 _EXPONENTS = 16
-_KNOWN, _TO_COME = 8, 16  # contexts of a digit: the number as far as it is known, and beyond 8 how many are to come
+_PREFIXES, _POSITIONS = 8, 16  # contexts of a digit: the digits so far if below 8, else the number of digits to come
 
-ESTIMATES_OF_RESTS = (_SCALES + _KNOWN + _TO_COME) * _EXPONENTS
-"""How many estimates `code_rest` has."""
+ESCAPE_PROBABILITIES = (_SCALES + _PREFIXES + _POSITIONS) * _EXPONENTS
+"""Number of adaptive probabilities of `code_escape`."""
 
-_UNITS_APART = 8  # units whose digits have estimates of their own; those of larger ones share the last
-_SEEN_BY_LAST = 8  # bits that the estimate of a unit's last digit begins as if it had seen
-
-_CODED = types.Tuple([CODER, types.int64])  # type: ignore[no-untyped-call]
+_UNITS = 8  # units with digit probabilities of their own; larger ones share the last
+_LAST_DIGIT_UPDATES = 8  # initial update count of the last digit's probability
 
 
-def new_estimates_of_digits(unit_bits: int) -> NDArray[np.int32]:
-    """Return the estimates that `code_digits` begins with.
+def new_digit_probabilities(unit_bits: int) -> NDArray[np.int32]:
+    """Return the initial adaptive probabilities of `code_digits`.
 
-    Digits are nearly even: their estimates begin as if they had seen some, the more, the more they tell apart.
+    Digits are nearly uniform: their probabilities start with a number of updates, larger for more significant digits.
 
     Args:
-        unit_bits: binary logarithm of the unit.
+        unit_bits: base-2 logarithm of the unit.
     """
-    estimates = np.full((_UNITS_APART, 1 << unit_bits), UNDECIDED, dtype=np.int32)
-    for known in range(unit_bits):
-        estimates[:, 1 << known : 2 << known] += min(_SEEN_BY_LAST << (unit_bits - 1 - known), 255)
-    return estimates.ravel()
+    probabilities = np.full((_UNITS, 1 << unit_bits), INITIAL_PROBABILITY, dtype=np.int32)
+    for digit in range(unit_bits):
+        probabilities[:, 1 << digit : 2 << digit] += min(_LAST_DIGIT_UPDATES << (unit_bits - 1 - digit), 255)
+    return probabilities.ravel()
 
 
-@compiled(_CODED(CODER, DATA, ESTIMATES, types.int64, types.int64, types.int64), inline=True)
-def code_rest(
-    coder: Coder, data: NDArray[np.uint8], estimates: NDArray[np.int32], first: int, scale: int, rest: int
+@compiled(CODED_BIT(CODER, DATA, PROBABILITIES, types.int64, types.int64, types.int64), inline=True)
+def code_escape(
+    coder: Coder, data: NDArray[np.uint8], probabilities: NDArray[np.int32], first: int, scale: int, number: int
 ) -> tuple[Coder, int]:
-    """Code a whole number from 1 to 65,535: how many binary digits follow its first, and these.
+    """Code a number from 1 to 65,535: in unary how many binary digits follow its first, then these digits.
 
     Args:
         coder: as in `code_bit`.
         data: as in `code_bit`.
-        estimates: all there are.
-        first: where those of rests begin.
-        scale: how large it is expected to be, 0 to 7.
-        rest: what to encode.
+        probabilities: all adaptive probabilities.
+        first: index of the first one of escape codes.
+        scale: expected magnitude, 0 to 7.
+        number: to encode.
     """
     exponent = 0
     while exponent < _EXPONENTS - 1:
-        longer = int(rest >> (exponent + 1) > 0)
-        coder, longer = code_by_one(coder, data, longer, estimates, first + scale * _EXPONENTS + exponent)
+        longer = int(number >> (exponent + 1) > 0)
+        coder, longer = code_adaptive(coder, data, longer, probabilities, first + scale * _EXPONENTS + exponent)
         if not longer:
             break
         exponent += 1
-    digits = first + _SCALES * _EXPONENTS + (_KNOWN + _TO_COME) * exponent
-    number = 1
+    digits = first + _SCALES * _EXPONENTS + (_PREFIXES + _POSITIONS) * exponent
+    prefix = 1
     for digit in range(exponent - 1, -1, -1):
-        which = number if number < _KNOWN else _KNOWN + digit  # later digits are nearly even, whatever came before
-        coder, bit = code_by_one(coder, data, (rest >> digit) & 1, estimates, digits + which)
-        number = 2 * number + bit
-    return coder, number
+        context = prefix if prefix < _PREFIXES else _PREFIXES + digit
+        coder, bit = code_adaptive(coder, data, (number >> digit) & 1, probabilities, digits + context)
+        prefix = 2 * prefix + bit
+    return coder, prefix
 
 
-@compiled(_CODED(CODER, DATA, ESTIMATES, types.int64, types.int64, types.int64, types.int64), inline=True)
+@compiled(CODED_BIT(CODER, DATA, PROBABILITIES, types.int64, types.int64, types.int64, types.int64), inline=True)
 def code_digits(
     coder: Coder,
     data: NDArray[np.uint8],
-    estimates: NDArray[np.int32],
+    probabilities: NDArray[np.int32],
     first: int,
     unit_bits: int,
-    begun: int,
-    before: int,
+    units: int,
+    number: int,
 ) -> tuple[Coder, int]:
-    """Code which magnitude of the last unit begun it is, and return that.
+    """Code the digits of a magnitude within its last unit, and return the magnitude.
 
     Args:
         coder: as in `code_bit`.
         data: as in `code_bit`.
-        estimates: all there are.
-        first: where those of digits begin.
-        unit_bits: binary logarithm of the unit.
-        begun: how many units the magnitude begins, 1 or more.
-        before: what to encode: how many magnitudes above zero are smaller.
+        probabilities: all adaptive probabilities.
+        first: index of the first one of digits.
+        unit_bits: base-2 logarithm of the unit.
+        units: number of units that the magnitude begins, at least 1.
+        number: to encode: the magnitude minus 1.
     """
-    slots = first + ((min(begun, _UNITS_APART) - 1) << unit_bits)
-    known = 1
+    slots = first + ((min(units, _UNITS) - 1) << unit_bits)
+    prefix = 1
     for digit in range(unit_bits - 1, -1, -1):
-        coder, bit = code_by_one(coder, data, (before >> digit) & 1, estimates, slots + known)
-        known = 2 * known + bit
-    return coder, ((begun - 2) << unit_bits) + known + 1
+        coder, bit = code_adaptive(coder, data, (number >> digit) & 1, probabilities, slots + prefix)
+        prefix = 2 * prefix + bit
+    return coder, ((units - 2) << unit_bits) + prefix + 1

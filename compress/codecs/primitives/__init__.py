@@ -1,3 +1,4 @@
-"""TODO."""
+"""Parts that codecs share: prefix codes, the range coder, the trellis, variable-length integers, histograms.
 
-from __future__ import annotations
+In come symbols or bits, out come bytes, and back. A primitive imports no codec.
+"""

@@ -1,4 +1,4 @@
-"""Errors of a part, told from where the whole begins."""
+"""Offsets of errors in a section, counted from the start of the whole."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from compress.errors import FormatError
 
 
 @dataclass(slots=True)
-class offset_by:  # noqa: N801 - used as a function: a generator would take ten times as long, several times a tensor
+class offset_by:  # noqa: N801 - used like a function; a generator would take ten times as long, several times a tensor
     """Add `start` to the offset of a FormatError raised inside, and put `where` before its problem."""
 
     start: int

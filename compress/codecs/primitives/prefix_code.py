@@ -1,20 +1,19 @@
-"""The prefix code of the Huffman codecs: its construction, its canonical codewords and its bytes.
+"""The prefix code of the Huffman codecs: its construction, its canonical codewords and its table in a stream.
 
-Code lengths are those of dahuffman's construction. Where one is longer than 16 bits, all are replaced by the best
-code that keeps to 16, which package-merge finds. Codewords are canonical: shorter ones first, symbols of one length
-in ascending order, each codeword the one before plus one.
+The lengths of codewords are those that dahuffman constructs. If one is over 16 bits, package-merge gives the best code
+with at most 16. Codewords are canonical: sorted by length and then by symbol, each is the one before plus one.
 
-Bytes of a code, as bits from the most significant on (gamma(n), n >= 1, is Elias' code: as many zeros as n has binary
-digits after its first, then n in binary):
+The table, as bits from the most significant on. gamma(n), n >= 1, is the Elias gamma code: a zero for each binary
+digit of n after the first, then n in binary.
 
-1. gamma(k + 1), k the number of symbols in use.
-2. Until k symbols are named: gamma(a + 1), gamma(p): the next `a` symbols, counted from 0, are not in use and the `p`
-   after them are.
-3. For k >= 2: four bits, the length of the first symbol's codeword minus 1. Then for each symbol in use, the first
-   too, steps from the length before: `10` one longer, `11` one shorter, `0` this is the length. (bzip2 does so too.)
+1. gamma(k + 1) for k symbols in use.
+2. Until k symbols are named: gamma(a + 1), gamma(p): the next `a` symbols, from 0 on, are not in use, the `p` after
+   them are.
+3. For k >= 2: four bits, the length of the first codeword minus 1. Then for each symbol in use, the first too, steps
+   from the length before: `10` one longer, `11` one shorter, `0` end of steps, as in bzip2.
 4. Zeros up to the next byte.
 
-A code of one symbol takes no bits at all.
+A code of one symbol takes no bits.
 
 Source of package-merge: Larmore and Hirschberg 1990, A fast algorithm for optimal length-limited Huffman codes.
 """
@@ -24,14 +23,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
+import dahuffman
 import numpy as np
-from dahuffman import HuffmanCodec
 from numpy.typing import NDArray
 
-from compress.codecs.primitives import prefix_code_reader
 from compress.codecs.primitives.prefix_bits import LENGTH_BITS
-from compress.codecs.primitives.prefix_code_reader import LONGEST
+from compress.codecs.primitives.prefix_code_reader import MAX_LENGTH, Problem, decoding_table, read_code
 from compress.errors import FormatError
+
+_MESSAGES = {
+    Problem.CUT_OFF: ("the code is cut off", None),
+    Problem.LARGE_NUMBER: ("a number in the code is over 131,071", None),
+    Problem.MANY_SYMBOLS: ("{:,} symbols in the code", "at most 65,536"),
+    Problem.LARGE_SYMBOL: ("symbol {:,} in the code", "at most 65,535"),
+    Problem.LONG_RUN: ("the code names more symbols than it has", None),
+    Problem.LENGTH: ("a codeword of {} bits", f"1 to {MAX_LENGTH}"),
+    Problem.BOTH_WAYS: ("steps of a codeword's length go both ways", None),
+    Problem.INCOMPLETE: ("the lengths of codewords do not make a complete prefix code", None),
+    Problem.PADDING: ("padding after the code is not zero", None),
+}
+"""What is wrong, and what was expected."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +50,8 @@ class PrefixCode:
     """A complete prefix code.
 
     Attributes:
-        symbols: int64, shape (k,), those in use, ascending.
-        lengths: int64, shape (k,), bits of their codewords, 1 to 16; 0 where k is 1.
+        symbols: int64, shape (k,), symbols in use, ascending.
+        lengths: int64, shape (k,), bits of their codewords, 1 to 16; 0 if k is 1.
     """
 
     symbols: NDArray[np.int64]
@@ -48,39 +59,39 @@ class PrefixCode:
 
     @classmethod
     def from_counts(cls, counts: NDArray[np.int64]) -> PrefixCode:
-        """Build the code for `counts`: of each symbol from 0 on, how often it occurs."""
+        """Return the code for a histogram."""
         symbols = np.flatnonzero(counts)
         if symbols.size == 0:
             return cls(symbols, symbols)
-        table = HuffmanCodec.from_frequencies(
+        table = dahuffman.HuffmanCodec.from_frequencies(
             dict(zip(symbols.tolist(), counts[symbols].tolist(), strict=True)),
-            eof=int(symbols[0]),  # a symbol that is there already: no other is added, the count says where to end
+            eof=int(symbols[0]),  # an existing symbol: no end marker is added, since the number of symbols is known
         ).get_code_table()
         lengths = np.array([table[symbol][0] for symbol in symbols.tolist()], dtype=np.int64)
-        if lengths.max() > LONGEST:
-            lengths = _package_merge(counts[symbols], LONGEST)
+        if lengths.max() > MAX_LENGTH:
+            lengths = _package_merge(counts[symbols], MAX_LENGTH)
         return cls(symbols, lengths)
 
     def bits(self, counts: NDArray[np.int64]) -> int:
-        """Return the bits that symbols occurring `counts` times take."""
+        """Return the bits of all codewords of symbols with this histogram."""
         return int(self.lengths @ counts[self.symbols])
 
     def encoding_table(self) -> NDArray[np.int32]:
         """Return `codeword << LENGTH_BITS | length` for every symbol up to the largest."""
         order = np.argsort(self.lengths, kind="stable")
         lengths = self.lengths[order]
-        shares = 1 << (LONGEST - lengths)  # of all strings of 16 bits, how many begin with the codeword
-        codewords = (np.cumsum(shares) - shares) >> (LONGEST - lengths)
+        shares = 1 << (MAX_LENGTH - lengths)  # number of strings of 16 bits that begin with the codeword
+        codewords = (np.cumsum(shares) - shares) >> (MAX_LENGTH - lengths)
         table = np.zeros(int(self.symbols.max(initial=-1)) + 1, dtype=np.int32)
         table[self.symbols[order]] = codewords << LENGTH_BITS | lengths
         return table
 
     def decoding_table(self) -> NDArray[np.int32]:
-        """Return, for all strings of as many bits as the longest codeword, `symbol << LENGTH_BITS | length`."""
-        return prefix_code_reader.decoding_table(self.symbols, self.lengths)
+        """Return `symbol << LENGTH_BITS | length` for every string of as many bits as the longest codeword."""
+        return decoding_table(self.symbols, self.lengths)
 
     def to_bytes(self) -> bytes:
-        """Return the code as the module's description lays it out."""
+        """Return the table of the code."""
         bits = [_gamma(self.symbols.size + 1)]
         symbols, lengths = self.symbols.tolist(), self.lengths.tolist()
         ends = [*np.flatnonzero(np.diff(self.symbols) != 1).tolist(), len(symbols) - 1] if symbols else []
@@ -98,47 +109,25 @@ class PrefixCode:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> tuple[PrefixCode, int]:
-        """Return the code at the start of `data`, and the byte after it.
+        """Return the code whose table is at the start of `data`, and the byte after it.
 
         Raises:
-            FormatError: it is cut off, is not complete or is no prefix code, or names symbols beyond 65,535.
+            FormatError: the table is cut off or not allowed, or the code is not complete.
         """
-        (problem, number, at), symbols, lengths = prefix_code_reader.read_code(np.frombuffer(data, np.uint8))
+        (problem, number, at), symbols, lengths = read_code(np.frombuffer(data, np.uint8))
         if problem:
-            raise _error(problem, number, at)
+            message, expected = _MESSAGES[Problem(problem)]
+            raise FormatError(message.format(number), offset=at // 8, expected=expected)
         return cls(symbols, lengths), at // 8
 
 
-def _error(problem: int, number: int, at: int) -> FormatError:
-    """Return the error that says what was wrong where a code was read."""
-    match problem:
-        case prefix_code_reader.CUT_OFF:
-            return FormatError("the code is cut off", offset=at // 8)
-        case prefix_code_reader.LARGE:
-            return FormatError("a number in the code is over 131,071", offset=at // 8)
-        case prefix_code_reader.MANY:
-            return FormatError(f"{number:,} symbols in the code", offset=0, expected="at most 65,536")
-        case prefix_code_reader.BEYOND:
-            return FormatError(f"symbol {number:,} in the code", offset=0, expected="at most 65,535")
-        case prefix_code_reader.MORE:
-            return FormatError("the code names more symbols than it has", offset=0)
-        case prefix_code_reader.LENGTH:
-            return FormatError(f"a codeword of {number} bits", offset=0, expected=f"1 to {LONGEST}")
-        case prefix_code_reader.INCOMPLETE:
-            return FormatError("code lengths are those of no complete prefix code", offset=0)
-        case prefix_code_reader.PADDING:
-            return FormatError("padding after the code is not zero", offset=at // 8)
-        case _:  # BOTH_WAYS: else ever so many steps could lead nowhere
-            return FormatError("steps of a codeword's length go both ways", offset=0)
-
-
-def _package_merge(counts: NDArray[np.int64], longest: int) -> NDArray[np.int64]:
-    """Return the lengths of the best code without codewords over `longest` bits; ties by symbol, then leaves first."""
+def _package_merge(counts: NDArray[np.int64], max_length: int) -> NDArray[np.int64]:
+    """Return the lengths of the best code with codewords of limited length; ties by symbol, then leaves first."""
     order = np.argsort(counts, kind="stable")
     leaves = counts[order]
     levels = []
     packages = leaves[:0]
-    for _ in range(longest):
+    for _ in range(max_length):
         coins = np.concatenate([leaves, packages])
         cheapest = np.argsort(coins, kind="stable")
         levels.append(cheapest < leaves.size)

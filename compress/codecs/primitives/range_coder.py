@@ -1,10 +1,11 @@
-"""Binary arithmetic coding: each bit, given how probable a 1 is, takes as little as its probability says.
+"""Binary range coder: each bit costs as much as its given probability says.
 
-The stream is a number within an interval of 32-bit width that each bit narrows, its lower part being for a 1. Where
-it is narrower than 2 ** 24, a byte is settled. After the last bit come the fewest bytes with which every number that
-begins so lies within the interval: so no stream is the beginning of another, and the decoder knows where its ends.
+The state of the encoder is an interval of 32-bit numbers. Each bit selects a part of the interval; the lower part is
+for a 1. When the interval is narrower than 2 ** 24, its leading byte is written. After the last bit come the fewest
+bytes such that any continuation lies in the interval. So no stream is a prefix of another, and the decoder finds the
+end.
 
-Compiled code keeps to 64-bit signed integers.
+Compiled code uses 64-bit signed integers only.
 
 Source: Martin 1979, "Range encoding"; the arrangement is that of the LZMA SDK's range coder.
 """
@@ -22,51 +23,51 @@ from compress.errors import FormatError
 from compress.runtime.jit import compiled
 
 PROBABILITY_BITS = 16
-ROOM = 64
-"""Bytes that 44 bits never outgrow, as long as none costs more than 11 bits."""
+OUTPUT_MARGIN_BYTES = 64
+"""Upper bound of the bytes of 44 bits that cost at most 11 bits each."""
 
-AT = 2
-"""Where in a stream's place the bytes written or read are counted."""
-_WHOLE = 1 << 32
+POSITION = 2
+"""Index in a `Coder` of the number of bytes written or read."""
+_FULL_RANGE = 1 << 32
 
 DATA = types.uint8[::1]
 CODER = types.UniTuple(types.int64, 4)  # type: ignore[no-untyped-call]
-_BIT = types.Tuple([CODER, types.int64])  # type: ignore[no-untyped-call]
+_CODED_BIT = types.Tuple([CODER, types.int64])  # type: ignore[no-untyped-call]
 
 Coder = tuple[int, int, int, int]
-"""Where a stream is, as compiled code carries it along: in registers, since each bit changes all of it.
+"""State of a coder, passed by value so that compiled code keeps it in registers.
 
-Of the interval its start (encoding) or how far the stream lies above that (decoding), and its width; the bytes written
-or read; 1 where decoding, else 0.
+Start of the interval (encoding), or the code number minus that start (decoding); width of the interval; bytes written
+or read; 1 for decoding, 0 for encoding.
 """
 
 
 class Stream(NamedTuple):
-    """What is being written or read.
+    """A stream to write or to read.
 
     Attributes:
         place: int64, shape (4,), a `Coder`.
-        data: uint8, the bytes to write, with room, or to read; beyond their end are zeros.
+        data: uint8, room for the bytes to write, or the bytes to read; zeros follow them.
     """
 
     place: NDArray[np.int64]
     data: NDArray[np.uint8]
 
     @classmethod
-    def to_write(cls, room: int) -> Stream:
-        """Return an empty stream with room for so many bytes."""
-        return cls(np.array([0, _WHOLE, 0, 0], dtype=np.int64), np.empty(room, dtype=np.uint8))
+    def to_write(cls, room_bytes: int) -> Stream:
+        """Return an empty stream."""
+        return cls(np.array([0, _FULL_RANGE, 0, 0], dtype=np.int64), np.empty(room_bytes, dtype=np.uint8))
 
     @classmethod
     def to_read(cls, data: bytes, start: int) -> Stream:
         """Return the stream that is `data[start:]`."""
         coded = np.frombuffer(data, np.uint8, offset=start).copy()
-        return cls(np.array([_word(coded, 0), _WHOLE, 4, 1], dtype=np.int64), coded)
+        return cls(np.array([_word_at(coded, 0), _FULL_RANGE, 4, 1], dtype=np.int64), coded)
 
 
 @compiled(types.void(DATA, types.int64))
 def _carry(data: NDArray[np.uint8], at: int) -> None:
-    """Add one to the bytes before `at`."""
+    """Add one to the number that ends before byte `at`."""
     at -= 1
     while data[at] == 255:
         data[at] = 0
@@ -74,15 +75,15 @@ def _carry(data: NDArray[np.uint8], at: int) -> None:
     data[at] += 1
 
 
-@compiled(_BIT(CODER, DATA, types.int64, types.int64), inline=True)
+@compiled(_CODED_BIT(CODER, DATA, types.int64, types.int64), inline=True)
 def code_bit(coder: Coder, data: NDArray[np.uint8], bit: int, probability: int) -> tuple[Coder, int]:
-    """Encode `bit`, or decode one, and return where the stream is then, and the bit.
+    """Encode `bit`, or decode a bit, and return the new state and the bit.
 
     Args:
-        coder: where the stream is.
+        coder: state.
         data: of the stream.
-        bit: what to encode.
-        probability: of a 1, in 1 / 2 ** 16, more than 0 and less than 2 ** 16.
+        bit: to encode.
+        probability: of a 1, in units of 2 ** -16, more than 0 and less than 2 ** 16.
     """
     start, width, at, decoding = coder
     bound = (width >> PROBABILITY_BITS) * probability
@@ -97,8 +98,8 @@ def code_bit(coder: Coder, data: NDArray[np.uint8], bit: int, probability: int) 
     else:
         start += 0 if bit else bound
         width = bound if bit else width - bound
-        if start >= _WHOLE:
-            start -= _WHOLE
+        if start >= _FULL_RANGE:
+            start -= _FULL_RANGE
             _carry(data, at)
         while width < 1 << 24:
             data[np.uintp(at)] = start >> 24
@@ -109,54 +110,54 @@ def code_bit(coder: Coder, data: NDArray[np.uint8], bit: int, probability: int) 
 
 
 def finish(stream: Stream) -> bytes:
-    """Return the whole stream, after the last bit was encoded."""
+    """Return the bytes of the stream after its last bit was encoded."""
     start, width, at, _ = stream.place.tolist()
-    count, last = _closing(start, width)
-    if last >= _WHOLE:
+    count, last = _final_bytes(start, width)
+    if last >= _FULL_RANGE:
         _carry(stream.data, at)
-    return stream.data[:at].tobytes() + (last % _WHOLE).to_bytes(4, "big")[:count]
+    return stream.data[:at].tobytes() + (last % _FULL_RANGE).to_bytes(4, "big")[:count]
 
 
 def check_end(stream: Stream) -> None:
-    """Check, after the last bit was decoded, that the stream is all of the bytes and they no more.
+    """Check that the stream ends with its bytes, after its last bit was decoded.
 
     Raises:
-        FormatError: it is not.
+        FormatError: it does not.
     """
     above, width, at, _ = stream.place.tolist()
     settled = at - 4
-    word = _word(stream.data, settled)
-    count, last = _closing((word - above) % _WHOLE, width)
+    word = _word_at(stream.data, settled)
+    count, last = _final_bytes((word - above) % _FULL_RANGE, width)
     end = settled + count
     if len(stream.data) < end:
         raise FormatError("the coded bits end too early", offset=len(stream.data), expected=f"{end:,} bytes")
     if len(stream.data) > end:
         raise FormatError("bytes are left over after the last coded bit", offset=end)
-    if word != last % _WHOLE:
-        raise FormatError("the coded bits are not closed as they should be", offset=settled)
+    if word != last % _FULL_RANGE:
+        raise FormatError("the final bytes of the coded bits are wrong", offset=settled)
 
 
-def _closing(start: int, width: int) -> tuple[int, int]:
-    """Return the fewest bytes after which all numbers lie in the interval, and the first of these numbers."""
+def _final_bytes(start: int, width: int) -> tuple[int, int]:
+    """Return the fewest bytes whose continuations all lie in the interval, and the least of these numbers."""
     for count in range(5):
         share = 1 << (32 - 8 * count)
         first = -(-start // share) * share
         if first + share <= start + width:
             return count, first
-    raise AssertionError("an interval holds at least one number of four bytes")
+    raise AssertionError("an interval has at least one number of four bytes")
 
 
-def _word(data: NDArray[np.uint8], at: int) -> int:
+def _word_at(data: NDArray[np.uint8], at: int) -> int:
     return int.from_bytes(data[at : at + 4].tobytes().ljust(4, b"\0"), "big")
 
 
-def fewest_bytes(bits: int, least_probability: int) -> int:
-    """Return how many bytes so many bits take at least, when none is expected with more than 1 - `least_probability`.
+def min_coded_bytes(bits: int, min_probability: int) -> int:
+    """Return a lower bound of the bytes of a number of bits.
 
     Args:
         bits: how many.
-        least_probability: of either value of a bit, in 1 / 2 ** 16.
+        min_probability: least probability given to either value of a bit, in units of 2 ** -16.
     """
-    # Rounding down what is for a 1 takes up to 1 in 257 of it away.
-    cost = -math.log2(1 - least_probability / (1 << PROBABILITY_BITS) * (256 / 257))
+    # The width for a 1 is rounded down by up to 1 in 257.
+    cost = -math.log2(1 - min_probability / (1 << PROBABILITY_BITS) * (256 / 257))
     return max(0, int((bits * cost - 32) / 8))

@@ -1,14 +1,13 @@
-"""Dependent quantization: a state says, weight by weight, which of two quantizers applies.
+"""Trellis-coded quantization: a state decides for each weight which of two quantizers applies.
 
-A column of a matrix is walked from its first row to its last, from state 0. Levels are whole numbers; in a state of
-quantizer 0 only the even ones may be used, in a state of quantizer 1 only the odd ones and zero. What is coded is the
-index of a level within its quantizer: half of it, away from zero. The index's parity leads to the next state. So
-every quantizer has steps twice as wide as the levels, and costs a bit less a weight, while over some weights nearly
-every combination of levels can still be reached: the more states, the more nearly.
+Each column of a matrix is processed from its first row to its last, from state 0. Levels are integers. Quantizer 0
+has the even levels, quantizer 1 the odd levels and zero. The stream codes the index of a level in its quantizer: half
+the level, rounded away from zero. The parity of the index selects the next state. Each quantizer has twice the step
+of the levels and so needs fewer bits, while a column can still follow nearly every combination of levels.
 
-Source: Marcellin & Fischer 1990, "Trellis coded quantization of memoryless and Gauss-Markov sources"; the two
-quantizers are unions of subsets as in Joshi, Crump & Fischer 1995, "Image subband coding using arithmetic coded
-trellis coded quantization".
+Source: Marcellin & Fischer 1990, "Trellis coded quantization of memoryless and Gauss-Markov sources"; the quantizers
+are unions of subsets as in Joshi, Crump & Fischer 1995, "Image subband coding using arithmetic coded trellis coded
+quantization".
 """
 
 from __future__ import annotations
@@ -21,129 +20,118 @@ from numpy.typing import NDArray
 
 from compress.runtime.jit import compiled
 
+QUANTIZERS = types.Array(types.int64, 1, "C", readonly=True)
+NEXT_STATES = types.Array(types.int64, 2, "C", readonly=True)
 _LEVELS = types.Array(types.int32, 2, "C", readonly=True)
-_STATES = types.Array(types.int64, 1, "C", readonly=True)
-_FOLLOWING = types.Array(types.int64, 2, "C", readonly=True)
 
 
 class Trellis(NamedTuple):
-    """States, and what leads from one to the next.
+    """A finite state machine.
 
     Attributes:
-        quantizer: int64, shape (states,), which quantizer a state uses.
-        following: int64, shape (states, 2), the state after an even and after an odd index.
+        quantizer: int64, shape (states,), the quantizer of each state, 0 or 1.
+        next_state: int64, shape (states, 2), the state after an even and after an odd index.
     """
 
     quantizer: NDArray[np.int64]
-    following: NDArray[np.int64]
+    next_state: NDArray[np.int64]
 
     @property
-    def arrivals(self) -> NDArray[np.int64]:
-        """The two ways into each state, shape (states, 2): twice the state before, plus the index's parity."""
-        return np.argsort(self.following, axis=None, kind="stable").reshape(-1, 2)
+    def predecessors(self) -> NDArray[np.int64]:
+        """The two transitions into each state, shape (states, 2): 2 * previous state + parity of the index."""
+        return np.argsort(self.next_state, axis=None, kind="stable").reshape(-1, 2)
 
 
-def _read_only(quantizer: NDArray[np.int64], following: NDArray[np.int64]) -> Trellis:
-    for table in (quantizer, following):
-        table.flags.writeable = False
-    return Trellis(quantizer, following)
+def shift_register_trellis(states: int, quantizer_mask: int, feedback_mask: int) -> Trellis:
+    """Return the trellis of a shift register, whose states are its bits; read-only arrays.
 
+    The quantizer is the parity of the state's bits in `quantizer_mask`. The bit shifted in is the parity of the index
+    xor the parity of the state's bits in `feedback_mask`.
+    """
 
-def _shift_register(states: int, quantizer: int, feedback: int) -> Trellis:
-    """Return a register that parities are shifted into; the masks' taps tell its quantizer, and what a parity meets."""
-
-    def odd_bits(mask: int) -> NDArray[np.int64]:
+    def parity(mask: int) -> NDArray[np.int64]:
         return np.array([(state & mask).bit_count() & 1 for state in range(states)], dtype=np.int64)
 
-    entering = np.arange(2) ^ odd_bits(feedback)[:, None]
-    return _read_only(odd_bits(quantizer), (2 * np.arange(states)[:, None] + entering) % states)
+    shifted_in = np.arange(2) ^ parity(feedback_mask)[:, None]
+    trellis = Trellis(parity(quantizer_mask), (2 * np.arange(states)[:, None] + shifted_in) % states)
+    for table in trellis:
+        table.flags.writeable = False
+    return trellis
 
 
-TRELLIS = _shift_register(4096, 0b011000001001, 0b110101010010)
-"""The one that levels are led along: 1.50 dB better than one quantizer at the same bits, on numbers spread evenly over
-40 steps to either side of zero. With states without end it would be 1.53 dB.
-"""
+TRELLIS_4096 = shift_register_trellis(4096, 0b011000001001, 0b110101010010)
+"""The trellis of the file format: 1.50 dB better than one quantizer at equal bits, on numbers spread evenly over 40
+steps to either side of zero. The limit for infinitely many states is 1.53 dB."""
 
-MIDDLE_TRELLIS = _shift_register(256, 0b01010101, 0b11100100)
-"""The one before, 1.41 dB: what is chosen along it takes a sixteenth of the time."""
+TRELLIS_256 = shift_register_trellis(256, 0b01010101, 0b11100100)
+"""A trellis of 1.41 dB whose search takes a sixteenth of the time; for estimates, not for files."""
 
-SMALL_TRELLIS = _shift_register(32, 0b01001, 0b11110)
-"""The first: of all shift registers of 32 states with one tap mask each the best, 1.24 dB; of 8 1.11 dB."""
-
-NO_TRELLIS = _read_only(np.zeros(1, dtype=np.int64), np.zeros((1, 2), dtype=np.int64))
-"""One state, always of quantizer 0, for what goes along a trellis or not."""
-
-TRELLISES = (NO_TRELLIS, SMALL_TRELLIS, MIDDLE_TRELLIS, TRELLIS)
-"""All there are, the largest last."""
+NO_TRELLIS = shift_register_trellis(1, 0, 0)
+"""One state of quantizer 0, for code that works with a trellis and without."""
 
 
 @compiled(types.int64(types.int64, types.int64), inline=True)
 def level_of(index: int, quantizer: int) -> int:
-    """Return the level that an index of a quantizer stands for."""
+    """Return the level of an index in a quantizer."""
     return 2 * index - quantizer * ((index > 0) - (index < 0))
 
 
-@compiled(types.boolean(_LEVELS, _STATES, _FOLLOWING, types.int32[:, ::1]))
-def _follow(
+@compiled(types.int64(types.int64), inline=True)
+def index_of(level: int) -> int:
+    """Return the index of a level in the quantizer that has the level: the inverse of `level_of`."""
+    return (level + 1) >> 1 if level > 0 else -((1 - level) >> 1)
+
+
+@compiled(types.boolean(_LEVELS, QUANTIZERS, NEXT_STATES, types.int32[:, ::1]))
+def _to_indices(
     levels: NDArray[np.int32],
     quantizers: NDArray[np.int64],
-    following: NDArray[np.int64],
+    next_state: NDArray[np.int64],
     indices: NDArray[np.int32],
 ) -> bool:
-    """Write the indices of levels, where there is room for them, and return whether all follow the trellis."""
+    """Write the indices of levels, and return whether all levels follow the trellis."""
     rows, columns = levels.shape
     states = np.zeros(columns, np.uint16)
     for row in range(rows):
         for column in range(columns):
-            level, quantizer = levels[row, column], quantizers[states[column]]
-            if (level & 1) != quantizer and (quantizer == 0 or level != 0):
+            level = levels[row, column]
+            index = index_of(level)
+            if level_of(index, quantizers[states[column]]) != level:
                 return False
-            index = (abs(level) + quantizer) >> 1
-            states[column] = following[states[column], index & 1]
-            if row < len(indices):
-                indices[row, column] = index if level > 0 else -index
+            states[column] = next_state[states[column], index & 1]
+            indices[row, column] = index
     return True
 
 
-@compiled(types.void(_LEVELS, _STATES, _FOLLOWING, types.int32[:, ::1]))
-def _lead(
+@compiled(types.void(_LEVELS, QUANTIZERS, NEXT_STATES, types.int32[:, ::1]))
+def _to_levels(
     indices: NDArray[np.int32],
     quantizers: NDArray[np.int64],
-    following: NDArray[np.int64],
+    next_state: NDArray[np.int64],
     levels: NDArray[np.int32],
 ) -> None:
     rows, columns = indices.shape
     states = np.zeros(columns, np.uint16)
     for row in range(rows):
         for column in range(columns):
-            index, quantizer = indices[row, column], quantizers[states[column]]
-            levels[row, column] = level_of(index, quantizer)
-            states[column] = following[states[column], index & 1]
+            index = indices[row, column]
+            levels[row, column] = level_of(index, quantizers[states[column]])
+            states[column] = next_state[states[column], index & 1]
 
 
 def follows_trellis(levels: NDArray[np.int32], trellis: Trellis) -> bool:
     """Return whether levels, shape (rows, columns), follow a trellis down every column."""
-    return bool(_follow(np.ascontiguousarray(levels), *trellis, np.empty((0, 0), np.int32)))
-
-
-def trellis_of(levels: NDArray[np.int32]) -> Trellis | None:
-    """Return the largest trellis that levels, shape (rows, columns), follow, or None."""
-    return next((trellis for trellis in TRELLISES[:0:-1] if follows_trellis(levels, trellis)), None)
+    return trellis_indices(levels, trellis) is not None
 
 
 def trellis_indices(levels: NDArray[np.int32], trellis: Trellis) -> NDArray[np.int32] | None:
-    """Return the indices of levels that follow a trellis down every column; None where one does not.
-
-    Args:
-        levels: shape (rows, columns).
-        trellis: to follow.
-    """
+    """Return the indices of levels, shape (rows, columns); None if a column does not follow the trellis."""
     indices = np.empty(levels.shape, np.int32)
-    return indices if _follow(np.ascontiguousarray(levels), *trellis, indices) else None
+    return indices if _to_indices(np.ascontiguousarray(levels), *trellis, indices) else None
 
 
 def trellis_levels(indices: NDArray[np.int32], trellis: Trellis) -> NDArray[np.int32]:
     """Return the levels of indices, shape (rows, columns): the inverse of `trellis_indices`."""
     levels = np.empty(indices.shape, np.int32)
-    _lead(np.ascontiguousarray(indices), *trellis, levels)
+    _to_levels(np.ascontiguousarray(indices), *trellis, levels)
     return levels

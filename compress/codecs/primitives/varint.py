@@ -1,10 +1,10 @@
-"""Counts, small ones in one byte: seven bits a byte, the lowest first; the top bit says that more follow."""
+"""Variable-length integers (varints): seven bits a byte, least significant first; the top bit marks a continuation."""
 
 from __future__ import annotations
 
 from compress.errors import FormatError
 
-_MOST_BYTES = 9  # 63 bits: more than any count in a file
+_MAX_BYTES = 9  # 63 bits
 
 
 def encode_varint(number: int) -> bytes:
@@ -19,18 +19,18 @@ def encode_varint(number: int) -> bytes:
 
 
 def decode_varint(data: bytes, at: int) -> tuple[int, int]:
-    """Return the number at byte `at` and the byte after it.
+    """Return the number at byte `at`, and the byte after it.
 
     Raises:
-        FormatError: it does not end, or takes more bytes than it has to.
+        FormatError: it is cut off, or has more bytes than needed.
     """
-    if at < len(data) and (first := data[at]) < 0x80:  # as most are
+    if at < len(data) and (first := data[at]) < 0x80:  # the common case
         return first, at + 1
     number = 0
-    for index, byte in enumerate(data[at : at + _MOST_BYTES]):
+    for index, byte in enumerate(data[at : at + _MAX_BYTES]):
         number |= (byte & 0x7F) << 7 * index
         if byte < 0x80:
             if byte == 0 and index > 0:
-                raise FormatError("a number in more bytes than it takes", offset=at)
+                raise FormatError("a number has more bytes than it needs", offset=at)
             return number, at + index + 1
-    raise FormatError("a number does not end", offset=at, expected=f"at most {_MOST_BYTES} bytes")
+    raise FormatError("a number does not end", offset=at, expected=f"at most {_MAX_BYTES} bytes")

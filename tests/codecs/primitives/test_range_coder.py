@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compress.codecs.primitives.range_coder import ROOM, Stream, check_end, code_bit, fewest_bytes, finish
+from compress.codecs.primitives.range_coder import (
+    OUTPUT_MARGIN_BYTES,
+    Stream,
+    check_end,
+    code_bit,
+    finish,
+    min_coded_bytes,
+)
 from compress.errors import FormatError
 
 coded = st.lists(st.tuples(st.integers(0, 1), st.integers(32, 65504)), max_size=300)
@@ -18,7 +25,7 @@ def coded_in(stream, bit, probability):
 
 
 def encoded(bits):
-    stream = Stream.to_write(2 * len(bits) + ROOM)
+    stream = Stream.to_write(2 * len(bits) + OUTPUT_MARGIN_BYTES)
     for bit, probability in bits:
         coded_in(stream, bit, probability)
     return finish(stream)
@@ -32,8 +39,8 @@ def decoded(data, probabilities):
 
 
 def test_a_worked_example_has_these_bytes():
-    # Of 2 ** 32, the lower half; of that the upper three quarters: 0x20000000 to 0x7FFFFFFF. All that begins with
-    # 0x20 is within.
+    # The lower half of 2 ** 32, then its upper three quarters: 0x20000000 to 0x7FFFFFFF. All numbers that begin with
+    # 0x20 are inside.
     assert encoded([(1, 1 << 15), (0, 1 << 14)]) == b"\x20"
     assert decoded(b"\x20", [1 << 15, 1 << 14]) == [1, 0]
 
@@ -49,14 +56,14 @@ def test_bits_come_back(bits):
 
 
 @given(coded)
-def test_a_stream_takes_what_its_probabilities_say(bits):
+def test_a_stream_takes_the_bits_that_its_probabilities_say(bits):
     ideal = sum(-math.log2((p if bit else 65536 - p) / 65536) for bit, p in bits)
-    # Parts of the interval are rounded, by up to 1 in 257.
+    # The interval's parts are rounded by up to 1 in 257.
     assert 0.99 * ideal / 8 - 0.5 <= len(encoded(bits)) <= 1.01 * ideal / 8 + 2
 
 
 def test_a_carry_goes_through_any_number_of_bytes():
-    # 0 with probability 1 / 2 moves the interval's start up by half; ones narrow it to just below a carry.
+    # Zeros keep the start of the interval just below a carry; a one of low probability narrows it.
     random = np.random.default_rng(0)
     for _ in range(300):
         bits = [
@@ -75,6 +82,6 @@ def test_no_stream_is_the_beginning_of_another(bits, more):
 
 
 @given(st.integers(0, 3000))
-def test_bits_never_take_fewer_bytes_than_said(count):
-    assert fewest_bytes(count, 32) <= len(encoded([(0, 32)] * count))
-    assert fewest_bytes(count, 32) <= len(encoded([(1, 65504)] * count))
+def test_bits_never_take_fewer_bytes_than_the_bound(count):
+    assert min_coded_bytes(count, 32) <= len(encoded([(0, 32)] * count))
+    assert min_coded_bytes(count, 32) <= len(encoded([(1, 65504)] * count))
