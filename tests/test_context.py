@@ -15,14 +15,14 @@ def test_each_stage_and_each_seed_has_its_own_random_numbers(context):
     assert len({torch.rand(1, generator=stage.torch_generator()).item() for stage in stages}) == 4
 
 
-def test_the_same_stage_and_seed_draw_the_same_in_every_process(context):
+def test_a_stage_seed_depends_on_the_name_and_the_seed_only(context):
     assert replace(context, stage="distill", seed=3).stage_seed == 934_423_244
 
 
-def test_inputs_are_the_photos_asked_for_as_the_network_wants_them(context):
-    places = np.array([5, 0, 5])
-    wanted = to_input(context.calibration.pixels[places], context.reference.preprocessing)
-    assert np.array_equal(context.inputs(places).numpy(), wanted)
+def test_inputs_are_the_photos_at_the_indices_after_preprocessing(context):
+    indices = np.array([5, 0, 5])
+    expected = to_input(context.calibration.pixels[indices], context.reference.preprocessing)
+    assert np.array_equal(context.inputs(indices).numpy(), expected)
 
 
 def test_statistics_are_gathered_once_and_shared_by_all_stages(context):
@@ -34,24 +34,24 @@ def test_statistics_are_gathered_once_and_shared_by_all_stages(context):
         yield lambda count: None
 
     context = replace(context, progress=progress)
-    first = context.statistics(None)
-    assert replace(context, stage="another").statistics(None) is first
-    assert context.statistics(1000) is first
+    first = context.fisher.layer_statistics(None)
+    assert replace(context, stage="another").fisher.layer_statistics(None) is first
+    assert context.fisher.layer_statistics(1000) is first
     assert told == [("gathering statistics", 60)]
 
 
 def test_statistics_on_fewer_photos_take_them_from_all_over_the_folder(context, photos_of):
     pixels = np.zeros((60, 12, 12, 3), np.uint8)
     pixels[30:] = 255
-    half_dark = replace(context, calibration=photos_of(pixels), cache={})
-    few, all_photos = (half_dark.statistics(count)["0.weight"].moment for count in (6, None))
+    half_dark = replace(context, calibration=photos_of(pixels))
+    few, all_photos = (half_dark.fisher.layer_statistics(count)["0.weight"].input_factor for count in (6, None))
     np.testing.assert_allclose(few, all_photos)
 
 
 def test_statistics_depend_on_the_seed_and_nothing_else_that_is_random(context):
     def costs(seed):
         torch.manual_seed(seed + 17)
-        return replace(context, seed=seed, cache={}).statistics(None)["0.weight"].output_cost
+        return replace(context, seed=seed).fisher.layer_statistics(None)["0.weight"].row_fisher
 
     assert np.array_equal(costs(1), costs(1))
     assert not np.array_equal(costs(1), costs(2))
@@ -67,7 +67,7 @@ def test_further_views_of_each_photo_add_to_the_statistics_and_to_the_progress(c
         yield counts[-1].append
 
     context = replace(context, progress=progress)
-    once, thrice = (context.row_statistics(None, views)["0.weight"] for views in (1, 3))
+    once, thrice = (context.fisher.row_statistics(None, views)["0.weight"] for views in (1, 3))
     assert totals == [sum(each) for each in counts] == [60, 180]
-    assert once.own.shape == thrice.own.shape == (8, 27 * 28 / 2)
-    assert not np.allclose(once.moment, thrice.moment, rtol=0.01)
+    assert once.row_blocks.shape == thrice.row_blocks.shape == (8, 27 * 28 / 2)
+    assert not np.allclose(once.input_factor, thrice.input_factor, rtol=0.01)

@@ -1,38 +1,37 @@
-"""What weights are multiplied with, and the gradients that follow: of convolutions and linear layers of all kinds."""
+"""Gradients of a layer's weights and biases for each photo of a batch."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 from torch.nn import functional
 
-from compress.networks.layer_calls import Call, Layer
+from compress.networks.layer_calls import CompressibleLayer, LayerCall
 
 
-def photo_gradients(call: Call, gradient: Tensor, photos: int) -> tuple[Tensor, Tensor]:
-    """Return each photo's gradients of a layer's weights, (photos, rows, columns), and of its biases, (photos, rows).
+def example_gradients(call: LayerCall, output_gradient: Tensor, photos: int) -> tuple[Tensor, Tensor]:
+    """Return each photo's gradients of the weights, (photos, rows, columns), and of the biases, (photos, rows).
 
-    Where the layer's inputs are stretches of photos, one photo's after another's, those of a photo are summed; where
-    they are not the photos' in any such way, all are, as if they were one photo's: directions of different photos have
-    nothing to do with each other, so that the mean over many stays what it is.
+    A layer may see several crops of each photo, one photo's crops after another's; their gradients are summed. If the
+    batch of the layer is not a multiple of the photos, all gradients are summed as one photo's: the directions of
+    different photos are independent, so that the mean over many photos stays correct.
 
     Args:
-        call: a run of the layer.
-        gradient: of its outputs, of their shape.
-        photos: how many went through the network.
+        call: a call of the layer.
+        output_gradient: in the shape of the call's outputs.
+        photos: number of photos in the network's batch.
     """
-    inputs = patches(call.layer, call.inputs)  # (n, groups, columns, positions)
-    outputs = _positions_last(gradient) if isinstance(call.layer, nn.Linear) else gradient.flatten(2)
+    inputs = weight_inputs(call.layer, call.inputs)  # (n, groups, columns, positions)
+    outputs = _positions_last(output_gradient) if isinstance(call.layer, nn.Linear) else output_gradient.flatten(2)
     by_group = outputs.reshape(len(outputs), inputs.shape[1], -1, outputs.shape[2])  # (n, groups, rows, positions)
-    of_weights, of_biases = (by_group @ inputs.transpose(2, 3)).flatten(1, 2), outputs.sum(2)
-    if len(of_weights) == photos:
-        return of_weights, of_biases
-    apart = 1 if len(of_weights) % photos else photos
-    summed = (each.reshape(apart, -1, *each.shape[1:]).sum(1) for each in (of_weights, of_biases))
-    return next(summed), next(summed)
+    weight_gradients, bias_gradients = (by_group @ inputs.transpose(2, 3)).flatten(1, 2), outputs.sum(2)
+    if len(weight_gradients) == photos:
+        return weight_gradients, bias_gradients
+    examples = 1 if len(weight_gradients) % photos else photos
+    return _summed(weight_gradients, examples), _summed(bias_gradients, examples)
 
 
-def patches(layer: Layer, x: Tensor) -> Tensor:
-    """Return what each weight is multiplied with: (n, groups, columns, positions)."""
+def weight_inputs(layer: CompressibleLayer, x: Tensor) -> Tensor:
+    """Return the inputs that each weight is multiplied with, (n, groups, columns, positions)."""
     if isinstance(layer, nn.Linear):
         return _positions_last(x).unsqueeze(1)
     if layer.padding_mode != "zeros" or isinstance(layer.padding, str):
@@ -44,17 +43,22 @@ def patches(layer: Layer, x: Tensor) -> Tensor:
     kernel, stride, dilation = layer.kernel_size, layer.stride, layer.dilation
     if set(kernel) == {1} and set(stride) == {1} and set(padding) == {0}:
         return _by_group(layer, x.flatten(2))
-    if isinstance(layer, nn.Conv1d):  # unfold knows photos alone
+    if isinstance(layer, nn.Conv1d):  # unfold supports images only
         x = x.unsqueeze(2)
         kernel, stride, dilation, padding = (1, *kernel), (1, *stride), (1, *dilation), (0, *padding)
     return _by_group(layer, functional.unfold(x, kernel, dilation, padding, stride))
 
 
+def _summed(gradients: Tensor, examples: int) -> Tensor:
+    """Return the sums of consecutive gradients, so that as many examples remain."""
+    return gradients.reshape(examples, -1, *gradients.shape[1:]).sum(1)
+
+
 def _by_group(layer: nn.Conv1d | nn.Conv2d, columns: Tensor) -> Tensor:
-    """Bring (n, columns of all groups, positions) to (n, groups, columns, positions)."""
+    """Return (n, columns of all groups, positions) as (n, groups, columns, positions)."""
     return columns.reshape(len(columns), layer.groups, -1, columns.shape[2])
 
 
 def _positions_last(x: Tensor) -> Tensor:
-    """Bring a linear layer's (n, features) or (n, ..., features) to (n, features, positions)."""
+    """Return the tensor of a linear layer, (n, features) or (n, ..., features), as (n, features, positions)."""
     return x.flatten(1, -2).transpose(1, 2) if x.dim() > 2 else x.unsqueeze(2)

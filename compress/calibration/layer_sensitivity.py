@@ -1,8 +1,8 @@
-"""What the errors of each layer's weights add to the divergence of a compressed network, measured on photos.
+"""How much the error of each layer contributes to the divergence of a compressed network, measured on photos.
 
-With `E` the error of a layer's weights and `G` the gradient of the divergence with respect to them in the compressed
-network, half of `sum(E * G)` is the layer's part: to second order the parts of all layers sum to the divergence, and
-twice a part is what the divergence rises by where the layer's error grows, the others held still.
+A layer's contribution is half of `sum(E * G)`: E is the error of its weights, G the gradient of the divergence with
+respect to the weights of the compressed network. To second order the contributions of all layers add up to the
+divergence, and twice a contribution is the derivative of the divergence by the relative size of the layer's error.
 """
 
 from __future__ import annotations
@@ -16,80 +16,84 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from compress.errors import DataError
-from compress.runtime.distributed import ALONE, Ranks
+from compress.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from compress.runtime.progress import Advance
 
 Floats = NDArray[np.float64]
 
-_SPREAD = 0.3
-"""How far the ratio of a layer's measured part to the predicted one is usually from that of all layers together."""
+_PRIOR_DEVIATION = 0.3
+"""Typical standard deviation of the layers' ratios of measured to predicted contribution, relative to their mean."""
 
-_MOST = 4.0
-"""A layer's ratio is at most so many times that of all layers together, or so many times less."""
-
-
-def divergence(logits: Tensor, wanted: Tensor) -> Tensor:
-    """Return the Kullback-Leibler divergence of the softmaxes of logits from those wanted, mean of a batch, nats."""
-    return functional.kl_div(logits.log_softmax(1), wanted.log_softmax(1), reduction="batchmean", log_target=True)
+_MAX_CORRECTION = 4.0
+"""Largest correction factor of a layer. The smallest is its inverse."""
 
 
-def parts_of_layers(
+def divergence(logits: Tensor, reference_logits: Tensor) -> Tensor:
+    """Return the Kullback-Leibler divergence of softmaxes from the reference's, the mean over a batch, in nats."""
+    log_probabilities, reference = logits.log_softmax(1), reference_logits.log_softmax(1)
+    return functional.kl_div(log_probabilities, reference, reduction="batchmean", log_target=True)
+
+
+def layer_contributions(
     network: nn.Module,
     reference: nn.Module,
     errors: Mapping[str, Tensor],
     batches: Iterable[Tensor],
     advance: Advance,
-    ranks: Ranks = ALONE,
+    processes: ProcessGroup = SINGLE_PROCESS,
 ) -> Mapping[str, Floats]:
-    """Return the part of the divergence that each layer's error has, nats.
+    """Return the contribution of each layer's error to the divergence, in nats.
 
     Args:
-        network: the compressed one, in evaluation mode; its weights are not changed.
+        network: the compressed network, in evaluation mode.
         reference: the float network.
-        errors: by the names of the weight tensors, what rounding changed in them; of their shapes.
-        batches: inputs (n, channels, height, width), all of one size but the last.
+        errors: the error of each weight tensor, by name, in the shape of the tensor.
+        batches: inputs of this process, (n, channels, height, width), each of the same length but the last.
         advance: called with the number of photos done.
-        ranks: processes that have other batches; in turn, this one's are every so many-th.
+        processes: the processes that share the batches in turn.
     Returns:
-        by name, shape (batches,): of several estimates the spread tells how sure their mean is.
+        by name, shape (batches of all processes,): one estimate per batch, so that their variance is known.
     Raises:
-        DataError: there were no photos.
+        DataError: there are no photos.
     """
-    weights = dict(network.named_parameters())
-    parts: dict[str, list[float]] = {name: [] for name in errors}
+    parameters = dict(network.named_parameters())
+    weights = [parameters[name] for name in errors]
+    contributions: dict[str, list[float]] = {name: [] for name in errors}
     for inputs in batches:
         with torch.no_grad():
-            logits = reference(inputs)
-        used = [weights[name] for name in errors]
-        gradients = torch.autograd.grad(divergence(network(inputs), logits), used, materialize_grads=True)
+            reference_logits = reference(inputs)
+        loss = divergence(network(inputs), reference_logits)
+        gradients = torch.autograd.grad(loss, weights, materialize_grads=True)
         for (name, error), gradient in zip(errors.items(), gradients, strict=True):
-            parts[name].append(0.5 * float((error * gradient).sum()))
+            contributions[name].append(0.5 * float((error * gradient).sum()))
         advance(len(inputs))
-    parts = {name: ranks.in_turn(found) for name, found in parts.items()}
-    if not all(parts.values()):
-        raise DataError("measuring the divergence needs at least one photo")
-    return {name: np.array(values) for name, values in parts.items()}
+    gathered = {name: processes.gather_interleaved(values) for name, values in contributions.items()}
+    if not all(gathered.values()):
+        raise DataError("layer sensitivity cannot be measured without photos; add calibration photos")
+    return {name: np.array(values) for name, values in gathered.items()}
 
 
-def corrections(parts: Mapping[str, Floats], predicted: Mapping[str, float]) -> dict[str, float]:
-    """Return by how much more a layer's errors cost than was predicted, beside those of all layers together.
+def sensitivity_corrections(contributions: Mapping[str, Floats], predicted: Mapping[str, float]) -> dict[str, float]:
+    """Return the factor by which each layer's predicted contribution is wrong, relative to that of all layers together.
 
-    The less sure a measured part is, the nearer is its factor to 1.
+    A factor is drawn towards 1 by the standard error of the measured contribution.
 
     Args:
-        parts: `parts_of_layers`.
-        predicted: of the same layers, nats.
+        contributions: result of `layer_contributions`.
+        predicted: the contributions that the Fisher information predicts, in nats.
     Returns:
-        factors by name; 1 for all where nothing was predicted, or measured.
+        factors by name; all 1 if the total measured or predicted contribution is not positive.
     """
     total = sum(predicted.values())
-    common = sum(float(found.mean()) for found in parts.values()) / total if total > 0 else 0.0
+    common = sum(float(measured.mean()) for measured in contributions.values()) / total if total > 0 else 0.0
     if not common > 0:
-        return dict.fromkeys(parts, 1.0)
+        return dict.fromkeys(contributions, 1.0)
     factors = {}
-    for name, found in parts.items():
+    for name, measured in contributions.items():
         expected = max(common * predicted[name], np.finfo(np.float64).tiny)
-        ratio, doubt = float(found.mean()) / expected, float(found.std()) / max(len(found) - 1, 1) ** 0.5 / expected
-        sure = _SPREAD**2 / (_SPREAD**2 + doubt**2) if len(found) > 1 else 0.0
-        factors[name] = float(np.clip(1 + sure * (ratio - 1), 1 / _MOST, _MOST))
+        ratio = float(measured.mean()) / expected
+        standard_error = float(measured.std()) / max(len(measured) - 1, 1) ** 0.5 / expected
+        prior = _PRIOR_DEVIATION**2
+        confidence = prior / (prior + standard_error**2) if len(measured) > 1 else 0.0
+        factors[name] = float(np.clip(1 + confidence * (ratio - 1), 1 / _MAX_CORRECTION, _MAX_CORRECTION))
     return factors

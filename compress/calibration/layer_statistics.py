@@ -1,6 +1,6 @@
-"""What an error in a layer's weights costs, and how the weights still to be chosen make up for it.
+"""Statistics of one layer, and the matrices of GPTQ's error feedback derived from them.
 
-`calibration` gathers these statistics, and says what of the Fisher information they are.
+`statistics_accumulator` gathers the statistics and defines them.
 """
 
 from __future__ import annotations
@@ -12,141 +12,144 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.calibration.packed_triangular import packed, symmetric
-from compress.tensors.kernel_transform import coefficients_of
+from compress.tensors.kernel_transform import coefficients_from_kernels
 
 Floats = NDArray[np.float64]
 
-_AT_ONCE = 16
-"""Moments that are inverted together."""
+_INVERTED_TOGETHER = 16
+"""Row blocks that are inverted in one call."""
 
 
 @dataclass(frozen=True, eq=False)
 class LayerStatistics:
-    """What one convolution's or linear layer's weights cost.
+    """Fisher information of the weights of a convolution or linear layer, as a matrix with one row per output channel.
 
     Attributes:
-        moment: float64, shape (columns, columns), the Fisher information within a row, summed over rows; its trace is
-            1, or 0 where no photo reached the layer.
-        output_cost: float64, shape (rows,), the Fisher information of each row, summed over its weights, nats.
-        bias_cost: float64, shape (rows,), that of the layer's biases, nats.
-        own: float32, the upper `triangles` of (groups, columns, columns), the Fisher information within each row by
-            itself, or that of rows next to each other together (`group_of_rows`), each of trace 1 or 0; None where it
-            was not gathered.
-        between: float32, shape (rows, rows), the correlation of the rows' gradients, all columns taken together, from
-            -1 to 1; None where it was not gathered.
+        input_factor: float64, shape (columns, columns), the Kronecker factor over the columns of a row: the sum of all
+            row blocks, scaled to a trace of 1; all 0 if no photo reaches the layer.
+        row_fisher: float64, shape (rows,), the trace of each row's block, in nats.
+        bias_fisher: float64, shape (rows,), the Fisher information of each bias, in nats.
+        row_blocks: float32, packed upper triangles of (groups, columns, columns): the block of each row, or the sum of
+            the blocks of adjacent rows (`row_groups`), each scaled to a trace of 1; None: not gathered.
+        row_correlation: float32, shape (rows, rows), the correlation of the rows' gradients, -1 to 1; None: not
+            gathered.
     """
 
-    moment: Floats
-    output_cost: Floats
-    bias_cost: Floats | None = None
-    own: NDArray[np.float32] | None = None
-    between: NDArray[np.float32] | None = None
+    input_factor: Floats
+    row_fisher: Floats
+    bias_fisher: Floats | None = None
+    row_blocks: NDArray[np.float32] | None = None
+    row_correlation: NDArray[np.float32] | None = None
 
-    def pooled(self) -> LayerStatistics:
-        """Return the statistics with one cost for all rows.
+    def with_equal_rows(self) -> LayerStatistics:
+        """Return the statistics with the mean Fisher information for every row and every bias.
 
-        A classifier's rows are classes, and a photo says something of the few that it may show: a class that no
-        calibration photo suggests would seem to cost nothing, and be destroyed.
+        A row of a classifier is a class. A class that no calibration photo resembles would have no Fisher information,
+        and compression would destroy it.
         """
-        bias_cost = None if self.bias_cost is None else np.full_like(self.bias_cost, self.bias_cost.mean())
-        return replace(self, output_cost=np.full_like(self.output_cost, self.output_cost.mean()), bias_cost=bias_cost)
+        bias_fisher = None if self.bias_fisher is None else np.full_like(self.bias_fisher, self.bias_fisher.mean())
+        return replace(self, row_fisher=np.full_like(self.row_fisher, self.row_fisher.mean()), bias_fisher=bias_fisher)
 
-    def feedback(self, damping: float = 0.01) -> Floats:
-        """Return the upper Cholesky factor of the inverse moment, shape (columns, columns).
+    def inverse_cholesky(self, damping: float = 0.01) -> Floats:
+        """Return the upper Cholesky factor `u` of the inverse of `input_factor`, shape (columns, columns).
 
-        With `u` this factor, column j stored too small by `e` is best made up for by adding `-e / u[j, j] * u[j, k]`
-        to each later column k, and what then remains costs `e ** 2 / u[j, j] ** 2` (Frantar et al. 2022, GPTQ,
-        arXiv:2210.17323).
+        If column j is stored too small by `e`, error feedback adds `-e / u[j, j] * u[j, k]` to each later column k. The
+        remaining cost is `e ** 2 / u[j, j] ** 2`.
 
         Args:
-            damping: share of the mean diagonal that is added to the diagonal. It makes the moment of constant photos,
-                or of a layer that never fires, invertible.
+            damping: added to the diagonal, as a fraction of its mean, so that the matrix can be inverted even if all
+                photos are the same or none reaches the layer.
+        Source: Frantar et al. 2022 (GPTQ), arXiv:2210.17323.
         """
-        factor: Floats = _factor(self.moment[None], np.array([damping]))[0]
+        factor: Floats = _inverse_cholesky(self.input_factor[None], np.array([damping]))[0]
         return factor
 
-    def row_feedback(
+    def row_inverse_cholesky(
         self,
-        share: float,
+        row_weight: float,
         damping: Floats | float = 0.01,
         *,
         out: NDArray[np.float32] | None = None,
-        coefficients: bool = False,
+        kernel_transform: bool = False,
     ) -> NDArray[np.float32]:
-        """Return `feedback()` of each group of rows, or one for all: float32 `triangles` of (groups, columns, columns).
+        """Return `inverse_cholesky` of each row block mixed with `input_factor`.
 
         Args:
-            share: what of a group's moment is its own, 0 to 1; the rest is the layer's.
-            damping: as in `feedback`; or one for each row, shape (rows,), of which a group takes the mean.
-            out: where the factors go if there are several groups, which may be `own`: there is often no room for both.
-            coefficients: for the coefficients of kernels of 3 by 3 instead of weights.
-        """
-        groups = 1 if self.own is None or share == 0 else len(self.own)
-        group = group_of_rows(len(self.output_cost), groups)
-        held = np.bincount(group, np.broadcast_to(damping, group.shape)) / np.bincount(group)
-        if groups == 1:
-            return packed(_factor(self.moment[None], held, coefficients=coefficients)).astype(np.float32)
-        assert self.own is not None
-        factors = np.empty_like(self.own) if out is None else out
-        for start in range(0, groups, _AT_ONCE):
-            some = slice(start, start + _AT_ONCE)
-            mixed = share * symmetric(self.own[some].astype(np.float64)) + (1 - share) * self.moment
-            factors[some] = packed(_factor(mixed, held[some], coefficients=coefficients))
-        return factors
-
-    def coupling(self, believed: float) -> Floats | None:
-        """Return how the error of a row is made up for by rows after it, as `feedback` says for columns.
-
-        Args:
-            believed: share of the correlation between rows that is taken for true, 0 to below 1.
+            row_weight: weight of the row block in the mixture, 0 to 1; the rest is that of `input_factor`.
+            damping: as in `inverse_cholesky`; or one for each row, shape (rows,), averaged over a group of rows.
+            out: array for the result if there are several groups. It may be `row_blocks`, to save memory.
+            kernel_transform: return the factors for the transform coefficients of 3x3 kernels instead of the weights.
         Returns:
-            upper Cholesky factor of the inverse correlation, shape (rows, rows); its unit is the root of what an error
-            costs in a row. None where rows are taken for independent.
+            float32, packed upper triangles of (groups, columns, columns); of one group if `row_weight` is 0.
         """
-        if self.between is None or believed == 0:
+        groups = 1 if self.row_blocks is None or row_weight == 0 else len(self.row_blocks)
+        group = row_groups(len(self.row_fisher), groups)
+        group_damping = np.bincount(group, np.broadcast_to(damping, group.shape)) / np.bincount(group)
+        if groups == 1:
+            factors = _inverse_cholesky(self.input_factor[None], group_damping, kernel_transform=kernel_transform)
+            return packed(factors).astype(np.float32)
+        assert self.row_blocks is not None
+        triangles = np.empty_like(self.row_blocks) if out is None else out
+        for start in range(0, groups, _INVERTED_TOGETHER):
+            batch = slice(start, start + _INVERTED_TOGETHER)
+            row_blocks = symmetric(self.row_blocks[batch].astype(np.float64))
+            mixed = row_weight * row_blocks + (1 - row_weight) * self.input_factor
+            triangles[batch] = packed(_inverse_cholesky(mixed, group_damping[batch], kernel_transform=kernel_transform))
+        return triangles
+
+    def correlation_inverse_cholesky(self, correlation_weight: float) -> Floats | None:
+        """Return the factor that feeds the error of a row to later rows, as `inverse_cholesky` does for columns.
+
+        Args:
+            correlation_weight: weight of `row_correlation` in a mixture with the identity matrix, 0 to below 1.
+        Returns:
+            shape (rows, rows), in units of the square root of a row's error cost; None: rows are independent.
+        """
+        if self.row_correlation is None or correlation_weight == 0:
             return None
-        correlation = believed * self.between.astype(np.float64) + (1 - believed) * np.eye(len(self.between))
-        factor: Floats = _factor(correlation[None], np.zeros(1))[0]
+        identity = np.eye(len(self.row_correlation))
+        mixed = correlation_weight * self.row_correlation.astype(np.float64) + (1 - correlation_weight) * identity
+        factor: Floats = _inverse_cholesky(mixed[None], np.zeros(1))[0]
         return factor
 
-    def rounding_cost(self, factor: Floats) -> Floats:
-        """Return the divergence that an error of 1 costs in each weight, made up for by later columns.
+    def feedback_cost(self, inverse_cholesky: Floats) -> Floats:
+        """Return the divergence that an error of 1 in each weight causes after error feedback, in nats.
 
         Args:
-            factor: `feedback()`.
+            inverse_cholesky: result of `inverse_cholesky`.
         Returns:
-            nats, shape (rows, columns).
+            shape (rows, columns).
         """
-        return 0.5 * np.outer(self.output_cost, np.diag(factor) ** -2.0)
+        return 0.5 * np.outer(self.row_fisher, np.diag(inverse_cholesky) ** -2.0)
 
-    def weight_cost(self) -> Floats:
-        """Return the Fisher information of each weight, shape (rows, columns), others held still."""
-        return np.outer(self.output_cost, np.diag(self.moment))
+    def weight_fisher(self) -> Floats:
+        """Return the Fisher information of each weight, shape (rows, columns): the diagonal of the whole matrix."""
+        return np.outer(self.row_fisher, np.diag(self.input_factor))
 
 
-def group_of_rows(rows: int, groups: int) -> NDArray[np.int64]:
-    """Return which group each row belongs to, shape (rows,): neighbours go together."""
+def row_groups(rows: int, groups: int) -> NDArray[np.int64]:
+    """Return the group of each row, shape (rows,): groups of adjacent rows, of nearly equal length."""
     return np.arange(rows, dtype=np.int64) * groups // rows
 
 
-def reordered_factor(factor: NDArray[np.floating[Any]], order: NDArray[np.int64]) -> Floats:
-    """Return the Cholesky factor of columns, or rows, in another order, as `LayerStatistics.feedback` gives it.
+def permute_inverse_cholesky(factor: NDArray[np.floating[Any]], order: NDArray[np.int64]) -> Floats:
+    """Return the factor of `LayerStatistics.inverse_cholesky` for another order of columns (or rows).
 
     Args:
         factor: shape (n, n).
-        order: shape (n,), which of before is at each place.
+        order: shape (n,), old index at each new place.
     """
-    moved = factor[:, order].astype(np.float64)
-    return np.ascontiguousarray(np.linalg.cholesky(moved.T @ moved).T)
+    permuted = factor[:, order].astype(np.float64)
+    return np.ascontiguousarray(np.linalg.cholesky(permuted.T @ permuted).T)
 
 
-def _factor(moments: Floats, damping: Floats, *, coefficients: bool = False) -> Floats:
-    """Return the upper Cholesky factors of the inverses, damped, shape (n, columns, columns)."""
-    columns = moments.shape[-1]
-    mean = np.trace(moments, axis1=1, axis2=2) / columns
-    held = damping * np.where(mean > 0, mean, 1.0)
-    inverse: Floats = np.linalg.inv(moments + held[:, None, None] * np.eye(columns)).astype(np.float64, copy=False)
-    if coefficients:
-        inverse = coefficients_of(coefficients_of(inverse).transpose(0, 2, 1))
+def _inverse_cholesky(matrices: Floats, damping: Floats, *, kernel_transform: bool = False) -> Floats:
+    """Return the upper Cholesky factors of the inverses of damped matrices, shape (n, columns, columns)."""
+    columns = matrices.shape[-1]
+    mean = np.trace(matrices, axis1=1, axis2=2) / columns
+    added = damping * np.where(mean > 0, mean, 1.0)
+    inverse: Floats = np.linalg.inv(matrices + added[:, None, None] * np.eye(columns)).astype(np.float64, copy=False)
+    if kernel_transform:
+        inverse = coefficients_from_kernels(coefficients_from_kernels(inverse).transpose(0, 2, 1))
     factors = np.linalg.cholesky((inverse + inverse.transpose(0, 2, 1)) / 2).transpose(0, 2, 1)
     return np.ascontiguousarray(factors, dtype=np.float64)

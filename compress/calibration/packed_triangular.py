@@ -1,6 +1,6 @@
-"""Symmetric and triangular matrices by their upper triangles, row after row: half of the numbers that they have.
+"""Packed storage of symmetric and upper triangular matrices: the rows of the upper triangle one after another.
 
-Of n columns a triangle has n * (n + 1) / 2 numbers; row j begins at its diagonal, n - j numbers before row j + 1 does.
+A matrix of n columns takes n * (n + 1) / 2 numbers. Row j starts at its diagonal and has n - j numbers.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ Number = TypeVar("Number", bound=np.generic)
 
 
 def packed(matrices: NDArray[Number]) -> NDArray[Number]:
-    """Return the upper triangles of matrices, shape (..., columns, columns), as (..., numbers), in row-major order."""
+    """Return the packed upper triangles, shape (..., numbers), of matrices, shape (..., columns, columns)."""
     columns = matrices.shape[-1]
-    return matrices.reshape(*matrices.shape[:-2], columns**2).take(_places(columns), axis=-1)
+    return matrices.reshape(*matrices.shape[:-2], columns**2).take(_flat_indices(columns), axis=-1)
 
 
 def upper(triangles: NDArray[Number]) -> NDArray[Number]:
-    """Return upper triangular matrices, shape (..., columns, columns), of triangles, shape (..., numbers)."""
+    """Return upper triangular matrices, shape (..., columns, columns), from packed triangles, shape (..., numbers)."""
     columns = columns_of(triangles)
     matrices = np.zeros((*triangles.shape[:-1], columns**2), triangles.dtype)
-    matrices[..., _places(columns)] = triangles
+    matrices[..., _flat_indices(columns)] = triangles
     return matrices.reshape(*triangles.shape[:-1], columns, columns)
 
 
 def symmetric(triangles: NDArray[Number]) -> NDArray[Number]:
-    """Return symmetric matrices, shape (..., columns, columns), of triangles, shape (..., numbers)."""
+    """Return symmetric matrices, shape (..., columns, columns), from packed triangles, shape (..., numbers)."""
     matrices = upper(triangles)
     rows, columns = np.triu_indices(matrices.shape[-1], 1)
     matrices[..., columns, rows] = matrices[..., rows, columns]
@@ -38,19 +38,17 @@ def symmetric(triangles: NDArray[Number]) -> NDArray[Number]:
 
 
 def diagonals(triangles: NDArray[Number]) -> NDArray[Number]:
-    """Return the diagonals, shape (..., columns), of triangles, shape (..., numbers)."""
+    """Return the diagonals, shape (..., columns), of packed triangles, shape (..., numbers)."""
     columns = np.arange(columns_of(triangles))
     return triangles[..., columns * (2 * len(columns) - columns + 1) // 2]
 
 
 def columns_of(triangles: NDArray[Any]) -> int:
-    """Return how many columns the matrices have whose triangles these are, shape (..., numbers)."""
+    """Return the number of columns of the matrices with these packed triangles, shape (..., numbers)."""
     return (math.isqrt(8 * triangles.shape[-1] + 1) - 1) // 2
 
 
-@cache  # a network has few sizes of rows, and asks for each once a row
-def _places(columns: int) -> NDArray[np.int64]:
-    """Return the places of the upper triangle in a matrix of so many columns that is one row."""
-    rows, along = np.triu_indices(columns)
-    places: NDArray[np.int64] = rows * columns + along
-    return places
+@cache  # a network has few row lengths
+def _flat_indices(columns: int) -> NDArray[np.int64]:
+    """Return the indices of the upper triangle in a flattened matrix."""
+    return np.ravel_multi_index(np.triu_indices(columns), (columns, columns)).astype(np.int64)

@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from compress.calibration.example_gradients import patches
+from compress.calibration.example_gradients import weight_inputs
 from compress.errors import DataError
-from compress.networks.layer_calls import Layer, layers_of
+from compress.networks.layer_calls import CompressibleLayer, compressible_layers
 
 Floats = NDArray[np.float64]
 
@@ -74,7 +74,7 @@ def layers_by_input(network: nn.Module, inputs: Tensor) -> list[list[str]]:
 
         return note
 
-    handles = [layer.register_forward_pre_hook(hook(name)) for name, layer in layers_of(network).items()]
+    handles = [layer.register_forward_pre_hook(hook(name)) for name, layer in compressible_layers(network).items()]
     try:
         with torch.inference_mode():
             network(inputs)
@@ -99,7 +99,7 @@ def collect_pairs(
     Raises:
         DataError: there were no photos.
     """
-    sums = {name: _Sums(layers_of(reference)[name]) for name in layers}
+    sums = {name: _Sums(compressible_layers(reference)[name]) for name in layers}
     photos = 0
     with torch.inference_mode():
         for inputs in batches:
@@ -115,7 +115,7 @@ def collect_pairs(
 class _Sums:
     """Running sums of one layer, in float64, about the first batch's mean: so little is lost when the mean goes."""
 
-    def __init__(self, layer: Layer) -> None:
+    def __init__(self, layer: CompressibleLayer) -> None:
         self.layer = layer
         columns = layer.weight[0].numel()
         self.moment = torch.zeros(columns, columns, dtype=torch.float64)
@@ -125,7 +125,7 @@ class _Sums:
         self.positions = 0
 
     def add(self, x: Tensor, y: Tensor) -> None:
-        flat = [patches(self.layer, each).squeeze(1).transpose(0, 1).flatten(1) for each in (x, y)]
+        flat = [weight_inputs(self.layer, each).squeeze(1).transpose(0, 1).flatten(1) for each in (x, y)]
         if self.centres is None:
             self.centres = (flat[0].mean(1, keepdim=True), flat[1].mean(1, keepdim=True))
         about_x, about_y = (each - centre for each, centre in zip(flat, self.centres, strict=True))

@@ -13,12 +13,14 @@ class TestFeedback:
         return LayerStatistics(x.T @ x / photos, np.ones(2))
 
     def damped(self, statistics, damping=0.01):
-        return statistics.moment + damping * np.diag(statistics.moment).mean() * np.eye(len(statistics.moment))
+        return statistics.input_factor + damping * np.diag(statistics.input_factor).mean() * np.eye(
+            len(statistics.input_factor)
+        )
 
     @pytest.mark.parametrize("column", range(6))
-    def test_an_error_made_up_for_costs_its_square_over_the_squared_diagonal(self, column):
+    def test_error_feedback_leaves_the_squared_error_over_the_squared_diagonal(self, column):
         statistics = self.statistics()
-        u = statistics.feedback()
+        u = statistics.inverse_cholesky()
         e = 0.3
         error = np.zeros(6)
         error[column] = -e
@@ -27,70 +29,70 @@ class TestFeedback:
         assert cost == pytest.approx(e**2 / u[column, column] ** 2)
 
     @pytest.mark.parametrize("column", range(6))
-    def test_no_other_change_of_the_later_columns_costs_less(self, column):
+    def test_error_feedback_is_the_cheapest_change_of_the_later_columns(self, column):
         statistics = self.statistics()
-        moment, u = self.damped(statistics), statistics.feedback()
+        matrix, u = self.damped(statistics), statistics.inverse_cholesky()
         later = slice(column + 1, None)
-        best = -np.linalg.solve(moment[later, later], moment[later, column]) * -0.3
+        best = -np.linalg.solve(matrix[later, later], matrix[later, column]) * -0.3
         np.testing.assert_allclose(-0.3 / u[column, column] * u[column, later], best, rtol=1e-8, atol=1e-12)
 
     def test_the_factor_is_upper_triangular_and_its_square_is_the_inverse(self):
         statistics = self.statistics()
-        u = statistics.feedback(damping=0.1)
+        u = statistics.inverse_cholesky(damping=0.1)
         assert not np.tril(u, -1).any()
         np.testing.assert_allclose(u.T @ u, np.linalg.inv(self.damped(statistics, 0.1)))
 
-    def test_each_rows_factor_is_that_of_its_own_moment_and_its_layers(self):
+    def test_the_factor_of_a_row_is_that_of_its_block_mixed_with_the_input_factor(self):
         random = np.random.default_rng(0)
-        moments = [x.T @ x / np.trace(x.T @ x) for x in random.standard_normal((40, 9, 6))]
-        own = np.stack(moments).astype(np.float32)
-        statistics = LayerStatistics(own.mean(0).astype(np.float64), np.ones(40), None, packed(own))
-        factors = upper(statistics.row_feedback(0.3))
+        blocks = [x.T @ x / np.trace(x.T @ x) for x in random.standard_normal((40, 9, 6))]
+        row_blocks = np.stack(blocks).astype(np.float32)
+        statistics = LayerStatistics(row_blocks.mean(0).astype(np.float64), np.ones(40), None, packed(row_blocks))
+        factors = upper(statistics.row_inverse_cholesky(0.3))
         assert factors.shape == (40, 6, 6)
-        for factor, moment in zip(factors, own, strict=True):
-            mixed = LayerStatistics(0.3 * moment.astype(np.float64) + 0.7 * statistics.moment, np.ones(40))
-            np.testing.assert_allclose(factor, mixed.feedback(), rtol=1e-4, atol=1e-4)
+        for factor, block in zip(factors, row_blocks, strict=True):
+            mixed = LayerStatistics(0.3 * block.astype(np.float64) + 0.7 * statistics.input_factor, np.ones(40))
+            np.testing.assert_allclose(factor, mixed.inverse_cholesky(), rtol=1e-4, atol=1e-4)
 
-    def test_factors_can_take_the_place_of_what_they_are_made_of(self):
-        own = np.repeat(self.statistics().moment[None], 40, 0).astype(np.float32)
-        own += np.linspace(0, 0.1, 40, dtype=np.float32)[:, None, None] * np.eye(6, dtype=np.float32)
-        moment, own = own.mean(0).astype(np.float64), packed(own)
-        statistics = LayerStatistics(moment, np.ones(40), None, own)
-        apart = statistics.row_feedback(0.3)
-        assert statistics.row_feedback(0.3, out=own) is own
-        np.testing.assert_array_equal(own, apart)
+    def test_factors_can_replace_the_row_blocks_in_memory(self):
+        blocks = np.repeat(self.statistics().input_factor[None], 40, 0).astype(np.float32)
+        blocks += np.linspace(0, 0.1, 40, dtype=np.float32)[:, None, None] * np.eye(6, dtype=np.float32)
+        input_factor, row_blocks = blocks.mean(0).astype(np.float64), packed(blocks)
+        statistics = LayerStatistics(input_factor, np.ones(40), None, row_blocks)
+        separate = statistics.row_inverse_cholesky(0.3)
+        assert statistics.row_inverse_cholesky(0.3, out=row_blocks) is row_blocks
+        np.testing.assert_array_equal(row_blocks, separate)
 
-    def test_without_rows_of_their_own_all_have_the_layers_factor(self):
+    def test_without_row_blocks_there_is_one_factor(self):
         statistics = self.statistics()
-        factors = upper(statistics.row_feedback(0.3))
+        factors = upper(statistics.row_inverse_cholesky(0.3))
         assert factors.shape == (1, 6, 6)
-        np.testing.assert_allclose(factors[0], statistics.feedback(), rtol=1e-6)
+        np.testing.assert_allclose(factors[0], statistics.inverse_cholesky(), rtol=1e-6)
 
 
-def test_a_groups_factor_takes_the_mean_of_its_rows_damping():
-    own = np.repeat(np.eye(3, dtype=np.float32)[None] / 3, 2, 0)
-    statistics = LayerStatistics(np.eye(3) / 3, np.ones(5), own=packed(own))
-    factors = upper(statistics.row_feedback(0.5, np.array([0.1, 0.2, 0.3, 1.0, 3.0])))
-    # Rows 0 to 2 belong to group 0; the moment's diagonal is 1/3, its mean too.
+def test_a_group_takes_the_mean_damping_of_its_rows():
+    blocks = np.repeat(np.eye(3, dtype=np.float32)[None] / 3, 2, 0)
+    statistics = LayerStatistics(np.eye(3) / 3, np.ones(5), row_blocks=packed(blocks))
+    factors = upper(statistics.row_inverse_cholesky(0.5, np.array([0.1, 0.2, 0.3, 1.0, 3.0])))
+    # Rows 0 to 2 belong to group 0; the diagonal of the input factor is 1/3.
     for factor, damping in zip(factors, (0.2, 2.0), strict=True):
         np.testing.assert_allclose(factor, np.eye(3) / np.sqrt((1 + damping) / 3), rtol=1e-6)
 
 
-def test_the_correlation_between_rows_is_believed_in_part():
-    between = np.array([[1, -0.6, 0.2], [-0.6, 1, 0.4], [0.2, 0.4, 1]], np.float32)
-    factor = LayerStatistics(np.eye(2), np.ones(3), between=between).coupling(0.5)
-    believed = [[1, -0.3, 0.1], [-0.3, 1, 0.2], [0.1, 0.2, 1]]
-    np.testing.assert_allclose(np.linalg.inv(factor.T @ factor), believed, atol=1e-6)
+def test_the_row_correlation_is_mixed_with_the_identity():
+    correlation = np.array([[1, -0.6, 0.2], [-0.6, 1, 0.4], [0.2, 0.4, 1]], np.float32)
+    factor = LayerStatistics(np.eye(2), np.ones(3), row_correlation=correlation).correlation_inverse_cholesky(0.5)
+    mixed = [[1, -0.3, 0.1], [-0.3, 1, 0.2], [0.1, 0.2, 1]]
+    np.testing.assert_allclose(np.linalg.inv(factor.T @ factor), mixed, atol=1e-6)
     assert np.array_equal(factor, np.triu(factor))
-    assert LayerStatistics(np.eye(2), np.ones(3)).coupling(0.5) is None
+    assert LayerStatistics(np.eye(2), np.ones(3)).correlation_inverse_cholesky(0.5) is None
 
 
-def test_a_weights_cost_is_its_rows_cost_times_its_columns_moment():
+def test_the_fisher_information_of_a_weight_is_its_rows_times_the_diagonal_of_the_input_factor():
     statistics = LayerStatistics(np.array([[2.0, 1.0], [1.0, 3.0]]), np.array([5.0, 7.0, 0.5]))
-    assert statistics.weight_cost().tolist() == [[10, 15], [14, 21], [1, 1.5]]
+    assert statistics.weight_fisher().tolist() == [[10, 15], [14, 21], [1, 1.5]]
 
 
-def test_pooling_keeps_the_moment_and_the_mean_cost():
+def test_equal_rows_keep_the_mean_and_the_input_factor():
     statistics = LayerStatistics(np.eye(2), np.array([1.0, 5.0]))
-    assert statistics.pooled().output_cost.tolist() == [3, 3]
-    assert np.array_equal(statistics.pooled().moment, np.eye(2))
+    assert statistics.with_equal_rows().row_fisher.tolist() == [3, 3]
+    assert np.array_equal(statistics.with_equal_rows().input_factor, np.eye(2))

@@ -1,0 +1,156 @@
+"""The statistics of a float network on calibration photos, gathered on first use and cached."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from compress.calibration.layer_sensitivity import Floats, layer_contributions
+from compress.calibration.layer_statistics import LayerStatistics
+from compress.calibration.photo_batches import (
+    Indices,
+    augmented_batches,
+    cropped_batches,
+    network_inputs,
+    spread_indices,
+)
+from compress.calibration.statistics_accumulator import accumulate_statistics
+from compress.calibration.statistics_file import StatisticsFile, write_statistics
+from compress.container.file import weights_sha256
+from compress.data.photos import Photos
+from compress.errors import DataError
+from compress.model import Model
+from compress.networks.factory import identity
+from compress.networks.modules import to_module
+from compress.runtime.distributed import ProcessGroup
+from compress.runtime.progress import Progress
+
+_STATISTICS_VERSION = 4
+"""Increased when the statistics of the same network and photos change."""
+
+_MAX_CACHED = 2
+"""Largest number of entries in a `StatisticsCache`: networks before and after a stage that changes the reference."""
+
+StatisticsCache = dict[tuple[object, ...], Mapping[str, LayerStatistics]]
+"""Layer statistics in memory, by network, photos and seed. The oldest entry is dropped first."""
+
+
+@dataclass(frozen=True, eq=False)
+class FisherStatistics:
+    """The statistics of a float network on calibration photos.
+
+    Attributes:
+        reference: the float network.
+        photos: the calibration photos.
+        seed: of the sampled gradients and the random crops.
+        device: where the network runs.
+        progress: reports the progress.
+        processes: the processes that share the work.
+        store: folder for row statistics; None: they are gathered at each call.
+        cache: layer statistics in memory.
+    """
+
+    reference: Model
+    photos: Photos
+    seed: int
+    device: torch.device
+    progress: Progress
+    processes: ProcessGroup
+    store: Path | None
+    cache: StatisticsCache
+
+    def layer_statistics(self, limit: int | None) -> Mapping[str, LayerStatistics]:
+        """Return statistics without row blocks and row correlation, by name, on at most `limit` photos; None: on all.
+
+        Raises:
+            DataError, PassError: as `accumulate_statistics`; or there are fewer photos than processes.
+        """
+        indices = self._indices(limit)
+        key = (*self._network_and_photos, self.seed, len(indices))
+        if key not in self.cache:
+            gathered = self._gather(indices, 1, row_blocks=False)
+            for oldest in list(self.cache)[: len(self.cache) + 1 - _MAX_CACHED]:
+                del self.cache[oldest]
+            self.cache[key] = gathered
+        return self.cache[key]
+
+    def row_statistics(self, limit: int | None, augmentations: int = 1) -> Mapping[str, LayerStatistics]:
+        """Return statistics with row blocks and row correlation, by name: 1 or 2 GB, kept in `store`.
+
+        Args:
+            limit: use at most this number of photos; None: all.
+            augmentations: how often each photo is used: unchanged first, then as random crops.
+        Raises:
+            DataError: as `layer_statistics`, or `store` is not writable.
+            PassError: as `layer_statistics`.
+        """
+        indices = self._indices(limit)
+        if self.store is None:
+            return self._gather(indices, augmentations, row_blocks=True)
+        path = self.store / f"statistics-{self._digest(len(indices), augmentations)}.npz"
+        if not self.processes.all_agree(path.exists()):
+            gathered = self._gather(indices, augmentations, row_blocks=True)
+            with self.processes.first_before_others():
+                if not path.exists():
+                    write_statistics(path, gathered)
+        return StatisticsFile(path)
+
+    def layer_contributions(self, model: Model, before: Model, limit: int, seed: int) -> Mapping[str, Floats]:
+        """Return how much each layer's error contributes to the divergence of a compressed model, in nats.
+
+        Args:
+            model: the compressed model.
+            before: the model before compression. The error of a layer is the difference of the two.
+            limit: use a random crop of at most this number of photos.
+            seed: of the crops.
+        Returns:
+            by name, shape (batches,): estimates of `layer_sensitivity.layer_contributions`.
+        Raises:
+            DataError: there are no photos.
+        """
+        indices = self._indices(limit)
+        errors = {
+            name: torch.from_numpy(model.tensors[name].to_dense() - before.tensors[name].to_dense()).to(self.device)
+            for name in model.weight_names()
+        }
+        networks = to_module(model, self.device), to_module(self.reference, self.device)
+        batches = cropped_batches(self.photos, indices, seed, self._inputs, self.processes)
+        with self.progress("measuring layer sensitivity", len(indices)) as advance:
+            return layer_contributions(*networks, errors, batches, advance, self.processes)
+
+    def _gather(self, indices: Indices, augmentations: int, *, row_blocks: bool) -> dict[str, LayerStatistics]:
+        total = len(indices) * augmentations
+        if 0 < total < self.processes.world_size:
+            raise DataError(
+                f"{total:,} calibration photos for {self.processes.world_size:,} processes; each process needs one"
+            )
+        network = to_module(self.reference, self.device)
+        generator = torch.Generator().manual_seed(self.seed)
+        batches = augmented_batches(self.photos, indices, augmentations, self.seed, self._inputs, self.processes)
+        with self.progress("gathering statistics", total) as advance:
+            return accumulate_statistics(
+                network, batches, generator, advance, row_blocks=row_blocks, processes=self.processes
+            )
+
+    def _indices(self, limit: int | None) -> Indices:
+        return spread_indices(len(self.photos), limit)
+
+    def _inputs(self, indices: Indices) -> Tensor:
+        return network_inputs(self.photos.at(indices), self.reference.preprocessing, self.device)
+
+    @cached_property
+    def _network_and_photos(self) -> tuple[object, ...]:
+        return self.photos.fingerprint, weights_sha256(self.reference), *identity(self.reference)
+
+    def _digest(self, photos: int, augmentations: int) -> str:
+        """Return a hash of everything that determines the row statistics."""
+        processes = () if self.processes.world_size == 1 else (self.processes.world_size,)
+        settings = photos, augmentations, self.seed, self.device.type, torch.__version__, *processes
+        determined_by = (_STATISTICS_VERSION, *self._network_and_photos, *settings)
+        return hashlib.sha256(repr(determined_by).encode()).hexdigest()[:32]

@@ -1,0 +1,102 @@
+"""Batches of calibration photos as network input, with random crops as data augmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from compress.data.augmentation import draw_crops, random_crops
+from compress.data.photos import Photos
+from compress.data.transforms import to_input
+from compress.model import Preprocessing
+from compress.runtime.distributed import ProcessGroup
+
+_MAX_BATCH_PHOTOS = 10
+"""Photos in a forward and backward pass. Larger batches are no faster and take more memory."""
+
+Indices = NDArray[np.int64]
+
+
+class PhotoBatch(NamedTuple):
+    """Photos that run through a network together.
+
+    Attributes:
+        photos: number of photos.
+        inputs: shape (photos, channels, height, width), on the network's device; None: another process runs the batch.
+        weights: shape (photos,), the sample weights; None: all 1.
+    """
+
+    photos: int
+    inputs: Tensor | None
+    weights: Tensor | None = None
+
+    @property
+    def total_weight(self) -> float:
+        """Sum of the sample weights."""
+        return self.photos if self.weights is None else float(self.weights.sum())
+
+
+def network_inputs(pixels: NDArray[np.uint8], preprocessing: Preprocessing, device: torch.device) -> Tensor:
+    """Return photos, shape (n, height, width, channels), as network input on the device, in memory channels last."""
+    return torch.from_numpy(to_input(pixels, preprocessing)).to(device, memory_format=torch.channels_last)
+
+
+def spread_indices(photos: int, limit: int | None) -> Indices:
+    """Return the indices of at most `limit` photos, evenly spread, since a folder is sorted by class; None: of all."""
+    return np.linspace(0, photos - 1, min(photos, limit or photos)).astype(np.int64)
+
+
+def augmented_batches(
+    photos: Photos,
+    indices: Indices,
+    augmentations: int,
+    seed: int,
+    inputs_at: Callable[[Indices], Tensor],
+    processes: ProcessGroup,
+) -> Iterator[PhotoBatch]:
+    """Yield each batch of photos unchanged, then `augmentations - 1` times as random crops.
+
+    Each process draws the crops of all batches, so that a photo has the same crops whichever process runs it.
+
+    Args:
+        photos: all calibration photos.
+        indices: the photos to use.
+        augmentations: how often each photo is used.
+        seed: of the crops.
+        inputs_at: returns the network input of the photos at some indices.
+        processes: the processes that share the batches.
+    """
+    random = np.random.default_rng(seed)
+    height, width = photos.pixels.shape[1:3]
+    batch_photos = max(1, min(_MAX_BATCH_PHOTOS, len(indices) // processes.world_size))
+    for number, batch in enumerate(_split(indices, batch_photos)):
+        weights = None if photos.sample_weights is None else torch.from_numpy(photos.sample_weights[batch])
+        inputs = inputs_at(batch) if processes.owns(number) else None
+        yield PhotoBatch(len(batch), inputs, weights)
+        for _ in range(augmentations - 1):
+            if inputs is None:
+                draw_crops(len(batch), height, width, random)
+            yield PhotoBatch(len(batch), None if inputs is None else random_crops(inputs, random), weights)
+
+
+def cropped_batches(
+    photos: Photos, indices: Indices, seed: int, inputs_at: Callable[[Indices], Tensor], processes: ProcessGroup
+) -> Iterator[Tensor]:
+    """Yield this process' batches, one random crop of each photo. The arguments are those of `augmented_batches`."""
+    random = np.random.default_rng(seed)
+    height, width = photos.pixels.shape[1:3]
+    for number, batch in enumerate(_split(indices, _MAX_BATCH_PHOTOS)):
+        if processes.owns(number):
+            yield random_crops(inputs_at(batch), random)
+        else:
+            draw_crops(len(batch), height, width, random)
+
+
+def _split(indices: Indices, batch_photos: int) -> Iterator[Indices]:
+    for start in range(0, len(indices), batch_photos):
+        yield indices[start : start + batch_photos]

@@ -1,0 +1,328 @@
+"""Gathering the Fisher information of a network's layers from photos without labels.
+
+To second order, an error `E` of a layer's weights (rows: output channels; columns: input channels and kernel positions)
+raises the divergence of the network's outputs by
+
+    0.5 * sum_ij E[i] @ F[i, j] @ E[j],  F[i, j] = mean over photos of g[i] g[j]^T
+
+F is the Fisher information: `g` is the gradient of the layer's weights for a random direction of the logits, whose
+covariance is that of the softmax. F is too large to keep. `LayerStatistics` has three parts of it:
+
+- the Kronecker factor over columns, as in K-FAC (Martens & Grosse 2015, arXiv:1503.05671): the sum of all row blocks
+  F[i, i]. Gradients are summed over positions first, as positions share the weights (Eschenhagen et al. 2023,
+  arXiv:2311.00636). Few photos suffice for it;
+- each row block F[i, i] itself, which is noisier;
+- the correlation of the rows' gradients over all columns, K-FAC's other factor.
+
+The rows of the last layer are classes, and few photos tell about each class. Its row blocks are therefore not sampled:
+each is the mean over photos of `p * (1 - p) * g g^T`, where `g` is the gradient of the logit of the class and `p` its
+probability. A temperature raises the small probabilities, so that a photo counts for all classes that it resembles.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from compress.calibration.example_gradients import example_gradients
+from compress.calibration.layer_statistics import Floats, LayerStatistics, row_groups
+from compress.calibration.packed_triangular import symmetric
+from compress.calibration.photo_batches import PhotoBatch
+from compress.errors import DataError, PassError
+from compress.networks.layer_calls import CompressibleLayer, LayerCall, record_calls
+from compress.runtime.distributed import SINGLE_PROCESS, ProcessGroup
+from compress.runtime.progress import Advance
+
+Block = TypeVar("Block", Tensor, Floats)
+CallGradients = list[tuple[LayerCall, Tensor]]
+"""The calls of a layer, each with the gradient of its outputs."""
+
+_MIN_ROW_FRACTION = 0.05
+"""Smallest Fisher information of a row, as a fraction of the mean of its layer. A row that these photos do not use may
+matter for others."""
+
+_MAX_LAYER_ENTRIES = 264 * 10**6
+"""Largest number of entries in the row blocks of a layer, of which slightly more than half are stored: a classifier of
+1,000 classes and 512 channels. Rows of larger layers share a block with adjacent rows: often similar classes."""
+
+_MAX_NETWORK_ENTRIES = 58 * 10**7
+"""Largest number of entries in the row blocks of all layers together. SqueezeNet has 570 million."""
+
+_STRIP_ROWS = 96
+"""Rows of a block that are accumulated together, from their first diagonal entry on. The entries left of it follow by
+symmetry, and take neither memory nor time."""
+
+_TEMPERATURE = 2.5
+"""Divisor of the logits in the softmax that weights the photos for the last layer's row blocks."""
+
+_MAX_CORRELATED_ROWS = 256
+"""Largest layer whose row correlation is gathered. The time of error feedback between rows is quadratic in the rows."""
+
+
+def accumulate_statistics(
+    network: nn.Module,
+    batches: Iterable[PhotoBatch],
+    generator: torch.Generator,
+    advance: Advance,
+    *,
+    row_blocks: bool = False,
+    processes: ProcessGroup = SINGLE_PROCESS,
+) -> dict[str, LayerStatistics]:
+    """Return the statistics of every weight tensor by name, from a forward and backward pass of each batch.
+
+    Args:
+        network: in evaluation mode.
+        batches: the photos. Each process has one batch at least.
+        generator: draws the directions of the logits.
+        advance: called with the number of photos done.
+        row_blocks: gather `row_blocks` too, at most 620 MB per layer and 1.4 GB in all, and `row_correlation`, except
+            for the last layer, layers of more than 256 rows and grouped convolutions.
+        processes: the processes that share the batches.
+    Raises:
+        DataError: there are no photos.
+        PassError: the statistics of a layer do not fit into memory.
+    """
+    accumulator = _NetworkAccumulator(network, generator, row_blocks=row_blocks)
+    for batch in batches:
+        if batch.inputs is None:
+            accumulator.skip(batch)
+        else:
+            accumulator.add(batch, batch.inputs)
+            advance(batch.photos)
+    return accumulator.statistics(processes)
+
+
+class _NetworkAccumulator:
+    """Sums over photos for all layers of a network."""
+
+    def __init__(self, network: nn.Module, generator: torch.Generator, *, row_blocks: bool) -> None:
+        self._network, self._generator, self._row_blocks = network, generator, row_blocks
+        self._layers: dict[str, _LayerAccumulator] = {}
+        self._groups: dict[str, int] = {}
+        self._last = ""  # weight tensor of the last layer
+        self._total_weight = 0.0
+        self._skipped: list[int] = []  # photos of batches of other processes since the last own batch
+
+    def skip(self, batch: PhotoBatch) -> None:
+        """Count a batch of another process."""
+        self._total_weight += batch.total_weight
+        self._skipped.append(batch.photos)
+
+    def add(self, batch: PhotoBatch, inputs: Tensor) -> None:
+        """Run a batch forward and backward, and add its gradients."""
+        self._total_weight += batch.total_weight
+        sampled, by_class = self._gradients(batch, inputs)
+        for name, calls in sampled.items():
+            if name not in self._layers:
+                self._layers[name] = self._layer_accumulator(name, [call.layer for call, _ in calls])
+            self._layers[name].add(calls, by_class.get(name, calls), batch.photos)
+
+    def statistics(self, processes: ProcessGroup) -> dict[str, LayerStatistics]:
+        """Return the statistics of all photos of all processes. The sums are freed."""
+        if not self._total_weight:
+            raise DataError("calibration needs at least one photo")
+        for layer in self._layers.values():
+            processes.all_reduce(*layer.sums())
+        statistics = {name: self._layers.pop(name).statistics(self._total_weight) for name in list(self._layers)}
+        statistics[self._last] = statistics[self._last].with_equal_rows()
+        return statistics
+
+    def _gradients(
+        self, batch: PhotoBatch, inputs: Tensor
+    ) -> tuple[dict[str, CallGradients], Mapping[str, CallGradients]]:
+        """Return the gradients of all layers for sampled directions, and those of the last layer for its row blocks."""
+        with record_calls(self._network) as calls:
+            logits = self._network(inputs)
+            root_weights = logits.new_ones(len(logits))
+            if batch.weights is not None:
+                root_weights = batch.weights.to(logits).sqrt()
+            directions = root_weights[:, None] * self._sampled_directions(logits.detach())
+            self._last = calls[-1].weight
+            by_class: Mapping[str, CallGradients] = {}
+            if self._row_blocks:
+                by_class = _class_gradients(logits, [call for call in calls if call.weight == self._last], root_weights)
+            outputs = [call.outputs for call in calls]
+            gradients = torch.autograd.grad(logits, outputs, directions, allow_unused=True)
+        if self._row_blocks and not self._groups:
+            self._groups = _row_groups_by_layer({call.weight: call.layer for call in calls})
+        return _by_weight(calls, gradients), by_class
+
+    def _sampled_directions(self, logits: Tensor) -> Tensor:
+        """Draw directions with the covariance of the softmax's Fisher information, diag(p) - p p^T.
+
+        The directions of skipped photos are drawn too: a photo has the same direction whichever process runs it.
+        """
+        for photos in self._skipped:
+            torch.randn((photos, logits.shape[1]), generator=self._generator)
+        self._skipped.clear()
+        probabilities = logits.softmax(1)
+        drawn = torch.randn(probabilities.shape, generator=self._generator).to(logits) * probabilities.sqrt()
+        return drawn - probabilities * drawn.sum(1, keepdim=True)
+
+    def _layer_accumulator(self, name: str, layers: Sequence[CompressibleLayer]) -> _LayerAccumulator:
+        correlated = self._row_blocks and name != self._last and all(map(_has_row_correlation, layers))
+        return _LayerAccumulator(name, layers[0], self._groups.get(name, 1), correlated=correlated)
+
+
+def _by_weight(calls: Sequence[LayerCall], gradients: Sequence[Tensor | None]) -> dict[str, CallGradients]:
+    """Return the calls and gradients by weight tensor; the gradient of an unused output is 0."""
+    found: dict[str, CallGradients] = {}
+    for call, gradient in zip(calls, gradients, strict=True):
+        given = torch.zeros_like(call.outputs) if gradient is None else gradient
+        found.setdefault(call.weight, []).append((call, given))
+    return found
+
+
+def _class_gradients(logits: Tensor, calls: Sequence[LayerCall], root_weights: Tensor) -> dict[str, CallGradients]:
+    """Return the last layer's gradients, each logit scaled by the root of its variance; {} if rows are not classes.
+
+    Args:
+        logits: shape (photos, classes).
+        calls: calls of the last layer.
+        root_weights: shape (photos,), roots of the sample weights.
+    """
+    if len(calls[0].layer.weight) != logits.shape[1]:
+        return {}
+    probabilities = (logits.detach() / _TEMPERATURE).softmax(1)
+    directions = root_weights[:, None] * (probabilities * (1 - probabilities)).sqrt()
+    outputs = [call.outputs for call in calls]
+    return _by_weight(calls, torch.autograd.grad(logits, outputs, directions, retain_graph=True, allow_unused=True))
+
+
+def _row_groups_by_layer(layers: Mapping[str, CompressibleLayer]) -> dict[str, int]:
+    """Return the number of row blocks of each layer, so that all fit into memory."""
+    shapes = {name: layer.weight.flatten(1).shape for name, layer in layers.items()}
+    max_entries = _MAX_LAYER_ENTRIES
+    while True:
+        groups = {name: max(1, min(rows, max_entries // columns**2)) for name, (rows, columns) in shapes.items()}
+        entries = sum(count * shapes[name][1] ** 2 for name, count in groups.items())
+        if entries <= _MAX_NETWORK_ENTRIES or max(groups.values()) == 1:
+            return groups
+        max_entries //= 2
+
+
+def _has_row_correlation(layer: CompressibleLayer) -> bool:
+    """Return whether the rows are few enough and read the same channels."""
+    return len(layer.weight) <= _MAX_CORRELATED_ROWS and getattr(layer, "groups", 1) == 1
+
+
+class _LayerAccumulator:
+    """Sums over photos for one layer: row blocks as strips of their upper triangles, row correlation, and traces."""
+
+    def __init__(self, name: str, layer: CompressibleLayer, groups: int, *, correlated: bool) -> None:
+        rows, columns = layer.weight.flatten(1).shape
+        if columns**2 > _MAX_LAYER_ENTRIES:
+            raise PassError(
+                f"statistics of a row of {columns:,} weights take {columns**2 * 8 / 1e9:,.1f} GB (allowed: rows up to "
+                f"{math.isqrt(_MAX_LAYER_ENTRIES):,} weights); use passes without statistics, as prune by magnitude",
+                tensor=name,
+            )
+        self._row_fisher = torch.zeros(rows, dtype=torch.float64)
+        self._bias_fisher = torch.zeros(rows, dtype=torch.float64)
+        self._groups, self._columns = groups, columns
+        self._strips = [
+            torch.zeros(groups, min(_STRIP_ROWS, columns - start), columns - start, device=layer.weight.device)
+            for start in range(0, columns, _STRIP_ROWS)
+        ]
+        self._row_products = torch.zeros(rows, rows, device=layer.weight.device) if correlated else None
+
+    def sums(self) -> list[Tensor]:
+        """Return all sums over photos."""
+        sums = (*self._strips, self._row_products, self._row_fisher, self._bias_fisher)
+        return [each for each in sums if each is not None]
+
+    def add(self, calls: CallGradients, row_block_calls: CallGradients, photos: int) -> None:
+        """Add photos; row blocks come from the gradients of `row_block_calls`, all else from those of `calls`."""
+        weight_gradients, bias_gradients = _summed_gradients(calls, photos)
+        self._row_fisher += weight_gradients.square().sum((0, 2)).double().cpu()
+        self._bias_fisher += bias_gradients.square().sum(0).double().cpu()
+        if row_block_calls is not calls:
+            weight_gradients, _ = _summed_gradients(row_block_calls, photos)
+        by_row = weight_gradients.transpose(0, 1)
+        if self._row_products is not None:
+            flat = by_row.flatten(1)
+            self._row_products.addmm_(flat, flat.T)
+        self._add_row_blocks(by_row)
+
+    def _add_row_blocks(self, gradients: Tensor) -> None:
+        """Add gradients, shape (rows, photos, columns), to the strips, in place."""
+        if self._groups == len(gradients):
+            for start, strip in self._strips_from():
+                within = gradients[..., start : start + _STRIP_ROWS]
+                torch.baddbmm(strip, within.transpose(1, 2), gradients[..., start:], out=strip)
+            return
+        group_rows = np.bincount(row_groups(len(gradients), self._groups)).tolist()
+        for group, rows in enumerate(torch.split(gradients, group_rows)):
+            flat = rows.flatten(0, 1)
+            for start, strip in self._strips_from():
+                strip[group].addmm_(flat[:, start : start + _STRIP_ROWS].T, flat[:, start:])
+
+    def _strips_from(self) -> Iterator[tuple[int, Tensor]]:
+        """Yield the first row of each strip, and the strip."""
+        yield from zip(range(0, self._columns, _STRIP_ROWS), self._strips, strict=True)
+
+    def statistics(self, total_weight: float) -> LayerStatistics:
+        """Return the statistics of photos with this sum of sample weights. The strips are freed."""
+        input_factor = self._input_factor()
+        row_blocks = self._row_blocks() if self._groups > 1 else None
+        row_fisher, bias_fisher = (
+            _with_minimum((sums / total_weight).numpy()) for sums in (self._row_fisher, self._bias_fisher)
+        )
+        row_correlation = None if self._row_products is None else _correlation(self._row_products)
+        return LayerStatistics(input_factor, row_fisher, bias_fisher, row_blocks, row_correlation)
+
+    def _input_factor(self) -> Floats:
+        strips = [sum(group.double() for group in strip).cpu().numpy() for strip in self._strips]
+        matrix = symmetric(np.concatenate(list(_triangle_rows(strips))))
+        trace = float(np.trace(matrix))
+        return matrix / trace if trace > 0 else matrix
+
+    def _row_blocks(self) -> NDArray[np.float32]:
+        """Return the packed row blocks, each scaled to a trace of 1.
+
+        The strips are freed one by one, since there is no room for both. Torch allocates the result page by page.
+        """
+        diagonals = torch.cat([strip.diagonal(dim1=1, dim2=2) for strip in self._strips], 1)
+        # The sum runs over a strided copy: torch adds contiguous numbers in another order, with other rounding.
+        traces = torch.stack([diagonals, diagonals], 2)[..., 0].sum(1)
+        triangles = torch.empty(self._groups, self._columns * (self._columns + 1) // 2)
+        end = 0
+        for row in _triangle_rows(self._strips.pop(0) for _ in range(len(self._strips))):
+            begin, end = end, end + row.shape[1]
+            triangles[:, begin:end] = row
+        packed: NDArray[np.float32] = triangles.div_(
+            traces.clamp(min=float(np.finfo(np.float32).tiny)).cpu()[:, None]
+        ).numpy()
+        return packed
+
+
+def _triangle_rows(strips: Iterable[Block]) -> Iterator[Block]:
+    """Yield the rows of the upper triangles, shape (..., columns from the diagonal on), from their strips."""
+    for strip in strips:
+        for row in range(strip.shape[-2]):
+            yield strip[..., row, row:]
+
+
+def _summed_gradients(calls: CallGradients, photos: int) -> tuple[Tensor, Tensor]:
+    """Return the gradients of weights and biases of each photo, summed over the calls of the layer."""
+    weight_gradients, bias_gradients = zip(*(example_gradients(*call, photos) for call in calls), strict=True)
+    return sum(weight_gradients[1:], weight_gradients[0]), sum(bias_gradients[1:], bias_gradients[0])
+
+
+def _correlation(products: Tensor) -> NDArray[np.float32]:
+    deviations = products.diagonal().sqrt()
+    inverse = torch.where(deviations > 0, 1 / deviations, 0.0)  # a row without gradients correlates with no other
+    correlation = (inverse[:, None] * products * inverse).clamp(-1, 1)
+    found: NDArray[np.float32] = correlation.fill_diagonal_(1).cpu().numpy()
+    return found
+
+
+def _with_minimum(fisher: Floats) -> Floats:
+    raised: Floats = np.maximum(fisher, _MIN_ROW_FRACTION * fisher.mean())
+    return raised

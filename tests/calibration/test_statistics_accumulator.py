@@ -1,0 +1,304 @@
+"""The Fisher information gathered from photos, compared with a computation photo by photo."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from own_networks import medley
+from torch import nn
+
+from compress.calibration.packed_triangular import symmetric
+from compress.calibration.photo_batches import PhotoBatch
+from compress.calibration.statistics_accumulator import accumulate_statistics
+from compress.data.transforms import to_input
+from compress.errors import DataError
+from compress.evaluation.metrics import Outputs, divergences
+from compress.networks.layer_calls import layer_weight_names
+from compress.networks.modules import to_module
+
+SEED = 5
+
+
+class SequenceNetwork(nn.Module):
+    """A linear layer at every position of a sequence, as in a transformer, and one on the mean."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(7, 6)
+        self.last = nn.Linear(6, 4)
+
+    def forward(self, x):
+        return self.last(self.first(x).relu().mean(1))
+
+
+NETWORKS = {
+    "3x3, stride, padding, dilation, 1x1": (
+        lambda: nn.Sequential(
+            nn.Conv2d(3, 5, 3, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(5, 6, (3, 2), dilation=(1, 2)),
+            nn.ReLU(),
+            nn.Conv2d(6, 4, 1),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+        ),
+        (3, 11, 11),
+    ),
+    "1x1 with stride": (
+        lambda: nn.Sequential(nn.Conv2d(3, 5, 1, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(5 * 9, 4)),
+        (3, 5, 5),
+    ),
+    "linear": (lambda: nn.Sequential(nn.Linear(7, 6), nn.ReLU(), nn.Linear(6, 4)), (7,)),
+    "linear over a sequence": (SequenceNetwork, (5, 7)),
+    "activation in place": (
+        lambda: nn.Sequential(nn.Conv2d(3, 5, 3), nn.ReLU(inplace=True), nn.Conv2d(5, 4, 1), nn.Tanh(), nn.Flatten()),
+        (3, 4, 3),
+    ),
+    "other kinds of layers": (medley, (3, 9, 12)),
+}
+
+
+def statistics_of(network, photos, batch=100, advance=lambda count: None, row_blocks=False):
+    batches = (PhotoBatch(len(some), some) for some in photos.split(batch))
+    generator = torch.Generator().manual_seed(SEED)
+    return accumulate_statistics(network.eval(), batches, generator, advance, row_blocks=row_blocks)
+
+
+def reference_statistics(network, photos):
+    """Return the row blocks, the Fisher information of biases and the row products, from one backward pass a photo."""
+    weights = layer_weight_names(network).values()
+    parameters = {name: part for name, part in network.named_parameters() if name in weights or name.endswith("bias")}
+    blocks, biases = dict.fromkeys(weights, 0.0), {name: 0.0 for name in parameters if name.endswith("bias")}
+    products = dict.fromkeys(weights, 0.0)
+    drawn = torch.randn(len(photos), network(photos[:1]).shape[1], generator=torch.Generator().manual_seed(SEED))
+    for photo, normal in zip(photos, drawn, strict=True):
+        logits = network(photo[None])[0]
+        p = logits.softmax(0).detach()
+        # The Fisher information of the softmax, diag(p) - p p^T, as the square of a matrix with one row per class.
+        direction = normal @ (torch.diag(p.sqrt()) - torch.outer(p.sqrt(), p))
+        gradients = torch.autograd.grad(logits @ direction, parameters.values(), materialize_grads=True)
+        for name, gradient in zip(parameters, gradients, strict=True):
+            rows = gradient.flatten(1 if name in blocks else 0).double().numpy()
+            if name in blocks:
+                blocks[name] += np.einsum("ij,ik->ijk", rows, rows) / len(photos)
+                products[name] += rows @ rows.T / len(photos)
+            else:
+                biases[name] += np.square(rows) / len(photos)
+    return {name: found for name, found in blocks.items() if not name.startswith("never")}, biases, products
+
+
+def class_blocks(network, photos, last):
+    """Return the exact row blocks of the last layer, from the gradient of each class' logit."""
+    weight, found = network.get_parameter(last), 0.0
+    for photo in photos:
+        logits = network(photo[None])[0]
+        p = (logits / 2.5).softmax(0).detach().double().numpy()
+        gradients = [torch.autograd.grad(logit, weight, retain_graph=True)[0][row] for row, logit in enumerate(logits)]
+        rows = torch.stack(gradients).flatten(1).double().numpy()
+        found += np.einsum("i,ij,ik->ijk", p * (1 - p), rows, rows) / len(photos)
+    return found
+
+
+def with_minimum(fisher):
+    return np.maximum(fisher, 0.05 * fisher.mean())
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_statistics_equal_the_reference_computed_photo_by_photo(kind):
+    make, shape = NETWORKS[kind]
+    network, photos = make(), torch.randn(9, *shape)
+    statistics = statistics_of(network, photos, row_blocks=True)
+    row_blocks, biases, row_products = reference_statistics(network, photos)
+    assert list(statistics) == list(row_blocks)
+    last = list(row_blocks)[-1]
+    for name, blocks in row_blocks.items():
+        got = statistics[name]
+        row_fisher = np.trace(blocks, axis1=1, axis2=2)
+        if name == last and kind != "activation in place":  # where each row gives several logits
+            blocks = class_blocks(network, photos, last)  # noqa: PLW2901
+        traces = np.trace(blocks, axis1=1, axis2=2)
+        input_factor = blocks.sum(0) / traces.sum()
+        np.testing.assert_allclose(got.input_factor, input_factor, rtol=1e-3, atol=1e-4 * np.abs(input_factor).max())
+        assert np.trace(got.input_factor) == pytest.approx(1)
+        bias = biases.get(name.replace("weight", "bias"))
+        for found, information in ((got.row_fisher, row_fisher), (got.bias_fisher, bias)):
+            if information is None:
+                continue
+            equal = np.full_like(information, information.mean())
+            np.testing.assert_allclose(found, equal if name == last else with_minimum(information), rtol=1e-3)
+        np.testing.assert_allclose(symmetric(got.row_blocks), blocks / traces[:, None, None], rtol=1e-3, atol=1e-4)
+        if got.row_correlation is not None:
+            deviation = np.sqrt(np.diag(row_products[name]))
+            np.testing.assert_allclose(
+                got.row_correlation, row_products[name] / np.outer(deviation, deviation), atol=1e-4
+            )
+    assert any(statistics[name].row_correlation is not None for name in list(row_blocks)[:-1])
+    assert statistics[last].row_correlation is None
+
+
+def test_row_blocks_of_classes_do_not_depend_on_the_seed():
+    network, photos = NETWORKS["linear"][0]().eval(), torch.randn(9, 7)
+    one, another = (
+        accumulate_statistics(
+            network, [PhotoBatch(9, photos)], torch.Generator().manual_seed(seed), lambda count: None, row_blocks=True
+        )
+        for seed in (1, 2)
+    )
+    np.testing.assert_array_equal(one["2.weight"].row_blocks, another["2.weight"].row_blocks)
+    assert np.abs(one["0.weight"].row_blocks - another["0.weight"].row_blocks).max() > 0.01
+
+
+def test_a_photo_counts_for_all_classes_that_it_resembles():
+    network = nn.Sequential(nn.Linear(2, 3, bias=False)).eval()
+    network[0].weight.data = torch.tensor([[10.0, 0.0], [0.0, 10.0], [7.0, 0.0]])
+    row_blocks = statistics_of(network, torch.eye(2), row_blocks=True)["0.weight"].row_blocks
+    # p of the third class is 16.44 / (54.6 + 1 + 16.44) on the first photo and 1 / (1 + 54.6 + 1) on the second: a
+    # tenth of its block comes from a photo of another class.
+    np.testing.assert_allclose(symmetric(row_blocks[2]), np.diag([0.9103, 0.0897]), atol=1e-4)
+
+
+def test_rows_of_a_layer_too_large_for_memory_share_blocks_with_adjacent_rows(monkeypatch):
+    monkeypatch.setattr("compress.calibration.statistics_accumulator._MAX_LAYER_ENTRIES", 40 * 7**2)
+    network, photos = nn.Sequential(nn.Linear(7, 90)).eval(), torch.randn(9, 7)
+    row_blocks, blocks = (
+        statistics_of(network, photos, row_blocks=True)["0.weight"].row_blocks,
+        class_blocks(network, photos, "0.weight"),
+    )
+    groups = np.arange(90) * 40 // 90
+    assert len(np.unique(groups)) == len(row_blocks) == 40
+    for group, found in enumerate(symmetric(row_blocks)):
+        expected = blocks[groups == group].sum(0)
+        np.testing.assert_allclose(found, expected / np.trace(expected), rtol=1e-3, atol=1e-4)
+
+
+def test_row_blocks_are_gathered_on_request_only():
+    network, photos = NETWORKS["1x1 with stride"][0](), torch.randn(9, 3, 5, 5)
+    assert all(layer.row_blocks is layer.row_correlation is None for layer in statistics_of(network, photos).values())
+
+
+def test_grouped_and_large_layers_have_no_row_correlation():
+    network = nn.Sequential(
+        nn.Conv2d(4, 8, 1, groups=2), nn.Conv2d(8, 257, 1), nn.Conv2d(257, 5, 1), nn.Conv2d(5, 3, 1), nn.Flatten()
+    )
+    statistics = statistics_of(network, torch.randn(9, 4, 1, 1), row_blocks=True)
+    assert [name for name, layer in statistics.items() if layer.row_correlation is not None] == ["2.weight"]
+
+
+def test_a_row_that_is_always_zero_has_no_correlation():
+    network = nn.Sequential(nn.Linear(7, 6), nn.ReLU(), nn.Linear(6, 4))
+    with torch.no_grad():
+        network[0].bias[2] = -1000.0
+    correlation = statistics_of(network, torch.randn(20, 7), row_blocks=True)["0.weight"].row_correlation
+    np.testing.assert_array_equal(correlation[2], np.eye(6, dtype=np.float32)[2])
+
+
+def test_gathering_changes_no_weight_and_leaves_no_hook_and_no_gradient():
+    network, photos = NETWORKS["linear"][0](), torch.randn(9, 7)
+    before = [parameter.detach().clone() for parameter in network.parameters()]
+    statistics_of(network, photos)
+    for parameter, was in zip(network.parameters(), before, strict=True):
+        assert torch.equal(parameter, was)
+        assert parameter.grad is None
+    assert not any(module._forward_hooks for module in network.modules())
+
+
+def test_progress_counts_photos():
+    counts = []
+    statistics_of(NETWORKS["linear"][0](), torch.randn(9, 7), batch=4, advance=counts.append)
+    assert counts == [4, 4, 1]
+
+
+@pytest.mark.parametrize("row_blocks", [False, True])
+def test_a_sample_weight_of_three_equals_three_copies(row_blocks, monkeypatch):
+    """The three copies have the same sampled direction."""
+    network, photos = NETWORKS["linear"][0]().eval(), torch.randn(4, 7)
+    thrice = torch.cat([photos, photos[:1], photos[:1]])
+    drawn = torch.randn(6, 4, generator=torch.Generator().manual_seed(1))
+    drawn[4:] = drawn[0]
+    monkeypatch.setattr(torch, "randn", lambda shape, generator: drawn[: shape[0]])
+    weights = torch.tensor([3.0, 1.0, 1.0, 1.0], dtype=torch.float64)
+    weighted, repeated = (
+        accumulate_statistics(network, [batch], torch.Generator(), lambda count: None, row_blocks=row_blocks)
+        for batch in (PhotoBatch(4, photos, weights), PhotoBatch(6, thrice))
+    )
+    for name, expected in repeated.items():
+        for part, value in vars(expected).items():
+            if value is None:
+                assert getattr(weighted[name], part) is None
+            else:
+                np.testing.assert_allclose(getattr(weighted[name], part), value, rtol=1e-4, atol=1e-7)
+
+
+def test_no_photos_is_an_error():
+    with pytest.raises(DataError, match="at least one photo"):
+        accumulate_statistics(NETWORKS["linear"][0](), iter(()), torch.Generator(), lambda count: None)
+
+
+def test_all_rows_of_the_classifier_have_the_same_fisher_information():
+    make, shape = NETWORKS["linear"]
+    statistics = statistics_of(make(), torch.randn(9, *shape))
+    assert np.ptp(statistics["2.weight"].row_fisher) == 0
+    assert np.ptp(statistics["0.weight"].row_fisher) > 0
+
+
+def test_a_row_has_at_least_a_twentieth_of_the_mean_fisher_information():
+    network = nn.Sequential(nn.Linear(7, 6), nn.ReLU(), nn.Linear(6, 4))
+    with torch.no_grad():
+        network[0].bias[2] = -1000.0
+    fisher = statistics_of(network, torch.randn(20, 7))["0.weight"].row_fisher
+    others = np.delete(fisher, 2)
+    assert fisher[2] == pytest.approx(0.05 * others.sum() / 6)
+
+
+def test_a_singular_input_factor_of_constant_photos_has_a_finite_inverse():
+    network = nn.Sequential(nn.Conv2d(3, 5, 3), nn.ReLU(), nn.Conv2d(5, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    for statistics in statistics_of(network, torch.full((4, 3, 8, 8), 0.7)).values():
+        assert np.linalg.matrix_rank(statistics.input_factor, rtol=1e-5) <= 1
+        factor = statistics.inverse_cholesky()
+        assert np.isfinite(factor).all()
+        assert (np.diag(factor) > 0).all()
+
+
+def test_a_layer_without_input_has_finite_statistics():
+    network = nn.Sequential(nn.Linear(7, 6), nn.ReLU(), nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 4))
+    with torch.no_grad():
+        network[0].bias.fill_(-1000)
+    statistics = statistics_of(network, torch.randn(9, 7))
+    assert not statistics["2.weight"].input_factor.any()
+    for layer in statistics.values():
+        assert np.isfinite(layer.row_fisher).all()
+        assert np.isfinite(layer.inverse_cholesky()).all()
+
+
+@pytest.mark.parametrize("name", ["0.weight", "2.weight", "4.weight"])
+def test_the_predicted_divergence_of_a_small_error_is_close_to_the_measured(tiny, patchwork, name):
+    inputs = torch.from_numpy(to_input(patchwork(200).pixels, tiny.preprocessing))
+    network = to_module(tiny)
+    statistics = statistics_of(network, inputs)[name]
+    weight = network.get_parameter(name)
+    random = np.random.default_rng(0)
+    predicted, measured = [], []
+    with torch.no_grad():
+        before = Outputs(network(inputs).numpy(), None)
+        for _ in range(10):
+            error = 0.02 * float(weight.std()) * random.standard_normal(weight.shape)
+            flat = error.reshape(len(error), -1)
+            predicted.append(
+                0.5 * statistics.row_fisher @ np.einsum("ij,jk,ik->i", flat, statistics.input_factor, flat)
+            )
+            weight += torch.from_numpy(error).float()
+            measured.append(divergences(Outputs(network(inputs).numpy(), None), before).mean())
+            weight -= torch.from_numpy(error).float()
+    assert np.mean(predicted) == pytest.approx(np.mean(measured), rel=0.5)
+
+
+def test_rows_of_a_large_network_share_blocks_so_that_all_fit_into_memory(monkeypatch):
+    monkeypatch.setattr("compress.calibration.statistics_accumulator._MAX_NETWORK_ENTRIES", 2000)
+    monkeypatch.setattr("compress.calibration.statistics_accumulator._MAX_LAYER_ENTRIES", 1000)
+    network = nn.Sequential(nn.Linear(7, 18), nn.ReLU(), nn.Linear(18, 30), nn.ReLU(), nn.Linear(30, 4))
+    found = statistics_of(network, torch.randn(9, 7), row_blocks=True)
+    row_blocks = [layer.row_blocks for layer in found.values()]
+    assert row_blocks[0].shape == (10, 28)  # half of the limit for one layer, so that all fit
+    assert row_blocks[1] is None
+    assert row_blocks[2] is None
