@@ -1,7 +1,8 @@
-"""Processes that do one run together, as `torchrun` starts them: each does its part, and all know the result.
+"""Process group of a run that `torchrun` starts on several processes.
 
-Every process goes through the whole run, so that they meet at the same places; what takes long (statistics, training,
-distillation, validation) each does for its own part of the photos. The first alone writes files and speaks.
+Every process executes the whole run, so all reach the same collective operations in the same order. Statistics,
+training, distillation and validation are split into shards of the photos. Only the first process writes files and
+prints.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor, distributed, nn
 
@@ -21,138 +21,142 @@ from compress.errors import SqueezeError
 
 T = TypeVar("T")
 
-_PATIENCE = timedelta(hours=2)
-"""How long a process waits for another that is alive; one that is dead is noticed at once."""
+_TIMEOUT = timedelta(hours=2)
+"""Longest wait for a live process. Gloo and NCCL report a dead process at once."""
 
 
 @dataclass(frozen=True)
-class Ranks:
-    """This process among those of the run.
+class ProcessGroup:
+    """This process and the number of processes in the run.
 
     Attributes:
-        number: its own, 0 the first.
-        count: how many there are.
+        rank: index of this process, 0 to world_size - 1.
+        world_size: number of processes.
     """
 
-    number: int = 0
-    count: int = 1
+    rank: int = 0
+    world_size: int = 1
 
     @property
-    def first(self) -> bool:
-        """Whether this one writes files and speaks."""
-        return self.number == 0
+    def is_first(self) -> bool:
+        """Whether this process writes files and prints."""
+        return self.rank == 0
 
-    def own(self, place: int) -> bool:
-        """Return whether the item at this place of a sequence that all go through is this process' to do."""
-        return place % self.count == self.number
+    def owns(self, index: int) -> bool:
+        """Return whether this process handles item `index` of a sequence that is dealt out in turn."""
+        return index % self.world_size == self.rank
 
-    def part(self, items: int) -> slice:
-        """Return which of so many items are this process'; the parts differ by one item at most."""
-        return slice(items * self.number // self.count, items * (self.number + 1) // self.count)
+    def shard(self, count: int) -> slice:
+        """Return this process' contiguous shard of `count` items; shard lengths differ by one at most."""
+        return slice(count * self.rank // self.world_size, count * (self.rank + 1) // self.world_size)
 
-    def sum(self, *tensors: Tensor) -> None:
-        """Put in place of each tensor its sum over all processes, which is the same in every bit for all."""
-        if self.count > 1:
-            with _lost():
+    def all_reduce(self, *tensors: Tensor) -> None:
+        """Replace each tensor in place by its sum over all processes, bit for bit the same in each of them."""
+        if self.world_size > 1:
+            with _explain_lost_process():
                 for tensor in tensors:
                     distributed.all_reduce(tensor)
 
-    def sum_gradients(self, parameters: Sequence[nn.Parameter], loss: Tensor) -> float:
-        """Put in place of each gradient its sum over all processes; return the sum of their losses."""
-        if self.count == 1:
+    def all_reduce_gradients(self, parameters: Sequence[nn.Parameter], loss: Tensor) -> float:
+        """Replace each gradient by its sum over all processes, and return the summed loss."""
+        if self.world_size == 1:
             return loss.item()
-        gradients = [torch.zeros_like(part) if part.grad is None else part.grad for part in parameters]
-        together = torch.cat([loss.detach().reshape(1), *(gradient.flatten() for gradient in gradients)])
-        self.sum(together)
-        ends = np.cumsum([1, *(part.numel() for part in parameters)])
-        for part, summed in zip(parameters, torch.tensor_split(together[1:], (ends[1:-1] - 1).tolist()), strict=True):
-            part.grad = summed.view(part.shape).clone(memory_format=torch.preserve_format).to(part.dtype)
-        return float(together[0])
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+        packed = torch.cat([loss.detach().reshape(1), *(gradient.flatten() for gradient in gradients)])
+        self.all_reduce(packed)
+        sums = torch.split(packed[1:], [p.numel() for p in parameters])
+        for parameter, summed in zip(parameters, sums, strict=True):
+            gradient = summed.view(parameter.shape).clone(memory_format=torch.preserve_format)
+            parameter.grad = gradient.to(parameter.dtype)
+        return float(packed[0])
 
-    def all(self, told: bool) -> bool:
-        """Return whether all processes say so."""
-        said = torch.tensor(int(told))
-        self.sum(said)
-        return int(said) == self.count
+    def all_agree(self, flag: bool) -> bool:
+        """Return whether `flag` is true in every process."""
+        count = torch.tensor(int(flag))
+        self.all_reduce(count)
+        return int(count) == self.world_size
 
-    def in_turn(self, own: Sequence[T]) -> list[T]:
-        """Return the items of all processes in the order of their places: what `own` parted is put together again."""
-        if self.count == 1:
-            return list(own)
-        parts: list[Sequence[T]] = [()] * self.count
-        with _lost():
-            distributed.all_gather_object(parts, own)
-        return [parts[place % self.count][place // self.count] for place in range(sum(map(len, parts)))]
+    def gather_interleaved(self, items: Sequence[T]) -> list[T]:
+        """Return the items of all processes in sequence order, where each process passes the items that it `owns`."""
+        if self.world_size == 1:
+            return list(items)
+        shards: list[Sequence[T]] = [()] * self.world_size
+        with _explain_lost_process():
+            distributed.all_gather_object(shards, items)
+        count = sum(map(len, shards))
+        return [shards[index % self.world_size][index // self.world_size] for index in range(count)]
 
-    def from_first(self, value: T) -> T:
-        """Return the first process' value; the others' is not looked at."""
-        if self.count == 1:
+    def broadcast(self, value: T) -> T:
+        """Return the first process' value in every process; the other processes' values are ignored."""
+        if self.world_size == 1:
             return value
-        values = [value if self.first else None]
-        with _lost():
+        values = [value if self.is_first else None]
+        with _explain_lost_process():
             distributed.broadcast_object_list(values, src=0)
-        found: T = values[0]  # type: ignore[assignment]
-        return found
+        received: T = values[0]  # type: ignore[assignment]
+        return received
 
-    def awaited(self, kind: type[T]) -> T:
-        """Wait for what the first process gives to `from_first`, and return it; only for the others."""
-        found: object = self.from_first(None)
-        assert isinstance(found, kind)
-        return found
+    def receive(self, kind: type[T]) -> T:
+        """Return the value of type `kind` that the first process broadcasts; for all other processes."""
+        value: object = self.broadcast(None)
+        assert isinstance(value, kind)
+        return value
 
     @contextmanager
     def first_before_others(self) -> Iterator[None]:
-        """Let the first process go ahead: what it leaves in a cache the others find there."""
-        if not self.first:
-            self.from_first(None)
+        """Run the block in the first process, then in the others, which find its results in the cache."""
+        if not self.is_first:
+            self.broadcast(None)
         yield
-        if self.first:
-            self.from_first(None)
+        if self.is_first:
+            self.broadcast(None)
 
 
-ALONE = Ranks()
+SINGLE_PROCESS = ProcessGroup()
 
 
 @contextmanager
-def joined(device: torch.device) -> Iterator[Ranks]:
-    """Join the other processes of the run, where the environment says that there are some.
+def join_process_group(device: torch.device) -> Iterator[ProcessGroup]:
+    """Join the process group that the environment variables of `torchrun` describe.
 
     Args:
-        device: where networks run.
+        device: where networks run; selects NCCL for tensors on a GPU.
     Yields:
-        this process among them; `ALONE` where there are no others.
+        the group; `SINGLE_PROCESS` if `WORLD_SIZE` is 1 or not set.
     Raises:
-        SqueezeError: they cannot be reached, or one was lost.
+        SqueezeError: another process cannot be reached.
     """
-    count = int(os.environ.get("WORLD_SIZE", "1"))
-    if count == 1:
-        yield ALONE
+    if _world_size() == 1:
+        yield SINGLE_PROCESS
         return
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    with _lost():
-        distributed.init_process_group(backend, timeout=_PATIENCE)
+    with _explain_lost_process():
+        distributed.init_process_group(backend, timeout=_TIMEOUT)
     try:
-        yield Ranks(distributed.get_rank(), distributed.get_world_size())
+        yield ProcessGroup(distributed.get_rank(), distributed.get_world_size())
     finally:
         distributed.destroy_process_group()
 
 
-def own_device(name: str | None) -> str | None:
-    """Return the name of this process' own GPU, where GPUs are meant and it is not alone; else the name as it is.
+def local_device(name: str | None) -> str | None:
+    """Return the name of this process' own GPU if there are several processes and `name` selects no particular GPU.
 
     Args:
-        name: of a device; `cuda` or None leave it open which GPU.
+        name: device name; `cuda` and None select no particular GPU. Any other name is returned unchanged.
     """
-    alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
-    if alone or name not in {None, "cuda"} or not torch.cuda.is_available():
+    if _world_size() == 1 or name not in {None, "cuda"} or not torch.cuda.is_available():
         return name
     return f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % torch.cuda.device_count()}"
 
 
+def _world_size() -> int:
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 @contextmanager
-def _lost() -> Iterator[None]:
+def _explain_lost_process() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, distributed.DistError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise SqueezeError(f"another process of this run cannot be reached any more: {reason}") from error
+        raise SqueezeError(f"cannot reach another process of this run: {reason}; run the same command again") from error

@@ -1,4 +1,4 @@
-"""How long work tells how far it is."""
+"""Progress reports of long work."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 Advance = Callable[[int], None]
+"""`advance(count)` reports that `count` more items are done."""
+
 Progress = Callable[[str, int], AbstractContextManager[Advance]]
-"""`progress("what", total)` opens a progress bar and gives the function that moves it on."""
+"""`progress(title, total)` opens a progress bar for `total` items and yields the function that advances it."""
 
 
-def silent(what: str, total: int) -> AbstractContextManager[Advance]:
+def no_progress(title: str, total: int) -> AbstractContextManager[Advance]:
     """Show nothing."""
     return nullcontext(lambda count: None)

@@ -1,4 +1,4 @@
-"""Independent tensors on all cores: what codes them is compiled and lets other threads run beside it."""
+"""Independent items on several threads: compiled code releases the GIL, so that threads use all cores."""
 
 from __future__ import annotations
 
@@ -11,20 +11,24 @@ from typing import TypeVar
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
-_WORTH_A_THREAD = 1 << 14
-"""Weights that take about as long as starting a thread."""
+_WEIGHTS_PER_THREAD = 1 << 14
+"""Coding this many weights takes about as long as starting a thread."""
 
 
-def on_all_cores(function: Callable[[_Item], _Result], items: Sequence[_Item], weights: Sequence[int]) -> list[_Result]:
-    """Return what `function` makes of each of `items`, in their order; of errors, that of the first item is raised.
+def map_on_all_cores(
+    function: Callable[[_Item], _Result], items: Sequence[_Item], weights: Sequence[int]
+) -> list[_Result]:
+    """Return `function(item)` for each item, in order.
 
-    This thread takes the lightest items first, helpers the heaviest: what is compiled lets other threads run beside it,
-    but of light items most is Python, which runs in one thread at a time, and handing it over takes longer than they.
+    The calling thread starts with the lightest items, helper threads with the heaviest: a light item spends most of its
+    time in Python, which holds the GIL, and moving it to another thread costs more than the item itself.
 
     Args:
-        function: of one item; changes nothing that another item's call looks at.
-        items: what to call it with.
-        weights: how much work each is.
+        function: must not change anything that a call on another item reads.
+        items: its arguments.
+        weights: amount of work of each item, in weights to code.
+    Raises:
+        Exception: the first failed item's error, after all items are done, so that it does not depend on timing.
     """
     by_weight = deque(sorted(range(len(items)), key=lambda index: weights[index]))
     results: dict[int, _Result] = {}
@@ -34,20 +38,20 @@ def on_all_cores(function: Callable[[_Item], _Result], items: Sequence[_Item], w
         while by_weight:
             try:
                 index = take()
-            except IndexError:  # another thread was quicker
+            except IndexError:  # another thread took the last item
                 return
             try:
                 results[index] = function(items[index])
-            except Exception as error:  # told when all is done, so that which one is told does not depend on chance
+            except Exception as error:
                 errors[index] = error
 
-    helpers = min(cores(), len(items), 1 + sum(weights) // _WORTH_A_THREAD) - 1
+    helpers = min(available_cores(), len(items), 1 + sum(weights) // _WEIGHTS_PER_THREAD) - 1
     with ThreadPoolExecutor(max_workers=max(helpers, 1)) as pool:
         futures = [pool.submit(work, by_weight.pop) for _ in range(helpers)]
         try:
             work(by_weight.popleft)
         finally:
-            by_weight.clear()  # interrupted, helpers end with what they have begun
+            by_weight.clear()  # after an interruption, helpers stop at the end of their current item
         for future in futures:
             future.result()
     if errors:
@@ -55,8 +59,8 @@ def on_all_cores(function: Callable[[_Item], _Result], items: Sequence[_Item], w
     return [results[index] for index in range(len(items))]
 
 
-def cores() -> int:
-    """Return how many cores this process may use."""
+def available_cores() -> int:
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1  # macOS and Windows do not tell
+    return os.cpu_count() or 1  # macOS and Windows have no affinity

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from compress.runtime.atomic_files import write_atomically
+from compress.runtime.atomic_files import atomic_writer, write_atomically
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and limits of POSIX")
 ROOT = Path(__file__).parents[2]
 
 
-def in_a_process(path, before):
-    """Write b"new" * 100,000 to a path, after some lines of Python, in a process of its own."""
+def write_in_subprocess(path, before):
+    """Execute lines of Python, then write b"new" * 100,000 to `path`, in a subprocess."""
     code = f"""
 import os, signal, resource, pathlib
 from compress.runtime.atomic_files import write_atomically
@@ -25,8 +25,8 @@ write_atomically(pathlib.Path({str(path)!r}), b"new" * 100_000)
     return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def killed_at(call, count):
-    """Lines that make a process kill itself when it comes to a call of `os` for the `count`th time."""
+def kill_at(call, count):
+    """Lines that make a process kill itself in the `count`th call of a function of `os`."""
     return f"""
 left, real = {count}, os.{call}
 def deadly(*arguments, **options):
@@ -39,7 +39,7 @@ os.{call} = deadly
 """
 
 
-def test_the_file_holds_what_was_written_and_nothing_else_is_left(tmp_path):
+def test_the_file_has_the_new_data_and_no_temporary_file_remains(tmp_path):
     path = tmp_path / "model.sqz"
     write_atomically(path, b"old, and longer")
     write_atomically(path, b"new")
@@ -47,7 +47,7 @@ def test_the_file_holds_what_was_written_and_nothing_else_is_left(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["model.sqz"]
 
 
-def test_missing_folders_are_made(tmp_path):
+def test_missing_folders_are_created(tmp_path):
     write_atomically(tmp_path / "a" / "b" / "model.sqz", b"")
     assert (tmp_path / "a" / "b" / "model.sqz").read_bytes() == b""
 
@@ -64,7 +64,7 @@ def test_permissions_follow_the_umask(tmp_path, umask, mode):
     assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == mode
 
 
-def test_an_error_while_writing_leaves_the_old_file_and_no_temporary(tmp_path):
+def test_after_a_write_error_the_old_file_remains_and_no_temporary_file(tmp_path):
     path = tmp_path / "model.sqz"
     path.write_bytes(b"old")
     with pytest.raises(TypeError):
@@ -73,7 +73,22 @@ def test_an_error_while_writing_leaves_the_old_file_and_no_temporary(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["model.sqz"]
 
 
-def test_an_error_while_renaming_leaves_no_temporary(tmp_path):
+def test_an_interrupted_writer_leaves_the_old_file_and_no_temporary_file(tmp_path):
+    path = tmp_path / "model.sqz"
+    path.write_bytes(b"old")
+
+    def interrupt():
+        with atomic_writer(path) as stream:
+            stream.write(b"new")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupt()
+    assert path.read_bytes() == b"old"
+    assert [file.name for file in tmp_path.iterdir()] == ["model.sqz"]
+
+
+def test_after_a_rename_error_no_temporary_file_remains(tmp_path):
     folder = tmp_path / "model.sqz"
     (folder / "inside").mkdir(parents=True)
     with pytest.raises(OSError, match=r"model\.sqz"):
@@ -82,10 +97,10 @@ def test_an_error_while_renaming_leaves_no_temporary(tmp_path):
 
 
 @posix
-def test_a_disk_that_takes_no_more_leaves_the_old_file_and_no_temporary(tmp_path):
+def test_after_a_full_disk_the_old_file_remains_and_no_temporary_file(tmp_path):
     path = tmp_path / "model.sqz"
     path.write_bytes(b"old")
-    done = in_a_process(path, "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))")
+    done = write_in_subprocess(path, "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))")
     assert "OSError" in done.stderr
     assert path.read_bytes() == b"old"
     assert [file.name for file in tmp_path.iterdir()] == ["model.sqz"]
@@ -95,14 +110,14 @@ def test_a_disk_that_takes_no_more_leaves_the_old_file_and_no_temporary(tmp_path
 @pytest.mark.parametrize(
     ("call", "count", "content"),
     [
-        ("fsync", 1, b"old"),  # written, not yet on the disk
+        ("fsync", 1, b"old"),  # written, not yet synced
         ("replace", 1, b"old"),
-        ("fsync", 2, b"new" * 100_000),  # renamed, the folder not yet on the disk
+        ("fsync", 2, b"new" * 100_000),  # renamed, the folder not yet synced
     ],
 )
-def test_a_process_killed_on_the_way_leaves_the_old_file_or_the_whole_new_one(tmp_path, call, count, content):
+def test_a_killed_process_leaves_the_old_file_or_the_whole_new_file(tmp_path, call, count, content):
     path = tmp_path / "model.sqz"
     path.write_bytes(b"old")
-    done = in_a_process(path, killed_at(call, count))
+    done = write_in_subprocess(path, kill_at(call, count))
     assert done.returncode == -9, done.stderr
     assert path.read_bytes() == content

@@ -1,4 +1,4 @@
-"""Several processes do one run: the same figures as one, written once, and no waiting for the dead."""
+"""A run on several processes: the results of one process, one file, and an error when a process dies."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ import torch
 from worker import results
 
 from compress import container
-from compress.runtime.distributed import ALONE, Ranks, own_device
+from compress.runtime.distributed import SINGLE_PROCESS, ProcessGroup, local_device
 
 TESTS = Path(__file__).parents[1]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 PIPELINE = """\
-model: {factory: "own_networks:FACTORY", size: 32, resize: squash}
+model: {factory: "own_networks:FACTORY", input_size: 32, resize: squash}
 data:
   calibration: {source: digits, limit: 60}
   validation: {source: digits, limit: 110}
 stages:
-  - {pass: train, epochs: 20, batch: 20, learning_rate: 0.003, flip: false, held_out: 0}
+  - {pass: train, epochs: 20, batch: 20, learning_rate: 0.003, flip: false, validation_split: 0}
   - {pass: share, bits: 4, importance: curvature}
 """
 
@@ -36,7 +36,7 @@ def environment(**more: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
-    """What two processes find together."""
+    """Results of two processes."""
     folder = tmp_path_factory.mktemp("two")
     done = subprocess.run(
         [*TORCHRUN, str(TESTS / "worker.py"), str(folder)],
@@ -46,37 +46,37 @@ def two(tmp_path_factory):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return [dict(np.load(folder / f"{number}.npz")) for number in range(2)]
+    return [dict(np.load(folder / f"{rank}.npz")) for rank in range(2)]
 
 
 @pytest.fixture(scope="module")
 def one():
-    """What one finds alone."""
+    """Results of a single process."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield results(ALONE)
+    yield results(SINGLE_PROCESS)
     torch.set_num_threads(threads)
 
 
-def test_statistics_and_validation_are_those_of_one_process(one, two):
+def test_statistics_and_validation_agree_with_one_process(one, two):
     for name, found in one.items():
         if name.startswith(("once", "views", "parts")):
             np.testing.assert_allclose(two[0][name], found, rtol=1e-3, atol=1e-5 * np.abs(found).max(), err_msg=name)
     np.testing.assert_array_equal(two[0]["logits"], one["logits"])
 
 
-def test_training_agrees_with_that_of_one_process(one, two):
+def test_training_agrees_with_one_process(one, two):
     for name, found in one.items():
         if name.startswith("trained"):
             np.testing.assert_allclose(two[0][name], found, rtol=1e-3, atol=1e-4, err_msg=name)
-        if name.startswith("distilled"):  # Adam makes a whole step of what is rounding in a gradient near zero
+        if name.startswith("distilled"):  # Adam turns rounding in a gradient near zero into a whole step
             assert np.abs(two[0][name] - found).mean() < 1e-4, name
 
 
 def test_all_processes_have_the_same_weights(two):
-    assert two[0]["same everywhere"].tolist() == two[1]["same everywhere"].tolist()
+    assert two[0]["weights"].tolist() == two[1]["weights"].tolist()
     for name, found in two[0].items():
-        if name.startswith("moved"):  # with batch norms, which see each process' own photos
+        if name.startswith("moved"):  # batch norms see each process' own photos
             np.testing.assert_array_equal(two[1][name], found, err_msg=name)
             assert np.isfinite(found).all()
 
@@ -107,28 +107,28 @@ def test_a_process_that_dies_ends_the_run(tmp_path):
         )
         for rank in ("0", "1")
     ]
-    said = both[0].communicate(timeout=120)[1]  # nobody but itself ends it
+    errors = both[0].communicate(timeout=120)[1]  # it ends without a signal
     assert both[1].wait(timeout=10) == -9
     assert both[0].returncode == 1
-    assert "another process of this run cannot be reached any more" in said
+    assert "cannot reach another process of this run" in errors
     assert not (tmp_path / "out" / "p" / "model.sqz").exists()
 
 
-def test_parts_cover_everything_once():
-    for count in (1, 2, 3, 7):
+def test_shards_cover_everything_once():
+    for world_size in (1, 2, 3, 7):
         items = np.arange(10)
-        parts = [items[Ranks(number, count).part(10)] for number in range(count)]
-        np.testing.assert_array_equal(np.concatenate(parts), items)
-        assert max(map(len, parts)) - min(map(len, parts)) <= 1
+        parts = [items[ProcessGroup(number, count).part(10)] for number in range(count)]
+        np.testing.assert_array_equal(np.concatenate(shards), items)
+        assert max(map(len, shards)) - min(map(len, shards)) <= 1
 
 
-def test_each_process_of_a_machine_has_a_gpu_of_its_own(monkeypatch):
+def test_each_process_of_a_machine_has_its_own_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    assert own_device(None) is None
-    assert own_device("cuda") == "cuda"
+    assert local_device(None) is None
+    assert local_device("cuda") == "cuda"
     monkeypatch.setenv("WORLD_SIZE", "8")
     monkeypatch.setenv("LOCAL_RANK", "3")
-    assert own_device(None) == own_device("cuda") == "cuda:3"
-    assert own_device("cpu") == "cpu"
-    assert own_device("cuda:1") == "cuda:1"
+    assert local_device(None) == local_device("cuda") == "cuda:3"
+    assert local_device("cpu") == "cpu"
+    assert local_device("cuda:1") == "cuda:1"
