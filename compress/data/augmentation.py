@@ -1,4 +1,4 @@
-"""Other views of photos: what a network would see of them from nearer, or in a mirror."""
+"""Data augmentation: random crops, shifts and mirror images of photos."""
 
 from __future__ import annotations
 
@@ -10,98 +10,103 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+_MIN_AREA = 0.35
+"""Smallest crop, as a fraction of the photo's area."""
 
-class Part(NamedTuple):
-    """Which of some photos are at hand, where what is drawn for one must not depend on who draws.
+_MAX_LOG_ASPECT = 0.25
+"""Largest change of the aspect ratio: each side's fraction changes by a factor of exp(0.25 / 2) at most."""
+
+
+class Shard(NamedTuple):
+    """One process' photos of a batch. Each process draws the random numbers of the whole batch, so that they match.
 
     Attributes:
-        photos: how many there are in all.
-        own: which of them are at hand.
+        total: photos in the whole batch.
+        own: indices of this process' photos in the batch.
     """
 
-    photos: int
+    total: int
     own: slice
 
 
-_LEAST_AREA = 0.35
-"""Share of a photo that a view shows, at least."""
+class Crop(NamedTuple):
+    """A rectangle of a photo."""
 
-_STRETCH = 0.25
-"""Logarithm of the most that a view is wider or higher than the photo."""
+    rows: slice
+    columns: slice
+    mirrored: bool
 
 
-def random_views(
-    inputs: Tensor, random: np.random.Generator, *, mirror: bool = True, part: Part | None = None
-) -> Tensor:
-    """Return a stretch of each photo, at random, enlarged to the photo's size, half of them mirrored.
+def random_crops(inputs: Tensor, random: np.random.Generator) -> Tensor:
+    """Return one random crop of each photo, resized to the photo's size; half of the crops are mirrored.
 
     Args:
         inputs: shape (n, channels, height, width).
-        random: draws the stretches.
-        mirror: whether half of them are mirrored.
-        part: of which photos they are a part, where others are drawn for beside them.
+        random: generator of the crops.
     Returns:
         the same shape, memory format and device.
-    Source: Szegedy et al. 2015, arXiv:1409.4842, section 6, with less of it: views are to be like photos.
+    Source: Szegedy et al. 2015, arXiv:1409.4842, section 6, with larger crops, which stay close to whole photos.
     """
     height, width = inputs.shape[2:]
-    stretches = drawn_stretches(len(inputs) if part is None else part.photos, height, width, random, mirror=mirror)
-    views = []
-    for place, (rows, columns, mirrored) in enumerate(stretches if part is None else stretches[part.own]):
-        view = inputs[place : place + 1, :, rows, columns]
-        view = view.flip(3) if mirrored else view
-        views.append(functional.interpolate(view, (height, width), mode="bilinear", align_corners=False))
-    return _like(inputs, torch.cat(views))
+    resized = []
+    for index, crop in enumerate(draw_crops(len(inputs), height, width, random)):
+        # A slice, unlike a single index, keeps the memory format, and rounding depends on it.
+        pixels = inputs[index : index + 1, :, crop.rows, crop.columns]
+        pixels = pixels.flip(3) if crop.mirrored else pixels
+        resized.append(functional.interpolate(pixels, (height, width), mode="bilinear", align_corners=False))
+    channels_last = inputs.is_contiguous(memory_format=torch.channels_last)
+    return torch.cat(resized).contiguous(
+        memory_format=torch.channels_last if channels_last else torch.contiguous_format
+    )
 
 
-def drawn_stretches(
-    photos: int, height: int, width: int, random: np.random.Generator, *, mirror: bool = True
-) -> list[tuple[slice, slice, bool]]:
-    """Draw for each photo which rows and columns a view shows, and whether it is mirrored."""
-    stretches = []
-    for _ in range(photos):
-        area, stretch = random.uniform(_LEAST_AREA, 1), np.exp(random.uniform(-_STRETCH, _STRETCH))
-        rows = max(1, round(height * min(1.0, (area * stretch) ** 0.5)))
-        columns = max(1, round(width * min(1.0, (area / stretch) ** 0.5)))
-        top, left = (int(random.integers(0, left_over + 1)) for left_over in (height - rows, width - columns))
-        mirrored = random.random() < 0.5 and mirror
-        stretches.append((slice(top, top + rows), slice(left, left + columns), mirrored))
-    return stretches
+def draw_crops(count: int, height: int, width: int, random: np.random.Generator) -> list[Crop]:
+    """Draw a random crop for each of `count` photos of height x width pixels."""
+    crops = []
+    for _ in range(count):
+        area, aspect = random.uniform(_MIN_AREA, 1), np.exp(random.uniform(-_MAX_LOG_ASPECT, _MAX_LOG_ASPECT))
+        rows = max(1, round(height * min(1.0, (area * aspect) ** 0.5)))
+        columns = max(1, round(width * min(1.0, (area / aspect) ** 0.5)))
+        top = int(random.integers(0, height - rows + 1))
+        left = int(random.integers(0, width - columns + 1))
+        mirrored = random.random() < 0.5
+        crops.append(Crop(slice(top, top + rows), slice(left, left + columns), mirrored))
+    return crops
 
 
-def shifted(
-    pixels: NDArray[np.uint8], random: np.random.Generator, share: float, *, mirror: bool, part: Part | None = None
+def random_shifts(
+    pixels: NDArray[np.uint8],
+    random: np.random.Generator,
+    max_shift: float,
+    *,
+    mirror: bool,
+    shard: Shard | None = None,
 ) -> NDArray[np.uint8]:
-    """Return each photo moved at random, what comes in at its edge repeating the edge.
+    """Return each photo shifted at random; edge pixels are repeated to fill the gap.
 
     Args:
         pixels: shape (n, height, width, channels).
-        random: draws how far.
-        share: of a side that a photo is moved by at most, 0 to 0.5.
-        mirror: whether half of them, at random, are mirrored.
-        part: of which photos they are a part, where others are drawn for beside them.
+        random: generator of the shifts.
+        max_shift: largest shift as a fraction of the side, 0 to 0.5.
+        mirror: mirror half of the photos.
+        shard: place of `pixels` in a larger batch; None: `pixels` is the whole batch.
     Returns:
         the same shape.
-    Source: Lee et al. 2015, arXiv:1409.5185, section 3 (crops of photos with padding), as is usual on small photos.
+    Source: Lee et al. 2015, arXiv:1409.5185, section 3 (crops of padded photos), as is usual for small photos.
     """
     photos, height, width, channels = pixels.shape
-    drawn, own = (photos, slice(None)) if part is None else part
-    rows, columns = (_moved(drawn, side, round(share * side), random) for side in (height, width))
+    count, own = (photos, slice(None)) if shard is None else shard
+    rows, columns = (_shifted_indices(count, side, round(max_shift * side), random) for side in (height, width))
     if mirror:
-        columns = np.where(random.random((drawn, 1)) < 0.5, width - 1 - columns, columns)
+        columns = np.where(random.random((count, 1)) < 0.5, width - 1 - columns, columns)
     rows, columns = rows[own], columns[own]
     lines = np.arange(photos)[:, None] * height + rows
-    moved: NDArray[np.uint8] = np.take(pixels.reshape(-1, channels), lines[:, :, None] * width + columns[:, None], 0)
-    return moved
+    flat = pixels.reshape(-1, channels)
+    shifted: NDArray[np.uint8] = np.take(flat, lines[:, :, None] * width + columns[:, None], 0)
+    return shifted
 
 
-def _moved(photos: int, side: int, most: int, random: np.random.Generator) -> NDArray[np.int64]:
-    """Return for each photo which row (or column) each of its rows shows, shape (photos, side)."""
-    moved = np.arange(side) + random.integers(-most, most + 1, (photos, 1))
-    return np.clip(moved, 0, side - 1, out=moved)
-
-
-def _like(inputs: Tensor, views: Tensor) -> Tensor:
-    """Return views in the memory format of the photos that they are of."""
-    last = inputs.is_contiguous(memory_format=torch.channels_last)
-    return views.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
+def _shifted_indices(count: int, side: int, max_pixels: int, random: np.random.Generator) -> NDArray[np.int64]:
+    """Return the source row (or column) of each row of each shifted photo, shape (count, side)."""
+    indices = np.arange(side) + random.integers(-max_pixels, max_pixels + 1, (count, 1))
+    return np.clip(indices, 0, side - 1, out=indices)

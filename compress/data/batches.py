@@ -1,4 +1,4 @@
-"""Photos as a network takes them, some at a time."""
+"""Batches of network input."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from compress.model import Preprocessing
 
 
 def batches(
-    photos: Photos, preprocessing: Preprocessing, size: int, first: int = 0, every: int = 1
+    photos: Photos, preprocessing: Preprocessing, batch_photos: int, first: int = 0, step: int = 1
 ) -> Iterator[NDArray[np.float32]]:
-    """Yield the photos in order as inputs of shape (n, channels, height, width); n is `size`, the last may be less.
+    """Yield photos in order as input of shape (n, channels, height, width), n <= `batch_photos`.
 
     Args:
-        photos: all of them.
+        photos: all photos.
         preprocessing: the network's.
-        size: photos a batch.
-        first: which batch is the first; those before are another process'.
-        every: which batches after it: each, each second, and so on.
+        batch_photos: photos in each batch but the last.
+        first: index of the first batch to yield.
+        step: yield every `step`-th batch; the others belong to other processes.
     """
-    for start in range(first * size, len(photos), every * size):
-        yield to_input(photos.at(slice(start, start + size)), preprocessing)
+    for start in range(first * batch_photos, len(photos), step * batch_photos):
+        yield to_input(photos.at(slice(start, start + batch_photos)), preprocessing)

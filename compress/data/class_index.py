@@ -1,4 +1,4 @@
-"""From what a folder or a CSV file calls a class to its index in the network."""
+"""Class indices from the class names of folders and CSV files."""
 
 from __future__ import annotations
 
@@ -7,78 +7,82 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from compress.data.imagenet import imagenet_synsets
-from compress.data.listing import Listed, csv_rows
+from compress.data.listing import ListedPhoto, read_csv_rows
 from compress.errors import DataError
 
-NUMBER = re.compile(r"[0-9]{1,9}")
-SYNSET = re.compile(r"n[0-9]{8}")
-IMAGENET_CLASSES = 1000
+_NUMBER = re.compile(r"[0-9]{1,9}")
+_SYNSET = re.compile(r"n[0-9]{8}")
+_IMAGENET_CLASSES = 1000
 
 
 def read_synsets(file: Path) -> dict[str, int]:
-    """Read which class each synset is from a CSV file with columns `index` and `synset`.
+    """Read the class index of each synset from a CSV file with columns `index` and `synset`.
 
     Raises:
-        DataError: it is no such CSV file.
+        DataError: the file has no such columns, or an index is not a number.
     """
     try:
-        return {row["synset"].strip(): int(row["index"]) for row in csv_rows(file)}
+        return {row["synset"].strip(): int(row["index"]) for row in read_csv_rows(file)}
     except (KeyError, ValueError):
         raise DataError(f"{file} must have the columns 'index', a number, and 'synset'") from None
 
 
-def csv_labels(listed: Sequence[Listed], classes: int, synsets: Mapping[str, int] | None) -> list[int] | None:
-    """Return the class index of each photo of a CSV file, or None where it has no column of labels.
+def csv_labels(photos: Sequence[ListedPhoto], classes: int, synsets: Mapping[str, int] | None) -> list[int] | None:
+    """Return the class index of each photo of a CSV file; None if the file has no label column.
 
     Raises:
         DataError: a label is not one of the network's classes.
     """
-    if all(photo.class_name is None for photo in listed):
+    if all(photo.class_name is None for photo in photos):
         return None
-    return [_label(photo, _known_synsets(synsets, classes), classes) for photo in listed]
+    return _class_indices(photos, _synset_indices(synsets, classes), classes)
 
 
 def folder_labels(
-    listed: Sequence[Listed], folder: Path, classes: int, synsets: Mapping[str, int] | None
+    photos: Sequence[ListedPhoto], folder: Path, classes: int, synsets: Mapping[str, int] | None
 ) -> list[int] | None:
-    """Return the class index of each photo of a folder, or None where its subfolders are no classes.
+    """Return the class index of each photo of a folder; None if the subfolders are not classes.
 
-    They are classes if one is called by a number or a synset, or if there are as many as the network has classes:
-    then the sorted order of their names is the order of the classes, as in torchvision's ImageFolder.
+    Subfolders are classes if the name of one is a number or a synset, or if there are as many as the network has
+    classes. In the last case the sorted names are the classes in order, as in torchvision's ImageFolder.
 
     Raises:
-        DataError: a photo is in no subfolder although these are classes, or in one that is none of the network's.
+        DataError: a photo is outside the class subfolders, or its class is not one of the network's.
     """
-    names = {photo.class_name for photo in listed if photo.class_name is not None}
+    names = {photo.class_name for photo in photos if photo.class_name is not None}
     subfolders = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     complete = len(subfolders) == classes
-    if not names or not (complete or any(NUMBER.fullmatch(name) or SYNSET.fullmatch(name) for name in names)):
+    if not names or not (complete or any(_NUMBER.fullmatch(name) or _SYNSET.fullmatch(name) for name in names)):
         return None
     if synsets is None and complete:
-        known: Mapping[str, int] = {name: index for index, name in enumerate(subfolders)}
+        indices: Mapping[str, int] = {name: index for index, name in enumerate(subfolders)}
     else:
-        known = _known_synsets(synsets, classes)
-    return [_label(photo, known, classes) for photo in listed]
+        indices = _synset_indices(synsets, classes)
+    return _class_indices(photos, indices, classes)
 
 
-def _known_synsets(synsets: Mapping[str, int] | None, classes: int) -> Mapping[str, int]:
+def _synset_indices(synsets: Mapping[str, int] | None, classes: int) -> Mapping[str, int]:
     if synsets is not None:
         return synsets
-    return {synset: index for index, synset in enumerate(imagenet_synsets())} if classes == IMAGENET_CLASSES else {}
+    return {synset: index for index, synset in enumerate(imagenet_synsets())} if classes == _IMAGENET_CLASSES else {}
 
 
-def _label(photo: Listed, known: Mapping[str, int], classes: int) -> int:
+def _class_indices(photos: Sequence[ListedPhoto], indices: Mapping[str, int], classes: int) -> list[int]:
+    return [_class_index(photo, indices, classes) for photo in photos]
+
+
+def _class_index(photo: ListedPhoto, indices: Mapping[str, int], classes: int) -> int:
     name = photo.class_name or ""
-    index = int(name) if NUMBER.fullmatch(name) else known.get(name)
+    index = int(name) if _NUMBER.fullmatch(name) else indices.get(name)
     if index is not None and 0 <= index < classes:
         return index
     if not name:
-        problem = "has no class, others have"
+        problem = "has no class, but other photos have one"
     elif index is None:
-        problem = f"has the class {name!r}, which is no number and no synset known for {classes:,} classes"
+        problem = f"has the class {name!r}, which is neither a number nor a known synset of {classes:,} classes"
     else:
-        problem = f"has the class {name}, but the network's classes run from 0 to {classes - 1:,}"
+        problem = f"has the class {name}, but the network's classes are 0 to {classes - 1:,}"
     raise DataError(
-        f"{photo.path} {problem}; correct it, say which class each synset is (`synsets:`, a CSV file with columns"
+        f"{photo.path} {problem}; correct the class, give the class of each synset (`synsets:`, a CSV file with columns"
         " index and synset), or use the photos without labels (`labels: none`)"
     )

@@ -1,90 +1,130 @@
-"""From entries to photos: decoded, counted and named."""
+"""Photos of a source: listed, decoded and fingerprinted."""
 
 from __future__ import annotations
 
 import hashlib
 import io
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.data.decoded_cache import Decoded, decoded_in
-from compress.data.decoding import Entry, Progress, decode, pixel_shape
-from compress.data.photos import Photos
+from compress.data.decoded_cache import cached_pixels
+from compress.data.decoding import DecodedPhotos, PhotoEntry, decode, pixel_shape
+from compress.data.photos import Photos, Role
 from compress.errors import DataError
 from compress.model import Preprocessing
+from compress.runtime.progress import Progress, no_progress
 
-NAMED_IN_ERROR = 5
+_MAX_NAMED = 5
+"""Unreadable photos that an error names."""
 
 
-def collect(
-    entries: Sequence[Entry],
-    kind: str,
-    preprocessing: Preprocessing,
-    *,
-    max_unreadable: float = 0.0,
-    store: Path | None = None,
-    progress: Progress | None = None,
-) -> Photos:
-    """Read photos, in the order given.
+class PhotoList(NamedTuple):
+    """Photos to decode.
 
-    Args:
-        entries: what to read; at least one.
-        kind: what they are, for a person; follows the count in the description.
-        preprocessing: the size and shape that they get.
-        max_unreadable: fraction of the photos that may be skipped because they cannot be read.
-        store: folder that keeps the pixels, which are then a memory map; None keeps them in memory.
-        progress: told of each photo that is decoded; not called where the store has them.
-    Raises:
-        DataError: too many photos cannot be read, or the store cannot be written.
+    Attributes:
+        entries: at least one.
+        kind: what the photos are; the description is the count and this text.
+        max_unreadable: fraction of the photos that may be unreadable; they are skipped.
     """
-    if store is None:
-        decoded = _decoded_in_memory(entries, preprocessing, progress)
-    else:
-        decoded = decoded_in(store, entries, preprocessing, progress)
+
+    entries: Sequence[PhotoEntry]
+    kind: str
+    max_unreadable: float = 0.0
+
+
+class PhotoSource(ABC):
+    """Base of the sources of photos. A source is a frozen dataclass of its options in the pipeline file."""
+
+    @abstractmethod
+    def list_photos(self, role: Role, classes: int) -> PhotoList:
+        """Return the photos for a role, with labels from 0 to `classes` - 1 or without labels.
+
+        Raises:
+            ConfigError: an option is wrong for this role, or names a file that does not exist.
+            DataError: there are no photos, or their labels do not fit the network.
+        """
+
+    def load(
+        self,
+        preprocessing: Preprocessing,
+        role: Role,
+        *,
+        classes: int,
+        cache: Path | None = None,
+        progress: Progress = no_progress,
+    ) -> Photos:
+        """Load the photos for a network.
+
+        Args:
+            preprocessing: the network's.
+            role: use of the photos.
+            classes: number of classes of the network.
+            cache: folder of decoded photos, which are read as a memory map; None: decode into memory.
+            progress: counts decoded photos; not called if the cache has them.
+        Raises:
+            ConfigError: as `list_photos`.
+            DataError: as `list_photos`; or too many photos cannot be read, or the cache cannot be written.
+        """
+        return collect(self.list_photos(role, classes), preprocessing, cache, progress)
+
+
+def collect(listed: PhotoList, preprocessing: Preprocessing, cache: Path | None, progress: Progress) -> Photos:
+    """Decode listed photos and keep their order. Arguments and errors as `PhotoSource.load`."""
+    entries = listed.entries
+    decoded = _decode_all(entries, preprocessing, cache, progress)
     skipped = tuple(f"{entries[index].name}: {reason}" for index, reason in decoded.skipped.items())
-    _check_unreadable(skipped, len(entries), max_unreadable)
-    kept = [entry for index, entry in enumerate(entries) if index not in decoded.skipped]
-    labels = None if kept[0].label is None else np.array([entry.label for entry in kept], np.int64)
-    weights = _sample_weights(kept)
+    _check_unreadable(skipped, len(entries), listed.max_unreadable)
+    readable = [entry for index, entry in enumerate(entries) if index not in decoded.skipped]
+    labels, weights = _labels(readable), _sample_weights(readable)
     return Photos(
         pixels=decoded.pixels,
         labels=labels,
-        names=tuple(entry.name for entry in kept),
-        description=f"{len(kept):,} {kind}",
-        fingerprint=_fingerprint(decoded.digest, labels, weights),
+        names=tuple(entry.name for entry in readable),
+        description=f"{len(readable):,} {listed.kind}",
+        fingerprint=_fingerprint(decoded.sha256, labels, weights),
         skipped=skipped,
         sample_weights=weights,
     )
 
 
-def _decoded_in_memory(entries: Sequence[Entry], preprocessing: Preprocessing, progress: Progress | None) -> Decoded:
+def _decode_all(
+    entries: Sequence[PhotoEntry], preprocessing: Preprocessing, cache: Path | None, progress: Progress
+) -> DecodedPhotos:
+    if cache is not None:
+        return cached_pixels(cache, entries, preprocessing, progress)
     stream = io.BytesIO()
-    digest, skipped = decode(entries, preprocessing, stream, progress)
+    sha256, skipped = decode(entries, preprocessing, stream, progress)
     pixels = np.frombuffer(stream.getbuffer(), np.uint8).reshape(-1, *pixel_shape(preprocessing))
     pixels.setflags(write=False)
-    return Decoded(pixels, digest, skipped)
+    return DecodedPhotos(pixels, sha256, skipped)
 
 
 def _check_unreadable(skipped: Sequence[str], photos: int, max_unreadable: float) -> None:
     if len(skipped) <= max_unreadable * photos and len(skipped) < photos:
         return
-    shown = "".join(f"\n  {name}" for name in skipped[:NAMED_IN_ERROR])
-    more = f"\n  and {len(skipped) - NAMED_IN_ERROR:,} more" if len(skipped) > NAMED_IN_ERROR else ""
+    named = "".join(f"\n  {name}" for name in skipped[:_MAX_NAMED])
+    more = f"\n  and {len(skipped) - _MAX_NAMED:,} more" if len(skipped) > _MAX_NAMED else ""
     raise DataError(
-        f"{len(skipped):,} of {photos:,} photos cannot be read, and at most {max_unreadable:.0%} may be skipped"
-        f" (max_unreadable); repair or remove:{shown}{more}"
+        f"{len(skipped):,} of {photos:,} photos cannot be read, and max_unreadable allows {max_unreadable:.0%};"
+        f" repair or remove these:{named}{more}"
     )
 
 
-def _sample_weights(entries: Sequence[Entry]) -> NDArray[np.float64] | None:
+def _labels(entries: Sequence[PhotoEntry]) -> NDArray[np.int64] | None:
+    return None if entries[0].label is None else np.array([entry.label for entry in entries], np.int64)
+
+
+def _sample_weights(entries: Sequence[PhotoEntry]) -> NDArray[np.float64] | None:
     weights = np.array([entry.weight for entry in entries])
     return None if np.ptp(weights) == 0 else weights / weights.mean()
 
 
-def _fingerprint(pixels_digest: str, labels: NDArray[np.int64] | None, weights: NDArray[np.float64] | None) -> str:
+def _fingerprint(pixels_sha256: str, labels: NDArray[np.int64] | None, weights: NDArray[np.float64] | None) -> str:
     label_bytes = b"no labels" if labels is None else labels.astype("<i8").tobytes()
     weight_bytes = b"" if weights is None else weights.astype("<f8").tobytes()
-    return hashlib.sha256(pixels_digest.encode() + label_bytes + weight_bytes).hexdigest()
+    return hashlib.sha256(pixels_sha256.encode() + label_bytes + weight_bytes).hexdigest()

@@ -1,4 +1,4 @@
-"""Photos still to be read, and how all cores read them in order."""
+"""Parallel decoding of photos, in order."""
 
 from __future__ import annotations
 
@@ -17,21 +17,19 @@ from PIL import Image
 from compress.data.transforms import to_pixels
 from compress.errors import DataError
 from compress.model import Preprocessing
-
-Progress = Callable[[int, int], None]
-"""Called with the photos done and all photos, after each."""
+from compress.runtime.progress import Progress
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A photo still to be read.
+class PhotoEntry:
+    """A photo to decode.
 
     Attributes:
         name: where it comes from, for messages.
-        identity: changes when the photo does; plain values, as it is written as JSON.
-        read: gives the photo, RGB or grey; raises DataError with the reason where it cannot.
-        label: its class, or None; all of a set have one, or none has.
-        weight: how much it counts beside the others.
+        identity: JSON values that change whenever the photo changes.
+        read: returns the photo, RGB or gray; raises DataError with the reason if it cannot be read.
+        label: class index, or None. All entries of a source have one, or none has.
+        weight: weight in statistics, relative to the other photos.
     """
 
     name: str
@@ -41,42 +39,59 @@ class Entry:
     weight: float = 1.0
 
 
+@dataclass(frozen=True, eq=False)
+class DecodedPhotos:
+    """Pixels of the readable photos.
+
+    Attributes:
+        pixels: shape (n, height, width, channels).
+        sha256: hex digest of shape and pixels.
+        skipped: reason by the index of each entry that could not be read.
+    """
+
+    pixels: NDArray[np.uint8]
+    sha256: str
+    skipped: dict[int, str]
+
+
 def pixel_shape(preprocessing: Preprocessing) -> tuple[int, int, int]:
     """Return height, width and channels of a photo's pixels."""
-    return preprocessing.height, preprocessing.width, 1 if preprocessing.channels == "L" else 3
+    return preprocessing.height, preprocessing.width, len(preprocessing.channels)
 
 
 def decode(
-    entries: Sequence[Entry], preprocessing: Preprocessing, stream: BinaryIO, progress: Progress | None
+    entries: Sequence[PhotoEntry], preprocessing: Preprocessing, stream: BinaryIO, progress: Progress
 ) -> tuple[str, dict[int, str]]:
     """Write the pixels of all readable photos to `stream`, in order.
 
     Returns:
-        their digest, and by position in `entries` why a photo was skipped.
+        `sha256` and `skipped` of `DecodedPhotos`.
     """
     digest = hashlib.sha256(repr(pixel_shape(preprocessing)).encode())
     skipped: dict[int, str] = {}
-    for index, result in enumerate(_in_order(entries, preprocessing)):
-        if isinstance(result, DataError):
-            skipped[index] = str(result)
-        else:
-            stream.write(result.data)
-            digest.update(result.data)
-        if progress:
-            progress(index + 1, len(entries))
+    with progress("reading photos", len(entries)) as advance:
+        for index, result in enumerate(_decode_in_order(entries, preprocessing)):
+            if isinstance(result, DataError):
+                skipped[index] = str(result)
+            else:
+                stream.write(result.data)
+                digest.update(result.data)
+            advance(1)
     return digest.hexdigest(), skipped
 
 
-def pixels_or_error(entry: Entry, preprocessing: Preprocessing) -> NDArray[np.uint8] | DataError:
-    """Return a photo's pixels, or why there are none."""
+def pixels_or_error(entry: PhotoEntry, preprocessing: Preprocessing) -> NDArray[np.uint8] | DataError:
+    """Return a photo's pixels, or the error that says why it cannot be read."""
     try:
         return to_pixels(entry.read(), preprocessing)
     except DataError as error:
         return error
 
 
-def _in_order(entries: Sequence[Entry], preprocessing: Preprocessing) -> Iterator[NDArray[np.uint8] | DataError]:
-    """Decode a few photos ahead of whoever takes them and no more, so that memory does not grow with their number."""
+def _decode_in_order(
+    entries: Sequence[PhotoEntry], preprocessing: Preprocessing
+) -> Iterator[NDArray[np.uint8] | DataError]:
+    """Decode a bounded number of photos ahead, so that memory does not grow with the number of photos."""
     workers = os.cpu_count() or 1
     pending: deque[Future[NDArray[np.uint8] | DataError]] = deque()
     with ThreadPoolExecutor(workers) as pool:

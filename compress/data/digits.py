@@ -1,8 +1,7 @@
-"""Handwritten digits: small, labelled, always there."""
+"""Handwritten digits: a small labeled data set that comes with scikit-learn."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -11,57 +10,49 @@ from PIL import Image
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from compress.data.collect import collect
-from compress.data.decoding import Entry, Progress
-from compress.data.photos import Photos, Role
-from compress.model import Preprocessing
+from compress.data.collect import PhotoList, PhotoSource
+from compress.data.decoding import PhotoEntry
+from compress.data.photos import Role
 
-CLASSES = 10
-VALIDATION_EVERY = 3
-"""Of each digit, in the order of the data set, every third image is for validation."""
+_CLASSES = 10
+_VALIDATION_INTERVAL = 3
+"""Every third image of each digit is for validation."""
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class Digits:
-    """scikit-learn's 1,797 handwritten digits, 8 x 8 grey: 1,201 to calibrate with, 596 to validate with.
+class Digits(PhotoSource):
+    """scikit-learn's 1,797 handwritten digits, 8 x 8 gray: 1,201 for calibration, 596 for validation.
 
-    They are labelled 0 to 9; a network that does not tell ten classes apart gets them without labels.
+    The labels are 0 to 9. A network with another number of classes gets the images without labels.
 
     Attributes:
-        limit: at most this many, all digits alike; None for all.
+        limit: largest number of images, with equal numbers of each digit; None: all.
     """
 
     limit: Annotated[int, Field(ge=1, strict=True)] | None = None
 
-    def load(
-        self,
-        preprocessing: Preprocessing,
-        role: Role,
-        *,
-        classes: int,
-        store: Path | None = None,
-        progress: Progress | None = None,
-    ) -> Photos:
-        """Enlarge the digits to the network's input; see `compress.data.sources.Source`."""
+    def list_photos(self, role: Role, classes: int) -> PhotoList:
+        """List the digits; see `PhotoSource`."""
         from sklearn.datasets import load_digits  # noqa: PLC0415  takes a second to import
 
         images, digits = load_digits(return_X_y=True)
-        grey = np.round(images.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
+        gray = np.round(images.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
         entries = [
-            _entry(number, grey[number], int(digits[number]) if classes == CLASSES else None)
-            for number in _of_role(digits, role)[: self.limit]
+            _entry(index, gray[index], int(digits[index]) if classes == _CLASSES else None)
+            for index in _indices(digits, role)[: self.limit]
         ]
-        labelled = "labelled 0 to 9" if classes == CLASSES else f"without labels: the network has {classes:,} classes"
-        kind = f"handwritten digits in the scikit-learn package, {labelled}"
-        return collect(entries, kind, preprocessing, store=store, progress=progress)
+        labels = "labeled 0 to 9" if classes == _CLASSES else f"without labels: the network has {classes:,} classes"
+        kind = f"handwritten digits in the scikit-learn package, {labels}"
+        return PhotoList(entries, kind)
 
 
-def _of_role(digits: NDArray[np.int64], role: Role) -> list[int]:
-    """Return the positions of a role's images, cycling through the ten digits so that a part has all alike."""
-    by_digit = (np.flatnonzero(digits == digit) for digit in range(CLASSES))
-    ranked = sorted((rank, int(number)) for numbers in by_digit for rank, number in enumerate(numbers))
-    return [n for rank, n in ranked if (rank % VALIDATION_EVERY == VALIDATION_EVERY - 1) == (role == "validation")]
+def _indices(digits: NDArray[np.int64], role: Role) -> list[int]:
+    """Return the indices of a role's images, in the order 0, 1, ... 9, 0, 1, ..., so that any prefix is balanced."""
+    by_digit = (np.flatnonzero(digits == digit) for digit in range(_CLASSES))
+    ranked = sorted((rank, int(index)) for indices in by_digit for rank, index in enumerate(indices))
+    last = _VALIDATION_INTERVAL - 1
+    return [index for rank, index in ranked if (rank % _VALIDATION_INTERVAL == last) == (role == "validation")]
 
 
-def _entry(number: int, pixels: NDArray[np.uint8], label: int | None) -> Entry:
-    return Entry(f"digit image {number}", ("digits", number), lambda: Image.fromarray(pixels), label)
+def _entry(index: int, pixels: NDArray[np.uint8], label: int | None) -> PhotoEntry:
+    return PhotoEntry(f"digit image {index}", ("digits", index), lambda: Image.fromarray(pixels), label)

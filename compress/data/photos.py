@@ -1,30 +1,33 @@
-"""Photos as every later stage reads them."""
+"""Decoded photos with labels."""
 
 from __future__ import annotations
 
 import mmap
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+T = TypeVar("T")
+
 Role = Literal["calibration", "validation"]
-"""What photos are for. No photo may be used for both."""
+"""Use of a set of photos. The two sets must not share a photo."""
 
 
 @dataclass(frozen=True, eq=False)
 class Photos:
-    """Photos, resized and cropped for a network, as bytes; usually a memory map.
+    """Photos at a network's input size, usually in a memory map.
 
     Attributes:
-        pixels: uint8, shape (count, height, width, channels), RGB or grey.
-        labels: int64, shape (count,), the class of each; None where there are none.
-        names: where each came from, for messages.
-        description: one sentence for a person: what these photos are, and how many.
-        fingerprint: hex digest of pixels, labels and sample weights.
-        skipped: names of the files that could not be read, with the reason.
-        sample_weights: float64, shape (count,), how much each counts in statistics, 1 on average; None for all alike.
+        pixels: uint8, shape (count, height, width, channels), RGB or gray.
+        labels: int64, shape (count,), class indices; None: no labels.
+        names: where each photo comes from, for messages.
+        description: count and origin, for reports.
+        fingerprint: SHA-256 of pixels, labels and sample weights, hex.
+        skipped: files that could not be read, each with the reason.
+        sample_weights: float64, shape (count,), mean 1, weights in statistics; None: all equal.
     """
 
     pixels: NDArray[np.uint8] = field(repr=False)
@@ -38,21 +41,27 @@ class Photos:
     def __len__(self) -> int:
         return len(self.pixels)
 
-    def at(self, places: slice | NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Return a copy of the photos at some places, shape (n, height, width, channels).
+    def at(self, indices: slice | NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return a copy of the photos at `indices`, shape (n, height, width, channels).
 
-        Whoever goes through a memory map takes no more memory than what is copied: the map's pages are left to the
-        system's cache, from which they come back at once as long as memory is plenty.
+        The pages of a memory map are released after the copy, so that a pass over all photos uses no more memory than
+        the copies. The pages stay in the system's file cache.
         """
-        found = np.asarray(self.pixels[places])
-        if np.may_share_memory(found, self.pixels):
-            found = found.copy()
+        selected = np.asarray(self.pixels[indices])
+        if np.may_share_memory(selected, self.pixels):
+            selected = selected.copy()
         if isinstance(self.pixels, np.memmap) and self.pixels.mode == "r":
-            _let_pages_go(self.pixels)
-        return found
+            _release_pages(self.pixels)
+        return selected
 
 
-def _let_pages_go(pixels: NDArray[np.uint8]) -> None:
+def evenly_spread(items: Sequence[T], limit: int | None) -> list[T]:
+    """Return at most `limit` items, evenly spread over the sequence; all items if `limit` is None."""
+    count = len(items) if limit is None else min(limit, len(items))
+    return [items[n * len(items) // count] for n in range(count)]
+
+
+def _release_pages(pixels: NDArray[np.uint8]) -> None:
     owner: object = pixels
     while isinstance(owner, np.ndarray):
         owner = owner.base

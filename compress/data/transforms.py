@@ -1,4 +1,4 @@
-"""From a photo to pixels to the input of a network."""
+"""Preprocessing: photo files to pixels, pixels to network input."""
 
 from __future__ import annotations
 
@@ -11,83 +11,83 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from compress.errors import DataError
 from compress.model import Preprocessing
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-"""What a photo may be. Others are refused by content: Pillow would start another program for some (EPS)."""
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+"""Allowed formats, detected by content. Pillow would run another program for some others, such as EPS."""
 
-WHITE = (255, 255, 255, 255)
+_WHITE = (255, 255, 255, 255)
 
 
 def read_photo(path: Path) -> Image.Image:
-    """Read a photo: upright as its EXIF orientation says, in RGB; the first frame of an animation.
+    """Read a photo as RGB, upright by its EXIF orientation; of an animation the first frame.
 
     Args:
-        path: a file in one of `FORMATS`.
+        path: a JPEG, PNG, WEBP, BMP, GIF, TIFF or PPM file.
     Raises:
-        DataError: it cannot be read, or is so large that Pillow takes it for an attack; the message is the reason.
+        DataError: the file cannot be read, or has so many pixels that Pillow suspects a decompression bomb.
     """
     try:
-        with Image.open(path, formats=FORMATS) as photo:
-            return _in_colour(ImageOps.exif_transpose(photo))
+        with Image.open(path, formats=_FORMATS) as photo:
+            return _to_rgb(ImageOps.exif_transpose(photo))
     except UnidentifiedImageError:
-        raise DataError(f"not a photo ({', '.join(FORMATS)})") from None
+        raise DataError(f"not a photo ({', '.join(_FORMATS)})") from None
     except OSError as error:
         raise DataError(error.strerror or str(error)) from error
     except MemoryError:
         raise
-    except Exception as error:  # Pillow's decoders let all kinds of errors out when a file is broken
+    except Exception as error:  # Pillow's decoders raise errors of many kinds for a damaged file
         raise DataError(f"{type(error).__name__}: {error}") from error
 
 
-def _in_colour(photo: Image.Image) -> Image.Image:
-    """Convert any mode to RGB; what is transparent becomes white, 16 bits become 8."""
+def _to_rgb(photo: Image.Image) -> Image.Image:
+    """Convert any mode to RGB: transparent pixels to white, 16 bits to 8."""
     if photo.mode.startswith("I"):  # Pillow would clip every value above 255
         photo = Image.fromarray((np.clip(np.asarray(photo), 0, 65_535) >> 8).astype(np.uint8))
     if photo.has_transparency_data:
         photo = photo.convert("RGBA")
-        photo = Image.alpha_composite(Image.new("RGBA", photo.size, WHITE), photo)
+        photo = Image.alpha_composite(Image.new("RGBA", photo.size, _WHITE), photo)
     return photo.convert("RGB")
 
 
 def to_pixels(photo: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:
-    """Resize and crop a photo as a network wants it.
+    """Resize and crop a photo to a network's input size.
 
-    Bilinear with Pillow's antialiasing; `crop` gives the same pixels as torchvision's Resize and CenterCrop.
+    Resizing is bilinear with Pillow's antialiasing. `crop` gives the pixels of torchvision's Resize and CenterCrop.
 
     Args:
-        photo: RGB or grey.
-        preprocessing: its size, `resize`, `short_side` and whether it is grey.
+        photo: RGB or gray.
+        preprocessing: the network's.
     Returns:
-        shape (height, width, channels), RGB or grey; the order of channels is left to `to_input`.
+        shape (height, width, channels), RGB or gray; `to_input` reorders channels.
     Raises:
-        DataError: so narrow that resizing its short side would make it huge.
+        DataError: the photo is so narrow that resizing its short side would take too much memory.
     """
     photo = photo.convert("L" if preprocessing.channels == "L" else "RGB")
     height, width = preprocessing.height, preprocessing.width
     if preprocessing.resize == "squash":
         photo = photo.resize((width, height), Image.Resampling.BILINEAR)
     else:
-        photo = _crop_centre(_resize_short_side(photo, preprocessing.short_side), width, height)
+        photo = _center_crop(_resize_short_side(photo, preprocessing.short_side), width, height)
     return np.array(photo, np.uint8).reshape(height, width, -1)
 
 
 def _resize_short_side(photo: Image.Image, short_side: int) -> Image.Image:
-    short = min(photo.size)
-    columns, rows = (short_side if side == short else int(short_side * side / short) for side in photo.size)
-    if columns * rows > (Image.MAX_IMAGE_PIXELS or np.inf):
+    shorter = min(photo.size)
+    width, height = (short_side if side == shorter else int(short_side * side / shorter) for side in photo.size)
+    if width * height > (Image.MAX_IMAGE_PIXELS or np.inf):
         raise DataError(f"too narrow: {photo.size[0]} x {photo.size[1]} pixels")
-    return photo.resize((columns, rows), Image.Resampling.BILINEAR)
+    return photo.resize((width, height), Image.Resampling.BILINEAR)
 
 
-def _crop_centre(photo: Image.Image, width: int, height: int) -> Image.Image:
+def _center_crop(photo: Image.Image, width: int, height: int) -> Image.Image:
     left, top = round((photo.width - width) / 2), round((photo.height - height) / 2)
     return photo.crop((left, top, left + width, top + height))
 
 
 def to_input(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.float32]:
-    """Turn pixels into what a network takes: `(pixel * scale - mean) / deviation`, channels in its order.
+    """Return network input `(pixel * scale - mean) / std`, with channels in the network's order.
 
     Args:
-        pixels: shape (n, height, width, channels), RGB or grey, as `to_pixels` gives them.
+        pixels: shape (n, height, width, channels), RGB or gray, from `to_pixels`.
         preprocessing: the network's.
     Returns:
         shape (n, channels, height, width), contiguous.
@@ -96,7 +96,7 @@ def to_input(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray
     values = np.ascontiguousarray(ordered.transpose(0, 3, 1, 2), np.float32)
     values *= np.float32(preprocessing.scale)
     values -= _per_channel(preprocessing.mean)
-    values /= _per_channel(preprocessing.deviation)
+    values /= _per_channel(preprocessing.std)
     return values
 
 

@@ -12,11 +12,11 @@ Draw = Callable[..., Path]
 
 @pytest.fixture
 def draw() -> Draw:
-    """Writes a photo of its own colour, so that photos can be told apart after JPEG and resizing."""
+    """Writes a photo of one color, which survives JPEG and resizing."""
 
-    def drawn(path: Path, colour: tuple[int, int, int] = (200, 100, 50), size: tuple[int, int] = (12, 9)) -> Path:
+    def drawn(path: Path, color: tuple[int, int, int] = (200, 100, 50), size: tuple[int, int] = (12, 9)) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", size, colour).save(path)
+        Image.new("RGB", size, color).save(path)
         return path
 
     return drawn

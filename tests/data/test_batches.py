@@ -6,10 +6,10 @@ from compress.data.photos import Photos
 from compress.data.transforms import to_input
 
 
-@pytest.mark.parametrize(("size", "lengths"), [(2, [2, 2, 1]), (5, [5]), (9, [5])])
-def test_batches_hold_every_photo_once_in_order(small, size, lengths):
+@pytest.mark.parametrize(("batch_photos", "lengths"), [(2, [2, 2, 1]), (5, [5]), (9, [5])])
+def test_batches_hold_every_photo_once_in_order(small, batch_photos, lengths):
     pixels = np.random.default_rng(0).integers(0, 256, (5, 8, 6, 3), np.uint8)
     photos = Photos(pixels, None, tuple("abcde"), "5 photos", "")
-    found = list(batches(photos, small, size))
+    found = list(batches(photos, small, batch_photos))
     assert [len(batch) for batch in found] == lengths
     np.testing.assert_array_equal(np.concatenate(found), to_input(pixels, small))

@@ -12,8 +12,8 @@ from compress.errors import ConfigError, DataError
 RED, GREEN, BLUE = (250, 5, 5), (5, 250, 5), (5, 5, 250)
 
 
-def colours(photos):
-    """The main colour of each photo: 0 red, 1 green, 2 blue."""
+def colors(photos):
+    """The main color of each photo: 0 red, 1 green, 2 blue."""
     return [int(pixels.mean((0, 1)).argmax()) for pixels in photos.pixels]
 
 
@@ -28,24 +28,24 @@ def validate(path, preprocessing, classes=1000, **options):
 
 
 def test_a_flat_folder_has_no_labels_and_sorted_order(tmp_path, draw, small):
-    for name, colour in (("c.png", BLUE), ("a.jpg", RED), ("b.PNG", GREEN)):
-        draw(tmp_path / name, colour)
+    for name, color in (("c.png", BLUE), ("a.jpg", RED), ("b.PNG", GREEN)):
+        draw(tmp_path / name, color)
     (tmp_path / "readme.txt").write_text("no photo")
     draw(tmp_path / ".hidden.png")
     photos = validate(tmp_path, small)
     assert photos.labels is None
-    assert colours(photos) == [0, 1, 2]
+    assert colors(photos) == [0, 1, 2]
     assert [Path(name).name for name in photos.names] == ["a.jpg", "b.PNG", "c.png"]
     assert photos.description == f"3 photos from {tmp_path}, without labels"
 
 
-def test_nested_folders_that_are_no_classes_have_no_labels(tmp_path, draw, small):
+def test_nested_folders_that_are_not_classes_have_no_labels(tmp_path, draw, small):
     draw(tmp_path / "holiday" / "beach" / "a.png")
     draw(tmp_path / "work" / "b.png")
     assert validate(tmp_path, small).labels is None
 
 
-def test_subfolders_called_by_imagenet_synsets_are_labelled_however_few(tmp_path, draw, small):
+def test_subfolders_named_by_imagenet_synsets_are_classes(tmp_path, draw, small):
     draw(tmp_path / "n15075141" / "a.png", BLUE)  # toilet tissue, the last
     draw(tmp_path / "n01443537" / "a.png", GREEN)  # goldfish
     draw(tmp_path / "n01440764" / "a.png", RED)  # tench, the first
@@ -53,10 +53,10 @@ def test_subfolders_called_by_imagenet_synsets_are_labelled_however_few(tmp_path
     assert photos.labels is not None
     assert photos.labels.dtype == np.int64
     assert photos.labels.tolist() == [0, 1, 999]
-    assert colours(photos) == [0, 1, 2]
+    assert colors(photos) == [0, 1, 2]
 
 
-def test_subfolders_called_by_number_are_class_indices(tmp_path, draw, small):
+def test_subfolders_named_by_number_are_class_indices(tmp_path, draw, small):
     draw(tmp_path / "10" / "a.png")
     draw(tmp_path / "002" / "deeper" / "a.png")
     assert validate(tmp_path, small, classes=11).labels.tolist() == [2, 10]
@@ -69,7 +69,7 @@ def test_as_many_subfolders_as_classes_are_the_classes_in_sorted_order(tmp_path,
     assert validate(tmp_path, small, classes=3).labels.tolist() == [0, 2]
 
 
-def test_synsets_of_another_network_need_a_table(tmp_path, draw, small):
+def test_synsets_of_other_class_counts_need_a_table(tmp_path, draw, small):
     draw(tmp_path / "photos" / "n01440764" / "a.png")
     with pytest.raises(DataError, match=r"n01440764.*`synsets:`"):
         validate(tmp_path / "photos", small, classes=50)
@@ -77,31 +77,31 @@ def test_synsets_of_another_network_need_a_table(tmp_path, draw, small):
     assert validate(tmp_path / "photos", small, classes=50, synsets=table).labels.tolist() == [7]
 
 
-def test_a_photo_beside_class_folders_is_an_error_that_names_it(tmp_path, draw, small):
+def test_a_photo_outside_the_class_folders_is_named(tmp_path, draw, small):
     draw(tmp_path / "n01440764" / "a.png")
     draw(tmp_path / "stray.png")
-    with pytest.raises(DataError, match=r"stray\.png has no class, others have.*`labels: none`"):
+    with pytest.raises(DataError, match=r"stray\.png has no class, but other photos have one.*`labels: none`"):
         validate(tmp_path, small)
     assert validate(tmp_path, small, labels="none").labels is None
 
 
-def test_a_class_outside_the_networks_names_the_photo(tmp_path, draw, small):
+def test_a_class_index_out_of_range_names_the_photo(tmp_path, draw, small):
     draw(tmp_path / "10" / "a.png")
-    with pytest.raises(DataError, match=r"a\.png has the class 10, but the network's classes run from 0 to 9"):
+    with pytest.raises(DataError, match=r"a\.png has the class 10, but the network's classes are 0 to 9"):
         validate(tmp_path, small, classes=10)
 
 
 @pytest.mark.parametrize("column", ["index", "label", "class", "Index"])
-def test_a_csv_labels_by_number(tmp_path, draw, small, column):
+def test_a_csv_file_labels_by_number(tmp_path, draw, small, column):
     draw(tmp_path / "x" / "a.png", RED)
     draw(tmp_path / "b.png", GREEN)
     listing = write_csv(tmp_path / "list.csv", ["path", column], ["b.png", 3], ["x/a.png", 1])
     photos = validate(listing, small, classes=4)
     assert photos.labels.tolist() == [3, 1]
-    assert colours(photos) == [1, 0]
+    assert colors(photos) == [1, 0]
 
 
-def test_a_csv_labels_by_synset_and_reads_from_the_folder_of_its_name(tmp_path, draw, small):
+def test_a_csv_file_labels_by_synset_and_finds_photos_in_the_folder_of_its_name(tmp_path, draw, small):
     draw(tmp_path / "photos" / "a.png")
     listing = write_csv(tmp_path / "photos.csv", ["synset", "path"], ["n01443537", "a.png"])
     assert validate(listing, small).labels.tolist() == [1]
@@ -112,7 +112,7 @@ def test_a_csv_without_a_label_column_has_no_labels(tmp_path, draw, small):
     assert validate(write_csv(tmp_path / "list.csv", ["path"], [absolute]), small).labels is None
 
 
-def test_a_csv_and_its_folder_give_the_same_photos(tmp_path, draw, small):
+def test_a_csv_file_and_its_folder_give_the_same_photos(tmp_path, draw, small):
     draw(tmp_path / "set" / "n01440764" / "a.jpg", RED)
     draw(tmp_path / "set" / "n01443537" / "b.jpg", BLUE)
     rows = [["n01440764/a.jpg", "n01440764"], ["n01443537/b.jpg", "n01443537"]]
@@ -124,7 +124,7 @@ def test_a_csv_and_its_folder_give_the_same_photos(tmp_path, draw, small):
     ("content", "message"),
     [
         (b"file,index\na.png,1\n", "no column 'path'"),
-        (b"path,index\na.png\n", "line 2: 1 cells, not 2"),
+        (b"path,index\na.png\n", "line 2: 1 cells, expected 2"),
         (b"path,index\na.png,-1\n", "class '-1'"),
         (b"path,index\na.png,\n", "has no class"),
         (b"path,index\na.png,99\n", "class 99"),
@@ -132,43 +132,45 @@ def test_a_csv_and_its_folder_give_the_same_photos(tmp_path, draw, small):
         (b"", "no photos in"),
     ],
 )
-def test_a_wrong_csv_is_a_data_error_that_says_where(tmp_path, draw, small, content, message):
+def test_a_wrong_csv_file_is_a_data_error_that_says_where(tmp_path, draw, small, content, message):
     draw(tmp_path / "a.png")
     (tmp_path / "list.csv").write_bytes(content)
     with pytest.raises(DataError, match=message):
         validate(tmp_path / "list.csv", small, classes=10)
 
 
-def test_broken_photos_are_named_counted_and_skipped(tmp_path, draw, small):
-    for index, colour in enumerate((RED, GREEN, BLUE)):
-        draw(tmp_path / str(index) / "a.png", colour)
+def test_unreadable_photos_are_named_and_skipped(tmp_path, draw, small):
+    for index, color in enumerate((RED, GREEN, BLUE)):
+        draw(tmp_path / str(index) / "a.png", color)
     (tmp_path / "1" / "a.png").write_bytes(b"broken")
     photos = validate(tmp_path, small, classes=3, max_unreadable=0.34)
     assert len(photos) == len(photos.names) == 2
     assert photos.labels.tolist() == [0, 2]
-    assert colours(photos) == [0, 2]
+    assert colors(photos) == [0, 2]
     assert photos.skipped == (f"{tmp_path / '1' / 'a.png'}: not a photo (JPEG, PNG, WEBP, BMP, GIF, TIFF, PPM)",)
 
 
-def test_too_many_broken_photos_are_an_error_that_names_the_first(tmp_path, draw, small):
+def test_too_many_unreadable_photos_are_an_error_that_names_the_first(tmp_path, draw, small):
     for number in range(10):
         draw(tmp_path / f"{number}.png")
     for number in range(7):
         (tmp_path / f"{number}.png").write_bytes(b"broken")
-    with pytest.raises(DataError, match=r"7 of 10 photos cannot be read, and at most 5% may(.|\n)*4\.png.*\n.*2 more"):
+    with pytest.raises(
+        DataError, match=r"7 of 10 photos cannot be read, and max_unreadable allows 5%(.|\n)*4\.png.*\n.*2 more"
+    ):
         validate(tmp_path, small)
 
 
-@pytest.mark.parametrize("keep", [False, True], ids=["in memory", "stored"])
-def test_photos_that_are_all_broken_are_an_error_whatever_is_allowed(tmp_path, small, keep):
+@pytest.mark.parametrize("cached", [False, True], ids=["in memory", "cached"])
+def test_no_readable_photo_is_an_error_for_any_max_unreadable(tmp_path, small, cached):
     (tmp_path / "a.png").write_bytes(b"broken")
     with pytest.raises(DataError, match="1 of 1 photos cannot be read"):
         Folder(tmp_path, max_unreadable=1.0).load(
-            small, "validation", classes=10, store=tmp_path / "store" if keep else None
+            small, "validation", classes=10, cache=tmp_path / "cache" if cached else None
         )
 
 
-def test_a_photo_in_the_csv_that_is_not_there_counts_as_broken(tmp_path, draw, small):
+def test_a_missing_photo_of_a_csv_file_is_unreadable(tmp_path, draw, small):
     draw(tmp_path / "a.png")
     listing = write_csv(tmp_path / "list.csv", ["path"], ["a.png"], ["gone.png"])
     photos = validate(listing, small, max_unreadable=0.5)
@@ -181,12 +183,12 @@ def test_no_photos_is_a_data_error(tmp_path, small):
 
 
 def test_a_missing_path_is_a_configuration_error_with_its_key(tmp_path, small):
-    with pytest.raises(ConfigError, match=r"data\.validation\.path: there is no .*gone") as caught:
+    with pytest.raises(ConfigError, match=r"data\.validation\.path: .*gone does not exist") as caught:
         validate(tmp_path / "gone", small)
     assert caught.value.key == "data.validation.path"
 
 
-def test_links_that_form_a_loop_end(tmp_path, draw, small):
+def test_loops_of_links_are_not_followed(tmp_path, draw, small):
     draw(tmp_path / "a" / "a.png")
     draw(tmp_path / "b" / "b.png")
     for loop, target in (
@@ -208,7 +210,7 @@ def test_a_linked_class_folder_is_read(tmp_path, draw, small):
     assert validate(tmp_path / "set", small, classes=10).labels.tolist() == [3]
 
 
-def test_a_limit_takes_photos_spread_evenly(tmp_path, draw, small):
+def test_a_limit_takes_evenly_spread_photos(tmp_path, draw, small):
     for number in range(10):
         draw(tmp_path / f"{number}" / "a.png")
     assert validate(tmp_path, small, classes=10, limit=5).labels.tolist() == [0, 2, 4, 6, 8]
@@ -217,57 +219,57 @@ def test_a_limit_takes_photos_spread_evenly(tmp_path, draw, small):
 
 def test_several_paths_are_one_set(tmp_path, draw, small):
     first, second = draw(tmp_path / "one" / "a.png", GREEN), draw(tmp_path / "two" / "a.png", RED)
-    assert colours(validate([first.parent, second], small)) == [1, 0]
+    assert colors(validate([first.parent, second], small)) == [1, 0]
 
 
-def test_labels_for_some_photos_stop_validation_and_are_dropped_for_calibration(tmp_path, draw, small):
-    draw(tmp_path / "labelled" / "n01440764" / "a.png")
-    draw(tmp_path / "unlabelled" / "b.png")
-    source = Folder([tmp_path / "labelled", tmp_path / "unlabelled"])
+def test_partly_labeled_photos_are_an_error_in_validation_and_unlabeled_in_calibration(tmp_path, draw, small):
+    draw(tmp_path / "labeled" / "n01440764" / "a.png")
+    draw(tmp_path / "unlabeled" / "b.png")
+    source = Folder([tmp_path / "labeled", tmp_path / "unlabeled"])
     assert source.load(small, "calibration", classes=1000).labels is None
-    with pytest.raises(DataError, match=r"b\.png has no label, others have"):
+    with pytest.raises(DataError, match=r"b\.png has no label, but other photos have one"):
         source.load(small, "validation", classes=1000)
 
 
-def test_the_fingerprint_tells_pixels_order_and_labels_apart(tmp_path, draw, small):
+def test_the_fingerprint_depends_on_pixels_order_and_labels(tmp_path, draw, small):
     draw(tmp_path / "a" / "1" / "x.png", RED)
     draw(tmp_path / "a" / "2" / "x.png", GREEN)
     draw(tmp_path / "b" / "1" / "x.png", GREEN)
     draw(tmp_path / "b" / "2" / "x.png", RED)
     draw(tmp_path / "c" / "1" / "x.png", RED)
     draw(tmp_path / "c" / "3" / "x.png", GREEN)
-    prints = [validate(tmp_path / name, small, classes=4).fingerprint for name in "abc"]
-    prints.append(validate(tmp_path / "a", small, classes=4, labels="none").fingerprint)
-    assert len(set(prints)) == 4
-    assert validate(tmp_path / "a", small, classes=4).fingerprint == prints[0]
+    fingerprints = [validate(tmp_path / name, small, classes=4).fingerprint for name in "abc"]
+    fingerprints.append(validate(tmp_path / "a", small, classes=4, labels="none").fingerprint)
+    assert len(set(fingerprints)) == 4
+    assert validate(tmp_path / "a", small, classes=4).fingerprint == fingerprints[0]
 
 
 class TestSampleWeights:
-    def test_photos_of_a_path_count_as_it_says_beside_others(self, tmp_path, draw, small):
+    def test_the_photos_of_each_path_have_its_weight(self, tmp_path, draw, small):
         for name in ("own/a.png", "own/b.png", "other/a.png", "other/b.png", "other/c.png", "other/d.png"):
             draw(tmp_path / name)
         paths = [tmp_path / "own", tmp_path / "other"]
         photos = Folder(paths, sample_weights=(4, 1)).load(small, "calibration", classes=10)
         np.testing.assert_allclose(photos.sample_weights, [2, 2, 0.5, 0.5, 0.5, 0.5])
-        alike = Folder(paths, sample_weights=(3, 3)).load(small, "calibration", classes=10)
-        assert alike.sample_weights is None
-        assert Folder(paths).load(small, "calibration", classes=10).fingerprint == alike.fingerprint
-        assert photos.fingerprint != alike.fingerprint
+        equal = Folder(paths, sample_weights=(3, 3)).load(small, "calibration", classes=10)
+        assert equal.sample_weights is None
+        assert Folder(paths).load(small, "calibration", classes=10).fingerprint == equal.fingerprint
+        assert photos.fingerprint != equal.fingerprint
 
-    def test_there_is_a_number_for_each_path(self, tmp_path, draw, small):
+    def test_there_is_a_weight_for_each_path(self, tmp_path, draw, small):
         paths = [draw(tmp_path / "one" / "a.png"), draw(tmp_path / "two" / "b.png")]
-        with pytest.raises(ConfigError, match=r"3 numbers for 2 paths") as raised:
+        with pytest.raises(ConfigError, match=r"3 weights for 2 paths") as raised:
             Folder(paths, sample_weights=(4, 2, 1)).load(small, "calibration", classes=10)
         assert raised.value.key == "data.calibration.sample_weights"
 
-    def test_the_one_path_that_a_user_puts_in_the_place_of_several_needs_none(self, tmp_path, draw, small):
+    def test_weights_of_a_single_path_are_ignored(self, tmp_path, draw, small):
         draw(tmp_path / "a.png")
         photos = Folder(tmp_path, sample_weights=(4, 1)).load(small, "calibration", classes=10)
         assert photos.sample_weights is None
 
-    def test_photos_that_judge_count_alike(self, tmp_path, draw, small):
+    def test_validation_has_no_sample_weights(self, tmp_path, draw, small):
         draw(tmp_path / "a.png")
-        with pytest.raises(ConfigError, match="count alike"):
+        with pytest.raises(ConfigError, match="validation weighs all photos equally"):
             validate(tmp_path, small, sample_weights=(2,))
 
 
@@ -284,6 +286,6 @@ class TestSampleWeights:
     ],
     ids=json.dumps,
 )
-def test_impossible_options_are_refused(options):
+def test_invalid_options_are_errors(options):
     with pytest.raises(ValidationError):
         Folder(path="photos", **options)

@@ -1,4 +1,4 @@
-"""Images in idx files: read as they are, and refused where they are not what they say."""
+"""Images in idx files; damaged and inconsistent files are errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from compress.data.sources import source_at
 from compress.errors import ConfigError, DataError
 from compress.model import Preprocessing
 
-GREY = Preprocessing(4, 5, "squash", "L", 1.0, (0.0,), (1.0,))
+GRAY = Preprocessing(4, 5, "squash", "L", 1.0, (0.0,), (1.0,))
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 4, 5), np.uint8)
 LABELS = np.array([3, 0, 1, 2, 3, 0, 1], np.uint8)
 
@@ -39,55 +39,57 @@ def write_set(folder: Path, *, zipped: bool = False, dot: str = "-", images=IMAG
 
 
 @pytest.mark.parametrize(("zipped", "dot"), [(False, "-"), (True, "-"), (False, "."), (True, ".")])
-def test_images_and_labels_are_those_of_the_files(tmp_path, zipped, dot):
+def test_images_and_labels_are_read_from_the_files(tmp_path, zipped, dot):
     source = Idx(write_set(tmp_path / "set", zipped=zipped, dot=dot))
-    for role, change, store in (("calibration", 0, None), ("validation", 1, tmp_path / "store")):
-        photos = source.load(GREY, role, classes=4, store=store)
+    for role, change, cache in (("calibration", 0, None), ("validation", 1, tmp_path / "cache")):
+        photos = source.load(GRAY, role, classes=4, cache=cache)
         np.testing.assert_array_equal(photos.pixels[..., 0], IMAGES ^ change)
         np.testing.assert_array_equal(photos.labels, LABELS)
         assert photos.names[2].endswith(f"-ubyte{'.gz' * zipped} 2")
         assert "7 images from" in photos.description
 
 
-def test_a_limit_spreads_over_all_and_labels_can_be_left_out(tmp_path):
-    photos = Idx(write_set(tmp_path / "set"), limit=3, labels="none").load(GREY, "calibration", classes=1000)
+def test_a_limit_takes_evenly_spread_images_and_labels_can_be_left_out(tmp_path):
+    photos = Idx(write_set(tmp_path / "set"), limit=3, labels="none").load(GRAY, "calibration", classes=1000)
     np.testing.assert_array_equal(photos.pixels[..., 0], IMAGES[[0, 2, 4]])
     assert photos.labels is None
 
 
-def test_another_file_under_the_same_name_is_read_anew(tmp_path):
-    source, options = Idx(write_set(tmp_path / "set")), {"classes": 4, "store": tmp_path / "store"}
-    first = source.load(GREY, "calibration", **options)
+def test_a_changed_file_is_read_again(tmp_path):
+    source, options = Idx(write_set(tmp_path / "set")), {"classes": 4, "cache": tmp_path / "cache"}
+    first = source.load(GRAY, "calibration", **options)
     write_set(tmp_path / "set", images=255 - IMAGES)
-    assert source.load(GREY, "calibration", **options).fingerprint != first.fingerprint
+    assert source.load(GRAY, "calibration", **options).fingerprint != first.fingerprint
 
 
-def test_a_folder_of_idx_files_is_told_from_one_of_photos(tmp_path):
+def test_a_folder_of_idx_files_is_detected(tmp_path):
     assert source_at(write_set(tmp_path / "set", zipped=True), 3) == Idx(tmp_path / "set", 3)
     assert source_at(tmp_path, None) == Folder(tmp_path)
 
 
-def test_a_file_that_is_missing_is_named(tmp_path):
+def test_a_missing_file_is_named(tmp_path):
     (write_set(tmp_path / "set") / "t10k-labels-idx1-ubyte").unlink()
     source = Idx(tmp_path / "set")
-    source.load(GREY, "calibration", classes=4)
-    with pytest.raises(ConfigError, match=r"data\.validation\.path: there is no .*/t10k-labels-idx1-ubyte, gzipped or"):
-        source.load(GREY, "validation", classes=4)
+    source.load(GRAY, "calibration", classes=4)
+    with pytest.raises(
+        ConfigError, match=r"data\.validation\.path: .*/t10k-labels-idx1-ubyte does not exist, gzipped or"
+    ):
+        source.load(GRAY, "validation", classes=4)
 
 
 @pytest.mark.parametrize(
     ("images", "labels", "classes", "message"),
     [
-        (IMAGES, LABELS[:-1], 4, "it has 6 labels for 7 images"),
-        (IMAGES, LABELS, 3, r"label 0 is 3, and the network has 3 classes \(allowed: 0 to 2\)"),
-        (np.zeros((1, 1, 5000), np.uint8), LABELS[:1], 4, r"its images are 1 x 5,000 pixels \(allowed: up to"),
+        (IMAGES, LABELS[:-1], 4, "6 labels for 7 images"),
+        (IMAGES, LABELS, 3, r"label 0 is 3, but the network has 3 classes \(allowed: 0 to 2\)"),
+        (np.zeros((1, 1, 5000), np.uint8), LABELS[:1], 4, r"images of 1 x 5,000 pixels \(allowed: at most 4,096"),
     ],
     ids=["count", "classes", "size"],
 )  # fmt: skip
-def test_a_set_that_does_not_fit_is_refused(tmp_path, images, labels, classes, message):
+def test_an_inconsistent_data_set_is_an_error(tmp_path, images, labels, classes, message):
     source = Idx(write_set(tmp_path / "set", images=images, labels=labels))
     with pytest.raises(DataError, match=message):
-        source.load(GREY, "calibration", classes=classes)
+        source.load(GRAY, "calibration", classes=classes)
 
 
 DATA = idx_bytes(IMAGES)
@@ -97,24 +99,27 @@ ZIPPED = gzip.compress(DATA)
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "it begins with nothing; an idx file of bytes in 3 dimensions begins with 00 00 08 03"),
-        (b"\x89PNG\r\n", "it begins with 89 50 4e 47"),
-        (idx_bytes(LABELS), "it begins with 00 00 08 01"),
-        (bytes([0, 0, 13, 3]) + DATA[4:], "it begins with 00 00 0d 03"),
-        (DATA[:9], "it ends after 9 bytes, within its header"),
-        (DATA[:-1], "it says 7 x 4 x 5, 140 bytes, and holds 139$"),
-        (DATA + b"\0", "it says 7 x 4 x 5, 140 bytes, and holds more than 140$"),
-        (idx_bytes(IMAGES[:0]), "it says that it is empty, 0 x 4 x 5"),
-        (DATA[:4] + b"\xff" * 12 + DATA[16:], "it says 4,294,967,295 x 4,294,967,295 x 4,294,967,295, .* holds 140$"),
-        (gzip.compress(DATA[:-1]), "and holds 139$"),
-        (gzip.compress(DATA + b"\0"), "and holds more than 140$"),
-        (gzip.compress(DATA[:4] + b"\xff" * 12 + DATA[16:]), "and holds at most "),
+        (b"", "begins with nothing; an idx file of bytes with 3 dimensions begins with 00 00 08 03"),
+        (b"\x89PNG\r\n", "begins with 89 50 4e 47"),
+        (idx_bytes(LABELS), "begins with 00 00 08 01"),
+        (bytes([0, 0, 13, 3]) + DATA[4:], "begins with 00 00 0d 03"),
+        (DATA[:9], "ends after 9 bytes, inside the header"),
+        (DATA[:-1], "the header says 7 x 4 x 5, 140 bytes; the file holds 139$"),
+        (DATA + b"\0", "the header says 7 x 4 x 5, 140 bytes; the file holds more than 140$"),
+        (idx_bytes(IMAGES[:0]), "is empty: the header says 0 x 4 x 5"),
+        (
+            DATA[:4] + b"\xff" * 12 + DATA[16:],
+            "the header says 4,294,967,295 x 4,294,967,295 x 4,294,967,295, .* holds 140$",
+        ),
+        (gzip.compress(DATA[:-1]), "the file holds 139$"),
+        (gzip.compress(DATA + b"\0"), "the file holds more than 140$"),
+        (gzip.compress(DATA[:4] + b"\xff" * 12 + DATA[16:]), "the file holds at most "),
         (ZIPPED[:-4], "cannot be read: Compressed file ended"),
         (ZIPPED[:40] + b"\xff" * 20 + ZIPPED[60:], "cannot be read: "),
         (ZIPPED[:-6] + b"\0\0" + ZIPPED[-4:], "cannot be read: CRC check failed"),
     ],
 )
-def test_a_file_that_is_not_what_it_says_is_refused(tmp_path, data, message):
+def test_a_damaged_file_is_a_data_error(tmp_path, data, message):
     file = tmp_path / "train-images-idx3-ubyte"
     file.write_bytes(data)
     with pytest.raises(DataError, match=message) as caught:
@@ -122,20 +127,20 @@ def test_a_file_that_is_not_what_it_says_is_refused(tmp_path, data, message):
     assert str(caught.value).startswith(f"{file}: ")
 
 
-def test_a_gzip_bomb_is_unpacked_no_further_than_it_says(tmp_path, monkeypatch):
+def test_a_gzip_bomb_is_decompressed_no_further_than_its_header_says(tmp_path, monkeypatch):
     file, copied, copy = tmp_path / "bomb", [], idx_file._copy
 
-    def counted(stream, room, most):
-        copied.append(copy(stream, room, most))
+    def count_copied(stream, target, max_bytes):
+        copied.append(copy(stream, target, max_bytes))
         return copied[-1]
 
-    monkeypatch.setattr(idx_file, "_copy", counted)
+    monkeypatch.setattr(idx_file, "_copy", count_copied)
     file.write_bytes(gzip.compress(DATA + bytes(50_000_000)))
     with pytest.raises(DataError, match="holds more than 140"):
         read_idx(file, 3)
     assert copied == [141]
 
 
-def test_a_folder_in_the_place_of_a_file_is_refused(tmp_path):
+def test_a_folder_in_place_of_a_file_is_a_data_error(tmp_path):
     with pytest.raises(DataError, match="cannot be read: Is a directory"):
         read_idx(tmp_path, 3)

@@ -7,7 +7,7 @@ from compress.data.photos import Photos
 
 @pytest.fixture
 def mapped(tmp_path):
-    """Photos of 4 MB in a memory map, and how many bytes of it are in memory."""
+    """4 MB of photos in a memory map, and a function that returns its resident bytes."""
     path = tmp_path / "photos.npy"
     np.save(path, np.random.default_rng(0).integers(0, 256, (100, 117, 117, 3), np.uint8))
     photos = Photos(np.load(path, mmap_mode="r"), None, tuple(map(str, range(100))), "100 photos", "")
@@ -18,10 +18,10 @@ def mapped(tmp_path):
     return photos, resident
 
 
-def test_photos_taken_from_a_memory_map_stay_in_memory_no_longer_than_they_are_needed(mapped):
+def test_pages_of_a_memory_map_are_released_after_each_copy(mapped):
     photos, resident = mapped
     np.testing.assert_array_equal(
-        photos.at(np.array([7, 3, 99])), np.stack([photos.pixels[place] for place in (7, 3, 99)])
+        photos.at(np.array([7, 3, 99])), np.stack([photos.pixels[index] for index in (7, 3, 99)])
     )
     photos.pixels.sum()
     assert resident() > 3e6
@@ -30,16 +30,16 @@ def test_photos_taken_from_a_memory_map_stay_in_memory_no_longer_than_they_are_n
     assert resident() == 0
 
 
-def test_photos_taken_are_a_copy_that_may_be_changed(mapped):
+def test_selected_photos_are_a_writable_copy(mapped):
     photos, _ = mapped
-    taken = photos.at(slice(0, 1))
+    selected = photos.at(slice(0, 1))
     before = int(photos.pixels[0, 0, 0, 0])
-    taken += 1
+    selected += 1
     assert photos.pixels[0, 0, 0, 0] == before
 
 
 @pytest.mark.parametrize("mode", ["c", "r+"])
-def test_what_was_written_into_a_map_is_not_lost_where_photos_are_taken(tmp_path, mode):
+def test_changes_in_a_writable_map_are_not_lost(tmp_path, mode):
     np.save(tmp_path / "photos.npy", np.zeros((2, 117, 117, 3), np.uint8))
     pixels = np.load(tmp_path / "photos.npy", mmap_mode=mode)
     pixels[1] = 5

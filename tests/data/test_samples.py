@@ -23,36 +23,36 @@ def test_calibration_and_validation_are_cut_from_different_photos(small):
     assert not calibration & validation
 
 
-def test_a_stereo_pair_is_on_one_side():
-    sides = {role: [parts[-1] for parts in names] for role, names in PHOTOS.items()}
-    assert {role for role, names in sides.items() for name in names if "motorcycle" in name} == {"calibration"}
+def test_a_stereo_pair_has_one_role():
+    photos_by_role = {role: [parts[-1] for parts in names] for role, names in PHOTOS.items()}
+    assert {role for role, names in photos_by_role.items() for name in names if "motorcycle" in name} == {"calibration"}
 
 
-def test_samples_have_no_labels_and_say_what_can_be_measured(small):
+def test_samples_have_no_labels_and_describe_what_they_measure(small):
     photos = Samples(7).load(small, "validation", classes=1000)
     assert photos.labels is None
     assert photos.description.startswith("7 crops of 3 photos in the scikit-learn and scikit-image packages")
-    assert "fidelity to the float network is what can be measured" in photos.description
+    assert "they measure fidelity to the float network, not accuracy" in photos.description
 
 
-def test_there_are_1200_to_calibrate_and_200_to_validate_with(small):
+def test_the_default_is_1200_for_calibration_and_200_for_validation(small):
     assert len(Samples().load(small, "calibration", classes=1000)) == 1200
     assert len(Samples().load(small, "validation", classes=1000)) == 200
 
 
-def test_samples_are_the_same_every_time_and_no_two_are_alike(small):
+def test_samples_are_reproducible_and_all_different(small):
     first, second = (Samples().load(small, "calibration", classes=1000) for _ in range(2))
     assert first.fingerprint == second.fingerprint
     assert len({pixels.tobytes() for pixels in first.pixels}) == 1200
 
 
-def test_calibration_sees_mosaics_and_other_colours_beside_plain_crops(small):
+def test_calibration_has_mosaics_and_recolored_crops_beside_plain_crops(small):
     photos = Samples(8).load(small, "calibration", classes=1000)
-    kinds = [(name.startswith("mosaic"), name.endswith("in other colours")) for name in photos.names]
+    kinds = [(name.startswith("mosaic"), name.endswith("recolored")) for name in photos.names]
     assert kinds == [(False, False), (True, False), (False, True), (True, True)] * 2
-    plain, recoloured = photos.pixels[0].astype(int), photos.pixels[2].astype(int)
-    assert np.abs(plain - recoloured).mean() > 5
-    assert np.corrcoef(plain.ravel(), recoloured.ravel())[0, 1] > 0.5  # the same photo still
+    plain, recolored = photos.pixels[0].astype(int), photos.pixels[2].astype(int)
+    assert np.abs(plain - recolored).mean() > 5
+    assert np.corrcoef(plain.ravel(), recolored.ravel())[0, 1] > 0.5  # still the same photo
 
 
 def test_a_mosaic_is_four_photos_in_a_square():
@@ -62,9 +62,9 @@ def test_a_mosaic_is_four_photos_in_a_square():
     assert len({quarter.mean().round() for quarter in quarters}) == 4
 
 
-def test_validation_is_on_plain_crops(small):
+def test_validation_has_plain_crops_only(small):
     names = Samples(40).load(small, "validation", classes=1000).names
-    assert not [name for name in names if "mosaic" in name or "colours" in name]
+    assert not [name for name in names if "mosaic" in name or "recolored" in name]
 
 
 def test_a_larger_count_keeps_the_crops_of_a_smaller_one(small):
@@ -74,11 +74,11 @@ def test_a_larger_count_keeps_the_crops_of_a_smaller_one(small):
 
 def test_the_first_crop_is_the_whole_photo():
     first = Samples(1).load(TORCHVISION, "calibration", classes=1000)
-    china = samples.read_photo(samples.installed_file(*PHOTOS["calibration"][0]))
+    china = samples.read_photo(samples.package_file(*PHOTOS["calibration"][0]))
     np.testing.assert_array_equal(first.pixels[0], to_pixels(china, TORCHVISION))
 
 
-def test_samples_need_no_network(small, monkeypatch):
+def test_samples_open_no_connection(small, monkeypatch):
     def refused(*args, **kwargs):
         raise AssertionError("samples reached for the network")
 
@@ -92,7 +92,7 @@ def test_a_missing_package_is_a_data_error(small, monkeypatch):
         Samples(1).load(small, "calibration", classes=1000)
 
 
-def test_a_photo_that_a_package_lost_is_a_data_error(small, monkeypatch):
+def test_a_missing_photo_in_a_package_is_a_data_error(small, monkeypatch):
     monkeypatch.setitem(PHOTOS, "calibration", (("skimage", "data", "lost.png"),))
     with pytest.raises(DataError, match=r"skimage has no file data/lost\.png"):
         Samples(1).load(small, "calibration", classes=1000)

@@ -7,7 +7,7 @@ from compress.data.sources import SOURCES
 
 
 @pytest.mark.parametrize("name", ["samples", "folder", "digits"])
-def test_every_source_is_there_by_its_name(name):
+def test_every_source_is_registered(name):
     assert name in SOURCES
 
 

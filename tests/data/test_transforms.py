@@ -16,8 +16,8 @@ from compress.model import CAFFE, TORCHVISION, Preprocessing
 def bilinear_weights(source: int, target: int) -> np.ndarray:
     """The triangle filter, widened where it shrinks: (target, source), rows sum to 1."""
     scale = source / target
-    centres = (np.arange(target)[:, None] + 0.5) * scale
-    distance = np.abs(np.arange(source)[None, :] + 0.5 - centres) / max(scale, 1.0)
+    centers = (np.arange(target)[:, None] + 0.5) * scale
+    distance = np.abs(np.arange(source)[None, :] + 0.5 - centers) / max(scale, 1.0)
     weights = np.clip(1 - distance, 0, None)
     return weights / weights.sum(1, keepdims=True)
 
@@ -33,44 +33,44 @@ def test_squash_is_an_antialiased_bilinear_resize_of_the_whole_photo(size):
 @pytest.mark.parametrize(
     ("size", "resized", "corner"),
     [
-        ((500, 375), (341, 256), (58, 16)),  # 341.33 is cut, as torchvision cuts it; (341 - 224) / 2 = 58.5 -> 58
+        ((500, 375), (341, 256), (58, 16)),  # torchvision truncates 341.33; (341 - 224) / 2 = 58.5 -> 58
         ((375, 500), (256, 341), (16, 58)),
-        ((259, 256), (259, 256), (18, 16)),  # 17.5 -> 18: halves go to the even number
+        ((259, 256), (259, 256), (18, 16)),  # 17.5 -> 18: halves round to even
         ((100, 100), (256, 256), (16, 16)),
     ],
 )
-def test_crop_is_torchvisions_resize_and_centre_crop(size, resized, corner):
+def test_crop_is_torchvisions_resize_and_center_crop(size, resized, corner):
     photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8))
     whole = np.asarray(photo.resize(resized, Image.Resampling.BILINEAR))
     left, top = corner
     np.testing.assert_array_equal(to_pixels(photo, TORCHVISION), whole[top : top + 224, left : left + 224])
 
 
-def test_a_photo_too_narrow_to_be_cropped_is_refused_before_it_takes_the_memory():
+def test_a_photo_too_narrow_to_crop_is_an_error_before_memory_is_allocated():
     with pytest.raises(DataError, match="too narrow: 1 x 60000 pixels"):
         to_pixels(Image.new("RGB", (1, 60_000)), TORCHVISION)
 
 
-def test_a_grey_network_gets_one_channel(noise):
+def test_a_gray_network_gets_one_channel(noise):
     pixels = to_pixels(noise, Preprocessing(8, 6, "squash", "L", 1.0, (0.0,), (1.0,)))
     assert pixels.shape == (8, 6, 1)
 
 
 @pytest.mark.parametrize("preprocessing", [CAFFE, TORCHVISION], ids=["caffe", "torchvision"])
-def test_input_is_pixel_times_scale_minus_mean_over_deviation_in_the_networks_order(preprocessing):
+def test_input_is_pixel_times_scale_minus_mean_over_std_in_the_networks_order(preprocessing):
     pixels = np.random.default_rng(0).integers(0, 256, (2, 3, 5, 3), np.uint8)
     values = to_input(pixels, preprocessing)
     assert values.shape == (2, 3, 3, 5)
     assert values.dtype == np.float32
     assert values.flags.c_contiguous
-    for position, colour in enumerate(preprocessing.channels):
-        pixel = pixels[..., "RGB".index(colour)].astype(float)
-        expected = (pixel * preprocessing.scale - preprocessing.mean[position]) / preprocessing.deviation[position]
-        np.testing.assert_allclose(values[:, position], expected, rtol=1e-5, atol=1e-6)
+    for channel, color in enumerate(preprocessing.channels):
+        pixel = pixels[..., "RGB".index(color)].astype(float)
+        expected = (pixel * preprocessing.scale - preprocessing.mean[channel]) / preprocessing.std[channel]
+        np.testing.assert_allclose(values[:, channel], expected, rtol=1e-5, atol=1e-6)
 
 
 @given(st.integers(0, 255), st.sampled_from(["RGB", "BGR", "L"]))
-def test_input_leaves_the_pixels_as_they_were(value, channels):
+def test_input_does_not_change_the_pixels(value, channels):
     count = 1 if channels == "L" else 3
     pixels = np.full((1, 2, 2, count), value, np.uint8)
     to_input(pixels, Preprocessing(2, 2, "squash", channels, 0.5, (1.0,) * count, (2.0,) * count))
@@ -90,7 +90,7 @@ def test_exif_orientation_is_undone(tmp_path, orientation):
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "CMYK", "1"])
-def test_every_colour_mode_becomes_rgb(tmp_path, mode):
+def test_every_color_mode_becomes_rgb(tmp_path, mode):
     path = tmp_path / ("photo.jpg" if mode == "CMYK" else "photo.png")
     Image.new("RGB", (16, 16), "white").convert(mode).save(path)
     photo = read_photo(path)
@@ -99,7 +99,7 @@ def test_every_colour_mode_becomes_rgb(tmp_path, mode):
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
-def test_what_is_transparent_becomes_white(tmp_path, mode):
+def test_transparent_pixels_become_white(tmp_path, mode):
     path = tmp_path / "photo.png"
     if mode == "P":
         Image.new("P", (4, 4), 0).save(path, transparency=0)
@@ -108,12 +108,12 @@ def test_what_is_transparent_becomes_white(tmp_path, mode):
     assert (np.asarray(read_photo(path)) == 255).all()
 
 
-def test_sixteen_bits_become_eight_and_are_not_clipped(tmp_path):
+def test_16_bits_become_8_without_clipping(tmp_path):
     Image.fromarray(np.full((4, 4), 0x8000, np.uint16)).save(tmp_path / "photo.png")
     assert (np.asarray(read_photo(tmp_path / "photo.png")) == 0x80).all()
 
 
-def test_a_broken_photo_is_a_data_error_that_says_why(tmp_path, noise):
+def test_a_broken_photo_is_a_data_error_with_the_reason(tmp_path, noise):
     whole = tmp_path / "whole.jpg"
     noise.save(whole)
     broken = {
@@ -130,7 +130,7 @@ def test_a_broken_photo_is_a_data_error_that_says_why(tmp_path, noise):
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "bmp", "tiff", "webp", "ppm"])
-def test_cut_or_altered_files_never_raise_anything_but_a_data_error(tmp_path: Path, noise, suffix):
+def test_truncated_or_altered_files_raise_only_data_errors(tmp_path: Path, noise, suffix):
     path = tmp_path / f"photo.{suffix}"
     noise.save(path)
     whole = path.read_bytes()
