@@ -1,3 +1,6 @@
-"""Networks by name, and the way between a `Model` and a torch module."""
+"""Networks: their modules, their weights and the links between their layers.
 
-from __future__ import annotations
+A weight source (`weight_sources.py`) reads weights and returns a `Model`; `modules` turns a `Model` into a torch module
+and back. A network is a SqueezeNet by name or made by the user's function (`factory`, `user_network`). `channel_graph`
+finds which layer reads which channel, for `equalization` and for dead weights.
+"""

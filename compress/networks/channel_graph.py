@@ -1,4 +1,4 @@
-"""Which layers read the channels that a layer writes, and which of them can be left out without changing any output."""
+"""Links between layers by the channels that they write and read, and the weights that no output depends on."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ Weights = Mapping[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
-class Link:
-    """Channels that one layer writes and another reads, in the same order.
+class ChannelLink:
+    """A layer that reads the channels another layer writes, in the same order.
 
     Attributes:
-        writer: name of the layer's weight tensor, (channels, ...).
-        reader: name of the reading layer's weight tensor, (rows, channels of all that it reads, ...).
-        first: which of the channels that the reader reads is the writer's first.
-        rectified: whether nothing below zero comes through.
-        grouped: whether each row of the writer reads some channels alone, so that rows cannot change places.
+        writer: name of the writing layer's weight tensor, shape (rows, ...): one row a channel.
+        reader: name of the reading layer's weight tensor, shape (rows, columns, ...).
+        offset: column of the reader that reads the writer's first channel.
+        rectified: whether a ReLU lies between.
+        grouped: whether the writer is a grouped convolution, so that its rows cannot be reordered.
     """
 
     writer: str
     reader: str
-    first: int
+    offset: int
     rectified: bool
     grouped: bool = False
 
 
 @dataclass(frozen=True)
-class _Run:
-    """Channels that follow each other; of one layer, or (None) of who knows where."""
+class _ChannelRun:
+    """Consecutive channels of an activation that one layer writes; `layer` is None if the writer is unknown."""
 
     layer: str | None
     channels: int
@@ -45,145 +45,154 @@ class _Run:
 
 
 _RECTIFIERS: tuple[Any, ...] = (nn.ReLU, torch.relu, functional.relu, "relu", "relu_")
-"""What lets channels be scaled: not so ReLU6, whose upper bound would stay."""
+"""Activations that commute with positive scales. ReLU6 does not: its upper bound is fixed."""
 
-_BY_CHANNEL: tuple[Any, ...] = (
+_CHANNELWISE: tuple[Any, ...] = (
     nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Dropout, nn.Dropout2d, nn.Identity,
     functional.max_pool2d, functional.avg_pool2d, functional.adaptive_avg_pool2d, functional.dropout,
 )  # fmt: skip
-"""What keeps channels apart and in order, and gives zeros for zeros."""
+"""Operations that map each channel by itself, commute with positive scales and map zeros to zeros."""
 
 
-def links(network: nn.Module) -> tuple[Link, ...]:
-    """Return how convolutions and linear layers hang together, where all that a layer's channels go to is known.
+def channel_links(network: nn.Module) -> tuple[ChannelLink, ...]:
+    """Return the links from each convolution and linear layer whose readers are all known.
 
-    A layer whose channels also go elsewhere (to the output, into a sum, through an operation not known here) has no
-    link: nothing of it can be left out. A network whose course depends on its input has none at all.
-
-    Args:
-        network: whose they are; it is traced, not run.
+    A layer has no links if its channels also go to the output, into a sum or into an unknown operation. A network that
+    `torch.fx` cannot trace has no links at all.
     """
     try:
         graph = fx.symbolic_trace(network).graph
-    except Exception:  # the network's own code runs here, and may not take being traced
+    except Exception:  # the network's own code runs here, and may not support tracing
         return ()
-    walk = _Walk(dict(network.named_modules()))
+    tracer = _ChannelTracer(dict(network.named_modules()))
     for node in graph.nodes:
-        walk.step(node)
-    return tuple(link for link in dict.fromkeys(walk.links) if link.writer not in walk.elsewhere)
+        tracer.visit(node)
+    return tuple(link for link in dict.fromkeys(tracer.links) if link.writer not in tracer.unlinked)
 
 
-class _Walk:
-    """Goes through a network's operations, and keeps what each result's channels are."""
+class _ChannelTracer:
+    """Follows channels through the operations of a network.
+
+    Attributes:
+        links: links found so far.
+        unlinked: layers with an unknown reader.
+    """
 
     def __init__(self, modules: Mapping[str, nn.Module]) -> None:
-        self.modules = modules
-        self.results: dict[fx.Node, list[_Run]] = {}
-        self.links: list[Link] = []
-        self.elsewhere: set[str] = set()
-        self.read: dict[str, list[_Run]] = {}
+        self.links: list[ChannelLink] = []
+        self.unlinked: set[str] = set()
+        self._modules = modules
+        self._outputs: dict[fx.Node, list[_ChannelRun]] = {}
+        self._layer_inputs: dict[str, list[_ChannelRun]] = {}
 
-    def step(self, node: fx.Node) -> None:
-        what: Any = self.modules[str(node.target)] if node.op == "call_module" else node.target
-        before = [self.results.get(each, []) for each in node.all_input_nodes]
-        if isinstance(what, nn.Conv2d | nn.Linear):
-            self.results[node] = self._layer(f"{node.target}.weight", what, before[0])
-        elif _is(what, _RECTIFIERS) and len(before) == 1:
-            self.results[node] = [replace(run, rectified=True) for run in before[0]]
-        elif (_is(what, _BY_CHANNEL) and len(before) == 1) or _is_mean_of_positions(node):
-            self.results[node] = before[0]
-        elif _is_cat_of_channels(node):
-            self.results[node] = [run for each in before for run in each]
-        elif _is_flatten(node, what):
-            self.results[node] = before[0]
+    def visit(self, node: fx.Node) -> None:
+        """Record the channels of a node's output."""
+        operation: Any = self._modules[str(node.target)] if node.op == "call_module" else node.target
+        inputs = [self._outputs.get(each, []) for each in node.all_input_nodes]
+        if isinstance(operation, nn.Conv2d | nn.Linear):
+            output = self._link_layer(f"{node.target}.weight", operation, inputs[0])
+        elif _is_any(operation, _RECTIFIERS) and len(inputs) == 1:
+            output = [replace(run, rectified=True) for run in inputs[0]]
+        elif (_is_any(operation, _CHANNELWISE) and len(inputs) == 1) or _is_spatial_mean(node):
+            output = inputs[0]
+        elif _is_channel_cat(node):
+            output = [run for each in inputs for run in each]
+        elif _is_flatten(node, operation):  # `_link_layer` checks that each channel has one position
+            output = inputs[0]
         else:
-            self.elsewhere |= {run.layer for runs in before for run in runs if run.layer}
-            self.results[node] = []
+            output = []
+            for runs in inputs:
+                self._unlink(runs)
+        self._outputs[node] = output
 
-    def _layer(self, name: str, layer: nn.Conv2d | nn.Linear, before: list[_Run]) -> list[_Run]:
-        inputs = layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels
+    def _link_layer(self, name: str, layer: nn.Conv2d | nn.Linear, inputs: list[_ChannelRun]) -> list[_ChannelRun]:
+        columns = layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels
         groups = 1 if isinstance(layer, nn.Linear) else layer.groups
-        known = groups == 1 and sum(run.channels for run in before) == inputs
-        if not known:
-            self.elsewhere |= {run.layer for run in before if run.layer}
+        if groups == 1 and sum(run.channels for run in inputs) == columns:
+            self._add_links(name, inputs)
         else:
-            starts = np.cumsum([0, *(run.channels for run in before)])
-            for run, first in zip(before, starts, strict=False):
-                if run.layer:
-                    self.links.append(Link(run.layer, name, int(first), run.rectified, run.grouped))
-        if name in self.read:  # it is used twice, and what it writes here may be read otherwise than there
-            self.elsewhere.add(name)
-            if self.read[name] != before:  # a column stands for one channel here and for another there
-                self.elsewhere |= {run.layer for run in (*before, *self.read[name]) if run.layer}
-        self.read.setdefault(name, before)
-        return [_Run(name, layer.weight.shape[0], grouped=groups > 1)]
+            self._unlink(inputs)
+        if name in self._layer_inputs:  # the layer runs twice, and its outputs may have different readers
+            self.unlinked.add(name)
+            if self._layer_inputs[name] != inputs:  # a column reads different channels each time
+                self._unlink([*inputs, *self._layer_inputs[name]])
+        self._layer_inputs.setdefault(name, inputs)
+        return [_ChannelRun(name, layer.weight.shape[0], grouped=groups > 1)]
+
+    def _add_links(self, reader: str, inputs: list[_ChannelRun]) -> None:
+        offset = 0
+        for run in inputs:
+            if run.layer:
+                self.links.append(ChannelLink(run.layer, reader, offset, run.rectified, run.grouped))
+            offset += run.channels
+
+    def _unlink(self, runs: Iterable[_ChannelRun]) -> None:
+        self.unlinked |= {run.layer for run in runs if run.layer}
 
 
-def _is(what: Any, kinds: Iterable[Any]) -> bool:
-    return any(isinstance(what, kind) if isinstance(kind, type) else what == kind for kind in kinds)
+def _is_any(operation: Any, kinds: Iterable[Any]) -> bool:
+    return any(isinstance(operation, kind) if isinstance(kind, type) else operation == kind for kind in kinds)
 
 
-def _argument(node: fx.Node, place: int, name: str, default: Any) -> Any:
-    return node.args[place] if len(node.args) > place else node.kwargs.get(name, default)
+def _argument(node: fx.Node, position: int, name: str, default: Any) -> Any:
+    return node.args[position] if len(node.args) > position else node.kwargs.get(name, default)
 
 
-def _is_mean_of_positions(node: fx.Node) -> bool:
+def _is_spatial_mean(node: fx.Node) -> bool:
     return node.target in {"mean", torch.mean} and _argument(node, 1, "dim", None) in {(2, 3), (-2, -1)}
 
 
-def _is_cat_of_channels(node: fx.Node) -> bool:
+def _is_channel_cat(node: fx.Node) -> bool:
     return node.target in {torch.cat, torch.concat} and _argument(node, 1, "dim", 0) in {1, -3}
 
 
-def _is_flatten(node: fx.Node, what: Any) -> bool:
-    """Tell whether it puts all but the first axis together; of one position, as the next layer's inputs tell."""
-    if isinstance(what, nn.Flatten):
-        return what.start_dim == 1 and what.end_dim == -1
-    flattens = what is torch.flatten or what == "flatten"
-    return flattens and (_argument(node, 1, "start_dim", 0), _argument(node, 2, "end_dim", -1)) == (1, -1)
+def _is_flatten(node: fx.Node, operation: Any) -> bool:
+    if isinstance(operation, nn.Flatten):
+        return operation.start_dim == 1 and operation.end_dim == -1
+    dims = _argument(node, 1, "start_dim", 0), _argument(node, 2, "end_dim", -1)
+    return (operation is torch.flatten or operation == "flatten") and dims == (1, -1)
 
 
-def dead(weights: Weights, biases: Weights, found: Iterable[Link]) -> dict[str, NDArray[np.bool_]]:
-    """Return which weights change no output: those of channels that nothing reads, or that are always zero.
+def dead_weights(weights: Weights, biases: Weights, links: Iterable[ChannelLink]) -> dict[str, NDArray[np.bool_]]:
+    """Return the weights that no output depends on: of channels that no layer reads, or that are always zero.
 
     Args:
-        weights: by name, each (rows, columns, ...).
-        biases: the same layers' biases, by the weight's name; one that is not there is zero.
-        found: `links` of the network.
+        weights: by name, shape (rows, columns, ...).
+        biases: by the weight's name; a missing bias is zero.
+        links: `channel_links` of the network.
     Returns:
-        by name, bool of the tensor's shape. With all of them zero, and the biases of rows that nothing reads, every
-        output is the same number.
+        masks of dead weights by name. Setting dead weights and the biases of unread rows to zero changes no output.
     """
-    gone: dict[str, NDArray[np.bool_]] = {n: np.zeros(values.shape, dtype=np.bool_) for n, values in weights.items()}
-    reading_of = by_writer(found)
-    while True:
-        before = sum(int(mask.sum()) for mask in gone.values())
-        for writer, reading in reading_of.items():
+    dead: dict[str, NDArray[np.bool_]] = {n: np.zeros(values.shape, dtype=np.bool_) for n, values in weights.items()}
+    by_writer = links_by_writer(links)
+    count = -1
+    while count != (total := sum(int(mask.sum()) for mask in dead.values())):
+        count = total
+        for writer, outgoing in by_writer.items():
             rows = len(weights[writer])
             unread: NDArray[np.bool_] = np.ones(rows, dtype=np.bool_)
-            for link in reading:
-                read = np.any(_used(weights, gone, link.reader), axis=0)
-                unread &= ~read[link.first : link.first + rows]
-            gone[writer][unread] = True
-            silent = ~np.any(_used(weights, gone, writer), axis=1)
+            for link in outgoing:
+                read = np.any(_used(weights, dead, link.reader), axis=0)
+                unread &= ~read[link.offset : link.offset + rows]
+            dead[writer][unread] = True
+            no_weights = ~np.any(_used(weights, dead, writer), axis=1)
             bias = biases.get(writer, np.zeros(rows, dtype=np.float32))
-            for link in reading:
-                zero = silent & ((bias <= 0) if link.rectified else (bias == 0))
-                gone[link.reader][:, link.first + np.flatnonzero(zero | unread)] = True
-        if sum(int(mask.sum()) for mask in gone.values()) == before:
-            return gone
+            for link in outgoing:
+                always_zero = no_weights & ((bias <= 0) if link.rectified else (bias == 0))
+                dead[link.reader][:, link.offset + np.flatnonzero(always_zero | unread)] = True
+    return dead
 
 
-def by_writer(found: Iterable[Link]) -> dict[str, list[Link]]:
-    """Return links by the layer that writes."""
-    grouped: dict[str, list[Link]] = {}
-    for link in found:
+def links_by_writer(links: Iterable[ChannelLink]) -> dict[str, list[ChannelLink]]:
+    """Return the links grouped by writer."""
+    grouped: dict[str, list[ChannelLink]] = {}
+    for link in links:
         grouped.setdefault(link.writer, []).append(link)
     return grouped
 
 
-def _used(weights: Weights, gone: Mapping[str, NDArray[np.bool_]], name: str) -> NDArray[np.bool_]:
+def _used(weights: Weights, dead: Mapping[str, NDArray[np.bool_]], name: str) -> NDArray[np.bool_]:
     """Return which row uses which column, shape (rows, columns)."""
-    used = (weights[name] != 0) & ~gone[name]
+    used = (weights[name] != 0) & ~dead[name]
     by_column: NDArray[np.bool_] = used.reshape(*used.shape[:2], -1).any(axis=2)
     return by_column

@@ -1,9 +1,9 @@
-"""The file that the Deep Compression authors released: `compressed_SqueezeNet.net`, 675,763 bytes.
+"""The file of the Deep Compression authors: `compressed_SqueezeNet.net`, 675,763 bytes.
 
-Little-endian. For each weight tensor, in network order, a uint32: how many entries it stores. Then, tensor by tensor:
-a codebook of 256 float32 (entry 0 is the pruned value, zero); the biases, float32; for each entry a byte, its index
-into the codebook; for each entry 4 bits, two a byte, the low ones first: how many positions it skips. An entry with
-index 0 only carries on a gap too long for 4 bits. There is no Huffman code in it.
+Little-endian. First a uint32 for each weight tensor, in network order: its number of entries. Then for each tensor: a
+codebook of 256 float32, where entry 0 is the pruned value, zero; the biases, float32; a codebook index of one byte for
+each entry; a gap of 4 bits for each entry, two in a byte, the low half first: the number of positions to skip. An entry
+with index 0 continues a gap that is too long for 4 bits. The file has no Huffman code.
 
 Source: Han et al. 2016, arXiv:1510.00149, figure 2; Iandola et al. 2016, arXiv:1602.07360.
 """
@@ -12,17 +12,56 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
 
-from compress.errors import FormatError
+from compress.errors import FormatError, format_errors_of
+from compress.model import CAFFE, Model
+from compress.networks.modules import build
+from compress.networks.squeezenet_weights import squeezenet_model
+from compress.networks.state_dict_file import Arrays, existing_file
 
 _CODEBOOK_ENTRIES = 256
 
 
-def read_deep_compression(data: bytes, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, NDArray[np.float32]]:
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class DeepCompressionWeights:
+    """SqueezeNet v1.0 from the file that the Deep Compression authors released.
+
+    Attributes:
+        path: `compressed_SqueezeNet.net`.
+    """
+
+    path: str
+    source: Literal["deep-compression"] = "deep-compression"
+    architecture: Literal["squeezenet1_0"] = "squeezenet1_0"
+
+    @property
+    def description(self) -> str:
+        """Origin of the weights, for the report."""
+        return f"SqueezeNet v1.0 as the Deep Compression authors released it ({Path(self.path).name})"
+
+    def load(self, seed: int = 0) -> Model:
+        """Read the file.
+
+        Raises:
+            ConfigError: the file does not exist.
+            FormatError: it is another file.
+            WeightsError: a weight is not finite.
+        """
+        shapes = {name: tuple(p.shape) for name, p in build(self.architecture, 1000).named_parameters()}
+        path = existing_file(self.path)
+        with format_errors_of(path):
+            arrays = read_deep_compression(path.read_bytes(), shapes)
+        return squeezenet_model(self.architecture, arrays, CAFFE)
+
+
+def read_deep_compression(data: bytes, shapes: Mapping[str, tuple[int, ...]]) -> Arrays:
     """Decode the released file.
 
     Args:
@@ -31,31 +70,32 @@ def read_deep_compression(data: bytes, shapes: Mapping[str, tuple[int, ...]]) ->
     Returns:
         float32 tensors by name.
     Raises:
-        FormatError: the file is shorter or longer than its counts say, or names a position outside its tensor.
+        FormatError: the file is too short or too long, or a position is outside its tensor.
     """
     names = list(shapes)
     pairs = list(zip(names[::2], names[1::2], strict=True))
     reader = _Reader(data)
-    counts = reader.take("<u4", len(pairs))
-    arrays: dict[str, NDArray[np.float32]] = {}
-    for (weight, bias), count in zip(pairs, counts.tolist(), strict=True):
+    counts = reader.take("<u4", len(pairs)).tolist()
+    arrays: Arrays = {}
+    for (weight, bias), count in zip(pairs, counts, strict=True):
         codebook = reader.take("<f4", _CODEBOOK_ENTRIES)
-        biases = reader.take("<f4", shapes[bias][0])
-        indices = reader.take("u1", count)
-        packed = reader.take("u1", -(-count // 2))
-        gaps = np.stack([packed & 15, packed >> 4], axis=1).ravel()[:count]
+        arrays[bias] = reader.take("<f4", shapes[bias][0]).copy()
+        indices, gaps = reader.take("u1", count), _take_gaps(reader, count)
         positions = np.cumsum(gaps.astype(np.int64) + 1) - 1
         values = np.zeros(math.prod(shapes[weight]), dtype=np.float32)
         if count and positions[-1] >= len(values):
-            raise FormatError(
-                f"{weight}: position {positions[-1]:,} in a tensor of {len(values):,} weights", offset=reader.offset
-            )
-        values[positions] = codebook[indices]
-        values[positions[indices == 0]] = 0
-        arrays[weight], arrays[bias] = values.reshape(shapes[weight]), biases.copy()
+            problem = f"{weight}: position {positions[-1]:,} in a tensor of {len(values):,} weights"
+            raise FormatError(problem, offset=reader.offset)
+        values[positions] = np.where(indices == 0, 0, codebook[indices])
+        arrays[weight] = values.reshape(shapes[weight])
     if reader.offset != len(data):
         raise FormatError(f"{len(data) - reader.offset:,} bytes too many", offset=reader.offset, expected="the end")
-    return arrays
+    return {name: arrays[name] for name in names}
+
+
+def _take_gaps(reader: _Reader, count: int) -> NDArray[np.uint8]:
+    packed = reader.take("u1", -(-count // 2))
+    return np.stack([packed & 15, packed >> 4], axis=1).ravel()[:count]
 
 
 class _Reader:
@@ -65,9 +105,8 @@ class _Reader:
     def take(self, dtype: str, count: int) -> NDArray[Any]:
         length = count * np.dtype(dtype).itemsize
         if self.offset + length > len(self.data):
-            raise FormatError(
-                f"the file ends after {len(self.data):,} bytes", offset=self.offset, expected=f"{length:,} more bytes"
-            )
+            problem = f"the file ends after {len(self.data):,} bytes"
+            raise FormatError(problem, offset=self.offset, expected=f"{length:,} more bytes")
         values = np.frombuffer(self.data, dtype, count, self.offset)
         self.offset += length
         return values

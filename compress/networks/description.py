@@ -1,4 +1,4 @@
-"""What a network is made of."""
+"""Description of a network layer by layer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from compress.model import Model
-from compress.networks.modules import NETWORKS, build, check_input, network_of, no_photo
+from compress.networks.modules import NETWORKS, build, build_network, check_input, zero_input
 from compress.networks.squeezenet import Fire, SqueezeNet
 
 _POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
@@ -18,13 +18,13 @@ _POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d
 
 @dataclass(frozen=True)
 class LayerDescription:
-    """One layer as it runs.
+    """One call of a layer.
 
     Attributes:
-        name: the module's.
+        name: the module's name.
         kind: `conv 3x3/2`, `max pool 3x3/2`, `mean`, ...
-        output: height x width x channels; of the logits, their count alone.
-        parameters: weights and biases; of a layer that runs twice, where it runs first.
+        output: height x width x channels; for logits, their number.
+        parameters: weights and biases, counted in the first call only.
         multiply_accumulates: for one photo.
     """
 
@@ -36,39 +36,38 @@ class LayerDescription:
 
 
 def describe_network(architecture: str, classes: int, height: int, width: int) -> list[LayerDescription]:
-    """Run a photo of no content through a network and describe its layers in order.
+    """Return the layers of a network in order, for photos of height x width pixels.
 
     Args:
         architecture: a key of `NETWORKS`.
-        classes: how many the network tells apart.
-        height: rows of the photo, pixels.
-        width: its columns.
+        classes: number of classes.
+        height: pixels.
+        width: pixels.
     Raises:
-        ConfigError: there is no network of that name.
+        ConfigError: unknown architecture.
     """
-    build(architecture, classes)  # names the nearest network where this one is unknown
+    build(architecture, classes)  # raises the error for an unknown architecture
     with torch.device("meta"):
-        return _described(NETWORKS[architecture](classes).eval(), torch.empty(1, 3, height, width))
+        return _describe(NETWORKS[architecture](classes).eval(), torch.empty(1, 3, height, width))
 
 
 def describe_model(model: Model) -> list[LayerDescription]:
-    """Describe the layers of a model's network, at the size of photos that it takes.
+    """Return the layers of a model's network in order, for its own input size.
 
     Raises:
-        ConfigError: the function that makes the network cannot be imported.
-        WeightsError: the network cannot take photos as the model wants them, or its function is not trusted.
+        ConfigError: as `build_network`.
+        WeightsError: as `check_input`.
     """
     check_input(model)
-    return _described(network_of(model), no_photo(model.preprocessing))
+    return _describe(build_network(model), zero_input(model.preprocessing))
 
 
-def _described(network: nn.Module, photo: Tensor) -> list[LayerDescription]:
+def _describe(network: nn.Module, photo: Tensor) -> list[LayerDescription]:
     layers: list[LayerDescription] = []
-    seen: set[int] = set()
+    counted: set[int] = set()
     for name, module in network.named_modules():
-        of_its_own = any(True for _ in module.parameters(recurse=False))
-        if of_its_own or isinstance(module, (*_POOLS, Fire)):
-            module.register_forward_hook(_describe(name, layers, seen))
+        if any(True for _ in module.parameters(recurse=False)) or isinstance(module, (*_POOLS, Fire)):
+            module.register_forward_hook(_describing_hook(name, layers, counted))
     with torch.inference_mode():
         logits = network(photo)
     if isinstance(network, SqueezeNet):
@@ -76,21 +75,21 @@ def _described(network: nn.Module, photo: Tensor) -> list[LayerDescription]:
     return layers
 
 
-def _describe(
-    name: str, layers: list[LayerDescription], seen: set[int]
+def _describing_hook(
+    name: str, layers: list[LayerDescription], counted: set[int]
 ) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
     def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         shape = tuple(output.shape[1:])
-        # A Fire module's own row shows what it puts out; its parameters are those of the three rows above.
-        own = [parameter for parameter in module.parameters(recurse=False) if id(parameter) not in seen]
-        seen.update(id(parameter) for parameter in own)
+        # A Fire module's row shows its output; its parameters are in the rows of its three convolutions.
+        new = [parameter for parameter in module.parameters(recurse=False) if id(parameter) not in counted]
+        counted.update(id(parameter) for parameter in new)
         macs = 0
         if isinstance(module, nn.Conv1d | nn.Conv2d):
-            macs = math.prod(shape[1:]) * math.prod(module.weight.shape)
+            macs = math.prod(shape[1:]) * module.weight.numel()
         elif isinstance(module, nn.Linear):
-            macs = math.prod(shape[:-1]) * math.prod(module.weight.shape)
-        parameters = sum(parameter.numel() for parameter in own)
+            macs = math.prod(shape[:-1]) * module.weight.numel()
         channels_last = (*shape[1:], shape[0]) if len(shape) == 3 else shape
+        parameters = sum(parameter.numel() for parameter in new)
         layers.append(LayerDescription(name, _kind(module), channels_last, parameters, macs))
 
     return hook
@@ -101,12 +100,13 @@ def _kind(module: nn.Module) -> str:
         groups = "" if module.groups == 1 else f" in {module.groups} groups"
         return f"conv {module.kernel_size[0]}x{module.kernel_size[1]}" + _stride(module.stride[0]) + groups
     if isinstance(module, nn.MaxPool2d):
-        return f"max pool {_side(module.kernel_size)}x{_side(module.kernel_size)}" + _stride(_side(module.stride))
+        side = _side(module.kernel_size)
+        return f"max pool {side}x{side}" + _stride(_side(module.stride))
     return type(module).__name__.lower()
 
 
-def _side(size: int | tuple[int, ...]) -> int:
-    return size if isinstance(size, int) else size[0]
+def _side(sides: int | tuple[int, ...]) -> int:
+    return sides if isinstance(sides, int) else sides[0]
 
 
 def _stride(stride: int) -> str:

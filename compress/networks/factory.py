@@ -1,8 +1,8 @@
-"""Networks that a Python function of the user's own makes.
+"""Networks made by a Python function of the user.
 
-A `.sqz` file says which function and with which arguments, `package.module:function {"args":{"classes":10}}`; weights
-are read without it. To build the network its code must run, and that a file must not choose: who uses the file names
-the function too, and only that one is imported.
+A `.sqz` file stores the function's name and arguments, `package.module:function {"args":{"classes":10}}`. Reading the
+weights does not need the function. Building the network runs its code, which a file must not choose, so the user has to
+name the function too, and only that function is imported.
 """
 
 from __future__ import annotations
@@ -29,113 +29,115 @@ _NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*
 
 
 def is_factory(architecture: str) -> bool:
-    """Return whether an architecture is a function's, and not a network's name."""
+    """Return whether an architecture names a function, not a built-in network."""
     return ":" in architecture
 
 
 @dataclass(frozen=True)
-class Factory:
-    """A function that makes a network.
+class NetworkFactory:
+    """A function that makes a network, with its arguments.
 
     Attributes:
-        function: `package.module:function`, found as Python finds modules, and in the folder where the program runs.
-        args: its keyword arguments, JSON values.
-        folded: whether batch norms are folded into the layers before them.
+        function: `package.module:function`, on the Python path or in the current folder.
+        args: keyword arguments, JSON values.
+        fold_batch_norm: whether batch norms are folded into the layers before them.
     """
 
     function: str
     args: Mapping[str, Any] = field(default_factory=dict)
-    folded: bool = False
+    fold_batch_norm: bool = False
 
     @classmethod
-    def of(cls, architecture: str) -> Factory:
-        """Read back what `architecture` wrote.
+    def parse(cls, architecture: str) -> NetworkFactory:
+        """Return the factory that `architecture` describes.
 
         Raises:
-            WeightsError: it is no function and its arguments.
+            WeightsError: it is not a function and its arguments.
         """
-        function, _, rest = architecture.partition(" ")
+        function, _, options = architecture.partition(" ")
         try:
-            told = json.loads(rest) if rest else {}
-            args, folded = told.pop("args", {}), told.pop("fold_batch_norm", False)
-            if told or not isinstance(args, dict) or not isinstance(folded, bool) or not _NAME.fullmatch(function):
-                raise ValueError("it has other parts")
+            remaining = json.loads(options) if options else {}
+            args, fold = remaining.pop("args", {}), remaining.pop("fold_batch_norm", False)
+            if remaining or not isinstance(args, dict) or not isinstance(fold, bool) or not _NAME.fullmatch(function):
+                raise ValueError("expected package.module:function and JSON of args and fold_batch_norm")
         except (ValueError, TypeError, AttributeError, RecursionError) as error:
-            raise WeightsError(f"{architecture!r} is no function with its arguments: {error}") from error
-        return cls(function, args, folded)
+            raise WeightsError(f"{architecture!r} is not a function with its arguments: {error}") from error
+        return cls(function, args, fold)
 
     @property
     def architecture(self) -> str:
-        """The function and its arguments, as a file has them."""
-        told = ({"args": dict(self.args)} if self.args else {}) | ({"fold_batch_norm": True} if self.folded else {})
-        written = json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-        return f"{self.function} {written}" if told else self.function
+        """The text that `parse` reads, for `Model.architecture`."""
+        options = ({"args": dict(self.args)} if self.args else {}) | (
+            {"fold_batch_norm": True} if self.fold_batch_norm else {}
+        )
+        text = json.dumps(options, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        return f"{self.function} {text}" if options else self.function
 
-    def made(self, seed: int = 0) -> nn.Module:
-        """Call the function, and return its network in evaluation mode, parameters in float32; nothing is folded yet.
+    def call(self, seed: int = 0) -> nn.Module:
+        """Return the network that the function makes, in evaluation mode and float32; batch norms are not folded.
 
         Args:
-            seed: what the function draws from torch's random numbers comes from it; the user's generator stays.
+            seed: of torch's random numbers during the call. The state of the user's generator is restored.
         Raises:
-            ConfigError: it cannot be imported or called, or what it returns is no network.
+            ConfigError: the function cannot be imported or called, or does not return a module.
         """
-        function = self._imported()
+        function = self._import()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             try:
                 network = function(**self.args)
-            except Exception as error:  # it is the user's own code
-                raise self._error(f"{_told(error)}, when called with {dict(self.args)}", "args") from error
+            except Exception as error:  # the function is the user's code
+                raise self._error(f"{_describe(error)}, when called with {dict(self.args)}", "args") from error
         if not isinstance(network, nn.Module):
-            raise self._error(f"it returned {type(network).__name__}, and not a torch.nn.Module")
+            raise self._error(f"it returned {type(network).__name__}, not a torch.nn.Module")
         return network.float().eval()
 
     def build(self) -> nn.Module:
-        """Return the network as the model's tensors are of it: batch norms folded where they are to be.
+        """Return the network with the tensors of its model: as `call`, with batch norms folded if the options say so.
 
         Raises:
-            ConfigError: as `made`.
+            ConfigError: as `call`.
             WeightsError: batch norms cannot be folded.
         """
-        network = self.made()
-        if self.folded:
+        network = self.call()
+        if self.fold_batch_norm:
             fold_batch_norms(network)
         return network
 
     def source_sha256(self) -> str:
-        """Return a hash of the source of the function's module and of the classes of all modules of its network."""
-        modules = {self._imported().__module__, *(type(part).__module__ for part in self.made().modules())}
+        """Return a hash of the source files of the function and of all module classes in its network."""
+        modules = {self._import().__module__, *(type(part).__module__ for part in self.call().modules())}
         digest = hashlib.sha256()
         for name in sorted(modules):
             file = inspect.getsourcefile(sys.modules[name])
             digest.update(name.encode() + (Path(file).read_bytes() if file and Path(file).is_file() else b""))
         return digest.hexdigest()
 
-    def _imported(self) -> Any:
+    def _import(self) -> Any:
         module, _, path = self.function.partition(":")
-        here = str(Path.cwd())
-        if here not in sys.path:
-            sys.path.insert(0, here)
+        folder = str(Path.cwd())
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
         try:
-            found: Any = importlib.import_module(module)
+            function: Any = importlib.import_module(module)
             for name in path.split("."):
-                found = getattr(found, name)
-        except (Exception, SystemExit) as error:  # it is the user's own code
-            raise self._error(f"{_told(error)}; it is looked for in {here} and on the Python path") from error
-        if not callable(found):
-            raise self._error(f"it is {type(found).__name__}, and not a function")
-        return found
+                function = getattr(function, name)
+        except (Exception, SystemExit) as error:  # importing runs the user's code
+            raise self._error(f"{_describe(error)}; searched {folder} and the Python path") from error
+        if not callable(function):
+            raise self._error(f"it is a {type(function).__name__}, not a function")
+        return function
 
     def _error(self, problem: str, key: str = "factory") -> ConfigError:
         return ConfigError(f"{self.function!r} makes no network: {problem}", key=f"model.{key}")
 
 
-def _told(error: BaseException) -> str:
+def _describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
 def identity(model: Model) -> tuple[str, ...]:
-    """Return what decides a model's outputs beside its tensors and is not this package's own code."""
+    """Return what determines a model's outputs besides its tensors and this package, for cache keys."""
     if not is_factory(model.architecture):
         return ()
-    return model.architecture, Factory.of(model.architecture).source_sha256()
+    return model.architecture, NetworkFactory.parse(model.architecture).source_sha256()

@@ -1,4 +1,4 @@
-"""Batch norms folded into the layers before them: the same outputs with fewer tensors."""
+"""Folding of batch norms into the layers before them: fewer tensors, the same outputs."""
 
 from __future__ import annotations
 
@@ -10,52 +10,48 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from compress.errors import WeightsError
 
-_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
-
 
 def fold_batch_norms(network: nn.Module) -> None:
-    """Fold each batch norm into the convolution or linear layer before it, where nothing else reads that layer.
+    """Fold each batch norm into the convolution or linear layer before it, if nothing else reads that layer.
 
-    The layer gets a bias where it had none, and an identity stands where the batch norm stood.
+    The layer gains a bias if it had none. An identity replaces the batch norm.
 
     Args:
-        network: in evaluation mode; it is changed.
+        network: in evaluation mode; modified in place.
     Raises:
-        WeightsError: its operations cannot be traced, so that nobody can tell what stands before what.
+        WeightsError: `torch.fx` cannot trace the network.
     """
     try:
         graph = fx.symbolic_trace(network).graph
-    except Exception as error:  # the network's own code runs here, and may not take being traced
+    except Exception as error:  # the network's own code runs here, and may not support tracing
         raise WeightsError(
-            f"batch norms cannot be folded, as the network cannot be traced ({error}); set fold_batch_norm to false"
+            f"cannot fold batch norms: torch.fx cannot trace the network ({error}); set fold_batch_norm to false"
         ) from error
-    for before, after in list(_pairs(graph, network)):
-        layer, norm = network.get_submodule(before), network.get_submodule(after)
-        assert isinstance(norm, _BATCH_NORMS)
-        if isinstance(layer, nn.Linear):
-            _put(network, before, fuse_linear_bn_eval(layer, norm))
-        else:
-            assert isinstance(layer, nn.Conv1d | nn.Conv2d)
-            _put(network, before, fuse_conv_bn_eval(layer, norm))
-        _put(network, after, nn.Identity())
+    for layer_name, norm_name in list(_foldable_pairs(graph, network)):
+        layer, norm = network.get_submodule(layer_name), network.get_submodule(norm_name)
+        fuse = fuse_linear_bn_eval if isinstance(layer, nn.Linear) else fuse_conv_bn_eval
+        _replace(network, layer_name, fuse(layer, norm))  # type: ignore[arg-type, operator]
+        _replace(network, norm_name, nn.Identity())
 
 
-def _pairs(graph: fx.Graph, network: nn.Module) -> Iterator[tuple[str, str]]:
-    """Yield the names of each layer and of the batch norm that alone reads it; neither runs a second time."""
+def _foldable_pairs(graph: fx.Graph, network: nn.Module) -> Iterator[tuple[str, str]]:
+    """Yield the names of each layer and of its only reader, a batch norm. Both run once, and share no weight."""
     modules = dict(network.named_modules(remove_duplicate=False))
     runs = Counter(id(modules[str(node.target)]) for node in graph.nodes if node.op == "call_module")
-    weights = Counter(id(module.weight) for name, module in network.named_modules() if hasattr(module, "weight"))
+    weight_users = Counter(id(module.weight) for module in network.modules() if hasattr(module, "weight"))
     for node in graph.nodes:
         norm = modules.get(str(node.target)) if node.op == "call_module" else None
-        if not isinstance(norm, _BATCH_NORMS) or norm.running_mean is None or len(node.all_input_nodes) != 1:
+        if not isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d) or norm.running_mean is None:
+            continue
+        if len(node.all_input_nodes) != 1:
             continue
         before = node.all_input_nodes[0]
         layer = modules.get(str(before.target)) if before.op == "call_module" else None
-        alone = len(before.users) == 1 and runs[id(layer)] == 1 and runs[id(norm)] == 1
-        if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear) and alone and weights[id(layer.weight)] == 1:
+        single = len(before.users) == 1 and runs[id(layer)] == 1 and runs[id(norm)] == 1
+        if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear) and single and weight_users[id(layer.weight)] == 1:
             yield str(before.target), str(node.target)
 
 
-def _put(network: nn.Module, name: str, module: nn.Module) -> None:
-    parent, _, last = name.rpartition(".")
-    setattr(network.get_submodule(parent), last, module)
+def _replace(network: nn.Module, name: str, module: nn.Module) -> None:
+    parent, _, attribute = name.rpartition(".")
+    setattr(network.get_submodule(parent), attribute, module)

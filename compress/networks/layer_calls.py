@@ -1,4 +1,4 @@
-"""The layers of a network that have weights worth compressing, and when they run."""
+"""The convolutions and linear layers of a network, and recordings of their calls."""
 
 from __future__ import annotations
 
@@ -8,55 +8,57 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-Layer = nn.Conv1d | nn.Conv2d | nn.Linear
+CompressibleLayer = nn.Conv1d | nn.Conv2d | nn.Linear
 
 
 @dataclass(frozen=True, eq=False)
-class Call:
-    """One time that a layer ran; one that is used twice in a network runs twice.
+class LayerCall:
+    """One call of a layer. A layer that a network uses twice is called twice.
 
     Attributes:
-        weight: name of its weight tensor; layers that share one have the same.
-        layer: the layer.
-        inputs: what it was given, detached.
-        outputs: what it made of it.
+        weight: name of the layer's weight tensor; layers that share a weight have the same name.
+        layer: the module.
+        inputs: its input, detached.
+        outputs: its output.
     """
 
     weight: str
-    layer: Layer
+    layer: CompressibleLayer
     inputs: Tensor
     outputs: Tensor
 
 
-def layers_of(network: nn.Module) -> dict[str, Layer]:
-    """Return a network's convolutions and linear layers by name; one that has several names by its first."""
-    return {name: module for name, module in network.named_modules() if isinstance(module, Layer)}
+def compressible_layers(network: nn.Module) -> dict[str, CompressibleLayer]:
+    """Return a network's convolutions and linear layers by name; a shared layer has its first name only."""
+    return {name: module for name, module in network.named_modules() if isinstance(module, CompressibleLayer)}
 
 
-def weights_of_layers(network: nn.Module) -> dict[str, str]:
-    """Return the name of each layer's weight tensor by the layer's name; of one that layers share, its first name.
+def layer_weight_names(network: nn.Module) -> dict[str, str]:
+    """Return the name of each layer's weight tensor by the layer's name; a shared weight has its first name only.
 
-    Layers whose weight is computed from other parameters (`torch.nn.utils.parametrizations`) have none.
+    Layers whose weight is computed from other parameters (`torch.nn.utils.parametrizations`) are left out.
     """
     names = {id(parameter): name for name, parameter in network.named_parameters()}
-    found = ((name, names.get(id(layer.weight))) for name, layer in layers_of(network).items())
-    return {name: weight for name, weight in found if weight is not None}
+    layers = compressible_layers(network)
+    return {name: names[id(layer.weight)] for name, layer in layers.items() if id(layer.weight) in names}
 
 
 @contextmanager
-def recorded(network: nn.Module) -> Iterator[list[Call]]:
-    """Record every run of a layer while the context lasts, in order."""
-    calls: list[Call] = []
+def record_calls(network: nn.Module) -> Iterator[list[LayerCall]]:
+    """Record every layer call inside the context, in order."""
+    calls: list[LayerCall] = []
 
-    def keep(weight: str) -> Callable[[Layer, tuple[Tensor, ...], Tensor], Tensor]:
-        def hook(layer: Layer, inputs: tuple[Tensor, ...], outputs: Tensor) -> Tensor:
-            calls.append(Call(weight, layer, inputs[0].detach(), outputs))
-            return outputs.clone()  # what comes next may change it in place
+    def recorder(weight: str) -> Callable[[CompressibleLayer, tuple[Tensor, ...], Tensor], Tensor]:
+        def hook(layer: CompressibleLayer, inputs: tuple[Tensor, ...], outputs: Tensor) -> Tensor:
+            calls.append(LayerCall(weight, layer, inputs[0].detach(), outputs))
+            return outputs.clone()  # the next operation may change it in place
 
         return hook
 
-    layers = layers_of(network)
-    handles = [layers[name].register_forward_hook(keep(w)) for name, w in weights_of_layers(network).items()]
+    layers = compressible_layers(network)
+    handles = [
+        layers[name].register_forward_hook(recorder(weight)) for name, weight in layer_weight_names(network).items()
+    ]
     try:
         yield calls
     finally:

@@ -1,35 +1,39 @@
-"""A model from whatever file the user has."""
+"""Models from files on the command line."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 from compress import container
 from compress.errors import ConfigError
-from compress.model import Model, trusting
-from compress.networks.checkpoint import read_checkpoint
-from compress.networks.weight_sources import Checkpoint
+from compress.model import Model, trust_factory
+from compress.networks.squeezenet import SqueezeNetName
+from compress.networks.state_dict_file import STATE_DICT_SUFFIXES, read_state_dict
+from compress.networks.weight_sources import CheckpointWeights
 
 
 def load_model(path: Path, architecture: str | None = None, factory: str | None = None) -> Model:
-    """Read `.sqz`, `.safetensors`, `.pth` or `.pt`.
+    """Read a model from a `.sqz`, `.safetensors`, `.pth` or `.pt` file.
 
     Args:
         path: the file.
-        architecture: the network of a checkpoint; by default the one that its first layer fits.
-        factory: the function, `package.module:function`, that may be called to make the network of a `.sqz` file; only
-            where the file names the same.
+        architecture: network of a state dictionary; None: decided by the kernel size of its first layer.
+        factory: function that may be called to make the network of a `.sqz` file, `package.module:function`; the file
+            must name the same function.
     Raises:
-        FormatError: a `.sqz` file is not what the format says.
-        WeightsError: a checkpoint is unreadable or of another network.
-        ConfigError: the ending is none of these, no such network, or the file names another function.
+        FormatError: the `.sqz` file is damaged.
+        WeightsError: the state dictionary is unreadable, or belongs to another network.
+        ConfigError: unknown suffix or architecture, or the file names another function.
     """
     if path.suffix == ".sqz":
-        return trusting(container.read(path), factory)
-    if path.suffix not in {".safetensors", ".pth", ".pt"}:
-        raise ConfigError(f"cannot tell the format by {path.suffix!r}", file=path, allowed=".sqz, .safetensors, .pth")
-    if architecture not in {"squeezenet1_0", "squeezenet1_1", None}:
-        raise ConfigError(f"no network {architecture!r}", key="--architecture", allowed="squeezenet1_0, squeezenet1_1")
-    first = read_checkpoint(path).get("features.0.weight")
-    guessed = "squeezenet1_0" if first is not None and first.shape[-1] == 7 else "squeezenet1_1"
-    return Checkpoint(path=str(path), architecture=architecture or guessed).load()  # type: ignore[arg-type]
+        return trust_factory(container.read(path), factory)
+    if path.suffix not in STATE_DICT_SUFFIXES:
+        allowed = ", ".join([".sqz", *STATE_DICT_SUFFIXES])
+        raise ConfigError(f"unknown format {path.suffix!r}", file=path, allowed=allowed)
+    networks = get_args(SqueezeNetName)
+    if architecture not in {*networks, None}:
+        raise ConfigError(f"no network {architecture!r}", key="--architecture", allowed=", ".join(networks))
+    first = read_state_dict(path).get("features.0.weight")
+    guess = "squeezenet1_0" if first is not None and first.shape[-1] == 7 else "squeezenet1_1"
+    return CheckpointWeights(path=str(path), architecture=architecture or guess).load()  # type: ignore[arg-type]

