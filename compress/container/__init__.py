@@ -1,21 +1,9 @@
-r"""Tensors <-> the `.sqz` file. Nothing in it is executed, and nothing is believed before it is checked.
+"""The `.sqz` file: tensors of a model <-> bytes.
 
-Numbers are little-endian; docs/format.md has every field, and is enough to write another reader from.
-
-    bytes       what
-    8           magic: 0x89 "SQZ" CR LF 0x1A LF
-    1           format version, 1
-    1           how the header is compressed: 0 not at all, 1 raw deflate
-    4           bytes of the header as stored
-    4           bytes of the header when decompressed
-    4           CRC-32 of the header as stored
-    ...         the header: architecture, preprocessing, a record for each tensor
-    ...         class names, compressed, or nothing
-    per tensor  payload: values, row exponents, column exponents, coded symbols; then 4 bytes, its CRC-32
-    4           CRC-32 of all bytes before
-
-Payloads lie in the order of their records, without a gap, and no offset is stored: sections that overlap, leave
-something out or reach beyond the file cannot be expressed. The file's length follows from the header.
+In comes a `Model` with tensors of any form; out go the bytes of a file, and back. `file` is the entry and shows the
+layout; `header` and `tensor_record` hold the fields of the header, `payload` the sections of a tensor, `codec_choice`
+the search for the smallest codec and scan order. A reader executes nothing from a file and checks every field before
+use. docs/format.md specifies each byte.
 """
 
 from __future__ import annotations

@@ -1,4 +1,22 @@
-"""TODO."""
+r"""Models <-> `.sqz` files.
+
+Numbers are little-endian. docs/format.md specifies every field, for readers in other languages.
+
+    bytes       content
+    8           magic: 0x89 "sqz" CR LF 0x1A LF
+    1           format version: 1
+    1           compression of the header: 0 none, 1 raw deflate
+    4           bytes of the header as stored
+    4           bytes of the header uncompressed
+    4           CRC-32 of the header as stored
+    ...         header: architecture, preprocessing, a record for each tensor
+    ...         class names, compressed, or nothing
+    per tensor  payload: values, exponents of rows, columns and coefficients, coded symbols; then 4 bytes, its CRC-32
+    4           CRC-32 of all bytes before
+
+Payloads follow each other in the order of their records. The file stores no offsets, so that sections cannot overlap,
+leave a gap or reach beyond the end. The header implies the length of the file.
+"""
 
 from __future__ import annotations
 
@@ -11,99 +29,84 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from compress.codecs import CODECS
-from compress.codecs.base import Codec
 from compress.codecs.primitives.error_offsets import offset_by
-from compress.container.compression import DEFLATE, LZMA, STORED, compress, decompress
-from compress.container.header import Header
+from compress.codecs.protocol import Codec
+from compress.container.class_names import EncodedNames, decode_class_names, encode_class_names
+from compress.container.header import FileHeader
 from compress.container.layout import Layout, tensor_layout
 from compress.container.payload import decode_tensor, encode_tensor
-from compress.container.tensor_record import TensorHeader
-from compress.errors import ConfigError, DataError, FormatError, format_errors_of, nearest
+from compress.container.prefix import Bytes, header_to_bytes, read_header
+from compress.container.tensor_record import TensorRecord
+from compress.errors import ConfigError, FormatError, format_errors_of, nearest
 from compress.model import Model
 from compress.runtime.atomic_files import write_atomically
-from compress.runtime.threads import on_all_cores
+from compress.runtime.threads import map_on_all_cores
 from compress.tensors.forms import Tensor
 
-MAGIC = b"\x89SQZ\r\n\x1a\n"
-
-VERSION = 1
-
-MAX_WEIGHTS = 1 << 28
-"""Weights that `decode` and the others agree to decode at most, unless told otherwise: a gigabyte as float32."""
-
-MAX_EXPANSION = 1024
-"""Weights that they agree to decode for each byte of a file, unless told otherwise or no more than `FREE_WEIGHTS`."""
-
-FREE_WEIGHTS = 1 << 24
-"""Weights that a file of any size may have: 64 megabytes as float32."""
-
-_PREFIX = struct.Struct("<8sBBIII")
-
 _CRC = struct.Struct("<I")
-
-_MOST_HEADER_BYTES = 1 << 24
-
-_MOST_LABEL_BYTES = 1 << 24
-
-Bytes = bytes | mmap.mmap
+_DEFAULT_CODECS = ("huffman", "huffman-runs")
 
 
-def encode(model: Model, codecs: Sequence[str] = ("huffman", "huffman-runs")) -> bytes:
+def encode(model: Model, codecs: Sequence[str] = _DEFAULT_CODECS) -> bytes:
     """Return `model` as the content of a `.sqz` file; the same model gives the same bytes.
 
     Args:
         model: every value finite.
-        codecs: names in `CODECS`; for each tensor the one with the fewest bytes is taken, the first where equal.
+        codecs: names in `CODECS`; each tensor takes the one with the fewest bytes, the first where equal.
     Raises:
-        ConfigError: a codec is not known, or there is none.
+        ConfigError: a codec is unknown, or there is none.
         PassError: a value is not finite, or a pruned weight is minus zero.
-        DataError: labels are not one line for each class.
-        SqueezeError: a number is beyond what the format holds.
+        DataError: there is not one label for each class, or a label has a line break.
+        SqueezeError: a number is larger than the format allows.
     """
-    chosen = _codecs_named(codecs)
-    coding, labels, plain_bytes = _encode_labels(model)
-    encoded = on_all_cores(
-        lambda item: encode_tensor(*item, chosen),
+    allowed = _codecs_named(codecs)
+    names = encode_class_names(model.labels, model.classes)
+    encoded = map_on_all_cores(
+        lambda item: encode_tensor(*item, allowed),
         list(model.tensors.items()),
         [math.prod(tensor.shape) for tensor in model.tensors.values()],
     )
-    records = tuple(record for record, _ in encoded)
-    plain = Header(
-        model.architecture, model.classes, model.preprocessing, coding, len(labels), plain_bytes, records
-    ).to_bytes()
-    header_coding, header = compress(plain, (STORED, DEFLATE))
-    parts = [
-        _PREFIX.pack(MAGIC, VERSION, header_coding, len(header), len(plain), zlib.crc32(header)),
-        header,
-        labels,
-    ]
-    for _, payload in encoded:
-        parts += [payload, _CRC.pack(zlib.crc32(payload))]
-    body = b"".join(parts)
+    header = FileHeader(
+        model.architecture,
+        model.classes,
+        model.preprocessing,
+        names.coding,
+        len(names.stored),
+        names.plain_bytes,
+        tuple(record for record, _ in encoded),
+    )
+    sections = [header_to_bytes(header), names.stored]
+    sections += [payload + _CRC.pack(zlib.crc32(payload)) for _, payload in encoded]
+    body = b"".join(sections)
     return body + _CRC.pack(zlib.crc32(body))
 
 
 def decode(data: bytes, max_weights: int | None = None) -> Model:
-    """Return the model in `data`, the same in every bit as the one encoded.
+    """Return the model of a file, equal in every bit to the encoded one.
 
     Args:
         data: content of a `.sqz` file.
-        max_weights: most weights, all tensors together, to decode; None for what fits the file's size: 1,024 for each
-            of its bytes, but no fewer than 2^24 and no more than 2^28.
+        max_weights: limit of the weights of all tensors together; None: 1,024 for each byte of the file, but at least
+            2 ** 24 and at most 2 ** 28.
     Raises:
-        FormatError: the file is damaged, cut off, too large, of a newer version or no `.sqz` file.
+        FormatError: the file is damaged, cut off, beyond the limit, of another version or not a `.sqz` file.
     """
-    header, labels_at = _read_header(data, max_weights)
-    _check_whole(data)
-    labels = _decode_labels(data, header, labels_at)
-    places = list(_places(header, labels_at))
-    decoded = on_all_cores(lambda place: _tensor_at(data, *place), places, [record.weights for record, _ in places])
-    tensors = {record.name: tensor for (record, _), tensor in zip(places, decoded, strict=True)}
+    header, labels_start = read_header(data, max_weights)
+    _check_file_crc(data)
+    names = EncodedNames(
+        header.label_coding, data[labels_start : labels_start + header.label_bytes], header.label_plain_bytes
+    )
+    with offset_by(labels_start, "labels"):
+        labels = decode_class_names(names, header.classes)
+    records = list(_records(header, labels_start))
+    weights = [record.weights for record, _ in records]
+    decoded = map_on_all_cores(lambda record: _read_tensor(data, *record), records, weights)
+    tensors = {record.name: tensor for record, tensor in zip(header.tensors, decoded, strict=True)}
     return Model(header.architecture, header.classes, header.preprocessing, tensors, labels)
 
 
-def write(path: Path | str, model: Model, codecs: Sequence[str] = ("huffman", "huffman-runs")) -> int:
-    """Write `model` to `path`, whole or not at all, and return the file's bytes.
+def write(path: Path | str, model: Model, codecs: Sequence[str] = _DEFAULT_CODECS) -> int:
+    """Write `model` to `path`, completely or not at all, and return the bytes of the file.
 
     Raises:
         OSError: the file cannot be written.
@@ -126,11 +129,11 @@ def read(path: Path | str, max_weights: int | None = None) -> Model:
 
 
 def read_tensor(source: Path | str | bytes, name: str, max_weights: int | None = None) -> Tensor:
-    """Return one tensor, checked by its own checksum, without reading or decoding the others.
+    """Return one tensor, verified by its own checksum, without reading the others.
 
     Args:
         source: path of a `.sqz` file, or its content.
-        name: the tensor's name.
+        name: of the tensor.
         max_weights: as `decode`.
     Raises:
         OSError: the file cannot be read.
@@ -138,33 +141,33 @@ def read_tensor(source: Path | str | bytes, name: str, max_weights: int | None =
         KeyError: the file has no tensor of this name.
     """
     if isinstance(source, bytes):
-        return _tensor_named(source, name, max_weights)
+        return _find_tensor(source, name, max_weights)
     with format_errors_of(source), Path(source).open("rb") as stream:
         if not stream.seek(0, 2):
-            return _tensor_named(b"", name, max_weights)  # an empty file cannot be mapped
+            return _find_tensor(b"", name, max_weights)  # an empty file cannot be mapped
         with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return _tensor_named(data, name, max_weights)
+            return _find_tensor(data, name, max_weights)
 
 
 def layout(data: bytes, max_weights: int | None = None) -> Layout:
-    """Return where the bytes of a file go; the parts sum to `len(data)`.
+    """Return the byte counts of a file's sections; they sum to `len(data)`.
 
     Raises:
-        FormatError: as `decode`; but class names, values and scales are not looked at.
+        FormatError: as `decode`, except that class names, values and exponents are not checked.
     """
-    header, labels_at = _read_header(data, max_weights)
-    _check_whole(data)
+    header, labels_start = read_header(data, max_weights)
+    _check_file_crc(data)
     tensors = []
-    for record, at in _places(header, labels_at):
-        payload = _payload_at(data, record, at)
-        with offset_by(at, f"tensor {record.name}"):
+    for record, start in _records(header, labels_start):
+        payload = _read_payload(data, record, start)
+        with offset_by(start, f"tensor {record.name}"):
             tensors.append(tensor_layout(record, payload))
     payload_bytes = sum(record.payload_bytes for record in header.tensors)
     return Layout(len(data) - header.label_bytes - payload_bytes, header.label_bytes, tuple(tensors))
 
 
 def weights_sha256(model: Model) -> str:
-    """Return the SHA-256 of the model's dense weights: float32, little-endian, tensors in order, names not."""
+    """Return the SHA-256 of the dense weights: float32, little-endian, tensors in order, without names."""
     digest = hashlib.sha256()
     for tensor in model.tensors.values():
         digest.update(tensor.to_dense().astype("<f4").tobytes())
@@ -180,98 +183,38 @@ def _codecs_named(names: Sequence[str]) -> list[Codec]:
     return [CODECS[name] for name in names]
 
 
-def _read_header(data: Bytes, max_weights: int | None) -> tuple[Header, int]:
-    """Return the header, and the byte after it, where the labels are. The file's length fits the header then."""
-    start = data[: _PREFIX.size]
-    if start[:8] != MAGIC[: len(start)]:
-        damaged = "; its line ends were changed as if it were text" if start[:4] == MAGIC[:4] else ""
-        raise FormatError(f"not a .sqz file{damaged}", offset=0, expected="the .sqz magic bytes")
-    if len(start) < _PREFIX.size:
-        raise FormatError("the file is cut off", offset=len(data), expected=f"at least {_PREFIX.size} bytes")
-    _, version, coding, stored_bytes, plain_bytes, crc = _PREFIX.unpack(start)
-    if version != VERSION:
-        raise FormatError(
-            f"format version {version} is unknown; a newer squeeze-compress may read it",
-            offset=8,
-            expected=f"version {VERSION}",
-        )
-    end = _PREFIX.size + stored_bytes
-    stored = data[_PREFIX.size : end]
-    if len(stored) < stored_bytes:
-        raise FormatError("the file is cut off within the header", offset=len(data), expected=f"{end:,} bytes")
-    if zlib.crc32(stored) != crc:
-        raise FormatError("the header is damaged", offset=_PREFIX.size, expected="its checksum")
-    if plain_bytes > _MOST_HEADER_BYTES:
-        raise FormatError(f"a header of {plain_bytes:,} bytes", offset=14, expected=f"at most {_MOST_HEADER_BYTES:,}")
-    if max_weights is None:
-        max_weights = min(MAX_WEIGHTS, max(FREE_WEIGHTS, MAX_EXPANSION * len(data)))
-    with offset_by(_PREFIX.size, "header"):
-        header = Header.from_bytes(decompress(stored, coding, plain_bytes), max_weights)
-    expected = end + header.label_bytes + sum(record.payload_bytes + 4 for record in header.tensors) + 4
-    if len(data) != expected:
-        problem = "the file is cut off" if len(data) < expected else "bytes are left over after the last checksum"
-        raise FormatError(problem, offset=min(len(data), expected), expected=f"{expected:,} bytes")
-    return header, end
+def _check_file_crc(data: bytes) -> None:
+    (crc,) = _CRC.unpack(data[-_CRC.size :])
+    if zlib.crc32(memoryview(data)[: -_CRC.size]) != crc:
+        raise FormatError("the file is damaged", offset=len(data) - _CRC.size, expected="its checksum")
 
 
-def _check_whole(data: bytes) -> None:
-    (crc,) = _CRC.unpack(data[-4:])
-    if zlib.crc32(memoryview(data)[:-4]) != crc:
-        raise FormatError("the file is damaged", offset=len(data) - 4, expected="its checksum")
-
-
-def _places(header: Header, labels_at: int) -> Iterator[tuple[TensorHeader, int]]:
-    at = labels_at + header.label_bytes
+def _records(header: FileHeader, labels_start: int) -> Iterator[tuple[TensorRecord, int]]:
+    """Yield each tensor's record, and the offset of its payload."""
+    start = labels_start + header.label_bytes
     for record in header.tensors:
-        yield record, at
-        at += record.payload_bytes + 4
+        yield record, start
+        start += record.payload_bytes + _CRC.size
 
 
-def _payload_at(data: Bytes, record: TensorHeader, at: int) -> bytes:
-    end = at + record.payload_bytes
-    payload = data[at:end]
-    if _CRC.pack(zlib.crc32(payload)) != data[end : end + 4]:
-        raise FormatError(f"tensor {record.name} is damaged", offset=at, expected="its checksum")
+def _read_payload(data: Bytes, record: TensorRecord, start: int) -> bytes:
+    end = start + record.payload_bytes
+    payload = data[start:end]
+    if _CRC.pack(zlib.crc32(payload)) != data[end : end + _CRC.size]:
+        raise FormatError(f"tensor {record.name} is damaged", offset=start, expected="its checksum")
     return payload
 
 
-def _tensor_at(data: Bytes, record: TensorHeader, at: int) -> Tensor:
-    payload = _payload_at(data, record, at)
-    with offset_by(at, f"tensor {record.name}"):
+def _read_tensor(data: Bytes, record: TensorRecord, start: int) -> Tensor:
+    payload = _read_payload(data, record, start)
+    with offset_by(start, f"tensor {record.name}"):
         return decode_tensor(record, payload)
 
 
-def _tensor_named(data: Bytes, name: str, max_weights: int | None) -> Tensor:
-    header, labels_at = _read_header(data, max_weights)
-    for record, at in _places(header, labels_at):
+def _find_tensor(data: Bytes, name: str, max_weights: int | None) -> Tensor:
+    header, labels_start = read_header(data, max_weights)
+    for record, start in _records(header, labels_start):
         if record.name == name:
-            return _tensor_at(data, record, at)
-    raise KeyError(f"{name!r} is no tensor of the file{nearest(name, (record.name for record in header.tensors))}")
-
-
-def _encode_labels(model: Model) -> tuple[int, bytes, int]:
-    """Return how the labels are compressed, their bytes, and their bytes before that."""
-    if model.labels and len(model.labels) != model.classes:
-        raise DataError(f"{len(model.labels):,} labels for {model.classes:,} classes (allowed: one each, or none)")
-    if bad := [label for label in model.labels if "\n" in label]:
-        raise DataError(f"label {bad[0]!r} has a line break in it; class names are one line each")
-    plain = "".join(f"{label}\n" for label in model.labels).encode()
-    if len(plain) > _MOST_LABEL_BYTES:
-        raise DataError(f"labels of {len(plain):,} bytes (allowed: up to {_MOST_LABEL_BYTES:,})")
-    coding, stored = compress(plain, (STORED, DEFLATE, LZMA))
-    return coding, stored, len(plain)
-
-
-def _decode_labels(data: bytes, header: Header, at: int) -> tuple[str, ...]:
-    with offset_by(at, "labels"):
-        if header.label_plain_bytes > _MOST_LABEL_BYTES:
-            raise FormatError(f"{header.label_plain_bytes:,} bytes", expected=f"at most {_MOST_LABEL_BYTES:,}")
-        stored = data[at : at + header.label_bytes]
-        plain = decompress(stored, header.label_coding, header.label_plain_bytes)
-        try:
-            labels = tuple(plain.decode().split("\n"))
-        except UnicodeDecodeError as error:
-            raise FormatError("a text is not UTF-8") from error
-        if plain and (labels[-1] != "" or len(labels) - 1 != header.classes):
-            raise FormatError(f"{len(labels) - 1:,} of them", expected=f"{header.classes:,}, each ending its line")
-    return labels[:-1]
+            return _read_tensor(data, record, start)
+    names = (record.name for record in header.tensors)
+    raise KeyError(f"{name!r} is not a tensor of the file{nearest(name, names)}")

@@ -1,12 +1,12 @@
-"""Float values <-> bytes: as they are, or in fewer bytes, without loss.
+"""Float values <-> bytes, without loss: plain, or as byte planes that codec `context` codes.
 
-In fewer: a value's bits are a whole number; a difference to the value one or two places before may stand for it, in
-zigzag. Of all of these come the most significant bytes, then the next ones, and so on: each such plane as it is, or
-coded as codec `context` does. Exponents hardly vary, and a codebook's values follow each other closely (two places
-apart, where positive and negative ones take turns).
+The bits of a value are an integer. Consecutive values differ little in a sorted codebook, and every second value does
+where positive and negative entries take turns; zigzag differences to the first or second value before may therefore
+replace the integers. Plane 0 holds the most significant byte of every value, plane 1 the next, and so on. Exponents,
+in plane 0, hardly vary. Each plane is plain or coded, whichever has fewer bytes.
 
-Layout: one byte, how many places before (0: no differences), plus 4 for the first plane coded, 8 for the second...;
-then the planes, a coded one after a varint, its bytes.
+Layout: one byte, the distance of differences (0: none), plus 4 if plane 0 is coded, 8 if plane 1 is, and so on; then
+the planes, a coded one after its length as a varint.
 """
 
 from __future__ import annotations
@@ -19,94 +19,101 @@ from compress.codecs.primitives.error_offsets import offset_by
 from compress.codecs.primitives.varint import decode_varint, encode_varint
 from compress.errors import FormatError, PassError
 from compress.tensors.forms import FloatName
+from compress.tensors.zigzag import zigzag_decode, zigzag_encode
 
-_LITTLE_ENDIAN = {"float32": "<f4", "float16": "<f2"}
-_BITS: dict[FloatName, type[np.unsignedinteger]] = {"float32": np.uint32, "float16": np.uint16}
+_LITTLE_ENDIAN: dict[FloatName, str] = {"float32": "<f4", "float16": "<f2"}
 _CONTEXT = CODECS["context"]
-_MOST_BACK = 2
-_MOST_DIFFERENCES = 1 << 16
-"""Values up to which differences are tried; more are weights, which do not follow each other."""
+_MAX_DISTANCE = 2
+_DISTANCE_MASK = 3
+_FIRST_PLANE = 4
+_MAX_DIFFERENCED_VALUES = 1 << 16
+"""Differences are tried up to this many values. More are weights, whose neighbors are independent."""
 
-_HOPELESS = 0.98
-"""Where the order-0 entropy of a plane is above this share of it, coding is not tried."""
+_MAX_RELATIVE_ENTROPY = 0.98
+"""A plane is coded only if its order-0 entropy is below this fraction of its bytes."""
 
 
 def encode_values(name: str, values: NDArray[np.float32], stored_as: FloatName, *, coded: bool) -> tuple[bytes, bool]:
-    """Return the bytes of `values`, and whether they are coded: they are if it is allowed and makes them fewer.
+    """Return the bytes of `values`, and whether they are coded.
 
     Args:
         name: of the tensor, for errors.
         values: float32, shape (n,).
         stored_as: precision in the file.
-        coded: whether it is allowed.
+        coded: whether they may be coded, if that makes them smaller.
     Raises:
         PassError: a value is not finite.
     """
     if not np.isfinite(values).all():
-        raise PassError("a value is not finite, and only finite ones can be written", tensor=name)
+        raise PassError("a value is not finite, and a .sqz file holds finite values alone", tensor=name)
     stored = values.astype(_LITTLE_ENDIAN[stored_as])
     plain = stored.tobytes()
     if not coded:
         return plain, False
-    bits = np.frombuffer(plain, stored.dtype.str.replace("f", "u"))
-    tried = range(_MOST_BACK + 1) if len(bits) <= _MOST_DIFFERENCES else range(1)
-    planes = min((_encode_planes(bits, back) for back in tried), key=len)
-    return min((plain, False), (planes, True), key=lambda candidate: len(candidate[0]))
+    bits = stored.view(f"<u{stored.itemsize}")
+    distances = range(_MAX_DISTANCE + 1) if len(bits) <= _MAX_DIFFERENCED_VALUES else range(1)
+    planes = min((_encode_planes(bits, distance) for distance in distances), key=len)
+    return (planes, True) if len(planes) < len(plain) else (plain, False)
 
 
-def decode_plain(data: bytes, stored_as: FloatName) -> NDArray[np.float32]:
-    """Return values that are stored as they are.
+def decode_values(data: bytes, stored_as: FloatName, count: int, *, coded: bool) -> NDArray[np.float32]:
+    """Return the values of a section of the payload.
 
+    Args:
+        data: the section; if not coded, `count` values.
+        stored_as: precision in the file.
+        count: of values.
+        coded: whether they are coded.
     Raises:
-        FormatError: one is not finite.
+        FormatError: coded values break the format, or a value is not finite; the offset counts from `data[0]`.
     """
-    return _finite(np.frombuffer(data, _LITTLE_ENDIAN[stored_as]), offsets=True)
+    values = _decode_planes(data, stored_as, count) if coded else np.frombuffer(data, _LITTLE_ENDIAN[stored_as])
+    finite = np.isfinite(values)
+    if not finite.all():
+        offset = 0 if coded else int(np.argmin(finite)) * values.itemsize
+        raise FormatError("a value is not finite", offset=offset, expected="finite numbers")
+    return values.astype(np.float32)
 
 
-def decode_coded(data: bytes, stored_as: FloatName, count: int) -> NDArray[np.float32]:
-    """Return the `count` values that are coded in `data`.
+def _encode_planes(bits: NDArray[np.unsignedinteger], distance: int) -> bytes:
+    head, encoded = distance, b""
+    integers = _to_differences(bits, distance)
+    planes = integers.astype(f">u{bits.itemsize}").view(np.uint8).reshape(len(bits), bits.itemsize).T
+    for index, plane in enumerate(planes):
+        section = plane.tobytes()
+        symbols = plane.astype(np.uint16)
+        if entropy_bytes(symbols) < _MAX_RELATIVE_ENTROPY * len(symbols):
+            stream = _CONTEXT.encode(symbols)
+            coded = encode_varint(len(stream)) + stream
+            if len(coded) < len(section):
+                head += _FIRST_PLANE << index
+                section = coded
+        encoded += section
+    return bytes([head]) + encoded
 
-    Raises:
-        FormatError: `data` is not what the format says, or a value is not finite.
-    """
-    kind = _BITS[stored_as]
-    width = np.dtype(kind).itemsize
+
+def _decode_planes(data: bytes, stored_as: FloatName, count: int) -> NDArray[np.floating]:
+    width = np.dtype(stored_as).itemsize
     head = data[0] if data else 0xFF
-    if head >> (2 + width) or head & 3 > _MOST_BACK:
+    flags, distance = head // _FIRST_PLANE, head & _DISTANCE_MASK
+    if flags >> width or distance > _MAX_DISTANCE:
         raise FormatError("no coded values", offset=0, expected=f"a byte below {4 << width}, modulo 4 at most 2")
-    bits, at = np.zeros((), dtype=kind), 1  # takes its length from the first plane: no memory for a count not yet met
-    for place in range(width):
-        plane, at = _decode_plane(data, at, count, coded=bool(head >> (2 + place) & 1))
-        bits = bits | plane.astype(kind) << kind(8 * (width - 1 - place))
+    planes, at = [], 1
+    for index in range(width):
+        plane, at = _decode_plane(data, at, count, coded=bool(flags >> index & 1))
+        planes.append(plane)
     if at != len(data):
         raise FormatError("bytes are left over after the values", offset=at)
-    return _finite(_without_differences(bits, head & 3).view(stored_as), offsets=False)
+    integers = np.stack(planes, axis=-1).view(f">u{width}").reshape(count).astype(f"u{width}")
+    return _from_differences(integers, distance).view(stored_as)
 
 
-def _encode_planes(bits: NDArray[np.unsignedinteger], back: int) -> bytes:
-    head, planes = back, b""
-    width = bits.itemsize
-    bits = _with_differences(bits, back)
-    for place in range(width):
-        plane = (bits >> bits.dtype.type(8 * (width - 1 - place)) & bits.dtype.type(0xFF)).astype(np.uint16)
-        stored = plane.astype(np.uint8).tobytes()
-        if entropy_bytes(plane) < _HOPELESS * len(plane):
-            stream = _CONTEXT.encode(plane)
-            stream = encode_varint(len(stream)) + stream
-            if len(stream) < len(stored):
-                head |= 4 << place
-                stored = stream
-        planes += stored
-    return bytes([head]) + planes
-
-
-def _decode_plane(data: bytes, at: int, count: int, *, coded: bool) -> tuple[NDArray[np.generic], int]:
-    """Return a plane of bytes, and the byte after it."""
-    start = at
-    end = at + count
+def _decode_plane(data: bytes, start: int, count: int, *, coded: bool) -> tuple[NDArray[np.uint8], int]:
+    """Return a plane, and the byte after it. Memory for `count` bytes is allocated only after `data` proves them."""
+    end = start + count
     if coded:
-        coded_bytes, start = decode_varint(data, at)
-        end = start + coded_bytes
+        stream_bytes, start = decode_varint(data, start)
+        end = start + stream_bytes
     if end > len(data):
         raise FormatError("the values are cut off", offset=len(data), expected=f"{end:,} bytes")
     if not coded:
@@ -115,32 +122,22 @@ def _decode_plane(data: bytes, at: int, count: int, *, coded: bool) -> tuple[NDA
         plane = _CONTEXT.decode(data[start:end], (count,))
     if plane.max(initial=0) > 0xFF:
         raise FormatError(f"a byte of {plane.max():,}", offset=start, expected="at most 255")
-    return plane, end
+    return plane.astype(np.uint8), end
 
 
-def _with_differences(bits: NDArray[np.unsignedinteger], back: int) -> NDArray[np.unsignedinteger]:
-    """Return zigzag differences, modulo what the bits can hold, to the values so many places before, or to 0."""
-    if not back:
+def _to_differences(bits: NDArray[np.unsignedinteger], distance: int) -> NDArray[np.unsignedinteger]:
+    """Return zigzag differences to the value `distance` before, or to 0, modulo 2 ** 16 or 2 ** 32."""
+    if not distance:
         return bits
-    steps = bits.copy()
-    steps[back:] -= bits[:-back]
-    negative = steps >> steps.dtype.type(8 * steps.itemsize - 1)
-    return np.where(negative, ~(steps << 1), steps << 1).astype(bits.dtype)
+    differences = bits.copy()
+    differences[distance:] -= bits[:-distance]
+    return zigzag_encode(differences.view(f"i{bits.itemsize}"))
 
 
-def _without_differences(coded: NDArray[np.unsignedinteger], back: int) -> NDArray[np.unsignedinteger]:
-    if not back:
-        return coded
-    steps = np.where(coded & 1, ~(coded >> 1), coded >> 1).astype(coded.dtype)
-    bits = np.empty_like(steps)
-    for first in range(back):
-        bits[first::back] = np.cumsum(steps[first::back], dtype=coded.dtype)
-    return bits
-
-
-def _finite(values: NDArray[np.floating], *, offsets: bool) -> NDArray[np.float32]:
-    finite = np.isfinite(values)
-    if not finite.all():
-        offset = int(np.argmin(finite)) * values.itemsize if offsets else 0
-        raise FormatError("a value is not finite", offset=offset, expected="finite numbers")
-    return values.astype(np.float32)
+def _from_differences(codes: NDArray[np.unsignedinteger], distance: int) -> NDArray[np.unsignedinteger]:
+    if not distance:
+        return codes
+    differences = zigzag_decode(codes).view(codes.dtype)
+    for first in range(distance):
+        np.cumsum(differences[first::distance], dtype=codes.dtype, out=differences[first::distance])
+    return differences

@@ -1,42 +1,50 @@
-"""Where the bytes of a `.sqz` file go."""
+"""Byte counts of a `.sqz` file, by section and tensor."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
 
 from compress.codecs import entropy_bytes
 from compress.codecs.primitives.error_offsets import offset_by
-from compress.container.payload import coded_section, decode_symbols
-from compress.container.scan_order import OrderName
-from compress.container.tensor_record import FormName, TensorHeader
+from compress.container.payload import decode_symbols, symbol_section
+from compress.container.scan_order import ScanOrder
+from compress.container.tensor_record import FormName, TensorRecord
 from compress.tensors.forms import FloatName
+from compress.tensors.kernel_transform import KERNEL_SIDE
 
 
 @dataclass(frozen=True)
 class TensorLayout:
-    """Where the bytes of one tensor go; its checksum is counted with the header.
+    """One tensor of a file. Its checksum and its record count as header.
 
     Attributes:
         name: the tensor's name.
         shape: its shape.
-        form: `dense`, `pruned` or `shared`.
-        codec: name of the codec of the indices or positions; `plain` where values are stored as
-            they are, `planes` where they are coded, without a codec for indices.
-        order: in which its symbols are coded.
-        stored_as: precision of the values or the codebook.
-        index_bytes: coded indices with their code table; for a dense or pruned tensor, the values.
-        position_bytes: coded positions of the nonzero or kept weights, where they are apart from the indices.
+        form: its form, or `coefficients` for shared coefficients of kernels.
+        nonzero_weights: weights that are not pruned.
+        codebook_entries: entries of the codebook, with the zero of pruned weights; 0 without a codebook.
+        codec: codec of the indices or of the mask; of a dense tensor, `planes` if its values are coded, else `plain`.
+        scan_order: order in which its symbols are coded.
+        stored_as: precision of the values or of the codebook.
+        index_bytes: coded indices with their code table; of a dense or pruned tensor, the values.
+        position_bytes: coded positions of unpruned weights, where they are separate from the indices.
         codebook_bytes: the codebook.
-        scale_bytes: coded exponents of rows, columns and kernels' coefficients.
-        entropy_bytes: order-0 entropy of the symbols in bytes, tables not counted, and values stored as they are; of
-            levels along a trellis that the codec knows, that of the indices in its quantizers.
+        scale_bytes: exponents of rows, columns and coefficients.
+        entropy_bytes: order-0 entropy of the symbols, without code tables, plus the bytes of dense or pruned values;
+            for levels on a trellis, the entropy of the indices within its quantizers.
     """
 
     name: str
     shape: tuple[int, ...]
-    form: FormName
+    form: FormName | Literal["coefficients"]
+    nonzero_weights: int
+    codebook_entries: int
     codec: str
-    order: OrderName
+    scan_order: ScanOrder
     stored_as: FloatName
     index_bytes: int
     position_bytes: int
@@ -45,19 +53,29 @@ class TensorLayout:
     entropy_bytes: float
 
     @property
+    def weights(self) -> int:
+        """Product of the shape."""
+        return math.prod(self.shape)
+
+    @property
     def payload_bytes(self) -> int:
-        """All of the tensor but its checksum and its record in the header."""
+        """All sections of the payload."""
         return self.index_bytes + self.position_bytes + self.codebook_bytes + self.scale_bytes
+
+    @property
+    def bits_per_weight(self) -> float:
+        """Bits of the payload for each weight."""
+        return 8 * self.payload_bytes / max(self.weights, 1)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the bytes of a file go.
+    """Byte counts of a file.
 
     Attributes:
         header_bytes: magic, version, header and all checksums.
         label_bytes: class names.
-        tensors: the rest, in the file's order.
+        tensors: in file order.
     """
 
     header_bytes: int
@@ -66,33 +84,38 @@ class Layout:
 
     @property
     def file_bytes(self) -> int:
-        """All of the file."""
+        """The whole file."""
         return self.header_bytes + self.label_bytes + sum(tensor.payload_bytes for tensor in self.tensors)
 
 
-def tensor_layout(record: TensorHeader, payload: bytes) -> TensorLayout:
-    """Return where the bytes of `payload` go.
+def tensor_layout(record: TensorRecord, payload: bytes) -> TensorLayout:
+    """Return the layout of a payload.
 
     Raises:
         FormatError: its symbols cannot be decoded; the offset counts from `payload[0]`.
     """
-    position_bytes, entropy = 0, 0.0
+    codec_name = "plain" if record.coded_value_bytes is None else "planes"
+    position_bytes, entropy, nonzero_weights = 0, 0.0, record.weights
+    has_coefficients = record.exponent_bytes[2] is not None
     if record.codec is not None:
-        with offset_by(len(payload) - record.coded_bytes, record.codec.name):
+        codec_name, stream = record.codec.name, symbol_section(record, payload)
+        with offset_by(len(payload) - record.symbol_bytes, codec_name):
             symbols = decode_symbols(record, payload)
-            entropy = entropy_bytes(record.codec.as_coded(coded_section(record, payload), symbols))
-            position_bytes = record.codec.position_bytes(coded_section(record, payload))
-    if record.form == "pruned":
-        position_bytes = record.coded_bytes
+            entropy = entropy_bytes(record.codec.coded_symbols(stream, symbols))
+            position_bytes = len(stream) if record.form == "pruned" else record.codec.position_bytes(stream)
+        nonzero = symbols.any((2, 3)).repeat(KERNEL_SIDE**2) if has_coefficients else symbols
+        nonzero_weights = int(np.count_nonzero(nonzero))
     codebook_bytes = record.value_bytes if record.form == "shared" else 0
     return TensorLayout(
         name=record.name,
         shape=record.shape,
-        form=record.form,
-        codec=record.codec.name if record.codec else "plain" if record.coded_value_bytes is None else "planes",
-        order=record.order,
+        form="coefficients" if has_coefficients else record.form,
+        nonzero_weights=nonzero_weights,
+        codebook_entries=record.value_count + 1 if record.form == "shared" else 0,
+        codec=codec_name,
+        scan_order=record.scan_order,
         stored_as=record.stored_as,
-        index_bytes=len(payload) - position_bytes - codebook_bytes - record.scale_bytes,
+        index_bytes=record.payload_bytes - position_bytes - codebook_bytes - record.scale_bytes,
         position_bytes=position_bytes,
         codebook_bytes=codebook_bytes,
         scale_bytes=record.scale_bytes,

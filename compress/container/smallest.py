@@ -1,29 +1,31 @@
-"""The fewest bytes of several ways to write something, most of which need not be tried."""
+"""Lazy search for the smallest of several encodings."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-_Written = TypeVar("_Written")
+_Encoded = TypeVar("_Encoded")
 
 
-def fewest(ways: Iterable[tuple[int, Callable[[], _Written]]], size_of: Callable[[_Written], int]) -> _Written:
-    """Return what the way with the fewest bytes makes, the first of them where equal.
+def smallest(
+    candidates: Iterable[tuple[int, Callable[[], _Encoded]]], count_bytes: Callable[[_Encoded], int]
+) -> _Encoded:
+    """Return the encoding with the fewest bytes, the first candidate where equal.
 
-    Those that may take the fewest come first; when one is no larger than the others are at best, it is the smallest.
+    Candidates run in the order of their lower bounds, until no bound is below the smallest result.
 
     Args:
-        ways: one or more, each with a number of bytes that it does not go below, and what makes them.
-        size_of: the bytes of what was made.
+        candidates: one or more pairs of a lower bound of the bytes, and a function that encodes.
+        count_bytes: the bytes of an encoding.
     """
-    best: tuple[int, int, _Written] | None = None
-    ranked = [(least, rank, make) for rank, (least, make) in enumerate(ways)]
-    for least, rank, make in sorted(ranked, key=lambda way: way[:2]):
-        if best is not None and (least, rank) > best[:2]:
+    best: tuple[int, int, _Encoded] | None = None
+    bounded = [(min_bytes, index, encode) for index, (min_bytes, encode) in enumerate(candidates)]
+    for min_bytes, index, encode in sorted(bounded, key=lambda candidate: candidate[:2]):
+        if best is not None and (min_bytes, index) > best[:2]:
             break
-        written = make()
-        if best is None or (size_of(written), rank) < best[:2]:
-            best = size_of(written), rank, written
+        encoded = encode()
+        if best is None or (count_bytes(encoded), index) < best[:2]:
+            best = count_bytes(encoded), index, encoded
     assert best is not None
     return best[2]

@@ -1,7 +1,8 @@
-"""TODO."""
+"""The record of one tensor in the header <-> bytes: everything needed to split its payload into sections."""
 
 from __future__ import annotations
 
+import enum
 import math
 from dataclasses import dataclass
 from typing import Literal
@@ -9,67 +10,73 @@ from typing import Literal
 import numpy as np
 
 from compress.codecs import CODECS_BY_ID
-from compress.codecs.base import Codec
+from compress.codecs.protocol import Codec
 from compress.container.field_io import FieldReader, FieldWriter
-from compress.container.scan_order import ORDERS, OrderName, orders_of
+from compress.container.scan_order import SCAN_ORDERS, ScanOrder, scan_orders
 from compress.errors import FormatError
 from compress.tensors.forms import FloatName
-from compress.tensors.kernel_transform import has_kernels
-from compress.tensors.levels import MOST_FLOAT16_LEVELS
+from compress.tensors.kernel_transform import has_3x3_kernels
+from compress.tensors.levels import MAX_FLOAT16_LEVELS
 
 FormName = Literal["dense", "pruned", "shared"]
 
-MOST_DIMENSIONS = 8
-
-MOST_ENTRIES = 1 << 16
+MAX_DIMENSIONS = 8
+MAX_ENTRIES = 1 << 16
 
 _FORMS: tuple[FormName, ...] = ("dense", "pruned", "shared")
+_FORM_MASK = 3
+_NO_EXPONENTS = (None, None, None)
 
-_FLOATS: tuple[FloatName, ...] = ("float32", "float16")
 
-_HAS_FLOAT16, _HAS_ROWS, _HAS_COLUMNS, _HAS_LEVELS, _HAS_CODED_VALUES, _HAS_ORDER, _HAS_COEFFICIENTS = (
-    1 << bit for bit in range(2, 9)
-)
+class RecordFlag(enum.IntFlag):
+    """Flags of a record; they share a number with the form, which has the two lowest bits."""
 
-_OF_SHARED = _HAS_FLOAT16 | _HAS_ROWS | _HAS_COLUMNS | _HAS_LEVELS | _HAS_CODED_VALUES | _HAS_ORDER | _HAS_COEFFICIENTS
+    FLOAT16 = 4
+    ROW_EXPONENTS = 8
+    COLUMN_EXPONENTS = 16
+    LEVELS = 32
+    CODED_VALUES = 64
+    SCAN_ORDER = 128
+    COEFFICIENT_EXPONENTS = 256
 
-_ALLOWED = {0: _HAS_FLOAT16 | _HAS_CODED_VALUES, 1: _HAS_CODED_VALUES | _HAS_ORDER, 2: _OF_SHARED}
-"""What a form's kind may say beside the form."""
+
+_EXPONENT_FLAGS = (RecordFlag.ROW_EXPONENTS, RecordFlag.COLUMN_EXPONENTS, RecordFlag.COEFFICIENT_EXPONENTS)
+_ALLOWED: dict[FormName, RecordFlag] = {
+    "dense": RecordFlag.FLOAT16 | RecordFlag.CODED_VALUES,
+    "pruned": RecordFlag.CODED_VALUES | RecordFlag.SCAN_ORDER,
+    "shared": RecordFlag(sum(RecordFlag)),
+}
 
 
 @dataclass(frozen=True)
-class TensorHeader:
-    """One tensor's record: all that is needed to cut up its payload: values, exponents of three sorts, coded symbols.
+class TensorRecord:
+    """One tensor's record.
 
     Attributes:
         name: the tensor's name.
         shape: its shape.
-        form: the class in `tensors` that it decodes to.
+        form: the form that it decodes to.
         stored_as: precision of the values.
-        values: numbers stored: all of them, those kept, or the codebook without its zero.
-        codec: codec of the indices, or of 0 (pruned) and 1 (kept); None for a dense tensor.
-        coded_bytes: what that codec wrote.
-        row_bytes: coded exponents of the rows; None where there are none.
-        column_bytes: coded exponents of the columns; None where there are none.
-        coefficient_bytes: coded exponents of the kernels' coefficients; None where symbols are of weights.
-        coded_value_bytes: bytes of the values; None where they are stored as they are.
-        levels: whether the codebook is that of `levels_codebook`, and nothing of it is stored.
-        order: in which the symbols are coded.
+        value_count: numbers stored: all weights, the unpruned ones, or the codebook without its zero.
+        codec: codec of the symbols, that is of indices (shared) or mask (pruned); None for a dense tensor.
+        scan_order: order in which the symbols are coded.
+        symbol_bytes: length of the codec's stream.
+        exponent_bytes: lengths of the exponents of rows, of columns and of coefficients; None: no such exponents.
+        coded_value_bytes: length of the coded values; None: values are stored plainly.
+        levels: whether the codebook is `levels_codebook`, so that no values are stored.
     """
 
     name: str
     shape: tuple[int, ...]
     form: FormName
     stored_as: FloatName
-    values: int
+    value_count: int
     codec: Codec | None = None
-    coded_bytes: int = 0
-    row_bytes: int | None = None
-    column_bytes: int | None = None
-    coefficient_bytes: int | None = None
+    scan_order: ScanOrder = "out-in"
+    symbol_bytes: int = 0
+    exponent_bytes: tuple[int | None, int | None, int | None] = _NO_EXPONENTS
     coded_value_bytes: int | None = None
     levels: bool = False
-    order: OrderName = "out-in"
 
     @property
     def weights(self) -> int:
@@ -79,110 +86,131 @@ class TensorHeader:
     def value_bytes(self) -> int:
         if self.coded_value_bytes is not None:
             return self.coded_value_bytes
-        return 0 if self.levels else self.values * np.dtype(self.stored_as).itemsize
+        return 0 if self.levels else self.value_count * np.dtype(self.stored_as).itemsize
 
     @property
     def scale_bytes(self) -> int:
-        return sum(part or 0 for part in (self.row_bytes, self.column_bytes, self.coefficient_bytes))
+        return sum(length or 0 for length in self.exponent_bytes)
 
     @property
     def payload_bytes(self) -> int:
-        return self.value_bytes + self.scale_bytes + self.coded_bytes
+        return self.value_bytes + self.scale_bytes + self.symbol_bytes
+
+    @property
+    def flags(self) -> RecordFlag:
+        present = {
+            RecordFlag.FLOAT16: self.stored_as == "float16",
+            RecordFlag.LEVELS: self.levels,
+            RecordFlag.CODED_VALUES: self.coded_value_bytes is not None,
+            RecordFlag.SCAN_ORDER: self.scan_order != SCAN_ORDERS[0],
+        }
+        present |= {flag: part is not None for flag, part in zip(_EXPONENT_FLAGS, self.exponent_bytes, strict=True)}
+        return RecordFlag(sum(flag for flag, is_set in present.items() if is_set))
+
+    def write(self, out: FieldWriter) -> None:
+        """Write the record.
+
+        Raises:
+            SqueezeError: the tensor has too many dimensions.
+        """
+        out.varint(len(self.shape), MAX_DIMENSIONS, f"dimensions of {self.name}")
+        for extent in self.shape:
+            out.varint(extent)
+        out.varint(_FORMS.index(self.form) + int(self.flags))
+        numbers = [*self.exponent_bytes, self.coded_value_bytes]
+        if self.codec is not None:
+            scan_order = SCAN_ORDERS.index(self.scan_order) or None
+            numbers = [self.codec.id, scan_order, self.value_count, self.symbol_bytes, *numbers]
+        for number in numbers:
+            if number is not None:
+                out.varint(number)
+
+    @classmethod
+    def read(cls, fields: FieldReader, name: str, max_weights: int) -> TensorRecord:
+        """Return the record of the tensor with this name.
+
+        Args:
+            fields: at the record.
+            name: of the tensor.
+            max_weights: how many it may have.
+        Raises:
+            FormatError: a field is out of range.
+        """
+        shape = _read_shape(fields, name, max_weights)
+        form, flags = _read_form(fields, name, shape)
+        stored_as: FloatName = "float16" if RecordFlag.FLOAT16 in flags else "float32"
+        levels = RecordFlag.LEVELS in flags
+        value_count, codec, scan_order, symbol_bytes = math.prod(shape), None, SCAN_ORDERS[0], 0
+        if form != "dense":
+            codec = _read_codec(fields, name)
+            if RecordFlag.SCAN_ORDER in flags:
+                scan_order = _read_scan_order(fields, name, len(shape))
+            value_count = fields.varint(_max_values(form, shape, levels, stored_as), f"tensor {name}: values")
+            symbol_bytes = fields.varint()
+        rows, columns, coefficients, coded_values = (
+            fields.varint() if flag in flags else None for flag in (*_EXPONENT_FLAGS, RecordFlag.CODED_VALUES)
+        )
+        exponent_bytes = rows, columns, coefficients
+        return cls(name, shape, form, stored_as, value_count, codec, scan_order, symbol_bytes, exponent_bytes,
+                   coded_values, levels)  # fmt: skip
 
 
-def _write_tensor(out: FieldWriter, tensor: TensorHeader) -> None:
-    out.count(len(tensor.shape), MOST_DIMENSIONS, f"dimensions of {tensor.name}")
-    for extent in tensor.shape:
-        out.count(extent)
-    kind = _FORMS.index(tensor.form)
-    kind |= _HAS_FLOAT16 * _FLOATS.index(tensor.stored_as)
-    kind |= _HAS_ROWS * (tensor.row_bytes is not None) | _HAS_COLUMNS * (tensor.column_bytes is not None)
-    kind |= _HAS_LEVELS * tensor.levels | _HAS_CODED_VALUES * (tensor.coded_value_bytes is not None)
-    kind |= _HAS_COEFFICIENTS * (tensor.coefficient_bytes is not None)
-    order = ORDERS.index(tensor.order)
-    kind |= _HAS_ORDER * (order > 0)
-    out.count(kind)
-    numbers = [tensor.row_bytes, tensor.column_bytes, tensor.coefficient_bytes, tensor.coded_value_bytes]
-    if tensor.codec is not None:
-        numbers = [tensor.codec.id, order or None, tensor.values, tensor.coded_bytes, *numbers]
-    for number in numbers:
-        if number is not None:
-            out.count(number)
-
-
-def _read_tensor(read: FieldReader, name: str, max_weights: int) -> TensorHeader:
-    shape = _read_shape(read, name, max_weights)
-    at = read.at
-    kind = read.count()
-    form = kind & 3
-    allowed = _ALLOWED.get(form, 0)
-    axes = 2 if kind & _HAS_COLUMNS else 1 if kind & _HAS_ROWS else 0
-    both = kind & _HAS_LEVELS and kind & _HAS_CODED_VALUES
-    no_kernels = kind & _HAS_COEFFICIENTS and not has_kernels(shape)
-    if form not in _ALLOWED or (kind & ~3) & ~allowed or axes > len(shape) or both or no_kernels:
-        raise FormatError(f"tensor {name}: form {kind} of shape {shape}", offset=at, expected="a known form")
-    stored_as = _FLOATS[bool(kind & _HAS_FLOAT16)]
-    has_coded_values = bool(kind & _HAS_CODED_VALUES)
-    if form == 0:
-        coded_value_bytes = read.count() if has_coded_values else None
-        return TensorHeader(name, shape, "dense", stored_as, math.prod(shape), coded_value_bytes=coded_value_bytes)
-    codec = _read_codec(read, name)
-    order = _read_order(read, name, len(shape)) if kind & _HAS_ORDER else ORDERS[0]
-    levels = bool(kind & _HAS_LEVELS)
-    most = MOST_ENTRIES - 1 if form == 2 else math.prod(shape)
-    if levels and stored_as == "float16":
-        most = MOST_FLOAT16_LEVELS - 1
-    values, coded_bytes = read.count(most, f"tensor {name}: values"), read.count()
-    row_bytes = read.count() if kind & _HAS_ROWS else None
-    column_bytes = read.count() if kind & _HAS_COLUMNS else None
-    coefficient_bytes = read.count() if kind & _HAS_COEFFICIENTS else None
-    coded_value_bytes = read.count() if has_coded_values else None
-    return TensorHeader(
-        name,
-        shape,
-        _FORMS[form],
-        stored_as,
-        values,
-        codec,
-        coded_bytes,
-        row_bytes,
-        column_bytes,
-        coefficient_bytes,
-        coded_value_bytes,
-        levels,
-        order,
-    )
-
-
-def _read_shape(read: FieldReader, name: str, max_weights: int) -> tuple[int, ...]:
-    at = read.at
-    dimensions = read.count(MOST_DIMENSIONS, f"tensor {name}: dimensions")
-    shape = tuple(read.count() for _ in range(dimensions))
-    if math.prod(max(extent, 1) for extent in shape) > max_weights:  # numpy multiplies so too, zeros left out
+def _read_shape(fields: FieldReader, name: str, max_weights: int) -> tuple[int, ...]:
+    start = fields.at
+    dimensions = fields.varint(MAX_DIMENSIONS, f"tensor {name}: dimensions")
+    shape = tuple(fields.varint() for _ in range(dimensions))
+    if math.prod(max(extent, 1) for extent in shape) > max_weights:  # a zero does not make the other extents free
         raise FormatError(
             f"tensor {name}: shape {shape}",
-            offset=at,
+            offset=start,
             expected=f"at most {max_weights:,} more weights (max_weights; --max-weights)",
         )
     return shape
 
 
-def _read_codec(read: FieldReader, name: str) -> Codec:
-    at = read.at
-    codec = CODECS_BY_ID.get(number := read.count())
-    if codec is None:
+def _read_form(fields: FieldReader, name: str, shape: tuple[int, ...]) -> tuple[FormName, RecordFlag]:
+    start = fields.at
+    number = fields.varint()
+    index, flags = number & _FORM_MASK, number & ~_FORM_MASK
+    is_known = index < len(_FORMS) and flags <= sum(RecordFlag)
+    if not is_known or not _are_allowed(RecordFlag(flags), _FORMS[index], shape):
+        raise FormatError(f"tensor {name}: form {number} of shape {shape}", offset=start, expected="a known form")
+    return _FORMS[index], RecordFlag(flags)
+
+
+def _are_allowed(flags: RecordFlag, form: FormName, shape: tuple[int, ...]) -> bool:
+    """Return whether flags fit the form, the shape and each other."""
+    if flags not in _ALLOWED[form]:
+        return False
+    if (RecordFlag.ROW_EXPONENTS in flags and not shape) or (RecordFlag.COLUMN_EXPONENTS in flags and len(shape) < 2):
+        return False
+    if RecordFlag.COEFFICIENT_EXPONENTS in flags and not has_3x3_kernels(shape):
+        return False
+    return RecordFlag.LEVELS | RecordFlag.CODED_VALUES not in flags
+
+
+def _read_codec(fields: FieldReader, name: str) -> Codec:
+    start = fields.at
+    codec_id = fields.varint()
+    if codec_id not in CODECS_BY_ID:
         raise FormatError(
-            f"tensor {name}: codec {number} is unknown; a newer squeeze-compress wrote this file",
-            offset=at,
+            f"tensor {name}: codec {codec_id} is unknown; a newer squeeze-compress wrote this file",
+            offset=start,
             expected=f"one of {sorted(CODECS_BY_ID)}",
         )
-    return codec
+    return CODECS_BY_ID[codec_id]
 
 
-def _read_order(read: FieldReader, name: str, dimensions: int) -> OrderName:
-    at = read.at
-    others = orders_of(dimensions)[1:]
-    number = read.count(len(others), f"tensor {name}: order of {dimensions} dimensions")
-    if number == 0:
-        raise FormatError(f"tensor {name}: order 0", offset=at, expected="nothing where symbols lie as weights do")
-    return others[number - 1]
+def _read_scan_order(fields: FieldReader, name: str, dimensions: int) -> ScanOrder:
+    start = fields.at
+    allowed = scan_orders(dimensions)
+    index = fields.varint(len(allowed) - 1, f"tensor {name}: scan order of {dimensions} dimensions")
+    if index == 0:
+        raise FormatError(f"tensor {name}: scan order 0", offset=start, expected="no flag for row-major order")
+    return allowed[index]
+
+
+def _max_values(form: FormName, shape: tuple[int, ...], levels: bool, stored_as: FloatName) -> int:
+    if form == "pruned":
+        return math.prod(shape)
+    return (MAX_FLOAT16_LEVELS if levels and stored_as == "float16" else MAX_ENTRIES) - 1

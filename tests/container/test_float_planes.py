@@ -1,4 +1,4 @@
-"""Float values in fewer bytes: what comes back, what it takes, and what is refused."""
+"""Coded float values: round trips, sizes and refusals."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from hypothesis.extra import numpy as arrays
 
 from compress.codecs import CODECS
 from compress.codecs.primitives.varint import encode_varint
-from compress.container.float_planes import _encode_planes, decode_coded, decode_plain, encode_values
+from compress.container.float_planes import _encode_planes, decode_values, encode_values
 from compress.errors import FormatError, PassError
-from compress.networks.weight_sources import Embedded
+from compress.networks.embedded_weights import EmbeddedWeights
 
 
 def floats(bits):
@@ -27,7 +27,7 @@ def floats(bits):
 
 def check_round_trip(values, stored_as):
     data, coded = encode_values("w", values, stored_as, coded=True)
-    decoded = decode_coded(data, stored_as, len(values)) if coded else decode_plain(data, stored_as)
+    decoded = decode_values(data, stored_as, len(values), coded=coded)
     assert decoded.tobytes() == values.tobytes()
     return data, coded
 
@@ -36,18 +36,18 @@ def check_round_trip(values, stored_as):
 @given(
     st.sampled_from([("float32", 32), ("float16", 16)]).flatmap(lambda kind: st.tuples(st.just(kind), floats(kind[1])))
 )
-def test_values_come_back_bit_for_bit(drawn):
+def test_values_round_trip_exactly(drawn):
     (stored_as, _), values = drawn
     check_round_trip(values, stored_as)
 
 
 @settings(deadline=None)
 @given(arrays.arrays(np.uint16, st.integers(0, 50)) | arrays.arrays(np.uint32, st.integers(0, 50)), st.integers(0, 2))
-def test_any_bits_come_back_from_differences(bits, back):
+def test_differences_of_any_bits_round_trip(bits, distance):
     stored_as = {2: "float16", 4: "float32"}[bits.itemsize]
     finite = np.isfinite(bits.view(stored_as))
     bits = bits[finite]
-    decoded = decode_coded(_encode_planes(bits, back), stored_as, len(bits))
+    decoded = decode_values(_encode_planes(bits, distance), stored_as, len(bits), coded=True)
     assert decoded.astype(stored_as).tobytes() == bits.tobytes()
 
 
@@ -58,12 +58,12 @@ def test_a_worked_example_has_these_bytes():
     assert _encode_planes(bits, 1) == bytes([1, 0x7C, 0x04, 0, 0])
 
 
-def test_an_ascending_codebook_takes_far_fewer_bytes():
+def test_an_ascending_codebook_is_much_smaller_coded():
     ascending = np.linspace(-1, 1, 255, dtype=np.float32)
     assert len(check_round_trip(ascending, "float32")[0]) < 0.8 * 255 * 4
 
 
-def test_positive_and_negative_values_in_turn_cost_no_more_than_ascending_ones():
+def test_alternating_signs_cost_no_more_than_an_ascending_codebook():
     magnitudes = np.linspace(0.01, 1, 120, dtype=np.float32)
     in_turn = np.stack([magnitudes, -magnitudes * np.float32(1.01)], axis=1).ravel()
     data, coded = check_round_trip(in_turn, "float32")
@@ -72,8 +72,8 @@ def test_positive_and_negative_values_in_turn_cost_no_more_than_ascending_ones()
     assert len(data) < 0.8 * 240 * 4
 
 
-def test_biases_of_a_real_network_take_fewer_bytes():
-    for name, tensor in Embedded().load().tensors.items():
+def test_biases_of_a_real_network_are_smaller_coded():
+    for name, tensor in EmbeddedWeights().load().tensors.items():
         if name.endswith("bias") and tensor.values.size >= 128:
             values = tensor.values.astype(np.float16).astype(np.float32)
             data, coded = check_round_trip(values, "float16")
@@ -81,7 +81,7 @@ def test_biases_of_a_real_network_take_fewer_bytes():
             assert len(data) < 0.95 * 2 * len(values)
 
 
-def test_what_coding_does_not_make_fewer_is_stored_as_it_is():
+def test_values_are_plain_where_coding_saves_nothing():
     random = np.random.default_rng(0).integers(0, 1 << 16, 20).astype(np.uint16).view(np.float16)
     data, coded = check_round_trip(np.nan_to_num(random, posinf=1, neginf=1).astype(np.float32), "float16")
     assert not coded
@@ -117,18 +117,18 @@ def plane(*symbols):
 )
 def test_other_bytes_are_refused(data, problem):
     with pytest.raises(FormatError, match=problem) as caught:
-        decode_coded(data, "float16", 2)
+        decode_values(data, "float16", 2, coded=True)
     assert 0 <= caught.value.offset <= len(data)
 
 
 @given(st.binary(max_size=40), st.integers(0, 10), st.sampled_from(["float16", "float32"]))
-def test_any_bytes_are_values_or_a_format_error(data, count, stored_as):
+def test_any_bytes_give_values_or_a_format_error(data, count, stored_as):
     with contextlib.suppress(FormatError):
-        values = decode_coded(data, stored_as, count)
+        values = decode_values(data, stored_as, count, coded=True)
         assert (values.dtype, values.shape) == (np.float32, (count,))
 
 
-def test_a_count_that_the_bytes_cannot_hold_is_refused_before_memory_is_taken():
+def test_a_count_beyond_the_bytes_is_refused_before_allocation():
     for data in (b"\0\0\0", b"\x0c\x04\x14\0\0\0\x04\x14\0\0\0"):
         with pytest.raises(FormatError):
-            decode_coded(data, "float16", 1 << 40)
+            decode_values(data, "float16", 1 << 40, coded=True)

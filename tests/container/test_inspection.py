@@ -1,4 +1,4 @@
-"""`inspect` shows where every byte of a file goes."""
+"""The summary of a file accounts for every byte."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from forge import coefficients_model, small_file, small_model
-from small import shared_squeezenet
+from small_models import shared_squeezenet
 
 from compress import container
 from compress.container.inspection import inspect_file
@@ -20,24 +20,24 @@ def small(tmp_path) -> Path:
     return tmp_path / "small.sqz"
 
 
-def parts_of(found):
-    return found.header_bytes + found.label_bytes + sum(
-        part.index_bytes + part.position_bytes + part.codebook_bytes + part.scale_bytes for part in found.tensors
+def parts_of(layout):
+    return layout.header_bytes + layout.label_bytes + sum(
+        part.index_bytes + part.position_bytes + part.codebook_bytes + part.scale_bytes for part in layout.tensors
     )  # fmt: skip
 
 
-def test_the_bytes_of_the_parts_sum_to_the_files(small, tmp_path):
-    assert parts_of(inspect_file(small)) == small.stat().st_size
+def test_the_bytes_of_the_parts_sum_to_the_file(small, tmp_path):
+    assert parts_of(inspect_file(small).layout) == small.stat().st_size
     container.write(tmp_path / "squeezenet.sqz", shared_squeezenet())
-    found = inspect_file(tmp_path / "squeezenet.sqz")
+    found = inspect_file(tmp_path / "squeezenet.sqz").layout
     assert parts_of(found) == found.file_bytes == (tmp_path / "squeezenet.sqz").stat().st_size
 
 
-def test_each_tensor_is_told_with_its_form_kept_weights_and_bits(small):
-    found = {tensor.name: tensor for tensor in inspect_file(small).tensors}
+def test_each_tensor_has_its_form_nonzero_weights_and_bits(small):
+    found = {tensor.name: tensor for tensor in inspect_file(small).layout.tensors}
     assert list(found) == list(small_model().tensors)
     shared, pruned, dense = found["layer.0.weight"], found["layer.1.weight"], found["layer.1.bias"]
-    assert (shared.form, shared.shape, shared.weights, shared.kept, shared.codebook_entries) == (
+    assert (shared.form, shared.shape, shared.weights, shared.nonzero_weights, shared.codebook_entries) == (
         "shared",
         (4, 3),
         12,
@@ -45,24 +45,26 @@ def test_each_tensor_is_told_with_its_form_kept_weights_and_bits(small):
         4,
     )
     assert shared.scale_bytes > 0
-    assert (pruned.form, pruned.kept, pruned.codebook_entries) == ("pruned", 3, 0)
+    assert (pruned.form, pruned.nonzero_weights, pruned.codebook_entries) == ("pruned", 3, 0)
     assert pruned.position_bytes > 0
-    assert (dense.form, dense.kept, dense.bits_per_weight) == ("dense", 2, 32)
+    assert (dense.form, dense.nonzero_weights, dense.bits_per_weight) == ("dense", 2, 32)
     assert found["layer.0.bias"].bits_per_weight == 16
 
 
-def test_coefficients_of_kernels_are_told_apart(tmp_path):
+def test_coefficients_of_kernels_are_a_form_of_their_own(tmp_path):
     file = tmp_path / "coefficients.sqz"
     container.write(file, coefficients_model())
-    found = inspect_file(file)
+    found, decoded = inspect_file(file).layout, container.read(file).tensors
     assert {tensor.form for tensor in found.tensors} == {"coefficients"}
-    assert found.tensors[1].scale_bytes > 0  # it has exponents of no other sort
+    assert found.tensors[1].scale_bytes > 0  # it has only coefficient exponents
+    for part in found.tensors:
+        assert part.nonzero_weights == decoded[part.name].mask.sum()
     assert parts_of(found) == file.stat().st_size
 
 
-def test_as_json_it_holds_all_of_it_and_no_weights(small):
+def test_json_has_everything_but_the_weights(small):
     content = json.loads(json.dumps(inspect_file(small).to_json()))
-    assert (content["architecture"], content["classes"], content["labelled"]) == ("small", 3, True)
+    assert (content["architecture"], content["classes"], content["has_labels"]) == ("small", 3, True)
     assert content["file_bytes"] == len(small_file())
     assert content["weights_sha256"] == container.weights_sha256(small_model())
     assert content["preprocessing"]["mean"] == [0.485]

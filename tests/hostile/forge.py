@@ -1,4 +1,4 @@
-"""Files that nobody but an attacker writes: a good file with one thing changed and every checksum right."""
+"""Hostile files: a good file with one change and correct checksums. And the models of the good files."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from dataclasses import replace
 import numpy as np
 
 from compress.container.file import encode
-from compress.container.header import Header
+from compress.container.header import FileHeader
+from compress.container.prefix import MAGIC, PREFIX
 from compress.model import Model, Preprocessing
 from compress.tensors.forms import Dense, Pruned, Shared
 from compress.tensors.levels import levels_codebook
 
-PREFIX = struct.Struct("<8sBBIII")
-
 
 def small_model() -> Model:
-    """Every form that a tensor can have, in a file of a few hundred bytes."""
+    """A tensor of every form, in a file of a few hundred bytes."""
     indices = np.array([[0, 1, 2], [3, 0, 0], [0, 0, 1], [2, 2, 0]], dtype=np.uint16)
     codebook = np.array([0, -0.5, 0.25, 1.5], dtype=np.float32)
     rows, columns = np.array([-3, 0, 4, -128], dtype=np.int8), np.array([1, 1, 127], dtype=np.int8)
@@ -39,12 +38,12 @@ def small_model() -> Model:
 
 
 def levels_model() -> Model:
-    """Codebooks of levels, of a weight and of a bias, and values that are coded in fewer bytes, in every form."""
+    """Codebooks of levels, of a weight and of a bias, and values that are smaller when coded, in every form."""
     places = np.arange(60)
     symbols = (places * places % 7).astype(np.uint16)
     rows = np.array([3, -2, 0], dtype=np.int8)
     mask = places % 4 == 0
-    smooth = np.ldexp(256 + places, -12).astype(np.float32)  # exponents that hardly vary
+    smooth = np.ldexp(256 + places, -12).astype(np.float32)  # exponents hardly vary
     return Model(
         architecture="levels",
         classes=3,
@@ -60,7 +59,7 @@ def levels_model() -> Model:
 
 
 def coefficients_model() -> Model:
-    """Coefficients of kernels, with scales of every sort and with none else, on levels and by another codebook."""
+    """Coefficients of kernels, with and without other exponents, on levels and with another codebook."""
     symbols = (np.arange(54) ** 2 % 11).astype(np.uint16).reshape(3, 2, 3, 3)
     rows, columns = np.array([3, -2, -128], dtype=np.int8), np.array([0, 5], dtype=np.int8)
     of_kernel = np.array([[9, 4, 4], [4, 1, 0], [3, 0, -127]], dtype=np.int8)
@@ -86,26 +85,31 @@ def levels_file() -> bytes:
     return encode(levels_model(), ["context", "huffman"])
 
 
-def header_of(data: bytes) -> bytes:
-    """The header of a good file, decompressed."""
+def header_bytes_of(data: bytes) -> bytes:
+    """Return the header of a good file, uncompressed."""
     _, _, coding, stored_bytes, _, _ = PREFIX.unpack(data[: PREFIX.size])
     stored = data[PREFIX.size : PREFIX.size + stored_bytes]
     return zlib.decompress(stored, -15) if coding else stored
 
 
+def header_of(data: bytes) -> FileHeader:
+    """Return the header of a good file."""
+    return FileHeader.from_bytes(header_bytes_of(data), 1 << 20)
+
+
 def body_of(data: bytes) -> bytes:
-    """What follows the header, without the checksum of the file."""
+    """Return everything after the header, except the checksum of the file."""
     return data[PREFIX.size + PREFIX.unpack(data[: PREFIX.size])[3] : -4]
 
 
 def with_tensor(good: bytes, index: int, **fields: object) -> bytes:
-    """Other fields in the record of a tensor, its payload as it was."""
+    """Return the file with other fields in the record of a tensor, and the same payload."""
     return with_payload(good, index, None, **fields)
 
 
 def with_payload(good: bytes, index: int, payload: bytes | None, **fields: object) -> bytes:
-    """Another payload of a tensor, if one is given, and other fields in its record."""
-    header, body = Header.from_bytes(header_of(good), 1 << 20), body_of(good)
+    """Return the file with another payload of a tensor, unless None, and other fields in its record."""
+    header, body = header_of(good), body_of(good)
     tensors = list(header.tensors)
     if payload is not None:
         start = header.label_bytes + sum(tensor.payload_bytes + 4 for tensor in tensors[:index])
@@ -115,17 +119,16 @@ def with_payload(good: bytes, index: int, payload: bytes | None, **fields: objec
 
 
 def payload_of(good: bytes, index: int) -> bytes:
-    """The payload of a tensor of a good file."""
-    header = Header.from_bytes(header_of(good), 1 << 20)
+    """Return the payload of a tensor of a good file."""
+    header = header_of(good)
     start = header.label_bytes + sum(tensor.payload_bytes + 4 for tensor in header.tensors[:index])
     return body_of(good)[start : start + header.tensors[index].payload_bytes]
 
 
 def sealed(header: bytes, body: bytes, *, plain_bytes: int | None = None, coding: int = 0, version: int = 1) -> bytes:
-    """A file of these parts whose checksums are right."""
+    """Return a file of these parts with correct checksums."""
     plain_bytes = len(header) if plain_bytes is None else plain_bytes
-    prefix = PREFIX.pack(b"\x89SQZ\r\n\x1a\n", version, coding, len(header), plain_bytes, zlib.crc32(header))
-    data = prefix + header + body
+    data = PREFIX.pack(MAGIC, version, coding, len(header), plain_bytes, zlib.crc32(header)) + header + body
     return data + struct.pack("<I", zlib.crc32(data))
 
 

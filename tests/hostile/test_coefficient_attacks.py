@@ -1,4 +1,4 @@
-"""Coefficients of kernels, attacked: every checksum is right, so that only the reader's checks stand."""
+"""Attacks on coefficients of kernels. All checksums are correct, so that only the reader's other checks can refuse."""
 
 from __future__ import annotations
 
@@ -7,39 +7,38 @@ import numpy as np
 import pytest
 
 from compress.container.file import decode, encode
-from compress.container.header import Header
 from compress.errors import FormatError
 
 GOOD = encode(forge.coefficients_model())
-HEADER = Header.from_bytes(forge.header_of(GOOD), 1 << 20)
+RECORDS = forge.header_of(GOOD).tensors
 LEVELS, ALONE, CODEBOOK, _EMPTY = range(4)
 
 
 def largest_of_codebook(value):
-    """Another number for the largest entry."""
+    """The file with another number as the largest entry."""
     old = np.float32(1e30) / np.float32(3)
     payload = forge.payload_of(GOOD, CODEBOOK).replace(old.tobytes(), np.float32(value).tobytes())
     return forge.with_payload(GOOD, CODEBOOK, payload)
 
 
 LIMIT = np.finfo(np.float32).max / 16 / 2.0 ** ((3 + 9) / 4)
-"""Of the codebook: its rows' largest exponent is 3, its coefficients' 9."""
+"""Of the codebook: the largest exponent of a row is 3, the largest of a coefficient 9."""
 
 ATTACKS = {
-    "of kernels of another size": (
+    "kernels of another size": (
         forge.with_tensor(GOOD, LEVELS, shape=(3, 2, 9, 1)),
         r"form .* of shape \(3, 2, 9, 1\)",
     ),
     "without kernels": (
-        forge.with_tensor(GOOD, LEVELS, shape=(3, 18), column_bytes=None),
+        forge.with_tensor(GOOD, LEVELS, shape=(3, 18)),
         r"form .* of shape \(3, 18\)",
     ),
-    "exponents that take from the symbols": (
+    "exponents that overlap the symbols": (
         forge.with_tensor(
             GOOD,
             ALONE,
-            coefficient_bytes=HEADER.tensors[ALONE].coefficient_bytes + 1,
-            coded_bytes=HEADER.tensors[ALONE].coded_bytes - 1,
+            exponent_bytes=(None, None, RECORDS[ALONE].exponent_bytes[2] + 1),
+            symbol_bytes=RECORDS[ALONE].symbol_bytes - 1,
         ),
         "tensor layer.1.weight",
     ),
@@ -51,12 +50,12 @@ ATTACKS = {
 }
 
 
-def test_what_is_attacked_is_good():
+def test_the_attacked_file_is_good():
     assert decode(GOOD).weight_names() == decode(largest_of_codebook(0.99 * LIMIT)).weight_names()
 
 
 @pytest.mark.parametrize(("data", "problem"), ATTACKS.values(), ids=ATTACKS)
-def test_an_attack_is_a_format_error_that_says_where(data, problem):
+def test_an_attack_is_a_format_error_with_an_offset(data, problem):
     with pytest.raises(FormatError, match=problem) as caught:
         decode(data)
     assert 0 <= caught.value.offset <= len(data)

@@ -1,4 +1,4 @@
-"""Each field of the header, attacked alone; every checksum is right, so that only the checks of the reader stand."""
+"""Attacks on each field of the header. All checksums are correct, so that only the reader's other checks can refuse."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import pytest
 
 from compress.codecs import CODECS
 from compress.container.file import decode, layout, read_tensor
-from compress.container.header import Header
 from compress.errors import FormatError
 
 GOOD = forge.small_file()
-HEADER = Header.from_bytes(forge.header_of(GOOD), 1 << 20)
+HEADER = forge.header_of(GOOD)
 BODY = forge.body_of(GOOD)
+ROW_BYTES, COLUMN_BYTES, _ = HEADER.tensors[0].exponent_bytes
 NAMES = [tensor.name for tensor in HEADER.tensors]
 
 
@@ -57,17 +57,17 @@ INFINITE = np.array([0.5, np.inf, 1], "<f2").tobytes()
 
 
 def with_codebook(codebook):
-    """The codebook is the first section of the first tensor."""
+    """The file with another codebook, the first section of the first tensor."""
     return forge.with_payload(GOOD, 0, codebook + forge.payload_of(GOOD, 0)[len(codebook) :])
 
 
 ATTACKS = {
     "a newer version": (forge.sealed(HEADER.to_bytes(), BODY, version=2), "version 2 is unknown; a newer"),
     "an unknown compression of the header": (forge.sealed(HEADER.to_bytes(), BODY, coding=9), "compression 9"),
-    "a header that is no deflate stream": (forge.sealed(b"\xff" * 40, BODY, coding=1), "damaged"),
-    "a header shorter than it says": (forge.sealed(HEADER.to_bytes(), BODY, plain_bytes=5), "of their length"),
+    "a header that is not a deflate stream": (forge.sealed(b"\xff" * 40, BODY, coding=1), "damaged"),
+    "a header shorter than it says": (forge.sealed(HEADER.to_bytes(), BODY, plain_bytes=5), "another length"),
     "a header of four gigabytes": (forge.sealed(b"x", BODY, plain_bytes=2**32 - 1, coding=1), "4,294,967,295"),
-    "a bomb for a header": (forge.sealed(bomb(), BODY, plain_bytes=500, coding=1), "of their length"),
+    "a header that is a deflate bomb": (forge.sealed(bomb(), BODY, plain_bytes=500, coding=1), "another length"),
     "no header": (forge.sealed(b"", BODY), "does not end"),
     "bytes after the header": (forge.sealed(HEADER.to_bytes() + b"\0", BODY), "left over"),
     "a name that is not UTF-8": (raw_header(b"\x05small", b"\x05\xffmall"), "UTF-8"),
@@ -76,14 +76,14 @@ ATTACKS = {
     "absurdly many classes": (raw_header(b"small\x03", b"small\xff\xff\xff\xff\x7f"), "classes"),
     "an unknown resize": (raw_header(b"\x08\x09\x0a\x01\x02", b"\x08\x09\x0a\x07\x02"), "resize"),
     "unknown channels": (raw_header(b"\x08\x09\x0a\x01\x02", b"\x08\x09\x0a\x01\x03"), "channels"),
-    "a scale that is no number": (
+    "a scale that is not a number": (
         raw_header(np.float64(1 / 255).tobytes(), np.float64(np.nan).tobytes()),
         "not finite",
     ),
-    "labels of another number of classes": (changed(classes=4), "3 of them; expected 4"),
+    "labels of another number of classes": (changed(classes=4), "3 lines; expected 4"),
     "unknown compression of the labels": (changed(label_coding=7), "compression 7"),
     "labels of a terabyte": (changed(label_plain_bytes=1 << 40), "1,099,511,627,776"),
-    "labels longer than they say": (changed(label_plain_bytes=3), "of their length"),
+    "labels longer than they say": (changed(label_plain_bytes=3), "another length"),
     "labels beyond the file": (changed(label_bytes=1 << 60), "cut off"),
     "fewer tensors than payloads": (changed(tensors=HEADER.tensors[:-1]), "left over"),
     "two tensors of one name": (with_tensor(1, name=NAMES[0]), "two tensors are named 'layer.0.weight'"),
@@ -92,26 +92,26 @@ ATTACKS = {
         changed(tensors=tuple(replace(tensor, shape=(1 << 27, 1)) for tensor in HEADER.tensors)),
         "max_weights",
     ),
-    "absurd extents that a zero hides": (with_tensor(1, shape=(1 << 62, 1 << 62, 0)), "max_weights"),
-    "another shape of as many bytes": (with_tensor(2, shape=(5,), row_bytes=None), "tensor layer.1.weight"),
+    "huge extents beside a zero": (with_tensor(1, shape=(1 << 62, 1 << 62, 0)), "max_weights"),
+    "another shape with as many bytes": (with_tensor(2, shape=(5,)), "tensor layer.1.weight"),
     "a larger shape": (with_tensor(1, shape=(5,)), "cut off"),
     "an unknown codec": (with_tensor(0, codec=UnknownCodec()), "codec 200 is unknown; a newer"),
     "another codec": (with_tensor(0, codec=CODECS["raw"]), "tensor layer.0.weight"),
-    "a section that takes from the next": (
-        with_tensor(0, row_bytes=HEADER.tensors[0].row_bytes + 1, column_bytes=HEADER.tensors[0].column_bytes - 1),
+    "a section that overlaps the next": (
+        with_tensor(0, exponent_bytes=(ROW_BYTES + 1, COLUMN_BYTES - 1, None)),
         "tensor layer.0.weight: exponents",
     ),
-    "a section longer than the file": (with_tensor(0, coded_bytes=1 << 50), "cut off"),
-    "a codebook of more than 65,536 values": (with_tensor(0, values=1 << 16), "values: 65,536"),
+    "a section longer than the file": (with_tensor(0, symbol_bytes=1 << 50), "cut off"),
+    "a codebook of more than 65,536 values": (with_tensor(0, value_count=1 << 16), "values: 65,536"),
     "fewer values in the codebook than indices": (
-        with_tensor(0, values=2, row_bytes=HEADER.tensors[0].row_bytes + 2),
+        with_tensor(0, value_count=2, exponent_bytes=(ROW_BYTES + 2, COLUMN_BYTES, None)),
         "symbol 3; expected at most 2",
     ),
-    "other than the kept values": (
-        with_tensor(2, values=2, coded_bytes=HEADER.tensors[2].coded_bytes + 4),
+    "another number of unpruned values": (
+        with_tensor(2, value_count=2, symbol_bytes=HEADER.tensors[2].symbol_bytes + 4),
         "tensor layer.1.weight",
     ),
-    "exponents of columns without columns": (with_tensor(0, shape=(12,)), "form"),
+    "column exponents without columns": (with_tensor(0, shape=(12,)), "form"),
     "a NaN in a codebook": (with_codebook(NAN), "tensor layer.0.weight: a value is not finite"),
     "infinity in a codebook": (with_codebook(INFINITE), "tensor layer.0.weight: a value is not finite"),
     "a payload of another tensor": (
@@ -121,22 +121,22 @@ ATTACKS = {
 }
 
 
-def test_the_forge_makes_good_files_where_nothing_is_changed():
+def test_the_unchanged_file_is_good():
     assert decode(changed()).labels == forge.small_model().labels
 
 
 @pytest.mark.parametrize(("data", "problem"), ATTACKS.values(), ids=ATTACKS)
-def test_an_attack_is_a_format_error_that_says_where(data, problem):
+def test_an_attack_is_a_format_error_with_an_offset(data, problem):
     with pytest.raises(FormatError, match=problem) as caught:
         decode(data)
     assert 0 <= caught.value.offset <= len(data)
     for reader in (layout, lambda data: read_tensor(data, NAMES[0])):
-        with contextlib.suppress(FormatError):  # what they do not look at they need not refuse
+        with contextlib.suppress(FormatError):  # they do not check everything
             reader(data)
 
 
 @pytest.mark.parametrize("attack", [name for name, (data, _) in ATTACKS.items() if "bomb" in name or "byte" in name])
-def test_refusing_takes_little_memory(attack):
+def test_a_refusal_needs_little_memory(attack):
     tracemalloc.start()
     with pytest.raises(FormatError):
         decode(ATTACKS[attack][0])
@@ -145,7 +145,7 @@ def test_refusing_takes_little_memory(attack):
 
 
 @pytest.mark.parametrize("bit", [0, 5])
-def test_one_tensor_is_checked_by_its_own_checksum(bit):
+def test_read_tensor_verifies_the_checksum_of_that_tensor_alone(bit):
     damaged = bytearray(GOOD)
     damaged[-6] ^= 1 << bit  # the checksum of the last tensor
     read_tensor(bytes(damaged), NAMES[0])

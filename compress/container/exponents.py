@@ -1,0 +1,89 @@
+"""Exponents of scales <-> a section of the payload.
+
+Layout: one byte, the codec's id, plus 128 for differences. Without differences: one byte, a base as int8; then the
+codec's stream of exponents minus the base, which is their minimum. With codec `context` the base is any number, and
+the stream is in zigzag code. With differences: the stream of differences to the previous exponent, the first to 0, in
+zigzag code.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compress.codecs import CODECS
+from compress.codecs.primitives.error_offsets import offset_by
+from compress.codecs.primitives.symbol_histogram import histogram
+from compress.codecs.protocol import Codec
+from compress.container.smallest import smallest
+from compress.errors import FormatError
+from compress.tensors.zigzag import zigzag_decode, zigzag_encode
+
+_CONTEXT = CODECS["context"]
+_DIFFERENCES = 0x80
+
+
+def encode_exponents(exponents: NDArray[np.int8], symbol_codec: Codec) -> bytes:
+    """Return the smallest section of exponents, of any shape.
+
+    Args:
+        exponents: of rows, columns or coefficients.
+        symbol_codec: codec of the tensor's symbols; it decides which codecs may code the exponents.
+    """
+    wide = exponents.reshape(-1).astype(np.int16)
+    differences = zigzag_encode(np.diff(wide, prepend=np.int16(0)))
+    candidates = []
+    for codec in _allowed_codecs(symbol_codec):
+        base, offsets = _subtract_base(wide, codec)
+        for head, symbols in (
+            (bytes([codec.id, base & 0xFF]), offsets),
+            (bytes([codec.id | _DIFFERENCES]), differences),
+        ):
+            min_bytes = len(head) + codec.min_bytes(symbols, histogram(symbols))
+            candidates.append((min_bytes, functools.partial(_section, head, codec, symbols)))
+    return smallest(candidates, len)
+
+
+def decode_exponents(data: bytes, count: int, symbol_codec: Codec) -> NDArray[np.int8]:
+    """Return the exponents of a section, shape (count,).
+
+    Raises:
+        FormatError: the section breaks the format; the offset counts from `data[0]`.
+    """
+    allowed = {codec.id: codec for codec in _allowed_codecs(symbol_codec)}
+    head = data[0] if data else 0
+    codec, has_differences = allowed.get(head & ~_DIFFERENCES), bool(head & _DIFFERENCES)
+    start = 1 if has_differences else 2
+    if codec is None or len(data) < start:
+        raise FormatError("no exponents", offset=0, expected=f"codec {sorted(allowed)}, and a base")
+    with offset_by(start):
+        symbols = codec.decode(data[start:], (count,))
+    if has_differences:
+        exponents = np.cumsum(zigzag_decode(symbols), dtype=np.int64)
+    else:
+        offsets = zigzag_decode(symbols) if codec is _CONTEXT else symbols
+        exponents = offsets.astype(np.int64) + int.from_bytes(data[1:2], "little", signed=True)
+    if exponents.size and not -128 <= exponents.min() <= exponents.max() <= 127:
+        raise FormatError("an exponent is out of range", offset=0, expected="-128 to 127")
+    return exponents.astype(np.int8)
+
+
+def _allowed_codecs(symbol_codec: Codec) -> tuple[Codec, ...]:
+    """Return the codecs of exponents: a reader of the symbols can read them all."""
+    always = CODECS["huffman"], CODECS["raw"]
+    return (*always, _CONTEXT) if symbol_codec is _CONTEXT else always
+
+
+def _subtract_base(exponents: NDArray[np.int16], codec: Codec) -> tuple[int, NDArray[np.uint16]]:
+    """Return a base, and the symbols of exponents minus the base."""
+    if codec is _CONTEXT:
+        base = int(np.median(exponents)) if exponents.size else 0
+        return base, zigzag_encode(exponents - np.int16(base))
+    base = int(exponents.min()) if exponents.size else 0
+    return base, (exponents - np.int16(base)).astype(np.uint16)
+
+
+def _section(head: bytes, codec: Codec, symbols: NDArray[np.uint16]) -> bytes:
+    return head + codec.encode(symbols)
