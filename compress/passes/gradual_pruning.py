@@ -1,14 +1,14 @@
-"""Pruning while a network trains: little by little, so that it can get over what it loses."""
+"""Gradual pruning during a training, so that the remaining weights adapt."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from compress.context import Context
@@ -18,105 +18,90 @@ from compress.passes.layer_patterns import options_by_layer
 from compress.passes.prune import LayerPruning, Prune, Sparsity
 from compress.tensors.forms import Pruned, Shared
 
-Part = Annotated[float, Field(ge=0, le=1)]
-
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class Gradual:
-    """How much is pruned in the course of a training, and when. Biases never are; what is pruned stays pruned.
+class GradualPruning:
+    """Options of gradual pruning. Biases are never pruned, and pruned weights stay pruned.
 
     Attributes:
-        sparsity: share of the weights that are zero in the end, 0 to 1.
-        scope: `layer` brings every layer there by itself; `global` ranks all weights together.
-        criterion: as in `Prune`, of the values that weights have by then; `curvature` counts with the float network's.
-        statistics_photos: how many calibration photos the statistics of `curvature` take; all if not given.
-        begin: share of the steps before which nothing is pruned.
-        end: share of the steps after which nothing more is pruned.
-        every: steps after which the least are looked for anew.
-        layers: other sparsities for the layers that a pattern names; they are not ranked with the others.
+        sparsity: final fraction of zero weights, 0 to 1.
+        scope: `layer` prunes each layer to this sparsity; `global` ranks the weights of all layers together.
+        criterion: as in `Prune`, for the current weights; `fisher` uses the statistics of the float network.
+        statistics_photos: calibration photos for these statistics; None: all.
+        end: fraction of the steps after which the sparsity is reached.
+        interval: steps between two new masks.
+        layers: other sparsities by layer pattern; these layers are not ranked with the others.
     Source: Zhu & Gupta 2017, arXiv:1710.01878, section 3.
     """
 
     sparsity: Sparsity
     scope: Literal["layer", "global"] = "layer"
-    criterion: Literal["magnitude", "curvature"] = "magnitude"
+    criterion: Literal["magnitude", "fisher"] = "magnitude"
     statistics_photos: Annotated[int, Field(ge=1)] | None = None
-    begin: Part = 0.0
-    end: Part = 0.6
-    every: Annotated[int, Field(ge=1)] = 100
+    end: Annotated[float, Field(ge=0, le=1)] = 0.6
+    interval: Annotated[int, Field(ge=1)] = 100
     layers: Mapping[str, Sparsity] = Field(default_factory=dict)
 
-    @model_validator(mode="after")
-    def _begin_before_end(self) -> Gradual:
-        if self.begin > self.end:
-            raise ValueError(f"begin is {self.begin:g} and end {self.end:g}; it ends before it begins")
-        return self
 
-
-class Pruning:
-    """A gradual pruning of one model in a training.
+class GradualMaskSchedule:
+    """The masks of a gradual pruning in one training.
 
     Attributes:
-        last: step before which the masks are drawn for the last time.
+        last_step: step that sets the final masks.
     """
 
-    def __init__(self, options: Gradual, model: Model, context: Context, steps: int) -> None:
-        """Begin.
+    def __init__(self, options: GradualPruning, model: Model, context: Context, steps: int) -> None:
+        """Read the initial sparsity of a model.
 
         Args:
-            options: how much, and when.
-            model: with which the training begins.
+            options: of the pruning.
+            model: before the training.
             context: of the training.
-            steps: of the whole training.
+            steps: number of steps of the training.
         Raises:
-            PassError: weights are shared already.
-            ConfigError: a pattern in `layers` names no layer.
+            PassError: a weight tensor is shared.
+            ConfigError: a pattern in `layers` matches no layer.
         """
         for name in model.weight_names():
             if isinstance(model.tensors[name], Shared):
-                raise PassError("its weights are shared already; prune first, then share", tensor=name)
+                raise PassError("its weights are shared already; prune before the pass share", tensor=name)
         self._options, self._model, self._context = options, model, context
-        own = options_by_layer(model, None, options.layers)
-        self._own = {name: sparsity for name, sparsity in own.items() if sparsity is not None}
-        self._before = _share_of_zeros(model, [name for name in own if name not in self._own])
-        self._first, self.last = (min(math.floor(part * steps), steps - 1) for part in (options.begin, options.end))
-        if options.criterion == "curvature":
-            context.statistics(options.statistics_photos)  # gathered now, with a progress bar of its own
+        by_layer = options_by_layer(model, None, options.layers)
+        self._own_sparsity = {name: sparsity for name, sparsity in by_layer.items() if sparsity is not None}
+        self._initial_sparsity = _sparsity(model, by_layer.keys() - self._own_sparsity)
+        self.last_step = min(math.floor(options.end * steps), steps - 1)
+        if options.criterion == "fisher":
+            context.fisher.layer_statistics(options.statistics_photos)  # before the progress bar of the training
 
-    def due(self, step: int) -> bool:
-        """Return whether masks are drawn anew before this step."""
-        in_turn = (step - self._first) % self._options.every == 0
-        return step == self.last or (self._first <= step < self.last and in_turn)
+    def is_due(self, step: int) -> bool:
+        """Return whether new masks are set before this step."""
+        return step == self.last_step or (step < self.last_step and step % self._options.interval == 0)
 
     def masks(self, step: int, weights: Mapping[str, Pruned]) -> dict[str, NDArray[np.bool_]]:
-        """Return which weights stay from this step on; what is gone already never does.
-
-        Args:
-            step: of the training, one that is due.
-            weights: the values that they have by then.
-        """
-        part = part_at(step, self._first, self.last)
+        """Return the masks from this step on, by tensor name, given the current weights."""
+        fraction = cubic_fraction(step, self.last_step)
+        initial = self._initial_sparsity
         prune = Prune(
-            sparsity=self._before + (max(self._options.sparsity, self._before) - self._before) * part,
+            sparsity=initial + (max(self._options.sparsity, initial) - initial) * fraction,
             scope=self._options.scope,
             criterion=self._options.criterion,
             statistics_photos=self._options.statistics_photos,
-            layers={name: LayerPruning(sparsity=sparsity * part) for name, sparsity in self._own.items()},
+            layers={name: LayerPruning(sparsity=own * fraction) for name, own in self._own_sparsity.items()},
         )
-        pruned = prune(self._model.with_tensors(weights), self._context)
-        found = {name: pruned.tensors[name] for name in weights}
-        return {name: tensor.mask for name, tensor in found.items() if isinstance(tensor, Pruned)}
+        pruned = prune(self._model.with_tensors(weights), self._context).tensors
+        return {name: tensor.mask for name in weights if isinstance(tensor := pruned[name], Pruned)}
 
 
-def part_at(step: int, first: int, last: int) -> float:
-    """Return which part of what is to go has gone by a step: much at first, and ever less, as less can be spared.
+def cubic_fraction(step: int, last_step: int) -> float:
+    """Return which fraction of the pruning is done at a step: most of it early, while many weights are redundant.
 
     Source: Zhu & Gupta 2017, arXiv:1710.01878, equation 1.
     """
-    return 1.0 if step >= last else 1 - (1 - (step - first) / (last - first)) ** 3
+    return 1.0 if step >= last_step else 1 - (1 - step / last_step) ** 3
 
 
-def _share_of_zeros(model: Model, names: list[str]) -> float:
-    kept = [tensor.mask for name in names if isinstance(tensor := model.tensors[name], Pruned)]
-    weights = sum(model.tensors[name].to_dense().size for name in names)
-    return sum(int((~mask).sum()) for mask in kept) / max(weights, 1)
+def _sparsity(model: Model, names: Iterable[str]) -> float:
+    """Return the fraction of pruned weights in some tensors of a model."""
+    tensors = [model.tensors[name] for name in names]
+    pruned = sum(int((~tensor.mask).sum()) for tensor in tensors if isinstance(tensor, Pruned))
+    return pruned / max(sum(tensor.to_dense().size for tensor in tensors), 1)

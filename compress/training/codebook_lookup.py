@@ -1,4 +1,4 @@
-"""Weights in the order that convolutions read them in memory, and codebooks looked up in it."""
+"""Differentiable lookup of weights in a codebook, fast on a CPU."""
 
 from __future__ import annotations
 
@@ -8,52 +8,51 @@ import torch
 from torch import Tensor
 
 
-def as_convolved(weights: Tensor) -> Tensor:
-    """Return weights in the memory format of the photos: else each convolution would bring them into it first."""
+def as_channels_last(weights: Tensor) -> Tensor:
+    """Return weights in the memory format of the photos, so that convolutions do not convert them."""
     return weights.contiguous(memory_format=torch.channels_last) if weights.dim() == 4 else weights
 
 
-class Places:
-    """Which weights take which entry of a codebook, in the order that weights have in memory.
+class CodebookIndices:
+    """Codebook indices of weights, flat and in the order of channels-last memory.
 
     Attributes:
-        indices: of all weights.
-        kept: places of those that do not take entry 0.
-        kept_indices: of those.
+        indices: index of each weight.
+        nonzero: positions of the weights whose index is not 0.
+        nonzero_indices: indices of these weights.
     """
 
     def __init__(self, indices: Tensor) -> None:
-        self.indices = _in_memory(indices)
-        self.mask = self.indices.nonzero()[:, 0]
-        self.kept_indices = self.indices[self.mask]
+        self.indices = _flatten_channels_last(indices)
+        self.nonzero = self.indices.nonzero()[:, 0]
+        self.nonzero_indices = self.indices[self.nonzero]
         self._shape = tuple(indices.shape)
 
     def as_weights(self, values: Tensor) -> Tensor:
-        """Return one value for each place as weights."""
+        """Return flat values in the shape of the weights."""
         if len(self._shape) != 4:
             return values.view(self._shape)
         rows, columns, *kernel = self._shape
         return values.view(rows, *kernel, columns).permute(0, 3, 1, 2)
 
 
-class Lookup(torch.autograd.Function):
-    """`codebook[indices]`, whose backward pass sums the gradients of each entry; entry 0 gets none.
+class CodebookLookup(torch.autograd.Function):
+    """`codebook[indices]`; backward sums the gradients of the weights of each entry, and entry 0 gets none.
 
-    Torch's own backward pass of an index with a million places into thirty is far slower on a CPU. Where most weights
-    are pruned, so are most of the sums.
+    The backward pass of torch's own indexing is far slower on a CPU for a million weights and thirty entries.
     """
 
     @staticmethod
-    def forward(ctx: Any, codebook: Tensor, places: Places) -> Tensor:
-        ctx.places, ctx.entries = places, len(codebook)
-        return places.as_weights(codebook.index_select(0, places.indices))
+    def forward(ctx: Any, codebook: Tensor, indices: CodebookIndices) -> Tensor:
+        ctx.indices, ctx.entries = indices, len(codebook)
+        return indices.as_weights(codebook.index_select(0, indices.indices))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        mask = _in_memory(gradients[0]).index_select(0, ctx.places.mask)
-        return torch.bincount(ctx.places.kept_indices, mask, ctx.entries).to(mask.dtype), None
+        values = _flatten_channels_last(gradients[0]).index_select(0, ctx.indices.nonzero)
+        return torch.bincount(ctx.indices.nonzero_indices, values, ctx.entries).to(values.dtype), None
 
 
-def _in_memory(weights: Tensor) -> Tensor:
-    """Return weights in one dimension, in the order that `as_convolved` gives them in memory: no copy of them."""
+def _flatten_channels_last(weights: Tensor) -> Tensor:
+    """Return weights in one dimension, in the order of channels-last memory, without a copy."""
     return (weights.permute(0, 2, 3, 1) if weights.dim() == 4 else weights).reshape(-1)

@@ -1,4 +1,4 @@
-"""Labelled photos to train on: checked, and some of them set aside to tell when training is at its best."""
+"""Labels of the calibration photos, and their split into training and validation photos."""
 
 from __future__ import annotations
 
@@ -9,62 +9,67 @@ from compress.data.photos import Photos
 from compress.errors import DataError
 
 
-def labels_of(photos: Photos, classes: int) -> NDArray[np.int64]:
-    """Return the labels, shape (photos,), each from 0 to `classes` - 1, none of which is without a photo.
+def training_labels(photos: Photos, classes: int) -> NDArray[np.int64]:
+    """Return the labels of photos, shape (photos,), 0 to `classes` - 1.
 
     Raises:
-        DataError: there are no photos or no labels, a label is none of the classes, or a class has no photo.
+        DataError: there are no photos or no labels, a label is out of range, or a class has no photo.
     """
     if len(photos) == 0:
-        raise DataError("training needs photos")
+        raise DataError("the pass train needs photos, and data.calibration has none")
     if photos.labels is None:
         raise DataError(
-            "training needs labels, and the calibration photos have none; name labelled photos in data.calibration, "
-            "or use the pass distill, which needs none"
+            "the pass train needs labels, and the calibration photos have none; name labelled photos in "
+            "data.calibration, or use the pass distill, which needs no labels"
         )
-    wrong = (photos.labels < 0) | (photos.labels >= classes)
-    if wrong.any():
-        place = int(np.flatnonzero(wrong)[0])
+    invalid = np.flatnonzero((photos.labels < 0) | (photos.labels >= classes))
+    if len(invalid):
+        label = int(photos.labels[invalid[0]])
         raise DataError(
-            f"{photos.names[place]}: its label is {int(photos.labels[place])}, and the network has {classes:,} classes"
+            f"{photos.names[invalid[0]]}: its label is {label}, but the network has {classes:,} classes"
             f" (allowed: 0 to {classes - 1:,})"
         )
     empty = np.flatnonzero(np.bincount(photos.labels, minlength=classes) == 0)
     if len(empty):
-        more = f" and {len(empty) - 1:,} more classes" if len(empty) > 1 else ""
+        others = f" and {len(empty) - 1:,} other classes" if len(empty) > 1 else ""
         raise DataError(
-            f"no photo among the {len(photos):,} to train on is of class {int(empty[0])}{more}; a network unlearns "
-            "what it does not see: add photos of it, or take a network with fewer classes"
+            f"none of the {len(photos):,} calibration photos is of class {int(empty[0])}{others}; a network forgets a "
+            "class that it does not see: add photos of each class, or use a network with fewer classes"
         )
     return photos.labels
 
 
-def split(labels: NDArray[np.int64], share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Part photos into those to train on and those held out, of each class about the same share.
+def stratified_split(
+    labels: NDArray[np.int64], validation_fraction: float, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Split photos into training and validation photos, each class in about the same proportion.
 
-    Each class keeps a photo to train on. With the same seed what a smaller share holds out, a larger one does too.
+    Every class keeps at least one training photo. With the same seed, the validation photos of a smaller fraction are
+    a subset of those of a larger one.
 
     Args:
         labels: shape (photos,).
-        share: of the photos to hold out, 0 to 0.5.
-        seed: of the run, not of a stage: what one stage has held out, another must not train on.
+        validation_fraction: fraction of the photos to validate on, 0 to 0.5.
+        seed: of the run, not of the stage, so that no stage trains on the validation photos of another.
     Returns:
-        the places of either, ascending.
+        ascending indices of the training photos and of the validation photos.
     Raises:
-        DataError: some are to be held out, and no class has a second photo.
+        DataError: the fraction is above 0, and no class has a second photo.
     """
-    if share == 0:
+    if validation_fraction == 0:
         return np.arange(len(labels)), np.zeros(0, np.int64)
     order = np.random.default_rng(seed).permutation(len(labels))
     by_class = order[np.argsort(labels[order], kind="stable")]
     counts = np.bincount(labels)
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
     rank = np.arange(len(labels)) - starts[labels[by_class]]
-    last_first = by_class[np.argsort(-(rank + 0.5) / counts[labels[by_class]], kind="stable")]
-    to_spare = last_first[np.isin(last_first, by_class[rank > 0])]
-    if len(to_spare) == 0:
+    # Photos with the highest rank within their class, relative to the number of photos of the class, come first.
+    candidates = by_class[np.argsort(-(rank + 0.5) / counts[labels[by_class]], kind="stable")]
+    candidates = candidates[np.isin(candidates, by_class[rank > 0])]
+    if len(candidates) == 0:
         raise DataError(
-            f"held_out is {share:g}, and no class has more than one photo of {len(labels):,}; set held_out to 0"
+            f"validation_split is {validation_fraction:g}, but each class has a single photo of the {len(labels):,}; "
+            "set validation_split to 0"
         )
-    held = np.sort(to_spare[: max(1, round(share * len(labels)))])
-    return np.setdiff1d(np.arange(len(labels)), held), held
+    validation = np.sort(candidates[: max(1, round(validation_fraction * len(labels)))])
+    return np.setdiff1d(np.arange(len(labels)), validation), validation

@@ -1,111 +1,143 @@
-"""A network whose tensors are in training: from inputs to logits, and from what it has learned back to tensors."""
+"""A network whose tensors are parametrized for training."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from compress.context import Context
 from compress.errors import PassError
 from compress.model import Model
 from compress.networks.modules import as_dense, stored_tensors
-from compress.tensors.forms import Tensor as Weights
-from compress.training.forward import forward_of
-from compress.training.parametrizations import Trained, Values, in_training, put_into
+from compress.tensors.forms import Tensor as WeightTensor
+from compress.training.parametrizations import DenseParametrization, Parametrization, parametrize
 
 
 class TrainedNetwork:
-    """A model's network, in training.
+    """A model's network in training: its forward pass, gradients and updates, and the way back to tensors.
 
     Attributes:
-        parts: what is trained, by the tensor's name.
+        trained: parametrizations by tensor name.
     """
 
-    def __init__(
-        self, model: Model, context: Context, *, dropout: float | None, compiled: bool, mixed_precision: bool
-    ) -> None:
-        """Begin with the model's weights.
+    def __init__(self, model: Model, context: Context, dropout: float | None = None) -> None:
+        """Parametrize the tensors of a model.
 
         Args:
-            model: whose they are.
+            model: with the initial weights.
             context: of the training.
-            dropout: of all dropouts; their own if None.
-            compiled: let torch compile the network.
-            mixed_precision: let it compute in bfloat16 where it can.
+            dropout: probability of all dropout layers; None: as the network defines it.
         Raises:
-            PassError: there is nothing that could be trained, or the network is to be compiled and is on no GPU.
+            PassError: no tensor can be trained.
         """
-        self._mixed, self._context, self._weights = mixed_precision, context, model.weight_names()
-        self._network = context.network(model)
+        self._context, self._weight_names = context, model.weight_names()
+        self._network = context.network(model).requires_grad_(False)
         for module in self._network.modules():
             if isinstance(module, nn.Dropout) and dropout is not None:
                 module.p = dropout
-        self._trained: Mapping[str, Trained] = {
-            name: in_training(name, model.tensors[name], context.device, levels=False, keep_zeros=True)
-            for name, _ in self._network.named_parameters()
-        }
-        # Running means and the like, which move with the photos and not with a gradient.
-        stored = stored_tensors(self._network)
-        self._buffers = {name: tensor for name, tensor in stored.items() if name not in self._trained}
-        self._forward = forward_of(self._network, context.device, compiled=compiled)
-        self._computed = put_into(self._network, self._trained)
-        self.parts = {name: part for name, part in self._trained.items() if part.parameter.requires_grad}
-        if not self.parts:
-            raise PassError("there is nothing to train: all weights are on levels, which stay as they are")
+        names = [name for name, _ in self._network.named_parameters()]
+        found = {name: parametrize(name, model.tensors[name], context.device) for name in names}
+        self.trained: Mapping[str, Parametrization] = {name: each for name, each in found.items() if each}
+        if not self.trained:
+            raise PassError("no tensor can be trained: all weights are on quantization levels, and there are no biases")
+        # Running means of batch norms and the like: updated by the forward pass.
+        self._buffers = {name: tensor for name, tensor in stored_tensors(self._network).items() if name not in names}
 
-    def logits(self, inputs: Tensor, seed: int | None) -> Tensor:
-        """Return float32 logits; with a seed as in training, with dropout from that seed.
+    @property
+    def prunable(self) -> dict[str, DenseParametrization]:
+        """Parametrizations of the weight tensors that are not shared."""
+        trained = {name: self.trained.get(name) for name in self._weight_names}
+        return {name: each for name, each in trained.items() if isinstance(each, DenseParametrization)}
+
+    def logits(self, inputs: Tensor, seed: int | None = None) -> Tensor:
+        """Return the logits: in training mode, with dropout drawn from a seed; without a seed in evaluation mode.
 
         Raises:
-            PassError: the network takes no batch of so many photos.
+            PassError: the network does not support this batch size.
         """
-        weights = {name: part.dense() for name, part in self._computed.items()}
-        if self._network.training != (seed is not None):
-            self._network.train(seed is not None)
-        device = self._context.device
-        with _seeded(seed, device), torch.autocast(device.type, torch.bfloat16, enabled=self._mixed):
+        weights = {name: each.weights() for name, each in self.trained.items()}
+        self._network.train(seed is not None)
+        with _torch_seed(seed, self._context.device):
             try:
-                logits = self._forward(weights, inputs)
-            except ValueError as error:  # a batch norm does not take one photo alone
-                raise PassError(f"the network does not take a batch of {len(inputs)}: {error}") from error
-        return logits.float()
+                logits: Tensor = functional_call(self._network, weights, (inputs,))
+            except ValueError as error:  # a batch norm does not support a single photo
+                raise PassError(f"the network does not support a batch of {len(inputs)}: {error}") from error
+        return logits
 
-    def prunable(self) -> dict[str, Values]:
-        """Return the weight tensors that may lose weights."""
-        return {name: part for name in self._weights if isinstance(part := self._trained[name], Values)}
+    def backward(self, loss: Tensor, batch_fraction: float) -> float:
+        """Compute the gradients of a whole batch from the shards of all processes, and return its loss.
+
+        Args:
+            loss: mean loss of this process' shard.
+            batch_fraction: fraction of the batch that the shard is.
+        """
+        parameters = [each.parameter for each in self.trained.values()]
+        for parameter in parameters:
+            parameter.grad = None
+        loss = loss * batch_fraction
+        loss.backward()  # type: ignore[no-untyped-call]
+        return self._context.processes.all_reduce_gradients(parameters, loss)
+
+    def update(self, optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
+        """Run the optimizer, whose groups have a learning rate relative to their `scale`."""
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate * group["scale"]
+        optimizer.step()
+        for each in self.trained.values():
+            each.apply_mask()
 
     def average_buffers(self) -> None:
-        """Take the mean over all processes of what each has seen of its own photos."""
-        floats = [buffer for buffer in self._buffers.values() if buffer.is_floating_point()]
-        self._context.ranks.sum(*floats)
-        for buffer in floats:
-            buffer.div_(self._context.ranks.count)
+        """Replace buffers, which each process updates with its own photos, by their mean over all processes."""
+        buffers = [buffer for buffer in self._buffers.values() if buffer.is_floating_point()]
+        self._context.processes.all_reduce(*buffers)
+        for buffer in buffers:
+            buffer.div_(self._context.processes.world_size)
 
-    def parameters(self) -> dict[str, Tensor]:
-        """Return a copy of all that training moves, for `take`."""
-        parameters = {name: part.parameter for name, part in self._trained.items()}
-        return {name: tensor.detach().clone() for name, tensor in {**parameters, **self._buffers}.items()}
+    def is_finite(self) -> bool:
+        """Return whether all parameters are finite."""
+        return all(bool(torch.isfinite(each.parameter).all()) for each in self.trained.values())
 
-    def take(self, parameters: Mapping[str, Tensor]) -> None:
-        """Take up what `parameters` returned."""
+    def state(self) -> dict[str, Tensor]:
+        """Return a copy of all parameters and buffers."""
+        return {name: tensor.detach().clone() for name, tensor in self._state().items()}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Restore what `state` returned."""
         with torch.no_grad():
-            for name, part in self._trained.items():
-                part.parameter.copy_(parameters[name])
-            for name, buffer in self._buffers.items():
-                buffer.copy_(parameters[name])
+            for name, tensor in self._state().items():
+                tensor.copy_(state[name])
 
-    def tensors(self) -> dict[str, Weights]:
-        """Return the tensors by now, in the forms that they had before."""
-        buffers = {name: as_dense(buffer) for name, buffer in self._buffers.items()}
-        return {name: part.tensor(name) for name, part in self._trained.items()} | buffers
+    def _state(self) -> dict[str, Tensor]:
+        return {name: each.parameter for name, each in self.trained.items()} | self._buffers
+
+    def tensors(self) -> dict[str, WeightTensor]:
+        """Return the trained tensors, in their original forms."""
+        return {name: each.tensor() for name, each in self.trained.items()}
+
+    def buffer_tensors(self) -> dict[str, WeightTensor]:
+        """Return the buffers."""
+        return {name: as_dense(buffer) for name, buffer in self._buffers.items()}
+
+
+def check_loss(loss: float, step: int, what: str = "the loss", limit: float = math.inf) -> None:
+    """Check that a training does not diverge.
+
+    Raises:
+        PassError: the loss is not finite or not below the limit.
+    """
+    if not loss < limit:
+        allowed = "a finite loss" if limit == math.inf else f"below {limit:.3g}, 100 times that of a random guess"
+        raise PassError(f"{what} is {loss:.3g} at step {step + 1} (allowed: {allowed}); lower the learning_rate")
 
 
 @contextmanager
-def _seeded(seed: int | None, device: torch.device) -> Iterator[None]:
-    """Let torch draw from a seed while the context lasts, and from where it was afterwards."""
+def _torch_seed(seed: int | None, device: torch.device) -> Iterator[None]:
+    """Seed torch's random numbers in the block, and restore its generators afterwards."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else [], enabled=seed is not None):
         if seed is not None:
             # Not torch.manual_seed, which also writes to each kind of device that is not there.
