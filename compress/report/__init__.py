@@ -1,25 +1,29 @@
-"""What a run tells: `report.json` and `report.html`."""
+"""The report of a run: a `RunRecord` comes in, `report.json` and `report.html` go out.
+
+`record` defines the content, `report_json` writes and reads it, `html` draws the page from it and from nothing else.
+The pages of the search use the same style, formatting and SVG charts.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from compress.report.html import to_html
-from compress.report.record import Record
-from compress.report.schema import from_json, to_json
+from compress.report.record import RunRecord
+from compress.report.report_json import from_json, to_json
 from compress.runtime.atomic_files import write_atomically
 
-__all__ = ["Record", "from_json", "to_html", "to_json", "write_report"]
+__all__ = ["RunRecord", "from_json", "to_html", "to_json", "write_report"]
 
 
-def write_report(record: Record, folder: Path) -> Path:
-    """Write `report.json` and `report.html` into `folder`, each whole or not at all.
+def write_report(record: RunRecord, folder: Path) -> Path:
+    """Write `report.json` and `report.html` into `folder`, each atomically.
 
     Returns:
         The path of `report.html`.
     Raises:
-        FormatError: the record holds a value that `report.json` cannot, such as a number that is not finite.
-        OSError: a file could not be written; the old one is untouched.
+        FormatError: the record holds a value that JSON cannot, such as a number that is not finite.
+        OSError: a file could not be written; the old one is unchanged.
     """
     text = to_json(record)
     page = to_html(record)

@@ -1,18 +1,18 @@
-"""Figures in words: decimal units, thousands separators, and no digit that the measurement does not carry."""
+"""Numbers as text: decimal units, thousands separators, and no more digits than the measurement has."""
 
 from __future__ import annotations
 
 from compress.evaluation.results import GoalRecord, GoalUnit, Interval
 
 NARROW = "\u00a0"
-"""Keeps a figure and its unit on one line."""
+"""No-break space: keeps a number and its unit on one line."""
 
 MINUS = "\u2212"
 EN_DASH = "\u2013"
 
 
 def thousands(count: float) -> str:
-    """Return `498213` as `498,213`; a fraction is rounded."""
+    """Return `498213` as `498,213`, rounded to an integer."""
     return f"{count:,.0f}".replace("-", MINUS)
 
 
@@ -24,35 +24,37 @@ def kilobytes(count: float) -> str:
 
 
 def megabytes(count: float) -> str:
-    """Return bytes as decimal megabytes without a fraction: `612 MB`."""
+    """Return bytes as decimal megabytes, rounded: `612 MB`."""
     return f"{thousands(count / 1e6)}{NARROW}MB"
 
 
 def short_name(network: str) -> str:
-    """Return a network's name; of a function that makes one, `birds.networks:resnet18 {...}`, its own: `resnet18`."""
+    """Return a network's name; the name of the function for a user's network: `a.b:resnet18 {...}` is `resnet18`."""
     return network.partition(" ")[0].rpartition(":")[2]
 
 
-def percent(share: float) -> str:
-    """Return a share from 0 to 1 as `55.1%`; what is not all never rounds to 100%, what is not none never to 0%."""
-    text = f"{share * 100:.1f}"
-    if text in ("0.0", "100.0") and share not in (0, 1):
-        text = f"{share * 100:.2f}"
+def percent(fraction: float) -> str:
+    """Return a fraction as `55.1%`; only exactly 0 and 1 are shown as 0.0% and 100.0%."""
+    text = f"{fraction * 100:.1f}"
+    if text in ("0.0", "100.0") and fraction not in (0, 1):
+        text = f"{fraction * 100:.2f}"
     return f"{text}%".replace("-", MINUS)
 
 
+def signed_hundred(fraction: float) -> str:
+    """Return a fraction times 100, with its sign and one decimal: `+0.9`; zero has no sign."""
+    tenths = round(fraction * 100, 1) + 0.0
+    return f"{tenths:+.1f}".replace("-", MINUS) if tenths else "0.0"
+
+
 def points(difference: float) -> str:
-    """Return a difference of two shares as signed percentage points: `-1.5 points`."""
-    tenths = round(difference * 100, 1) + 0.0
-    sign = MINUS if tenths < 0 else "+" if tenths > 0 else ""
-    return f"{sign}{abs(tenths):.1f}{NARROW}points"
+    """Return a difference of two fractions as signed percentage points: `-1.5 points`."""
+    return f"{signed_hundred(difference)}{NARROW}points"
 
 
-def excess(share: float) -> str:
-    """Return by what share something is larger, as signed percent: `+0.9%`, `-7.0%`."""
-    tenths = round(share * 100, 1) + 0.0
-    sign = MINUS if tenths < 0 else "+" if tenths > 0 else ""
-    return f"{sign}{abs(tenths):.1f}%"
+def excess(fraction: float) -> str:
+    """Return a relative difference as signed percent: `+0.9%`, `-7.0%`."""
+    return f"{signed_hundred(fraction)}%"
 
 
 def nats(divergence: float) -> str:
@@ -67,29 +69,22 @@ def times(ratio: float) -> str:
 
 def seconds(duration: float) -> str:
     """Return `0.04 s`, `12.3 s` or `5 min 12 s`."""
-    if duration < 1:
-        return f"{duration:.2f}{NARROW}s"
     if duration < 60:
-        return f"{duration:.1f}{NARROW}s"
+        return f"{duration:.{2 if duration < 1 else 1}f}{NARROW}s"
     minutes, rest = divmod(round(duration), 60)
     return f"{minutes:,}{NARROW}min {rest}{NARROW}s"
 
 
-def span(interval: Interval) -> str:
-    """Return the ends of a share's interval in percent: `52.0-58.2`."""
+def percent_interval(interval: Interval) -> str:
+    """Return the ends of a fraction's interval in percent: `52.0-58.2`."""
     return f"{interval.low * 100:.1f}{EN_DASH}{interval.high * 100:.1f}"
 
 
-def nats_span(interval: Interval) -> str:
-    """Return the ends of a divergence's interval, or the one value that they share."""
+def nats_interval(interval: Interval) -> str:
+    """Return the ends of a divergence's interval; one value if they are equal."""
     if interval.low == interval.high:
         return nats(interval.low)
     return f"{nats(interval.low)}{EN_DASH}{nats(interval.high)}"
-
-
-def shape(dimensions: tuple[int, ...]) -> str:
-    """Return `(64, 16, 3, 3)` as `64 x 16 x 3 x 3`, with the sign for times."""
-    return " \u00d7 ".join(map(str, dimensions))
 
 
 def plural(count: int, noun: str) -> str:
@@ -97,8 +92,8 @@ def plural(count: int, noun: str) -> str:
     return f"{thousands(count)}{NARROW}{noun}{'' if count == 1 else 's'}"
 
 
-def short(name: str, length: int = 24) -> str:
-    """Return a name that fits a chart: its middle gives way to an ellipsis, what cannot be printed to a mark."""
+def abbreviate(name: str, length: int = 24) -> str:
+    """Return a name of at most `length` characters: an ellipsis replaces its middle, U+FFFD what is not printable."""
     name = "".join(letter if letter.isprintable() else "\ufffd" for letter in name)
     if len(name) <= length:
         return name
@@ -107,31 +102,26 @@ def short(name: str, length: int = 24) -> str:
 
 
 def goal_amount(amount: float, unit: GoalUnit) -> str:
-    """Return an amount of a goal in its unit."""
+    """Return an amount of a goal with its unit."""
     match unit:
         case "bytes":
             return f"{thousands(amount)}{NARROW}bytes"
-        case "share":
+        case "fraction":
             return percent(amount)
         case "points":
-            tenths = points(amount).lstrip("+")
-            return tenths if amount == 0 or not tenths.startswith("0.0") else f"{amount * 100:.2g}{NARROW}points"
+            rounded = points(amount).lstrip("+")
+            return rounded if amount == 0 or not rounded.startswith("0.0") else f"{amount * 100:.2g}{NARROW}points"
         case "nats":
             return f"{nats(amount)}{NARROW}nats"
 
 
 def goal_margin(goal: GoalRecord) -> str:
-    """Return by how much a goal was met or missed: `1,787 bytes to spare`, `missed by 0.4 points`."""
-    unit: GoalUnit = "points" if goal.unit == "share" else goal.unit
+    """Return the distance to the limit of a goal: `1,787 bytes to spare`, `missed by 0.4 points`."""
+    unit: GoalUnit = "points" if goal.unit == "fraction" else goal.unit
     amount = goal_amount(abs(goal.limit - goal.reached), unit)
     return f"{amount} to spare" if goal.met else f"missed by {amount}"
 
 
-def sentence(phrase: str) -> str:
-    """Return a phrase with its first letter large."""
-    return phrase[:1].upper() + phrase[1:]
-
-
-def plain(text: str) -> str:
-    """Return words as a terminal shows them that knows nothing beyond ASCII."""
+def to_ascii(text: str) -> str:
+    """Return a text of this module in ASCII, for terminals."""
     return text.replace(NARROW, " ").replace(MINUS, "-").replace(EN_DASH, "-")

@@ -1,53 +1,45 @@
-"""Histograms of each layer's weights, before and after, with the shared values marked."""
+"""Histograms of each layer's weights, before and after compression, with the codebook entries marked."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from compress.report.formatting import MINUS
-from compress.report.record import LayerRecord
-from compress.report.svg import colour, figure, inline
+from compress.report.record import CODEBOOK_MARKS, LayerRecord, WeightHistogram
+from compress.report.svg import color, new_figure, to_svg
 
-_WIDTH, _HEIGHT, _FLOOR = 260.0, 132.0, 34.0
+_WIDTH, _HEIGHT, _BOTTOM = 260.0, 132.0, 34.0
 
 
-def histogram(layer: LayerRecord, name: str) -> str:
-    """Draw one layer: the float weights as an outline, what was decoded as an area, shared values as ticks below.
+def draw_histogram(layer: LayerRecord, histogram: WeightHistogram, name: str) -> str:
+    """Return an SVG of one layer: float weights as an outline, decoded weights as an area, codebook entries as ticks.
 
     Args:
-        layer: one with both histograms.
+        layer: names the chart.
+        histogram: the histogram of the layer.
         name: unique on the page.
     """
-    assert layer.before is not None
-    assert layer.after is not None
-    drawing = figure(_WIDTH, _HEIGHT)
-    axes = drawing.add_axes((0.02, _FLOOR / _HEIGHT, 0.96, 1 - (_FLOOR + 4) / _HEIGHT))
-    edges = np.array(layer.before.edges)
-    highest = max(*layer.before.counts, *layer.after.counts, 1)
-    axes.set(xlim=(edges[0], edges[-1]), ylim=(0, highest * 1.04), yticks=[])
-    axes.stairs(layer.after.counts, layer.after.edges, fill=True, color=colour("accent"), linewidth=0)
-    axes.stairs(layer.before.counts, edges, color=colour("ink"), linewidth=1, baseline=None)
-    marks = _marks(layer.shared_values, edges)
+    low, high = histogram.low, histogram.high
+    edges = np.linspace(low, high, len(histogram.float_counts) + 1)
+    highest = max(*histogram.float_counts, *histogram.decoded_counts, 1)
+    figure = new_figure(_WIDTH, _HEIGHT)
+    axes = figure.add_axes((0.02, _BOTTOM / _HEIGHT, 0.96, 1 - (_BOTTOM + 4) / _HEIGHT))
+    axes.set(xlim=(low, high), ylim=(0, highest * 1.04), yticks=[])
+    axes.stairs(histogram.decoded_counts, edges, fill=True, color=color("accent"), linewidth=0)
+    axes.stairs(histogram.float_counts, edges, color=color("ink"), linewidth=1, baseline=None)
+    marks = low + np.array(histogram.codebook_marks) / CODEBOOK_MARKS * (high - low)
     heights = np.tile([-0.03, -0.12, np.nan], marks.size) * highest
-    axes.plot(np.repeat(marks, 3), heights, color=colour("second"), linewidth=1, clip_on=False)
-    axes.set_xticks(_ticks(edges), [f"{tick:.2g}".replace("-", MINUS) for tick in _ticks(edges)])
+    axes.plot(np.repeat(marks, 3), heights, color=color("second"), linewidth=1, clip_on=False)
+    ticks = _ticks(low, high)
+    axes.set_xticks(ticks, [f"{tick:.2g}".replace("-", MINUS) for tick in ticks])
     axes.tick_params(length=0, pad=14)
     labels = axes.get_xticklabels()
     labels[0].set_horizontalalignment("left")
     labels[-1].set_horizontalalignment("right")
-    return inline(drawing, name, f"Weights of {layer.name} before and after, with the shared values marked")
+    return to_svg(figure, name, f"Weights of {layer.name} before and after compression, codebook entries marked")
 
 
-def _marks(shared_values: tuple[float, ...], edges: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return where to mark them: within the drawing, and no two on one half pixel, however large the codebook."""
-    step = (edges[-1] - edges[0]) / (2 * _WIDTH)
-    within = np.clip(np.array(shared_values), edges[0], edges[-1])
-    return np.asarray(edges[0] + np.unique(np.round((within - edges[0]) / step)) * step)
-
-
-def _ticks(edges: NDArray[np.float64]) -> list[float]:
-    """Return both ends, and zero where it is well inside."""
-    low, high = float(edges[0]), float(edges[-1])
-    inside = low + (high - low) * 0.2 < 0 < high - (high - low) * 0.2
-    return [low, 0.0, high] if inside else [low, high]
+def _ticks(low: float, high: float) -> list[float]:
+    """Return both ends, and zero if it is at least a fifth of the range from each."""
+    margin = (high - low) * 0.2
+    return [low, 0.0, high] if low + margin < 0 < high - margin else [low, high]

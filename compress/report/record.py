@@ -1,7 +1,7 @@
-"""What a run records: the content of `report.json`.
+"""The content of `report.json`.
 
-Units are in the names; fractions run from 0 to 1. A field that is added, changes its meaning, or goes, raises
-`SCHEMA_VERSION`.
+Units are in the field names; fractions run from 0 to 1. Raise `SCHEMA_VERSION` when a field is added, is removed or
+changes its meaning.
 """
 
 from __future__ import annotations
@@ -9,33 +9,39 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import ConfigDict
 
 from compress.evaluation.results import Accuracy, Fidelity, GoalRecord
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 ALEXNET_BYTES = 240_000_000
 """AlexNet's float32 weights as the SqueezeNet paper counts them (arXiv:1602.07360, table 2)."""
+
+HISTOGRAM_BINS = 60
+CODEBOOK_MARKS = 260
+"""Intervals into which `WeightHistogram` divides its range to place codebook entries."""
 
 
 @dataclass(frozen=True)
 class StageRecord:
-    """One stage and what it left.
+    """One stage and the model after it.
 
     Attributes:
         name: the stage's name in the pipeline.
         kind: the pass, or `baseline` or `proof`.
-        options: the options it ran with, all of them, as JSON values: lists, no tuples.
-        file_bytes: the `.sqz` file, had the pipeline stopped here; everything in it.
-        sparsity: share of zeros among the weights (biases not counted).
+        options: all options of the pass, as JSON values: lists, no tuples.
+        file_bytes: size of the `.sqz` file if the pipeline ended here.
+        sparsity: fraction of zeros among the weights, biases excluded.
         bits_per_weight: `file_bytes` * 8 over the number of weights.
         distinct_values: distinct weight values, summed over the layers.
-        seconds: the pass itself, validation not counted.
+        seconds: the pass, validation excluded.
         validation_seconds: the validation after it.
-        peak_memory_bytes: most resident memory of the process during the stage.
-        accuracy: None where the validation photos have no labels.
-        fidelity: against the float network.
-        notes: sentences that the pass wants a reader to see.
+        peak_memory_bytes: maximum resident memory of the process during the stage.
+        accuracy: None if the validation photos have no labels.
+        fidelity: agreement with the float network.
+        notes: sentences of the pass for the reader.
     """
 
     name: str
@@ -54,11 +60,49 @@ class StageRecord:
 
 
 @dataclass(frozen=True)
-class Histogram:
-    """Counts between edges; `len(edges) == len(counts) + 1`."""
+class WeightHistogram:
+    """Histograms of one layer's weights, before and after compression, over the same bins of equal width.
 
-    edges: tuple[float, ...]
-    counts: tuple[int, ...]
+    Scales and the kernel transform are undone first, so that the codebook entries lie on the same axis.
+
+    Attributes:
+        low: lower end of the range.
+        high: upper end of the range.
+        float_counts: float weights in each bin.
+        decoded_counts: nonzero decoded weights in each bin; values outside the range count in the outer bins.
+        codebook_marks: positions of the codebook entries, in 1/`CODEBOOK_MARKS` of the range, ascending, without
+            duplicates; entries outside the range lie on its ends. Empty if the weights have no codebook.
+    """
+
+    low: float
+    high: float
+    float_counts: tuple[int, ...]
+    decoded_counts: tuple[int, ...]
+    codebook_marks: tuple[int, ...]
+
+    @classmethod
+    def of(
+        cls,
+        float_weights: NDArray[np.float32],
+        decoded_weights: NDArray[np.float32],
+        codebook: NDArray[np.float32] | None,
+    ) -> WeightHistogram:
+        """Count weights over the range of the float weights.
+
+        Args:
+            float_weights: any shape.
+            decoded_weights: the nonzero ones, any shape.
+            codebook: None if the weights have none.
+        """
+        edges = np.histogram_bin_edges(float_weights, HISTOGRAM_BINS)
+        low, high = float(edges[0]), float(edges[-1])
+        float_counts, decoded_counts = (
+            tuple(np.histogram(np.clip(weights, edges[0], edges[-1]), edges)[0].tolist())
+            for weights in (float_weights, decoded_weights)
+        )
+        entries = np.clip([] if codebook is None else codebook, low, high)
+        marks = np.unique(np.round((entries - low) / (high - low) * CODEBOOK_MARKS).astype(int))
+        return cls(low, high, float_counts, decoded_counts, tuple(marks.tolist()))
 
 
 @dataclass(frozen=True)
@@ -68,53 +112,47 @@ class LayerRecord:
     Attributes:
         name: torchvision's tensor name.
         shape: as in torch, output channels first.
-        weights: product of the shape.
-        kept: how many are not pruned.
-        index_bits: bits that a plain index into the codebook takes; 32 (or 16) for values stored as they are.
-        distinct_values: entries of the codebook in use, zero included; for plain values, how many differ.
-        codec: name of the codec of the indices.
-        order: in which they are coded: `out-in`, `in-out` or `kernel-first`.
-        codec_bytes: what the indices would take with each codec, in the order that suits it best; empty for plain
-            values.
-        entropy_bytes: order-0 entropy of the symbols / 8, tables not counted; what an ideal static code would take.
-            Of levels along a trellis that the codec knows, that of the indices in its quantizers.
-        index_bytes: coded indices, their code tables included; for plain values, the values.
-        position_bytes: coded positions of kept weights, where the codec keeps them apart from the indices.
+        weights: number of weights, the product of the shape.
+        nonzero_weights: number of weights that are not pruned.
+        index_bits: bits of a fixed-length codebook index; 32 (or 16) for values without a codebook.
+        distinct_values: codebook entries in use, zero included; without a codebook, the number of distinct values.
+        codec: codec of the indices.
+        scan_order: order in which the indices are coded: `out-in`, `in-out` or `kernel-first`.
+        codec_bytes: size of the indices with each codec, in the best scan order for it; empty without a codebook.
+        entropy_bytes: order-0 entropy of the symbols / 8, code tables excluded. For trellis-coded levels, the entropy
+            of the indices within their quantizers.
+        index_bytes: coded indices and their code tables; without a codebook, the values.
+        position_bytes: coded positions of the nonzero weights, if the codec stores them apart from the indices.
         codebook_bytes: the codebook.
-        scale_bytes: scales of rows, columns and kernels' coefficients.
-        before: histogram of the float weights, or of the kernels' coefficients where these are shared, divided by the
-            scales where there are any; None for biases.
-        after: of what is not zero of them after decoding, divided likewise, on the same edges; None for biases.
-        shared_values: the codebook, to be marked in the histogram; empty where no weights are shared.
+        scale_bytes: scales of rows, columns and kernel coefficients.
+        histogram: None for biases.
     """
 
     name: str
     shape: tuple[int, ...]
     weights: int
-    kept: int
+    nonzero_weights: int
     index_bits: int
     distinct_values: int
     codec: str
-    order: str
+    scan_order: str
     codec_bytes: Mapping[str, int]
     entropy_bytes: float
     index_bytes: int
     position_bytes: int
     codebook_bytes: int
     scale_bytes: int
-    before: Histogram | None
-    after: Histogram | None
-    shared_values: tuple[float, ...] = ()
+    histogram: WeightHistogram | None
 
 
 @dataclass(frozen=True)
 class FileRecord:
-    """The `.sqz` file on disk; the parts below sum to `file_bytes`.
+    """The `.sqz` file on disk; the sizes from `header_bytes` on sum to `file_bytes`.
 
     Attributes:
-        sha256: of the file.
-        weights_sha256: of its decoded float32 tensors, in order, little-endian.
-        header_bytes: magic, version, header and checksums; class names not counted.
+        sha256: hash of the file.
+        weights_sha256: hash of the decoded float32 tensors, in file order, little-endian.
+        header_bytes: magic, version, header and checksums, without class names.
         label_bytes: class names.
     """
 
@@ -133,35 +171,43 @@ class FileRecord:
 
 @dataclass(frozen=True)
 class DataRecord:
-    """Photos used; `labelled` says whether accuracy could be measured on them."""
+    """A set of photos.
+
+    Attributes:
+        role: `calibration` or `validation`.
+        photos: number of photos.
+        labeled: whether the photos have class labels.
+        skipped: photos that could not be read, each with the reason.
+        fingerprint: hash of the photos' content.
+    """
 
     role: str
     description: str
     photos: int
-    labelled: bool
+    labeled: bool
     skipped: tuple[str, ...]
     fingerprint: str
 
 
 @dataclass(frozen=True)
-class Record:
+class RunRecord:
     """One run of one pipeline.
 
     Attributes:
-        schema_version: `SCHEMA_VERSION` of the program that wrote it.
+        schema_version: `SCHEMA_VERSION` of the program that wrote the record.
         pipeline: name of the pipeline.
-        description: its first comment, or empty.
-        network: architecture's name.
-        weights_source: sentence on where the float weights came from.
-        weights_sha256: of the float32 tensors, as in `FileRecord`.
-        parameters: weights and biases.
+        description: the first comment of the pipeline, or empty.
+        network: name of the architecture.
+        weights_source: where the float weights came from.
+        weights_sha256: hash of the float weights, as in `FileRecord`.
+        parameters: number of weights and biases.
         float_bytes: parameters * 4.
         stages: the baseline first, the proof last.
-        layers: in the network's order.
-        proof_seconds: reading and decoding the file in a fresh process, imports not counted.
-        command: how to run it again.
+        layers: in the order of the network.
+        decode_seconds: time to read and decode the file in a fresh process, imports excluded.
+        command: command line that repeats the run.
         configuration: the whole pipeline as YAML, overrides applied.
-        versions: of the packages that decide the result, and of Python.
+        versions: versions of Python and of the packages that affect the result.
         machine: processor, cores and system.
     """
 
@@ -181,7 +227,7 @@ class Record:
     stages: tuple[StageRecord, ...]
     layers: tuple[LayerRecord, ...]
     file: FileRecord
-    proof_seconds: float
+    decode_seconds: float
     command: str
     configuration: str
     versions: Mapping[str, str]

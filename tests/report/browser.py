@@ -1,4 +1,4 @@
-"""Headless Chromium, alone on its machine."""
+"""Headless Chromium without network access of its own."""
 
 import base64
 import shutil
@@ -28,7 +28,7 @@ def _program(*names: str) -> str:
 
 
 class Browser:
-    """A page at a time, in a window and a colour scheme of the test's choice."""
+    """One page at a time, in a window size and a color scheme of the test's choice."""
 
     def __init__(self, driver: webdriver.Chrome) -> None:
         self._driver = driver

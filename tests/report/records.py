@@ -1,4 +1,4 @@
-"""Runs that never happened, with the figures of one that could have."""
+"""Records of made-up runs with realistic numbers."""
 
 import hashlib
 import math
@@ -7,11 +7,19 @@ from dataclasses import replace
 import numpy as np
 
 from compress.evaluation.results import Accuracy, Fidelity, GoalRecord, Interval
-from compress.report.record import SCHEMA_VERSION, DataRecord, FileRecord, Histogram, LayerRecord, Record, StageRecord
+from compress.report.record import (
+    SCHEMA_VERSION,
+    DataRecord,
+    FileRecord,
+    LayerRecord,
+    RunRecord,
+    StageRecord,
+    WeightHistogram,
+)
 
 FIRES = ((3, 64, 16, 64), (4, 128, 16, 64), (6, 128, 32, 128), (7, 256, 32, 128),
          (9, 256, 48, 192), (10, 384, 48, 192), (11, 384, 64, 256), (12, 512, 64, 256))  # fmt: skip
-"""Of SqueezeNet v1.1: place in the network, channels in, squeezed, expanded."""
+"""Fire modules of SqueezeNet v1.1: index, input channels, squeeze channels, expand channels."""
 
 CONFIGURATION = """\
 # SqueezeNet v1.1 under half a megabyte, calibrated on photos without labels.
@@ -22,10 +30,10 @@ data:
   calibration: {source: folder, path: photos/calibration}
   validation: {source: folder, path: photos/validation}
 stages:
-  - prune: {sparsity: 0.66, by: cost}
+  - prune: {sparsity: 0.66, criterion: fisher}
   - share: {bits: 5, bits_of: {"features.0.weight": 6}}
   - distill: {epochs: 3, learning_rate: 0.0004}
-goal: {bytes: 500000, top1_lost: 0.03}
+goal: {bytes: 500000, max_top1_drop: 3}
 """
 
 
@@ -50,21 +58,20 @@ def wilson(right: int, photos: int) -> Interval:
 def weight_layer(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> LayerRecord:
     count = math.prod(shape)
     values = rng.laplace(0, 0.7 / math.sqrt(count / shape[0]), count)
-    kept = np.sort(values[np.abs(values) > np.quantile(np.abs(values), 0.66)])
-    codebook = np.array([part.mean() for part in np.array_split(kept, 31)])
-    decoded = codebook[np.abs(kept[:, None] - codebook).argmin(axis=1)]
-    edges = np.linspace(values.min(), values.max(), 81)
-    shares = np.append(np.bincount(np.searchsorted(codebook, decoded), minlength=31), count - kept.size) / count
+    nonzero = np.sort(values[np.abs(values) > np.quantile(np.abs(values), 0.66)])
+    codebook = np.array([part.mean() for part in np.array_split(nonzero, 31)])
+    decoded = codebook[np.abs(nonzero[:, None] - codebook).argmin(axis=1)]
+    shares = np.append(np.bincount(np.searchsorted(codebook, decoded), minlength=31), count - nonzero.size) / count
     entropy = float(-(shares[shares > 0] * np.log2(shares[shares > 0])).sum() * count / 8)
     return LayerRecord(
         name=f"{name}.weight",
         shape=shape,
         weights=count,
-        kept=int(kept.size),
+        nonzero_weights=int(nonzero.size),
         index_bits=5,
         distinct_values=32,
         codec="huffman-runs",
-        order="out-in",
+        scan_order="out-in",
         codec_bytes={
             "raw": math.ceil(count * 5 / 8),
             "huffman": math.ceil(entropy * 1.03) + 24,
@@ -76,14 +83,8 @@ def weight_layer(name: str, shape: tuple[int, ...], rng: np.random.Generator) ->
         position_bytes=math.ceil(entropy * 0.33),
         codebook_bytes=62,
         scale_bytes=shape[0] if name.endswith("expand3x3") else 0,
-        before=_histogram(values, edges),
-        after=_histogram(decoded, edges),
-        shared_values=() if name.endswith("expand3x3") else tuple(codebook.round(5).tolist()),
+        histogram=WeightHistogram.of(values, decoded, None if name.endswith("expand3x3") else codebook),
     )
-
-
-def _histogram(values: np.ndarray, edges: np.ndarray) -> Histogram:
-    return Histogram(tuple(edges.round(6).tolist()), tuple(np.histogram(values, edges)[0].tolist()))
 
 
 def bias_layer(name: str, count: int) -> LayerRecord:
@@ -102,7 +103,6 @@ def bias_layer(name: str, count: int) -> LayerRecord:
         0,
         0,
         0,
-        None,
         None,
     )
 
@@ -125,7 +125,7 @@ def _hash(of: str) -> str:
     return hashlib.sha256(of.encode()).hexdigest()
 
 
-def stages_of(file_bytes: int, labelled: bool) -> tuple[StageRecord, ...]:
+def stages_of(file_bytes: int, labeled: bool) -> tuple[StageRecord, ...]:
     rows = (
         ("baseline", "baseline", 4_955_163, 0.0, 1_234_712, 551, 772, 1000, 0.0, 0, 0),
         ("prune", "prune", 1_688_310, 0.66, 419_802, 537, 761, 921, 0.071, 44, 30),
@@ -137,7 +137,7 @@ def stages_of(file_bytes: int, labelled: bool) -> tuple[StageRecord, ...]:
         StageRecord(
             name=name,
             kind=kind,
-            options={"sparsity": 0.66, "by": "cost", "overrides": [], "seed": None} if kind == "prune" else {},
+            options={"sparsity": 0.66, "criterion": "fisher", "overrides": [], "seed": None} if kind == "prune" else {},
             file_bytes=size,
             sparsity=sparsity,
             bits_per_weight=size * 8 / 1_231_552,
@@ -145,15 +145,15 @@ def stages_of(file_bytes: int, labelled: bool) -> tuple[StageRecord, ...]:
             seconds=12.5 * index**2,
             validation_seconds=9.8,
             peak_memory_bytes=812_000_000 + 90_000_000 * index,
-            accuracy=Accuracy(1000, wilson(top1, 1000), wilson(top5, 1000)) if labelled else None,
+            accuracy=Accuracy(1000, wilson(top1, 1000), wilson(top5, 1000)) if labeled else None,
             fidelity=Fidelity(
                 1000,
                 wilson(agreed, 1000),
                 Interval(nats, nats * 0.9, nats * 1.1),
-                before if labelled else None,
-                after if labelled else None,
+                before if labeled else None,
+                after if labeled else None,
             ),
-            notes=("Global threshold 0.0213; the least pruned layer keeps 71% of its weights.",)
+            notes=("Global threshold 0.0213; 71% of the weights remain in the least pruned layer.",)
             if kind == "prune"
             else (),
         )
@@ -161,7 +161,7 @@ def stages_of(file_bytes: int, labelled: bool) -> tuple[StageRecord, ...]:
     )
 
 
-def make_record(*, labelled: bool = True, goal_bytes: int = 500_000) -> Record:
+def make_record(*, labeled: bool = True, goal_bytes: int = 500_000) -> RunRecord:
     """Return a run on SqueezeNet v1.1: 26 layers, 5 stages."""
     rng = np.random.default_rng(7)
     shapes = layer_shapes()
@@ -175,9 +175,9 @@ def make_record(*, labelled: bool = True, goal_bytes: int = 500_000) -> Record:
     goals = [
         GoalRecord("bytes of the file", "bytes", "at most", goal_bytes, file.file_bytes, file.file_bytes <= goal_bytes)
     ]
-    if labelled:
-        goals.append(GoalRecord("top-1 lost", "points", "at most", 0.03, 0.01, True))
-    return Record(
+    if labeled:
+        goals.append(GoalRecord("top-1 drop", "points", "at most", 0.03, 0.01, True))
+    return RunRecord(
         schema_version=SCHEMA_VERSION,
         pipeline="squeezenet-imagenet",
         description="SqueezeNet v1.1 under half a megabyte, calibrated on photos without labels.",
@@ -196,15 +196,15 @@ def make_record(*, labelled: bool = True, goal_bytes: int = 500_000) -> Record:
                 "validation",
                 "1,000 photos in photos/validation, a folder per class",
                 1000,
-                labelled,
+                labeled,
                 ("n01440764/broken.jpg: truncated after 1,024 bytes", "n02102040/empty.jpg: 0 bytes"),
                 _hash("validation"),
             ),
         ),
-        stages=stages_of(file.file_bytes, labelled),
+        stages=stages_of(file.file_bytes, labeled),
         layers=tuple(layers),
         file=file,
-        proof_seconds=0.21,
+        decode_seconds=0.21,
         command="squeeze-compress run squeezenet-imagenet --seed 7 --set data.validation.path=photos/validation",
         configuration=CONFIGURATION,
         versions={
@@ -221,8 +221,8 @@ def make_record(*, labelled: bool = True, goal_bytes: int = 500_000) -> Record:
 HOSTILE = "<script>alert('x')</script>\"'&$x_{1}$\x07 " + "very-long-name-" * 20
 
 
-def make_hostile_record() -> Record:
-    """Return a run whose every text tries to leave its place: markup, quotes, mathematics and length."""
+def make_hostile_record() -> RunRecord:
+    """Return a run with hostile text in every field: markup, quotes, math, control characters and length."""
     record = make_record()
     layers = tuple(
         replace(layer, name=f"{HOSTILE}.{index}.weight", codec=HOSTILE) for index, layer in enumerate(record.layers)

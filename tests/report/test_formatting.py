@@ -1,4 +1,4 @@
-"""Figures as readers see them."""
+"""Numbers as text."""
 
 import pytest
 
@@ -33,15 +33,15 @@ MINUS = "\u2212"
         (formatting.seconds(0.214), "0.21 s"),
         (formatting.seconds(59.96), "60.0 s"),
         (formatting.seconds(312), "5 min 12 s"),
-        (formatting.span(Interval(0.5, 0.45, 0.552)), "45.0\u201355.2"),
-        (formatting.nats_span(Interval(0.0, 0.0, 0.0)), "0"),
+        (formatting.percent_interval(Interval(0.5, 0.45, 0.552)), "45.0\u201355.2"),
+        (formatting.nats_interval(Interval(0.0, 0.0, 0.0)), "0"),
         (formatting.plural(1, "photo"), "1 photo"),
         (formatting.plural(1000, "photo"), "1,000 photos"),
-        (formatting.short("features.3", 10), "features.3"),
-        (formatting.short("features.12.expand3x3", 11), "featu\u2026nd3x3"),
+        (formatting.abbreviate("features.3", 10), "features.3"),
+        (formatting.abbreviate("features.12.expand3x3", 11), "featu\u2026nd3x3"),
     ],
 )
-def test_a_figure_in_words(text, expected):
+def test_a_number_as_text(text, expected):
     assert text.replace(NBSP, " ") == expected
 
 
@@ -50,10 +50,10 @@ def test_a_figure_in_words(text, expected):
     [
         (GoalRecord("bytes", "bytes", "at most", 500_000, 498_213, True), "1,787 bytes to spare"),
         (GoalRecord("bytes", "bytes", "at most", 500_000, 512_345, False), "missed by 12,345 bytes"),
-        (GoalRecord("top-1 lost", "points", "at most", 0.03, 0.034, False), "missed by 0.4 points"),
-        (GoalRecord("agreement", "share", "at least", 0.9, 0.918, True), "1.8 points to spare"),
+        (GoalRecord("top-1 drop", "points", "at most", 0.03, 0.034, False), "missed by 0.4 points"),
+        (GoalRecord("agreement", "fraction", "at least", 0.9, 0.918, True), "1.8 points to spare"),
         (GoalRecord("divergence", "nats", "at most", 0.05, 0.04, True), "0.01 nats to spare"),
     ],
 )
-def test_a_goal_says_by_how_much(goal, expected):
+def test_the_margin_of_a_goal(goal, expected):
     assert formatting.goal_margin(goal).replace(NBSP, " ") == expected

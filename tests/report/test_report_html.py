@@ -1,13 +1,15 @@
-"""report.html answers first, loads nothing and lets nothing out of its place."""
+"""report.html starts with the result, loads nothing and escapes everything."""
 
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 from records import HOSTILE, make_hostile_record, make_record
 
 from compress.report import from_json, to_html, write_report
+from compress.report.record import CODEBOOK_MARKS, WeightHistogram
 
 
 class Elements(HTMLParser):
@@ -28,73 +30,82 @@ class Elements(HTMLParser):
         return " ".join(self.text.split())
 
 
+def with_marks(record, marks):
+    """The record with these codebook marks in every histogram."""
+    layers = tuple(
+        replace(layer, histogram=replace(layer.histogram, codebook_marks=marks)) if layer.histogram else layer
+        for layer in record.layers
+    )
+    return replace(record, layers=layers)
+
+
 @pytest.fixture(scope="module")
 def pages():
     records = {
-        "labelled": make_record(),
-        "unlabelled": make_record(labelled=False),
+        "labeled": make_record(),
+        "unlabeled": make_record(labeled=False),
         "missed": make_record(goal_bytes=400_000),
         "hostile": make_hostile_record(),
     }
     return {name: to_html(record) for name, record in records.items()}
 
 
-def test_the_page_opens_with_the_answer(pages):
-    words = Elements(pages["labelled"]).words()
+def test_the_page_starts_with_the_result(pages):
+    words = Elements(pages["labeled"]).words()
     assert "squeezenet1_1 in 425.9 kB" in words
     assert "11.6 times smaller than its float32 weights, 563 times smaller than AlexNet" in words
-    assert "Top-1 accuracy went from 55.1% to 54.1% on 1,000 labelled photos." in words
+    assert "Top-1 accuracy went from 55.1% to 54.1% on 1,000 labeled photos." in words
     assert "425,926 bytes; the goal is at most 500,000 bytes; 74,074 bytes to spare" in words
-    assert "right only before / only after; exact McNemar test, p = 0.27" in words
+    assert "correct only before / only after; exact McNemar test, p = 0.27" in words
 
 
-def test_without_labels_the_page_says_that_it_shows_fidelity_and_no_accuracy(pages):
-    words = Elements(pages["unlabelled"]).words()
-    assert "The validation photos have no labels. What is measured here is fidelity" in words
+def test_without_labels_the_page_shows_fidelity_and_no_accuracy(pages):
+    words = Elements(pages["unlabeled"]).words()
+    assert "The validation photos have no labels. This page shows fidelity" in words
     assert "Top-1" not in words
     assert "McNemar" not in words
-    assert "same first answer as the float network on 91.8% of 1,000 photos" in words
+    assert "predict the same class for 91.8% of 1,000 photos" in words
 
 
-def test_a_missed_goal_says_by_how_much(pages):
+def test_a_missed_goal_has_its_margin(pages):
     assert "the goal is at most 400,000 bytes; missed by 25,926 bytes" in Elements(pages["missed"]).words()
 
 
-def test_a_missed_goal_says_what_it_is_owed_to_and_a_met_one_does_not(pages):
+def test_only_a_missed_goal_has_a_cause(pages):
     words = Elements(pages["missed"]).words()
     assert "missed by 25,926 bytes. Indices take most, " in words
-    assert "the largest layer is " not in Elements(pages["labelled"]).words()
+    assert "the largest layer is " not in Elements(pages["labeled"]).words()
 
 
-def test_a_run_without_goals_says_so():
+def test_a_run_without_goals():
     assert "No goal was set." in Elements(to_html(replace(make_record(), goals=()))).words()
 
 
 def test_skipped_photos_are_listed(pages):
-    assert "n02102040/empty.jpg: 0 bytes" in Elements(pages["labelled"]).words()
+    assert "n02102040/empty.jpg: 0 bytes" in Elements(pages["labeled"]).words()
 
 
-def test_markup_in_names_and_configuration_is_text(pages):
+def test_markup_in_names_and_configuration_is_escaped(pages):
     elements = Elements(pages["hostile"])
     assert "script" not in {tag for tag, _ in elements.found}
     assert not [key for _, attributes in elements.found for key in attributes if key.startswith("on")]
     assert f"key: {HOSTILE}" in elements.text
 
 
-@pytest.mark.parametrize("name", ["labelled", "hostile"])
-def test_nothing_is_loaded_from_anywhere(pages, name):
+@pytest.mark.parametrize("name", ["labeled", "hostile"])
+def test_the_page_loads_nothing(pages, name):
     links = [
         attributes[key] for _, attributes in Elements(pages[name]).found for key in ("src", "href") if key in attributes
     ]
     assert links
     assert all(link.startswith("#") or link == "data:," for link in links)
-    assert "http" not in pages["labelled"]
+    assert "http" not in pages["labeled"]
     assert "@import" not in pages[name]
     assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", pages[name]))
 
 
-def test_ids_are_unique_and_references_find_them(pages):
-    elements = Elements(pages["labelled"]).found
+def test_ids_are_unique_and_references_exist(pages):
+    elements = Elements(pages["labeled"]).found
     ids = [attributes["id"] for _, attributes in elements if "id" in attributes]
     assert len(ids) == len(set(ids))
     assert {attributes["href"][1:] for _, attributes in elements if attributes.get("href", "").startswith("#")} <= set(
@@ -102,51 +113,51 @@ def test_ids_are_unique_and_references_find_them(pages):
     )
 
 
-def test_every_chart_has_a_name_for_those_who_do_not_see_it(pages):
-    charts = [attributes for tag, attributes in Elements(pages["labelled"]).found if tag == "svg"]
+def test_every_chart_has_a_name_for_screen_readers(pages):
+    charts = [attributes for tag, attributes in Elements(pages["labeled"]).found if tag == "svg"]
     assert len(charts) == 1 + 2 + 4 + 1 + 2 + 26
     assert all(chart["role"] == "img" and chart["aria-label"] for chart in charts)
 
 
 def test_every_table_header_has_a_scope(pages):
-    assert all(attributes.get("scope") for tag, attributes in Elements(pages["labelled"]).found if tag == "th")
+    assert all(attributes.get("scope") for tag, attributes in Elements(pages["labeled"]).found if tag == "th")
 
 
-def test_charts_have_no_colour_of_their_own(pages):
-    drawings = "".join(re.findall(r"<svg.*?</svg>", pages["labelled"], re.DOTALL))
+def test_charts_use_only_colors_of_the_page(pages):
+    drawings = "".join(re.findall(r"<svg.*?</svg>", pages["labeled"], re.DOTALL))
     assert not re.findall(r"#[0-9a-fA-F]{3,6}\b(?=[;\"])", re.sub(r'href="[^"]*"', "", drawings))
 
 
-def test_the_page_is_the_same_for_the_same_record_and_small(pages):
-    assert to_html(make_record()) == pages["labelled"]
-    assert len(pages["labelled"].encode()) < 600_000
+def test_the_page_is_deterministic_and_small(pages):
+    assert to_html(make_record()) == pages["labeled"]
+    assert len(pages["labeled"].encode()) < 600_000
 
 
-def test_a_network_of_biases_alone_still_has_a_page():
+def test_a_network_of_biases_only_has_a_page():
     record = make_record()
     assert to_html(replace(record, layers=tuple(layer for layer in record.layers if len(layer.shape) == 1)))
 
 
-def test_without_codebooks_the_legend_promises_no_marks(pages):
-    record = make_record()
-    dense = to_html(replace(record, layers=tuple(replace(layer, shared_values=()) for layer in record.layers)))
-    assert "No shared values are marked" in dense
-    assert "No shared values are marked" not in pages["labelled"]
+def test_without_codebooks_the_legend_has_no_marks(pages):
+    dense = to_html(with_marks(make_record(), ()))
+    assert "No codebook entries are marked" in dense
+    assert "No codebook entries are marked" not in pages["labeled"]
 
 
-def test_weights_drawn_divided_by_their_scales_are_said_to_be(pages):
+def test_a_note_explains_weights_with_scales(pages):
     record = make_record()
     plain = to_html(replace(record, layers=tuple(replace(layer, scale_bytes=0) for layer in record.layers)))
     scaled = to_html(replace(record, layers=tuple(replace(layer, scale_bytes=90) for layer in record.layers)))
-    assert "drawn divided by them" in scaled
-    assert "drawn divided by them" not in plain
+    assert "divided by their scales" in scaled
+    assert "divided by their scales" not in plain
 
 
-def test_a_codebook_of_thousands_adds_no_more_marks_than_can_be_seen(pages):
+def test_a_large_codebook_has_at_most_one_mark_for_each_visible_position(pages):
+    histogram = WeightHistogram.of(np.linspace(-1, 1, 99), np.array([]), np.linspace(-2, 2, 60_000))
+    assert histogram.codebook_marks == tuple(range(CODEBOOK_MARKS + 1))
     record = make_record()
-    many = tuple(index / 30_000 for index in range(-30_000, 30_000))
-    layers = (replace(record.layers[0], shared_values=many), *record.layers[1:])
-    assert len(to_html(replace(record, layers=layers))) < len(pages["labelled"]) + 20_000
+    layers = (replace(record.layers[0], histogram=histogram), *record.layers[1:])
+    assert len(to_html(replace(record, layers=layers))) < len(pages["labeled"]) + 20_000
 
 
 def test_both_files_are_written(tmp_path):

@@ -1,4 +1,4 @@
-"""The page in headless Chromium: without an error, every chart drawn, on a phone, in the dark and on paper."""
+"""The page in headless Chromium: no errors, every chart visible, on a phone, in dark mode and on paper."""
 
 import pytest
 from browser import chromium
@@ -26,8 +26,8 @@ return shown.filter(text => {
 }).map(text => text.textContent);
 """
 CONTRAST = """
-const numbers = colour => colour.match(/[\\d.]+/g).slice(0, 3).map(Number);
-const light = colour => numbers(colour).map(c => c / 255)
+const numbers = color => color.match(/[\\d.]+/g).slice(0, 3).map(Number);
+const light = color => numbers(color).map(c => c / 255)
   .map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
   .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
 const paper = light(getComputedStyle(document.body).backgroundColor);
@@ -44,8 +44,8 @@ return Math.min(...texts.filter(e => e.getBoundingClientRect().width > 0 && !e.c
 def pages(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pages")
     records = {
-        "labelled": make_record(),
-        "unlabelled": make_record(labelled=False, goal_bytes=400_000),
+        "labeled": make_record(),
+        "unlabeled": make_record(labeled=False, goal_bytes=400_000),
         "hostile": make_hostile_record(),
     }
     for name, record in records.items():
@@ -59,15 +59,15 @@ def browser(tmp_path_factory):
         yield started
 
 
-@pytest.mark.parametrize("name", ["labelled", "unlabelled", "hostile"])
-def test_it_opens_without_a_console_message(browser, pages, name):
+@pytest.mark.parametrize("name", ["labeled", "unlabeled", "hostile"])
+def test_the_page_opens_without_a_console_message(browser, pages, name):
     browser.open(pages / f"{name}.html")
     assert browser.console() == []
 
 
 @pytest.mark.parametrize("width", [360, 1200])
-@pytest.mark.parametrize(("name", "charts"), [("labelled", 34), ("unlabelled", 32), ("hostile", 34)])
-def test_every_chart_is_drawn(browser, pages, name, charts, width):
+@pytest.mark.parametrize(("name", "charts"), [("labeled", 34), ("unlabeled", 32), ("hostile", 34)])
+def test_every_chart_is_visible(browser, pages, name, charts, width):
     browser.open(pages / f"{name}.html", width=width)
     figures = browser.run(SIZES)
     assert len(figures) == charts
@@ -79,34 +79,34 @@ def test_every_chart_is_drawn(browser, pages, name, charts, width):
 
 
 @pytest.mark.parametrize("width", [320, 360, 768, 1200])
-@pytest.mark.parametrize("name", ["labelled", "unlabelled", "hostile"])
+@pytest.mark.parametrize("name", ["labeled", "unlabeled", "hostile"])
 def test_the_page_never_scrolls_sideways(browser, pages, name, width):
     browser.open(pages / f"{name}.html", width=width)
     assert browser.run(OVERFLOW) == 0
 
 
 @pytest.mark.parametrize("width", [360, 1200])
-@pytest.mark.parametrize("name", ["labelled", "hostile"])
-def test_no_word_of_a_chart_is_cut_off(browser, pages, name, width):
+@pytest.mark.parametrize("name", ["labeled", "hostile"])
+def test_no_text_of_a_chart_is_cut_off(browser, pages, name, width):
     browser.open(pages / f"{name}.html", width=width)
     assert browser.run(CUT_OFF) == []
 
 
-def test_the_dark_scheme_changes_paper_and_ink(browser, pages):
-    browser.open(pages / "labelled.html")
+def test_the_dark_scheme_changes_background_and_text(browser, pages):
+    browser.open(pages / "labeled.html")
     light = browser.run(BACKGROUND), browser.run(INK)
-    browser.open(pages / "labelled.html", dark=True)
+    browser.open(pages / "labeled.html", dark=True)
     dark = browser.run(BACKGROUND), browser.run(INK)
     assert light == ("rgb(251, 250, 247)", "rgb(28, 33, 38)")
     assert dark == ("rgb(20, 23, 27)", "rgb(233, 230, 224)")
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_all_text_has_the_contrast_that_wcag_asks(browser, pages, dark):
-    browser.open(pages / "unlabelled.html", dark=dark)
+def test_all_text_has_the_contrast_that_wcag_requires(browser, pages, dark):
+    browser.open(pages / "unlabeled.html", dark=dark)
     assert browser.run(CONTRAST) >= 4.5
 
 
-def test_it_prints(browser, pages):
-    browser.open(pages / "labelled.html", dark=True)
+def test_the_page_prints(browser, pages):
+    browser.open(pages / "labeled.html", dark=True)
     assert browser.print_pages().startswith(b"%PDF")

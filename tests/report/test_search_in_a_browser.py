@@ -4,8 +4,8 @@ import pytest
 from browser import chromium
 from records import make_record
 
-from compress.search.page import scan_to_html, to_html
-from compress.search.record import SEARCH_VERSION, SearchRecord, TrialRecord, front_of
+from compress.search.search_pages import scan_to_html, search_to_html
+from compress.search.search_record import SEARCH_VERSION, SearchRecord, TrialRecord, pareto_front_of
 from compress.search.sensitivity import LayerScan, Scan, Setting
 
 HOSTILE = "stages.prune.layers.</script><b>&$x^2$.sparsity"
@@ -41,12 +41,12 @@ def pages(tmp_path_factory):
         version=SEARCH_VERSION,
         pipeline="a & b",
         goal={"bytes": 55_000.0, "max_top1_drop": 0.5},
-        wanted="closest",
-        own=trials[0].values,
+        objective="closest",
+        initial=trials[0].values,
         trials=trials,
         winner=3,
         feasible=True,
-        front=front_of(trials),
+        pareto_front=pareto_front_of(trials),
         importances={HOSTILE: 0.9, "stages.share.bits": 0.1},
         study="study.journal",
         command="squeeze-compress search",
@@ -54,7 +54,7 @@ def pages(tmp_path_factory):
         photos=100,
         data="photos",
     )
-    page = to_html(record, "seed: 0 # <b>", "squeeze-compress run", make_record())
+    page = search_to_html(record, "seed: 0 # <b>", "squeeze-compress run", make_record())
     (folder / "search.html").write_text(page, "utf-8")
     layers = tuple(LayerScan(f"features.{n}.<b>.weight", 1_000, (0.0, 0.01 * n, 0.1, 1.0)) for n in range(12))
     settings = (Setting("prune", 0.5), Setting("prune", 0.9), Setting("share", 4), Setting("share", 2))

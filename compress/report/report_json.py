@@ -1,4 +1,4 @@
-"""`report.json`: written, read back, and described by a JSON schema."""
+"""`report.json`: writing, reading and its JSON schema."""
 
 from __future__ import annotations
 
@@ -10,28 +10,29 @@ from pydantic_core import PydanticSerializationError
 from pydantic_core import from_json as parse_json
 
 from compress.errors import FormatError
-from compress.report.record import SCHEMA_VERSION, Record
+from compress.report.record import SCHEMA_VERSION, RunRecord
 
-_ADAPTER = TypeAdapter(Record)
-_SHOWN_PROBLEMS = 3
+_ADAPTER = TypeAdapter(RunRecord)
+_MAX_SHOWN_PROBLEMS = 3
 
 
-def to_json(record: Record) -> str:
-    """Return the text of `report.json`: fields in the record's order, two spaces of indent, a final newline.
+def to_json(record: RunRecord) -> str:
+    """Return the text of `report.json`: a line for each field, stage and layer, and a final newline.
 
     Raises:
-        FormatError: a value would not survive being read back, such as a number that is not finite.
+        FormatError: a value could not be read back, such as a number that is not finite.
     """
     try:
-        text = _ADAPTER.dump_json(record, indent=2).decode() + "\n"
+        fields = parse_json(_ADAPTER.dump_json(record))
     except PydanticSerializationError as error:
-        raise FormatError(f"the record holds what JSON cannot: {error}") from error
+        raise FormatError(f"the record holds a value that JSON cannot: {error}") from error
+    text = "{\n" + ",\n".join(f'"{name}":{_to_lines(value)}' for name, value in fields.items()) + "\n}\n"
     from_json(text)
     return text
 
 
-def from_json(text: str) -> Record:
-    """Read what `to_json` wrote, and nothing else.
+def from_json(text: str) -> RunRecord:
+    """Read the output of `to_json`.
 
     Raises:
         FormatError: not JSON, another schema version, or a field that is missing, unknown or of another type.
@@ -44,15 +45,22 @@ def from_json(text: str) -> Record:
 
 
 def json_schema() -> str:
-    """Return the JSON schema of `report.json`, as `docs/report.schema.json` holds it."""
+    """Return the JSON schema of `report.json`, the content of `docs/report.schema.json`."""
     schema: dict[str, Any] = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     schema |= _ADAPTER.json_schema(mode="serialization")
     schema["properties"]["schema_version"]["const"] = SCHEMA_VERSION
     return json.dumps(schema, indent=2, sort_keys=True) + "\n"
 
 
+def _to_lines(value: object) -> str:
+    """Return compact JSON, with each entry of a list of objects on its own line."""
+    if isinstance(value, list) and value:
+        return "[\n" + ",\n".join(map(_to_lines, value)) + "\n]"
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
 def _check_version(text: str) -> None:
-    """Look at the version before anything else: every other message would mislead about another version's report."""
+    """Check the version first: any other message would mislead about a report of another version."""
     try:
         content = parse_json(text)
     except ValueError as error:
@@ -69,6 +77,6 @@ def _check_version(text: str) -> None:
 
 def _describe(error: ValidationError) -> str:
     problems = error.errors(include_url=False)
-    lines = [f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in problems[:_SHOWN_PROBLEMS]]
+    lines = [f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in problems[:_MAX_SHOWN_PROBLEMS]]
     more = len(problems) - len(lines)
     return "; ".join(lines) + (f"; and {more} more" if more else "")

@@ -1,0 +1,131 @@
+"""Measurement of each stage: validation against the float network, and the record of the stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compress import container
+from compress.errors import SqueezeError
+from compress.evaluation import metrics
+from compress.evaluation.metrics import Outputs
+from compress.evaluation.round_trip import run_round_trip
+from compress.model import Model
+from compress.pipeline.config import options_of
+from compress.pipeline.inputs import RunInputs
+from compress.pipeline.resource_meter import ResourceMeter, ResourceUsage
+from compress.pipeline.stages import StageResult
+from compress.report.record import StageRecord
+from compress.tensors.forms import Shared, Tensor
+
+
+class StageRecorder:
+    """Validates the output of each stage on the same photos, and keeps the records.
+
+    Attributes:
+        model: output of the latest stage.
+        reference: the float network; the output of a stage that trains it replaces the loaded one.
+        trained_by: names of the stages that trained the reference.
+        stages: the records: the baseline first, then one for each stage.
+        decode_seconds: time to read and decode the file in a new process.
+    """
+
+    def __init__(self, inputs: RunInputs) -> None:
+        self.model = self.reference = inputs.reference
+        self.trained_by: list[str] = []
+        self.decode_seconds = 0.0
+        self._photos, self._context = inputs.validation, inputs.context
+        with ResourceMeter() as meter:
+            self._reference_outputs = self._run(self.reference)
+        self._reference_usage = meter.usage
+        self._float_outputs: list[Outputs] = []
+        self.stages = [self._baseline()]
+
+    def record(self, result: StageResult) -> None:
+        """Validate and record the output of a stage.
+
+        If the stage trained the float network, the earlier records are computed again with the new reference.
+        """
+        self.model = result.model
+        with ResourceMeter() as meter:
+            outputs = self._run(self.model)
+        if result.is_reference:
+            self._replace_reference(result.stage.name, outputs)
+        if result.is_float:
+            self._float_outputs.append(outputs)
+        name, pass_ = result.stage.name, result.stage.pass_
+        file_bytes = self._context.file_bytes(self.model)
+        usages = result.usage, meter.usage
+        self.stages.append(self._record(name, pass_.kind, options_of(pass_), self.model, file_bytes, outputs, usages))
+
+    def record_proof(self, path: Path) -> None:
+        """Validate and record the file, decoded in a new process.
+
+        Raises:
+            SqueezeError: the process failed, or the decoded weights differ from the model in a bit.
+        """
+        with ResourceMeter() as meter:
+            round_trip = run_round_trip(path, self._photos, str(self._context.device), trusted=self.model.trusted)
+        if round_trip.weights_sha256 != container.weights_sha256(self.model):
+            raise SqueezeError(f"{path}: the decoded weights differ from the encoded ones")
+        outputs = Outputs(round_trip.logits, self._photos.labels)
+        usages = meter.usage, ResourceUsage()
+        self.stages.append(self._record("proof", "proof", {}, self.model, path.stat().st_size, outputs, usages))
+        self.decode_seconds = round_trip.decode_seconds
+
+    def _replace_reference(self, stage: str, outputs: Outputs) -> None:
+        self.trained_by.append(stage)
+        self.reference, self._reference_outputs = self.model, outputs
+        earlier = zip(self.stages[1:], self._float_outputs, strict=True)
+        again = [replace(record, fidelity=metrics.fidelity(own, outputs)) for record, own in earlier]
+        self.stages = [self._baseline(), *again]
+
+    def _baseline(self) -> StageRecord:
+        file_bytes = self._context.file_bytes(self.reference)
+        usages = ResourceUsage(), self._reference_usage
+        outputs = self._reference_outputs
+        return self._record("baseline", "baseline", {}, self.reference, file_bytes, outputs, usages)
+
+    def _run(self, model: Model) -> Outputs:
+        network, context = self._context.network(model), self._context
+        return metrics.run(network, self._photos, model.preprocessing, context.progress, context.processes)
+
+    def _record(
+        self,
+        name: str,
+        kind: str,
+        options: Mapping[str, object],
+        model: Model,
+        file_bytes: int,
+        outputs: Outputs,
+        usages: tuple[ResourceUsage, ResourceUsage],
+    ) -> StageRecord:
+        """Return the record of a stage; `usages` are of the pass and of its validation."""
+        weights = [model.tensors[layer] for layer in model.weight_names()]
+        dense = [tensor.to_dense() for tensor in weights]
+        count, zeros = sum(values.size for values in dense), sum(int((values == 0).sum()) for values in dense)
+        return StageRecord(
+            name=name,
+            kind=kind,
+            options=options,
+            file_bytes=file_bytes,
+            sparsity=zeros / max(count, 1),
+            bits_per_weight=file_bytes * 8 / count,
+            distinct_values=sum(map(distinct_values, weights)),
+            seconds=usages[0].seconds,
+            validation_seconds=usages[1].seconds,
+            peak_memory_bytes=max(usage.peak_bytes for usage in usages),
+            accuracy=metrics.accuracy(outputs),
+            fidelity=metrics.fidelity(outputs, self._reference_outputs),
+        )
+
+
+def distinct_values(tensor: Tensor) -> int:
+    """Return the number of codebook entries in use, zero included; of unshared values, the number of different ones."""
+    values: NDArray[Any] = tensor.indices if isinstance(tensor, Shared) else tensor.to_dense()
+    return len(np.unique(values))
