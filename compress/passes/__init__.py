@@ -1,4 +1,10 @@
-"""Passes: each takes a model and gives a smaller or a better one."""
+"""Passes: each takes a model and returns a smaller or better one.
+
+Input: a model, and a `Context` with the float network and calibration photos. Output: a new model, whose tensors are
+pruned, shared or quantized, or whose weights are trained. A pass is a thin module of options; the work is done in the
+rooms `calibration`, `quantization` and `training`. To add a pass, write a module with a subclass of `Pass` and add the
+class to `PASSES`.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +14,11 @@ from compress.passes.interface import Pass
 from compress.passes.prune import Prune
 from compress.passes.quantize import Quantize
 from compress.passes.recode import Recode
-from compress.passes.round import Round
 from compress.passes.share import Share
 from compress.passes.simplify import Simplify
 from compress.passes.train import Train
 
-PASSES: dict[str, type[Pass]] = {
-    each.kind: each for each in (Simplify, Prune, Share, Round, Quantize, Distill, Train, Recode)
-}
+PASSES: dict[str, type[Pass]] = {each.kind: each for each in (Simplify, Prune, Share, Quantize, Distill, Train, Recode)}
+"""All passes by their name in a pipeline file."""
 
-__all__ = ["PASSES", "Context", "Distill", "Pass", "Prune", "Quantize", "Recode", "Round", "Share", "Simplify", "Train"]
+__all__ = ["PASSES", "Context", "Distill", "Pass", "Prune", "Quantize", "Recode", "Share", "Simplify", "Train"]

@@ -1,4 +1,4 @@
-"""Pruning: the weights that matter least become zero and stay so."""
+"""The pass `prune`: the least important weights become zero and stay zero."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
+from compress.calibration.layer_statistics import LayerStatistics
 from compress.context import Context
 from compress.errors import PassError
 from compress.model import Model
@@ -21,65 +22,65 @@ from compress.tensors.forms import Pruned, Shared, Tensor
 _STRICT = ConfigDict(extra="forbid")
 
 _DAMPING = 0.01
-"""Share of the mean diagonal of a moment that is added to it: it holds weights of which the photos say nothing."""
+"""Added to the diagonal of the input factor, as a fraction of its mean, so that the photos need not determine every
+weight."""
 
-_ROWS_AT_ONCE = 32
+_ROWS_PER_BATCH = 32
 
+Mask = NDArray[np.bool_]
 Sparsity = Annotated[float, Field(ge=0, le=1)]
 Sensitivity = Annotated[float, Field(ge=0, le=100)]
 
 
 @dataclass(frozen=True, config=_STRICT)
 class LayerPruning:
-    """How much of one layer goes: a share of its weights, or all below a multiple of their standard deviation."""
+    """How much of one layer becomes zero: a fraction, or all weights below a multiple of the standard deviation."""
 
     sparsity: Sparsity | None = None
     sensitivity: Sensitivity | None = None
 
     @model_validator(mode="after")
-    def _one_amount(self) -> LayerPruning:
+    def _check_one_amount(self) -> LayerPruning:
         if (self.sparsity is None) == (self.sensitivity is None):
             raise ValueError("give either sparsity or sensitivity")
         return self
 
-    def mask(self, importance: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Return which weights stay, bool of the same shape; -1 in `importance` marks those that are gone already.
+    def mask(self, importance: NDArray[np.float32]) -> Mask:
+        """Return the mask of the weights that stay, in the same shape.
 
-        Exactly the share that `sparsity` says goes; of equally important weights the first.
+        Args:
+            importance: of each weight; -1 if it is pruned already. Of equally important weights the first are pruned.
         """
         if self.sensitivity is not None:
-            left = importance[importance >= 0].astype(np.float64)
+            unpruned = importance[importance >= 0].astype(np.float64)
             # The root mean square is the standard deviation of weights that are symmetric about zero.
-            threshold = self.sensitivity * np.sqrt(np.mean(left**2)) if left.size else 0.0
+            threshold = self.sensitivity * np.sqrt(np.mean(unpruned**2)) if unpruned.size else 0.0
             return (importance >= 0) & (importance >= threshold)
         assert self.sparsity is not None
-        gone = np.argsort(importance, axis=None, kind="stable")[: round(self.sparsity * importance.size)]
-        kept = importance >= 0
-        kept.ravel()[gone] = False
-        return kept
+        pruned = np.argsort(importance, axis=None, kind="stable")[: round(self.sparsity * importance.size)]
+        mask = importance >= 0
+        mask.ravel()[pruned] = False
+        return mask
 
 
 @dataclass(frozen=True, config=_STRICT)
 class Prune(Pass):
-    """Set the weights of least importance to zero. Biases are never pruned; what was pruned before stays pruned.
+    """Set the least important weights to zero. Biases are never pruned, and pruned weights stay pruned.
 
-    Exactly one of `sparsity`, `sensitivity` and `kept_weights` says how much goes. What `layers` names goes its own
-    way: it is not ranked with the others, but what it keeps counts towards `kept_weights`.
+    Give exactly one of `sparsity`, `sensitivity` and `nonzero_weights`. Layers in `layers` are not ranked with the
+    others; their remaining weights count towards `nonzero_weights`.
 
     Attributes:
-        sparsity: share of the weights that become zero, 0 to 1.
-        sensitivity: in each layer the weights below this multiple of its standard deviation become zero.
-        kept_weights: how many weights of the whole network stay; where each layer is pruned by itself, give or take
-            its rounding.
-        scope: `layer` applies the amount to every layer by itself; `global` ranks all weights together.
-        criterion: `magnitude` ranks by absolute value; `curvature` by the divergence that a weight's removal costs,
-            from the statistics of the calibration photos.
-        statistics_photos: how many calibration photos the statistics take; all if not given.
-        compensation: let the weights that stay in a row make up for those that go, as far as they can by the statistics
-            of the calibration photos; else they keep their bits.
-        layers: other amounts for the layers that a pattern names.
+        sparsity: fraction of zero weights, 0 to 1.
+        sensitivity: prunes the weights of each layer below this multiple of the layer's standard deviation.
+        nonzero_weights: number of weights of the network that stay, up to rounding if `scope` is `layer`.
+        scope: `layer` applies the amount to each layer; `global` ranks the weights of all layers together.
+        criterion: `magnitude` ranks by absolute value; `fisher` by the divergence that the weight's removal causes.
+        statistics_photos: number of calibration photos for the statistics; None: all.
+        obs_update: change the remaining weights of each row to compensate for the pruned ones (optimal brain surgeon).
+        layers: other amounts by layer pattern.
     Source: Han et al. 2015, arXiv:1506.02626; LeCun et al. 1990, "Optimal brain damage"; Hassibi & Stork 1992, "Second
-    order derivatives for network pruning: optimal brain surgeon", for all weights of a row at once.
+    order derivatives for network pruning: optimal brain surgeon", here for all weights of a row together.
     """
 
     kind: ClassVar[str] = "prune"
@@ -87,98 +88,104 @@ class Prune(Pass):
 
     sparsity: Sparsity | None = None
     sensitivity: Sensitivity | None = None
-    kept_weights: Annotated[int, Field(ge=0)] | None = None
+    nonzero_weights: Annotated[int, Field(ge=0)] | None = None
     scope: Literal["layer", "global"] = "layer"
-    criterion: Literal["magnitude", "curvature"] = "magnitude"
+    criterion: Literal["magnitude", "fisher"] = "magnitude"
     statistics_photos: Annotated[int, Field(ge=1)] | None = None
-    compensation: bool = False
+    obs_update: bool = False
     layers: Mapping[str, LayerPruning] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _one_amount(self) -> Prune:
-        given = [amount for amount in (self.sparsity, self.sensitivity, self.kept_weights) if amount is not None]
-        if len(given) != 1:
-            raise ValueError("give exactly one of sparsity, sensitivity and kept_weights")
+    def _check_one_amount(self) -> Prune:
+        if sum(amount is not None for amount in (self.sparsity, self.sensitivity, self.nonzero_weights)) != 1:
+            raise ValueError("give exactly one of sparsity, sensitivity and nonzero_weights")
         if self.sensitivity is not None and self.scope == "global":
-            raise ValueError("sensitivity is measured in each layer's own deviation; it has no global scope")
+            raise ValueError("sensitivity is relative to the standard deviation of a layer; set scope to layer")
         return self
 
     def __call__(self, model: Model, context: Context) -> Model:
         """Return the model with more zeros.
 
         Raises:
-            PassError: a tensor is not finite or already shares its weights, or `kept_weights` cannot be had.
-            ConfigError: a pattern in `layers` names no layer.
+            PassError: a tensor is not finite or is shared already, or `nonzero_weights` is out of range.
+            ConfigError: a pattern in `layers` matches no layer.
         """
-        importance = {name: self._importance(name, model.tensors[name], context) for name in model.weight_names()}
-        own = options_by_layer(model, None, self.layers)
-        kept = {name: amount.mask(importance[name]) for name, amount in own.items() if amount is not None}
-        pooled = {name: array for name, array in importance.items() if name not in kept}
-        kept |= self._kept(pooled, sum(int(mask.sum()) for mask in kept.values()))
-        return model.with_tensors({name: self._pruned(name, model, mask, context) for name, mask in kept.items()})
+        names = model.weight_names()
+        for name in names:
+            if isinstance(model.tensors[name], Shared):
+                raise PassError("its weights are shared already; prune first, then share", tensor=name)
+            check_finite(model.tensors[name].to_dense(), name)
+        statistics: Mapping[str, LayerStatistics] = {}
+        if self.criterion == "fisher" or self.obs_update:
+            statistics = context.fisher.layer_statistics(self.statistics_photos)
+        importance = {name: self._importance(model.tensors[name], statistics.get(name)) for name in names}
+        pruned: dict[str, Tensor] = {}
+        for name, mask in self._masks(model, importance).items():
+            values = model.tensors[name].to_dense()
+            if self.obs_update:
+                values = obs_updated(values, mask, statistics[name].input_factor)
+            pruned[name] = Pruned(np.where(mask, values, np.float32(0)), np.array(mask))
+        return model.with_tensors(pruned)
 
-    def _pruned(self, name: str, model: Model, kept: NDArray[np.bool_], context: Context) -> Pruned:
-        values = model.tensors[name].to_dense()
-        if self.compensation:
-            values = compensated(values, kept, context.statistics(self.statistics_photos)[name].moment)
-        return Pruned(np.where(kept, values, np.float32(0)), np.array(kept))
-
-    def _importance(self, name: str, tensor: Tensor, context: Context) -> NDArray[np.float32]:
-        """Return each weight's importance, in magnitude's unit; -1 where it is pruned already."""
-        if isinstance(tensor, Shared):
-            raise PassError("its weights are shared already; prune first, then share", tensor=name)
-        values = tensor.to_dense()
-        check_finite(values, name)
-        importance = np.abs(values)
-        if self.criterion == "curvature":
-            cost = context.statistics(self.statistics_photos)[name].weight_cost().reshape(values.shape)
-            importance *= np.sqrt(cost).astype(np.float32)
+    def _importance(self, tensor: Tensor, statistics: LayerStatistics | None) -> NDArray[np.float32]:
+        """Return each weight's importance: a magnitude, times the root of the Fisher information; -1 if pruned."""
+        importance = np.abs(tensor.to_dense())
+        if self.criterion == "fisher" and statistics:
+            importance *= np.sqrt(statistics.weight_fisher().reshape(importance.shape)).astype(np.float32)
         if isinstance(tensor, Pruned):
             importance[~tensor.mask] = -1
         return importance
 
-    def _kept(self, importance: Mapping[str, NDArray[np.float32]], elsewhere: int) -> dict[str, NDArray[np.bool_]]:
-        """Return what stays of the layers without an amount of their own; `elsewhere` counts what the others keep."""
-        sparsity = self.sparsity
-        if self.kept_weights is not None:
-            weights = sum(array.size for array in importance.values())
-            if not elsewhere <= self.kept_weights <= elsewhere + weights:
-                raise PassError(
-                    f"kept_weights is {self.kept_weights:,}; possible: {elsewhere:,} (what `layers` keeps)"
-                    f" to {elsewhere + weights:,}"
-                )
-            sparsity = 1 - (self.kept_weights - elsewhere) / max(weights, 1)
+    def _masks(self, model: Model, importance: Mapping[str, NDArray[np.float32]]) -> dict[str, Mask]:
+        amounts = options_by_layer(model, None, self.layers)
+        masks = {name: amount.mask(importance[name]) for name, amount in amounts.items() if amount is not None}
+        ranked = {name: array for name, array in importance.items() if name not in masks}
+        weights, elsewhere = sum(map(np.size, ranked.values())), sum(int(mask.sum()) for mask in masks.values())
+        amount = LayerPruning(self._sparsity(weights, elsewhere), self.sensitivity)
         if self.scope == "layer":
-            amount = LayerPruning(sparsity, self.sensitivity)
-            return {name: amount.mask(array) for name, array in importance.items()}
-        ranked = np.concatenate([array.ravel() for array in importance.values()] or [np.zeros(0, np.float32)])
-        together = LayerPruning(sparsity).mask(ranked)
-        ends = np.cumsum([array.size for array in importance.values()])
-        parts = np.split(together, ends[:-1])
-        return {name: part.reshape(importance[name].shape) for name, part in zip(importance, parts, strict=False)}
+            return masks | {name: amount.mask(array) for name, array in ranked.items()}
+        together = amount.mask(np.concatenate([np.zeros(0, np.float32), *(array.ravel() for array in ranked.values())]))
+        for name, array in ranked.items():
+            masks[name], together = together[: array.size].reshape(array.shape), together[array.size :]
+        return masks
+
+    def _sparsity(self, weights: int, elsewhere: int) -> float | None:
+        """Return the sparsity of the layers without an amount of their own.
+
+        Args:
+            weights: number of their weights.
+            elsewhere: number of weights that stay in all other layers.
+        """
+        if self.nonzero_weights is None:
+            return self.sparsity
+        if not elsewhere <= self.nonzero_weights <= elsewhere + weights:
+            raise PassError(
+                f"nonzero_weights is {self.nonzero_weights:,} (allowed: {elsewhere:,}, which stay in the layers of "
+                f"'layers', to {elsewhere + weights:,})"
+            )
+        return 1 - (self.nonzero_weights - elsewhere) / max(weights, 1)
 
 
-def compensated(
-    values: NDArray[np.float32], kept: NDArray[np.bool_], moment: NDArray[np.float64]
-) -> NDArray[np.float32]:
-    """Return weights of which those kept make up, row by row, for those that go.
+def obs_updated(values: NDArray[np.float32], mask: Mask, input_factor: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return the weights whose unpruned ones compensate for the pruned ones of their row at the lowest cost.
 
     Args:
         values: shape (rows, ...).
-        kept: the same shape.
-        moment: shape (columns, columns), as in `LayerStatistics`.
+        mask: the same shape; False for pruned weights.
+        input_factor: shape (columns, columns), as in `LayerStatistics`.
     Returns:
-        the same shape, 0 where not kept: of all such weights those whose errors cost least.
+        the same shape, 0 where pruned.
     """
-    weights, stays = values.reshape(len(values), -1).astype(np.float64), kept.reshape(len(kept), -1)
+    weights, masks = values.reshape(len(values), -1).astype(np.float64), mask.reshape(len(mask), -1)
     columns = weights.shape[1]
-    held = moment + _DAMPING * (np.trace(moment) / columns or 1.0) * np.eye(columns)
-    made = np.zeros_like(weights)
-    for start in range(0, len(weights), _ROWS_AT_ONCE):
-        w, k = weights[start : start + _ROWS_AT_ONCE], stays[start : start + _ROWS_AT_ONCE]
-        both = k[:, :, None] & k[:, None, :]
-        # What goes has an equation of its own, x = 0, so that all rows' systems are of one size.
-        system = np.where(both, held, 0.0) + (~k)[:, :, None] * np.eye(columns)
-        wanted = np.where(k, w @ held, 0.0)
-        made[start : start + _ROWS_AT_ONCE] = np.linalg.solve(system, wanted[:, :, None])[:, :, 0]
-    return np.where(kept, made.reshape(values.shape), 0.0).astype(np.float32)
+    damped = input_factor + _DAMPING * (np.trace(input_factor) / columns or 1.0) * np.eye(columns)
+    updated = np.zeros_like(weights)
+    for start in range(0, len(weights), _ROWS_PER_BATCH):
+        batch = slice(start, start + _ROWS_PER_BATCH)
+        unpruned = masks[batch]
+        # A pruned weight has the equation x = 0, so that the systems of all rows have the same size.
+        system = np.where(unpruned[:, :, None] & unpruned[:, None, :], damped, 0.0)
+        system += (~unpruned)[:, :, None] * np.eye(columns)
+        right_side = np.where(unpruned, weights[batch] @ damped, 0.0)
+        updated[batch] = np.linalg.solve(system, right_side[:, :, None])[:, :, 0]
+    return np.where(mask, updated.reshape(values.shape), 0.0).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Sharing without loss: a network whose weights take few values already gets codebooks, and keeps every bit."""
+"""The pass `recode`: lossless codebooks for a network whose weights take few values already."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from compress.tensors.forms import Shared, as_shared
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Recode(Pass):
-    """Find the values that each layer's weights take, and keep them in a codebook, in float32; no weight changes.
+    """Store the distinct weights of each layer in a float32 codebook. No weight changes.
 
-    It is for networks that were compressed before, such as the released Deep Compression file: they get this file's
-    codecs without another loss. Biases stay as they are.
+    This suits networks that another program compressed, such as the published Deep Compression file of SqueezeNet.
+    Biases stay as they are.
     """
 
     kind: ClassVar[str] = "recode"
 
     def __call__(self, model: Model, context: Context) -> Model:
-        """Return the model with every weight tensor shared, the same in every bit.
+        """Return the model with every weight tensor shared, equal in every bit.
 
         Raises:
-            PassError: a tensor takes more than 65,535 different values, or one that is not finite.
+            PassError: a tensor has more than 65,535 different values, or a value that is not finite.
         """
         changed: dict[str, Shared] = {}
         for name in model.weight_names():
