@@ -1,7 +1,6 @@
-"""Codewords <-> bits, compiled. Bits fill each byte from its most significant one; the last is padded with zeros.
+"""Codewords <-> bytes, compiled. Bits fill each byte from the most significant one; zeros pad the last byte.
 
-Compiled code keeps to 64-bit signed integers (numba turns a mix with unsigned ones into floats), raises nothing and
-is kept on disk after the first use.
+Compiled code does not mix signed with unsigned integers, which numba turns into floats, and raises no errors.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ from compress.errors import FormatError
 from compress.runtime.jit import compiled
 
 LENGTH_BITS = 5
-"""Low bits of an entry of a code or decoding table: the codeword's length, 0 to 16. The rest is above them."""
+"""Low bits of an entry of an encoding or decoding table, with the codeword's length, 0 to 16."""
 
 
 _PAIRS = types.uint64[::1]
 _PAIR_BITS = 12
-"""Next bits that are looked up at once: more, and the table would outgrow the fastest cache."""
+"""Bits of one lookup; a table for more bits would outgrow the fastest cache."""
 
 
 def _read_only(scalar: Any) -> Any:
@@ -47,11 +46,11 @@ def _pack(symbols: NDArray[Any], code: NDArray[Any], out: NDArray[Any]) -> None:
 
 @compiled(_PAIRS(_read_only(types.int32), types.int64, types.int64))
 def _pairs(table: NDArray[Any], table_bits: int, pair_bits: int) -> NDArray[Any]:
-    """Return of all next bits, so many of them, what two codewords begin there, or one where they do not hold a second.
+    """Return the first two codewords, or the first, of each string of `pair_bits` bits.
 
     Returns:
-        uint64: bits of both (5), whether there are two (1), the first symbol (16), the second (16), the lowest first;
-        0 where they do not hold one.
+        uint64, from the lowest bits: bits of both (5), whether there are two (1), first symbol (16), second symbol
+        (16); 0 if no codeword fits.
     """
     pairs = np.empty(1 << pair_bits, np.uint64)
     more = table_bits - pair_bits
@@ -71,7 +70,7 @@ def _pairs(table: NDArray[Any], table_bits: int, pair_bits: int) -> NDArray[Any]
 
 @compiled(types.uint64(_read_only(types.uint8), types.uint64), inline=True)
 def _eight_bytes(data: NDArray[Any], at: Any) -> Any:
-    """Return eight bytes as one number; the compiler makes one load of them."""
+    """Return eight bytes as one number; the compiler emits one load."""
     word = np.uint64(0)
     for place in range(8):
         word |= np.uint64(data[at + np.uint64(place)]) << np.uint64(56 - 8 * place)
@@ -80,28 +79,28 @@ def _eight_bytes(data: NDArray[Any], at: Any) -> Any:
 
 @compiled(types.int64(_read_only(types.uint8), _read_only(types.int32), types.int64, types.uint16[::1]))
 def _unpack(data: NDArray[Any], table: NDArray[Any], table_bits: int, out: NDArray[Any]) -> int:
-    """Return how many bits were read, or -1 where they ended before the last codeword did.
+    """Fill `out` with symbols, and return the number of bits read; -1 if they end before the last codeword.
 
-    The next bits are the highest of a word of 64; zeros follow the last byte. As long as there are eight bytes more and
-    places for six symbols, the word is filled up at once, and then holds three codewords of any length.
+    The next bits are the highest of a 64-bit window; zeros follow the last byte. While eight more bytes and six more
+    symbols remain, one load fills the window, which then holds three codewords of any length.
     """
     pair_bits = min(table_bits, _PAIR_BITS)
     pairs = _pairs(table, table_bits, pair_bits)
     window, held, at, i = np.uint64(0), np.uint64(0), np.uint64(0), np.uint64(0)
     shift, pair_shift = np.uint64(64 - table_bits), np.uint64(64 - pair_bits)
     one, three, five, byte = np.uint64(1), np.uint64(3), np.uint64(5), np.uint64(8)
-    whole, most, length_mask = np.uint64(56), np.uint64(63), np.uint64(31)
+    whole, highest, length_mask = np.uint64(56), np.uint64(63), np.uint64(31)
     first_bits, second_bits = np.uint64(6), np.uint64(22)
     size, count = np.uint64(data.size), np.uint64(out.size)
     while at + byte <= size and i + np.uint64(6) <= count:
         window |= _eight_bytes(data, at) >> held
-        at += (most - held) >> three
+        at += (highest - held) >> three
         held |= whole
         for _ in range(3):
             pair = pairs[window >> pair_shift]
             if pair != 0:
                 out[i] = pair >> first_bits
-                out[i + one] = pair >> second_bits  # overwritten by the next one, if there are not two
+                out[i + one] = pair >> second_bits  # overwritten by the next symbol if there are not two
                 i += one + ((pair >> five) & one)
             else:
                 pair = np.uint64(table[window >> shift])
@@ -127,11 +126,11 @@ def _unpack(data: NDArray[Any], table: NDArray[Any], table_bits: int, out: NDArr
 
 
 def pack(symbols: NDArray[np.uint16], code: NDArray[np.int32], bits: int) -> bytes:
-    """Return the codewords of `symbols` one after the other.
+    """Return the codewords of `symbols`.
 
     Args:
-        symbols: uint16, shape (n,).
-        code: for every symbol up to the largest, `codeword << LENGTH_BITS | length`.
+        symbols: shape (n,).
+        code: encoding table: `codeword << LENGTH_BITS | length` of every symbol up to the largest.
         bits: length of all codewords together.
     """
     out = np.zeros((bits + 7) // 8, dtype=np.uint8)
@@ -140,36 +139,36 @@ def pack(symbols: NDArray[np.uint16], code: NDArray[np.int32], bits: int) -> byt
 
 
 def unpack(data: bytes, start: int, table: NDArray[np.int32], count: int) -> NDArray[np.uint16]:
-    """Return the `count` symbols whose codewords are `data[start:]`, exactly.
+    """Return the `count` symbols whose codewords are exactly `data[start:]`.
 
     Args:
-        data: the stream; offsets of errors count from its first byte.
+        data: the stream.
         start: byte where the codewords begin.
-        table: for each value of the next bits, as many as the longest codeword has, what begins there:
-            `symbol << LENGTH_BITS | length`. Its length is a power of two, as the code is complete, and a codeword
-            of the fewest bits comes first.
+        table: decoding table: `symbol << LENGTH_BITS | length` for each string of as many bits as the longest
+            codeword. The code is complete, and its shortest codeword is all zeros.
         count: symbols to read.
     Raises:
-        FormatError: the bits end too early, bytes are left over, or the padding is not zero.
+        FormatError: the bits end too early, bytes are left over, or the padding is not zero; the offset counts from
+            `data[0]`.
     """
-    if count == 0:  # then there may be no table
-        return _ended(data, start, 0, np.empty(0, dtype=np.uint16))
+    if count == 0:  # there may be no table
+        return _checked_end(data, start, 0, np.empty(0, dtype=np.uint16))
     shortest = int(table[0]) & 31
-    if count * shortest > 8 * (len(data) - start):  # before anything is allocated
+    if count * shortest > 8 * (len(data) - start):  # before memory is allocated
         raise FormatError("the codewords end too early", offset=len(data), expected=f"{count:,} symbols")
     out = np.empty(count, dtype=np.uint16)
-    if shortest == 0:  # the one codeword there is takes no bits
+    if shortest == 0:  # a code of one symbol
         out[:] = table[0] >> LENGTH_BITS
         bits = 0
     else:
         bits = _unpack(np.frombuffer(data, np.uint8, offset=start), table, (len(table) - 1).bit_length(), out)
     if bits < 0:
         raise FormatError("the codewords end too early", offset=len(data), expected=f"{count:,} symbols")
-    return _ended(data, start, bits, out)
+    return _checked_end(data, start, bits, out)
 
 
-def _ended(data: bytes, start: int, bits: int, out: NDArray[np.uint16]) -> NDArray[np.uint16]:
-    """Return what was read, of so many bits, if the stream ends there as it should."""
+def _checked_end(data: bytes, start: int, bits: int, out: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Return `out` if the stream ends after `bits` bits."""
     end = start + (bits + 7) // 8
     if end != len(data):
         raise FormatError("bytes are left over after the last codeword", offset=end)

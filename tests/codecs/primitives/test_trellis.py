@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from compress.calibration.packed_triangular import packed
 from compress.codecs.primitives.trellis import (
     NO_TRELLIS,
     TRELLIS_256,
@@ -14,7 +15,7 @@ from compress.codecs.primitives.trellis import (
     trellis_indices,
     trellis_levels,
 )
-from compress.quantization.trellis_search import nearest_levels
+from compress.quantization.trellis_search import assign_levels
 
 indices = arrays.arrays(
     np.int32, arrays.array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=12), elements=st.integers(-9, 9)
@@ -89,5 +90,7 @@ def test_predecessors_lead_into_their_state_the_smaller_one_first(trellis):
 def test_evenly_spread_numbers_are_rounded_by_so_much_better_than_by_one_quantizer(trellis, decibels):
     # Far from zero, where each quantizer has every second level, and indices take the same bits.
     numbers = 20 + 200 * np.random.default_rng(0).random((5000, 20))
-    errors = nearest_levels(numbers, np.ones(numbers.shape, np.bool_), 400, trellis) - numbers
+    ones, factors = np.ones(numbers.shape), packed(np.eye(20, dtype=np.float32)[None])
+    levels, _ = assign_levels(numbers, ones > 0, ones, ones[:, 0], factors, np.zeros((1, 2, 401)), None, trellis)
+    errors = levels - numbers
     assert -10 * np.log10(3 * np.square(errors).mean()) == pytest.approx(decibels, abs=0.03)
