@@ -1,31 +1,31 @@
-"""What the comparison of codecs measures."""
+"""Results of the codec comparison."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from benchmarks.codec_scale import Scale
-from benchmarks.codec_subjects import Peers, Subject
+from benchmarks.codec_scale import ScaleResult
+from benchmarks.codec_subjects import CodecCost, CodecSubject
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """All that was measured.
+class CodecComparison:
+    """All results.
 
     Attributes:
-        subjects: symbols of real networks, and their bytes with each codec.
-        files: seconds to encode and to decode a whole file of the first subject, with each coding and with NNCodec.
-        one_core: the same of `context` with one core, where there are more.
-        scale: of synthetic symbols.
-        startup_seconds: of a fresh process that imports `compress.container` and decodes the first subject's file.
-        repeats: of which medians are taken.
+        subjects: symbols of real networks, with the cost of each codec.
+        files: cost of a whole file of the first subject, for each coding and for NNCodec.
+        one_core: cost of the same file with `context` on one core.
+        scale: results for synthetic symbols.
+        startup_seconds: time of a fresh process that imports `compress.container` and decodes the first subject's file.
+        repeats: number of runs behind each median.
     """
 
-    subjects: tuple[Subject, ...]
-    files: Mapping[str, Peers]
-    one_core: Peers
-    scale: tuple[Scale, ...]
+    subjects: tuple[CodecSubject, ...]
+    files: Mapping[str, CodecCost]
+    one_core: CodecCost
+    scale: tuple[ScaleResult, ...]
     startup_seconds: float
     repeats: int
     cores: int

@@ -1,85 +1,77 @@
-"""The comparison of codecs in words: `codecs.md`."""
+"""The codec comparison as a page of Markdown, `codecs.md`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from benchmarks.codec_comparison import Comparison
-from benchmarks.codec_subjects import Peers, Subject
+from benchmarks.codec_comparison import CodecComparison
+from benchmarks.codec_subjects import CodecCost, CodecSubject
 from benchmarks.table import markdown_table
 from compress.report.formatting import excess, plural, seconds, thousands, times
 
-_HEADS = ("encode", "times as fast", "decode", "times as fast")
+_TIME_HEADINGS = ("encode", "times as fast", "decode", "times as fast")
 
 
-def to_markdown(comparison: Comparison) -> str:
+def to_markdown(comparison: CodecComparison) -> str:
     """Return the page."""
-    parts = [
+    sections = [
         "# Codecs",
-        f"Bytes count tables and all. Times are medians of {comparison.repeats}, on {plural(comparison.cores, 'core')};"
-        " ratios are how many times as fast as NNCodec, measured in the same run.",
+        f"Bytes include tables. Times are medians of {comparison.repeats} runs on {plural(comparison.cores, 'core')};"
+        " `times as fast` compares with NNCodec in the same run.",
     ]
     for subject in comparison.subjects:
-        parts += _subject(subject)
-    parts += _files(comparison)
-    parts += _scale(comparison)
-    parts += [
+        sections += _subject_section(subject)
+    sections += _files_section(comparison)
+    sections += _scale_section(comparison)
+    sections += [
         "## Start-up",
-        f"A fresh process that imports `compress.container` and decodes the first file takes"
-        f" {seconds(comparison.startup_seconds)}, Python's own start included, compiled code being in its cache.",
+        f"A fresh process imports `compress.container` and decodes the first file in"
+        f" {seconds(comparison.startup_seconds)}. This includes the start of Python; compiled code is in the cache.",
         "## How it was made",
-        f"`{comparison.command}`, on {comparison.machine}; "
-        + ", ".join(f"{name} {version}" for name, version in comparison.versions.items())
-        + "; beside NNCodec: "
-        + ", ".join(f"{name} {version}" for name, version in comparison.nncodec_versions.items())
-        + ".",
+        f"`{comparison.command}`, on {comparison.machine}; {_list_of(comparison.versions)}; NNCodec's environment:"
+        f" {_list_of(comparison.nncodec_versions)}.",
     ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(sections) + "\n"
 
 
-def _subject(subject: Subject) -> list[str]:
+def _subject_section(subject: CodecSubject) -> list[str]:
     peer = subject.codecs["NNCodec"]
+    costs = dict(subject.codecs)
+    if subject.with_trellis:
+        costs["context, with the trellis"] = subject.with_trellis
     rows = [
-        (name, thousands(coded.coded_bytes), excess(coded.coded_bytes / subject.entropy_bytes - 1),
-         thousands(subject.best_order_bytes[name]) if name in subject.best_order_bytes else "", *_times(coded, peer))
-        for name, coded in subject.codecs.items()
+        (name, thousands(cost.coded_bytes), excess(cost.coded_bytes / subject.entropy_bytes - 1),
+         thousands(subject.best_order_bytes[name]) if name in subject.best_order_bytes else "", *_times(cost, peer))
+        for name, cost in costs.items()
     ]  # fmt: skip
-    if along := subject.along_trellis:
-        told = ("context, told of the trellis", thousands(along.coded_bytes),
-                excess(along.coded_bytes / subject.entropy_bytes - 1), "", *_times(along, peer))  # fmt: skip
-        rows.append(told)
     smaller = subject.smaller_huffman_bytes
     return [
         f"## {subject.name}",
-        f"{thousands(subject.weights)} symbols of {plural(subject.layers, 'layer')}; the order-0 entropy of each layer,"
-        f" summed, is {thousands(subject.entropy_bytes)} bytes. The whole file, all codecs allowed:"
+        f"{thousands(subject.weights)} symbols of {plural(subject.layers, 'layer')}. The order-0 entropies of the"
+        f" layers sum up to {thousands(subject.entropy_bytes)} bytes. The whole file, all codecs allowed:"
         f" {thousands(subject.file_bytes)} bytes.",
-        markdown_table(
-            ("", "bytes", "against entropy", "best order", *_HEADS),
-            rows,
-        ),
-        f"Of each layer the smaller of `huffman` and `huffman-runs`: {thousands(smaller)} bytes,"
-        f" {excess(smaller / subject.entropy_bytes - 1)}. On the largest layer `huffman` decodes in"
+        markdown_table(("", "bytes", "against entropy", "best scan order", *_TIME_HEADINGS), rows),
+        f"With the smaller of `huffman` and `huffman-runs` for each layer: {thousands(smaller)} bytes,"
+        f" {excess(smaller / subject.entropy_bytes - 1)}. `huffman` decodes the largest layer in"
         f" {seconds(subject.huffman_decode_seconds)}, dahuffman's own decoder in"
         f" {seconds(subject.dahuffman_decode_seconds)}:"
         f" {times(subject.dahuffman_decode_seconds / subject.huffman_decode_seconds)} times as long.",
     ]
 
 
-def _files(comparison: Comparison) -> list[str]:
-    name, peer = next((name, coded) for name, coded in comparison.files.items() if name.startswith("NNCodec"))
-    rows = [(key, thousands(coded.coded_bytes), *_times(coded, peer)) for key, coded in comparison.files.items()]
-    one = comparison.one_core
-    rows.append(("context, on one core", thousands(one.coded_bytes), *_times(one, peer)))
+def _files_section(comparison: CodecComparison) -> list[str]:
+    name, peer = next((name, cost) for name, cost in comparison.files.items() if name.startswith("NNCodec"))
+    costs = {**comparison.files, "context, on one core": comparison.one_core}
+    rows = [(key, thousands(cost.coded_bytes), *_times(cost, peer)) for key, cost in costs.items()]
     return [
         "## Whole files",
         f"`{comparison.subjects[0].name}` with biases, scales and header, from a model to bytes and back to float32"
-        f" weights; beside {name} of the float network, which is about as large.",
-        markdown_table(("", "bytes", *_HEADS), rows),
+        f" weights. {name} codes the float network in about as many bytes.",
+        markdown_table(("", "bytes", *_TIME_HEADINGS), rows),
     ]
 
 
-def _scale(comparison: Comparison) -> list[str]:
+def _scale_section(comparison: CodecComparison) -> list[str]:
     rows = [
         (each.codec, thousands(each.weights), f"{each.encode_nanoseconds:.1f}", f"{each.decode_nanoseconds:.1f}",
          f"{each.memory_bytes:.1f}")
@@ -87,16 +79,20 @@ def _scale(comparison: Comparison) -> list[str]:
     ]  # fmt: skip
     return [
         "## Scale",
-        "One tensor of Laplacian symbols, on one core. Memory is the most that the process held beyond what it had"
-        " without them, symbols and stream included.",
+        "One tensor of Laplacian symbols, on one core. Memory is the peak of the process beyond its memory without"
+        " symbols; it includes the symbols and the stream.",
         markdown_table(("", "weights", "encode, ns each", "decode, ns each", "memory, bytes each"), rows),
     ]
 
 
-def _times(coded: Peers, peer: Peers) -> Sequence[str]:
+def _times(cost: CodecCost, peer: CodecCost) -> Sequence[str]:
     return (
-        seconds(coded.encode_seconds),
-        times(peer.encode_seconds / coded.encode_seconds),
-        seconds(coded.decode_seconds),
-        times(peer.decode_seconds / coded.decode_seconds),
+        seconds(cost.encode_seconds),
+        times(peer.encode_seconds / cost.encode_seconds),
+        seconds(cost.decode_seconds),
+        times(peer.decode_seconds / cost.decode_seconds),
     )
+
+
+def _list_of(versions: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())

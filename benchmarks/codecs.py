@@ -1,13 +1,13 @@
-"""The codecs beside NNCodec and dahuffman: bytes, times, scale and start-up, in one run.
+"""The codecs compared with NNCodec and dahuffman: bytes, times, scale and start-up, in one run.
 
-`python -m benchmarks.codecs` takes the symbols of two real networks, SqueezeNet v1.1 after `squeezenet-500k` and v1.0
-as released with Deep Compression (`squeezenet1_0-lossless`), and writes into `reports/codecs`:
+`python -m benchmarks.codecs` takes the symbols of two real networks, SqueezeNet v1.1 of `squeezenet-500k` and v1.0 as
+released with Deep Compression (`squeezenet1_0-lossless`), and writes into `reports/codecs`:
 
-    codecs.md    the figures
-    codecs.json  the same for programs, by the dataclasses here and in `benchmarks/codec_subjects.py`
+    codecs.md    the results as a page
+    codecs.json  the results as JSON: the fields of `CodecComparison`
 
-Symbols are those that the file codes: of levels along a trellis, the indices in its quantizers. NNCodec codes the same
-whole numbers without loss. Times are medians, on all cores where a codec can use them.
+Symbols are those that the file codes: with a trellis, the indices in its quantizers. NNCodec codes the same integers
+without loss. Times are medians; a codec may use all cores.
 """
 
 from __future__ import annotations
@@ -22,24 +22,25 @@ from pathlib import Path
 import click
 
 from benchmarks import codec_page, nncodec_peer
-from benchmarks.codec_comparison import Comparison
-from benchmarks.codec_scale import WEIGHTS, measure
+from benchmarks.codec_comparison import CodecComparison
+from benchmarks.codec_scale import WEIGHTS, measure_scale
 from benchmarks.codec_startup import fresh_decode_seconds
-from benchmarks.codec_subjects import Peers, network_times, subject_of, weights_of
+from benchmarks.codec_subjects import CodecCost, measure_files, measure_subject
 from benchmarks.ready import make
 from compress import container
 from compress.cli import console
 from compress.errors import SqueezeError
-from compress.evaluation.text import as_text
-from compress.networks.weight_sources import Embedded
-from compress.pipeline import run_record
+from compress.networks.embedded_weights import EmbeddedWeights
+from compress.pipeline import environment
 from compress.pipeline.run import MODEL_FILE
 from compress.runtime.atomic_files import write_atomically
-from compress.runtime.threads import cores
+from compress.runtime.file_names import escape_undecodable
+from compress.runtime.threads import available_cores
 
 SUBJECTS = ("squeezenet-500k", "squeezenet1_0-lossless")
+_SCALED_CODECS = ("huffman", "context")
 _QP = -26
-"""At which NNCodec's file of SqueezeNet v1.1 is about as large as that of squeezenet-500k."""
+"""Quantization parameter of NNCodec whose file of SqueezeNet v1.1 is about as large as that of squeezenet-500k."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -49,23 +50,23 @@ _QP = -26
     type=click.Path(path_type=Path),
     default="reports/codecs",
     show_default=True,
-    help="Folder to write into.",
+    help="Folder for the page and the JSON file.",
 )
-@click.option("--repeats", type=click.IntRange(1), default=7, show_default=True, help="Of what is timed.")
+@click.option("--repeats", type=click.IntRange(1), default=7, show_default=True, help="Runs of each timing.")
 @click.option(
     "--weights",
     type=click.IntRange(1),
     multiple=True,
     default=WEIGHTS,
     show_default=True,
-    help="Synthetic weights to see how it scales; may be given several times.",
+    help="Number of synthetic weights for the scale; may be given several times.",
 )
 def main(out: Path, reports: Path, repeats: int, weights: Sequence[int]) -> None:
     """Compare the codecs with each other, with NNCodec and with dahuffman.
 
-    Files are taken from OUT/NAME/model.sqz, and their pipelines run first where these are not there.
+    Reads OUT/NAME/model.sqz, and runs the pipeline NAME first if that file does not exist.
     """
-    command = as_text(shlex.join(["python", "-m", "benchmarks.codecs", *sys.argv[1:]]))
+    command = escape_undecodable(shlex.join(["python", "-m", "benchmarks.codecs", *sys.argv[1:]]))
     try:
         comparison = compare(out, repeats, tuple(weights), command)
         write_atomically(
@@ -78,7 +79,7 @@ def main(out: Path, reports: Path, repeats: int, weights: Sequence[int]) -> None
     console.say(f"comparison: {reports / 'codecs.md'}")
 
 
-def compare(out: Path, repeats: int, weights: Sequence[int], command: str) -> Comparison:
+def compare(out: Path, repeats: int, weights: Sequence[int], command: str) -> CodecComparison:
     """Measure everything.
 
     Raises:
@@ -92,30 +93,30 @@ def compare(out: Path, repeats: int, weights: Sequence[int], command: str) -> Co
     for name, path in paths.items():
         make(name, path, None)
         console.say(f"{name}: coding its symbols")
-        subject, versions = subject_of(name, container.read(path), python, folder, repeats)
+        subject, versions = measure_subject(name, container.read(path), python, folder, repeats)
         subjects.append(subject)
     console.say("coding whole files")
-    model = container.read(paths[SUBJECTS[0]])
-    files, one_core = network_times(model, repeats)
-    coded, _ = nncodec_peer.code(python, weights_of(Embedded().load()), (_QP,), folder, repeats)
-    files[f"NNCodec, qp {_QP}"] = Peers(coded[0].file_bytes, coded[0].encode_seconds, coded[0].decode_seconds)
+    files, one_core = measure_files(container.read(paths[SUBJECTS[0]]), repeats)
+    float_weights = {name: tensor.to_dense() for name, tensor in EmbeddedWeights().load().tensors.items()}
+    (coded,), _ = nncodec_peer.code(python, float_weights, (_QP,), folder, repeats)
+    files[f"NNCodec, qp {_QP}"] = CodecCost(coded.file_bytes, coded.encode_seconds, coded.decode_seconds)
     startup = fresh_decode_seconds(paths[SUBJECTS[0]], repeats)
     scale = []
-    for codec in ("huffman", "ans", "context"):
+    for codec in _SCALED_CODECS:
         for count in weights:
             console.say(f"{codec}: {count:,} synthetic weights")
-            scale.append(measure(codec, count))
-    return Comparison(
+            scale.append(measure_scale(codec, count))
+    return CodecComparison(
         subjects=tuple(subjects),
         files=files,
         one_core=one_core,
         scale=tuple(scale),
         startup_seconds=startup,
         repeats=repeats,
-        cores=cores(),
+        cores=available_cores(),
         command=command,
-        machine=run_record.machine(),
-        versions=run_record.versions(),
+        machine=environment.machine(),
+        versions=environment.versions(),
         nncodec_versions=versions,
     )
 

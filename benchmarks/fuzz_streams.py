@@ -1,4 +1,4 @@
-"""Streams of symbols that no encoder writes and yet may be good: codes and runs that nobody would choose."""
+"""Random streams that the format allows and no encoder writes, and streams that it just does not allow."""
 
 from __future__ import annotations
 
@@ -8,26 +8,27 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.codecs.base import Codec
 from compress.codecs.primitives.varint import encode_varint
+from compress.codecs.protocol import Codec
 
 
 def coded_by_chance(symbols: NDArray[np.uint16], codec: Codec, chance: random.Random) -> bytes:
-    """Return symbols as a codec codes them; or, of `huffman` and `huffman-runs`, a stream that is written here."""
-    in_turn = np.ascontiguousarray(symbols)
+    """Return the codec's stream of symbols, or for `huffman` and `huffman-runs` often an unusual stream."""
+    contiguous = np.ascontiguousarray(symbols)
+    flat: list[int] = contiguous.reshape(-1).tolist()
     if codec.name == "huffman" and chance.random() < 0.6:
-        return _huffman_stream(in_turn.reshape(-1).tolist(), chance)
+        return _huffman_stream(flat, chance)
     if codec.name == "huffman-runs" and chance.random() < 0.6:
-        return _runs_stream(in_turn.reshape(-1).tolist(), chance)
-    return codec.encode(in_turn)
+        return _runs_stream(flat, chance)
+    return codec.encode(contiguous)
 
 
 def _huffman_stream(symbols: Sequence[int], chance: random.Random) -> bytes:
-    """Return a stream whose code nobody would choose: names beyond those in use, and lengths that may not fit."""
+    """Return a stream with a poor code: it may have unused symbols, useless steps, and rarely invalid lengths."""
     used = sorted({*symbols, *(chance.randrange(9) for _ in range(chance.choice((0, 0, 1, 3))))})
     lengths = _lengths(len(used), chance)
     text, named = _gamma(len(used) + 1), 0
-    for symbol in used:  # each named alone, where the program names runs
+    for symbol in used:  # one by one, where the encoder names runs
         text += _gamma(symbol - named + 1) + _gamma(1)
         named = symbol + 1
     if len(used) > 1:
@@ -46,7 +47,7 @@ def _huffman_stream(symbols: Sequence[int], chance: random.Random) -> bytes:
 
 
 def _lengths(count: int, chance: random.Random) -> list[int]:
-    """Return lengths of a complete code, made by splitting one codeword after the other; rarely of another."""
+    """Return the lengths of a random complete code, made by splitting codewords; rarely of an incomplete code."""
     lengths = [0]
     while len(lengths) < count:
         at = chance.randrange(len(lengths))
@@ -58,22 +59,24 @@ def _lengths(count: int, chance: random.Random) -> list[int]:
 
 
 def _runs_stream(symbols: Sequence[int], chance: random.Random) -> bytes:
-    """Return zero runs with entries that are not needed, or a gap or an entry too many."""
+    """Return zero runs with useless entries, sometimes with a gap or an entry too many."""
     gap_bits = chance.choice((2, 2, 3, 8))
     gaps: list[int] = []
-    mask: list[int] = []
+    entry_symbols: list[int] = []
     gap = 0
     for symbol in symbols:
         if symbol or gap == (1 << gap_bits) - 1 or chance.random() < 0.05:
             gaps.append(gap)
-            mask.append(symbol)
+            entry_symbols.append(symbol)
             gap = 0
         else:
             gap += 1
     if gaps and chance.random() < 0.2:
         gaps[chance.randrange(len(gaps))] += chance.choice((-1, 1, 1 << gap_bits)) if gaps[0] else 1
     entries = len(gaps) + chance.choice((0, 0, 0, 0, 0, 1))
-    gap_stream, symbol_stream = (_huffman_stream([max(0, number) for number in part], chance) for part in (gaps, mask))
+    gap_stream, symbol_stream = (
+        _huffman_stream([max(0, number) for number in part], chance) for part in (gaps, entry_symbols)
+    )
     if chance.random() < 0.2:
         gap_bits = chance.choice((1, 2, 2, 9))
     return bytes([gap_bits]) + encode_varint(entries) + encode_varint(len(gap_stream)) + gap_stream + symbol_stream
@@ -84,7 +87,7 @@ def _gamma(number: int) -> str:
 
 
 def _packed(text: str, chance: random.Random) -> bytes:
-    """Return bits as bytes; rarely with padding that is not zero."""
+    """Return bits as bytes; rarely with nonzero padding."""
     if chance.random() < 0.03:
         text += "1"
     text += "0" * (-len(text) % 8)

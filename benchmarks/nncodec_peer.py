@@ -1,6 +1,6 @@
 """NNCodec (ISO/IEC 15938-17), measured in an environment of its own.
 
-Its licence, Clear BSD, grants no patents: it is no dependency, and nothing of it is taken over.
+Its license, Clear BSD, grants no patents. Therefore it is not a dependency, and no code comes from it.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ Numbers = Arrays | Mapping[str, NDArray[np.int32]]
 
 
 @dataclass(frozen=True, eq=False)
-class Coded:
-    """What NNCodec made of the weights at one quantization parameter."""
+class NncodecResult:
+    """NNCodec's result for one quantization parameter; `arrays` are the decoded weights."""
 
     qp: int
     file_bytes: int
@@ -40,46 +40,54 @@ class Coded:
 
 
 def environment(folder: Path) -> Path:
-    """Return the Python of NNCodec's environment; it is made in `folder` unless the mark of a whole one is there.
+    """Return the Python of NNCodec's environment, created in `folder` unless it is complete there.
 
     Raises:
-        SqueezeError: it could not be made.
+        SqueezeError: it could not be created.
     """
     python, ready = folder / "bin" / "python", folder / "ready"
     if python.exists() and ready.is_file() and ready.read_text("utf-8") == REQUIREMENT:
         return python
     _run([sys.executable, "-m", "venv", "--clear", str(folder)])
-    # pip chooses torch and torchvision together: those of two builds, such as of this project's torch, do not fit.
+    # pip chooses torch and torchvision together, as two different builds do not work together.
     _run([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", REQUIREMENT])
     _run([str(python), "-c", "import nncodec.nn"])
-    write_atomically(ready, REQUIREMENT.encode())  # last: an installation that failed is begun anew
+    write_atomically(ready, REQUIREMENT.encode())  # last: a failed installation starts again
     return python
 
 
 def code(
     python: Path, weights: Numbers, qps: Sequence[int], folder: Path, repeats: int
-) -> tuple[list[Coded], dict[str, str]]:
+) -> tuple[list[NncodecResult], dict[str, str]]:
     """Encode and decode weights at each quantization parameter.
 
     Args:
         python: of NNCodec's environment.
-        weights: by name, float32; or int32, which are coded without loss.
-        qps: the smaller, the finer.
-        folder: for what goes there and back.
-        repeats: of which the median is taken.
+        weights: by name, float32; or int32, coded without loss.
+        qps: quantization parameters; a smaller one is finer.
+        folder: for files exchanged with the environment.
+        repeats: runs of each timing.
     Returns:
-        what it made of them, and the versions of NNCodec, torch and numpy there.
+        A result for each quantization parameter, and the versions of NNCodec, torch and numpy.
     Raises:
-        SqueezeError: it failed.
+        SqueezeError: NNCodec failed.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    given = folder / "weights.npz"
-    np.savez(given, **weights)
-    worker = [str(python), "-m", "benchmarks.nncodec_worker", str(given), str(folder), str(repeats), *map(str, qps)]
+    weights_file = folder / "weights.npz"
+    np.savez(weights_file, **weights)
+    worker = [
+        str(python),
+        "-m",
+        "benchmarks.nncodec_worker",
+        str(weights_file),
+        str(folder),
+        str(repeats),
+        *map(str, qps),
+    ]
     _run(worker, {**os.environ, "PYTHONPATH": str(_ROOT)})
-    told = json.loads((folder / "results.json").read_text("utf-8"))
-    coded = [Coded(**point, arrays=_decoded(folder / f"qp{point['qp']}.npz")) for point in told["points"]]
-    return coded, told["versions"]
+    results = json.loads((folder / "results.json").read_text("utf-8"))
+    coded = [NncodecResult(**point, arrays=_decoded(folder / f"qp{point['qp']}.npz")) for point in results["points"]]
+    return coded, results["versions"]
 
 
 def _decoded(path: Path) -> Arrays:

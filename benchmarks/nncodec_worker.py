@@ -1,7 +1,7 @@
-"""Runs in NNCodec's own environment, which has no packages of this project.
+"""Worker in NNCodec's environment, which has no packages of this project.
 
 `python -m benchmarks.nncodec_worker WEIGHTS.npz FOLDER REPEATS QP...` encodes and decodes the weights at each
-quantization parameter, and leaves in the folder `qpQP.npz`, the decoded weights, and `results.json`.
+quantization parameter. It writes the decoded weights, `qpQP.npz`, and `results.json` into the folder.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How long work takes; imports nothing, as it also runs in environments of peers."""
+"""Median run times. Imports the standard library only, as it also runs in NNCodec's environment."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Result = TypeVar("Result")
 
 
 def timed(work: Callable[[], Result], repeats: int) -> tuple[Result, float]:
-    """Do the work once to warm up and `repeats` times more; return its last result and the median of the seconds."""
+    """Run `work` once to warm up and `repeats` times more; return its last result and the median seconds."""
     result, seconds = work(), []
     for _ in range(repeats):
         started = time.perf_counter()
