@@ -1,3 +1,5 @@
-"""TODO."""
+"""The command line: words of the shell come in; tables, messages and an exit code go out.
 
-from __future__ import annotations
+`main` has the group of commands and turns errors into exit codes. The commands parse, call the rooms below and print
+through `console`. They import torch and matplotlib when they run, so that `--help` and `inspect` answer at once.
+"""

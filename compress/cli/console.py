@@ -1,11 +1,11 @@
-"""What the terminal shows: tables, progress bars, errors. Plain lines where there is no terminal."""
+"""Output to the terminal: tables, progress bars, errors. Without a terminal, plain lines."""
 
 from __future__ import annotations
 
 import io
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,28 +17,29 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from compress.container.inspection import Inspection
-    from compress.evaluation.comparison_record import Answer, Comparison, PairedHits, PhotoAnswers, Side
-    from compress.evaluation.results import Accuracy
+    from compress.evaluation.comparison_record import ModelComparison, PairedAccuracy, PhotoPredictions, Prediction
+    from compress.evaluation.results import Accuracy, Interval
     from compress.networks.description import LayerDescription
-    from compress.pipeline import Result
-    from compress.pipeline.cache_listing import Entry
+    from compress.pipeline import RunResult
+    from compress.pipeline.cache_listing import CacheEntry
     from compress.report.record import StageRecord
 
 _out = Console(highlight=False)
 _err = Console(stderr=True, highlight=False)
 _quiet = False
 _verbose = False
-_PLAIN_WIDTH = 160
-_SECONDS_WORTH_A_LINE = 2.0
+_WIDTH_WITHOUT_TERMINAL = 160
+_MIN_REPORTED_SECONDS = 2.0
 
 
 def set_verbosity(*, quiet: bool, verbose: bool) -> None:
-    """Decide how much is shown; where output is no terminal, tables are not folded to 80 columns."""
+    """Set the amount of output; without a terminal, tables are 160 columns wide instead of 80."""
     global _quiet, _verbose, _out  # noqa: PLW0603  one terminal, one setting
     _quiet, _verbose = quiet, verbose
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be text, nor a terminal know ä
-    _out = Console(highlight=False, width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
+        # A file name may have bytes that are no text, and the terminal may lack characters.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    _out = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL)
 
 
 def say(text: str) -> None:
@@ -47,136 +48,139 @@ def say(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Print how far something is, unless --quiet."""
+    """Print progress to stderr, unless --quiet."""
     if not _quiet:
         _err.print(text, markup=False, soft_wrap=True)
 
 
 def error(text: str) -> None:
-    """Print an error; with --verbose, and its traceback."""
+    """Print an error; with --verbose, also its traceback."""
     _err.print(f"[bold red]error:[/] {escape(text)}", soft_wrap=True)
     if _verbose and sys.exc_info()[0] is not None:
         _err.print_exception()
 
 
 @contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar; where there is no terminal, a line once it is done if it took over two seconds.
+def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar; without a terminal, print a line at the end if it took more than two seconds.
 
     Args:
-        what: is going on.
-        total: how many there are; 0 where that is not known.
+        title: the work.
+        total: number of items; 0 if unknown.
     """
     if _quiet:
         yield lambda count: None
-        return
-    if not _err.is_terminal:
+    elif _err.is_terminal:
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        with Progress(*columns, TimeRemainingColumn(), console=_err, transient=True) as bar:
+            task = bar.add_task(title, total=total or None)
+            yield lambda count: bar.advance(task, count)
+    else:
         started = time.perf_counter()
         yield lambda count: None
         seconds = time.perf_counter() - started
-        if seconds > _SECONDS_WORTH_A_LINE or _verbose:
-            _err.print(f"{what}: {seconds:.0f} s", markup=False)
-        return
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=_err, transient=True) as bar:
-        task = bar.add_task(what, total=total or None)
-        yield lambda count: bar.advance(task, count)
+        if seconds > _MIN_REPORTED_SECONDS or _verbose:
+            _err.print(f"{title}: {seconds:.0f} s", markup=False)
 
 
-def show_result(result: Result) -> None:
-    """Print what a run reached: the table of stages, the goal and what a miss is owed to, the paths."""
-    from compress.report.formatting import plain  # noqa: PLC0415
-    from compress.report.goals import in_words, owed_to  # noqa: PLC0415  charts are drawn beside it: slow to import
-
-    record = result.record
-    labelled = record.stages[0].accuracy is not None
+def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int = 1) -> None:
+    """Print a table: `text_columns` columns on the left, the numbers on the right."""
     table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("stage")
-    for column in ("bytes", "zeros", "bits/weight", *(("top-1", "top-5") if labelled else ()), "agreement", "KL, nats"):
-        table.add_column(column, justify="right")
-    table.add_column("seconds", justify="right")
-    for stage in record.stages:
-        table.add_row(*_stage_row(stage, labelled))
-    _out.print(table)
-    file = record.file.file_bytes
-    say("")
-    say(f"{file:,} bytes: {record.float_bytes / file:.1f} times smaller than float32, {240e6 / file:.0f} than AlexNet")
-    if not labelled:
-        say("These photos have no labels: closeness to the float network was measured, not accuracy.")
-    for goal in record.goals:
-        say(in_words(goal))
-        owed = owed_to(record, goal)
-        if owed:
-            say(f"  {plain(owed)}")
-    say(f"model:  {result.model_path}")
-    say(f"report: {result.report_path}")
-
-
-def _stage_row(stage: StageRecord, labelled: bool) -> list[str]:
-    row = [stage.name, f"{stage.file_bytes:,}", f"{stage.sparsity:.1%}", f"{stage.bits_per_weight:.2f}"]
-    if labelled:
-        row += [_interval(stage.accuracy, "top1"), _interval(stage.accuracy, "top5")]
-    row += [f"{stage.fidelity.agreement.value:.1%}", f"{stage.fidelity.divergence_nats.value:.4f}"]
-    return [*row, f"{stage.seconds:.1f}"]
-
-
-def _interval(accuracy: Accuracy | None, which: str) -> str:
-    if accuracy is None:
-        return ""
-    interval = getattr(accuracy, which)
-    return f"{interval.value:.1%} ({interval.low * 100:.1f}-{interval.high * 100:.1f})"
-
-
-def show_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table: names in the first column, figures in the others."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in header:
-        table.add_column(column, justify="right" if table.columns else "left", no_wrap=True)
+    for index, column in enumerate(columns):
+        if index < text_columns:
+            table.add_column(column, overflow="fold")
+        else:
+            table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(*map(escape, row))
     _out.print(table)
 
 
+def show_result(result: RunResult) -> None:
+    """Print the stages of a run, its goal with the cause of a miss, and the paths."""
+    # The report draws charts and is slow to import.
+    from compress.report.formatting import to_ascii  # noqa: PLC0415
+    from compress.report.goal_shortfall import explain_miss, goal_line  # noqa: PLC0415
+    from compress.report.record import ALEXNET_BYTES  # noqa: PLC0415
+
+    record = result.record
+    labeled = record.stages[0].accuracy is not None
+    accuracy = ("top-1", "top-5") if labeled else ()
+    columns = ("stage", "bytes", "zeros", "bits/weight", *accuracy, "agreement", "KL, nats", "seconds")
+    show_table(columns, [_stage_row(stage, labeled=labeled) for stage in record.stages])
+    file_bytes = record.file.file_bytes
+    say("")
+    say(f"{file_bytes:,} bytes: {record.float_bytes / file_bytes:.1f} times smaller than float32, "
+        f"{ALEXNET_BYTES / file_bytes:.0f} than AlexNet")  # fmt: skip
+    if not labeled:
+        say("These photos have no labels: fidelity to the float network was measured, not accuracy.")
+    for goal in record.goals:
+        say(goal_line(goal))
+        if cause := explain_miss(record, goal):
+            say(f"  {to_ascii(cause)}")
+    say(f"model:  {result.model_path}")
+    say(f"report: {result.report_path}")
+
+
+def _stage_row(stage: StageRecord, *, labeled: bool) -> list[str]:
+    accuracy = [""] * 2 if labeled else []
+    if stage.accuracy:
+        accuracy = [_percent(stage.accuracy.top1), _percent(stage.accuracy.top5)]
+    return [
+        stage.name, f"{stage.file_bytes:,}", f"{stage.sparsity:.1%}", f"{stage.bits_per_weight:.2f}", *accuracy,
+        f"{stage.fidelity.agreement.value:.1%}", f"{stage.fidelity.divergence_nats.value:.4f}", f"{stage.seconds:.1f}",
+    ]  # fmt: skip
+
+
+def _percent(interval: Interval) -> str:
+    return f"{interval.value:.1%} ({interval.low * 100:.1f}-{interval.high * 100:.1f})"
+
+
 def show_layers(network: str, layers: Sequence[LayerDescription]) -> None:
     """Print a network's layers."""
-    table = Table(title=network, box=None, header_style="bold", pad_edge=False, title_justify="left")
-    table.add_column("layer")
-    table.add_column("kind")
-    for column in ("output", "parameters", "multiply-accumulates"):
-        table.add_column(column, justify="right")
-    for layer in layers:
-        shape = "x".join(str(side) for side in layer.output)
-        table.add_row(
-            layer.name, layer.kind, shape, f"{layer.parameters:,}" if layer.parameters else "",
-            f"{layer.multiply_accumulates:,}" if layer.multiply_accumulates else "",
-        )  # fmt: skip
-    table.add_section()
+
+    def count(number: int) -> str:
+        return f"{number:,}" if number else ""
+
+    rows = [
+        (layer.name, layer.kind, "x".join(map(str, layer.output)), count(layer.parameters),
+         count(layer.multiply_accumulates))
+        for layer in layers
+    ]  # fmt: skip
     parameters = sum(layer.parameters for layer in layers)
-    table.add_row("total", "", "", f"{parameters:,}", f"{sum(layer.multiply_accumulates for layer in layers):,}")
-    _out.print(table)
+    multiply_accumulates = sum(layer.multiply_accumulates for layer in layers)
+    say(network)
+    show_table(
+        ("layer", "kind", "output", "parameters", "multiply-accumulates"),
+        [*rows, ("total", "", "", f"{parameters:,}", f"{multiply_accumulates:,}")],
+        text_columns=2,
+    )
 
 
-def show_inspection(found: Inspection) -> None:
-    """Print what is in a file."""
-    model = found.model
-    say(f"{found.file}: {found.file_bytes:,} bytes, {model.architecture}, {model.classes:,} classes")
-    pre = model.preprocessing
-    say(f"input: {pre.height}x{pre.width} {pre.channels}, {pre.resize}; class names: {'yes' if model.labels else 'no'}")
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("tensor", "shape", "form", "codec"):
-        table.add_column(column)
-    for column in ("kept", "values", "bits/weight", "indices", "positions", "codebook", "scales"):
-        table.add_column(column, justify="right")
-    for part in found.tensors:
-        table.add_row(
-            part.name, "x".join(map(str, part.shape)), part.form, part.codec,
-            f"{part.kept / max(part.weights, 1):.1%}", f"{part.codebook_entries:,}" if part.codebook_entries else "",
-            f"{part.bits_per_weight:.2f}", f"{part.index_bytes:,}", f"{part.position_bytes:,}",
-            f"{part.codebook_bytes:,}", f"{part.scale_bytes:,}",
-        )  # fmt: skip
-    _out.print(table)
-    say(f"header and checksums {found.header_bytes:,} bytes, class names {found.label_bytes:,} bytes")
-    say(f"sha256 of the decoded weights: {found.weights_sha256}")
+def show_inspection(inspection: Inspection) -> None:
+    """Print the content of a file."""
+    model, layout = inspection.model, inspection.layout
+    preprocessing = model.preprocessing
+    say(f"{inspection.file}: {layout.file_bytes:,} bytes, {model.architecture}, {model.classes:,} classes")
+    say(f"input: {preprocessing.height}x{preprocessing.width} {preprocessing.channels}, {preprocessing.resize}; "
+        f"class names: {'yes' if model.labels else 'no'}")  # fmt: skip
+    show_table(
+        ("tensor", "shape", "form", "codec",
+         "nonzero", "values", "bits/weight", "indices", "positions", "codebook", "scales"),
+        [
+            (
+                tensor.name, "x".join(map(str, tensor.shape)), tensor.form, tensor.codec,
+                f"{tensor.nonzero_weights / max(tensor.weights, 1):.1%}",
+                f"{tensor.codebook_entries:,}" if tensor.codebook_entries else "", f"{tensor.bits_per_weight:.2f}",
+                f"{tensor.index_bytes:,}", f"{tensor.position_bytes:,}", f"{tensor.codebook_bytes:,}",
+                f"{tensor.scale_bytes:,}",
+            )
+            for tensor in layout.tensors
+        ],
+        text_columns=4,
+    )  # fmt: skip
+    say(f"header and checksums {layout.header_bytes:,} bytes, class names {layout.label_bytes:,} bytes")
+    say(f"sha256 of the decoded weights: {inspection.weights_sha256}")
 
 
 def show_accuracy(accuracy: Accuracy, skipped: Sequence[str]) -> None:
@@ -188,99 +192,82 @@ def show_accuracy(accuracy: Accuracy, skipped: Sequence[str]) -> None:
         say(f"skipped {photo}")
 
 
-def show_guesses(photo: Path, guesses: Sequence[tuple[str, float]]) -> None:
-    """Print what a network sees on a photo."""
-    say(str(photo))
-    for name, probability in guesses:
-        say(f"  {probability:6.1%}  {name}")
-
-
-def show_comparison(compared: Comparison, shown: int) -> None:
-    """Print what tells two models apart: bytes, accuracy, closeness, and photos of which they say different classes.
+def show_comparison(comparison: ModelComparison, max_shown: int) -> None:
+    """Print bytes, accuracy and fidelity of two models, and photos with different top-1 classes.
 
     Args:
-        compared: the two models.
-        shown: most photos to list.
+        comparison: the result for two models.
+        max_shown: maximum number of photos to list.
     """
-    from compress.report.goals import in_words  # noqa: PLC0415  as in show_result
+    from compress.report.goal_shortfall import goal_line  # noqa: PLC0415  as in show_result
 
-    a, b = compared.a, compared.b
-    for letter, side in (("A", a), ("B", b)):
-        say(f"{letter}  {side.name}: {side.file_bytes:,} bytes, {side.architecture}")
-    say(f"B has {b.file_bytes / a.file_bytes:.1%} of A's bytes; {_same_weights(a, b, compared.same_weights)}")
-    if not compared.same_preprocessing:
-        say("A and B prepare photos differently: each sees them in its own way")
-    if compared.class_names_apart:
-        say(f"{len(compared.class_names_apart):,} classes have other names in B than in A, the first is class "
-            f"{compared.class_names_apart[0]}: are they the same classes?")  # fmt: skip
+    a, b = comparison.a, comparison.b
+    for letter, model in (("A", a), ("B", b)):
+        say(f"{letter}  {model.name}: {model.file_bytes:,} bytes, {model.architecture}")
+    hashes = (f"are the same, sha256 {a.weights_sha256}" if comparison.same_weights
+              else f"differ, sha256 {a.weights_sha256[:12]}... and {b.weights_sha256[:12]}...")  # fmt: skip
+    say(f"B has {b.file_bytes / a.file_bytes:.1%} of A's bytes; the weights {hashes}")
+    if not comparison.same_preprocessing:
+        say("A and B have different preprocessing: each uses its own")
+    if renamed := comparison.differing_class_names:
+        say(f"{len(renamed):,} classes have different names in A and B, the first is class {renamed[0]}: "
+            "check that the classes are the same")  # fmt: skip
     say("")
-    say(f"photos: {compared.data}")
-    for name, paired, which in (("top-1", compared.top1, "top1"), ("top-5", compared.top5, "top5")):
-        if paired is not None:
-            say(f"{name}: A {_interval(a.accuracy, which)}, B {_interval(b.accuracy, which)}; {_paired(paired)}")
-    if compared.top1 is None:
-        say("These photos have no labels: which of the two is right cannot be told, only how close they are.")
-    agreement, divergence = compared.agreement, compared.divergence_nats
-    say(f"agreement: {agreement.value:.1%} ({agreement.low * 100:.1f}-{agreement.high * 100:.1f}) of the photos")
-    say(f"KL divergence of B from A: {divergence.value:.4f} nats ({divergence.low:.4f}-{divergence.high:.4f})")
-    _show_differing(compared.differing, shown, labelled=compared.top1 is not None)
-    for photo in compared.skipped:
+    say(f"photos: {comparison.data}")
+    _show_metrics(comparison)
+    _show_differing(comparison.differing, max_shown, labeled=comparison.top1 is not None)
+    for photo in comparison.skipped:
         say(f"skipped {photo}")
-    for goal in compared.goals:
-        say(in_words(goal))
+    for goal in comparison.goals:
+        say(goal_line(goal))
 
 
-def _same_weights(a: Side, b: Side, same: bool) -> str:
-    if same:
-        return f"the weights are the same, sha256 {a.weights_sha256}"
-    return f"the weights differ, sha256 {a.weights_sha256[:12]}... and {b.weights_sha256[:12]}..."
+def _show_metrics(comparison: ModelComparison) -> None:
+    accuracy_a, accuracy_b = comparison.a.accuracy, comparison.b.accuracy
+    if accuracy_a and accuracy_b and comparison.top1 and comparison.top5:
+        for name, a, b, paired in (
+            ("top-1", accuracy_a.top1, accuracy_b.top1, comparison.top1),
+            ("top-5", accuracy_a.top5, accuracy_b.top5, comparison.top5),
+        ):
+            say(f"{name}: A {_percent(a)}, B {_percent(b)}; {_paired(paired)}")
+    else:
+        say("These photos have no labels: the comparison has no accuracy, only fidelity.")
+    agreement, divergence = comparison.agreement, comparison.divergence_nats
+    say(f"agreement: {_percent(agreement)} of the photos")
+    say(f"KL divergence of B from A: {divergence.value:.4f} nats ({divergence.low:.4f}-{divergence.high:.4f})")
 
 
-def _paired(paired: PairedHits) -> str:
-    low, value, high = (
-        f"{share * 100:+.1f}" for share in (paired.difference.low, paired.difference.value, paired.difference.high)
-    )
+def _paired(paired: PairedAccuracy) -> str:
+    interval = paired.difference
+    value, low, high = (f"{end * 100:+.1f}" for end in (interval.value, interval.low, interval.high))
     return (
-        f"B less A {value} points ({low} to {high}); right only in A {paired.right_only_a:,}, "
-        f"only in B {paired.right_only_b:,}, McNemar p = {paired.chance:.2g}"
+        f"B minus A {value} points ({low} to {high}); correct only in A {paired.right_only_a:,}, "
+        f"only in B {paired.right_only_b:,}, McNemar p = {paired.p_value:.2g}"
     )
 
 
-def _show_differing(photos: Sequence[PhotoAnswers], shown: int, *, labelled: bool) -> None:
-    def said(answer: Answer) -> str:
-        return f"{escape(answer.name)} {answer.probability:.1%}"
+def _show_differing(photos: Sequence[PhotoPredictions], max_shown: int, *, labeled: bool) -> None:
+    def words(prediction: Prediction) -> str:
+        return f"{prediction.name} {prediction.probability:.1%}"
 
-    most = f"; the {shown:,} most divergent:" if 0 < shown < len(photos) else ""
-    say(f"different first answers: {len(photos):,} of the photos{most}")
-    if not photos or not shown:
-        return
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("photo", *(("label",) if labelled else ()), "A says", "B says"):
-        table.add_column(column, overflow="fold")
-    table.add_column("KL, nats", justify="right")
-    for photo in photos[:shown]:
-        label = (escape(photo.label_name or ""),) if labelled else ()
-        table.add_row(escape(photo.photo), *label, said(photo.a), said(photo.b), f"{photo.divergence_nats:.4f}")
-    _out.print(table)
+    shown = f"; the {max_shown:,} with the highest divergence:" if 0 < max_shown < len(photos) else ""
+    say(f"different top-1 classes: {len(photos):,} of the photos{shown}")
+    if photos and max_shown:
+        columns = ("photo", *(("label",) if labeled else ()), "A", "B", "KL, nats")
+        rows = [
+            (photo.photo, *((photo.label_name or "",) if labeled else ()), words(photo.a), words(photo.b),
+             f"{photo.divergence_nats:.4f}")
+            for photo in photos[:max_shown]
+        ]  # fmt: skip
+        show_table(columns, rows, text_columns=len(columns) - 1)
 
 
-def show_pipelines(described: Mapping[str, str]) -> None:
-    """Print the ready pipelines."""
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for name, text in described.items():
-        table.add_row(f"[bold]{escape(name)}[/]", escape(text))
-    _out.print(table)
-
-
-def show_cache(folder: Path, entries: Sequence[Entry]) -> None:
-    """Print what is in a cache."""
+def show_cache(folder: Path, entries: Sequence[CacheEntry]) -> None:
+    """Print the content of a cache."""
     say(f"{folder}: {sum(entry.file_bytes for entry in entries):,} bytes")
-    table = Table(box=None, pad_edge=False)
-    table.add_column("bytes", justify="right")
-    for column in ("kind", "stage", "written"):
-        table.add_column(column)
-    for entry in entries:
-        age = f"{entry.age_seconds / 86_400:.1f} days ago"
-        table.add_row(f"{entry.file_bytes:,}", entry.kind, escape(entry.about), age)
-    if entries:
-        _out.print(table)
+    rows = [
+        (entry.kind, entry.stage, f"{entry.age_seconds / 86_400:.1f} days ago", f"{entry.file_bytes:,}")
+        for entry in entries
+    ]
+    if rows:
+        show_table(("kind", "stage", "written", "bytes"), rows, text_columns=3)

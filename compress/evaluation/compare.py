@@ -1,9 +1,9 @@
-"""Two models run on the same photos."""
+"""Comparison of two models on the same photos."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,19 +15,37 @@ from compress.data.samples import Samples
 from compress.data.sources import source_at
 from compress.errors import ConfigError, DataError
 from compress.evaluation import metrics
-from compress.evaluation.comparison_record import SCHEMA_VERSION, Answer, Comparison, PairedHits, PhotoAnswers, Side
+from compress.evaluation.comparison_record import (
+    COMPARISON_VERSION,
+    ComparedModel,
+    ModelComparison,
+    PairedAccuracy,
+    PhotoPredictions,
+    Prediction,
+)
 from compress.evaluation.evaluate import class_names, on_device
 from compress.evaluation.goals import Goal, goal_records
 from compress.evaluation.metrics import Outputs
+from compress.evaluation.results import Fidelity, GoalRecord
 from compress.evaluation.significance import mcnemar
-from compress.evaluation.text import as_text
 from compress.model import Model
+from compress.networks.embedded_weights import EmbeddedWeights
 from compress.networks.model_files import load_model
-from compress.networks.weight_sources import Embedded
-from compress.runtime.progress import Progress, silent
+from compress.runtime.file_names import escape_undecodable
+from compress.runtime.progress import Progress, no_progress
 
 EMBEDDED, SAMPLES = "embedded", "samples"
-"""Words that stand for a model and for photos: those that come with installed packages."""
+"""Names of the model and of the photos in installed packages."""
+
+
+@dataclass(frozen=True, eq=False)
+class _MeasuredModel:
+    """A model with its name, the photos in its preprocessing, and its outputs on them."""
+
+    name: str
+    model: Model
+    photos: Photos
+    outputs: Outputs
 
 
 def compare_models(
@@ -41,141 +59,155 @@ def compare_models(
     device: str | None = None,
     cache: Path | None = None,
     goal: Goal | None = None,
-    progress: Progress = silent,
-) -> Comparison:
-    """Run two models on the same photos; each sees them as its own preprocessing prepares them.
+    progress: Progress = no_progress,
+) -> ModelComparison:
+    """Run two models on the same photos, each with its own preprocessing.
 
     Args:
-        a: `.sqz`, `.safetensors`, `.pth` or `.pt`, or `embedded` for the float weights that are installed.
-        b: the same; what is measured beside A.
-        data: a folder (of idx files too), a CSV file or a photo, labelled or not; or `samples` for installed crops.
-        limit: at most so many photos, evenly spread; None for all.
-        architecture: the network of a checkpoint; by default the one that its first layer fits.
-        factory: the function that may be called to make the network of a `.sqz` file that names it.
-        device: where networks run; a GPU if there is one, unless told otherwise.
+        a: `.sqz`, `.safetensors`, `.pth` or `.pt` file, or `embedded` for the installed float weights; the reference.
+        b: like `a`; the model to compare with A.
+        data: a folder (of idx files too), a CSV file or a photo, with or without labels; or `samples` for installed
+            crops.
+        limit: maximum number of photos, evenly spread; None for all.
+        architecture: network of a checkpoint; None: the one that fits its first layer.
+        factory: function that may be called to build the network of a `.sqz` file that names it.
+        device: device of the networks; None: a GPU if there is one.
         cache: folder for decoded photos; None keeps them in memory.
-        goal: what is demanded of B; drops, agreement and divergence are against A.
-        progress: shows how far it is.
+        goal: limits for B; drops, agreement and divergence are relative to A.
+        progress: shows the progress.
     Raises:
-        ConfigError: the two have different numbers of classes; or no such device.
-        DataError: photos cannot be read, or the goal needs labels that they have not.
+        ConfigError: the models have different numbers of classes, or there is no such device.
+        DataError: photos cannot be read, or have no labels although the goal limits accuracy.
         FormatError, WeightsError: a model cannot be read or run.
     """
-    models = [_load(name, architecture, factory) for name in (a, b)]
-    first, second = models
-    if first.classes != second.classes:
-        raise ConfigError(
-            f"{a} tells {first.classes:,} classes apart and {b} {second.classes:,}; "
-            "only models of the same classes can be compared"
-        )
-    networks = [on_device(model, device) for model in models]
-    photos = _photos(models, data, limit, cache, progress)
     goal = goal or Goal()
-    if goal.needs_labels and photos[0].labels is None:
-        raise DataError(
-            f"{data}: these photos have no labels, so no drop of top-1 or top-5 can be limited; give a folder with a "
-            "subfolder a class, or a CSV file, or limit agreement or divergence instead"
+    models = [_load_model(name, architecture, factory) for name in (a, b)]
+    _check_classes(models, (a, b))
+    networks = [on_device(model, device) for model in models]
+    photos = _read_photos(models, data, limit, cache, progress)
+    _check_labels(photos[0], goal, data)
+    outputs = [
+        metrics.run(network, own_photos, model.preprocessing, progress)
+        for network, own_photos, model in zip(networks, photos, models, strict=True)
+    ]
+    measured_a, measured_b = map(_MeasuredModel, (a, b), models, photos, outputs)
+    return _compare(measured_a, measured_b, goal)
+
+
+def _load_model(name: str, architecture: str | None, factory: str | None) -> Model:
+    if name == EMBEDDED:
+        return EmbeddedWeights().load()
+    return load_model(Path(name), architecture, factory if Path(name).suffix == ".sqz" else None)
+
+
+def _check_classes(models: Sequence[Model], names: tuple[str, str]) -> None:
+    first, second = (model.classes for model in models)
+    if first != second:
+        raise ConfigError(
+            f"{names[0]} has {first:,} classes and {names[1]} has {second:,}; compare models with the same classes"
         )
-    outputs, other = (
-        metrics.run(network, seen, model.preprocessing, progress)
-        for network, seen, model in zip(networks, photos, models, strict=True)
-    )
-    sides = _side(a, first, outputs), _side(b, second, other)
-    fidelity = metrics.fidelity(other, outputs)
-    demands = goal_records(goal, sides[1].file_bytes, sides[0].accuracy, sides[1].accuracy, fidelity)
-    return Comparison(
-        schema_version=SCHEMA_VERSION,
-        a=sides[0],
-        b=sides[1],
-        same_weights=sides[0].weights_sha256 == sides[1].weights_sha256,
-        same_preprocessing=first.preprocessing == second.preprocessing,
-        class_names_apart=_names_apart(first, second),
-        data=as_text(photos[0].description),
-        skipped=tuple(map(as_text, photos[0].skipped)),
-        top1=_paired(outputs, other, 1),
-        top5=_paired(outputs, other, 5),
+
+
+def _read_photos(
+    models: Sequence[Model], data: str, limit: int | None, cache: Path | None, progress: Progress
+) -> list[Photos]:
+    """Return the photos in the preprocessing of each model; read once if both are equal."""
+    samples = data == SAMPLES and not Path(data).exists()  # a folder of this name takes precedence
+    source = Samples(count=limit) if samples else source_at(Path(data), limit)
+    photos: list[Photos] = []
+    for model in models:
+        if photos and model.preprocessing == models[0].preprocessing:
+            photos.append(photos[0])
+        else:
+            photos.append(
+                source.load(model.preprocessing, "validation", classes=model.classes, cache=cache, progress=progress)
+            )
+    if photos[0].names != photos[1].names:
+        raise DataError(f"{data}: the set of readable photos changed during the comparison; run it again")
+    return photos
+
+
+def _check_labels(photos: Photos, goal: Goal, data: str) -> None:
+    if goal.needs_labels and photos.labels is None:
+        raise DataError(
+            f"{data}: a limit on the drop of top-1 or top-5 needs labels, and these photos have none; give a folder "
+            "with one subfolder for each class, or a CSV file, or limit agreement or divergence instead"
+        )
+
+
+def _compare(a: _MeasuredModel, b: _MeasuredModel, goal: Goal) -> ModelComparison:
+    side_a, side_b = _compared_model(a), _compared_model(b)
+    fidelity = metrics.fidelity(b.outputs, a.outputs)
+    return ModelComparison(
+        schema_version=COMPARISON_VERSION,
+        a=side_a,
+        b=side_b,
+        same_weights=side_a.weights_sha256 == side_b.weights_sha256,
+        same_preprocessing=a.model.preprocessing == b.model.preprocessing,
+        differing_class_names=_differing_class_names(a.model, b.model),
+        data=escape_undecodable(a.photos.description),
+        skipped=tuple(map(escape_undecodable, a.photos.skipped)),
+        top1=_paired_accuracy(a.outputs, b.outputs, 1),
+        top5=_paired_accuracy(a.outputs, b.outputs, 5),
         agreement=fidelity.agreement,
         divergence_nats=fidelity.divergence_nats,
-        photos=_answers(models, photos[0], outputs, other),
-        goals=tuple(replace(each, quantity=each.quantity.replace("the float network", "A")) for each in demands),
+        photos=_photo_predictions(a, b),
+        goals=_goals(goal, side_a, side_b, fidelity),
     )
 
 
-def _load(name: str, architecture: str | None, factory: str | None) -> Model:
-    if name == EMBEDDED:
-        return Embedded().load()
-    of_a_function = factory is not None and Path(name).suffix == ".sqz"
-    return load_model(Path(name), architecture, factory if of_a_function else None)
-
-
-def _photos(
-    models: Sequence[Model], data: str, limit: int | None, cache: Path | None, progress: Progress
-) -> tuple[Photos, Photos]:
-    """Read the photos as each model wants them; once where both want them alike."""
-    # A folder that is called so is meant where there is one: elsewhere the option takes paths.
-    samples = data == SAMPLES and not Path(data).exists()
-    source = Samples(count=limit) if samples else source_at(Path(data), limit)
-
-    def read(model: Model) -> Photos:
-        with progress("reading photos", 0) as advance:
-            return source.load(
-                model.preprocessing,
-                "validation",
-                classes=model.classes,
-                store=cache,
-                progress=lambda done, total: advance(1),
-            )
-
-    first = read(models[0])
-    alike = models[0].preprocessing == models[1].preprocessing
-    second = first if alike else read(models[1])
-    if first.names != second.names:
-        raise DataError(f"{data}: photos came or went, or became unreadable, while they were read; compare again")
-    return first, second
-
-
-def _side(name: str, model: Model, outputs: Outputs) -> Side:
+def _compared_model(measured: _MeasuredModel) -> ComparedModel:
+    name, model = measured.name, measured.model
     weights = sum(tensor.to_dense().size for tensor in model.tensors.values())
-    file_bytes = weights * 4 if name == EMBEDDED else Path(name).stat().st_size
-    digest = container.weights_sha256(model)
-    return Side(as_text(name), model.architecture, file_bytes, digest, metrics.accuracy(outputs))
-
-
-def _names_apart(first: Model, second: Model) -> tuple[int, ...]:
-    pairs = enumerate(zip(first.labels, second.labels, strict=False))  # one of them may have no names
-    return tuple(index for index, (name, other) in pairs if name != other)
-
-
-def _paired(outputs: Outputs, other: Outputs, first: int) -> PairedHits | None:
-    if outputs.labels is None:
-        return None
-    before, after = outputs.hits(first), other.hits(first)
-    only_a, only_b = metrics.paired_counts(after, before)
-    difference = metrics.bootstrap_interval(after.astype(np.float64) - before)
-    return PairedHits(only_a, only_b, difference, mcnemar(only_a, only_b))
-
-
-def _answers(models: Sequence[Model], photos: Photos, outputs: Outputs, other: Outputs) -> tuple[PhotoAnswers, ...]:
-    """Return what the two say of each photo, the most divergent first; a model without class names borrows them."""
-    first, second = models
-    names, other_names = first.labels or class_names(second), second.labels or class_names(first)
-    divergences = metrics.divergences(other, outputs)
-    labels = [None] * len(photos) if photos.labels is None else photos.labels.tolist()
-    answers, other_answers = _best(outputs, names), _best(other, other_names)
-    return tuple(
-        PhotoAnswers(
-            photo=as_text(photos.names[place]),
-            label=labels[place],
-            label_name=None if labels[place] is None else names[labels[place]],
-            divergence_nats=float(divergences[place]),
-            a=answers[place],
-            b=other_answers[place],
-        )
-        for place in np.argsort(-divergences, kind="stable")
+    return ComparedModel(
+        name=escape_undecodable(name),
+        architecture=model.architecture,
+        file_bytes=weights * 4 if name == EMBEDDED else Path(name).stat().st_size,
+        weights_sha256=container.weights_sha256(model),
+        accuracy=metrics.accuracy(measured.outputs),
     )
 
 
-def _best(outputs: Outputs, names: Sequence[str]) -> list[Answer]:
+def _differing_class_names(a: Model, b: Model) -> tuple[int, ...]:
+    pairs = enumerate(zip(a.labels, b.labels, strict=False))  # a model without names has no labels
+    return tuple(index for index, (name_a, name_b) in pairs if name_a != name_b)
+
+
+def _paired_accuracy(a: Outputs, b: Outputs, k: int) -> PairedAccuracy | None:
+    if a.labels is None:
+        return None
+    correct_a, correct_b = a.correct(k), b.correct(k)
+    only_a, only_b = metrics.paired_counts(correct_b, correct_a)
+    difference = metrics.bootstrap_interval(correct_b.astype(np.float64) - correct_a)
+    return PairedAccuracy(only_a, only_b, difference, mcnemar(only_a, only_b))
+
+
+def _photo_predictions(a: _MeasuredModel, b: _MeasuredModel) -> tuple[PhotoPredictions, ...]:
+    """Return the predictions for each photo, highest divergence first; a model without class names uses the other's."""
+    names_a = a.model.labels or class_names(b.model)
+    names_b = b.model.labels or class_names(a.model)
+    predictions_a, predictions_b = _predictions(a.outputs, names_a), _predictions(b.outputs, names_b)
+    divergences = metrics.divergences(b.outputs, a.outputs)
+    labels = [None] * len(a.photos) if a.photos.labels is None else a.photos.labels.tolist()
+    return tuple(
+        PhotoPredictions(
+            photo=escape_undecodable(a.photos.names[index]),
+            label=labels[index],
+            label_name=None if labels[index] is None else names_a[labels[index]],
+            divergence_nats=float(divergences[index]),
+            a=predictions_a[index],
+            b=predictions_b[index],
+        )
+        for index in np.argsort(-divergences, kind="stable")
+    )
+
+
+def _predictions(outputs: Outputs, names: Sequence[str]) -> list[Prediction]:
     probabilities = softmax(outputs.logits.astype(np.float64), axis=1)
-    best = outputs.logits.argmax(axis=1)
-    return [Answer(int(index), names[index], float(row[index])) for index, row in zip(best, probabilities, strict=True)]
+    best = outputs.logits.argmax(axis=1).tolist()
+    return [Prediction(index, names[index], float(row[index])) for index, row in zip(best, probabilities, strict=True)]
+
+
+def _goals(goal: Goal, a: ComparedModel, b: ComparedModel, fidelity: Fidelity) -> tuple[GoalRecord, ...]:
+    records = goal_records(goal, b.file_bytes, a.accuracy, b.accuracy, fidelity)
+    return tuple(replace(record, quantity=record.quantity.replace("the float network", "A")) for record in records)

@@ -1,7 +1,7 @@
-"""What a comparison of two models tells: the content of the JSON file that `compare --json` writes.
+"""The result of a comparison of two models: the content of the JSON file that `compare --json` writes.
 
-Units are in the names; fractions run from 0 to 1. A field that is added, changes its meaning, or goes, raises
-`SCHEMA_VERSION`.
+Units are in the field names; fractions run from 0 to 1. Raise `COMPARISON_VERSION` when a field is added, is removed or
+changes its meaning.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from dataclasses import dataclass
 
 from compress.evaluation.results import Accuracy, GoalRecord, Interval
 
-SCHEMA_VERSION = 1
+COMPARISON_VERSION = 2
 
 
 @dataclass(frozen=True)
-class Side:
+class ComparedModel:
     """One of the two models.
 
     Attributes:
-        name: its path as it was given, or `embedded`.
-        architecture: its network.
-        file_bytes: of the file on disk; of `embedded`, four for each weight.
-        weights_sha256: of its float32 tensors, in order, little-endian.
-        accuracy: None where the photos have no labels.
+        name: path as given, or `embedded`.
+        architecture: name of the network.
+        file_bytes: size of the file on disk; for `embedded`, four bytes a weight.
+        weights_sha256: hash of the float32 tensors, in file order, little-endian.
+        accuracy: None if the photos have no labels.
     """
 
     name: str
@@ -35,25 +35,25 @@ class Side:
 
 
 @dataclass(frozen=True)
-class PairedHits:
-    """Who is right where, of the first class or of the first five.
+class PairedAccuracy:
+    """Top-1 or top-5 of both models on the same photos.
 
     Attributes:
-        right_only_a: photos that only A gets right.
-        right_only_b: photos that only B gets right.
-        difference: B's share of right photos less A's, -1 to 1; bootstrap interval, paired over photos.
-        chance: McNemar's exact test of the two counts, p.
+        right_only_a: photos that only A classifies correctly.
+        right_only_b: photos that only B classifies correctly.
+        difference: accuracy of B minus accuracy of A, -1 to 1; bootstrap interval, paired over photos.
+        p_value: McNemar's exact test of the two counts.
     """
 
     right_only_a: int
     right_only_b: int
     difference: Interval
-    chance: float
+    p_value: float
 
 
 @dataclass(frozen=True)
-class Answer:
-    """The likeliest class of a photo: its index, its name and its probability."""
+class Prediction:
+    """The class with the highest probability: index, name and probability."""
 
     index: int
     name: str
@@ -61,13 +61,13 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class PhotoAnswers:
-    """What the two say of a photo.
+class PhotoPredictions:
+    """Predictions of both models for one photo.
 
     Attributes:
-        photo: where it came from.
-        label: index of its class; None where it has none.
-        label_name: name of that class; None where it has none.
+        photo: origin of the photo.
+        label: index of its class; None without labels.
+        label_name: name of that class; None without labels.
         divergence_nats: Kullback-Leibler divergence of B's softmax from A's.
     """
 
@@ -75,52 +75,52 @@ class PhotoAnswers:
     label: int | None
     label_name: str | None
     divergence_nats: float
-    a: Answer
-    b: Answer
+    a: Prediction
+    b: Prediction
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """What tells two models apart. A is what B is measured against.
+class ModelComparison:
+    """Differences between two models; A is the reference for B.
 
     Attributes:
-        same_weights: whether they decode to the same weights, bit for bit.
-        same_preprocessing: whether photos are prepared for both alike; else each sees them in its own way.
-        class_names_apart: indices of the classes that both name, and otherwise.
-        data: what the photos are, in a sentence.
-        skipped: photos that could not be read, with the reason.
-        top1: None without labels, as `top5` is.
-        agreement: share of photos with the same first class; Wilson interval.
+        same_weights: whether the decoded weights are equal bit for bit.
+        same_preprocessing: whether both use the same preprocessing; otherwise each uses its own.
+        differing_class_names: indices of the classes for which both have names, and different ones.
+        data: description of the photos.
+        skipped: photos that could not be read, each with the reason.
+        top1: None without labels, like `top5`.
+        agreement: fraction of photos with the same top-1 class; Wilson interval.
         divergence_nats: mean Kullback-Leibler divergence of B's softmax from A's; normal interval.
-        photos: every photo, the most divergent first.
-        goals: what was demanded of B beside A, and whether it was met.
+        photos: all photos, highest divergence first.
+        goals: limits for B and their results.
     """
 
     schema_version: int
-    a: Side
-    b: Side
+    a: ComparedModel
+    b: ComparedModel
     same_weights: bool
     same_preprocessing: bool
-    class_names_apart: tuple[int, ...]
+    differing_class_names: tuple[int, ...]
     data: str
     skipped: tuple[str, ...]
-    top1: PairedHits | None
-    top5: PairedHits | None
+    top1: PairedAccuracy | None
+    top5: PairedAccuracy | None
     agreement: Interval
     divergence_nats: Interval
-    photos: tuple[PhotoAnswers, ...]
+    photos: tuple[PhotoPredictions, ...]
     goals: tuple[GoalRecord, ...]
 
     @property
-    def differing(self) -> tuple[PhotoAnswers, ...]:
-        """The photos of which the two say different classes, the most divergent first."""
+    def differing(self) -> tuple[PhotoPredictions, ...]:
+        """The photos with different top-1 classes, highest divergence first."""
         return tuple(photo for photo in self.photos if photo.a.index != photo.b.index)
 
     @property
     def goal_met(self) -> bool:
-        """Whether all that was demanded of B was met."""
+        """Whether B meets all limits."""
         return all(goal.met for goal in self.goals)
 
     def to_json(self) -> str:
-        """Return all of it for programs: the fields as they are here, two spaces of indent, a final newline."""
+        """Return all fields as JSON: two spaces of indent, a final newline."""
         return json.dumps(dataclasses.asdict(self), indent=2, allow_nan=False) + "\n"

@@ -1,4 +1,4 @@
-"""A finished model on photos: how often it is right, and what it sees."""
+"""Accuracy and predictions of a finished model on photos."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from scipy.special import softmax
 from torch import nn
 
+from compress.data.photos import Photos
 from compress.data.sources import source_at
 from compress.data.transforms import read_photo, to_input, to_pixels
 from compress.errors import DataError
@@ -18,48 +19,59 @@ from compress.evaluation.results import Accuracy
 from compress.model import Model
 from compress.networks.modules import check_input, to_module
 from compress.runtime.devices import find_device
-from compress.runtime.progress import Progress, silent
+from compress.runtime.progress import Progress, no_progress
 
-Guess = tuple[str, float]
+NamedProbability = tuple[str, float]
+"""Name of a class and its probability."""
 
 
 def evaluate_model(
-    model: Model, data: Path, limit: int | None, device: str | None, progress: Progress = silent
+    model: Model, data: Path, limit: int | None, device: str | None, progress: Progress = no_progress
 ) -> tuple[Accuracy, tuple[str, ...]]:
     """Measure top-1 and top-5.
 
     Args:
-        model: what to measure.
-        data: a folder with a subfolder a class, a CSV file with path and label, or a folder of idx files.
-        limit: at most so many photos, evenly spread; None for all.
-        device: where it runs; a GPU if there is one, unless told otherwise.
-        progress: shows how far it is.
+        model: any form.
+        data: a folder with one subfolder for each class, a CSV file with path and label, or a folder of idx files.
+        limit: maximum number of photos, evenly spread; None for all.
+        device: device of the network; None: a GPU if there is one.
+        progress: shows the progress.
     Returns:
-        the accuracy, and the photos that could not be read.
+        The accuracy, and the photos that could not be read.
     Raises:
         DataError: the photos have no labels, or cannot be read.
-        WeightsError: the network cannot take photos as the model wants them.
+        WeightsError: the model's preprocessing does not fit its network.
     """
     network = on_device(model, device)
-    with progress("reading photos", 0) as advance:
-        photos = source_at(data, limit).load(
-            model.preprocessing, "validation", classes=model.classes, progress=lambda done, total: advance(1)
-        )
-    if photos.labels is None:
-        raise DataError(f"{data}: these photos have no labels; give a folder with a subfolder a class, or a CSV file")
+    photos = read_labeled_photos(model, data, limit, None, progress)
     accuracy = metrics.accuracy(metrics.run(network, photos, model.preprocessing, progress))
     assert accuracy is not None  # there are labels
     return accuracy, photos.skipped
 
 
+def read_labeled_photos(model: Model, data: Path, limit: int | None, cache: Path | None, progress: Progress) -> Photos:
+    """Return labeled photos in a model's preprocessing; arguments as in `compare_models`.
+
+    Raises:
+        DataError: the photos have no labels, or cannot be read.
+    """
+    source = source_at(data, limit)
+    photos = source.load(model.preprocessing, "validation", classes=model.classes, cache=cache, progress=progress)
+    if photos.labels is None:
+        raise DataError(
+            f"{data}: these photos have no labels; give a folder with one subfolder for each class, or a CSV file"
+        )
+    return photos
+
+
 def predict_photos(
-    model: Model, photos: Sequence[Path], device: str | None, first: int = 5
-) -> Iterator[tuple[Path, list[Guess]]]:
-    """Yield, for each photo, the likeliest classes with their probabilities, the likeliest first.
+    model: Model, photos: Sequence[Path], device: str | None, k: int = 5
+) -> Iterator[tuple[Path, list[NamedProbability]]]:
+    """Yield each photo with its `k` most probable classes, highest probability first.
 
     Raises:
         DataError: a photo cannot be read.
-        WeightsError: the network cannot take photos as the model wants them.
+        WeightsError: the model's preprocessing does not fit its network.
     """
     network = on_device(model, device)
     names = class_names(model)
@@ -71,20 +83,20 @@ def predict_photos(
         with torch.inference_mode():
             inputs = torch.from_numpy(to_input(pixels, model.preprocessing)).to(next(network.parameters()).device)
             probabilities = softmax(network(inputs).cpu().numpy()[0].astype(np.float64))
-        best = np.argsort(-probabilities, kind="stable")[:first]
-        yield photo, [(names[place], float(probabilities[place])) for place in best]
+        best = np.argsort(-probabilities, kind="stable")[:k]
+        yield photo, [(names[index], float(probabilities[index])) for index in best]
 
 
 def class_names(model: Model) -> tuple[str, ...]:
-    """Return a name for each class: the model's own, or numbers."""
-    return model.labels or tuple(f"class {place}" for place in range(model.classes))
+    """Return the model's class names, or `class 0`, `class 1` and so on."""
+    return model.labels or tuple(f"class {index}" for index in range(model.classes))
 
 
 def on_device(model: Model, device: str | None) -> nn.Module:
-    """Return a model's network, ready to run where it is to run.
+    """Return a model's network on a device; None: a GPU if there is one.
 
     Raises:
-        WeightsError: it cannot take photos as the model wants them.
+        WeightsError: the model's preprocessing does not fit its network.
         ConfigError: there is no such device.
     """
     check_input(model)

@@ -1,4 +1,4 @@
-"""What a network is worth: accuracy where photos have labels, closeness to the float network always."""
+"""Accuracy on labeled photos, fidelity to the float network, and confidence intervals."""
 
 from __future__ import annotations
 
@@ -16,20 +16,19 @@ from compress.data.photos import Photos
 from compress.errors import DataError
 from compress.evaluation.results import Accuracy, Fidelity, Interval
 from compress.model import Preprocessing
-from compress.runtime.distributed import ALONE, Ranks
+from compress.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from compress.runtime.progress import Progress
 
-RESAMPLES = 9_999
-"""Samples of a bootstrap interval."""
+BOOTSTRAP_SAMPLES = 9_999
 
-_BATCH = 50
+_BATCH_SIZE = 50
 _CONFIDENCE = 0.95
-_RESAMPLED_AT_ONCE = 500
+_BOOTSTRAP_BATCH = 500
 
 
 @dataclass(frozen=True, eq=False)
 class Outputs:
-    """What a network said of the validation photos.
+    """Outputs of a network on the validation photos.
 
     Attributes:
         logits: float32, shape (photos, classes).
@@ -39,25 +38,29 @@ class Outputs:
     logits: NDArray[np.float32]
     labels: NDArray[np.int64] | None
 
-    def hits(self, first: int) -> NDArray[np.bool_]:
-        """Return for each photo whether its label is among the `first` largest logits; of equal ones the first."""
+    def correct(self, k: int) -> NDArray[np.bool_]:
+        """Return for each photo whether its label is among the `k` largest logits; ties go to the first class."""
         assert self.labels is not None
-        best = np.argsort(-self.logits, axis=1, kind="stable")[:, :first]
-        hits: NDArray[np.bool_] = (best == self.labels[:, None]).any(axis=1)
-        return hits
+        best = np.argsort(-self.logits, axis=1, kind="stable")[:, :k]
+        correct: NDArray[np.bool_] = (best == self.labels[:, None]).any(axis=1)
+        return correct
 
 
 def run(
-    network: nn.Module, photos: Photos, preprocessing: Preprocessing, progress: Progress, ranks: Ranks = ALONE
+    network: nn.Module,
+    photos: Photos,
+    preprocessing: Preprocessing,
+    progress: Progress,
+    processes: ProcessGroup = SINGLE_PROCESS,
 ) -> Outputs:
     """Run a network on photos.
 
     Args:
         network: in evaluation mode.
-        photos: what to run it on, already at its size.
+        photos: at the input size of the network.
         preprocessing: the network's.
-        progress: shows how far it is.
-        ranks: processes that each run some of the photos; all return what all found.
+        progress: shows the progress.
+        processes: each process runs its shard of the photos, and all return all outputs.
     Raises:
         DataError: there are no photos, or an output is not finite.
     """
@@ -66,80 +69,80 @@ def run(
     device = next(network.parameters()).device
     outputs = []
     with torch.inference_mode(), progress("validating", len(photos)) as advance:
-        for pixels in batches(photos, preprocessing, _BATCH, ranks.number, ranks.count):
+        for pixels in batches(photos, preprocessing, _BATCH_SIZE, processes.rank, processes.world_size):
             inputs = torch.from_numpy(pixels).to(device, memory_format=torch.channels_last)
             outputs.append(network(inputs).float().cpu().numpy())
             advance(len(pixels))
-    logits = np.concatenate(ranks.in_turn(outputs))
+    logits = np.concatenate(processes.gather_interleaved(outputs))
     if not np.isfinite(logits).all():
         raise DataError("the network's output is not finite; its weights are damaged")
     return Outputs(logits, photos.labels)
 
 
 def accuracy(outputs: Outputs) -> Accuracy | None:
-    """Return top-1 and top-5 with Wilson intervals, or None where there are no labels."""
+    """Return top-1 and top-5 with Wilson intervals; None without labels."""
     if outputs.labels is None:
         return None
-    return Accuracy(len(outputs.logits), proportion(outputs.hits(1)), proportion(outputs.hits(5)))
+    return Accuracy(len(outputs.logits), wilson_interval(outputs.correct(1)), wilson_interval(outputs.correct(5)))
 
 
 def fidelity(outputs: Outputs, reference: Outputs) -> Fidelity:
-    """Compare a network's outputs with the float network's, photo by photo."""
+    """Return the agreement of a network's outputs with those of the float network."""
     agree = outputs.logits.argmax(1) == reference.logits.argmax(1)
     before = after = None
     if outputs.labels is not None:
-        before, after = paired_counts(outputs.hits(1), reference.hits(1))
-    divergence = mean(divergences(outputs, reference))
-    return Fidelity(len(agree), proportion(agree), divergence, before, after)
+        before, after = paired_counts(outputs.correct(1), reference.correct(1))
+    divergence = normal_interval(divergences(outputs, reference))
+    return Fidelity(len(agree), wilson_interval(agree), divergence, before, after)
 
 
 def divergences(outputs: Outputs, reference: Outputs) -> NDArray[np.float64]:
     """Return each photo's Kullback-Leibler divergence of the softmax from the reference's, nats, shape (photos,)."""
-    wanted = log_softmax(reference.logits.astype(np.float64), axis=1)
-    got = log_softmax(outputs.logits.astype(np.float64), axis=1)
-    divergence: NDArray[np.float64] = np.maximum((np.exp(wanted) * (wanted - got)).sum(axis=1), 0.0)
+    expected = log_softmax(reference.logits.astype(np.float64), axis=1)
+    actual = log_softmax(outputs.logits.astype(np.float64), axis=1)
+    divergence: NDArray[np.float64] = np.maximum((np.exp(expected) * (expected - actual)).sum(axis=1), 0.0)
     return divergence
 
 
-def proportion(hits: NDArray[np.bool_]) -> Interval:
-    """Return a share with its 95% Wilson interval."""
-    interval = binomtest(int(hits.sum()), len(hits)).proportion_ci(_CONFIDENCE, "wilson")
-    return Interval(float(hits.mean()), float(interval.low), float(interval.high))
+def wilson_interval(successes: NDArray[np.bool_]) -> Interval:
+    """Return the fraction of successes with its 95% Wilson interval."""
+    interval = binomtest(int(successes.sum()), len(successes)).proportion_ci(_CONFIDENCE, "wilson")
+    return Interval(float(successes.mean()), float(interval.low), float(interval.high))
 
 
-def mean(values: NDArray[np.float64]) -> Interval:
-    """Return a mean with its 95% normal interval; of a single value, the value alone."""
-    centre = float(values.mean())
-    spread = float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 0.0
-    half = float(norm.ppf((1 + _CONFIDENCE) / 2)) * spread
-    return Interval(centre, centre - half, centre + half)
+def normal_interval(values: NDArray[np.float64]) -> Interval:
+    """Return the mean with its 95% normal interval; a single value has an interval of width 0."""
+    mean = float(values.mean())
+    standard_error = float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 0.0
+    half_width = float(norm.ppf((1 + _CONFIDENCE) / 2)) * standard_error
+    return Interval(mean, mean - half_width, mean + half_width)
 
 
-def paired_counts(hits: NDArray[np.bool_], hits_before: NDArray[np.bool_]) -> tuple[int, int]:
-    """Return how many photos are right only before, and how many only after; `hits` are those of the same photos."""
-    return int((hits_before & ~hits).sum()), int((hits & ~hits_before).sum())
+def paired_counts(correct: NDArray[np.bool_], correct_before: NDArray[np.bool_]) -> tuple[int, int]:
+    """Return the number of photos that are correct only before, and only after; both arrays are of the same photos."""
+    return int((correct_before & ~correct).sum()), int((correct & ~correct_before).sum())
 
 
 def bootstrap_interval(values: NDArray[np.float64], seed: int = 0) -> Interval:
-    """Return a mean over photos with its 95% bootstrap interval; the mean alone where all are equal.
+    """Return the mean with its 95% bootstrap interval; equal values have an interval of width 0.
 
-    Of the differences between two networks, photo by photo, it is the interval of the paired difference.
+    For differences between two networks, photo by photo, it is the interval of the paired difference.
 
     Args:
         values: one for each photo, shape (photos,).
-        seed: the same seed gives the same interval.
+        seed: seed of the resampling.
     Source: Efron 1987, "Better bootstrap confidence intervals" (BCa), as in scipy.
     """
-    centre = float(values.mean())
+    mean = float(values.mean())
     if np.ptp(values) == 0:
-        return Interval(centre, centre, centre)
+        return Interval(mean, mean, mean)
     interval = bootstrap(
         (values,),
         np.mean,
-        n_resamples=RESAMPLES,
-        batch=_RESAMPLED_AT_ONCE,
+        n_resamples=BOOTSTRAP_SAMPLES,
+        batch=_BOOTSTRAP_BATCH,
         confidence_level=_CONFIDENCE,
         method="BCa",
-        random_state=np.random.default_rng(seed),  # scipy 1.13 knows it by this name alone
+        random_state=np.random.default_rng(seed),  # the name of this argument in scipy 1.13
     ).confidence_interval
-    return Interval(centre, float(interval.low), float(interval.high))
+    return Interval(mean, float(interval.low), float(interval.high))

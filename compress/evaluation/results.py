@@ -1,4 +1,4 @@
-"""TODO."""
+"""Metrics with confidence intervals, as records and reports hold them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Top-1 and top-5 on labelled photos; intervals are Wilson's."""
+    """Top-1 and top-5 on labeled photos, with Wilson intervals."""
 
     photos: int
     top1: Interval
@@ -26,14 +26,14 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Fidelity:
-    """How close a network's outputs are to the float network's, labels or none.
+    """Agreement of a network with the float network; needs no labels.
 
     Attributes:
-        photos: how many were compared.
-        agreement: share of photos with the same top-1 class; Wilson interval.
-        divergence_nats: mean Kullback-Leibler divergence of its softmax from the float network's; normal interval.
-        right_only_before: labelled photos that only the float network gets right; None without labels.
-        right_only_after: labelled photos that only this network gets right; None without labels.
+        photos: number of photos.
+        agreement: fraction of photos with the same top-1 class; Wilson interval.
+        divergence_nats: mean Kullback-Leibler divergence of the softmax from the float network's; normal interval.
+        right_only_before: photos that only the float network classifies correctly; None without labels.
+        right_only_after: photos that only this network classifies correctly; None without labels.
     """
 
     photos: int
@@ -43,19 +43,19 @@ class Fidelity:
     right_only_after: int | None
 
 
-GoalUnit = Literal["bytes", "share", "points", "nats"]
+GoalUnit = Literal["bytes", "fraction", "points", "nats"]
 
 
 @dataclass(frozen=True)
 class GoalRecord:
-    """One line of the goal.
+    """One line of a goal and its result.
 
     Attributes:
-        quantity: what was limited, in words: `bytes of the file`, `top-1 lost`.
-        unit: of `limit` and `reached`. `share` runs from 0 to 1 and is shown in percent; `points` is a difference
-            of two shares, -1 to 1, and is shown in percentage points.
-        bound: whether `limit` is the most or the least that is allowed.
-        met: how it went, as the pipeline decided it.
+        quantity: the limited quantity in words, such as `bytes of the file` or `top-1 drop`.
+        unit: of `limit` and `reached`. `fraction` runs from 0 to 1 and is shown in percent; `points` is a difference of
+            two fractions, -1 to 1, and is shown in percentage points.
+        bound: whether `limit` is a maximum or a minimum.
+        met: the decision of the run.
     """
 
     quantity: str

@@ -1,7 +1,7 @@
-"""The file, read back by a process that has seen nothing but the file and the photos.
+"""Round trip: a fresh process decodes the `.sqz` file and runs photos through its network.
 
 `python -m compress.evaluation.round_trip MODEL.sqz PIXELS.npy LOGITS.npy DEVICE [trusted]` decodes the file, runs the
-photos through the network that it holds, writes the logits, and prints one line of JSON.
+photos through the network, writes the logits, and prints one line of JSON. It gets nothing but the file and the photos.
 """
 
 from __future__ import annotations
@@ -23,66 +23,65 @@ from compress.errors import SqueezeError
 
 
 @dataclass(frozen=True, eq=False)
-class Proof:
-    """What the fresh process found.
+class RoundTrip:
+    """Results of the fresh process.
 
     Attributes:
-        weights_sha256: of the decoded tensors.
-        seconds: reading, decoding and building the network, imports not counted.
+        weights_sha256: hash of the decoded tensors.
+        decode_seconds: time to read, decode and build the network, imports excluded.
         logits: float32, shape (photos, classes).
     """
 
     weights_sha256: str
-    seconds: float
+    decode_seconds: float
     logits: NDArray[np.float32]
 
 
-def prove(file: Path, photos: Photos, device: str, *, trusted: bool = False) -> Proof:
-    """Decode a file in a fresh process and run the photos through the network it holds.
+def run_round_trip(file: Path, photos: Photos, device: str, *, trusted: bool = False) -> RoundTrip:
+    """Decode a file in a fresh process and run photos through its network.
 
     Args:
-        file: of the model.
-        photos: what the network sees.
-        device: where it runs.
-        trusted: as in `Model`; for the function that the file names.
+        file: the `.sqz` file.
+        photos: input of the network.
+        device: device of the network.
+        trusted: as in `Model`; allows the function that the file names.
     Raises:
-        SqueezeError: the process failed; its message is passed on.
+        SqueezeError: the process failed; the message is its last line.
     """
     with tempfile.TemporaryDirectory(prefix="squeeze-compress-") as folder:
-        logits = Path(folder) / "logits.npy"
-        pixels = Path(folder) / "pixels.npy"
+        logits, pixels = Path(folder) / "logits.npy", Path(folder) / "pixels.npy"
         np.save(pixels, photos.pixels)
-        command = [sys.executable, "-m", "compress.evaluation.round_trip", str(file), str(pixels), str(logits), device]
+        module = "compress.evaluation.round_trip"
+        command = [sys.executable, "-m", module, str(file), str(pixels), str(logits), device]
         command += ["trusted"] if trusted else []
-        # This package may be imported from a checkout that is not installed, and the user's own code from anywhere.
-        search = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, sys.path)])
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": search}
-        )
+        # The package may run from a checkout that is not installed, and the user's code from any folder.
+        search_path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, sys.path)])
+        environment = {**os.environ, "PYTHONPATH": search_path}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         if done.returncode != 0:
-            last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-            raise SqueezeError(f"{file} could not be read back in a fresh process: {last}")
-        told = json.loads(done.stdout.strip().splitlines()[-1])
-        return Proof(told["weights_sha256"], told["seconds"], np.load(logits))
+            message = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+            raise SqueezeError(f"{file} could not be read back in a fresh process: {message}")
+        result = json.loads(done.stdout.strip().splitlines()[-1])
+        return RoundTrip(result["weights_sha256"], result["decode_seconds"], np.load(logits))
 
 
 def _main(file: str, pixels: str, logits: str, device: str, trusted: str = "") -> None:
-    import torch  # noqa: PLC0415  decoding must not need it, so it comes in only for the networks
+    import torch  # noqa: PLC0415  the time to import is excluded from the measurement
 
     from compress import container  # noqa: PLC0415
     from compress.evaluation import metrics  # noqa: PLC0415
     from compress.networks.modules import to_module  # noqa: PLC0415
-    from compress.runtime.progress import silent  # noqa: PLC0415
+    from compress.runtime.progress import no_progress  # noqa: PLC0415
 
     started = time.perf_counter()
     model = replace(container.read(Path(file)), trusted=bool(trusted))
     network = to_module(model)
-    seconds = time.perf_counter() - started
+    decode_seconds = time.perf_counter() - started
     photos = Photos(np.load(pixels, mmap_mode="r"), None, (), "", "")
     network = network.to(torch.device(device), memory_format=torch.channels_last)  # type: ignore[call-overload]
-    outputs = metrics.run(network, photos, model.preprocessing, silent)
+    outputs = metrics.run(network, photos, model.preprocessing, no_progress)
     np.save(logits, outputs.logits)
-    print(json.dumps({"weights_sha256": container.weights_sha256(model), "seconds": seconds}))
+    print(json.dumps({"weights_sha256": container.weights_sha256(model), "decode_seconds": decode_seconds}))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Whether chance alone could have made a difference."""
+"""Significance of a difference between two networks."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from scipy.stats import binomtest
 
 
 def mcnemar(only_before: int, only_after: int) -> float:
-    """Return how often chance alone would part the photos that changed at least this unevenly.
+    """Return the two-sided p-value of McNemar's exact test; 1 if no photo changed.
 
-    Two-sided and exact; 1 where no photo changed.
+    Args:
+        only_before: photos that only the first network classifies correctly.
+        only_after: photos that only the second network classifies correctly.
     Source: McNemar 1947, "Note on the sampling error of the difference between correlated proportions", in the exact
     form of the binomial test on the discordant pairs.
     """

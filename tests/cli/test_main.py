@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from forge import small_file
 from PIL import Image
 from skimage import data
-from small import NAMES, float_squeezenet, shared_squeezenet
+from small_models import LABELS, float_squeezenet, shared_squeezenet
 
 import compress
 from compress import container
@@ -230,7 +230,7 @@ def test_inspect_as_json_sums_to_the_bytes_of_the_file(sqz):
 
 def test_verify_prints_the_hash_of_the_weights(sqz):
     shown = invoke("verify", sqz).stdout
-    assert f"{sqz}: sound; 52 tensors, {sqz.stat().st_size:,} bytes" in shown
+    assert f"{sqz}: valid; 52 tensors, {sqz.stat().st_size:,} bytes" in shown
     assert f"sha256 of the decoded weights: {container.weights_sha256(shared_squeezenet())}" in shown
 
 
@@ -267,7 +267,7 @@ def test_predict_names_five_classes_of_each_photo(sqz, photo):
     assert shown[0] == str(photo)
     assert shown[1:6] == shown[7:12]
     for line in shown[1:6]:
-        assert re.fullmatch(r" +\d+\.\d% +(.*)", line)[1] in NAMES
+        assert re.fullmatch(r" +\d+\.\d% +(.*)", line)[1] in LABELS
 
 
 def test_predict_takes_a_checkpoint_too(tmp_path, photo):
@@ -334,7 +334,7 @@ def test_a_sound_file_of_no_network_here_can_be_read_but_not_run(here, photo):
     assert refused(2, "predict", "small.sqz", photo).startswith("no network 'small'")
 
 
-@pytest.mark.parametrize("wrong", [{"height": 8, "width": 8}, {"channels": "L", "mean": (0.0,), "deviation": (1.0,)}])
+@pytest.mark.parametrize("wrong", [{"height": 8, "width": 8}, {"channels": "L", "mean": (0.0,), "std": (1.0,)}])
 def test_photos_that_the_network_cannot_take_are_an_error(here, photo, wrong):
     model = shared_squeezenet()
     container.write("odd.sqz", replace(model, preprocessing=replace(model.preprocessing, **wrong)))
@@ -364,7 +364,7 @@ def test_init_writes_a_pipeline_that_can_be_run_and_does_not_overwrite(here):
     assert shown == "wrote pipeline.yaml; run it with: squeeze-compress run pipeline.yaml\n"
     assert read_pipeline(Path("pipeline.yaml")).stages == read_pipeline(ready_pipelines()["squeezenet"]).stages
     Path("pipeline.yaml").write_text("mine")
-    assert refused(2, "init") == "pipeline.yaml: is there already; name another file with --output"
+    assert refused(2, "init") == "pipeline.yaml: exists already; name another file with --output"
     assert Path("pipeline.yaml").read_text() == "mine"
     assert invoke("init", "squeezenet-500k", "-o", "mine/p.yaml").exit_code == 0
     assert (
@@ -392,7 +392,7 @@ def test_a_file_whose_name_is_no_text_or_not_the_terminals_is_named_all_the_same
     env = {**os.environ, "PYTHONIOENCODING": "ascii:strict"}
     done = subprocess.run(command, capture_output=True, check=False, env=env)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(rb"caf\udce9 \xfcnd [bold].sqz: sound; ")
+    assert done.stdout.startswith(rb"caf\udce9 \xfcnd [bold].sqz: valid; ")
 
 
 def test_a_limit_on_weights_can_be_set_and_is_named(sqz, here):

@@ -1,4 +1,4 @@
-"""Two models on the same photos: who is right where, how far apart they are, on which photos, and the gates of CI."""
+"""Comparison of two models on the same photos: accuracy, fidelity, differing photos, and limits for CI."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 from skimage import data
-from small import NAMES, float_squeezenet, shared_squeezenet
+from small_models import LABELS, float_squeezenet, shared_squeezenet
 
 import compress
 from compress import container
 from compress.cli.main import main
 from compress.errors import ConfigError, DataError, FormatError
 from compress.evaluation.compare import compare_models
-from compress.evaluation.comparison_record import Comparison
+from compress.evaluation.comparison_record import ModelComparison
 from compress.evaluation.evaluate import evaluate_model, predict_photos
 from compress.export import write_weights
 from compress.model import Model
 from compress.tensors.forms import Dense
 
 ALWAYS = 3
-"""The class that the stubborn model says of every photo."""
+"""The class that the constant model predicts for every photo."""
 PHOTOS = {"astronaut": data.astronaut, "chelsea": data.chelsea, "coffee": data.coffee, "rocket": data.rocket}
 
 
-def stubborn() -> Model:
-    """As the others, but sure of one class whatever it sees."""
+def constant() -> Model:
+    """Return a model that always predicts the same class."""
     model = float_squeezenet()
     bias = model.tensors["classifier.1.bias"].to_dense().copy()
     bias[ALWAYS] += 10_000  # the others' logits are some hundreds
@@ -40,9 +40,9 @@ def stubborn() -> Model:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The models as files, and photos without labels."""
+    """Models as files, and photos without labels."""
     place = tmp_path_factory.mktemp("compared")
-    for name, model in (("float", float_squeezenet()), ("shared", shared_squeezenet()), ("stubborn", stubborn())):
+    for name, model in (("float", float_squeezenet()), ("shared", shared_squeezenet()), ("constant", constant())):
         container.write(place / f"{name}.sqz", model)
     (place / "photos").mkdir()
     for name, photo in PHOTOS.items():
@@ -51,18 +51,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def labelled(folder: Path) -> Path:
-    """Two photos of what the float model sees, one of what the stubborn one says, one of neither."""
+def labeled(folder: Path) -> Path:
+    """Labels: two from the float model's predictions, one from the constant model's, one from neither."""
     photos = sorted((folder / "photos").glob("*.png"))
-    seen = [NAMES.index(guesses[0][0]) for _, guesses in predict_photos(float_squeezenet(), photos, "cpu", first=1)]
+    seen = [LABELS.index(guesses[0][0]) for _, guesses in predict_photos(float_squeezenet(), photos, "cpu", k=1)]
     assert ALWAYS not in seen
-    neither = next(index for index in range(len(NAMES)) if index not in {*seen, ALWAYS})
+    neither = next(index for index in range(len(LABELS)) if index not in {*seen, ALWAYS})
     lines = [f"photos/{photo.name},{label}" for photo, label in zip(photos, (*seen[:2], ALWAYS, neither), strict=True)]
-    (folder / "labelled.csv").write_text("\n".join(["path,index", *lines]))
-    return folder / "labelled.csv"
+    (folder / "labeled.csv").write_text("\n".join(["path,index", *lines]))
+    return folder / "labeled.csv"
 
 
-def between(folder: Path, a: str, b: str, photos: str | Path, **options: object) -> Comparison:
+def between(folder: Path, a: str, b: str, photos: str | Path, **options: object) -> ModelComparison:
     return compare_models(str(folder / a), str(folder / b), str(folder / photos), device="cpu", **options)
 
 
@@ -72,51 +72,51 @@ def invoke(*arguments: object) -> Result:
     return result
 
 
-class TestAgainstItself:
-    def test_a_model_is_its_own_equal(self, folder, labelled):
-        same = between(folder, "shared.sqz", "shared.sqz", labelled)
+class TestEqualModels:
+    def test_a_model_equals_itself(self, folder, labeled):
+        same = between(folder, "shared.sqz", "shared.sqz", labeled)
         assert same.same_weights
         assert same.same_preprocessing
         assert same.a == same.b
         assert (same.agreement.value, same.divergence_nats.value, same.differing) == (1, 0, ())
         for paired in (same.top1, same.top5):
-            assert (paired.right_only_a, paired.right_only_b, paired.chance) == (0, 0, 1)
+            assert (paired.right_only_a, paired.right_only_b, paired.p_value) == (0, 0, 1)
             assert (paired.difference.low, paired.difference.value, paired.difference.high) == (0, 0, 0)
 
-    def test_a_checkpoint_of_the_same_weights_is_known_as_such(self, folder, tmp_path):
+    def test_a_checkpoint_with_the_same_weights_is_recognized(self, folder, tmp_path):
         write_weights(shared_squeezenet(), tmp_path / "w.safetensors")
         found = between(folder, "shared.sqz", tmp_path / "w.safetensors", "photos")
         assert found.same_weights
-        assert not found.same_preprocessing  # a checkpoint does not say; torchvision's is taken
+        assert not found.same_preprocessing  # a checkpoint has none; torchvision's is used
 
 
-class TestWhoIsRight:
-    def test_photos_that_only_one_gets_right_are_counted_and_tested(self, folder, labelled):
-        found = between(folder, "float.sqz", "stubborn.sqz", labelled)
+class TestAccuracy:
+    def test_photos_that_only_one_model_classifies_correctly_are_counted_and_tested(self, folder, labeled):
+        found = between(folder, "float.sqz", "constant.sqz", labeled)
         assert (found.a.accuracy.top1.value, found.b.accuracy.top1.value) == (0.5, 0.25)
         assert (found.top1.right_only_a, found.top1.right_only_b) == (2, 1)
-        assert found.top1.chance == pytest.approx(1.0)
+        assert found.top1.p_value == pytest.approx(1.0)
         assert found.top1.difference.value == -0.25
         assert found.top1.difference.low < -0.25 < found.top1.difference.high
 
-    def test_the_other_way_round_all_is_turned(self, folder, labelled):
-        found, turned = (between(folder, *pair, labelled) for pair in
-                         (("float.sqz", "stubborn.sqz"), ("stubborn.sqz", "float.sqz")))  # fmt: skip
-        assert (turned.top1.right_only_a, turned.top1.right_only_b) == (1, 2)
-        assert turned.top1.difference.value == -found.top1.difference.value
-        assert turned.agreement == found.agreement
-        assert turned.divergence_nats != found.divergence_nats  # it is B's from A's, and no distance
+    def test_the_swapped_comparison_has_swapped_results(self, folder, labeled):
+        found, swapped = (between(folder, *pair, labeled) for pair in
+                         (("float.sqz", "constant.sqz"), ("constant.sqz", "float.sqz")))  # fmt: skip
+        assert (swapped.top1.right_only_a, swapped.top1.right_only_b) == (1, 2)
+        assert swapped.top1.difference.value == -found.top1.difference.value
+        assert swapped.agreement == found.agreement
+        assert swapped.divergence_nats != found.divergence_nats  # the divergence is not symmetric
 
-    def test_without_labels_closeness_is_told_and_accuracy_is_not(self, folder):
-        found = between(folder, "float.sqz", "stubborn.sqz", "photos")
+    def test_without_labels_there_is_fidelity_and_no_accuracy(self, folder):
+        found = between(folder, "float.sqz", "constant.sqz", "photos")
         assert (found.a.accuracy, found.b.accuracy, found.top1, found.top5) == (None, None, None, None)
         assert found.agreement.value == 0
         assert all(photo.label is None and photo.label_name is None for photo in found.photos)
 
 
 class TestPhotos:
-    def test_every_photo_has_what_both_say_the_most_divergent_first(self, folder, labelled):
-        found = between(folder, "float.sqz", "stubborn.sqz", labelled)
+    def test_every_photo_has_both_predictions_highest_divergence_first(self, folder, labeled):
+        found = between(folder, "float.sqz", "constant.sqz", labeled)
         assert len(found.photos) == len(found.differing) == 4
         divergences = [photo.divergence_nats for photo in found.photos]
         assert divergences == sorted(divergences, reverse=True)
@@ -127,27 +127,27 @@ class TestPhotos:
         for photo in found.photos:
             assert Path(photo.photo).stem in PHOTOS
             assert any(photo.a.probability == pytest.approx(chance, rel=1e-4) for _, chance in says)
-            assert (photo.b.index, photo.b.name) == (ALWAYS, NAMES[ALWAYS])
+            assert (photo.b.index, photo.b.name) == (ALWAYS, LABELS[ALWAYS])
             assert photo.b.probability > 0.99
-            assert photo.label_name == NAMES[photo.label]
+            assert photo.label_name == LABELS[photo.label]
 
-    def test_a_model_without_class_names_borrows_the_others(self, folder, tmp_path):
-        container.write(tmp_path / "nameless.sqz", replace(stubborn(), labels=()))
+    def test_a_model_without_class_names_uses_the_names_of_the_other(self, folder, tmp_path):
+        container.write(tmp_path / "nameless.sqz", replace(constant(), labels=()))
         for pair in (("float.sqz", tmp_path / "nameless.sqz"), (tmp_path / "nameless.sqz", "float.sqz")):
             found = between(folder, *pair, "photos", limit=1)
-            assert {found.photos[0].a.name, found.photos[0].b.name} <= set(NAMES)
-            assert found.class_names_apart == ()
+            assert {found.photos[0].a.name, found.photos[0].b.name} <= set(LABELS)
+            assert found.differing_class_names == ()
         nameless = between(tmp_path, "nameless.sqz", "nameless.sqz", folder / "photos", limit=1)
         assert nameless.photos[0].a.name == f"class {ALWAYS}"
 
-    def test_class_names_that_differ_are_said(self, folder, tmp_path):
-        container.write(tmp_path / "other.sqz", replace(float_squeezenet(), labels=("nought", *NAMES[1:8], "8", "9")))
+    def test_different_class_names_are_reported(self, folder, tmp_path):
+        container.write(tmp_path / "other.sqz", replace(float_squeezenet(), labels=("nought", *LABELS[1:8], "8", "9")))
         found = between(folder, "float.sqz", tmp_path / "other.sqz", "photos", limit=1)
-        assert found.class_names_apart == (0, 8, 9)
+        assert found.differing_class_names == (0, 8, 9)
         shown = invoke(folder / "float.sqz", tmp_path / "other.sqz", "--data", folder / "photos", "--limit", 1).stdout
-        assert "3 classes have other names in B than in A, the first is class 0: are they the same classes?" in shown
+        assert "3 classes have different names in A and B, the first is class 0: check that the classes are the same" in shown
 
-    def test_a_photo_that_cannot_be_read_is_named(self, folder, tmp_path):
+    def test_an_unreadable_photo_is_named(self, folder, tmp_path):
         for number in range(30):
             Image.new("RGB", (20, 20), (8 * number, 100, 50)).save(tmp_path / f"{number}.png")
         (tmp_path / "3.png").write_bytes(b"broken")
@@ -158,8 +158,8 @@ class TestPhotos:
 
 
 class TestPreprocessing:
-    def test_each_sees_photos_as_its_own_preprocessing_prepares_them(self, folder, tmp_path):
-        """The same network twice: once it wants BGR, once RGB, with its first layer's channels turned to match."""
+    def test_each_model_uses_its_own_preprocessing(self, folder, tmp_path):
+        """The same network twice: BGR input, and RGB input with the channels of the first layer swapped."""
         model = float_squeezenet()
         pre = replace(model.preprocessing, channels="RGB", mean=model.preprocessing.mean[::-1])
         turned = Dense(np.ascontiguousarray(model.tensors["features.0.weight"].to_dense()[:, ::-1]))
@@ -172,25 +172,25 @@ class TestPreprocessing:
         assert found.agreement.value == 1
         assert found.divergence_nats.value < 1e-6
 
-    def test_accuracies_are_those_that_evaluate_gives(self, folder, labelled, tmp_path):
+    def test_accuracies_equal_those_of_evaluate(self, folder, labeled, tmp_path):
         larger = replace(shared_squeezenet(), preprocessing=replace(shared_squeezenet().preprocessing, height=96))
         container.write(tmp_path / "larger.sqz", larger)
-        found = between(folder, "float.sqz", tmp_path / "larger.sqz", labelled)
+        found = between(folder, "float.sqz", tmp_path / "larger.sqz", labeled)
         for side, model in ((found.a, float_squeezenet()), (found.b, larger)):
-            assert side.accuracy == evaluate_model(model, labelled, None, "cpu")[0]
+            assert side.accuracy == evaluate_model(model, labeled, None, "cpu")[0]
 
 
-class TestRefusals:
-    def test_models_of_other_numbers_of_classes_cannot_be_compared(self, folder):
-        with pytest.raises(ConfigError, match=r"float\.sqz tells 10 classes apart and embedded 1,000; only models of"):
+class TestErrors:
+    def test_models_with_different_numbers_of_classes_are_refused(self, folder):
+        with pytest.raises(ConfigError, match=r"float\.sqz has 10 classes and embedded has 1,000; compare models with the same classes"):
             compare_models(str(folder / "float.sqz"), "embedded", str(folder / "photos"), device="cpu")
 
-    def test_a_drop_cannot_be_limited_without_labels(self, folder):
+    def test_a_limit_on_a_drop_needs_labels(self, folder):
         pair = (folder / "float.sqz", folder / "shared.sqz", "--data", folder / "photos")
         for option in ("--max-top1-drop", "--max-top5-drop"):
             refused = invoke(*pair, option, 1)
             assert (refused.exit_code, refused.stdout) == (1, "")
-            assert "these photos have no labels, so no drop of top-1 or top-5 can be limited; give" in refused.stderr
+            assert "a limit on the drop of top-1 or top-5 needs labels, and these photos have none; give" in refused.stderr
 
     @pytest.mark.parametrize(
         "wrong",
@@ -204,12 +204,12 @@ class TestRefusals:
             ("--limit", "0"),
         ],
     )
-    def test_a_limit_that_is_none_is_bad_usage(self, folder, wrong):
+    def test_an_invalid_limit_is_bad_usage(self, folder, wrong):
         refused = invoke(folder / "float.sqz", folder / "shared.sqz", "--data", folder / "photos", *wrong)
         assert refused.exit_code == 2
         assert wrong[0] in refused.stderr
 
-    def test_what_is_not_there_is_bad_usage(self, folder):
+    def test_a_missing_file_is_bad_usage(self, folder):
         assert invoke("gone.sqz", folder / "float.sqz", "--data", folder / "photos").exit_code == 2
         assert invoke(folder / "float.sqz", folder / "float.sqz", "--data", "gone").exit_code == 2
         assert invoke(folder / "float.sqz", folder / "float.sqz").exit_code == 2
@@ -224,91 +224,91 @@ class TestRefusals:
 
 
 class TestTerminal:
-    def test_it_shows_bytes_accuracy_counts_tests_and_photos(self, folder, labelled):
-        shown = invoke(folder / "float.sqz", folder / "stubborn.sqz", "--data", labelled, "--show", 3)
+    def test_bytes_accuracy_counts_tests_and_photos_are_shown(self, folder, labeled):
+        shown = invoke(folder / "float.sqz", folder / "constant.sqz", "--data", labeled, "--show", 3)
         assert (shown.exit_code, shown.stderr) == (0, "")
         lines = shown.stdout.splitlines()
-        a, b = ((folder / f"{name}.sqz").stat().st_size for name in ("float", "stubborn"))
+        a, b = ((folder / f"{name}.sqz").stat().st_size for name in ("float", "constant"))
         assert lines[0] == f"A  {folder / 'float.sqz'}: {a:,} bytes, squeezenet1_1"
         assert lines[2].startswith(f"B has {b / a:.1%} of A's bytes; the weights differ, sha256 ")
         top1 = next(line for line in lines if line.startswith("top-1"))
-        assert top1.startswith("top-1: A 50.0% (15.0-85.0), B 25.0% (4.6-69.9); B less A -25.0 points (")
-        assert top1.endswith("; right only in A 2, only in B 1, McNemar p = 1")
+        assert top1.startswith("top-1: A 50.0% (15.0-85.0), B 25.0% (4.6-69.9); B minus A -25.0 points (")
+        assert top1.endswith("; correct only in A 2, only in B 1, McNemar p = 1")
         assert "agreement: 0.0% (0.0-49.0) of the photos" in lines
-        at = lines.index("different first answers: 4 of the photos; the 3 most divergent:")
-        assert lines[at + 1].split() == ["photo", "label", "A", "says", "B", "says", "KL,", "nats"]
-        assert [f"{NAMES[ALWAYS]} 100.0%" in line for line in lines[at + 2 :]] == [True, True, True]
+        at = lines.index("different top-1 classes: 4 of the photos; the 3 with the highest divergence:")
+        assert lines[at + 1].split() == ["photo", "label", "A", "B", "KL,", "nats"]
+        assert [f"{LABELS[ALWAYS]} 100.0%" in line for line in lines[at + 2 :]] == [True, True, True]
 
-    def test_no_photos_are_listed_where_none_are_wanted(self, folder):
-        shown = invoke(folder / "float.sqz", folder / "stubborn.sqz", "--data", folder / "photos", "--show", 0)
-        assert shown.stdout.splitlines()[-1] == "different first answers: 4 of the photos"
-        assert "These photos have no labels: which of the two is right cannot be told" in shown.stdout
+    def test_show_0_lists_no_photos(self, folder):
+        shown = invoke(folder / "float.sqz", folder / "constant.sqz", "--data", folder / "photos", "--show", 0)
+        assert shown.stdout.splitlines()[-1] == "different top-1 classes: 4 of the photos"
+        assert "These photos have no labels: the comparison has no accuracy, only fidelity." in shown.stdout
 
-    def test_markup_in_names_is_text(self, folder, tmp_path):
-        odd = replace(stubborn(), labels=("[red]x[/]",) * 10)
+    def test_markup_in_names_is_escaped(self, folder, tmp_path):
+        odd = replace(constant(), labels=("[red]x[/]",) * 10)
         container.write(tmp_path / "odd.sqz", odd)
         shown = invoke(folder / "float.sqz", tmp_path / "odd.sqz", "--data", folder / "photos").stdout
         assert "[red]x[/] 100.0%" in shown
 
 
-class TestGates:
-    def test_a_model_that_is_near_enough_ends_with_0(self, folder, labelled):
+class TestLimits:
+    def test_a_model_within_the_limits_ends_with_0(self, folder, labeled):
         limits = ("--max-top1-drop", 25, "--max-top5-drop", 100, "--min-agreement", 0, "--max-divergence", 1e6)
-        shown = invoke(folder / "float.sqz", folder / "stubborn.sqz", "--data", labelled, *limits)
+        shown = invoke(folder / "float.sqz", folder / "constant.sqz", "--data", labeled, *limits)
         assert shown.exit_code == 0
         assert shown.stdout.count("goal met: ") == 4
 
-    def test_one_that_is_too_far_ends_with_3_and_says_by_how_much_all_written(self, folder, labelled, tmp_path):
+    def test_a_model_beyond_the_limits_ends_with_3_and_the_margins(self, folder, labeled, tmp_path):
         missed = invoke(
-            folder / "float.sqz", folder / "stubborn.sqz", "--data", labelled, "--json", tmp_path / "new" / "c.json",
+            folder / "float.sqz", folder / "constant.sqz", "--data", labeled, "--json", tmp_path / "new" / "c.json",
             "--max-top1-drop", 20, "--min-agreement", 0.9,
         )  # fmt: skip
         assert missed.exit_code == 3
-        assert "goal MISSED: top-1 lost at most 20.0 points, reached 25.0 points: missed by 5.0 points" in missed.stdout
+        assert "goal MISSED: top-1 drop at most 20.0 points, reached 25.0 points: missed by 5.0 points" in missed.stdout
         assert missed.stderr == (
-            "error: the goal was missed: top-1 lost by 5.0 points, agreement with A by 90.0 points\n"
+            "error: the goal was missed: top-1 drop by 5.0 points, agreement with A by 90.0 points\n"
         )
         told = json.loads((tmp_path / "new" / "c.json").read_text())
         assert [goal["met"] for goal in told["goals"]] == [False, False]
 
-    def test_a_model_that_is_better_has_lost_nothing(self, folder, labelled):
+    def test_a_better_model_has_no_drop(self, folder, labeled):
         assert (
-            invoke(folder / "stubborn.sqz", folder / "float.sqz", "--data", labelled, "--max-top1-drop", 0).exit_code
+            invoke(folder / "constant.sqz", folder / "float.sqz", "--data", labeled, "--max-top1-drop", 0).exit_code
             == 0
         )
 
 
 class TestJson:
-    def test_it_holds_every_photo_and_all_that_the_terminal_shows(self, folder, labelled, tmp_path):
+    def test_the_json_holds_every_photo_and_the_whole_comparison(self, folder, labeled, tmp_path):
         invoke(
-            folder / "float.sqz", folder / "shared.sqz", "--data", labelled, "--show", 1, "--json", tmp_path / "c.json"
+            folder / "float.sqz", folder / "shared.sqz", "--data", labeled, "--show", 1, "--json", tmp_path / "c.json"
         )
         told = json.loads((tmp_path / "c.json").read_text(), parse_constant=pytest.fail)
-        assert told["schema_version"] == 1
+        assert told["schema_version"] == 2
         assert len(told["photos"]) == 4
         assert told["a"]["weights_sha256"] == container.weights_sha256(float_squeezenet())
         assert told["b"]["file_bytes"] == (folder / "shared.sqz").stat().st_size
         assert {"photo", "label", "label_name", "divergence_nats", "a", "b"} == set(told["photos"][0])
-        found = between(folder, "float.sqz", "shared.sqz", labelled)
+        found = between(folder, "float.sqz", "shared.sqz", labeled)
         assert told == json.loads(found.to_json())
 
 
-class TestWhatIsInstalled:
-    def test_the_float_network_and_sample_photos_have_words(self):
+class TestInstalledContent:
+    def test_the_float_network_and_sample_photos_have_names(self):
         found = compress.compare("embedded", "embedded", "samples", limit=2, device="cpu")
         assert (found.a.name, found.a.file_bytes) == ("embedded", 4_941_984)
         assert found.same_weights
         assert len(found.photos) == 2
         assert math.isclose(found.agreement.value, 1)
 
-    def test_a_folder_called_as_the_word_comes_first(self, folder, tmp_path, monkeypatch):
+    def test_a_folder_named_samples_takes_precedence(self, folder, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         Path("samples").mkdir()
         Image.fromarray(data.coffee()).save("samples/mine.png")
         shown = invoke(folder / "float.sqz", folder / "shared.sqz", "--data", "samples")
         assert "photos: 1 photos from samples, without labels" in shown.stdout
 
-    def test_decoded_photos_are_kept_where_a_cache_is_named(self, folder, tmp_path):
+    def test_decoded_photos_are_cached_in_the_folder(self, folder, tmp_path):
         first = between(folder, "float.sqz", "shared.sqz", "photos", cache=tmp_path)
         assert len(list(tmp_path.glob("*.npy"))) == 1
         assert between(folder, "float.sqz", "shared.sqz", "photos", cache=tmp_path) == first

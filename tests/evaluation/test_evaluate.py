@@ -1,4 +1,4 @@
-"""A finished model on photos: how often it is right, and what it sees."""
+"""Accuracy and predictions of a finished model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from skimage import data
-from small import CLASSES, NAMES, shared_squeezenet
+from small_models import CLASSES, LABELS, shared_squeezenet
 
 from compress import container
 from compress.data.transforms import to_input, to_pixels
@@ -25,9 +25,9 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def labelled(model, tmp_path_factory) -> Path:
-    """Two photos in the folder of the class that the model sees, two in the one that it puts last."""
-    folder = tmp_path_factory.mktemp("labelled")
+def labeled(model, tmp_path_factory) -> Path:
+    """Two photos in the folder of the predicted class, two in the folder of the least probable class."""
+    folder = tmp_path_factory.mktemp("labeled")
     network = to_module(model)
     for place, photo in enumerate((data.astronaut(), data.coffee(), data.chelsea(), data.rocket())):
         pixels = to_pixels(Image.fromarray(photo), model.preprocessing)[None]
@@ -39,21 +39,21 @@ def labelled(model, tmp_path_factory) -> Path:
     return folder
 
 
-def test_top_1_and_top_5_are_counted_with_their_intervals(model, labelled):
-    accuracy, skipped = evaluate_model(model, labelled, None, "cpu")
+def test_top_1_and_top_5_are_counted_with_their_intervals(model, labeled):
+    accuracy, skipped = evaluate_model(model, labeled, None, "cpu")
     assert (accuracy.photos, accuracy.top1.value, accuracy.top5.value, skipped) == (4, 0.5, 0.5, ())
     assert accuracy.top1.low == pytest.approx(0.1500, abs=1e-4)  # Wilson's interval for 2 of 4
     assert accuracy.top1.high == pytest.approx(0.8500, abs=1e-4)
 
 
-def test_a_limit_takes_so_many_photos(model, labelled):
-    assert evaluate_model(model, labelled, 3, "cpu")[0].photos == 3
+def test_a_limit_bounds_the_number_of_photos(model, labeled):
+    assert evaluate_model(model, labeled, 3, "cpu")[0].photos == 3
 
 
 def test_photos_without_labels_are_refused(model, tmp_path):
     Image.fromarray(data.coffee()).save(tmp_path / "a.png")
     with pytest.raises(
-        DataError, match=r"these photos have no labels; give a folder with a subfolder a class, or a CSV"
+        DataError, match=r"these photos have no labels; give a folder with one subfolder for each class, or a CSV"
     ):
         evaluate_model(model, tmp_path, None, "cpu")
 
@@ -65,47 +65,47 @@ def test_a_label_beyond_the_classes_is_refused(model, tmp_path):
         evaluate_model(model, tmp_path, None, "cpu")
 
 
-def test_guesses_are_named_and_in_order_and_each_photo_has_its_own(model, labelled):
-    photos = sorted(labelled.rglob("*.png"))
+def test_predictions_are_named_and_sorted_for_each_photo(model, labeled):
+    photos = sorted(labeled.rglob("*.png"))
     found = list(predict_photos(model, photos, "cpu"))
     assert [photo for photo, _ in found] == photos
-    for _, guesses in found:
-        names, probabilities = zip(*guesses, strict=True)
+    for _, predictions in found:
+        names, probabilities = zip(*predictions, strict=True)
         assert len(set(names)) == 5
-        assert set(names) <= set(NAMES)
+        assert set(names) <= set(LABELS)
         assert list(probabilities) == sorted(probabilities, reverse=True)
         assert 0 < sum(probabilities) <= 1
-    ((_, alone),) = predict_photos(model, photos[-1:], "cpu", first=CLASSES)
+    ((_, alone),) = predict_photos(model, photos[-1:], "cpu", k=CLASSES)
     assert alone[:5] == found[-1][1]
     assert sum(probability for _, probability in alone) == pytest.approx(1)
 
 
-def test_without_class_names_they_are_numbered(model, labelled, tmp_path):
-    photo = next(labelled.rglob("*.png"))
-    ((_, guesses),) = predict_photos(replace(model, labels=()), [photo], "cpu", first=1)
-    assert guesses[0][0] in {f"class {place}" for place in range(CLASSES)}
+def test_without_class_names_classes_are_numbered(model, labeled, tmp_path):
+    photo = next(labeled.rglob("*.png"))
+    ((_, predictions),) = predict_photos(replace(model, labels=()), [photo], "cpu", k=1)
+    assert predictions[0][0] in {f"class {place}" for place in range(CLASSES)}
 
 
-def test_the_trained_network_sees_a_cat_where_there_is_one(squeezenet, tmp_path):
+def test_the_trained_network_recognizes_a_cat(squeezenet, tmp_path):
     Image.fromarray(data.chelsea()).save(tmp_path / "chelsea.png")
-    ((_, guesses),) = predict_photos(squeezenet, [tmp_path / "chelsea.png"], "cpu")
-    assert any("cat" in name.lower() for name, _ in guesses[:2]), guesses
+    ((_, predictions),) = predict_photos(squeezenet, [tmp_path / "chelsea.png"], "cpu")
+    assert any("cat" in name.lower() for name, _ in predictions[:2]), predictions
 
 
-def test_a_file_that_is_no_photo_is_named(model, tmp_path):
+def test_an_error_names_the_file_that_is_no_photo(model, tmp_path):
     (tmp_path / "b.png").write_bytes(b"no photo")
     with pytest.raises(DataError, match=r"b\.png: not a photo"):
         list(predict_photos(model, [tmp_path / "b.png"], "cpu"))
 
 
-def test_a_device_that_is_not_there_is_refused_before_photos_are_read(model, tmp_path):
+def test_a_missing_device_is_refused_before_photos_are_read(model, tmp_path):
     with pytest.raises(ConfigError, match="cannot run on 'nowhere'"):
         evaluate_model(model, tmp_path / "gone", None, "nowhere")
     with pytest.raises(ConfigError, match="cannot run on 'nowhere'"):
         list(predict_photos(model, [tmp_path / "gone"], "nowhere"))
 
 
-def test_a_file_is_as_accurate_as_the_model_that_was_written_to_it(model, labelled, tmp_path):
+def test_a_file_has_the_accuracy_of_its_model(model, labeled, tmp_path):
     container.write(tmp_path / "model.sqz", model)
     again = load_model(tmp_path / "model.sqz")
-    assert evaluate_model(again, labelled, None, "cpu") == evaluate_model(model, labelled, None, "cpu")
+    assert evaluate_model(again, labeled, None, "cpu") == evaluate_model(model, labeled, None, "cpu")

@@ -1,0 +1,193 @@
+"""The commands on models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from compress.cli import console, options
+
+if TYPE_CHECKING:
+    from compress.export import WeightsForm
+    from compress.model import Model
+
+_model_argument = click.argument("model", type=options.EXISTING_FILE)
+
+
+@click.command()
+@_model_argument
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.max_weights
+def inspect(model: Path, as_json: bool, max_weights: int | None) -> None:
+    """List the tensors of a .sqz file and their bytes.
+
+    Shows for each tensor of MODEL the shape, the nonzero weights, the codec and the bytes of each component.
+    """
+    from compress.container.inspection import inspect_file  # noqa: PLC0415
+
+    inspection = inspect_file(model, max_weights)
+    if as_json:
+        click.echo(json.dumps(inspection.to_json(), indent=2))
+    else:
+        console.show_inspection(inspection)
+
+
+@click.command()
+@_model_argument
+@options.max_weights
+def verify(model: Path, max_weights: int | None) -> None:
+    """Check a .sqz file and print the hash of its weights.
+
+    Decodes all of MODEL and checks every checksum.
+    """
+    from compress import container  # noqa: PLC0415
+
+    decoded = container.read(model, max_weights)
+    console.say(f"{model}: valid; {len(decoded.tensors)} tensors, {model.stat().st_size:,} bytes")
+    console.say(f"sha256 of the decoded weights: {container.weights_sha256(decoded)}")
+
+
+@click.command()
+@_model_argument
+@click.option("-o", "--output", required=True, type=options.NEW_FILE)
+@click.option(
+    "--weights",
+    type=click.Choice(["float32", "codebook"]),
+    default="float32",
+    show_default=True,
+    help="In .onnx: float32 values, or small integers that the runtime converts to the same float32 values.",
+)
+@options.factory
+@options.max_weights
+def decompress(model: Path, output: Path, weights: WeightsForm, factory: str | None, max_weights: int | None) -> None:
+    """Convert a .sqz file to .safetensors, .pth or .onnx.
+
+    .safetensors and .pth hold the float32 weights of MODEL under torchvision's tensor names; .onnx holds the network.
+    """
+    from compress import container  # noqa: PLC0415
+    from compress.export import write_weights  # noqa: PLC0415
+    from compress.model import trust_factory  # noqa: PLC0415
+
+    write_weights(trust_factory(container.read(model, max_weights), factory), output, weights)
+    console.say(f"{output}: {output.stat().st_size:,} bytes")
+
+
+@click.command()
+@click.argument("network")
+@click.option("--classes", type=click.IntRange(1), default=1000, show_default=True, help="Number of classes.")
+@click.option("--input", "side", type=click.IntRange(32), default=227, show_default=True, help="Input side, pixels.")
+@options.factory
+def describe(network: str, classes: int, side: int, factory: str | None) -> None:
+    """List the layers of a network.
+
+    Shows output shapes, parameters and multiply-accumulates of NETWORK, the name of a network or a model file.
+    """
+    from compress.networks.description import describe_model, describe_network  # noqa: PLC0415
+
+    if Path(network).is_file():
+        model = _load(Path(network), None, factory)
+        console.show_layers(model.architecture, describe_model(model))
+    else:
+        console.show_layers(network, describe_network(network, classes, side, side))
+
+
+@click.command()
+@_model_argument
+@click.argument("photos", nargs=-1, required=True, type=options.EXISTING_FILE)
+@options.architecture
+@options.factory
+@options.device
+def predict(
+    model: Path, photos: tuple[Path, ...], architecture: str | None, factory: str | None, device: str | None
+) -> None:
+    """Classify photos with a model.
+
+    Prints for each of the PHOTOS the five most probable classes, highest probability first.
+    """
+    from compress.evaluation.evaluate import predict_photos  # noqa: PLC0415
+
+    for photo, classes in predict_photos(_load(model, architecture, factory), photos, device):
+        console.say(str(photo))
+        for name, probability in classes:
+            console.say(f"  {probability:6.1%}  {name}")
+
+
+@click.command()
+@_model_argument
+@click.option(
+    "--data",
+    required=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="Labeled photos: a folder with one subfolder for each class, or a CSV file.",
+)
+@options.architecture
+@options.limit
+@options.factory
+@options.device
+def evaluate(
+    model: Path, data: Path, architecture: str | None, limit: int | None, factory: str | None, device: str | None
+) -> None:
+    """Measure top-1 and top-5 accuracy on labeled photos.
+
+    MODEL is a .sqz, .safetensors or .pth file.
+    """
+    from compress.evaluation.evaluate import evaluate_model  # noqa: PLC0415
+
+    console.show_accuracy(*evaluate_model(_load(model, architecture, factory), data, limit, device, console.progress))
+
+
+@click.command()
+@click.argument("a", type=options.PathOrName("embedded", dir_okay=False))
+@click.argument("b", type=options.PathOrName("embedded", dir_okay=False))
+@click.option(
+    "--data",
+    required=True,
+    type=options.PathOrName("samples", dir_okay=True),
+    help="Photos: a folder, a CSV, or 'samples'.",
+)
+@options.architecture
+@options.limit
+@click.option("--cache", type=options.FOLDER, help="Folder for decoded photos; may be the cache of a run.")
+@click.option("--show", "max_shown", type=click.IntRange(0), default=10, show_default=True, help="Photos to list.")
+@click.option("--json", "json_file", type=options.NEW_FILE, help="Write the complete comparison to this file.")
+@click.option("--max-top1-drop", type=options.FiniteFloat(0, 100), help="Maximum drop of top-1, percentage points.")
+@click.option("--max-top5-drop", type=options.FiniteFloat(0, 100), help="Maximum drop of top-5, percentage points.")
+@click.option("--min-agreement", type=options.FiniteFloat(0, 1), help="Minimum fraction with A's top-1 class.")
+@click.option("--max-divergence", type=options.FiniteFloat(0), help="Maximum mean KL divergence of B from A, nats.")
+@options.factory
+@options.device
+def compare(
+    a: str, b: str, data: str, max_shown: int, json_file: Path | None,
+    max_top1_drop: float | None, max_top5_drop: float | None, min_agreement: float | None,
+    max_divergence: float | None, **more: Any,
+) -> None:  # fmt: skip
+    """Compare two models on the same photos.
+
+    A is the reference, B the model to judge: .sqz, .safetensors or .pth files, or 'embedded' for the installed float
+    weights. The photos need no labels.
+
+    Exit code 3: B exceeds --max-top1-drop, --max-top5-drop or --max-divergence, or is below --min-agreement.
+    """
+    from compress.evaluation.compare import compare_models  # noqa: PLC0415
+    from compress.evaluation.goals import Goal  # noqa: PLC0415
+    from compress.report.goal_shortfall import check_goals  # noqa: PLC0415
+    from compress.runtime.atomic_files import write_atomically  # noqa: PLC0415
+
+    goal = Goal(None, max_top1_drop, max_top5_drop, min_agreement, max_divergence)
+    comparison = compare_models(a, b, data, goal=goal, progress=console.progress, **more)
+    if json_file:
+        write_atomically(json_file, comparison.to_json().encode())
+    console.show_comparison(comparison, max_shown)
+    check_goals(comparison.goals)
+
+
+COMMANDS = (inspect, verify, decompress, describe, predict, evaluate, compare)
+
+
+def _load(path: Path, architecture: str | None, factory: str | None) -> Model:
+    from compress.networks.model_files import load_model  # noqa: PLC0415
+
+    return load_model(path, architecture, factory)

@@ -1,0 +1,90 @@
+"""Options that several commands share, and the types of their values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from compress.pipeline import Pipeline
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+NEW_FILE = click.Path(dir_okay=False, path_type=Path)
+EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+class FiniteFloat(click.FloatRange):
+    """A number in a range, neither infinite nor NaN; `FloatRange` accepts NaN."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        return number if math.isfinite(number) else self.fail(f"{value!r} is not finite.", param, ctx)
+
+
+class PathOrName(click.Path):
+    """An existing path, or a name for content of the installed packages; the value is a `str`."""
+
+    def __init__(self, name: str, *, dir_okay: bool) -> None:
+        super().__init__(exists=True, dir_okay=dir_okay)
+        self.allowed_name = name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if value == self.allowed_name else super().convert(value, param, ctx)
+
+
+class FileBytes(click.IntRange):
+    """A number of bytes as in pipelines: an integer, or a number with a decimal unit (`400kB`)."""
+
+    name = "bytes"
+
+    def __init__(self) -> None:
+        super().__init__(min=1)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from compress.runtime.byte_size import parse_bytes  # noqa: PLC0415  imports pydantic, which is slow
+
+        parsed = parse_bytes(value)
+        if not isinstance(parsed, int):
+            self.fail(f"{value!r} is not a number of bytes; allowed: 400000, 400kB, 0.4 MB.", param, ctx)
+        return super().convert(int(str(parsed)), param, ctx)
+
+
+device = click.option("--device", help="Device of the networks: cpu, cuda, ... [default: a GPU if there is one]")
+architecture = click.option("--architecture", help="Network of a checkpoint; a .sqz file names its own.")
+limit = click.option("--limit", type=click.IntRange(1), help="Maximum number of photos.")
+factory = click.option(
+    "--factory", metavar="MODULE:FUNCTION", help="Function that builds your own network; its code will run."
+)
+max_weights = click.option(
+    "--max-weights",
+    type=click.IntRange(1),
+    help="Maximum number of weights to decode. [1,024 for each byte, 2^24 to 2^28]",
+)
+
+
+def pipeline(command: Command) -> Command:
+    """Add the argument PIPELINE and the options that change it: `--set`, `--seed`, `--cache`, `--device`."""
+    for decorate in (
+        device,
+        click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Replace the seed of the pipeline."),
+        click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Replace a value of the pipeline."),
+        click.option("--cache", type=FOLDER, help="Folder for intermediate results. [OUT/cache]"),
+        click.argument("pipeline", default="pipeline.yaml"),
+    ):
+        command = decorate(command)
+    return command
+
+
+def read_pipeline(name: str, overrides: tuple[str, ...], seed: int | None) -> Pipeline:
+    """Return the pipeline that the options of `pipeline` describe; see `compress.pipeline.read_pipeline`."""
+    from compress import pipeline as pipelines  # noqa: PLC0415
+    from compress.builtin_pipelines import find_pipeline  # noqa: PLC0415
+
+    seeded = overrides if seed is None else (*overrides, f"seed={seed}")
+    return pipelines.read_pipeline(find_pipeline(name), seeded)

@@ -1,0 +1,152 @@
+"""The commands `search` and `sensitivity`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from compress.cli import console, options
+from compress.errors import ConfigError
+
+if TYPE_CHECKING:
+    from compress.search.search_record import TrialRecord
+
+
+@click.command()
+@options.pipeline
+@click.option("--out", type=options.FOLDER, help="Folder for the results. [out/NAME-search]")
+@click.option("--bytes", "max_bytes", type=options.FileBytes(), metavar="BYTES", help="Maximum file size: 400kB.")
+@click.option("--max-drop", type=options.FiniteFloat(0, 100), help="Maximum drop of top-1, percentage points.")
+@click.option("--trials", type=click.IntRange(1), default=30, show_default=True, help="Total of all machines.")
+@click.option("--minutes", type=options.FiniteFloat(0), help="Start no trial after this time.")
+@click.option("--study", help="File or database URL of the trials; machines may share it. [OUT/study.journal]")
+def search(
+    pipeline: str,
+    out: Path | None,
+    max_bytes: int | None,
+    max_drop: float | None,
+    trials: int,
+    minutes: float | None,
+    study: str | None,
+    cache: Path | None,
+    overrides: tuple[str, ...],
+    seed: int | None,
+    device: str | None,
+) -> None:
+    """Find the best values of the searchable keys of PIPELINE.
+
+    With --bytes: the file with the lowest divergence within this size. With --max-drop alone: the smallest file within
+    this drop. With neither: the goal of the pipeline. The winner is run at the end. A search that was stopped continues
+    with the same command, and other machines join it with the same --study.
+
+    Exit codes: 0 done, 1 failed, 2 bad configuration, 3 no trial meets the limits.
+    """
+    _check_installed()
+    from compress.report.goal_shortfall import check_goals  # noqa: PLC0415
+    from compress.search import run_search  # noqa: PLC0415
+
+    spec = options.read_pipeline(pipeline, overrides, seed)
+    result = run_search.search(
+        spec,
+        run_search.Limits(max_bytes, max_drop),
+        out or Path("out") / f"{spec.name}-search",
+        trials=trials,
+        minutes=minutes,
+        study=study,
+        cache=cache,
+        command=_command(),
+        device=device,
+        progress=console.progress,
+        on_trial=_show_trial,
+    )
+    console.show_result(result.result)
+    record = result.record
+    winner = record.trial(record.winner)
+    console.say(f"winner: {result.winner_path}, trial {winner.number} of {len(record.trials)}: {_values(winner)}")
+    console.say(f"search: {result.page_path}")
+    if result.running:
+        console.say(f"{result.running} trials still run, here or elsewhere; the same command adds their results later")
+    check_goals(result.result.record.goals)
+
+
+@click.command()
+@options.pipeline
+@click.option("--out", type=options.FOLDER, help="Folder for the results. [out/NAME]")
+@click.option("--photos", type=click.IntRange(1, 500), default=32, show_default=True, help="Calibration photos.")
+def sensitivity(
+    pipeline: str,
+    out: Path | None,
+    photos: int,
+    cache: Path | None,
+    overrides: tuple[str, ...],
+    seed: int | None,
+    device: str | None,
+) -> None:
+    """Measure the divergence from compressing each layer alone.
+
+    Each layer of PIPELINE's network is pruned, then shared, at several strengths. Training stages before the first
+    compression run first. Writes sensitivity.html and sensitivity.json.
+    """
+    from compress.pipeline.inputs import load_inputs  # noqa: PLC0415
+    from compress.pipeline.run import CACHE  # noqa: PLC0415
+    from compress.search.search_pages import write_scan  # noqa: PLC0415
+    from compress.search.sensitivity import scan  # noqa: PLC0415
+
+    spec = options.read_pipeline(pipeline, overrides, seed)
+    folder = out or Path("out") / spec.name
+    cache = cache or folder / CACHE
+    result = scan(spec, load_inputs(spec, cache, device, console.progress), photos)
+    console.show_table(
+        ("layer", "weights", *(setting.label for setting in result.settings)),
+        [
+            *(
+                (layer.name.removesuffix(".weight"), f"{layer.weights:,}", *map(_nats, layer.divergences))
+                for layer in result.layers
+            ),
+            ("all layers at once", "", *map(_nats, result.all_layers)),
+        ],
+    )
+    console.say("KL divergence in nats if this layer alone is compressed, without retraining")
+    console.say(f"page: {write_scan(result, folder)}")
+
+
+def _check_installed() -> None:
+    try:
+        import optuna  # noqa: F401, PLC0415
+        import sqlalchemy  # noqa: F401, PLC0415
+    except ImportError as error:
+        raise ConfigError(
+            f"search needs a package that cannot be imported ({error}); pip install 'squeeze-compress[search]'"
+        ) from error
+
+
+def _command() -> str:
+    """Return the command line as given, without the password of the study's URL."""
+    from compress.search.study_storage import redacted  # noqa: PLC0415
+
+    return shlex.join(["squeeze-compress", *map(redacted, sys.argv[1:])])
+
+
+def _nats(divergence: float) -> str:
+    return f"{divergence:.3g}"
+
+
+def _show_trial(trial: TrialRecord) -> None:
+    from compress.report.formatting import points, to_ascii  # noqa: PLC0415
+
+    parts = [f"trial {trial.number}, {trial.state}" + (f" ({trial.reason})" if trial.reason else "")]
+    if trial.file_bytes is not None:
+        parts.append(f"{trial.file_bytes:,} bytes")
+    if trial.divergence_nats is not None:
+        parts.append(f"KL {trial.divergence_nats:.4g} on {trial.photos:,} photos")
+    if trial.top1_drop is not None:
+        parts.append(f"top-1 {to_ascii(points(-trial.top1_drop))}")
+    console.note(f"{', '.join(parts)}: {_values(trial)}")
+
+
+def _values(trial: TrialRecord) -> str:
+    return ", ".join(f"{key}={value}" for key, value in trial.values.items())
