@@ -1,9 +1,9 @@
-"""Channels scaled and put into an order in which what tells their steps takes few bytes.
+"""Channel balancing: scale and permute channels so that step sizes take fewer bytes, with the same network outputs.
 
-A channel multiplied where it is written and divided where it is read changes no output, if only rectifiers, pools and
-the like lie between; nor do channels that change places. So all rows of a layer may ask for the same step, as the step
-that a channel asks for where it is written goes to where it is read; and there steps may grow from one channel to the
-next, so that they are as good as known.
+A channel can be multiplied where one layer writes it and divided where the next layer reads it, and channels can change
+places, if only operations such as rectifiers and pooling lie between. Balancing scales channels so that all rows of a
+layer take the same step: the differences move to the columns of the layers that read them. It sorts channels so that
+the steps of these columns grow from one channel to the next. Both are cheap to code.
 """
 
 from __future__ import annotations
@@ -14,100 +14,94 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.calibration.layer_statistics import reordered_factor
+from compress.calibration.layer_statistics import permute_inverse_cholesky
 from compress.model import Model
-from compress.networks.channel_graph import Link, by_writer
-from compress.networks.equalization import input_factors, input_orders, scaled
-from compress.quantization.layer_quantizer import Layer
-from compress.quantization.step_sizes import relative_steps
+from compress.networks.channel_graph import ChannelLink, links_by_writer
+from compress.networks.equalization import input_factors, input_permutations, scale_channels
+from compress.quantization.layer_quantizer import LayerQuantizer
 from compress.tensors.forms import Dense, Pruned
 
+Layers = Mapping[str, LayerQuantizer]
 Biases = Mapping[str, NDArray[np.float32]]
 
-_AT_ONCE = 1024
-"""Numbers of each row's factor that change places together."""
+_ENTRIES_TOGETHER = 1024
+"""Entries of each row's Cholesky factor that are permuted in one step."""
 
 
-def with_channels_moved(
-    model: Model, layers: Mapping[str, Layer], found: Iterable[Link]
-) -> tuple[Model, dict[str, Layer]]:
-    """Return a model with the same outputs, and its layers, which need fewer bytes to tell their steps.
+def balance_channels(model: Model, layers: Layers, links: Iterable[ChannelLink]) -> tuple[Model, Layers]:
+    """Return a model with the same outputs and with balanced channels, and its layers.
 
-    The rows of a layer ask for the same step, and its columns for larger ones from one to the next. Channels of which
-    it cannot be told where they go are left as they are, as those of the last layer.
+    Channels without a link stay as they are, such as those of the last layer.
 
     Args:
-        model: whose layers they are.
-        layers: of all its weights, by name. Their factors are changed in place: there is no room for others.
-        found: `channels.links` of its network.
+        model: the model of the layers.
+        layers: all weights of the model, by name. Their Cholesky factors are changed in place, to save memory.
+        links: `channel_links` of the network.
     """
-    found = tuple(found)
+    links = tuple(links)
     bias_names = model.bias_names()
     biases: Biases = {name: model.tensors[bias].to_dense() for name, bias in bias_names.items()}
-    alike, biases = _with_rows_alike(layers, biases, found)
-    ordered, biases = _with_columns_in_order(alike, biases, found)
+    layers, biases = _equalize_row_steps(layers, biases, links)
+    layers, biases = _sort_channels(layers, biases, links)
     changed: dict[str, Dense | Pruned] = {bias_names[name]: Dense(values) for name, values in biases.items()}
-    for name, layer in ordered.items():
+    for name, layer in layers.items():
         pruned = isinstance(model.tensors[name], Pruned)
-        changed[name] = Pruned(layer.values, layer.mask) if pruned else Dense(layer.values)
-    return model.with_tensors(changed), ordered
+        changed[name] = Pruned(layer.weights, layer.mask) if pruned else Dense(layer.weights)
+    return model.with_tensors(changed), layers
 
 
-def _with_rows_alike(
-    layers: Mapping[str, Layer], biases: Biases, found: Iterable[Link]
-) -> tuple[dict[str, Layer], Biases]:
-    steps = {link.writer: relative_steps(*layers[link.writer].costs).mean(1) for link in found}
+def _equalize_row_steps(layers: Layers, biases: Biases, links: tuple[ChannelLink, ...]) -> tuple[Layers, Biases]:
+    steps = {link.writer: layers[link.writer].relative_steps.mean(1) for link in links}
     factors = {name: np.exp2(octaves.mean() - octaves) for name, octaves in steps.items()}
-    weights = {name: layer.values for name, layer in layers.items()}
-    inputs = input_factors(weights, found, factors)
-    weights, biases = scaled(weights, biases, found, factors)
+    weights = {name: layer.weights for name, layer in layers.items()}
+    columns = input_factors(weights, links, factors)
+    weights, biases = scale_channels(weights, biases, links, factors)
     return {
-        name: layer.scaled(weights[name], factors.get(name, np.ones(len(layer.values))), inputs[name])
+        name: layer.with_scaled_channels(weights[name], factors.get(name, np.ones(len(layer.weights))), columns[name])
         for name, layer in layers.items()
     }, biases
 
 
-def _with_columns_in_order(
-    layers: Mapping[str, Layer], biases: Biases, found: Iterable[Link]
-) -> tuple[dict[str, Layer], Biases]:
-    weights = {name: layer.values for name, layer in layers.items()}
-    steps = {name: _steps_of_inputs(layers[name]) for name in dict.fromkeys(link.reader for link in found)}
-    orders = {}
-    for writer, reading in by_writer(found).items():
+def _sort_channels(layers: Layers, biases: Biases, links: tuple[ChannelLink, ...]) -> tuple[Layers, Biases]:
+    weights = {name: layer.weights for name, layer in layers.items()}
+    steps = {name: _input_steps(layers[name]) for name in dict.fromkeys(link.reader for link in links)}
+    permutations = {}
+    for writer, reading in links_by_writer(links).items():
         rows = len(weights[writer])
-        apart = len(layers[writer].factors) in {1, rows}  # else rows next to each other have one factor together
-        if apart and not any(link.grouped for link in reading):
-            asked = np.sum([steps[link.reader][link.first : link.first + rows] for link in reading], axis=0)
-            orders[writer] = np.argsort(asked, kind="stable")
-    inputs = input_orders(weights, found, orders)
+        rows_can_move = len(layers[writer].inverse_cholesky) in {1, rows}  # adjacent rows share the other factors
+        if rows_can_move and not any(link.grouped for link in reading):
+            read_steps = [steps[link.reader][link.offset : link.offset + rows] for link in reading]
+            permutations[writer] = np.argsort(np.sum(read_steps, axis=0), kind="stable")
+    columns = input_permutations(weights, links, permutations)
     return {
-        name: _reordered(layer, orders.get(name, np.arange(len(layer.values))), inputs[name])
+        name: _permute(layer, permutations.get(name, np.arange(len(layer.weights))), columns[name])
         for name, layer in layers.items()
-    }, {name: bias[orders[name]] if name in orders else bias for name, bias in biases.items()}
+    }, {name: bias[permutations[name]] if name in permutations else bias for name, bias in biases.items()}
 
 
-def _steps_of_inputs(layer: Layer) -> NDArray[np.float64]:
-    """Return the steps that a layer's input channels ask for, in octaves, shape (channels,)."""
-    steps: NDArray[np.float64] = relative_steps(*layer.costs).mean(0).reshape(layer.values.shape[1], -1).mean(1)
+def _input_steps(layer: LayerQuantizer) -> NDArray[np.float64]:
+    """Return the mean relative step of each input channel, in octaves, shape (input channels,)."""
+    steps: NDArray[np.float64] = layer.relative_steps.mean(0).reshape(layer.weights.shape[1], -1).mean(1)
     return steps
 
 
-def _reordered(layer: Layer, rows: NDArray[np.int64], inputs: NDArray[np.int64]) -> Layer:
-    """Return a layer whose rows and input channels are others, those of before at the places given.
+def _permute(layer: LayerQuantizer, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> LayerQuantizer:
+    """Return a layer with permuted rows and input channels; arguments are the old index at each new place.
 
-    Input channels make up for each other's errors in the same turn as before: so what can be made up for is the same.
-    The factors of the rows change places in place, a part of each at a time: there is no room for others.
+    Input channels are quantized in the same order as before, so the columns of the Cholesky factors stay. The factors
+    of the rows are permuted in place, some entries at a time, to save memory.
     """
-    if len(layer.factors) == len(rows):
-        for start in range(0, layer.factors.shape[1], _AT_ONCE):
-            some = slice(start, start + _AT_ONCE)
-            layer.factors[:, some] = layer.factors[rows, some]
+    if len(layer.inverse_cholesky) == len(rows):
+        for start in range(0, layer.inverse_cholesky.shape[1], _ENTRIES_TOGETHER):
+            entries = slice(start, start + _ENTRIES_TOGETHER)
+            layer.inverse_cholesky[:, entries] = layer.inverse_cholesky[rows, entries]
+    factor = layer.correlation_factor
     return replace(
         layer,
-        values=np.ascontiguousarray(layer.values[rows][:, inputs]),
-        mask=np.ascontiguousarray(layer.mask[rows][:, inputs]),
-        output_cost=layer.output_cost[rows],
-        turn=np.argsort(inputs)[layer.channels_in_turn],
-        coupling=None if layer.coupling is None else reordered_factor(layer.coupling, rows),
-        bias_cost=None if layer.bias_cost is None else layer.bias_cost[rows],
+        weights=np.ascontiguousarray(layer.weights[rows][:, columns]),
+        mask=np.ascontiguousarray(layer.mask[rows][:, columns]),
+        row_fisher=layer.row_fisher[rows],
+        channel_order=np.argsort(columns)[layer.channels_in_order],
+        correlation_factor=None if factor is None else permute_inverse_cholesky(factor, rows),
+        bias_fisher=None if layer.bias_fisher is None else layer.bias_fisher[rows],
     )

@@ -1,4 +1,7 @@
-"""Rounding a layer's weights one after the other, the error of each made up for by those still to come."""
+"""Assignment of codebook entries by rate and distortion, with error feedback (GPTQ).
+
+Source: Frantar et al. 2022 (GPTQ), arXiv:2210.17323.
+"""
 
 from __future__ import annotations
 
@@ -8,114 +11,127 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
+from compress.quantization.viterbi import INTEGER_MATRIX, INTEGERS, MATRIX, VECTOR, Floats, Integers
 from compress.runtime.jit import compiled
 
-Floats = NDArray[np.float64]
+MASKS = types.boolean[:, ::1]
+FACTORS = types.float32[:, ::1]
 
 
-def choose(
+def assign_entries(
     target: Floats,
     mask: NDArray[np.bool_],
     scale: Floats,
-    output_cost: Floats,
-    factors: NDArray[np.float32],
+    row_fisher: Floats,
+    inverse_cholesky: NDArray[np.float32],
     codebook: Floats,
-    price: Floats,
-) -> tuple[NDArray[np.int64], Floats]:
-    """Choose a codebook entry for every weight, column by column, each column's error fed forward.
+    rate_cost: Floats,
+) -> tuple[Integers, Floats]:
+    """Assign a codebook entry to every weight, column by column, and feed each column's error to later columns.
 
-    A weight takes the entry for which what its error costs, made up for by later columns, and `price[entry]` together
-    are least; of two as good, the one nearer to its value.
+    Each weight takes the entry of lowest cost: of the error that later columns cannot compensate, and of the bits. Ties
+    go to the entry nearer to the weight.
 
     Args:
-        target: shape (rows, columns), the weights wanted.
-        mask: the same shape; False takes entry 0, which is the pruned weight.
-        scale: the same shape; a weight is its entry times this.
-        output_cost: shape (rows,), as in `LayerStatistics`.
-        factors: `triangles` of (groups, columns, columns), `LayerStatistics.row_feedback`.
+        target: shape (rows, columns), the weights to approximate.
+        mask: the same shape; False takes entry 0, a pruned weight.
+        scale: the same shape; a weight is its entry times its scale.
+        row_fisher: shape (rows,), `LayerStatistics.row_fisher`.
+        inverse_cholesky: packed upper triangles of (groups, columns, columns), `LayerStatistics.row_inverse_cholesky`.
         codebook: shape (entries,); entry 0 is zero.
-        price: shape (entries,), nats of divergence that an entry is worth.
+        rate_cost: shape (entries,), nats.
     Returns:
-        the entries chosen and, before scaling, the values that were wanted; both of shape (rows, columns).
-    Source: Frantar et al. 2022 (GPTQ), arXiv:2210.17323.
+        the entries, and the values that they approximate: the targets after feedback, divided by `scale`. Both have
+        shape (rows, columns).
     """
     order = np.argsort(codebook, kind="stable")
-    left = np.array(target, dtype=np.float64, order="C")
-    indices = np.zeros(left.shape, dtype=np.int64)
-    wanted = np.empty(left.shape)
-    mask, scale, output_cost, factors = (as_compiled_takes(array) for array in (mask, scale, output_cost, factors))
-    _choose(left, mask, scale, output_cost, factors, codebook[order], price[order], order, indices, wanted)
-    return indices, wanted
+    remaining = np.array(target, dtype=np.float64, order="C")
+    indices = np.zeros(remaining.shape, dtype=np.int64)
+    approximated = np.empty(remaining.shape)
+    arrays = (compilable(array) for array in (mask, scale, row_fisher, inverse_cholesky))
+    _assign_entries(remaining, *arrays, codebook[order], rate_cost[order], order, indices, approximated)  # type: ignore[call-arg]
+    return indices, approximated
 
 
-def as_compiled_takes(array: NDArray[Any]) -> NDArray[Any]:
-    """Return an array as compiled code takes it: in row-major order, and not marked as read-only."""
+def compilable(array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array in row-major order and writable, as the signatures of compiled functions require."""
     return np.require(array, requirements=["C", "W"])
 
 
-_MATRIX = types.float64[:, ::1]
-_VECTOR = types.float64[::1]
+@compiled(
+    types.void(MATRIX, types.int64, types.int64, types.float64, FACTORS, types.int64, types.int64), inline=True
+)  # fmt: skip
+def feed_error(
+    remaining: Floats,
+    row: int,
+    column: int,
+    error: float,
+    inverse_cholesky: NDArray[np.float32],
+    group: int,
+    diagonal: int,
+) -> None:
+    """Let the later columns of a row compensate for the error of one weight.
 
-
-def prices(counts: NDArray[np.floating[Any]], slope: float) -> Floats:
-    """Return what each entry's bits are worth, nats, by how often it is taken among those of the last dimension.
-
-    Every count is above zero.
+    Args:
+        remaining: shape (rows, columns), the targets; updated.
+        row: of the weight.
+        column: of the weight.
+        error: target minus stored weight.
+        inverse_cholesky: as in `assign_entries`.
+        group: whose factor applies to the row.
+        diagonal: position of the column's diagonal entry in the packed factor.
     """
-    worth: Floats = -slope * np.log2(counts / counts.sum(-1, keepdims=True))
-    return worth
+    scaled = error / inverse_cholesky[group, diagonal]
+    for offset in range(1, remaining.shape[1] - column):
+        remaining[row, column + offset] -= scaled * inverse_cholesky[group, diagonal + offset]
 
 
 @compiled(
-    types.void(
-        _MATRIX, types.boolean[:, ::1], _MATRIX, _VECTOR, types.float32[:, ::1], _VECTOR, _VECTOR,
-        types.int64[::1], types.int64[:, ::1], _MATRIX,
-    )
+    types.void(MATRIX, MASKS, MATRIX, VECTOR, FACTORS, VECTOR, VECTOR, INTEGERS, INTEGER_MATRIX, MATRIX)
 )  # fmt: skip
-def _choose(
-    left: Floats,
+def _assign_entries(
+    remaining: Floats,
     mask: NDArray[np.bool_],
     scale: Floats,
-    output_cost: Floats,
-    factors: NDArray[np.float32],
+    row_fisher: Floats,
+    inverse_cholesky: NDArray[np.float32],
     entries: Floats,
-    price: Floats,
-    order: NDArray[np.int64],
-    indices: NDArray[np.int64],
-    wanted: Floats,
+    rate_cost: Floats,
+    order: Integers,
+    indices: Integers,
+    approximated: Floats,
 ) -> None:
-    """Fill `indices` and `wanted`; `entries` ascend, and `order` gives their places in the codebook."""
-    least_price = price.min()
-    rows, columns = left.shape
+    """Fill `indices` and `approximated`; `entries` ascend, and `order` holds their positions in the codebook."""
+    min_rate_cost = rate_cost.min()
+    rows, columns = remaining.shape
     for row in range(rows):
-        factor = factors[row * factors.shape[0] // rows]
+        group = row * inverse_cholesky.shape[0] // rows
         diagonal = 0
         for column in range(columns):
-            value = left[row, column] / scale[row, column]
-            wanted[row, column] = value
+            value = remaining[row, column] / scale[row, column]
+            approximated[row, column] = value
             chosen = 0.0
             if mask[row, column]:
-                weight = 0.5 * output_cost[row] * (scale[row, column] / factor[diagonal]) ** 2
+                error_cost = 0.5 * row_fisher[row] * (scale[row, column] / inverse_cholesky[group, diagonal]) ** 2
                 above = np.searchsorted(entries, value)
                 below = above - 1
-                best, best_place = np.inf, -1
-                # Outward from the value, the nearer side first, until distance alone costs more than the best.
+                best_cost, best = np.inf, -1
+                # Outward from the value, the nearer side first, until the error alone costs more than the best entry.
                 while below >= 0 or above < len(entries):
                     down = value - entries[below] if below >= 0 else np.inf
                     up = entries[above] - value if above < len(entries) else np.inf
-                    distance, place = (down, below) if down <= up else (up, above)
-                    if best_place >= 0 and weight * distance * distance + least_price >= best:
+                    error, entry = (down, below) if down <= up else (up, above)
+                    if best >= 0 and error_cost * error * error + min_rate_cost >= best_cost:
                         break
-                    total = weight * distance * distance + price[place]
-                    if total < best:
-                        best, best_place = total, place
+                    cost = error_cost * error * error + rate_cost[entry]
+                    if cost < best_cost:
+                        best_cost, best = cost, entry
                     if down <= up:
                         below -= 1
                     else:
                         above += 1
-                indices[row, column] = order[best_place]
-                chosen = entries[best_place]
-            error = (left[row, column] - chosen * scale[row, column]) / factor[diagonal]
-            for after in range(1, columns - column):
-                left[row, column + after] -= error * factor[diagonal + after]
+                indices[row, column] = order[best]
+                chosen = entries[best]
+            error = remaining[row, column] - chosen * scale[row, column]
+            feed_error(remaining, row, column, error, inverse_cholesky, group, diagonal)
             diagonal += columns - column

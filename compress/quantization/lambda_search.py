@@ -1,67 +1,72 @@
-"""The slope at which a file has the bytes that it may have."""
+"""Search for the Lagrange multiplier at which a file has a given size."""
 
 from __future__ import annotations
 
 import math
 
-_LEAST, _MOST = math.log(1e-12), 0.0
-"""Logarithms of the slopes between which it is looked for."""
+_MIN_LOG, _MAX_LOG = math.log(1e-12), 0.0
+"""Range of the logarithm of lambda."""
 
-_MOST_TRIES = 20
+_MAX_TRIALS = 20
 
 
-def first_slope(file_bytes: int, weights: int) -> float:
-    """Return a slope near to that which gives a file of so many bytes: what SqueezeNet v1.1 takes.
+def initial_lambda(file_bytes: int, weights: int) -> float:
+    """Return a lambda that gives SqueezeNet v1.1 about this file size.
 
     Args:
-        file_bytes: of the file.
-        weights: of the network.
+        file_bytes: size of the file.
+        weights: number of weights of the network.
     """
     return float(6e-8 * 4 ** ((2.74 - 8 * file_bytes / max(weights, 1)) / 0.8))
 
 
-class SlopeSearch:
-    """Looks for the slope, in nats of divergence a bit: the larger, the fewer bytes.
+class LambdaSearch:
+    """Finds the lambda, in nats a bit, whose file nearly fills a number of bytes. A larger lambda gives fewer bytes.
 
-    The logarithms of bytes and slope lie near a line: the next slope is where the line through the last two tries has
-    the bytes wanted, or the middle of what is left where that is elsewhere.
+    The logarithms of bytes and lambda are nearly linear. So the search follows the secant through the last two trials,
+    and bisects where the secant leaves the bracket.
     """
 
-    def __init__(self, file_bytes: int, first: float, share: float) -> None:
-        """Begin.
+    def __init__(self, max_bytes: int, first: float, min_fill: float) -> None:
+        """Start a search.
 
         Args:
-            file_bytes: allowed, at most.
-            first: the slope to try first.
-            share: of the bytes allowed, that a file is to use at least; the nearer to 1, the more tries.
+            max_bytes: limit of the file size.
+            first: the first lambda to try.
+            min_fill: fraction of `max_bytes` that ends the search, below 1. More trials are needed near 1.
         """
-        self._allowed, self._share = file_bytes, share
-        self._low, self._high = _LEAST, _MOST  # too many bytes at the first, few enough at the second
-        self._tries: list[tuple[float, float]] = []
-        self._next: float | None = min(max(math.log(first), _LEAST), _MOST)
+        self._max_bytes, self._min_fill = max_bytes, min_fill
+        self._low, self._high = _MIN_LOG, _MAX_LOG  # the file is too large at the first, small enough at the second
+        self._trials: list[tuple[float, float]] = []
+        self._next: float | None = min(max(math.log(first), _MIN_LOG), _MAX_LOG)
 
-    def next_slope(self) -> float | None:
-        """Return the slope to try next, or None where none will do better."""
+    def next_lambda(self) -> float | None:
+        """Return the lambda to try next; None at the end of the search."""
         return None if self._next is None else math.exp(self._next)
 
-    def tried(self, slope: float, file_bytes: int | None) -> None:
-        """Take in how many bytes a file has at the slope tried; None where they are too many to be counted."""
-        at = math.log(slope)
-        enough = file_bytes is not None and file_bytes <= self._allowed
-        self._low, self._high = (self._low, min(self._high, at)) if enough else (max(self._low, at), self._high)
+    def record(self, lambda_: float, file_bytes: int | None) -> None:
+        """Record the file size at a lambda; None: too large to measure."""
+        log_lambda = math.log(lambda_)
+        fits = file_bytes is not None and file_bytes <= self._max_bytes
+        if fits:
+            self._high = min(self._high, log_lambda)
+        else:
+            self._low = max(self._low, log_lambda)
         if file_bytes is not None:
-            self._tries.append((at, math.log(file_bytes / (self._allowed * (1 + self._share) / 2))))
-        close = enough and file_bytes is not None and file_bytes >= self._share * self._allowed
-        last = close or self._high - self._low < 1e-4 or len(self._tries) >= _MOST_TRIES
+            target = self._max_bytes * (1 + self._min_fill) / 2
+            self._trials.append((log_lambda, math.log(file_bytes / target)))
+        filled = fits and file_bytes is not None and file_bytes >= self._min_fill * self._max_bytes
+        last = filled or self._high - self._low < 1e-4 or len(self._trials) >= _MAX_TRIALS
         self._next = None if last else self._guess()
 
     def _guess(self) -> float:
         middle = (self._low + self._high) / 2
-        if not self._tries:
+        if not self._trials:
             return middle
-        at, off = self._tries[-1]
-        guess = at + 4 * off
-        if len(self._tries) > 1:
-            before, off_before = self._tries[-2]
-            guess = at - off * (at - before) / (off - off_before) if off != off_before else middle
+        log_lambda, excess = self._trials[-1]
+        guess = log_lambda + 4 * excess
+        if len(self._trials) > 1:
+            previous, previous_excess = self._trials[-2]
+            change = excess - previous_excess
+            guess = log_lambda - excess * (log_lambda - previous) / change if change else middle
         return guess if self._low < guess < self._high else middle

@@ -1,199 +1,200 @@
-"""A layer's weights on evenly spaced levels, at the steps that a slope between bytes and divergence asks for."""
+"""Quantization of one layer: uniform levels at the steps that lambda asks for."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
-from compress.calibration.layer_statistics import group_of_rows
+from compress.calibration.layer_statistics import row_groups
 from compress.calibration.packed_triangular import diagonals, packed, upper
-from compress.codecs.primitives.trellis import MIDDLE_TRELLIS, NO_TRELLIS, Trellis
+from compress.codecs.primitives.trellis import NO_TRELLIS, TRELLIS_256, Trellis
 from compress.errors import PassError
-from compress.quantization.gptq import prices
-from compress.quantization.step_sizes import _STEP, Floats, as_exponents, step_exponents
-from compress.quantization.trellis_search import choose_path
+from compress.quantization.rate_distortion import rate_costs
+from compress.quantization.step_sizes import Exponents, Floats, bias_exponent, relative_steps, step_exponents
+from compress.quantization.trellis_search import assign_levels
 from compress.tensors.forms import FloatName, Shared
-from compress.tensors.kernel_transform import SIDE, coefficients_of
-from compress.tensors.levels import MOST_FLOAT16_LEVELS, levels_codebook, zigzag_symbols
+from compress.tensors.kernel_transform import KERNEL_SIDE, coefficients_from_kernels
+from compress.tensors.levels import MAX_FLOAT16_LEVELS, levels_codebook, levels_to_symbols
 from compress.tensors.scales import weight_scales
 
-_TRELLIS_STEP = 0.5 * 10 ** (1.46 / 20)
-"""A trellis' step in parts of a plain one: half, as each of its quantizers uses every second level; and wider by the
-1.46 dB that the choice between them saves."""
+_TRELLIS_STEP_RATIO = 0.5 * 10 ** (1.46 / 20)
+"""Step along a trellis relative to a plain step: half, because each quantizer has every second level, and wider by the
+1.46 dB that the trellis gains."""
 
-_MOST_LEVELS = 2**14
-"""On either side of zero."""
+_MAX_LEVEL = 2**14
 
-_UNSEEN = 0.5
-"""Count given to a level that no weight took."""
+_FEEDBACK_MARGIN = 16
+"""Levels beyond the largest weight. Error feedback moves a weight by a few steps."""
+
+_UNSEEN_COUNT = 0.5
+"""Frequency of a level that no weight took."""
 
 
 @dataclass(frozen=True, eq=False)
-class Layer:
-    """One layer's weights with what errors in them cost.
+class LayerQuantizer:
+    """Quantizes the weights of one layer.
 
     Attributes:
         name: of the tensor.
-        values: float32, shape (rows, columns, ...), the weights wanted.
-        kept: bool, the same shape; False where the weight is pruned.
-        output_cost: shape (rows,), as in `LayerStatistics`.
-        factors: float32, `LayerStatistics.row_feedback`, of weights or of coefficients.
-        coupling: `LayerStatistics.coupling`.
-        coefficients: whether the coefficients of kernels are to be on levels, and not the weights.
-        bias_cost: shape (rows,), as in `LayerStatistics`.
-        turn: shape (input channels,), in which turn they are chosen, as the columns of the factors are; each makes up
-            for the errors of those before. None for the order in which they are.
+        weights: float32, shape (rows, columns, ...).
+        mask: bool, the same shape; False where a weight is pruned.
+        row_fisher: shape (rows,), `LayerStatistics.row_fisher`.
+        inverse_cholesky: float32, `LayerStatistics.row_inverse_cholesky`, its columns in the order of quantization.
+        correlation_factor: `LayerStatistics.correlation_inverse_cholesky`.
+        kernel_transform: quantize the transform coefficients of 3x3 kernels instead of the weights.
+        bias_fisher: shape (rows,), `LayerStatistics.bias_fisher`.
+        channel_order: int64, shape (input channels,), the order in which input channels are quantized. Errors are fed
+            to later channels. None: in the order of the tensor.
     """
 
     name: str
-    values: NDArray[np.float32]
+    weights: NDArray[np.float32]
     mask: NDArray[np.bool_]
-    output_cost: Floats
-    factors: NDArray[np.float32]
-    coupling: Floats | None = None
-    coefficients: bool = False
-    bias_cost: Floats | None = None
-    turn: NDArray[np.int64] | None = None
+    row_fisher: Floats
+    inverse_cholesky: NDArray[np.float32]
+    correlation_factor: Floats | None = None
+    kernel_transform: bool = False
+    bias_fisher: Floats | None = None
+    channel_order: NDArray[np.int64] | None = None
 
-    def divergence(self, values: NDArray[np.float32]) -> float:
-        """Return what the statistics say that the errors of stored weights cost, nats; shape as `values`."""
-        errors = self._as_matrix(self.values - values)[:, self._columns]
-        left = np.empty_like(errors)
-        group_of = group_of_rows(len(errors), len(self.factors))
-        for group, factor in enumerate(self.factors):
-            rows = group_of == group
-            left[rows] = solve_triangular(upper(factor).T.astype(np.float64), errors[rows].T, lower=True).T
-        left *= np.sqrt(self.output_cost)[:, None]
-        if self.coupling is not None:
-            left = solve_triangular(self.coupling.T, left, lower=True)
-        return 0.5 * float(np.square(left).sum())
-
-    @property
-    def costs(self) -> tuple[Floats, NDArray[np.float32]]:
-        """What says how large steps are: `output_cost`, and the diagonals of the factors, shape (groups, columns)."""
-        return self.output_cost, diagonals(self.factors)[:, np.argsort(self._columns)]
+    def predicted_divergence(self, stored: NDArray[np.float32]) -> float:
+        """Return the divergence that the statistics predict for stored weights, nats."""
+        whitened = self._as_matrix(self.weights - stored)[:, self._column_order]
+        group_of_row = row_groups(len(whitened), len(self.inverse_cholesky))
+        for group, triangle in enumerate(self.inverse_cholesky):
+            rows = group_of_row == group
+            factor = upper(triangle).T.astype(np.float64)
+            whitened[rows] = solve_triangular(factor, whitened[rows].T, lower=True).T
+        whitened *= np.sqrt(self.row_fisher)[:, None]
+        if self.correlation_factor is not None:
+            whitened = solve_triangular(self.correlation_factor.T, whitened, lower=True)
+        return 0.5 * float(np.square(whitened).sum())
 
     @property
-    def channels_in_turn(self) -> NDArray[np.int64]:
-        """In which turn input channels are chosen, shape (input channels,)."""
-        return np.arange(self.values.shape[1]) if self.turn is None else self.turn
+    def relative_steps(self) -> Floats:
+        """`step_sizes.relative_steps` of the layer, columns in the order of the tensor."""
+        return relative_steps(self.row_fisher, diagonals(self.inverse_cholesky)[:, np.argsort(self._column_order)])
 
-    def scaled(self, values: NDArray[np.float32], rows: Floats, inputs: Floats) -> Layer:
-        """Return the layer with weights whose rows are multiplied, and whose input channels are divided.
+    @property
+    def channels_in_order(self) -> NDArray[np.int64]:
+        """`channel_order`, shape (input channels,)."""
+        return np.arange(self.weights.shape[1]) if self.channel_order is None else self.channel_order
+
+    def with_scaled_channels(
+        self, weights: NDArray[np.float32], row_factors: Floats, column_factors: Floats
+    ) -> LayerQuantizer:
+        """Return the layer after channel scaling. Divides `inverse_cholesky` in place to save memory.
 
         Args:
-            values: the weights after it.
-            rows: shape (rows,), by what they are multiplied.
-            inputs: shape (columns,), by what their channels are. The factors are divided by it in place.
+            weights: the scaled weights.
+            row_factors: shape (rows,), multiplied into the rows.
+            column_factors: shape (input channels,), divided out of the columns.
         """
-        by_column = np.repeat(inputs, self.values[0, 0].size)[self._columns].astype(np.float32)
-        self.factors[...] /= packed(np.broadcast_to(by_column, (len(by_column), len(by_column))))
-        bias_cost = None if self.bias_cost is None else self.bias_cost / rows**2
-        return replace(self, values=values, output_cost=self.output_cost / rows**2, bias_cost=bias_cost)
+        factors = np.repeat(column_factors, self._taps)[self._column_order].astype(np.float32)
+        self.inverse_cholesky[...] /= packed(np.broadcast_to(factors, (len(factors), len(factors))))
+        bias_fisher = None if self.bias_fisher is None else self.bias_fisher / row_factors**2
+        return replace(self, weights=weights, row_fisher=self.row_fisher / row_factors**2, bias_fisher=bias_fisher)
 
-    def costing(self, times: float) -> Layer:
-        """Return the layer with errors that cost so many times as much."""
-        return replace(self, output_cost=self.output_cost * times)
-
-    def without(self, gone: NDArray[np.bool_]) -> Layer:
-        """Return the layer with these weights pruned; shape as `kept`."""
-        return replace(self, mask=self.mask & ~gone)
-
-    def on_levels(self, slope: float, along: Trellis, iterations: int) -> Shared:
-        """Return the layer on levels; its codebook holds whole numbers, and the steps are its scales.
+    def quantize(self, lambda_: float, trellis: Trellis, iterations: int) -> Shared:
+        """Return the layer on levels: a codebook of integers, and steps as scales.
 
         Args:
-            slope: what a bit is worth, nats of divergence.
-            along: trellis that levels follow down each column, or `NO_TRELLIS`.
-            iterations: how often levels are chosen, their frequencies counted anew. All but the last time along a
-                trellis of 256 states at most: frequencies are nearly the same along a larger one, which takes longer.
+            lambda_: nats a bit.
+            trellis: for the levels of each column, or `NO_TRELLIS`.
+            iterations: how often levels are assigned; each time their frequencies determine the next rates. All but the
+                last use the coarse trellis: it gives nearly the same frequencies in a sixteenth of the time.
         Raises:
-            PassError: it would need more levels than a file can have.
+            PassError: the layer needs more levels than the file format allows.
         """
-        shape = self.values.shape
-        target = self._as_matrix(self.values)
-        mask = self.mask.reshape(target.shape)
-        factor = 1.0 if along is NO_TRELLIS else _TRELLIS_STEP
-        exponents = step_exponents(*self.costs, shape, slope, factor, coefficients=self.coefficients)
+        shape = self.weights.shape
+        target = self._as_matrix(self.weights)
+        ratio = 1.0 if trellis is NO_TRELLIS else _TRELLIS_STEP_RATIO
+        exponents = step_exponents(self.relative_steps, shape, lambda_, ratio, kernel_transform=self.kernel_transform)
         steps = np.broadcast_to(weight_scales(len(shape), *exponents), shape)
         scale = steps.reshape(target.shape).astype(np.float64)
-        # Feedback moves a weight by a few steps, hardly ever by more.
-        most = int(np.abs(target / scale).max(initial=0)) + 16
-        if most > _MOST_LEVELS:
-            raise PassError(f"it would need {2 * most + 1:,} levels; take a larger slope", tensor=self.name)
-        turn, levels = self._columns, np.empty(target.shape, dtype=np.int32)
-        wanted = target[:, turn], mask[:, turn], scale[:, turn]
-        levels[:, turn] = self._chosen(*wanted, slope, along, iterations, most)
-        return on_levels(levels.reshape(shape), *exponents)
+        max_level = int(np.abs(target / scale).max(initial=0)) + _FEEDBACK_MARGIN
+        if max_level > _MAX_LEVEL:
+            problem = (
+                f"lambda {lambda_:g} needs {2 * max_level + 1:,} levels, at most {2 * _MAX_LEVEL + 1:,} are possible"
+            )
+            raise PassError(f"{problem}; take a larger lambda", tensor=self.name)
+        order = self._column_order
+        arrays = target[:, order], self.mask.reshape(target.shape)[:, order], scale[:, order]
+        ordered = self._assign_levels(*arrays, lambda_, trellis, iterations, max_level)
+        levels = np.empty_like(ordered)
+        levels[:, order] = ordered
+        return shared_levels(levels.reshape(shape), *exponents)
 
     @property
-    def _columns(self) -> NDArray[np.int64]:
-        """In which turn columns are chosen: the taps of one channel after those of another."""
-        taps = self.values[0, 0].size
-        columns: NDArray[np.int64] = (self.channels_in_turn[:, None] * taps + np.arange(taps)).ravel()
-        return columns
+    def _taps(self) -> int:
+        """Number of weights of one kernel."""
+        return int(self.weights[0, 0].size)
 
-    def _as_matrix(self, values: NDArray[np.float32]) -> Floats:
-        """Return weights, or the coefficients of their kernels, as float64, shape (rows, columns)."""
-        shared = coefficients_of(values) if self.coefficients else values.astype(np.float64)
-        return shared.reshape(len(values), -1)
+    @property
+    def _column_order(self) -> NDArray[np.int64]:
+        """The order in which columns are quantized: all taps of one input channel, then those of the next."""
+        order: NDArray[np.int64] = (self.channels_in_order[:, None] * self._taps + np.arange(self._taps)).ravel()
+        return order
 
-    def _chosen(
+    def _as_matrix(self, weights: NDArray[np.float32]) -> Floats:
+        """Return weights, or their kernel coefficients, as float64, shape (rows, columns)."""
+        values = coefficients_from_kernels(weights) if self.kernel_transform else weights.astype(np.float64)
+        return values.reshape(len(weights), -1)
+
+    def _assign_levels(
         self,
         target: Floats,
         mask: NDArray[np.bool_],
         scale: Floats,
-        slope: float,
-        along: Trellis,
+        lambda_: float,
+        trellis: Trellis,
         iterations: int,
-        most: int,
+        max_level: int,
     ) -> NDArray[np.int32]:
-        # An index is half of a level of the trellis. Without it, levels of half the scale are taken, all of them even.
-        times, largest_index = (2, most) if along is NO_TRELLIS else (1, most // 2 + 1)
-        # Patterns of a kernel differ in how large their coefficients are, so each has frequencies of its own.
-        sorts = SIDE**2 if self.coefficients else 1
-        price = np.zeros((sorts, 2, 2 * largest_index + 1))  # not known before the first choice: all cost as many bits
-        for taken in [quick(along)] * (iterations - 1) + [along]:
-            levels, counts = choose_path(
-                target, mask, scale / times, self.output_cost, self.factors, price, self.coupling, taken
-            )
-            price = prices(counts + _UNSEEN, slope)
-        return levels // times
+        # Without a trellis all levels are even: half the scale, and half of each level.
+        factor, max_index = (2, max_level) if trellis is NO_TRELLIS else (1, max_level // 2 + 1)
+        # Coefficients of a kernel differ in magnitude, so each has its own frequencies.
+        classes = KERNEL_SIDE**2 if self.kernel_transform else 1
+        rate_cost = np.zeros((classes, 2, 2 * max_index + 1))  # frequencies are unknown in the first iteration
+        for iteration_trellis in [coarse_trellis(trellis)] * (iterations - 1) + [trellis]:
+            levels, counts = assign_levels(
+                target, mask, scale / factor, self.row_fisher, self.inverse_cholesky, rate_cost,
+                self.correlation_factor, iteration_trellis,
+            )  # fmt: skip
+            rate_cost = rate_costs(counts + _UNSEEN_COUNT, lambda_)
+        return levels // factor
 
 
-def quick(along: Trellis) -> Trellis:
-    """Return the trellis to go along where levels are not the last word: one of 256 states at most."""
-    return min(along, MIDDLE_TRELLIS, key=lambda trellis: len(trellis.quantizer))
+def coarse_trellis(trellis: Trellis) -> Trellis:
+    """Return a trellis of at most 256 states, for levels that are not final."""
+    return min(trellis, TRELLIS_256, key=lambda candidate: len(candidate.quantizer))
 
 
-def bias_on_levels(values: NDArray[np.float32], cost: Floats, slope: float) -> Shared:
-    """Return biases on levels, with one step for all of a layer.
+def quantize_biases(biases: NDArray[np.float32], bias_fisher: Floats, lambda_: float) -> Shared:
+    """Return the biases of a layer, shape (rows,), on levels with one step.
 
     Args:
-        values: shape (rows,).
-        cost: shape (rows,), as `LayerStatistics.bias_cost`.
-        slope: nats a bit.
+        biases: shape (rows,).
+        bias_fisher: shape (rows,), nats.
+        lambda_: nats a bit.
     """
-    least_step = float(np.abs(values).max(initial=0)) / (_MOST_LEVELS / 2)
-    step = max(math.sqrt(_STEP * slope / max(float(cost.mean()), np.finfo(np.float64).tiny)), least_step)
-    exponent = np.clip(as_exponents(np.log2(np.array([max(step, 2.0**-30)]))), -127, 127)
-    rows = np.full(len(values), exponent[0], dtype=np.int8)
-    levels = np.rint(values.astype(np.float64) / weight_scales(1, rows, None).astype(np.float64)).astype(np.int32)
-    return on_levels(levels, rows, None)
+    exponents = np.full(len(biases), bias_exponent(biases, bias_fisher, lambda_, _MAX_LEVEL // 2), dtype=np.int8)
+    steps = weight_scales(1, exponents, None).astype(np.float64)
+    return shared_levels(np.rint(biases.astype(np.float64) / steps).astype(np.int32), exponents, None)
 
 
-def on_levels(
+def shared_levels(
     levels: NDArray[np.int32],
-    rows: NDArray[np.int8],
-    columns: NDArray[np.int8] | None,
-    coefficients: NDArray[np.int8] | None = None,
+    row_exponents: Exponents,
+    column_exponents: Exponents | None,
+    coefficient_exponents: Exponents | None = None,
 ) -> Shared:
-    """Return whole numbers times their steps as a shared tensor, its codebook one of levels, up to the largest used."""
-    symbols = zigzag_symbols(levels)
+    """Return the shared tensor of levels times their steps. The codebook ends at the largest level used."""
+    symbols = levels_to_symbols(levels)
     entries = int(symbols.max(initial=0)) + 1
-    stored_as: FloatName = "float16" if entries <= MOST_FLOAT16_LEVELS else "float32"
-    return Shared(levels_codebook(entries), symbols, stored_as, rows, columns, coefficients)
+    stored_as: FloatName = "float16" if entries <= MAX_FLOAT16_LEVELS else "float32"
+    exponents = row_exponents, column_exponents, coefficient_exponents
+    return Shared(levels_codebook(entries), symbols, stored_as, *exponents)

@@ -1,4 +1,7 @@
-"""TODO."""
+"""Step sizes of rows, columns and kernel coefficients, from the cost of an error in each weight.
+
+A scale is a power of 2 ** (1 / 4), stored as an exponent in quarters of an octave.
+"""
 
 from __future__ import annotations
 
@@ -8,138 +11,141 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.calibration.layer_statistics import LayerStatistics, group_of_rows
-from compress.tensors.kernel_transform import SIDE
+from compress.calibration.layer_statistics import LayerStatistics, row_groups
+from compress.tensors.kernel_transform import KERNEL_SIDE
 from compress.tensors.scales import SCALE_STEPS_PER_OCTAVE, scale_of
 
-Exponents = tuple[NDArray[np.int8], NDArray[np.int8]]
+Floats = NDArray[np.float64]
+Exponents = NDArray[np.int8]
 
-_LARGEST_ENTRY = 1024.0
-"""Scaled weights are brought under this: float16 is then exact to 11 bits down to 16 millionths of it."""
+OPTIMAL_STEP_COST = 12 / math.log(2)
+"""Cost of an error times the squared step, divided by lambda, at the optimal step.
+
+At high rate the divergence is `cost / 2 * step ** 2 / 12`. One bit less doubles the step, so the divergence changes by
+`2 * ln(2)` times itself per bit. At the optimum this change equals lambda.
+"""
+
+_MAX_SCALED_WEIGHT = 1024.0
+"""Limit of weights divided by their scales: float16 is exact to 11 bits below it, down to 1/65,536,000 of it."""
 
 
-def equalising_exponents(values: NDArray[np.float32], statistics: LayerStatistics) -> Exponents:
+def equalizing_exponents(weights: NDArray[np.float32], statistics: LayerStatistics) -> tuple[Exponents, Exponents]:
     """Return row and column exponents under which an error costs about the same in every weight.
 
-    A step in proportion to `cost ** -0.5` is what rate-distortion theory asks of each weight.
+    Rate-distortion theory asks for a step in proportion to `cost ** -0.5`. The cost of a column is what remains after
+    error feedback.
     """
-    columns = column_exponents(statistics.feedback(), values[0, 0].size)
-    rows = as_exponents(-np.log2(np.maximum(statistics.output_cost, np.finfo(np.float64).tiny)) / 2)
-    # The level of a layer is its codebook's: the exponents only tell rows and columns apart.
+    column_octaves = np.log2(np.diag(statistics.inverse_cholesky()))
+    columns = _to_exponents(column_octaves.reshape(-1, weights[0, 0].size).mean(1))
+    rows = _to_exponents(_step_octaves(statistics.row_fisher))
+    # The codebook holds the magnitude of the layer; exponents hold differences between rows and columns only.
     columns -= int(np.median(columns))
     rows -= int(np.median(rows))
-    widest = np.add.outer(rows, columns).reshape(values.shape[:2] + (1,) * (values.ndim - 2))
-    largest = float((np.abs(values) / scale_of(widest)).max(initial=0.0))
-    if largest > 0:
-        rows += int(np.ceil(SCALE_STEPS_PER_OCTAVE * np.log2(largest / _LARGEST_ENTRY)))
-    return np.clip(rows, -127, 127).astype(np.int8), np.clip(columns, -127, 127).astype(np.int8)
+    exponents = np.add.outer(rows, columns).reshape(weights.shape[:2] + (1,) * (weights.ndim - 2))
+    max_scaled = float((np.abs(weights) / scale_of(exponents)).max(initial=0.0))
+    if max_scaled > 0:
+        rows += int(np.ceil(SCALE_STEPS_PER_OCTAVE * np.log2(max_scaled / _MAX_SCALED_WEIGHT)))
+    return _clip_to_int8(rows), _clip_to_int8(columns)
 
 
-def column_exponents(factor: NDArray[np.float64], kernel: int) -> NDArray[np.int32]:
-    """Return the exponents of `cost ** -0.5` of the input channels.
-
-    A column's cost is what remains of it when later columns make up for its errors; a channel's the mean (of
-    logarithms) over the kernel's positions.
+def step_exponents(
+    relative: Floats,
+    shape: tuple[int, ...],
+    lambda_: float,
+    ratio: float = 1.0,
+    *,
+    kernel_transform: bool = False,
+) -> tuple[Exponents, Exponents, Exponents | None]:
+    """Return the exponents of the optimal steps for rows, columns and kernel coefficients.
 
     Args:
-        factor: `LayerStatistics.feedback()`.
-        kernel: its positions.
+        relative: `relative_steps` of the layer.
+        shape: of the tensor.
+        lambda_: nats a bit.
+        ratio: multiplies all steps.
+        kernel_transform: return exponents of kernel coefficients, shape (3, 3), too; else None.
     """
-    return as_exponents(np.log2(np.diag(factor)).reshape(-1, kernel).mean(1))
+    octaves = np.log2(ratio) + np.log2(OPTIMAL_STEP_COST * lambda_) / 2 + relative
+    rows = _to_exponents(octaves.mean(1))
+    # Columns absorb the rounding of the rows, which is the same in all rows if the rows are equal.
+    column_octaves = octaves.reshape(len(octaves), shape[1], -1).mean((0, 2))
+    columns = _spread_exponents(column_octaves - rows.mean() / SCALE_STEPS_PER_OCTAVE)
+    coefficients = None
+    if kernel_transform:
+        coefficient_octaves = octaves.reshape(-1, KERNEL_SIDE, KERNEL_SIDE).mean(0)
+        coefficients = _clip_to_int8(_to_exponents(coefficient_octaves - coefficient_octaves.mean()))
+    return _clip_to_int8(rows), _clip_to_int8(columns), coefficients
 
 
-def as_exponents(octaves: NDArray[np.float64]) -> NDArray[np.int32]:
-    """Return the exponents of the scales nearest to powers of two."""
+def relative_steps(row_fisher: Floats, diagonals: NDArray[np.floating[Any]]) -> Floats:
+    """Return the optimal steps in octaves, up to a constant that depends on lambda, shape (rows, columns).
+
+    Args:
+        row_fisher: shape (rows,), `LayerStatistics.row_fisher`.
+        diagonals: of the inverse Cholesky factors, shape (groups, columns).
+    """
+    column_octaves = np.log2(diagonals, dtype=np.float64)[row_groups(len(row_fisher), len(diagonals))]
+    steps: Floats = _step_octaves(row_fisher)[:, None] + column_octaves
+    return steps
+
+
+def bias_exponent(biases: NDArray[np.float32], bias_fisher: Floats, lambda_: float, max_level: int) -> np.int8:
+    """Return the exponent of the optimal step for all biases of a layer.
+
+    Args:
+        biases: shape (rows,).
+        bias_fisher: shape (rows,), nats.
+        lambda_: nats a bit.
+        max_level: limit of the levels.
+    """
+    min_step = float(np.abs(biases).max(initial=0)) / max_level
+    step = math.sqrt(OPTIMAL_STEP_COST * lambda_ / max(float(bias_fisher.mean()), np.finfo(np.float64).tiny))
+    exponent: np.int8 = _clip_to_int8(_to_exponents(np.log2(np.array([max(step, min_step, 2.0**-30)]))))[0]
+    return exponent
+
+
+def noise_to_signal(weights: NDArray[np.float32], statistics: LayerStatistics, lambda_: float) -> Floats:
+    """Return the damping of the Hessian at which quantization noise exceeds no weight's own contribution.
+
+    Quantization puts the same divergence, `lambda / (2 ln 2)` per weight, into every direction of a row. In a direction
+    of low cost the errors would grow larger than the weights: setting the weights to zero costs less.
+
+    Args:
+        weights: shape (rows, ...).
+        statistics: of the layer.
+        lambda_: nats a bit.
+    Returns:
+        shape (rows,), as a fraction of the mean diagonal.
+    Source: reverse water-filling; Cover & Thomas, "Elements of information theory", section 10.3.3.
+    """
+    power = np.square(weights.reshape(len(weights), -1), dtype=np.float64).sum(1)
+    noise = lambda_ / math.log(2) * (weights[0].size ** 2)
+    damping: Floats = noise / np.maximum(statistics.row_fisher * power, np.finfo(np.float64).tiny)
+    return damping
+
+
+def _step_octaves(cost: Floats) -> Floats:
+    octaves: Floats = -np.log2(np.maximum(cost, np.finfo(np.float64).tiny)) / 2
+    return octaves
+
+
+def _to_exponents(octaves: Floats) -> NDArray[np.int32]:
     exponents: NDArray[np.int32] = np.rint(SCALE_STEPS_PER_OCTAVE * octaves).astype(np.int32)
     return exponents
 
 
-Floats = NDArray[np.float64]
-
-_STEP = 12 / np.log(2)
-"""An error's cost times the step squared, over the slope.
-
-At high rate the divergence is `cost / 2 * step ** 2 / 12`, and a bit less doubles the step: the divergence falls by
-`2 * ln(2)` of itself a bit, which is to be the slope.
-"""
-
-
-def step_exponents(
-    output_cost: Floats,
-    diagonals: NDArray[np.floating[Any]],
-    shape: tuple[int, ...],
-    slope: float,
-    factor: float = 1.0,
-    *,
-    coefficients: bool = False,
-) -> tuple[NDArray[np.int8], NDArray[np.int8], NDArray[np.int8] | None]:
-    """Return the exponents of the steps, at which a bit saves what it costs, of rows, columns and coefficients.
-
-    Args:
-        output_cost: shape (rows,), as in `LayerStatistics`.
-        diagonals: of the factors that feed errors forward, shape (groups, columns), as in `LayerStatistics.own`.
-        shape: of the tensor.
-        slope: nats a bit.
-        factor: on all steps.
-        coefficients: whether the coefficients of a kernel have exponents of their own, shape (3, 3); else None.
-    """
-    wanted = np.log2(factor) + np.log2(_STEP * slope) / 2 + relative_steps(output_cost, diagonals)
-    rows = as_exponents(wanted.mean(1))
-    # Rounding the rows' may leave something to all of them: where they are alike, it does.
-    by_column = wanted.reshape(len(wanted), shape[1], -1).mean((0, 2))
-    columns = _spread_exponents(by_column - rows.mean() / SCALE_STEPS_PER_OCTAVE)
-    of_kernel = None
-    if coefficients:
-        by_place = wanted.reshape(-1, SIDE, SIDE).mean(0)
-        of_kernel = _as_int8(as_exponents(by_place - by_place.mean()))
-    return _as_int8(rows), _as_int8(columns), of_kernel
-
-
-def relative_steps(output_cost: Floats, diagonals: NDArray[np.floating[Any]]) -> Floats:
-    """Return the steps that errors ask for, in octaves and but for what the slope adds to all, shape (rows, columns).
-
-    Args:
-        output_cost: as in `step_exponents`.
-        diagonals: as in `step_exponents`.
-    """
-    of_rows = -np.log2(np.maximum(output_cost, np.finfo(np.float64).tiny)) / 2
-    of_columns = np.log2(diagonals, dtype=np.float64)[group_of_rows(len(output_cost), len(diagonals))]
-    steps: Floats = of_rows[:, None] + of_columns
-    return steps
-
-
-def _as_int8(exponents: NDArray[np.int32]) -> NDArray[np.int8]:
+def _clip_to_int8(exponents: NDArray[np.int32]) -> Exponents:
     return np.clip(exponents, -127, 127).astype(np.int8)
 
 
 def _spread_exponents(octaves: Floats) -> NDArray[np.int32]:
-    """Return the exponents nearest to powers of two, but where all are alike some below and some above.
+    """Return the nearest exponents; if all steps are equal, round some down and some up.
 
-    Else a layer whose steps are all the same would change them at once, by a quarter of an octave, and the bytes of the
-    file would leap with the slope.
+    Otherwise all columns of such a layer would change their step at the same lambda, by a quarter of an octave, and the
+    file size would jump.
     """
     steps = SCALE_STEPS_PER_OCTAVE * octaves
-    alike = max(0.0, 1.0 - float(np.ptp(steps)))
+    width = max(0.0, 1.0 - float(np.ptp(steps)))
     ramp = (np.arange(len(steps)) + 0.5) / len(steps) - 0.5
-    exponents: NDArray[np.int32] = np.rint(steps + alike * ramp).astype(np.int32)
+    exponents: NDArray[np.int32] = np.rint(steps + width * ramp).astype(np.int32)
     return exponents
-
-
-def noise_to_signal(values: NDArray[np.float32], statistics: LayerStatistics, slope: float) -> Floats:
-    """Return what is to be added to the moment's diagonal, in parts of its mean, so that no direction is over-served.
-
-    Rounding puts the same divergence, `slope / (2 ln 2)` a weight, into every direction of a row. In one that costs so
-    little that leaving the weights out altogether costs less, their errors would outgrow them.
-
-    Args:
-        values: shape (rows, ...), the weights.
-        statistics: of the layer.
-        slope: nats a bit.
-    Returns:
-        shape (rows,).
-    Source: reverse water-filling; Cover & Thomas, "Elements of information theory", section 10.3.3.
-    """
-    power = np.square(values.reshape(len(values), -1), dtype=np.float64).sum(1)
-    noise = slope / math.log(2) * (values[0].size ** 2)
-    found: Floats = noise / np.maximum(statistics.output_cost * power, np.finfo(np.float64).tiny)
-    return found

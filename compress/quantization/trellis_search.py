@@ -1,8 +1,7 @@
-"""Rounding a layer's weights along a trellis: of all paths down a column, the one with the least divergence and bits.
+"""Assignment of levels along a trellis by rate and distortion, with error feedback.
 
-Columns are taken one after the other, the error of each made up for by those still to come, as in `feedback`. Within
-a column, dynamic programming (Viterbi) finds the best of all paths through the trellis; where rows below make up for
-errors too, each path that is still in question moves what they want in a way of its own.
+Columns are quantized one after the other, and later columns compensate for the errors of earlier ones (GPTQ). A
+Viterbi search assigns the levels of a column. Where rows are correlated, rows below compensate too.
 """
 
 from __future__ import annotations
@@ -11,143 +10,120 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from compress.codecs.primitives.trellis import TRELLIS, Trellis, level_of
-from compress.quantization.gptq import as_compiled_takes
-from compress.quantization.viterbi import best_path
-from compress.quantization.viterbi_per_survivor import BLOCK, best_coupled_path
+from compress.codecs.primitives.trellis import TRELLIS_4096, Trellis, level_of
+from compress.quantization.gptq import FACTORS, MASKS, compilable, feed_error
+from compress.quantization.viterbi import (
+    INTEGER_MATRIX,
+    INTEGERS,
+    MATRIX,
+    MAX_INDEX,
+    MAX_STATES,
+    VECTOR,
+    Floats,
+    Integers,
+    find_path,
+)
+from compress.quantization.viterbi_per_survivor import BLOCK, find_path_with_feedback
 from compress.runtime.jit import compiled
 
-Floats = NDArray[np.float64]
 
-
-def choose_path(
+def assign_levels(
     target: Floats,
     mask: NDArray[np.bool_],
     scale: Floats,
-    output_cost: Floats,
-    factors: NDArray[np.float32],
-    price: Floats,
-    coupling: Floats | None = None,
-    trellis: Trellis = TRELLIS,
-) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Choose a level for every weight so that every column follows the trellis.
-
-    The error of each column is made up for by the columns still to come, and that of each weight by the rows below.
+    row_fisher: Floats,
+    inverse_cholesky: NDArray[np.float32],
+    rate_cost: Floats,
+    correlation_factor: Floats | None = None,
+    trellis: Trellis = TRELLIS_4096,
+) -> tuple[NDArray[np.int32], Integers]:
+    """Assign a level to every weight so that every column follows the trellis.
 
     Args:
-        target: shape (rows, columns), the weights wanted.
+        target: shape (rows, columns), the weights to approximate.
         mask: the same shape; False takes level 0.
-        scale: the same shape; a weight is its level times this.
-        output_cost: shape (rows,), as in `LayerStatistics`.
-        factors: `triangles` of (groups, columns, columns), `LayerStatistics.row_feedback`.
-        price: shape (sorts, 2, 2 * most + 1), nats of divergence that the indices -most to most of each quantizer are
-            worth; columns are of one sort after the other, and again.
-        coupling: shape (rows, rows), `LayerStatistics.coupling`; None takes errors in different rows for independent.
-        trellis: to follow; along `NO_TRELLIS` every level is even, and the first quantizer has all.
+        scale: the same shape; a weight is its level times its scale.
+        row_fisher: shape (rows,), `LayerStatistics.row_fisher`.
+        inverse_cholesky: packed upper triangles of (groups, columns, columns), `LayerStatistics.row_inverse_cholesky`.
+        rate_cost: shape (classes, 2, 2 * max_index + 1), nats that the bits of indices -max_index to max_index cost in
+            each quantizer; column j belongs to class j % classes.
+        correlation_factor: `LayerStatistics.correlation_inverse_cholesky`; None: rows are independent.
+        trellis: to follow. Along `NO_TRELLIS` all levels are even.
     Returns:
-        int32 levels, shape (rows, columns), and how often each quantizer used each index, as `price`.
-    Source: Forney 1973, "The Viterbi algorithm"; Frantar et al. 2022 (GPTQ), arXiv:2210.17323; Raheli, Polydoros &
-    Tzou 1995, "Per-survivor processing".
+        int32 levels, shape (rows, columns), and how often each index occurs, shaped as `rate_cost`.
+    Raises:
+        ValueError: the trellis has more than `MAX_STATES` states, or `rate_cost` more than `MAX_INDEX` indices.
     """
-    left = np.array(target, dtype=np.float64, order="C")
-    levels = np.zeros(left.shape, dtype=np.int32)
-    counts = np.zeros(price.shape, dtype=np.int64)
-    # Whole blocks of rows, so that none has to be looked at for its end.
-    coupled = np.zeros((0, 0)) if coupling is None else np.pad(coupling, ((0, 0), (0, -len(coupling) % BLOCK)))
-    given = (mask, scale, output_cost, factors, price, trellis.arrivals, trellis.quantizer, coupled)
-    _choose_path(left, *map(as_compiled_takes, given), levels, counts)  # type: ignore[call-arg]
+    _check_limits(trellis, rate_cost)
+    remaining = np.array(target, dtype=np.float64, order="C")
+    levels = np.zeros(remaining.shape, dtype=np.int32)
+    counts = np.zeros(rate_cost.shape, dtype=np.int64)
+    # The search reads whole blocks of rows.
+    padded = (
+        np.zeros((0, 0))
+        if correlation_factor is None
+        else np.pad(correlation_factor, ((0, 0), (0, -len(correlation_factor) % BLOCK)))
+    )
+    arrays = (mask, scale, row_fisher, inverse_cholesky, rate_cost, trellis.predecessors, trellis.quantizer, padded)
+    _assign_levels(remaining, *map(compilable, arrays), levels, counts)  # type: ignore[call-arg]
     return levels, counts
 
 
-def nearest_path(values: Floats, mask: NDArray[np.bool_], most: int, trellis: Trellis) -> NDArray[np.int32]:
-    """Return the levels, following the trellis down every column, that are nearest to values.
-
-    Args:
-        values: shape (rows, columns), in steps.
-        mask: the same shape; False takes level 0.
-        most: the largest level that may be taken.
-        trellis: to follow.
-    """
-    levels = np.zeros(values.shape, dtype=np.int32)
-    price = np.zeros((2, 2 * ((most + 1) // 2) + 1))
-    if most % 2:  # the largest index is that of `most` in the second quantizer, and of a level beyond it in the first
-        price[0, [0, -1]] = np.inf
-    arrays = [as_compiled_takes(array) for array in (values, mask, price, trellis.arrivals, trellis.quantizer)]
-    _nearest_path(*arrays, levels)  # type: ignore[call-arg]
-    return levels
-
-
-_MATRIX = types.float64[:, ::1]
-_VECTOR = types.float64[::1]
-_NUMBERS = types.int64[:, ::1]
+def _check_limits(trellis: Trellis, rate_cost: Floats) -> None:
+    states, max_index = len(trellis.quantizer), rate_cost.shape[-1] // 2
+    if states > MAX_STATES or max_index > MAX_INDEX:
+        limits = f"at most {MAX_STATES:,} states and indices up to {MAX_INDEX:,}"
+        raise ValueError(f"{states:,} states and indices up to {max_index:,}; the Viterbi search takes {limits}")
 
 
 @compiled(
     types.void(
-        _MATRIX, types.boolean[:, ::1], _MATRIX, _VECTOR, types.float32[:, ::1], types.float64[:, :, ::1], _NUMBERS,
-        types.int64[::1], _MATRIX, types.int32[:, ::1], types.int64[:, :, ::1],
+        MATRIX, MASKS, MATRIX, VECTOR, FACTORS, types.float64[:, :, ::1], INTEGER_MATRIX, INTEGERS, MATRIX,
+        types.int32[:, ::1], types.int64[:, :, ::1],
     )
 )  # fmt: skip
-def _choose_path(
-    left: Floats,
+def _assign_levels(
+    remaining: Floats,
     mask: NDArray[np.bool_],
     scale: Floats,
-    output_cost: Floats,
-    factors: NDArray[np.float32],
-    price: Floats,
-    arrivals: NDArray[np.int64],
-    quantizer: NDArray[np.int64],
-    coupling: Floats,
+    row_fisher: Floats,
+    inverse_cholesky: NDArray[np.float32],
+    rate_cost: Floats,
+    predecessors: Integers,
+    quantizer: Integers,
+    correlation_factor: Floats,
     levels: NDArray[np.int32],
-    counts: NDArray[np.int64],
+    counts: Integers,
 ) -> None:
-    rows, columns = left.shape
-    states, sorts, most = len(quantizer), len(price), price.shape[2] // 2
-    groups = factors.shape[0]
-    ways = np.zeros((rows, states), dtype=np.int16)
-    index_to, error_to = np.zeros((len(coupling), states), dtype=np.int16), np.zeros((len(coupling), states))
-    values, weights, stays = np.zeros(rows), np.zeros(rows), np.zeros(rows, dtype=np.bool_)
+    rows, columns = remaining.shape
+    states, classes, max_index = len(quantizer), len(rate_cost), rate_cost.shape[2] // 2
+    groups = inverse_cholesky.shape[0]
+    backpointers = np.zeros((rows, states), dtype=np.int16)
+    survivor_index = np.zeros((len(correlation_factor), states), dtype=np.int16)
+    survivor_error = np.zeros((len(correlation_factor), states))
+    targets, error_costs, column_mask = np.zeros(rows), np.zeros(rows), np.zeros(rows, dtype=np.bool_)
     indices, quantizers = np.zeros(rows, dtype=np.int64), np.zeros(rows, dtype=np.int64)
     diagonal = 0
     for column in range(columns):
-        sort = column % sorts
+        column_class = column % classes
         for row in range(rows):
             step = scale[row, column]
-            values[row] = left[row, column] / step
-            weights[row] = 0.5 * output_cost[row] * (step / factors[row * groups // rows, diagonal]) ** 2
-            stays[row] = mask[row, column]
-        if len(coupling) > 0:
-            best_coupled_path(
-                values, weights, stays, price[sort], arrivals, quantizer, coupling,
-                ways, index_to, error_to, indices, quantizers,
+            targets[row] = remaining[row, column] / step
+            error_costs[row] = 0.5 * row_fisher[row] * (step / inverse_cholesky[row * groups // rows, diagonal]) ** 2
+            column_mask[row] = mask[row, column]
+        if len(correlation_factor) > 0:
+            find_path_with_feedback(
+                targets, error_costs, column_mask, rate_cost[column_class], predecessors, quantizer, correlation_factor,
+                backpointers, survivor_index, survivor_error, indices, quantizers,
             )  # fmt: skip
         else:
-            best_path(values, weights, stays, price[sort], arrivals, quantizer, ways, indices, quantizers)
+            find_path(
+                targets, error_costs, column_mask, rate_cost[column_class], predecessors, quantizer,
+                backpointers, indices, quantizers,
+            )  # fmt: skip
         for row in range(rows):
             levels[row, column] = level_of(indices[row], quantizers[row])
-            counts[sort, quantizers[row], indices[row] + most] += 1
-            factor = factors[row * groups // rows]
-            error = (left[row, column] - levels[row, column] * scale[row, column]) / factor[diagonal]
-            for after in range(1, columns - column):
-                left[row, column + after] -= error * factor[diagonal + after]
+            counts[column_class, quantizers[row], indices[row] + max_index] += 1
+            error = remaining[row, column] - levels[row, column] * scale[row, column]
+            feed_error(remaining, row, column, error, inverse_cholesky, row * groups // rows, diagonal)
         diagonal += columns - column
-
-
-@compiled(types.void(_MATRIX, types.boolean[:, ::1], _MATRIX, _NUMBERS, types.int64[::1], types.int32[:, ::1]))
-def _nearest_path(
-    values: Floats,
-    mask: NDArray[np.bool_],
-    price: Floats,
-    arrivals: NDArray[np.int64],
-    quantizer: NDArray[np.int64],
-    levels: NDArray[np.int32],
-) -> None:
-    rows, columns = values.shape
-    states = len(quantizer)
-    ways = np.zeros((rows, states), dtype=np.int16)
-    indices, quantizers, weights = np.zeros(rows, dtype=np.int64), np.zeros(rows, dtype=np.int64), np.ones(rows)
-    for column in range(columns):
-        wanted, stays = values[:, column].copy(), mask[:, column].copy()
-        best_path(wanted, weights, stays, price, arrivals, quantizer, ways, indices, quantizers)
-        for row in range(rows):
-            levels[row, column] = level_of(indices[row], quantizers[row])

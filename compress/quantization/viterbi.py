@@ -1,7 +1,10 @@
-"""The path through a trellis, down one column, whose errors and prices are least; compiled.
+"""Viterbi search for the path of lowest rate-distortion cost down one column.
 
-Each state has two ways into it, and the better one is kept: so after every row there is one path to each state. Of two
-as good it is the one from the lesser state before, or with the even index.
+Two transitions lead into each state. The search keeps the cheaper one, the survivor, and stores it as a backpointer:
+2 * previous state + parity of the index, as in `Trellis.predecessors`. Ties go to the lower previous state, then to
+the even index.
+
+Source: Forney 1973, "The Viterbi algorithm".
 """
 
 from __future__ import annotations
@@ -10,107 +13,149 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
+from compress.codecs.primitives.trellis import level_of
 from compress.runtime.jit import compiled
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
-TRIED = 7
-"""Indices tried from the nearest one towards zero: the bits that a smaller one saves are rarely worth more."""
+CANDIDATES = 7
+"""Indices tried for a value, from one beyond the nearest towards zero: the bits that a smaller index saves are rarely
+worth its error."""
 
-_MATRIX = types.float64[:, ::1]
-_VECTOR = types.float64[::1]
-_NUMBERS = types.int64[:, ::1]
-_WAYS = types.int16[:, ::1]
+MAX_STATES = 2**14
+"""Limit of int16 backpointers."""
+
+MAX_INDEX = 2**15 - 1
+"""Limit of int16 indices of survivors."""
+
+MATRIX = types.float64[:, ::1]
+VECTOR = types.float64[::1]
+INTEGERS = types.int64[::1]
+INTEGER_MATRIX = types.int64[:, ::1]
+MASK = types.boolean[::1]
+BACKPOINTERS = types.int16[:, ::1]
 
 
-@compiled(
-    types.void(types.float64, types.float64, types.boolean, types.int64, _MATRIX, types.int64[::1], _VECTOR),
-    inline=True,
-)
-def _best_indices(
-    value: float,
-    weight: float,
+@compiled(types.void(VECTOR, types.float64, types.boolean, INTEGERS, MATRIX, VECTOR, INTEGER_MATRIX, MATRIX))
+def find_candidates(
+    targets: Floats,
+    error_cost: float,
     mask: bool,
-    which: int,
-    price: Floats,
-    index: NDArray[np.int64],
+    quantizer: Integers,
+    rate_cost: Floats,
+    largest: Floats,
+    index: Integers,
     cost: Floats,
 ) -> None:
-    """Find for a quantizer and each parity the index that costs least, and what it costs."""
-    most = price.shape[1] // 2
-    side = 1 if value > 0 else -1
-    index[0] = index[1] = 0
-    cost[0] = weight * value * value + price[which, most]
-    cost[1] = np.inf
-    tried = int(np.rint((value + side * which) / 2)) + side
-    for _ in range(TRIED):
-        if not mask or tried * side <= 0:
-            break
-        if tried * side <= most:
-            off = value - (2 * tried - side * which)
-            total = weight * off * off + price[which, tried + most]
-            parity = tried & 1
-            if total < cost[parity]:
-                cost[parity] = total
-                index[parity] = tried
-        tried -= side
+    """Find the cheapest index of each parity for several target values, each in its own quantizer.
+
+    The inner loop runs over the targets without branches, so that the compiler can vectorize it.
+
+    Args:
+        targets: shape (n,), in steps.
+        error_cost: nats that a squared error of 1 costs.
+        mask: False allows index 0 only.
+        quantizer: shape (n,), 0 or 1.
+        rate_cost: shape (2, 2 * max_index + 1), nats that the bits of each quantizer's indices cost.
+        largest: workspace, shape (n,).
+        index: output, shape (2, n), for even and odd parity.
+        cost: output, shape (2, n), nats; infinite where no index has the parity.
+    """
+    max_index = rate_cost.shape[1] // 2
+    for place in range(len(targets)):
+        zero_rate = rate_cost[1, max_index] if quantizer[place] else rate_cost[0, max_index]
+        cost[0, place] = error_cost * targets[place] * targets[place] + zero_rate
+        cost[1, place] = np.inf
+        index[0, place] = index[1, place] = 0
+    if not mask:
+        return
+    for place in range(len(targets)):
+        magnitude = np.rint((abs(targets[place]) + (1.0 if quantizer[place] else 0.0)) / 2) + 1
+        largest[place] = magnitude if targets[place] > 0 else -magnitude
+    for sign in (-1, 1):
+        low, high = float(max_index + CANDIDATES), 0.0
+        for place in range(len(targets)):
+            magnitude = sign * largest[place]
+            low, high = (min(low, magnitude) if magnitude > 0 else low), max(high, magnitude)
+        for candidate in range(int(min(high, max_index)), max(int(low) - CANDIDATES, 0), -1):
+            signed = sign * candidate
+            rate_0, rate_1 = rate_cost[0, signed + max_index], rate_cost[1, signed + max_index]
+            costs, indices = cost[signed & 1], index[signed & 1]
+            level_0, level_1 = float(level_of(signed, 0)), float(level_of(signed, 1))
+            first, end = float(candidate), float(candidate + CANDIDATES)
+            for place in range(len(targets)):
+                error = targets[place] - (level_1 if quantizer[place] else level_0)
+                total = error_cost * error * error + (rate_1 if quantizer[place] else rate_0)
+                magnitude = sign * largest[place]
+                better = (total < costs[place]) & (magnitude >= first) & (magnitude < end)
+                costs[place] = total if better else costs[place]
+                indices[place] = signed if better else indices[place]
 
 
-@compiled(types.void(types.int64, _VECTOR, _NUMBERS, _WAYS, _VECTOR), inline=True)
-def take_better_ways(
-    row: int, through: Floats, arrivals: NDArray[np.int64], ways: NDArray[np.int16], total: Floats
+@compiled(types.void(types.int64, VECTOR, INTEGER_MATRIX, BACKPOINTERS, VECTOR), inline=True)
+def select_survivors(
+    row: int, transition_metric: Floats, predecessors: Integers, backpointers: NDArray[np.int16], path_metric: Floats
 ) -> None:
-    """Find for each state the better way into it, and what the path there costs.
+    """Keep the cheaper transition into each state.
 
     Args:
         row: of the column.
-        through: shape (2 * states,), what the path costs that leaves a state, the way being as in `arrivals`.
-        arrivals: `Trellis.arrivals`.
-        ways: shape (rows, states), whose row is filled.
-        total: shape (states,), to fill.
+        transition_metric: shape (2 * states,), cost of the path through each transition, numbered as in `predecessors`.
+        predecessors: `Trellis.predecessors`.
+        backpointers: output, shape (rows, states), one row of it.
+        path_metric: output, shape (states,), cost of the survivor into each state.
     """
-    for reached in range(len(total)):
-        first, second = through[arrivals[reached, 0]], through[arrivals[reached, 1]]
-        ways[row, reached] = arrivals[reached, 1] if second < first else arrivals[reached, 0]
-        total[reached] = second if second < first else first
+    for state in range(len(path_metric)):
+        first, second = transition_metric[predecessors[state, 0]], transition_metric[predecessors[state, 1]]
+        backpointers[row, state] = predecessors[state, 1] if second < first else predecessors[state, 0]
+        path_metric[state] = second if second < first else first
 
 
 @compiled(
-    types.void(
-        _VECTOR, _VECTOR, types.boolean[::1], _MATRIX, _NUMBERS, types.int64[::1], _WAYS,
-        types.int64[::1], types.int64[::1],
-    )
+    types.void(VECTOR, VECTOR, MASK, MATRIX, INTEGER_MATRIX, INTEGERS, BACKPOINTERS, INTEGERS, INTEGERS)
 )  # fmt: skip
-def best_path(
-    values: Floats,
-    weights: Floats,
-    mask: NDArray[np.bool_],
-    price: Floats,
-    arrivals: NDArray[np.int64],
-    quantizer: NDArray[np.int64],
-    ways: NDArray[np.int16],
-    indices: NDArray[np.int64],
-    quantizers: NDArray[np.int64],
+def find_path(
+    targets: Floats,
+    error_costs: Floats,
+    mask: Mask,
+    rate_cost: Floats,
+    predecessors: Integers,
+    quantizer: Integers,
+    backpointers: NDArray[np.int16],
+    indices: Integers,
+    quantizers: Integers,
 ) -> None:
-    """Find the indices, and their quantizers, of the path down a column for which errors and prices are least.
+    """Find the path of lowest cost down a column whose errors are independent.
 
-    `ways`, shape (rows, states), is room for work: for every row the better way into each state, as in `arrivals`.
+    Args:
+        targets: shape (rows,), in steps.
+        error_costs: shape (rows,), nats that a squared error of 1 costs.
+        mask: shape (rows,); False allows index 0 only.
+        rate_cost: as in `find_candidates`.
+        predecessors: `Trellis.predecessors`.
+        quantizer: `Trellis.quantizer`.
+        backpointers: workspace, shape (rows, states).
+        indices: output, shape (rows,).
+        quantizers: output, shape (rows,), of the indices.
     """
-    rows, states = len(values), len(quantizer)
+    rows, states = len(targets), len(quantizer)
     index, cost = np.zeros((rows, 2, 2), dtype=np.int64), np.zeros((2, 2))
-    total, through = np.full(states, np.inf), np.zeros(2 * states)
-    total[0] = 0.0
+    pair, both_quantizers, largest = np.zeros(2), np.arange(2), np.zeros(2)
+    path_metric, transition_metric = np.full(states, np.inf), np.zeros(2 * states)
+    path_metric[0] = 0.0
     for row in range(rows):
-        for which in range(2):
-            _best_indices(values[row], weights[row], mask[row], which, price, index[row, which], cost[which])
+        pair[:] = targets[row]
+        find_candidates(pair, error_costs[row], mask[row], both_quantizers, rate_cost, largest, index[row], cost)
+        even_0, even_1, odd_0, odd_1 = cost[0, 0], cost[0, 1], cost[1, 0], cost[1, 1]
         for state in range(states):
-            which = quantizer[state]
-            through[2 * state] = total[state] + cost[which, 0]
-            through[2 * state + 1] = total[state] + cost[which, 1]
-        take_better_ways(row, through, arrivals, ways, total)
-    state = int(np.argmin(total))
+            transition_metric[2 * state] = path_metric[state] + (even_1 if quantizer[state] else even_0)
+            transition_metric[2 * state + 1] = path_metric[state] + (odd_1 if quantizer[state] else odd_0)
+        select_survivors(row, transition_metric, predecessors, backpointers, path_metric)
+    state = int(np.argmin(path_metric))
     for row in range(rows - 1, -1, -1):
-        way = int(ways[row, state])
-        state = way >> 1
+        transition = int(backpointers[row, state])
+        state = transition >> 1
         quantizers[row] = quantizer[state]
-        indices[row] = index[row, quantizer[state], way & 1]
+        indices[row] = index[row, transition & 1, quantizer[state]]

@@ -8,19 +8,18 @@ import numpy as np
 import pytest
 
 from compress.errors import DataError, PassError
-from compress.passes import Distill, Prune, Quantize, Round, Share
+from compress.passes import Distill, Prune, Quantize, Share
 from compress.tensors.forms import Dense
 
 PASSES = {
-    "prune by curvature, compensated": [Prune(sparsity=0.5, criterion="curvature", compensation=True)],
-    "share by curvature": [Share(bits=3, scales="curvature", importance="curvature")],
-    "round": [Share(bits=3), Round()],
-    "quantize": [Quantize(slope=1e-4)],
+    "prune by fisher, with obs_update": [Prune(sparsity=0.5, criterion="fisher", obs_update=True)],
+    "share by fisher": [Share(bits=3, scales="fisher", importance="fisher")],
+    "share with lambda": [Share(bits=3, lambda_=1e-7)],
+    "quantize": [Quantize(lambda_=1e-4)],
     "quantize to bytes": [Quantize(bytes=1400)],
-    "quantize in sequence": [Quantize(slope=1e-4, sequential=True)],
     "distill": [Share(bits=3), Distill(steps=2)],
     "distill blocks": [Share(bits=3), Distill(steps=2, match="blocks")],
-    "distill levels": [Quantize(slope=1e-4), Distill(steps=2, levels="trained", views=True)],
+    "distill levels": [Quantize(lambda_=1e-4), Distill(steps=2, levels="trained", views=True)],
 }
 SAYS_NOTHING = {
     "one photo": lambda random: random.integers(0, 256, (1, 12, 12, 3), np.uint8),
@@ -44,13 +43,13 @@ def all_finite(model):
 @pytest.mark.parametrize("passes", PASSES)
 def test_photos_that_say_little_give_finite_weights(tiny, context, photos_of, passes, photos):
     pixels = SAYS_NOTHING[photos](np.random.default_rng(0))
-    poor = replace(context, calibration=photos_of(pixels), cache={})
+    poor = replace(context, calibration=photos_of(pixels))
     assert all_finite(applied(PASSES[passes], tiny, poor))
 
 
 @pytest.mark.parametrize("passes", PASSES)
 def test_no_photos_are_an_error_that_says_so(tiny, context, photos_of, passes):
-    none = replace(context, calibration=photos_of(np.zeros((0, 12, 12, 3), np.uint8)), cache={})
+    none = replace(context, calibration=photos_of(np.zeros((0, 12, 12, 3), np.uint8)))
     with pytest.raises(DataError, match="at least one photo"):
         applied(PASSES[passes], tiny, none)
 
@@ -58,17 +57,17 @@ def test_no_photos_are_an_error_that_says_so(tiny, context, photos_of, passes):
 @pytest.mark.parametrize("passes", PASSES)
 def test_a_layer_that_never_fires_gives_finite_weights(tiny, context, passes):
     never = tiny.with_tensors({"0.bias": Dense(np.full(8, -1e4, np.float32))})
-    dead = replace(context, reference=never, cache={})
+    dead = replace(context, reference=never)
     assert all_finite(applied(PASSES[passes], never, dead))
 
 
 @pytest.mark.parametrize("passes", PASSES)
 def test_a_layer_of_zeros_gives_finite_weights(tiny, context, passes):
     zeros = tiny.with_tensors({"2.weight": Dense(np.zeros_like(tiny.tensors["2.weight"].to_dense()))})
-    silent = replace(context, reference=zeros, cache={})
+    silent = replace(context, reference=zeros)
     assert all_finite(applied(PASSES[passes], zeros, silent))
 
 
-def test_a_target_that_no_slope_reaches_is_an_error(tiny, context):
-    with pytest.raises(PassError, match="no slope brings the file under 50 bytes"):
+def test_a_size_that_no_lambda_reaches_is_an_error(tiny, context):
+    with pytest.raises(PassError, match="no lambda makes the file as small as 50 bytes"):
         Quantize(bytes=50)(tiny, context)

@@ -1,4 +1,4 @@
-"""Channels scaled and put into an order: the same outputs, for fewer bytes."""
+"""Channel balancing: the same outputs, and fewer bytes for step sizes."""
 
 from __future__ import annotations
 
@@ -10,25 +10,23 @@ import torch
 from scipy.stats import spearmanr
 from torch import nn
 
-from compress.calibration.layer_sensitivity import divergence
-from compress.calibration.layer_statistics import reordered_factor
-from compress.networks.channel_graph import Link, links
-from compress.networks.equalization import input_orders
+from compress.calibration.layer_statistics import permute_inverse_cholesky
+from compress.networks.channel_graph import ChannelLink, channel_links
+from compress.networks.equalization import input_permutations
 from compress.networks.modules import to_module
-from compress.passes import Distill, Prune, Quantize
-from compress.quantization.channel_balancing import with_channels_moved
-from compress.quantization.layer_quantizer import Layer
-from compress.quantization.step_sizes import relative_steps
+from compress.passes import Prune, Quantize
+from compress.quantization.channel_balancing import balance_channels
+from compress.quantization.layer_quantizer import LayerQuantizer
 from compress.tensors.forms import Pruned
 
 
 def layers_of(model, context):
     layers = {}
-    for name, found in context.row_statistics(None).items():
+    for name, found in context.fisher.row_statistics(None).items():
         values = model.tensors[name].to_dense()
-        factors, coupling = found.row_feedback(0.5, 0.01), found.coupling(0.5)
+        factors = found.row_inverse_cholesky(0.5, 0.01), found.correlation_inverse_cholesky(0.5)
         mask = np.ones(values.shape, np.bool_)
-        layers[name] = Layer(name, values, mask, found.output_cost, factors, coupling, False, found.bias_cost)
+        layers[name] = LayerQuantizer(name, values, mask, found.row_fisher, *factors, bias_fisher=found.bias_fisher)
     return layers
 
 
@@ -38,41 +36,41 @@ def outputs(model, context):
 
 
 @pytest.fixture
-def moved(tiny, context):
-    return with_channels_moved(tiny, layers_of(tiny, context), links(to_module(tiny)))
+def balanced(tiny, context):
+    return balance_channels(tiny, layers_of(tiny, context), channel_links(to_module(tiny)))
 
 
-class TestMovedChannels:
-    def test_outputs_are_the_same_and_rows_that_are_read_on_ask_for_one_step(self, tiny, context, moved):
-        model, layers = moved
+class TestBalancedChannels:
+    def test_outputs_are_the_same_and_linked_rows_have_one_step(self, tiny, context, balanced):
+        model, layers = balanced
         torch.testing.assert_close(outputs(model, context), outputs(tiny, context), rtol=1e-4, atol=1e-5)
         for name in ("0.weight", "2.weight"):
-            steps = relative_steps(*layers[name].costs).mean(1)
+            steps = layers[name].relative_steps.mean(1)
             np.testing.assert_allclose(steps, steps[0], atol=1e-5)
-            assert np.ptp(relative_steps(*layers_of(tiny, context)[name].costs).mean(1)) > 0.1
+            assert np.ptp(layers_of(tiny, context)[name].relative_steps.mean(1)) > 0.1
 
-    def test_steps_grow_from_one_channel_to_the_next_where_it_is_read(self, tiny, context, moved):
+    def test_steps_of_the_reading_columns_ascend(self, tiny, context, balanced):
         def rising(layers):
-            steps = relative_steps(*layers["4.weight"].costs).mean(0)
+            steps = layers["4.weight"].relative_steps.mean(0)
             return spearmanr(steps, np.arange(len(steps))).statistic
 
-        assert rising(moved[1]) > 0.9
+        assert rising(balanced[1]) > 0.9
         assert rising(layers_of(tiny, context)) < 0.5
 
-    def test_what_errors_cost_is_told_of_the_moved_weights(self, tiny, context):
-        """The same relative error costs the same in the network as it is now and in the one before."""
-        # How rows go together is told of weights whitened along their order, and not quite the same in another one.
-        before = {name: replace(layer, coupling=None) for name, layer in layers_of(tiny, context).items()}
-        wanted = {name: layer.divergence(layer.values * np.float32(0.9)) for name, layer in before.items()}
-        _, after = with_channels_moved(tiny, before, links(to_module(tiny)))
+    def test_equal_relative_errors_have_equal_predicted_divergence(self, tiny, context):
+        # The correlation factor applies to weights whitened in their order, so a new order changes its cost slightly.
+        before = {name: replace(layer, correlation_factor=None) for name, layer in layers_of(tiny, context).items()}
+        expected = {name: layer.predicted_divergence(layer.weights * np.float32(0.9)) for name, layer in before.items()}
+        _, after = balance_channels(tiny, before, channel_links(to_module(tiny)))
         for name, layer in after.items():
-            np.testing.assert_allclose(layer.divergence(layer.values * np.float32(0.9)), wanted[name], rtol=1e-3)
+            divergence = layer.predicted_divergence(layer.weights * np.float32(0.9))
+            np.testing.assert_allclose(divergence, expected[name], rtol=1e-3)
 
     def test_pruned_weights_stay_pruned(self, tiny, context):
         pruned = Prune(sparsity=0.5)(tiny, context)
         layers = layers_of(pruned, context)
         layers = {name: replace(layer, mask=pruned.tensors[name].mask) for name, layer in layers.items()}
-        model, _ = with_channels_moved(pruned, layers, links(to_module(pruned)))
+        model, _ = balance_channels(pruned, layers, channel_links(to_module(pruned)))
         torch.testing.assert_close(outputs(model, context), outputs(pruned, context), rtol=1e-4, atol=1e-5)
         for name in pruned.weight_names():
             tensor = model.tensors[name]
@@ -80,67 +78,60 @@ class TestMovedChannels:
             assert tensor.mask.sum() == pruned.tensors[name].mask.sum()
             assert (tensor.to_dense()[~tensor.mask] == 0).all()
 
-    def test_rows_of_a_file_have_one_exponent_but_in_the_last_layer(self, tiny, context):
-        quantized = Quantize(slope=1e-4)(tiny, context)
+    def test_all_rows_but_those_of_the_last_layer_have_one_exponent(self, tiny, context):
+        quantized = Quantize(lambda_=1e-4)(tiny, context)
         for name in ("0.weight", "2.weight"):
             assert len(set(quantized.tensors[name].row_exponents.tolist())) == 1
 
-    def test_where_channels_cannot_be_told_apart_all_stays_as_it_is(self, tiny, context):
+    def test_channels_without_links_stay_as_they_are(self, tiny, context):
         layers = layers_of(tiny, context)
-        model, same = with_channels_moved(tiny, layers, ())
+        model, same = balance_channels(tiny, layers, ())
         for name, layer in layers.items():
             np.testing.assert_array_equal(model.tensors[name].to_dense(), tiny.tensors[name].to_dense())
-            np.testing.assert_array_equal(same[name].output_cost, layer.output_cost)
+            np.testing.assert_array_equal(same[name].row_fisher, layer.row_fisher)
 
-    def test_rows_that_share_a_factor_or_read_channels_of_their_own_stay_where_they_are(self, tiny, context):
-        found = links(to_module(tiny))
-        in_groups = layers_of(tiny, context)
-        in_groups["0.weight"] = replace(in_groups["0.weight"], factors=in_groups["0.weight"].factors[::2].copy())
-        for layers, of_network in (
-            (in_groups, found),
-            (layers_of(tiny, context), [replace(link, grouped=link.writer == "0.weight") for link in found]),
+    def test_rows_that_share_a_factor_or_are_read_in_groups_are_not_permuted(self, tiny, context):
+        links = channel_links(to_module(tiny))
+        shared = layers_of(tiny, context)
+        factors = shared["0.weight"].inverse_cholesky[::2].copy()
+        shared["0.weight"] = replace(shared["0.weight"], inverse_cholesky=factors)
+        for layers, tested_links in (
+            (shared, links),
+            (layers_of(tiny, context), [replace(link, grouped=link.writer == "0.weight") for link in links]),
         ):
-            model, _ = with_channels_moved(tiny, layers, of_network)
+            model, _ = balance_channels(tiny, layers, tested_links)
             ratio = model.tensors["0.weight"].to_dense() / tiny.tensors["0.weight"].to_dense()
             np.testing.assert_allclose(ratio, np.broadcast_to(ratio[:, :1, :1, :1], ratio.shape), rtol=1e-5)
-            moved = model.tensors["2.weight"].to_dense() / tiny.tensors["2.weight"].to_dense()
-            assert np.ptp(moved, axis=(1, 2, 3)).max() > 1  # its rows change places all the same
+            permuted = model.tensors["2.weight"].to_dense() / tiny.tensors["2.weight"].to_dense()
+            assert np.ptp(permuted, axis=(1, 2, 3)).max() > 1
 
 
-class TestOrigin:
-    def test_it_is_the_float_network_with_the_channels_of_the_quantized_one(self, tiny, context):
-        quantized = Quantize(slope=1e-6)(tiny, context)
-        torch.testing.assert_close(outputs(quantized.origin, context), outputs(tiny, context), rtol=1e-4, atol=1e-5)
+class TestReference:
+    def test_the_reference_is_the_float_network_with_balanced_channels(self, tiny, context):
+        quantized = Quantize(lambda_=1e-6)(tiny, context)
+        torch.testing.assert_close(outputs(quantized.reference, context), outputs(tiny, context), rtol=1e-4, atol=1e-5)
         for name in tiny.weight_names():
-            values, wanted = quantized.tensors[name].to_dense(), quantized.origin.tensors[name].to_dense()
-            assert np.square(values - wanted).sum() < 0.1 * np.square(wanted).sum()
-
-    def test_blocks_learn_from_it(self, tiny, context):
-        quantized = Quantize(slope=1e-5, biases="float32")(tiny, context)
-        lost, wanted = [], outputs(tiny, context)
-        for reference in (quantized.origin, tiny):
-            distill = Distill(steps=40, batch=20, match="blocks", learning_rate=1.0)
-            trained = distill(quantized, replace(context, reference=reference))
-            lost.append(float(divergence(outputs(trained, context), wanted)))
-        assert lost[0] < 0.5 * lost[1]
+            values, expected = quantized.tensors[name].to_dense(), quantized.reference.tensors[name].to_dense()
+            assert np.square(values - expected).sum() < 0.1 * np.square(expected).sum()
 
 
-class TestOrders:
+class TestPermutations:
     def test_a_reader_follows_the_channels_of_each_writer(self):
         weights = {"a": np.zeros((2, 3)), "b": np.zeros((3, 3)), "c": np.zeros((1, 5))}
-        found = (Link("a", "c", 0, True), Link("b", "c", 2, True))
-        orders = {"a": np.array([1, 0]), "b": np.array([2, 0, 1])}
-        assert input_orders(weights, found, orders)["c"].tolist() == [1, 0, 4, 2, 3]
+        links = (ChannelLink("a", "c", 0, True), ChannelLink("b", "c", 2, True))
+        permutations = {"a": np.array([1, 0]), "b": np.array([2, 0, 1])}
+        assert input_permutations(weights, links, permutations)["c"].tolist() == [1, 0, 4, 2, 3]
 
-    def test_a_factor_is_that_of_the_moment_in_the_same_order(self):
+    def test_a_permuted_factor_is_the_factor_of_the_permuted_matrix(self):
         half = np.random.default_rng(0).standard_normal((6, 9))
-        moment, order = half @ half.T, np.array([3, 1, 5, 0, 2, 4])
+        matrix, order = half @ half.T, np.array([3, 1, 5, 0, 2, 4])
 
-        def factor(of):
-            return np.linalg.cholesky(np.linalg.inv(of)).T
+        def factor(values):
+            return np.linalg.cholesky(np.linalg.inv(values)).T
 
-        np.testing.assert_allclose(reordered_factor(factor(moment), order), factor(moment[order][:, order]), atol=1e-9)
+        permuted = permute_inverse_cholesky(factor(matrix), order)
+        np.testing.assert_allclose(permuted, factor(matrix[order][:, order]), atol=1e-9)
 
-    def test_a_convolution_in_groups_is_told(self):
+    def test_links_from_a_grouped_convolution_are_marked(self):
         network = nn.Sequential(nn.Conv2d(4, 4, 1, groups=2), nn.ReLU(), nn.Conv2d(4, 2, 1))
-        assert links(network) == (Link("0.weight", "2.weight", 0, True, grouped=True),)
+        assert channel_links(network) == (ChannelLink("0.weight", "2.weight", 0, True, grouped=True),)

@@ -1,34 +1,34 @@
-"""The slope at which a file has the bytes that it may have."""
+"""Search for the lambda at which a file has a given size."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from compress.quantization.lambda_search import SlopeSearch
+from compress.quantization.lambda_search import LambdaSearch
 
 
-def tries(share, first, seed=0):
-    """The bytes of each file tried, of a network that is a bit other than the search takes networks for.
+def trial_sizes(min_fill, first, seed=0):
+    """Return the file sizes that a search tries, on a network that differs from the one that it assumes.
 
-    From slope to slope they leap a little, as steps change by quarters of octaves.
+    The sizes have noise, because steps change by quarters of octaves.
     """
-    search, found, random = SlopeSearch(300_000, first, share), [], np.random.default_rng(seed)
-    while (slope := search.next_slope()) is not None:
-        bits = 2 + 0.3 * np.cos(np.log(slope)) - 0.7 * np.log(slope / 1e-7) / np.log(4)
-        found.append(int(150_000 * max(bits, 0.1) * (1 + 0.001 * random.standard_normal())))
-        search.tried(slope, found[-1])
-    return found
+    search, sizes, random = LambdaSearch(300_000, first, min_fill), [], np.random.default_rng(seed)
+    while (lambda_ := search.next_lambda()) is not None:
+        bits = 2 + 0.3 * np.cos(np.log(lambda_)) - 0.7 * np.log(lambda_ / 1e-7) / np.log(4)
+        sizes.append(int(150_000 * max(bits, 0.1) * (1 + 0.001 * random.standard_normal())))
+        search.record(lambda_, sizes[-1])
+    return sizes
 
 
-@pytest.mark.parametrize("share", [0.99, 0.998])
+@pytest.mark.parametrize("min_fill", [0.99, 0.998])
 @pytest.mark.parametrize("first", [1e-9, 1e-7, 1e-5])
-def test_the_last_file_uses_the_share_asked_for_and_no_more_than_is_allowed(share, first):
-    *before, last = tries(share, first)
-    assert share * 300_000 <= last <= 300_000
-    assert not any(share * 300_000 <= file_bytes <= 300_000 for file_bytes in before)
+def test_the_search_ends_with_the_first_file_between_the_minimum_fill_and_the_limit(min_fill, first):
+    *before, last = trial_sizes(min_fill, first)
+    assert min_fill * 300_000 <= last <= 300_000
+    assert not any(min_fill * 300_000 <= file_bytes <= 300_000 for file_bytes in before)
 
 
-def test_a_share_that_is_farther_from_all_takes_fewer_tries():
-    numbers = [sum(len(tries(share, 2e-7, seed)) for seed in range(30)) for share in (0.99, 0.998)]
-    assert numbers[0] < 0.9 * numbers[1]
+def test_a_smaller_minimum_fill_takes_fewer_trials():
+    trials = [sum(len(trial_sizes(min_fill, 2e-7, seed)) for seed in range(30)) for min_fill in (0.99, 0.998)]
+    assert trials[0] < 0.9 * trials[1]

@@ -11,14 +11,14 @@ from compress.container.file import decode, encode, layout
 from compress.errors import FormatError
 from compress.model import CAFFE, Model
 from compress.tensors.forms import Shared
-from compress.tensors.levels import levels_codebook, zigzag_symbols
+from compress.tensors.levels import levels_codebook, levels_to_symbols
 
 
 def model_of(columns):
     """One layer on levels whose columns have these exponents."""
     random = np.random.default_rng(0)
     levels = np.rint(random.laplace(size=(32, len(columns)))).astype(np.int32)
-    symbols = zigzag_symbols(levels)
+    symbols = levels_to_symbols(levels)
     codebook = levels_codebook(int(symbols.max()) + 1)
     tensor = Shared(codebook, symbols, "float16", np.full(32, 3, np.int8), np.asarray(columns, np.int8))
     return Model("a", 2, CAFFE, {"weight": tensor})
