@@ -1,7 +1,6 @@
-"""Makes a trained SqueezeNet tiny without losing accuracy, and proves the accuracy of the file.
+"""Compresses a trained SqueezeNet with little loss of accuracy, and measures the accuracy of the file.
 
-`load` gives a torch module, `read` numpy arrays, `run` does what `squeeze-compress run` does, and `compare` what
-`squeeze-compress compare` does.
+`load` returns a torch module, `read` numpy arrays; `run` and `compare` do the same as the commands.
 """
 
 from __future__ import annotations
@@ -16,21 +15,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
-    from compress.evaluation.comparison_record import Comparison
-    from compress.pipeline import Result
+    from compress.evaluation.comparison_record import ModelComparison
+    from compress.pipeline import RunResult
 
 __version__ = "0.1.0"
 
 __all__ = ["__version__", "compare", "load", "read", "run"]
 
-# Imports are made inside: reading arrays must not wait for torch, nor need it.
+# The functions import what they need: `read` works without torch.
 
 
 def read(path: str | PathLike[str]) -> dict[str, NDArray[np.float32]]:
-    """Read the float32 weights of a `.sqz` file, by torchvision's tensor names; torch is not imported.
+    """Read the float32 weights of a `.sqz` file, by torchvision's tensor names, without torch.
 
     Raises:
-        FormatError: the file is not what the format says.
+        FormatError: the file breaks the format.
     """
     from compress import container  # noqa: PLC0415
 
@@ -38,24 +37,24 @@ def read(path: str | PathLike[str]) -> dict[str, NDArray[np.float32]]:
 
 
 def load(path: str | PathLike[str], factory: str | None = None) -> nn.Module:
-    """Read a `.sqz` file as a ready torch module in evaluation mode.
+    """Read a `.sqz` file as a torch module in evaluation mode.
 
-    Photos go in as `compress.data.transforms` prepares them with the file's own preprocessing.
+    Its input are photos that `compress.data.transforms` prepares with the file's preprocessing.
 
     Args:
         path: the file.
-        factory: `package.module:function`, where a function of your own makes the file's network: it is imported and
-            called only if you name it.
+        factory: `package.module:function`, the function that builds your own network. It is imported and called only if
+            you name it here.
     Raises:
-        FormatError: the file is not what the format says.
-        WeightsError: its tensors are not those of the network that it names.
-        ConfigError: the file names another function, or it cannot be imported.
+        FormatError: the file breaks the format.
+        WeightsError: its tensors do not fit the network that it names.
+        ConfigError: the file names another function, or the function cannot be imported.
     """
     from compress import container  # noqa: PLC0415
-    from compress.model import trusting  # noqa: PLC0415
+    from compress.model import trust_factory  # noqa: PLC0415
     from compress.networks.modules import to_module  # noqa: PLC0415
 
-    return to_module(trusting(container.read(Path(path)), factory))
+    return to_module(trust_factory(container.read(Path(path)), factory))
 
 
 def compare(
@@ -67,19 +66,19 @@ def compare(
     architecture: str | None = None,
     factory: str | None = None,
     device: str | None = None,
-) -> Comparison:
-    """Run two models on the same photos and tell them apart, as `squeeze-compress compare` does.
+) -> ModelComparison:
+    """Compare two models on the same photos, as `squeeze-compress compare` does.
 
     Args:
-        a: a `.sqz` file, a checkpoint, or `embedded`; what B is measured against.
-        b: the same.
-        data: photos, labelled or not: a folder, a CSV file, or `samples` for those that are installed.
-        limit: at most so many photos, evenly spread.
-        architecture: the network of a checkpoint; by default the one that its first layer fits.
-        factory: the function of your own that makes the files' networks, see `load`.
-        device: where networks run; a GPU if there is one, unless told otherwise.
+        a: a `.sqz` file, a checkpoint, or `embedded`; the reference for B.
+        b: like `a`.
+        data: photos with or without labels: a folder, a CSV file, or `samples` for the installed ones.
+        limit: maximum number of photos, evenly spread.
+        architecture: network of a checkpoint; None: the one that fits its first layer.
+        factory: function that builds your own network, see `load`.
+        device: device of the networks; None: a GPU if there is one.
     Raises:
-        SqueezeError: a model or the photos cannot be used, or the two have different numbers of classes.
+        SqueezeError: a model or the photos cannot be used, or the models have different numbers of classes.
     """
     from compress.evaluation.compare import compare_models  # noqa: PLC0415
 
@@ -95,37 +94,35 @@ def run(
     cache: str | PathLike[str] | None = None,
     fresh: bool = False,
     device: str | None = None,
-) -> Result:
-    """Run a pipeline, as `squeeze-compress run` does.
+) -> RunResult:
+    """Run a pipeline, as `squeeze-compress run` does. The processes of `torchrun` share the work and the result.
 
     Args:
-        pipeline: a YAML file, or the name of a ready pipeline.
-        out: folder of the results.
+        pipeline: a YAML file, or the name of a built-in pipeline.
+        out: folder for the results.
         overrides: `KEY=VALUE` each.
-        cache: folder for what runs share, such as what stages left; `out`/cache if None.
-        fresh: do everything anew, whatever the cache has.
-        device: where networks run; a GPU if there is one, unless told otherwise.
-    Under `torchrun`, the processes do it together, and all return the same.
-
+        cache: folder for intermediate results; None: `out`/cache.
+        fresh: neither read nor write the cache.
+        device: device of the networks; None: a GPU if there is one.
     Raises:
-        SqueezeError: it failed. A missed goal is no failure: see `Result.goal_met`.
+        SqueezeError: the run failed. A missed goal is no failure: see `RunResult.goal_met`.
     """
     from compress import pipeline as pipelines  # noqa: PLC0415
     from compress.builtin_pipelines import find_pipeline  # noqa: PLC0415
-    from compress.pipeline.run_record import as_command  # noqa: PLC0415
+    from compress.pipeline.environment import run_command  # noqa: PLC0415
     from compress.runtime.devices import find_device  # noqa: PLC0415
-    from compress.runtime.distributed import joined, own_device  # noqa: PLC0415
+    from compress.runtime.distributed import join_process_group, local_device  # noqa: PLC0415
 
-    given = tuple(overrides)
-    spec = pipelines.read_pipeline(find_pipeline(str(pipeline)), given)
-    place = find_device(own_device(device))
-    with joined(place) as ranks:
+    overrides = tuple(overrides)
+    spec = pipelines.read_pipeline(find_pipeline(str(pipeline)), overrides)
+    own_device = find_device(local_device(device))
+    with join_process_group(own_device) as processes:
         return pipelines.run(
             spec,
             Path(out),
             cache=Path(cache) if cache else None,
             fresh=fresh,
-            command=as_command(str(pipeline), None, given),
-            device=str(place),
-            ranks=ranks,
+            command=run_command(str(pipeline), None, overrides),
+            device=str(own_device),
+            processes=processes,
         )

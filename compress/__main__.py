@@ -1,4 +1,4 @@
-"""`python -m compress` is `squeeze-compress`."""
+"""`python -m compress` runs `squeeze-compress`."""
 
 from compress.cli.main import main
 

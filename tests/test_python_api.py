@@ -1,4 +1,4 @@
-"""From Python: `read` gives arrays, `load` a torch module, `run` and `compare` do what the command line does."""
+"""The Python API: `read` returns arrays, `load` a torch module; `run` and `compare` do what the commands do."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from forge import small_file, small_model
-from small import shared_squeezenet
+from small_models import shared_squeezenet
 
 import compress
 from compress import container
@@ -19,7 +19,7 @@ from compress.errors import ConfigError, FormatError, WeightsError
 GOLDEN = Path(__file__).parent / "golden" / "small-v1.sqz"
 
 
-def test_read_gives_float32_arrays_by_name_in_the_files_order(tmp_path):
+def test_read_returns_float32_arrays_by_name_in_file_order(tmp_path):
     (tmp_path / "m.sqz").write_bytes(small_file())
     for path in (tmp_path / "m.sqz", str(tmp_path / "m.sqz")):
         arrays = compress.read(path)
@@ -29,7 +29,7 @@ def test_read_gives_float32_arrays_by_name_in_the_files_order(tmp_path):
             assert np.array_equal(arrays[name], tensor.to_dense())
 
 
-def test_reading_needs_no_torch_at_all():
+def test_read_works_without_torch():
     code = """
 import sys
 sys.modules["torch"] = None  # importing it fails
@@ -40,7 +40,7 @@ print(len(compress.read(sys.argv[1])))
     assert done.stdout.strip() == str(len(compress.read(GOLDEN))), done.stderr
 
 
-def test_load_gives_a_module_in_evaluation_mode_with_the_files_weights(tmp_path):
+def test_load_returns_a_module_in_evaluation_mode_with_the_weights_of_the_file(tmp_path):
     model = shared_squeezenet()
     container.write(tmp_path / "m.sqz", model)
     module = compress.load(tmp_path / "m.sqz")
@@ -52,13 +52,13 @@ def test_load_gives_a_module_in_evaluation_mode_with_the_files_weights(tmp_path)
 
 
 @pytest.mark.parametrize("read", [compress.read, compress.load])
-def test_a_file_that_is_none_is_refused(tmp_path, read):
+def test_a_file_of_another_format_is_refused(tmp_path, read):
     (tmp_path / "m.sqz").write_bytes(b"PK\x03\x04 something else")
     with pytest.raises(FormatError, match=r"not a \.sqz file"):
         read(tmp_path / "m.sqz")
 
 
-def test_a_file_whose_tensors_are_not_its_networks_makes_no_module(tmp_path):
+def test_tensors_that_do_not_fit_the_network_are_refused(tmp_path):
     model = shared_squeezenet()
     fewer = {name: tensor for name, tensor in model.tensors.items() if name != "classifier.1.bias"}
     container.write(tmp_path / "m.sqz", type(model)(model.architecture, 10, model.preprocessing, fewer))
@@ -66,7 +66,7 @@ def test_a_file_whose_tensors_are_not_its_networks_makes_no_module(tmp_path):
         compress.load(tmp_path / "m.sqz")
 
 
-def test_run_refuses_what_the_command_line_refuses_and_writes_nothing(tmp_path):
+def test_run_refuses_a_bad_configuration_and_writes_nothing(tmp_path):
     (tmp_path / "p.yaml").write_text("stages: [{pass: share}]\n")
     with pytest.raises(ConfigError, match=r"^--set: stages\.share\.bits: cannot be 99"):
         compress.run(tmp_path / "p.yaml", tmp_path / "out", ["stages.share.bits=99"])
@@ -75,6 +75,6 @@ def test_run_refuses_what_the_command_line_refuses_and_writes_nothing(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_what_is_public_is_there():
+def test_the_public_names_exist():
     assert compress.__all__ == ["__version__", "compare", "load", "read", "run"]
     assert compress.__version__.count(".") == 2

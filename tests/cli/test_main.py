@@ -1,4 +1,4 @@
-"""The command line: one message for what is wrong, and an exit code; results on stdout, all else on stderr."""
+"""The command line: one message and an exit code for an error; results on stdout, everything else on stderr."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from compress.pipeline import read_pipeline
 
 @pytest.fixture
 def here(tmp_path, monkeypatch) -> Path:
-    """An empty folder where the program runs."""
+    """An empty working folder."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -54,7 +54,7 @@ def invoke(*arguments: object) -> Result:
 
 
 def refused(exit_code: int, *arguments: object) -> str:
-    """Run what must fail: nothing on stdout, one message on stderr, which is returned."""
+    """Run a command that fails: nothing on stdout, one message on stderr. Returns the message."""
     result = invoke(*arguments)
     assert (result.exit_code, result.stdout) == (exit_code, ""), result.output
     assert "Traceback" not in result.stderr
@@ -69,6 +69,7 @@ def test_version_and_help():
     )  # fmt: skip
     for shown in (invoke("--help").stdout, invoke("-h").stdout):
         assert all(re.search(rf"^  {command} +\w", shown, re.MULTILINE) for command in commands)
+        assert "..." not in shown.partition("Commands:")[2]  # no description is cut off
     for command in commands:
         assert invoke(command, "--help").stdout.startswith(f"Usage: main {command}")
 
@@ -98,11 +99,11 @@ def test_bad_usage_ends_with_2(here, arguments):
             [],
             "p.yaml:3: stages.0.bits: cannot be 99 (allowed: a whole number, 1",
         ),
-        (b"stages:\n- pass: prnue", [], "p.yaml:2: stages.0.pass: no pass 'prnue'; did you mean 'prune'?"),
-        (b"model: {source: embeded}", [], "p.yaml:1: model.source: no source 'embeded'; did you mean 'embedded'?"),
-        (b"seed: 1\nseed: 2", [], "p.yaml:2: seed: this key stands here a second time"),
+        (b"stages:\n- pass: prnue", [], "p.yaml:2: stages.0.pass: unknown pass 'prnue'; did you mean 'prune'?"),
+        (b"model: {source: embeded}", [], "p.yaml:1: model.source: unknown source 'embeded'; did you mean 'embedded'?"),
+        (b"seed: 1\nseed: 2", [], "p.yaml:2: seed: duplicate key"),
         (b"seed: [", [], "p.yaml:1: not YAML"),
-        (b"\xff\xfe", [], "p.yaml:1: not UTF-8 text"),
+        (b"\xff\xfe", [], "p.yaml:1: not UTF-8: the byte 0xff"),
         (b"", [], "p.yaml:1: not a mapping of keys"),
         (b"seed: 1", ["--set", "stages.0.bits=3"], "p.yaml: stages: not a list (with --set stages.0.bits)"),
         (
@@ -119,18 +120,20 @@ def test_bad_usage_ends_with_2(here, arguments):
         ),
     ],
 )
-def test_a_pipeline_that_is_wrong_ends_with_2_and_one_line_and_writes_nothing(here, content, arguments, message):
+def test_an_invalid_pipeline_ends_with_2_and_one_line_and_writes_nothing(here, content, arguments, message):
     (here / "p.yaml").write_bytes(content)
-    told = refused(2, "run", "p.yaml", *arguments)
-    assert told.startswith(message)
-    assert "\n" not in told
+    printed = refused(2, "run", "p.yaml", *arguments)
+    assert printed.startswith(message)
+    assert "\n" not in printed
     assert [path.name for path in here.iterdir()] == ["p.yaml"]
 
 
-def test_a_pipeline_that_is_not_there_says_which_ready_ones_are(here):
-    told = refused(2, "run", "squeezenet-imagnet")
-    assert told.startswith("no pipeline file 'squeezenet-imagnet', and no ready pipeline of that name; did you mean ")
-    assert all(name in told for name in ready_pipelines())
+def test_the_error_for_a_missing_pipeline_lists_the_built_in_ones(here):
+    message = refused(2, "run", "squeezenet-imagnet")
+    assert message.startswith(
+        "no pipeline file 'squeezenet-imagnet', and no ready pipeline of that name; did you mean "
+    )
+    assert all(name in message for name in ready_pipelines())
     assert "'squeeze-compress init' writes" in refused(2, "run")
 
 
@@ -145,9 +148,9 @@ def test_the_whole_program_ends_with_one_message_and_no_traceback(here):
 
 def test_verbose_adds_the_traceback_of_an_error(here):
     (here / "p.yaml").write_text("seed: x")
-    told = invoke("-v", "run", "p.yaml").stderr
-    assert told.startswith("error: p.yaml:1: seed")
-    assert "Traceback" in told
+    message = invoke("-v", "run", "p.yaml").stderr
+    assert message.startswith("error: p.yaml:1: seed")
+    assert "Traceback" in message
 
 
 PHOTOS = """\
@@ -160,7 +163,7 @@ model: {source: checkpoint, path: float.safetensors, architecture: squeezenet1_1
 
 @pytest.fixture
 def with_photos(here) -> Path:
-    """A pipeline for ten classes whose photos are still to be put into `photos`."""
+    """A pipeline for ten classes, and the empty folder for its photos."""
     write_weights(float_squeezenet(), here / "float.safetensors")
     (here / "p.yaml").write_text(PHOTOS)
     (here / "photos").mkdir()
@@ -172,32 +175,32 @@ def save(path: Path) -> None:
     Image.new("RGB", (20, 20), (200, 100, 50)).save(path)
 
 
-def test_photos_that_cannot_be_used_end_a_run_with_1_and_no_model(with_photos):
+def test_unusable_photos_end_a_run_with_1_and_no_model(with_photos):
     assert refused(1, "run", "p.yaml").startswith("no photos in photos; looked for .bmp, ")
     (with_photos / "a.png").write_bytes(b"broken")
     assert "1 of 1 photos cannot be read" in refused(1, "run", "p.yaml")
     save(with_photos / "a.png")
-    told = refused(1, "run", "p.yaml", "--set", "goal.max_top1_drop=1")
-    assert told.startswith("the goal limits the drop of top-1 or top-5, but the validation photos have no labels")
-    told = refused(1, "run", "p.yaml", "--set", "data.calibration={source: folder, path: photos/a.png}")
-    assert told.startswith("1 of 1 validation photos are calibration photos too, photos/a.png")
+    message = refused(1, "run", "p.yaml", "--set", "goal.max_top1_drop=1")
+    assert message.startswith("the goal limits the drop of top-1 or top-5, but the validation photos have no labels")
+    message = refused(1, "run", "p.yaml", "--set", "data.calibration={source: folder, path: photos/a.png}")
+    assert message.startswith("1 of 1 validation photos are also calibration photos, for example photos/a.png")
     (with_photos / "a.png").unlink()
     save(with_photos / "10" / "a.png")
-    assert "has the class 10, but the network's classes run from 0 to 9" in refused(1, "run", "p.yaml")
+    assert "has the class 10, but the network's classes are 0 to 9" in refused(1, "run", "p.yaml")
     assert not list(Path().rglob("model.sqz"))
     assert not list(Path().rglob("report.*"))
 
 
-def test_a_checkpoint_of_another_network_is_told_by_its_tensors(with_photos):
-    told = refused(1, "run", "p.yaml", "--set", "model.architecture=squeezenet1_0")
-    assert told.startswith(
+def test_the_error_for_a_checkpoint_of_another_network_names_its_tensors(with_photos):
+    message = refused(1, "run", "p.yaml", "--set", "model.architecture=squeezenet1_0")
+    assert message.startswith(
         "these are not the weights of squeezenet1_0 with 10 classes: missing features.5.squeeze.weight"
     )
-    assert "; and " in told
+    assert "; and " in message
     assert not Path("out").exists()
 
 
-def test_describe_shows_the_papers_shapes_and_parameters():
+def test_describe_shows_the_shapes_and_parameters_of_the_paper():
     shown = invoke("describe", "squeezenet1_0").stdout
     for shape in ("111x111x96", "55x55x96", "55x55x128", "27x27x256", "13x13x512", "13x13x1000", "1x1x1000"):
         assert shape in shown
@@ -235,7 +238,7 @@ def test_verify_prints_the_hash_of_the_weights(sqz):
 
 
 @pytest.mark.parametrize("name", ["w.safetensors", "w.pth"])
-def test_decompress_writes_weights_that_load_back_equal(sqz, tmp_path, name):
+def test_decompress_writes_weights_that_load_equal(sqz, tmp_path, name):
     shown = invoke("decompress", sqz, "-o", tmp_path / name).stdout
     assert shown == f"{tmp_path / name}: {(tmp_path / name).stat().st_size:,} bytes\n"
     again = load_model(tmp_path / name)
@@ -243,7 +246,7 @@ def test_decompress_writes_weights_that_load_back_equal(sqz, tmp_path, name):
         assert np.array_equal(again.tensors[key].to_dense(), tensor.to_dense())
 
 
-def test_decompress_writes_a_network_whose_weights_may_stay_small(sqz, tmp_path):
+def test_decompress_writes_onnx_with_float32_or_codebook_weights(sqz, tmp_path):
     sizes = []
     for more in ([], ["--weights", "float32"], ["--weights", "codebook"]):
         shown = invoke("decompress", sqz, "-o", tmp_path / "m.onnx", *more).stdout
@@ -252,16 +255,16 @@ def test_decompress_writes_a_network_whose_weights_may_stay_small(sqz, tmp_path)
     assert sizes[0] == sizes[1] > 3 * sizes[2]
 
 
-def test_decompress_to_another_format_or_folder_that_cannot_be_is_refused(sqz, here):
-    told = refused(2, "decompress", sqz, "-o", "w.npz")
-    assert told == "w.npz: cannot tell the format by '.npz' (allowed: .safetensors, .pth, .pt, .onnx)"
-    told = refused(2, "decompress", sqz, "-o", "w.pth", "--weights", "codebook")
-    assert told == "w.pth: no codebooks in a '.pth' file; leave out --weights codebook"
+def test_decompress_refuses_an_unknown_format_or_an_impossible_folder(sqz, here):
+    message = refused(2, "decompress", sqz, "-o", "w.npz")
+    assert message == "w.npz: cannot tell the format by '.npz' (allowed: .safetensors, .pth, .pt, .onnx)"
+    message = refused(2, "decompress", sqz, "-o", "w.pth", "--weights", "codebook")
+    assert message == "w.pth: no codebooks in a '.pth' file; leave out --weights codebook"
     Path("file").write_bytes(b"")
     assert refused(1, "decompress", sqz, "-o", "file/w.pth").startswith("file")
 
 
-def test_predict_names_five_classes_of_each_photo(sqz, photo):
+def test_predict_names_five_classes_for_each_photo(sqz, photo):
     shown = invoke("predict", sqz, photo, photo).stdout.splitlines()
     assert len(shown) == 12
     assert shown[0] == str(photo)
@@ -270,15 +273,17 @@ def test_predict_names_five_classes_of_each_photo(sqz, photo):
         assert re.fullmatch(r" +\d+\.\d% +(.*)", line)[1] in LABELS
 
 
-def test_predict_takes_a_checkpoint_too(tmp_path, photo):
+def test_predict_reads_a_checkpoint(tmp_path, photo):
     write_weights(float_squeezenet("squeezenet1_0"), tmp_path / "w.safetensors")
     shown = invoke("predict", tmp_path / "w.safetensors", photo, "--device", "cpu").stdout
     assert len(re.findall(r"% +class \d$", shown, re.MULTILINE)) == 5
-    told = refused(1, "predict", tmp_path / "w.safetensors", photo, "--architecture", "squeezenet1_1")
-    assert told.startswith("these are not the weights of squeezenet1_1 with 10 classes: missing features.6.squeeze.we")
+    message = refused(1, "predict", tmp_path / "w.safetensors", photo, "--architecture", "squeezenet1_1")
+    assert message.startswith(
+        "these are not the weights of squeezenet1_1 with 10 classes: missing features.6.squeeze.we"
+    )
 
 
-def test_evaluate_prints_accuracy_with_intervals_and_what_was_skipped(sqz, tmp_path):
+def test_evaluate_prints_accuracy_with_intervals_and_skipped_photos(sqz, tmp_path):
     for number in range(30):
         save(tmp_path / "photos" / f"{number % 10}" / f"{number}.png")
     (tmp_path / "photos" / "3" / "3.png").write_bytes(b"broken")
@@ -321,39 +326,39 @@ def test_a_damaged_file_is_refused_by_every_command_that_reads_it(here, sqz, pho
     Path("bad.sqz").write_bytes(DAMAGES[damage](sqz.read_bytes()))
     messages = set()
     for command, more in READERS.items():
-        told = refused(1, command, "bad.sqz", *(photo if part == "PHOTO" else part for part in more))
-        assert re.match(r"bad\.sqz: at byte [\d,]+: .*; expected ", told)
-        messages.add(told)
+        message = refused(1, command, "bad.sqz", *(photo if part == "PHOTO" else part for part in more))
+        assert re.match(r"bad\.sqz: at byte [\d,]+: .*; expected ", message)
+        messages.add(message)
     assert len(messages) == 1
     assert not Path("weights.pth").exists()
 
 
-def test_a_sound_file_of_no_network_here_can_be_read_but_not_run(here, photo):
+def test_a_valid_file_of_an_unknown_network_can_be_read_but_not_run(here, photo):
     Path("small.sqz").write_bytes(small_file())
     assert invoke("inspect", "small.sqz").exit_code == invoke("verify", "small.sqz").exit_code == 0
     assert refused(2, "predict", "small.sqz", photo).startswith("no network 'small'")
 
 
 @pytest.mark.parametrize("wrong", [{"height": 8, "width": 8}, {"channels": "L", "mean": (0.0,), "std": (1.0,)}])
-def test_photos_that_the_network_cannot_take_are_an_error(here, photo, wrong):
+def test_preprocessing_that_does_not_fit_the_network_is_an_error(here, photo, wrong):
     model = shared_squeezenet()
     container.write("odd.sqz", replace(model, preprocessing=replace(model.preprocessing, **wrong)))
     for command in (("predict", "odd.sqz", photo), ("describe", "odd.sqz")):
-        assert refused(1, *command).startswith("squeezenet1_1 cannot take photos of ")
+        assert refused(1, *command).startswith("squeezenet1_1 does not accept photos of ")
 
 
-def test_describe_tells_rows_and_columns_apart(here):
+def test_describe_shows_rows_before_columns(here):
     model = shared_squeezenet()
     container.write("wide.sqz", replace(model, preprocessing=replace(model.preprocessing, height=64, width=128)))
     assert "31x63x64" in invoke("describe", "wide.sqz").stdout
 
 
-def test_a_checkpoint_that_is_damaged_is_named(here, photo):
+def test_the_error_for_a_damaged_checkpoint_names_it(here, photo):
     Path("w.pth").write_bytes(b"no zip")
-    assert refused(1, "predict", "w.pth", photo).startswith("w.pth: not a readable checkpoint of plain tensors: ")
+    assert refused(1, "predict", "w.pth", photo).startswith("w.pth: not a readable state dictionary of tensors: ")
 
 
-def test_pipelines_lists_the_ready_ones_with_what_they_do():
+def test_pipelines_lists_the_built_in_pipelines_with_their_descriptions():
     shown = invoke("pipelines").stdout
     for name in ready_pipelines():
         assert re.search(rf"^{name} +Makes (a|the) ", shown, re.MULTILINE)
@@ -372,20 +377,20 @@ def test_init_writes_a_pipeline_that_can_be_run_and_does_not_overwrite(here):
     )
 
 
-def test_init_of_a_pipeline_that_is_not_there_names_the_nearest(here):
+def test_init_of_a_missing_pipeline_suggests_the_nearest_name(here):
     assert "did you mean 'squeezenet'?" in refused(2, "init", "squeeznet")
     assert not list(here.iterdir())
 
 
-def test_quiet_leaves_results_and_errors(here, sqz, photo):
+def test_quiet_prints_results_and_errors_only(here, sqz, photo):
     loud, quiet = invoke("predict", sqz, photo), invoke("-q", "predict", sqz, photo)
     assert quiet.stdout == loud.stdout
     assert quiet.stderr == ""
     assert refused(1, "-q", "predict", sqz, sqz).endswith("not a photo (JPEG, PNG, WEBP, BMP, GIF, TIFF, PPM)")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="file names that are no text")
-def test_a_file_whose_name_is_no_text_or_not_the_terminals_is_named_all_the_same(here):
+@pytest.mark.skipif(sys.platform != "linux", reason="needs file names that are not Unicode")
+def test_a_file_name_that_is_not_unicode_or_not_printable_is_escaped(here):
     strange = Path("caf\udce9 ünd [bold].sqz")
     strange.write_bytes(small_file())
     command = [sys.executable, "-m", "compress", "verify", strange]
@@ -395,7 +400,7 @@ def test_a_file_whose_name_is_no_text_or_not_the_terminals_is_named_all_the_same
     assert done.stdout.startswith(rb"caf\udce9 \xfcnd [bold].sqz: valid; ")
 
 
-def test_a_limit_on_weights_can_be_set_and_is_named(sqz, here):
+def test_max_weights_limits_what_is_decoded_and_the_error_names_it(sqz, here):
     for command in (["verify", sqz], ["inspect", sqz], ["decompress", sqz, "-o", "out.pth"]):
         assert "--max-weights" in refused(1, *command, "--max-weights", 5)
     assert not list(here.iterdir())

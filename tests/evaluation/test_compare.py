@@ -145,7 +145,10 @@ class TestPhotos:
         found = between(folder, "float.sqz", tmp_path / "other.sqz", "photos", limit=1)
         assert found.differing_class_names == (0, 8, 9)
         shown = invoke(folder / "float.sqz", tmp_path / "other.sqz", "--data", folder / "photos", "--limit", 1).stdout
-        assert "3 classes have different names in A and B, the first is class 0: check that the classes are the same" in shown
+        assert (
+            "3 classes have different names in A and B, the first is class 0: check that the classes are the same"
+            in shown
+        )
 
     def test_an_unreadable_photo_is_named(self, folder, tmp_path):
         for number in range(30):
@@ -182,7 +185,9 @@ class TestPreprocessing:
 
 class TestErrors:
     def test_models_with_different_numbers_of_classes_are_refused(self, folder):
-        with pytest.raises(ConfigError, match=r"float\.sqz has 10 classes and embedded has 1,000; compare models with the same classes"):
+        with pytest.raises(
+            ConfigError, match=r"float\.sqz has 10 classes and embedded has 1,000; compare models with the same classes"
+        ):
             compare_models(str(folder / "float.sqz"), "embedded", str(folder / "photos"), device="cpu")
 
     def test_a_limit_on_a_drop_needs_labels(self, folder):
@@ -190,7 +195,9 @@ class TestErrors:
         for option in ("--max-top1-drop", "--max-top5-drop"):
             refused = invoke(*pair, option, 1)
             assert (refused.exit_code, refused.stdout) == (1, "")
-            assert "a limit on the drop of top-1 or top-5 needs labels, and these photos have none; give" in refused.stderr
+            assert (
+                "a limit on the drop of top-1 or top-5 needs labels, and these photos have none; give" in refused.stderr
+            )
 
     @pytest.mark.parametrize(
         "wrong",

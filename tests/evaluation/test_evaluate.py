@@ -61,7 +61,7 @@ def test_photos_without_labels_are_refused(model, tmp_path):
 def test_a_label_beyond_the_classes_is_refused(model, tmp_path):
     (tmp_path / str(CLASSES)).mkdir()
     Image.fromarray(data.coffee()).save(tmp_path / str(CLASSES) / "a.png")
-    with pytest.raises(DataError, match=r"a\.png has the class 10, but the network's classes run from 0 to 9"):
+    with pytest.raises(DataError, match=r"a\.png has the class 10, but the network's classes are 0 to 9"):
         evaluate_model(model, tmp_path, None, "cpu")
 
 

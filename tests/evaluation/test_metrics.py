@@ -16,8 +16,8 @@ from compress.evaluation.metrics import (
     fidelity,
     normal_interval,
     paired_counts,
-    wilson_interval,
     run,
+    wilson_interval,
 )
 from compress.evaluation.results import Interval
 from compress.evaluation.significance import mcnemar
