@@ -1,4 +1,8 @@
-"""Every error that a user can meet, and the exit code it ends the program with."""
+"""The errors that a user can meet, and the exit code of each.
+
+Every room raises these and no other error for a user's mistake. The command line prints the message and exits with the
+code.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +15,10 @@ from pathlib import Path
 class SqueezeError(Exception):
     """Root of the errors that this package raises on purpose.
 
-    The message says what was wrong with which value, what is allowed and what to do next: it is all that a user
-    sees. `exit_code` is what the command line ends with: 1 failed, 2 bad usage or configuration, 3 goal missed.
+    The message is all that a user sees. It says what was wrong, the value, what is allowed and what to do next.
+
+    Attributes:
+        exit_code: of the command line: 1 failed, 2 bad usage or configuration, 3 goal missed.
     """
 
     exit_code = 1
@@ -22,9 +28,11 @@ class ConfigError(SqueezeError):
     """A pipeline file, an option or an override is wrong.
 
     Attributes:
-        file: the file at fault, or None where the value came from the command line or from Python.
-        line: its line, counted from 1, or None.
-        key: the dotted path of the key, or None.
+        problem: the message without its place and without `allowed`.
+        file: the pipeline file, or `--set`; None: unknown.
+        line: line in the file, from 1; None: unknown.
+        key: dotted path of the key; None: unknown.
+        allowed: the allowed values; None: `problem` says it.
     """
 
     exit_code = 2
@@ -38,22 +46,23 @@ class ConfigError(SqueezeError):
         key: str | None = None,
         allowed: str | None = None,
     ) -> None:
-        self.file, self.line, self.key = file, line, key
+        self.problem, self.file, self.line, self.key, self.allowed = problem, file, line, key, allowed
         place = ":".join(str(part) for part in (file, line) if part is not None)
         message = ": ".join(part for part in (place, key, problem) if part)
         super().__init__(f"{message} (allowed: {allowed})" if allowed else message)
 
 
 class WeightsError(SqueezeError):
-    """Trained weights could not be had, or do not fit the network."""
+    """Pretrained weights are not available, or do not fit the network."""
 
 
 class PassError(SqueezeError):
-    """A pass cannot do what was asked of it, or broke what an earlier one promised.
+    """A pass does not support the model or the photos, or broke an invariant.
 
     Attributes:
-        stage: name of the stage, or None outside a pipeline.
-        tensor: name of the tensor at fault, or None.
+        problem: the message without stage and tensor.
+        stage: name of the stage; None outside a pipeline.
+        tensor: name of the tensor; None if the error is about no single tensor.
     """
 
     def __init__(self, problem: str, *, stage: str | None = None, tensor: str | None = None) -> None:
@@ -67,12 +76,13 @@ class DataError(SqueezeError):
 
 
 class FormatError(SqueezeError):
-    """A `.sqz` file, or a stream in it, is not what the format says.
+    """A `.sqz` file, or a stream in it, breaks the format.
 
     Attributes:
-        offset: byte in the file (or stream) where it went wrong, or None.
-        expected: what should have been there, or None.
-        file: that was read, or None where bytes were.
+        problem: the message without offset, expectation and file.
+        offset: byte in the file or stream; None: unknown.
+        expected: valid content at that byte; None: `problem` says it.
+        file: the file; None where the input was bytes.
     """
 
     def __init__(
@@ -86,7 +96,7 @@ class FormatError(SqueezeError):
 
 @contextmanager
 def format_errors_of(file: Path | str) -> Iterator[None]:
-    """Let a `FormatError` raised inside name the file."""
+    """Add the file's name to each `FormatError` raised in the block."""
     try:
         yield
     except FormatError as error:
@@ -94,12 +104,12 @@ def format_errors_of(file: Path | str) -> Iterator[None]:
 
 
 class GoalMissed(SqueezeError):
-    """The pipeline ran, and its file is larger or less accurate than its goal allows."""
+    """The pipeline ran, and its file is larger or less accurate than the goal allows."""
 
     exit_code = 3
 
 
 def nearest(word: str, names: Iterable[str]) -> str:
-    """Return `"; did you mean 'x'?"` for the known name most like `word`, or an empty string."""
+    """Return `"; did you mean 'x'?"` for the name most like `word`; an empty string if none is similar."""
     match = difflib.get_close_matches(word, list(names), n=1, cutoff=0.6)
     return f"; did you mean {match[0]!r}?" if match else ""

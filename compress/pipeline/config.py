@@ -1,4 +1,4 @@
-"""What a pipeline file may say, and what it means."""
+"""The content of a pipeline file, checked."""
 
 from __future__ import annotations
 
@@ -9,89 +9,85 @@ from dataclasses import field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from compress.builtin_pipelines import first_comment
+from compress.codecs import CODECS
+from compress.data.collect import PhotoSource
 from compress.data.sources import SOURCES as PHOTO_SOURCES
-from compress.data.sources import Source
 from compress.errors import nearest
 from compress.evaluation.goals import Goal
 from compress.networks.weight_sources import SOURCES as WEIGHTS_SOURCES
-from compress.networks.weight_sources import WeightsSource, source_meant
+from compress.networks.weight_sources import WeightSource, source_name
 from compress.passes import PASSES, Pass
-from compress.pipeline.schema_errors import checked, unknown_key
-from compress.pipeline.search_space import Searchable, read_search
-from compress.pipeline.yaml_document import Document, Key, read_document, stage_name
+from compress.pipeline.key_paths import Key, stage_name
+from compress.pipeline.renamed_keys import suggestion
+from compress.pipeline.schema_errors import unknown_key, validate
+from compress.pipeline.search_space import SearchParameter, read_search
+from compress.pipeline.yaml_document import SECTIONS, Document, read_document
 
-_STRICT = ConfigDict(extra="forbid")
-_TOP_KEYS = ("model", "data", "stages", "encode", "goal", "search", "seed")
+_ROLES = ("calibration", "validation")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
-_OWN_NAMES = ("baseline", "proof")
-_CODECS = {
-    "huffman": ("huffman", "huffman-runs"),
-    "ans": ("ans", "huffman", "huffman-runs"),
-    "context": ("context", "ans", "huffman", "huffman-runs", "raw"),
-    "raw": ("raw",),
-}
+_RESERVED_NAMES = ("baseline", "proof")
+_CODECS = {"huffman": ("huffman", "huffman-runs"), "context": tuple(CODECS), "raw": ("raw",)}
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Encode:
     """How the file is coded.
 
     Attributes:
-        coding: `huffman` codes each tensor's indices densely or as zero runs, whichever is smaller; `raw` packs bits;
-            `ans` takes the smaller of Huffman's and of asymmetric numeral systems; `context` takes the smallest of all
-            and of adaptive arithmetic coding, and codes float values too.
-        labels: whether the class names that came with the weights go into the file.
+        coding: `huffman` codes the indices of each tensor densely or as zero runs, whichever is smaller; `context`
+            takes the smallest of all codecs for each tensor and also codes float values; `raw` packs bits.
+        labels: `stored` writes the class names of the weights into the file.
     """
 
-    coding: Literal["huffman", "ans", "context", "raw"] = "huffman"
+    coding: Literal["huffman", "context", "raw"] = "huffman"
     labels: Literal["stored", "none"] = "stored"
 
     @property
     def codecs(self) -> tuple[str, ...]:
-        """The codecs that may be used, by name."""
+        """Names of the allowed codecs."""
         return _CODECS[self.coding]
 
 
 @plain_dataclass(frozen=True)
 class Stage:
-    """A pass under a name."""
+    """A pass with a name."""
 
     name: str
-    step: Pass
+    pass_: Pass
 
 
 @plain_dataclass(frozen=True)
 class Pipeline:
-    """A whole run, checked.
+    """The content of a pipeline file.
 
     Attributes:
-        name: the file's name without its ending.
-        description: the file's first comment, its marks taken off.
-        seed: every random choice derives from it.
-        model: where the float weights come from.
-        calibration: where the photos that passes look at come from.
-        validation: where the photos that judge them come from.
+        name: the file name without its suffix.
+        description: the first comment of the file.
+        seed: of all random choices.
+        model: source of the float weights.
+        calibration: source of the photos that passes use.
+        validation: source of the photos that measure each stage.
         stages: in order.
         encode: how the file is coded.
-        goal: what it must reach.
-        search: what `squeeze-compress search` may choose; a run takes no notice of it.
-        document: the file, overrides applied.
+        goal: limits on the result.
+        search: the values that `squeeze-compress search` chooses; a run ignores them.
+        document: the YAML file, overrides applied.
     """
 
     name: str
     description: str
     seed: int
-    model: WeightsSource
-    calibration: Source
-    validation: Source
+    model: WeightSource
+    calibration: PhotoSource
+    validation: PhotoSource
     stages: tuple[Stage, ...]
     encode: Encode
     goal: Goal
-    search: tuple[Searchable, ...]
+    search: tuple[SearchParameter, ...]
     document: Document = field(compare=False, repr=False)
 
     @property
@@ -100,51 +96,59 @@ class Pipeline:
         return self.document.dump()
 
     def with_overrides(self, overrides: Iterable[str]) -> Pipeline:
-        """Return the pipeline with more values replaced, as `read_pipeline` would; its section `search` stays as it is.
+        """Return the pipeline with more values replaced; its section `search` is unchanged.
 
         Raises:
-            ConfigError: a value cannot be.
+            ConfigError: a value is not allowed.
         """
-        return _built(self.document.with_overrides(overrides), self.search)
+        return _build(self.document.with_overrides(overrides), self.search)
 
 
 def read_pipeline(file: Path, overrides: Iterable[str] = ()) -> Pipeline:
     """Read and check a pipeline file.
 
     Args:
-        file: YAML; paths in it are relative to the folder where the program runs.
-        overrides: `KEY=VALUE` with a dotted key, each replacing one value of the file.
+        file: YAML; its paths are relative to the working directory.
+        overrides: `KEY=VALUE` with a dotted key; each replaces one value of the file.
     Raises:
-        ConfigError: says file, line, key, what is allowed and the nearest right name.
+        ConfigError: says file, line, key, what is allowed and the most similar allowed name.
     """
     document = read_document(file, overrides)
-    pipeline = _built(document, ())
-    return replace(pipeline, search=read_search(document, lambda changed: _built(changed, ())))
+    pipeline = _build(document, ())
+    return replace(pipeline, search=read_search(document, lambda changed: _build(changed, ())))
 
 
-def _built(document: Document, search: tuple[Searchable, ...]) -> Pipeline:
-    """Return what a document says, all of it checked but its section `search`."""
-    root = document.root
-    for key in root:
-        if key not in _TOP_KEYS:
-            raise unknown_key(document, [key], _TOP_KEYS)
-    data = _mapping(document, ["data"])
-    for key in data:
-        if key not in ("calibration", "validation"):
-            raise unknown_key(document, ["data", key], ("calibration", "validation"))
+def options_of(pass_: Pass) -> dict[str, object]:
+    """Return all options of a pass as JSON values, by their keys in a pipeline file."""
+    adapter: TypeAdapter[Any] = TypeAdapter(type(pass_))
+    options: dict[str, object] = adapter.dump_python(pass_, mode="json", by_alias=True)
+    return options
+
+
+def _build(document: Document, search: tuple[SearchParameter, ...]) -> Pipeline:
+    """Check all sections of a document but `search`, and return the pipeline."""
+    _check_keys(document, [], SECTIONS)
+    _check_keys(document, ["data"], _ROLES)
+    model = _mapping(document, ["model"])
     return Pipeline(
         name=document.file.stem,
         description=first_comment(document.text),
-        seed=checked(document, ["seed"], Annotated[int, Field(ge=0, lt=2**32)], root.get("seed", 0)),
-        model=_chosen(document, ["model"], "source", WEIGHTS_SOURCES, source_meant(_mapping(document, ["model"]))),
-        calibration=_chosen(document, ["data", "calibration"], "source", PHOTO_SOURCES, "samples"),
-        validation=_chosen(document, ["data", "validation"], "source", PHOTO_SOURCES, "samples"),
+        seed=validate(document, ["seed"], Annotated[int, Field(ge=0, lt=2**32)], document.root.get("seed", 0)),
+        model=_select(document, ["model"], "source", WEIGHTS_SOURCES, source_name(model)),
+        calibration=_select(document, ["data", "calibration"], "source", PHOTO_SOURCES, "samples"),
+        validation=_select(document, ["data", "validation"], "source", PHOTO_SOURCES, "samples"),
         stages=_stages(document),
-        encode=checked(document, ["encode"], Encode, _mapping(document, ["encode"])),
-        goal=checked(document, ["goal"], Goal, _mapping(document, ["goal"])),
+        encode=validate(document, ["encode"], Encode, _mapping(document, ["encode"])),
+        goal=validate(document, ["goal"], Goal, _mapping(document, ["goal"])),
         search=search,
         document=document,
     )
+
+
+def _check_keys(document: Document, keys: Sequence[Key], allowed: Sequence[str]) -> None:
+    for key in _mapping(document, keys):
+        if key not in allowed:
+            raise unknown_key(document, [*keys, key], allowed)
 
 
 def _stages(document: Document) -> tuple[Stage, ...]:
@@ -152,39 +156,52 @@ def _stages(document: Document) -> tuple[Stage, ...]:
     if given is None:
         return ()
     if not isinstance(given, list):
-        raise document.error(["stages"], "not a list", "a list of passes, each of them begun with '- pass: NAME'")
+        raise document.error(["stages"], "not a list", "a list of passes, each starting with '- pass: NAME'")
     stages: list[Stage] = []
-    for place, item in enumerate(given):
-        keys: list[Key] = ["stages", place]
-        step: Pass = _chosen(document, keys, "pass", PASSES, None, also=("pass", "name"))
-        name = stage_name(item)
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
-            allowed = "a letter, then letters, digits, '_' and '-'"
-            raise document.error([*keys, "name"], f"a stage cannot be named {name!r}", allowed)
-        if name in _OWN_NAMES:
-            raise document.error([*keys, "name"], f"every run has a {name} of its own; give this stage another name")
-        if name in {stage.name for stage in stages}:
-            raise document.error([*keys, "name"], f"a stage is named {name!r} already; give this one another 'name'")
-        stages.append(Stage(name, step))
+    for index in range(len(given)):
+        pass_: Pass = _select(document, ["stages", index], "pass", PASSES, None, also=("pass", "name"))
+        stages.append(Stage(_stage_name(document, index, {stage.name for stage in stages}), pass_))
     return tuple(stages)
 
 
+def _stage_name(document: Document, index: int, taken: set[str]) -> str:
+    """Return the name of a stage.
+
+    Raises:
+        ConfigError: the name is not allowed, reserved or taken.
+    """
+    keys: list[Key] = ["stages", index, "name"]
+    name = stage_name(document.at(keys[:2]))
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        allowed = "a letter, then letters, digits, '_' and '-'"
+        raise document.error(keys, f"{name!r} is not a name for a stage", allowed)
+    if name in _RESERVED_NAMES:
+        raise document.error(keys, f"the name {name!r} is reserved; give this stage another 'name'")
+    if name in taken:
+        raise document.error(keys, f"another stage is named {name!r}; give this stage another 'name'")
+    return name
+
+
 def _mapping(document: Document, keys: Sequence[Key], allowed: str | None = None) -> Mapping[str, Any]:
-    """Return the mapping at these keys; empty where the file has none, or nothing below the key."""
+    """Return the mapping at a path; an empty one if the path is missing or has no value.
+
+    Raises:
+        ConfigError: the value, or one above it, is something else.
+    """
     node: Any = document.root
     for depth, key in enumerate(keys):
-        in_a_list = isinstance(node, list)
-        node = node[key] if in_a_list or key in node else None
-        if node is None and not in_a_list:
+        in_list = isinstance(node, list)
+        node = node[key] if in_list or key in node else None
+        if node is None and not in_list:
             return {}
         if not isinstance(node, Mapping | list) or (depth == len(keys) - 1 and isinstance(node, list)):
-            shown = "nothing" if node is None else "a list" if isinstance(node, list) else repr(node)
-            raise document.error(keys[: depth + 1], f"{shown}, where a mapping of keys belongs", allowed)
+            shown = "empty" if node is None else "a list" if isinstance(node, list) else repr(node)
+            raise document.error(keys[: depth + 1], f"{shown} instead of a mapping of keys", allowed)
     assert isinstance(node, Mapping)
     return node
 
 
-def _chosen(
+def _select(
     document: Document,
     keys: Sequence[Key],
     selector: str,
@@ -192,14 +209,25 @@ def _chosen(
     default: str | None,
     also: Sequence[str] = (),
 ) -> Any:
-    """Build the dataclass that the key `selector` names, from the other keys of the mapping."""
+    """Return the dataclass that the key `selector` names, made from the other keys of the mapping.
+
+    Args:
+        document: the pipeline file.
+        keys: path of the mapping.
+        selector: `source` or `pass`.
+        kinds: the dataclasses by name.
+        default: name used without the key; None: the key is required.
+        also: further keys of the mapping that are no options of the dataclass.
+    """
     options = dict(_mapping(document, keys, f"'{selector}: NAME' and its options; NAME is one of {', '.join(kinds)}"))
     kind = options.pop(selector, default)
     if kind is None:
-        likely = next((nearest(str(key), kinds) or nearest(str(key), [selector]) for key in options), "")
-        raise document.error(keys, f"the key {selector!r} is missing{likely}", ", ".join(kinds))
+        similar = next((nearest(str(key), kinds) or nearest(str(key), [selector]) for key in options), "")
+        raise document.error(keys, f"the key {selector!r} is missing{similar}", ", ".join(kinds))
     if not isinstance(kind, str) or kind not in kinds:
-        raise document.error([*keys, selector], f"no {selector} {kind!r}{nearest(str(kind), kinds)}", ", ".join(kinds))
+        place = [*keys, selector]
+        instead = suggestion(document.root, place, str(kind), kinds)
+        raise document.error(place, f"unknown {selector} {kind!r}{instead}", ", ".join(kinds))
     for key in also:
         options.pop(key, None)
-    return checked(document, keys, kinds[kind], options, also or (selector,), f"{selector} {kind!r}")
+    return validate(document, keys, kinds[kind], options, also or (selector,), f"{selector} {kind!r}")

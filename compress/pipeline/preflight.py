@@ -1,4 +1,4 @@
-"""What can be known to be wrong before the work begins."""
+"""Preflight checks: errors in a pipeline that are found before the first stage runs."""
 
 from __future__ import annotations
 
@@ -8,51 +8,30 @@ from compress.data.photos import Photos
 from compress.errors import ConfigError, DataError
 from compress.evaluation.goals import Goal
 from compress.model import Model
-from compress.networks.weight_sources import load
-from compress.passes import Distill, Train
 from compress.passes.layer_patterns import options_by_layer
 from compress.pipeline.config import Pipeline
-from compress.training.splits import labels_of
-from compress.training.teacher_adapter import teacher_for
+from compress.training.splits import training_labels
 
 
 def check_layers(pipeline: Pipeline, model: Model) -> None:
-    """Check that the network has the layers that the stages name.
+    """Check that each layer pattern of the stages matches a layer.
 
     Raises:
-        ConfigError: a pattern in `layers` names none; says where it stands.
+        ConfigError: a pattern matches none; says its line.
     """
-    for place, stage in enumerate(pipeline.stages):
-        nested = {"prune": stage.step.prune} if isinstance(stage.step, Train) else {}
-        for options, above in ((stage.step, ()), *((step, (key,)) for key, step in nested.items())):
+    for index, stage in enumerate(pipeline.stages):
+        for path, layers in stage.pass_.layer_options().items():
             try:
-                options_by_layer(model, None, getattr(options, "layers", {}))
+                options_by_layer(model, None, layers)
             except ConfigError as error:
-                raise pipeline.document.located(error, "stages", place, *above) from error
-
-
-def check_teachers(pipeline: Pipeline, model: Model) -> None:
-    """Check that other teachers than the float network can be had.
-
-    Raises:
-        ConfigError: one cannot, or tells other classes apart; says where it stands.
-        FormatError, WeightsError: its weights are no good.
-    """
-    for place, stage in enumerate(pipeline.stages):
-        if isinstance(stage.step, Distill) and stage.step.teacher:
-            try:
-                teacher_for(model, load(stage.step.teacher, pipeline.seed))
-            except ConfigError as error:
-                problem, key = str(error).removeprefix(f"{error.key}: "), error.key or "teacher"
-                named = ConfigError(problem, key=key.replace("model", "teacher", 1))
-                raise pipeline.document.located(named, "stages", place) from error
+                raise pipeline.document.located(error, "stages", index, *path) from error
 
 
 def check_labels(goal: Goal, validation: Photos) -> None:
-    """Check that what the goal asks can be measured.
+    """Check that the validation photos have labels if the goal limits accuracy.
 
     Raises:
-        DataError: it needs labels, and there are none.
+        DataError: they have none.
     """
     if goal.needs_labels and validation.labels is None:
         raise DataError(
@@ -62,34 +41,33 @@ def check_labels(goal: Goal, validation: Photos) -> None:
 
 
 def check_training(pipeline: Pipeline, calibration: Photos, classes: int) -> None:
-    """Check that the photos can be trained on, where a stage is to.
+    """Check that the calibration photos suit training, if a stage trains with labels.
 
     Raises:
-        DataError: they have no labels, or labels that are no good for so many classes.
+        DataError: they have no labels, or their labels do not fit the classes.
     """
-    if any(isinstance(stage.step, Train) for stage in pipeline.stages):
-        labels_of(calibration, classes)
+    if any(stage.pass_.needs_labels for stage in pipeline.stages):
+        training_labels(calibration, classes)
 
 
-def check_apart(calibration: Photos, validation: Photos) -> None:
-    """Check that no photo is in both sets, whatever its file is called.
+def check_disjoint(calibration: Photos, validation: Photos) -> None:
+    """Check that no photo is in both sets, by its pixels.
 
     Raises:
         DataError: some are; names one.
     """
     names = dict(zip(_digests(calibration), calibration.names, strict=True))
-    found = zip(_digests(validation), validation.names, strict=True)
-    both = [(name, names[digest]) for digest, name in found if digest in names]
-    if both:
-        name, also = both[0]
-        known_as = "" if name == also else f" (there as {also})"
+    digests = zip(_digests(validation), validation.names, strict=True)
+    shared = [(name, names[digest]) for digest, name in digests if digest in names]
+    if shared:
+        name, other_name = shared[0]
+        known_as = "" if name == other_name else f" (in calibration: {other_name})"
         raise DataError(
-            f"{len(both):,} of {len(validation):,} validation photos are calibration photos too, {name}{known_as} among"
-            " them; a network looks better than it is on photos that it was fitted to: give data.calibration and "
-            "data.validation different photos"
+            f"{len(shared):,} of {len(validation):,} validation photos are also calibration photos, for example "
+            f"{name}{known_as}; this would overestimate accuracy: give data.calibration and data.validation "
+            "different photos"
         )
 
 
 def _digests(photos: Photos) -> list[bytes]:
-    places = range(len(photos))
-    return [hashlib.sha256(photos.at(slice(place, place + 1)).tobytes()).digest() for place in places]
+    return [hashlib.sha256(photos.at(slice(i, i + 1)).tobytes()).digest() for i in range(len(photos))]

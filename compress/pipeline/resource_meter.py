@@ -1,4 +1,4 @@
-"""Time and memory of a stage."""
+"""Time and memory of a block of code."""
 
 from __future__ import annotations
 
@@ -13,41 +13,36 @@ _SAMPLE_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
-class Cost:
-    """What some work took.
+class ResourceUsage:
+    """Time and memory of some work.
 
     Attributes:
-        seconds: by the wall clock.
-        peak_bytes: the most resident memory seen.
+        seconds: wall-clock time.
+        peak_bytes: maximum resident memory of the process.
     """
 
     seconds: float = 0.0
     peak_bytes: int = 0
 
 
-class Meter:
-    """Measures the seconds and the most resident memory of the process while its context lasts.
+class ResourceMeter:
+    """Measures time and memory of the process in a `with` block.
 
-    Memory is sampled every 50 ms: a spike shorter than that can be missed.
-
-    Attributes:
-        seconds: by the wall clock.
-        peak_bytes: the most resident memory seen.
+    It samples memory every 50 ms, so it can miss a shorter peak.
     """
 
     def __init__(self) -> None:
-        self.seconds = 0.0
-        self.peak_bytes = 0
+        self._seconds, self._peak_bytes = 0.0, 0
         self._process = psutil.Process()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     @property
-    def cost(self) -> Cost:
-        """What was measured."""
-        return Cost(self.seconds, self.peak_bytes)
+    def usage(self) -> ResourceUsage:
+        """Time and memory of the finished block."""
+        return ResourceUsage(self._seconds, self._peak_bytes)
 
-    def __enter__(self) -> Meter:
+    def __enter__(self) -> ResourceMeter:
         self._start = time.perf_counter()
         self._sample()
         self._thread.start()
@@ -59,10 +54,10 @@ class Meter:
         self._done.set()
         self._thread.join()
         self._sample()
-        self.seconds = time.perf_counter() - self._start
+        self._seconds = time.perf_counter() - self._start
 
     def _sample(self) -> None:
-        self.peak_bytes = max(self.peak_bytes, self._process.memory_info().rss)
+        self._peak_bytes = max(self._peak_bytes, self._process.memory_info().rss)
 
     def _watch(self) -> None:
         while not self._done.wait(_SAMPLE_SECONDS):

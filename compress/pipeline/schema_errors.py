@@ -1,4 +1,4 @@
-"""Values of a pipeline file against the dataclass that they become; the first fault, in the file's own words."""
+"""Validation of YAML values against dataclasses; the first error, in the terms of the pipeline file."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from ruamel.yaml.scalarbool import ScalarBoolean
 
-from compress.errors import ConfigError, nearest
-from compress.pipeline.yaml_document import Document, Key, has
+from compress.errors import ConfigError
+from compress.pipeline.key_paths import Key, has_key
+from compress.pipeline.renamed_keys import suggestion
+from compress.pipeline.yaml_document import Document
 
-_UNKNOWN = {"unexpected_keyword_argument", "extra_forbidden"}
-_KINDS = {
+Schema = Mapping[str, Any]
+
+_UNKNOWN_KEY = {"unexpected_keyword_argument", "extra_forbidden"}
+_TYPES = {
     "integer": "a whole number",
     "number": "a number",
     "string": "text",
@@ -21,156 +25,139 @@ _KINDS = {
     "array": "a list",
     "object": "a mapping of keys",
 }
-_MOST_SHOWN = 80
+_LIMITS = {"minimum": "at least", "exclusiveMinimum": "more than", "maximum": "at most", "exclusiveMaximum": "below"}
+_MAX_SHOWN = 80
 
 
-def checked(
+def validate(
     document: Document, keys: Sequence[Key], kind: Any, value: object, also: Sequence[str] = (), owner: str = ""
 ) -> Any:
-    """Check a value against a type.
+    """Return the value as a `kind`.
 
     Args:
-        document: where the value stands.
-        keys: that lead to it.
-        kind: a dataclass, or an annotated type.
-        value: as YAML gave it.
-        also: keys that may stand beside the fields of `kind`; they are not in `value`.
-        owner: what decided that it is this `kind`, for messages: `source 'digits'`.
-    Returns:
-        a `kind`.
+        document: the pipeline file.
+        keys: path of the value.
+        kind: a dataclass or an annotated type.
+        value: from the YAML parser.
+        also: allowed keys of the mapping that are no fields of `kind` and not in `value`.
+        owner: `source 'digits'` or `pass 'share'`, for messages.
     Raises:
-        ConfigError: says where the first fault is, and what is allowed there.
+        ConfigError: the first error: its place and what is allowed there.
     """
     adapter = TypeAdapter(kind)
     try:
-        # As JSON, in strict mode: `true` is no number and "5" is text, but a list may become a tuple and text a path.
-        return adapter.validate_json(json.dumps(_plain(value)), strict=True)
+        # Strict JSON: `true` is no number and "5" is text, but a list may become a tuple, and text a path.
+        text = json.dumps(_to_json(value))
+        return adapter.validate_json(text, strict=True, by_alias=True, by_name=False)
     except ValidationError as error:
-        raise _first_fault(document, keys, adapter.json_schema(), error, also, owner) from error
+        raise _first_error(document, keys, adapter.json_schema(), error, also, owner) from error
 
 
-def _plain(value: object) -> object:
-    """Turn what the YAML reader gives into what JSON knows; the document's extent is limited already."""
+def unknown_key(document: Document, keys: Sequence[Key], allowed: Iterable[str], owner: str = "") -> ConfigError:
+    """Return the error for an unknown key, the last of `keys`."""
+    names = list(dict.fromkeys(allowed))
+    of = f" of {owner}" if owner else ""
+    instead = suggestion(document.root, keys[:-1], str(keys[-1]), names)
+    return document.error(keys, f"unknown key{of}{instead}", ", ".join(names) or "none")
+
+
+def _to_json(value: object) -> object:
+    """Return a YAML value as a JSON value."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [_to_json(item) for item in value]
     if isinstance(value, ScalarBoolean):
         return bool(value)
-    if value is None or isinstance(value, int | float):
-        return value
-    return str(value)
+    return value if value is None or isinstance(value, int | float) else str(value)
 
 
-def _first_fault(
-    document: Document,
-    keys: Sequence[Key],
-    schema: Mapping[str, Any],
-    error: ValidationError,
-    also: Sequence[str],
-    owner: str,
+def _first_error(
+    document: Document, keys: Sequence[Key], schema: Schema, errors: ValidationError, also: Sequence[str], owner: str
 ) -> ConfigError:
-    faults = [(fault, _path_in_file(fault["loc"], document.at(keys))) for fault in error.errors()]
-    # An unknown key explains a missing one. Of a union's complaints, the deepest is about what was meant.
-    fault, path = min(faults, key=lambda found: (found[0]["type"] not in _UNKNOWN, -len(found[1])))
-    if fault["type"] in _UNKNOWN:
-        names = [*(also if len(path) == 1 else ()), *_keys(_schema_at(schema, path[:-1]), schema, fault["loc"])]
-        return unknown_key(document, [*keys, *path], names, owner if len(path) == 1 else "")
-    if fault["type"] == "union_tag_invalid":
-        tag, tags = fault["ctx"]["tag"], fault["ctx"]["expected_tags"].replace("'", "")
-        return document.error([*keys, *path, "source"], f"no source {tag!r}{nearest(tag, tags.split(', '))}", tags)
-    if fault["type"] == "value_error":
-        return document.error([*keys, *path], str(fault["msg"]).removeprefix("Value error, "))
-    there = _schema_at(schema, path)
-    if fault["type"] == "missing":
-        return document.error([*keys, *path], "this key is missing", _allowed(there, schema))
-    return document.error([*keys, *path], _cannot_be(fault["input"], there), _allowed(there, schema))
-
-
-def unknown_key(document: Document, keys: Sequence[Key], names: Iterable[str], owner: str = "") -> ConfigError:
-    """Return the error for a key (the last of `keys`) that is none of `names`."""
-    known = list(dict.fromkeys(names))
-    of = f" of {owner}" if owner else ""
-    return document.error(keys, f"unknown key{of}{nearest(str(keys[-1]), known)}", ", ".join(known) or "none")
+    located = [(error, _path_in_file(error["loc"], document.at(keys))) for error in errors.errors()]
+    # An unknown key explains a missing one. Of the errors of a union's members, the deepest is about the intended one.
+    error, path = min(located, key=lambda each: (each[0]["type"] not in _UNKNOWN_KEY, -len(each[1])))
+    place = [*keys, *path]
+    if error["type"] in _UNKNOWN_KEY:
+        fields = [name for choice in _choices(_schema_at(schema, path[:-1]), schema) for name in _fields(choice)]
+        return unknown_key(document, place, fields if path[1:] else [*also, *fields], "" if path[1:] else owner)
+    if error["type"] == "value_error":
+        return document.error(place, str(error["ctx"]["error"]))
+    node = _schema_at(schema, path)
+    if error["type"] == "missing":
+        return document.error(place, "this key is missing", _allowed(node, schema))
+    words = [word for choice in _choices(node, schema) for word in _words(choice)]
+    instead = suggestion(document.root, place, str(error["input"]), words)
+    return document.error(place, f"cannot be {_shown(error['input'])}{instead}", _allowed(node, schema))
 
 
 def _path_in_file(loc: Sequence[Key], node: Any) -> list[Key]:
-    """Keep of pydantic's path what the file has too (it names the members of unions as well), and a missing key."""
+    """Return the keys of an error's location that are in the file, and a missing key; not the members of unions."""
     path: list[Key] = []
-    for place, key in enumerate(loc):
-        if has(node, key):
+    for depth, key in enumerate(loc):
+        if has_key(node, key):
             path.append(key)
             node = node[key]
-        elif place == 0 or (place == len(loc) - 1 and isinstance(node, Mapping)):
+        elif depth == 0 or (depth == len(loc) - 1 and isinstance(node, Mapping)):
             path.append(key)
     return path
 
 
-def _schema_at(schema: Mapping[str, Any], path: Sequence[Key]) -> Mapping[str, Any]:
-    """Return the part of a JSON schema that is about a path."""
+def _schema_at(schema: Schema, path: Sequence[Key]) -> Schema:
+    """Return the part of a JSON schema at a path; an empty one if it has none."""
     node = schema
     for key in path:
         choices = _choices(node, schema)
-        inside = (choice.get("properties", {}).get(key, choice.get("additionalProperties")) for choice in choices)
-        items = (choice.get("items") for choice in choices)
-        found = items if isinstance(key, int) else inside
-        node = _followed(next((part for part in found if isinstance(part, Mapping)), {}), schema)
+        if isinstance(key, int):
+            inner = [choice.get("items") for choice in choices]
+        else:
+            inner = [_fields(choice).get(key, choice.get("additionalProperties")) for choice in choices]
+        node = next((part for part in inner if isinstance(part, Mapping)), {})
     return node
 
 
-def _choices(node: Mapping[str, Any], schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return what a value may be, one in the other where choices are among choices."""
-    node = _followed(node, schema)
-    among = node.get("anyOf") or node.get("oneOf")
-    return [each for choice in among for each in _choices(choice, schema)] if among else [node]
+def _choices(node: Schema, schema: Schema) -> list[Schema]:
+    """Return the alternatives of a schema, references followed and nested alternatives flattened."""
+    if "$ref" in node:
+        node = schema["$defs"][node["$ref"].rpartition("/")[2]]
+    alternatives = node.get("anyOf") or node.get("oneOf")
+    return [inner for choice in alternatives for inner in _choices(choice, schema)] if alternatives else [node]
 
 
-def _followed(node: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what a reference refers to."""
-    name = str(node.get("$ref", "")).rpartition("/")[2]
-    definition: Mapping[str, Any] = schema["$defs"][name] if name else node
-    return definition
+def _fields(node: Schema) -> Mapping[str, Any]:
+    fields: Mapping[str, Any] = node.get("properties", {})
+    return fields
 
 
-def _keys(node: Mapping[str, Any], schema: Mapping[str, Any], loc: Sequence[Key]) -> list[str]:
-    """Return the keys that a mapping may have; where it may be one of several kinds, of those that `loc` names."""
-    kinds = [choice.get("properties", {}) for choice in _choices(node, schema)]
-    meant = [kind for kind in kinds if kind.get("source", {}).get("const") in loc] if len(kinds) > 1 else kinds
-    return [key for kind in meant for key in kind]
-
-
-def _allowed(node: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+def _allowed(node: Schema, schema: Schema) -> str:
     """Return in words what a part of a schema allows."""
-    choices = _choices(node, schema)
-    if len(choices) > 1:
-        allowed = (_allowed(choice, schema) for choice in choices if choice.get("type") != "null")
-        return " or ".join(dict.fromkeys(allowed))
-    if names := _names(node):
-        return ", ".join(names)
+    allowed = (_allowed_one(choice) for choice in _choices(node, schema) if choice.get("type") != "null")
+    return " or ".join(dict.fromkeys(allowed))
+
+
+def _allowed_one(node: Schema) -> str:
+    if words := _words(node):
+        return ", ".join(words)
     if "properties" not in node and "description" in node:
         return str(node["description"])
-    kind = _KINDS.get(node.get("type", ""), "another kind of value")
-    return ", ".join([kind, *([_range(node)] if _range(node) else [])])
-
-
-def _names(node: Mapping[str, Any]) -> list[str]:
-    return [str(name) for name in node.get("enum", [node["const"]] if "const" in node else [])]
-
-
-def _range(node: Mapping[str, Any]) -> str:
+    limits = [f"{text} {node[name]:,}" for name, text in _LIMITS.items() if name in node]
     if "minimum" in node and "maximum" in node:
-        return f"{node['minimum']:,} to {node['maximum']:,}"
-    words = {"minimum": "at least", "exclusiveMinimum": "more than", "maximum": "at most", "exclusiveMaximum": "below"}
-    return ", ".join(f"{text} {node[name]:,}" for name, text in words.items() if name in node)
+        limits = [f"{node['minimum']:,} to {node['maximum']:,}"]
+    return ", ".join([_TYPES.get(node.get("type", ""), "another type"), *limits])
 
 
-def _cannot_be(value: object, node: Mapping[str, Any]) -> str:
+def _words(node: Schema) -> list[str]:
+    return [str(word) for word in node.get("enum", [node["const"]] if "const" in node else [])]
+
+
+def _shown(value: object) -> str:
+    """Return a wrong value as a message shows it."""
     if isinstance(value, Mapping):
-        return "cannot be a mapping"
+        return "a mapping"
     if isinstance(value, list):
-        return "cannot be a list"
+        return "a list"
     if value is None:
-        return "cannot be empty"
-    shown = str(value).lower() if isinstance(value, bool) else repr(value)
-    shown = shown if len(shown) <= _MOST_SHOWN else f"{shown[:_MOST_SHOWN]}..."
-    return f"cannot be {shown}{nearest(str(value), _names(node))}"
+        return "empty"
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."

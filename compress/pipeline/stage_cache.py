@@ -1,19 +1,17 @@
-"""What stages left in earlier runs, so that changing one reruns from there on.
+"""Results of stages in the cache folder, so that a changed pipeline runs again from its first changed stage.
 
-Each result is kept in the cache under a hash of all that decides it: the pass and its options, the stage's name and the
-seed, the weights that it was given, the float network, the calibration photos, the program's own code, and the versions
-and the machine's settings that may change a float's last bit. So nothing stale is ever found. `stage-<hash>.sqz` holds
-the model, checked by its checksums when it is read; `stage-<hash>.json`, written before it, what it took to make; and
-`stage-<hash>.origin.sqz`, where a stage moved channels, the model's origin.
+The key of a result is a hash of everything that affects it: the pass and its options, the stage's name, the seed, the
+input weights, the float network, the calibration photos, the code of the program, package versions, device and
+threads. `stage-<key>.sqz` is the model, verified by its checksums. `stage-<key>.json`, written before it, has the
+resource usage. `stage-<key>.reference.sqz` exists if the stage permuted channels: it is the float network permuted
+likewise.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import replace
-from functools import cache
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -22,88 +20,67 @@ from compress import container
 from compress.errors import FormatError
 from compress.model import Model
 from compress.networks.factory import identity
-from compress.passes import Context, Distill
-from compress.pipeline import run_record
-from compress.pipeline.config import Stage
-from compress.pipeline.resource_meter import Cost
+from compress.passes import Context
+from compress.pipeline import environment
+from compress.pipeline.config import Stage, options_of
+from compress.pipeline.resource_meter import ResourceUsage
 from compress.runtime.atomic_files import write_atomically
 
 _CODECS = ("raw",)
-"""Without loss, as all are, and quick."""
+"""The fastest; all codecs are lossless."""
 
 
-class KeptStage:
-    """One stage on one model."""
+class StageCache:
+    """The cached result of one stage on one model."""
 
-    def __init__(self, store: Path, stage: Stage, model: Model, context: Context) -> None:
-        """Begin.
+    def __init__(self, folder: Path, stage: Stage, model: Model, context: Context) -> None:
+        """Compute the key of the result.
 
         Args:
-            store: folder of the cache.
-            stage: what is to be done.
-            model: what it is given.
-            context: what it is given beside the model.
+            folder: the cache.
+            stage: to run.
+            model: its input.
+            context: its context.
         """
         self._model = model
-        self._about = {"stage": stage.name, "pass": stage.step.kind}
-        decided_by = {
-            **self._about,
-            "options": run_record.options_of(stage.step),
+        self._stage = {"stage": stage.name, "pass": stage.pass_.kind}
+        affects_result = {
+            **self._stage,
+            "options": options_of(stage.pass_),
             "seed": context.seed,
             "model": _digest(model),
             "reference": _digest(context.reference),
             "calibration": context.calibration.fingerprint,
             "codecs": list(context.codecs),
-            "code": code_digest(),
+            "code": environment.code_digest(),
             "network": identity(model),
-            "teacher": _teacher(stage, context),
-            "versions": run_record.versions(),
+            "versions": environment.versions(),
             "device": context.device.type,
             "threads": torch.get_num_threads(),
-            "processes": context.ranks.count,
+            "processes": context.processes.world_size,
         }
-        key = hashlib.sha256(json.dumps(decided_by, sort_keys=True).encode()).hexdigest()[:32]
-        self._path, self._origin = store / f"stage-{key}.sqz", store / f"stage-{key}.origin.sqz"
+        key = hashlib.sha256(json.dumps(affects_result, sort_keys=True).encode()).hexdigest()[:32]
+        self._path, self._reference_path = folder / f"stage-{key}.sqz", folder / f"stage-{key}.reference.sqz"
 
-    def read(self) -> tuple[Model, Cost] | None:
-        """Return what the stage left, and what it took; None where that is not kept, or not whole."""
+    def read(self) -> tuple[Model, ResourceUsage] | None:
+        """Return the cached model and its resource usage; None if they are missing or damaged."""
         try:
-            about = json.loads(self._path.with_suffix(".json").read_text("utf-8"))
+            entry = json.loads(self._path.with_suffix(".json").read_text("utf-8"))
             model = self._model.with_tensors(container.read(self._path).tensors)
-            if about["moved_channels"]:
-                model = replace(model, origin=self._model.with_tensors(container.read(self._origin).tensors))
-            return model, Cost(about["seconds"], about["peak_bytes"])
+            if entry["permuted_channels"]:
+                model = replace(model, reference=self._model.with_tensors(container.read(self._reference_path).tensors))
+            return model, ResourceUsage(entry["seconds"], entry["peak_bytes"])
         except (OSError, ValueError, KeyError, FormatError):
             return None
 
-    def write(self, model: Model, cost: Cost) -> None:
-        """Keep what the stage left."""
-        moved = model.origin if model.origin is not self._model.origin else None
-        took = {"seconds": cost.seconds, "peak_bytes": cost.peak_bytes}
-        about: Mapping[str, object] = {**self._about, **took, "moved_channels": moved is not None}
-        if moved:
-            container.write(self._origin, moved, _CODECS)
-        write_atomically(self._path.with_suffix(".json"), json.dumps(about).encode())
+    def write(self, model: Model, usage: ResourceUsage) -> None:
+        """Store the output of the stage."""
+        reference = model.reference if model.reference is not self._model.reference else None
+        entry = {**self._stage, **asdict(usage), "permuted_channels": reference is not None}
+        if reference:
+            container.write(self._reference_path, reference, _CODECS)
+        write_atomically(self._path.with_suffix(".json"), json.dumps(entry).encode())
         container.write(self._path, model, _CODECS)
-
-
-def _teacher(stage: Stage, context: Context) -> tuple[str, ...]:
-    """Return what decides the outputs of another teacher than the float network."""
-    if not isinstance(stage.step, Distill) or stage.step.teacher is None:
-        return ()
-    teacher = stage.step.taught_by(context)
-    return _digest(teacher), *identity(teacher)
-
-
-@cache
-def code_digest() -> str:
-    """Return a hash of this package's source: whatever is changed in it, no result of before is found."""
-    digest = hashlib.sha256()
-    root = Path(__file__).parents[1]
-    for file in sorted(root.rglob("*.py")):
-        digest.update(f"{file.relative_to(root)}\n".encode())
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
 
 
 def _digest(model: Model) -> str:

@@ -1,4 +1,4 @@
-"""How much each layer minds: compressed alone, a little and much, how far do the network's outputs move?"""
+"""Sensitivity scan: the divergence that each layer adds when it alone is pruned or shared."""
 
 from __future__ import annotations
 
@@ -6,39 +6,41 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from itertools import takewhile
+from typing import Literal
 
-import numpy as np
 import torch
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from compress import container
 from compress.calibration.layer_sensitivity import divergence
+from compress.calibration.photo_batches import spread_indices
 from compress.model import Model
 from compress.networks.modules import set_weights
-from compress.passes import Context, Prune, Share, Train
-from compress.pipeline import run_record
-from compress.pipeline.config import Pipeline
-from compress.pipeline.stage_cache import code_digest
-from compress.pipeline.stages import Prepared, stages_of
+from compress.passes import Context, Pass, Prune, Share
+from compress.pipeline import environment
+from compress.pipeline.config import Pipeline, options_of
+from compress.pipeline.inputs import RunInputs
+from compress.pipeline.stages import run_stages
 from compress.runtime.atomic_files import write_atomically
-from compress.runtime.progress import silent
-from compress.search.tunables import Amount, Kind, amounts_of
+from compress.runtime.progress import no_progress
+from compress.search.tunables import Tunable, evenly_spaced, tunables_of
 from compress.tensors.forms import Tensor
 
+Kind = Literal["prune", "share"]
+
 PHOTOS = 32
-"""Calibration photos on which divergences are measured, if nothing else is said: layers differ by far more than photos
-do."""
+"""Default number of calibration photos: divergences differ far more between layers than between photos."""
 
 _SPARSITIES = (0.5, 0.7, 0.8, 0.9)
 _BITS = (2, 3, 4, 6)
-_MOST_SETTINGS = 5
-"""Of a pass, where a range that is searched says which."""
+_MAX_SETTINGS = 5
+"""Of a pass, if its amount is searched."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What is done to a layer.
+    """One way to compress a layer.
 
     Attributes:
         kind: the pass.
@@ -49,19 +51,19 @@ class Setting:
     value: float
 
     @property
-    def words(self) -> str:
-        """In words, for a head of a table."""
+    def label(self) -> str:
+        """Text for the head of a table."""
         return f"prune {self.value:.4g}" if self.kind == "prune" else f"share {self.value:.4g} bits"
 
 
 @dataclass(frozen=True)
 class LayerScan:
-    """One layer, the others left as they are.
+    """The sensitivity of one layer.
 
     Attributes:
         name: of its weight tensor.
-        weights: how many it has.
-        divergences: mean Kullback-Leibler divergence from the float network, nats, one for each setting.
+        weights: number of its weights.
+        divergences: mean Kullback-Leibler divergence from the float network in nats, one for each setting.
     """
 
     name: str
@@ -71,14 +73,14 @@ class LayerScan:
 
 @dataclass(frozen=True)
 class Scan:
-    """What each layer minds; the content of `sensitivity.json`.
+    """The sensitivities of all layers; the content of `sensitivity.json`.
 
     Attributes:
         pipeline: name of the pipeline.
-        photos: how many calibration photos it was measured on.
-        settings: what was done, the same to every layer.
-        layers: in the network's order.
-        together: divergence where all layers were compressed at once, one for each setting.
+        photos: number of calibration photos.
+        settings: the ways to compress a layer.
+        layers: in network order.
+        all_layers: divergences of all layers compressed together, one for each setting.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -87,107 +89,96 @@ class Scan:
     photos: int
     settings: tuple[Setting, ...]
     layers: tuple[LayerScan, ...]
-    together: tuple[float, ...]
+    all_layers: tuple[float, ...]
 
     def to_json(self) -> str:
         """Return the text of `sensitivity.json`."""
         return TypeAdapter(Scan).dump_json(self, indent=2).decode() + "\n"
 
 
-def scan(pipeline: Pipeline, prepared: Prepared, cache: Path, photos: int = PHOTOS) -> Scan:
-    """Compress each layer alone, by pruning and by sharing, and measure how far the outputs move.
+def scan(pipeline: Pipeline, inputs: RunInputs, photos: int = PHOTOS) -> Scan:
+    """Compress each layer alone by pruning and by sharing, and measure the divergence of the outputs.
 
-    Passes take the options that the pipeline gives them, but for their amount. Trained first is what the pipeline
-    trains before it compresses anything. Kept in the cache, under a hash of all that decides it.
+    The passes have the options of the pipeline except for the amount. Leading stages that train the float network run
+    first. The result is cached.
 
     Args:
-        pipeline: says how, and where something is searched, between what.
-        prepared: what it works on.
-        cache: folder for what runs share.
-        photos: at most so many calibration photos.
+        pipeline: has the options, and the ranges of searched amounts.
+        inputs: weights and photos.
+        photos: maximum number of calibration photos.
     """
-    model, context = _float_network(pipeline, prepared, cache)
-    steps = _steps(pipeline)
-    decided_by = [
+    model, context = _float_network(pipeline, inputs)
+    passes = _passes(pipeline)
+    affects_result = [
         container.weights_sha256(model), context.calibration.fingerprint, context.seed, photos,
-        [run_record.options_of(step) for step, _ in steps], code_digest(), run_record.versions(),
+        [options_of(pass_) for pass_, _ in passes], environment.code_digest(), environment.versions(),
         context.device.type, torch.get_num_threads(),
     ]  # fmt: skip
-    digest = hashlib.sha256(json.dumps(decided_by, sort_keys=True).encode()).hexdigest()[:32]
-    path = cache / f"sensitivity-{digest}.json"
+    digest = hashlib.sha256(json.dumps(affects_result, sort_keys=True).encode()).hexdigest()[:32]
+    path = inputs.cache / f"sensitivity-{digest}.json"
     try:
         return replace(TypeAdapter(Scan).validate_json(path.read_bytes()), pipeline=pipeline.name)
     except (OSError, ValidationError):
-        found = _scanned(pipeline.name, model, context, steps, photos)
-        write_atomically(path, found.to_json().encode())
-        return found
+        result = _scan(pipeline.name, model, context, passes, photos)
+        write_atomically(path, result.to_json().encode())
+        return result
 
 
-def _float_network(pipeline: Pipeline, prepared: Prepared, cache: Path) -> tuple[Model, Context]:
-    """Return the network before anything is compressed: as it is loaded, or as the first stages train it."""
-    trained = 0
-    while trained < len(pipeline.stages) and isinstance(pipeline.stages[trained].step, Train):
-        trained += 1
-    model, context = prepared.reference, prepared.context
-    for left in stages_of(replace(pipeline, stages=pipeline.stages[:trained]), prepared, cache):
-        model, context = left.model, left.context
+def _float_network(pipeline: Pipeline, inputs: RunInputs) -> tuple[Model, Context]:
+    """Return the float network: as loaded, or as the leading stages train it."""
+    training = tuple(takewhile(lambda stage: stage.pass_.needs_labels, pipeline.stages))
+    model, context = inputs.reference, inputs.context
+    for result in run_stages(replace(pipeline, stages=training), inputs):
+        model, context = result.model, result.context
     return model, replace(context, stage="sensitivity")
 
 
-def _steps(pipeline: Pipeline) -> list[tuple[Prune | Share, Setting]]:
-    """Return what is done to the layers, of each pass the least first: with the pipeline's own options, and at the
-    amounts that are searched, if any are.
-    """
-    passes = [stage.step for stage in pipeline.stages]
-    prune = next((step for step in passes if isinstance(step, Prune)), Prune(sparsity=0.5))
-    share = next((step for step in passes if isinstance(step, Share)), Share())
-    prune = replace(prune, sparsity=0.5, sensitivity=None, kept_weights=None, scope="layer", layers={})
+def _passes(pipeline: Pipeline) -> list[tuple[Pass, Setting]]:
+    """Return the passes to apply to each layer, the mildest of each kind first."""
+    passes = [stage.pass_ for stage in pipeline.stages]
+    prune = next((pass_ for pass_ in passes if isinstance(pass_, Prune)), Prune(sparsity=0.5))
+    share = next((pass_ for pass_ in passes if isinstance(pass_, Share)), Share())
+    prune = replace(prune, sparsity=0.5, sensitivity=None, nonzero_weights=None, scope="layer", layers={})
     share = replace(share, layers={})
-    amounts = amounts_of(pipeline)
-    steps: list[tuple[Prune | Share, Setting]] = []
-    for sparsity in _values(amounts, "prune") or _SPARSITIES:
-        steps.append((replace(prune, sparsity=sparsity), Setting("prune", sparsity)))
-    for bits in reversed(_values(amounts, "share") or _BITS):
-        steps.append((replace(share, bits=round(bits)), Setting("share", bits)))
-    return steps
+    tunables = tunables_of(pipeline)
+    sparsities = _values(tunables, "prune") or _SPARSITIES
+    bits = _values(tunables, "share") or _BITS
+    return [
+        *((replace(prune, sparsity=each), Setting("prune", each)) for each in sparsities),
+        *((replace(share, bits=round(each)), Setting("share", each)) for each in reversed(bits)),
+    ]
 
 
-def _values(amounts: Sequence[Amount], kind: Kind) -> Sequence[float]:
-    """Return what amounts of a kind may be, evenly spread over all of them, ascending."""
-    spread = sorted({value for amount in amounts if amount.kind == kind for value in amount.spread(_MOST_SETTINGS)})
-    places = np.linspace(0, len(spread) - 1, min(len(spread), _MOST_SETTINGS)).round().astype(int)
-    return [spread[place] for place in places]
+def _values(tunables: Sequence[Tunable], kind: Kind) -> Sequence[float]:
+    """Return values that are spread over the ranges of all tunables of a kind, ascending."""
+    of_kind = [tunable for tunable in tunables if tunable.pass_.kind == kind]
+    spread = sorted({value for tunable in of_kind for value in tunable.spread(_MAX_SETTINGS)})
+    return [spread[index] for index in evenly_spaced(len(spread), _MAX_SETTINGS)]
 
 
-def _scanned(
-    pipeline: str, model: Model, context: Context, steps: Sequence[tuple[Prune | Share, Setting]], photos: int
-) -> Scan:
+def _scan(pipeline: str, model: Model, context: Context, passes: Sequence[tuple[Pass, Setting]], photos: int) -> Scan:
     names = model.weight_names()
-    network, inputs = context.network(model), context.inputs(_spread(len(context.calibration), photos))
+    network = context.network(model)
+    inputs = context.inputs(spread_indices(len(context.calibration), photos))
     with torch.inference_mode():
-        wanted = network(inputs)
+        expected = network(inputs)
 
-    def moved(changed: Mapping[str, Tensor]) -> float:
+    def divergence_with(changed: Mapping[str, Tensor]) -> float:
         set_weights(network, changed)
         with torch.inference_mode():
-            found = float(divergence(network(inputs), wanted))
+            nats = float(divergence(network(inputs), expected))
         set_weights(network, {name: model.tensors[name] for name in changed})
-        return max(found, 0.0)
+        return max(nats, 0.0)
 
-    by_setting, together = [], []
-    with context.progress("scanning layers", len(steps) * len(names)) as advance:
-        for step, _ in steps:
-            tensors = step(model, replace(context, progress=silent)).tensors
-            together.append(moved({name: tensors[name] for name in names}))
-            by_setting.append([moved({name: tensors[name]}) for name in names])
+    by_setting, all_layers = [], []
+    with context.progress("scanning layers", len(passes) * len(names)) as advance:
+        for pass_, _ in passes:
+            tensors = pass_(model, replace(context, progress=no_progress)).tensors
+            all_layers.append(divergence_with({name: tensors[name] for name in names}))
+            by_setting.append([divergence_with({name: tensors[name]}) for name in names])
             advance(len(names))
     layers = tuple(
         LayerScan(name, model.tensors[name].to_dense().size, divergences)
         for name, divergences in zip(names, zip(*by_setting, strict=True), strict=True)
     )
-    return Scan(pipeline, len(inputs), tuple(setting for _, setting in steps), layers, tuple(together))
-
-
-def _spread(photos: int, most: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Return the places of so many photos, evenly spread: a folder is sorted by class."""
-    return np.linspace(0, photos - 1, min(photos, most)).astype(np.int64)
+    return Scan(pipeline, len(inputs), tuple(setting for _, setting in passes), layers, tuple(all_layers))

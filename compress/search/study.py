@@ -1,11 +1,11 @@
-"""A study: trials that one process or several make one after the other, each knowing of all before it."""
+"""A study: the trials of a search, which several processes run; each new trial uses the results of all before it."""
 
 from __future__ import annotations
 
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import optuna
@@ -18,50 +18,52 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from compress.errors import SqueezeError
 from compress.evaluation.goals import Goal
-from compress.pipeline.search_space import Searchable, Value
-from compress.search.record import Origin, State, TrialRecord
-from compress.search.trial_measurement import Measured
-from compress.search.trial_pruning import BYTES, Dominated
+from compress.pipeline.search_space import SearchParameter, Value
+from compress.search.observation import Observation
+from compress.search.search_record import Origin, State, TrialRecord
+from compress.search.trial_pruning import BYTES, DominancePruner
 
 Values = Mapping[str, Value]
-_DONE = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-_FEWEST_FOR_IMPORTANCES = 8
+_FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+_MIN_TRIALS_FOR_IMPORTANCES = 8
 _RESULT = "result"
 _LOST = "lost-"
 
 
 class Study:
-    """The trials of one search."""
+    """The trials of one search, in an Optuna storage."""
 
-    def __init__(self, storage: BaseStorage, name: str, search: Sequence[Searchable], goal: Goal, seed: int) -> None:
-        """Open a study, and begin it where there is none of that name.
+    def __init__(
+        self, storage: BaseStorage, name: str, parameters: Sequence[SearchParameter], goal: Goal, seed: int
+    ) -> None:
+        """Open a study; create it if there is none of this name.
 
         Args:
-            storage: where it lies.
-            name: the same for the same search.
-            search: what may be chosen.
-            goal: what a file must reach.
-            seed: of the run; what is chosen derives from it and from what the trials before it have shown.
+            storage: of the study.
+            name: equal for equal searches.
+            parameters: the searched values.
+            goal: limits on the file.
+            seed: of the sampler.
         """
-        self._search, self._goal, self._seed = search, goal, seed
+        self._parameters, self._goal, self._seed = parameters, goal, seed
         self._study: OptunaStudy = optuna.create_study(
-            storage=storage, study_name=name, load_if_exists=True, pruner=Dominated()
+            storage=storage, study_name=name, load_if_exists=True, pruner=DominancePruner()
         )
 
     @property
     def is_new(self) -> bool:
-        """Whether nobody has begun it."""
+        """Whether the study has no trials."""
         return not self._study.get_trials(deepcopy=False)
 
-    def begin_with(self, points: Sequence[tuple[Origin, Values]]) -> None:
-        """Say which values are tried first, in this order."""
+    def enqueue(self, points: Sequence[tuple[Origin, Values]]) -> None:
+        """Add values to try first, in this order."""
         for origin, values in points:
             self._study.enqueue_trial(dict(values), user_attrs={"origin": origin}, skip_if_exists=True)
 
-    def take_up_what_was_lost(self) -> None:
-        """Try again what processes of this machine were at that are no longer there.
+    def requeue_lost_trials(self) -> None:
+        """Mark running trials of dead processes of this machine as failed, and enqueue their values again.
 
-        What had not got all its values yet is left out: the sampler will suggest the same again.
+        A trial that died before it had all values is not enqueued: the sampler suggests the same values again.
         """
         for trial in self._trials((TrialState.RUNNING,)):
             if _is_alive(trial.user_attrs.get("worker", {})):
@@ -69,107 +71,114 @@ class Study:
             self._study.set_user_attr(f"{_LOST}{trial.number}", True)
             self._study.tell(trial.number, state=TrialState.FAIL)
             values = trial.system_attrs.get("fixed_params", trial.params)
-            if len(values) == len(self._search):
+            if len(values) == len(self._parameters):
                 origin = trial.user_attrs.get("origin", "sampler")
                 self._study.enqueue_trial(values, user_attrs={"origin": origin})
 
-    def done(self) -> list[TrialRecord]:
-        """Return the trials that are done, by number."""
-        found = [(trial.number, trial.user_attrs.get(_RESULT)) for trial in self._trials(_DONE)]
-        return [TrialRecord(number=number, **result) for number, result in found if result]
+    def finished(self) -> list[TrialRecord]:
+        """Return the finished trials, by number."""
+        results = [(trial.number, trial.user_attrs.get(_RESULT)) for trial in self._trials(_FINISHED)]
+        return [TrialRecord(number=number, **result) for number, result in results if result]
 
-    def running(self) -> int:
-        """Return how many trials are still running, here or elsewhere."""
+    def running_count(self) -> int:
+        """Return the number of running trials, on all machines."""
         return len(self._trials((TrialState.RUNNING,)))
 
     def importances(self) -> dict[str, float]:
-        """Return which share each key has in how the measured trials differ; empty where they are too few."""
-        if len(self._trials((TrialState.COMPLETE,))) < _FEWEST_FOR_IMPORTANCES:
+        """Return the contribution of each key to the differences between trials; empty if there are too few."""
+        if len(self._trials((TrialState.COMPLETE,))) < _MIN_TRIALS_FOR_IMPORTANCES:
             return {}
         return optuna.importance.get_param_importances(self._study, evaluator=PedAnovaImportanceEvaluator())
 
-    def next_trial(self, measure: Callable[[Values], Iterator[Measured]]) -> TrialRecord:
-        """Make a trial.
+    def run_trial(self, observe: Callable[[Values], Iterator[Observation]]) -> TrialRecord:
+        """Run one trial.
 
         Args:
-            measure: yields what is known of a file with such values, step by step; it is asked no further once the
-                trial is not worth it.
+            observe: yields the observations of a trial with these values; it is not resumed once the trial is pruned.
         Raises:
-            SqueezeError: the pipeline's own values failed, and others would say nothing.
+            SqueezeError: the trial with the pipeline's initial values failed.
         """
-        trial = self._asked()
-        trial.set_user_attr("worker", asdict(_this_process()))
-        values = {each.key: each.rounded(_suggested(trial, each)) for each in self._search}
-        twin = next((done for done in self.done() if done.values == values), None)
-        if twin is not None:
-            return self._told(trial, replace(twin, number=trial.number, seconds=0.0))
+        trial = self._ask()
+        trial.set_user_attr("worker", _this_process())
+        values = {each.key: each.rounded(_suggest(trial, each)) for each in self._parameters}
+        duplicate = next((done for done in self.finished() if done.values == values), None)
+        if duplicate is not None:
+            return self._tell(trial, replace(duplicate, number=trial.number, seconds=0.0))
         started = time.perf_counter()
         origin: Origin = trial.user_attrs.get("origin", "sampler")
-        state, known, reason = self._followed(trial, measure(values), origin)
+        state, last, reason = self._follow(trial, observe(values), origin)
         record = TrialRecord(
             number=trial.number,
             values=values,
             origin=origin,
             state=state,
             reason=reason,
-            file_bytes=known.file_bytes if known else None,
-            settled=known is not None and known.least_bytes is not None,
-            photos=known.photos if known else 0,
-            divergence_nats=known.fidelity.divergence_nats.value if known and known.fidelity else None,
-            agreement=known.fidelity.agreement.value if known and known.fidelity else None,
-            top1_lost=known.top1_lost if known else None,
-            excess=known.excess(self._goal) if known else 0.0,
+            file_bytes=last.file_bytes if last else None,
+            is_final_bytes=last is not None and last.min_bytes is not None,
+            photos=last.photos if last else 0,
+            divergence_nats=last.fidelity.divergence_nats.value if last and last.fidelity else None,
+            agreement=last.fidelity.agreement.value if last and last.fidelity else None,
+            top1_drop=last.top1_drop if last else None,
+            violation=last.violation(self._goal) if last else 0.0,
             seconds=round(time.perf_counter() - started, 3),
         )
-        return self._told(trial, record)
+        return self._tell(trial, record)
 
-    def _asked(self) -> Trial:
-        """Begin a trial: of values that wait to be tried, or of those that the sampler suggests.
+    def _ask(self) -> Trial:
+        """Start a trial, with enqueued values or with values of the sampler.
 
-        The sampler is made anew each time, from the seed and from how many trials there were: one that goes on after
-        an interruption suggests what it would have suggested, and two machines do not suggest the same.
+        Each trial has a new sampler, seeded by the number of trials before it. So a search that continues after an
+        interruption suggests the same values, and two machines suggest different ones.
         """
-        begun = len(self._trials((*_DONE, TrialState.RUNNING)))
-        self._study.sampler = TPESampler(seed=(self._seed * 0x9E3779B1 + begun) % 2**32, constant_liar=True)
+        count = len(self._trials((*_FINISHED, TrialState.RUNNING)))
+        self._study.sampler = TPESampler(seed=(self._seed * 0x9E3779B1 + count) % 2**32, constant_liar=True)
         return self._study.ask()
 
-    def _followed(
-        self, trial: Trial, measure: Iterator[Measured], origin: Origin
-    ) -> tuple[State, Measured | None, str]:
-        """Follow a trial while it is worth it; the pipeline's own values to the end: others are compared with them."""
-        known, sizes, enough = None, {}, self._smallest_found()
+    def _follow(
+        self, trial: Trial, observations: Iterator[Observation], origin: Origin
+    ) -> tuple[State, Observation | None, str]:
+        """Return the state, the last observation and the reason of a trial.
+
+        The trial with the pipeline's initial values is never pruned: all others are compared with it.
+        """
+        last, bytes_at, smallest = None, {}, self._smallest_feasible()
         try:
-            for known in measure:
-                sizes[str(known.step)] = known.file_bytes
-                trial.set_user_attr(BYTES, sizes)
-                if known.fidelity is not None:
-                    trial.report(known.fidelity.divergence_nats.value, known.step)
-                if origin == "pipeline" or known.on_all:
+            for last in observations:
+                bytes_at[str(last.step)] = last.file_bytes
+                trial.set_user_attr(BYTES, bytes_at)
+                if last.fidelity is not None:
+                    trial.report(last.fidelity.divergence_nats.value, last.step)
+                if origin == "pipeline" or last.is_complete:
                     continue
-                if reason := known.hopeless(self._goal):
-                    return "pruned", known, reason
-                if enough is not None and known.least_bytes is not None and known.least_bytes >= enough:
-                    return "pruned", known, f"{known.file_bytes:,} bytes, and {enough:,} are enough"
-                if known.fidelity is not None and trial.should_prune():
-                    return "pruned", known, "others are smaller and closer"
+                if reason := self._reason_to_prune(trial, last, smallest):
+                    return "pruned", last, reason
         except SqueezeError as error:
             if origin == "pipeline":
                 self._study.tell(trial, state=TrialState.FAIL)
                 raise
-            return "failed", known, str(error)
-        return "measured", known, ""
+            return "failed", last, str(error)
+        return "measured", last, ""
 
-    def _smallest_found(self) -> int | None:
-        """Return the bytes of the smallest file that meets the goal; None where that is not what is wanted."""
+    def _reason_to_prune(self, trial: Trial, last: Observation, smallest: int | None) -> str:
+        if reason := last.reason_to_stop(self._goal):
+            return reason
+        if smallest is not None and last.min_bytes is not None and last.min_bytes >= smallest:
+            return f"{last.file_bytes:,} bytes, and a trial within the limits has {smallest:,}"
+        if last.fidelity is not None and trial.should_prune():
+            return "other trials are smaller and closer"
+        return ""
+
+    def _smallest_feasible(self) -> int | None:
+        """Return the bytes of the smallest file that meets the goal; None if the objective is another."""
         if self._goal.bytes is not None:
             return None
-        sizes = [trial.file_bytes for trial in self.done() if trial.state == "measured" and trial.excess == 0]
-        return min((size for size in sizes if size is not None), default=None)
+        feasible = [trial for trial in self.finished() if trial.state == "measured" and trial.violation == 0]
+        return min((trial.file_bytes for trial in feasible if trial.file_bytes is not None), default=None)
 
-    def _told(self, trial: Trial, record: TrialRecord) -> TrialRecord:
-        """Keep what a trial showed, for all that come after it."""
+    def _tell(self, trial: Trial, record: TrialRecord) -> TrialRecord:
+        """Store the result of a trial."""
         trial.set_user_attr(_RESULT, {name: value for name, value in asdict(record).items() if name != "number"})
-        trial.set_constraint("goal", record.excess)
+        trial.set_constraint("goal", record.violation)
         if record.state == "measured":
             self._study.tell(trial, record.file_bytes if self._goal.bytes is None else record.divergence_nats)
         else:
@@ -178,37 +187,29 @@ class Study:
 
     def _trials(self, states: tuple[TrialState, ...]) -> list[FrozenTrial]:
         lost = self._study.user_attrs
-        found = self._study.get_trials(deepcopy=False, states=states)
-        return [trial for trial in found if f"{_LOST}{trial.number}" not in lost]
+        trials = self._study.get_trials(deepcopy=False, states=states)
+        return [trial for trial in trials if f"{_LOST}{trial.number}" not in lost]
 
 
-def _suggested(trial: Trial, each: Searchable) -> Value:
-    if each.range is None:
-        chosen = trial.suggest_categorical(each.key, each.choices)
-        assert chosen is not None  # no choice is
-        return chosen
-    low, high, step, log = each.range.min, each.range.max, each.range.step, each.range.log
-    if each.whole:
-        return trial.suggest_int(each.key, int(low), int(high), step=int(step or 1), log=log)
-    return trial.suggest_float(each.key, float(low), float(high), step=step, log=log)
+def _suggest(trial: Trial, parameter: SearchParameter) -> Value:
+    key, limits = parameter.key, parameter.range
+    if limits is None:
+        choice = trial.suggest_categorical(key, parameter.choices)
+        assert choice is not None  # no choice is None
+        return choice
+    if parameter.is_whole:
+        return trial.suggest_int(key, int(limits.min), int(limits.max), step=int(limits.step or 1), log=limits.log)
+    return trial.suggest_float(key, float(limits.min), float(limits.max), step=limits.step, log=limits.log)
 
 
-@dataclass(frozen=True)
-class _Process:
-    """A process, so that it is told from a later one of its number."""
-
-    host: str
-    pid: int
-    started: float
-
-
-def _this_process() -> _Process:
+def _this_process() -> dict[str, object]:
+    """Return what identifies this process; the start time tells it from a later one with the same id."""
     own = psutil.Process()
-    return _Process(platform.node(), own.pid, own.create_time())
+    return {"host": platform.node(), "pid": own.pid, "started": own.create_time()}
 
 
 def _is_alive(worker: Mapping[str, Any]) -> bool:
-    """Whether a trial's process is there; of another machine's that cannot be told, and it is taken to be."""
+    """Return whether a trial's process runs; a process of another machine counts as running."""
     if worker.get("host") != platform.node():
         return True
     try:

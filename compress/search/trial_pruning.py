@@ -1,4 +1,4 @@
-"""Which trials are not worth going on with."""
+"""Pruning of trials that are dominated by others."""
 
 from __future__ import annotations
 
@@ -7,33 +7,34 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 _MARGIN = 1.1
-"""Two divergences on the same photos are told apart where one is a tenth larger."""
+"""A divergence is worse than another on the same photos if it is 10% larger."""
 
-_BY = 2
-"""Trials that have to be better."""
+_MIN_BETTER = 2
+"""Number of better trials that prune one."""
 
 BYTES = "bytes_at"
+"""User attribute of a trial: its bytes by step."""
 
 
-class Dominated(BasePruner):
-    """Prunes a trial where, at the same step, two that were measured to the end were smaller and closer at once.
+class DominancePruner(BasePruner):
+    """Prunes a trial if two complete ones had less divergence and no more bytes at the same step.
 
-    Optuna's own pruners compare one number. Here it would be wrong: what is closer half way mostly is so because it is
-    larger, and is too large in the end. A trial's divergence at a step is what it reports; its bytes are in its user
-    attribute `bytes_at`, by step.
+    Optuna's pruners compare one number. After an early stage, a trial with less divergence usually is one with more
+    bytes, which fails in the end. The intermediate value of a step is the divergence.
     """
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        """Return whether to stop the trial."""
         step = trial.last_step
         if step is None:
             return False
-        divergence, size = trial.intermediate_values[step], _bytes_at(trial, step)
+        divergence, file_bytes = trial.intermediate_values[step], _bytes_at(trial, step)
         better = 0
         for other in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-            found, other_size = other.intermediate_values.get(step), _bytes_at(other, step)
-            if found is not None and found * _MARGIN < divergence and other_size <= size:
-                better += 1
-        return better >= _BY
+            other_divergence = other.intermediate_values.get(step)
+            if other_divergence is not None and other_divergence * _MARGIN < divergence:
+                better += _bytes_at(other, step) <= file_bytes
+        return better >= _MIN_BETTER
 
 
 def _bytes_at(trial: FrozenTrial, step: int) -> int:

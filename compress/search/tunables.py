@@ -1,82 +1,78 @@
-"""Searched values that say how much a stage prunes, or in how many bits it shares: those that a scan can speak of."""
+"""Searched values that set how much a pass compresses: the sparsity of `prune`, the bits of `share`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from compress.model import Model
-from compress.passes import Prune, Share
+from compress.passes import Pass
 from compress.passes.layer_patterns import options_by_layer
 from compress.pipeline.config import Pipeline
-from compress.pipeline.search_space import Searchable
-from compress.pipeline.yaml_document import Key, parts_of, resolved
-
-Kind = Literal["prune", "share"]
+from compress.pipeline.search_space import SearchParameter
 
 
 @dataclass(frozen=True)
-class Amount:
-    """A searched value of which more makes the file smaller, or less does.
+class Tunable:
+    """A searched value that the sensitivity scan covers.
 
     Attributes:
-        searched: the value.
-        kind: the pass; of `prune` it is a sparsity, of `share` bits.
-        step: the pass with its options.
-        pattern: the layers that it is for; empty where it is for all that no pattern names.
+        parameter: the searched value.
+        pass_: the pass that has it, as its option `amount` or in `layers`.
+        pattern: the layers it applies to; empty: all layers that no pattern matches.
     """
 
-    searched: Searchable
-    kind: Kind
-    step: Prune | Share
+    parameter: SearchParameter
+    pass_: Pass
     pattern: str
 
     def layers(self, model: Model) -> list[str]:
-        """Return the names of the weight tensors that it is for."""
-        deciding = options_by_layer(model, "", {pattern: pattern for pattern in self.step.layers})
-        return [name for name, pattern in deciding.items() if pattern == self.pattern]
+        """Return the names of the weight tensors that the value applies to."""
+        patterns = {pattern: pattern for pattern in self.pass_.layer_options().get((), ())}
+        by_layer = options_by_layer(model, "", patterns)
+        return [name for name, pattern in by_layer.items() if pattern == self.pattern]
 
     def spread(self, count: int) -> list[float]:
-        """Return values from its least to its largest, evenly, at most so many."""
-        if self.searched.range is None:
-            return sorted(float(choice) for choice in self.searched.choices)
-        found = np.linspace(self.searched.range.min, self.searched.range.max, count)
-        return sorted({self.nearest(float(value)) for value in found})
+        """Return all choices, or at most `count` evenly spaced values of the range, ascending."""
+        limits = self.parameter.range
+        if limits is None:
+            return sorted(float(choice) for choice in self.parameter.choices)
+        return sorted({self.nearest(float(value)) for value in np.linspace(limits.min, limits.max, count)})
 
     def nearest(self, value: float) -> float:
-        """Return the value nearest to another that it may have."""
-        limits = self.searched.range
+        """Return the allowed value nearest to `value`."""
+        limits = self.parameter.range
         if limits is None:
-            return min((float(choice) for choice in self.searched.choices), key=lambda choice: abs(choice - value))
-        step = limits.step or (1 if self.searched.whole else 0)
+            return min((float(choice) for choice in self.parameter.choices), key=lambda choice: abs(choice - value))
+        step = limits.step or (1 if self.parameter.is_whole else 0)
         value = min(max(value, limits.min), limits.max)
         if step:
-            whole = min(round((value - limits.min) / step), int((limits.max - limits.min) / step + 1e-9))
-            value = limits.min + whole * step
-        return float(self.searched.rounded(float(f"{value:.10g}")))
+            steps = min(round((value - limits.min) / step), int((limits.max - limits.min) / step + 1e-9))
+            value = limits.min + steps * step
+        return float(self.parameter.rounded(float(f"{value:.10g}")))
 
 
-def amounts_of(pipeline: Pipeline) -> list[Amount]:
-    """Return the searched values of a pipeline that are amounts of pruning or sharing."""
-    found = (_amount(pipeline, each) for each in pipeline.search)
-    return [amount for amount in found if amount is not None]
+def tunables_of(pipeline: Pipeline) -> list[Tunable]:
+    """Return the searched values of a pipeline that set how much a pass compresses."""
+    tunables = (_tunable(pipeline, parameter) for parameter in pipeline.search)
+    return [tunable for tunable in tunables if tunable is not None]
 
 
-def _amount(pipeline: Pipeline, each: Searchable) -> Amount | None:
-    _, place, *inside = resolved(pipeline.document.root, parts_of(each.key))
-    step = pipeline.stages[place].step if isinstance(place, int) else None
-    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in each.ends):
+def evenly_spaced(count: int, limit: int) -> list[int]:
+    """Return at most `limit` different indices below `count`, evenly spread."""
+    indices = np.linspace(0, count - 1, min(count, limit)).round().astype(int)
+    return list(dict.fromkeys(indices.tolist()))
+
+
+def _tunable(pipeline: Pipeline, parameter: SearchParameter) -> Tunable | None:
+    _, index, *option = pipeline.document.path_of(parameter.key)
+    numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in parameter.extremes)
+    if not numeric or not isinstance(index, int):
         return None
-    pattern = _pattern(inside)
-    if isinstance(step, Prune) and inside[-1:] == ["sparsity"]:
-        return Amount(each, "prune", step, pattern)
-    if isinstance(step, Share) and (inside == ["bits"] or pattern):
-        return Amount(each, "share", step, pattern)
-    return None
-
-
-def _pattern(inside: Sequence[Key]) -> str:
-    return str(inside[1]) if len(inside) > 1 and inside[0] == "layers" else ""
+    pass_ = pipeline.stages[index].pass_
+    # `layers` has the amount itself (`share`), or a mapping with it (`prune`).
+    in_layers = option[:1] == ["layers"] and (len(option) == 2 or option[2:] == [pass_.amount])
+    if pass_.amount is None or not (in_layers or option == [pass_.amount]):
+        return None
+    return Tunable(parameter, pass_, str(option[1]) if in_layers else "")

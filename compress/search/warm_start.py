@@ -1,4 +1,4 @@
-"""From a scan of the layers to values that are worth trying first."""
+"""First trials of a search, from a sensitivity scan."""
 
 from __future__ import annotations
 
@@ -11,70 +11,63 @@ from compress.model import Model
 from compress.pipeline.config import Pipeline
 from compress.pipeline.search_space import Value
 from compress.search.sensitivity import LayerScan, Scan
-from compress.search.tunables import Amount, Kind, amounts_of
+from compress.search.tunables import Tunable, evenly_spaced, tunables_of
 
-COUNT = 4
-"""Points that a search begins with, beside the pipeline's own values."""
+_MAX_POINTS = 4
+"""Warm-start points of a search, beside the initial values of the pipeline."""
 
-_SLOPES = np.logspace(-12, 0, 241)
-"""Nats that a bit is worth, from one at which every bit is kept to one at which none is."""
+_LAMBDAS = np.logspace(-12, 0, 241)
+"""Nats per bit, from a value at which no bit is saved to one at which all are."""
 
 _INDEX_BITS = 5.0
-"""Of a weight that pruning keeps, where it is not known yet how it will be shared."""
+"""Assumed bits of an unpruned weight: its codebook is not known yet."""
 
 
-def first_points(pipeline: Pipeline, found: Scan, model: Model) -> list[dict[str, Value]]:
-    """Return values of a search, from the most careful to the boldest.
+def warm_start_points(pipeline: Pipeline, sensitivities: Scan, model: Model) -> list[dict[str, Value]]:
+    """Return values for the first trials, from the most accurate to the smallest file.
 
-    Along the path on which the last bit saved costs the same divergence wherever it is saved: each amount is what makes
-    divergence and bits, at one slope between the two, least over the layers that it is for. That layers add up, and
-    that nothing is won back by training, is not quite so; it is good enough to begin with. What a scan cannot speak of
-    keeps the pipeline's own values.
+    The points lie on the path of the Lagrange multiplier lambda: for each lambda, a tunable takes the value that
+    minimizes divergence + lambda * bits, summed over its layers. This ignores that layers interact and that training
+    recovers accuracy. Searched values that are no tunables keep their initial value.
 
     Args:
-        pipeline: what is searched.
-        found: the scan of its layers.
-        model: whose layers they are.
+        pipeline: to search.
+        sensitivities: of its layers.
+        model: the network.
     """
-    amounts = amounts_of(pipeline)
-    layers = {layer.name: layer for layer in found.layers}
-    own = {each.key: each.own for each in pipeline.search}
+    tunables = tunables_of(pipeline)
+    if not tunables:
+        return []
+    by_name = {layer.name: layer for layer in sensitivities.layers}
+    layers = [[by_name[name] for name in tunable.layers(model)] for tunable in tunables]
+    initial = {parameter.key: parameter.initial for parameter in pipeline.search}
     path: list[dict[str, Value]] = []
-    for slope in _SLOPES if amounts else ():
-        chosen = {
-            amount.searched.key: _typed(
-                amount, _best(amount, [layers[name] for name in amount.layers(model)], found, slope)
-            )
-            for amount in amounts
-        }
-        point = {**own, **chosen}
+    for lambda_ in _LAMBDAS:
+        best = [_best_value(*each, sensitivities, lambda_) for each in zip(tunables, layers, strict=True)]
+        point = {**initial, **{each.parameter.key: value for each, value in zip(tunables, best, strict=True)}}
         if point not in path:
             path.append(point)
-    places = np.linspace(0, len(path) - 1, min(COUNT, len(path))).round().astype(int)
-    return [path[place] for place in dict.fromkeys(places.tolist())]
+    return [path[index] for index in evenly_spaced(len(path), _MAX_POINTS)]
 
 
-def _best(amount: Amount, layers: Sequence[LayerScan], found: Scan, slope: float) -> float:
-    """Return which of the scanned values is best at a slope; of equal ones the most careful."""
+def _best_value(tunable: Tunable, layers: Sequence[LayerScan], sensitivities: Scan, lambda_: float) -> Value:
+    """Return the allowed value nearest to the best scanned one; of equal ones, the mildest."""
 
-    def cost(place: int) -> float:
-        value = found.settings[place].value
-        return sum(layer.divergences[place] + slope * layer.weights * _bits(amount.kind, value) for layer in layers)
+    def cost(index: int) -> float:
+        bits = _bits_per_weight(tunable.pass_.kind, settings[index].value)
+        return sum(layer.divergences[index] + lambda_ * layer.weights * bits for layer in layers)
 
-    places = [place for place, setting in enumerate(found.settings) if setting.kind == amount.kind]
-    return found.settings[min(places, key=cost)].value
-
-
-def _typed(amount: Amount, value: float) -> Value:
-    nearest = amount.nearest(value)
-    if amount.searched.range is None:
-        return next(choice for choice in amount.searched.choices if choice == nearest)
-    return round(nearest) if amount.searched.whole else nearest
+    settings = sensitivities.settings
+    indices = [index for index, setting in enumerate(settings) if setting.kind == tunable.pass_.kind]
+    nearest = tunable.nearest(settings[min(indices, key=cost)].value)
+    if tunable.parameter.range is None:
+        return next(choice for choice in tunable.parameter.choices if choice == nearest)
+    return round(nearest) if tunable.parameter.is_whole else nearest
 
 
-def _bits(kind: Kind, value: float) -> float:
-    """Return about how many bits a weight takes: which are kept, and their indices; or the indices of all."""
+def _bits_per_weight(kind: str, value: float) -> float:
+    """Return approximate bits: of an index with `share`; of the mask and the unpruned indices with `prune`."""
     if kind == "share":
         return value
-    parts = [share for share in (value, 1 - value) if share > 0]
-    return -sum(share * math.log2(share) for share in parts) + (1 - value) * _INDEX_BITS
+    shares = [share for share in (value, 1 - value) if share > 0]
+    return -sum(share * math.log2(share) for share in shares) + (1 - value) * _INDEX_BITS

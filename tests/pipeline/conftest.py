@@ -9,7 +9,7 @@ from compress.errors import ConfigError
 from compress.pipeline import Pipeline, read_pipeline
 
 WHOLE = """\
-# Says every kind of thing that a pipeline can say.
+# A pipeline with every kind of value.
 # In two lines.
 seed: 3
 
@@ -52,7 +52,7 @@ def whole() -> str:
 
 @pytest.fixture
 def read(tmp_path: Path) -> Callable[..., Pipeline]:
-    """Reads a pipeline from text or bytes, with overrides."""
+    """Return a function that reads a pipeline from text or bytes, with overrides."""
 
     def reading(text: str | bytes, *overrides: str) -> Pipeline:
         file = tmp_path / "p.yaml"
@@ -64,7 +64,7 @@ def read(tmp_path: Path) -> Callable[..., Pipeline]:
 
 @pytest.fixture
 def fault(tmp_path: Path, read: Callable[..., Pipeline]) -> Callable[..., str]:
-    """Gives the message for a pipeline that is wrong, the folder left out."""
+    """Return a function that gives the error message of a wrong pipeline, without the folder."""
 
     def message(text: str | bytes, *overrides: str) -> str:
         with pytest.raises(ConfigError) as caught:

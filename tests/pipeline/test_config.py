@@ -1,4 +1,4 @@
-"""What a pipeline may say: every fault is told with file, line, key, what is allowed, and the nearest right name."""
+"""The content of a pipeline file: an error has file, line, key, what is allowed, and the most similar name."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from compress.data.folder import Folder
 from compress.data.samples import Samples
 from compress.errors import ConfigError
 from compress.evaluation.goals import Goal
-from compress.networks.weight_sources import Checkpoint, Embedded
+from compress.networks.embedded_weights import EmbeddedWeights
+from compress.networks.squeezenet_weights import CheckpointWeights
 from compress.passes import Distill, Prune, Share
 from compress.passes.prune import LayerPruning
 from compress.pipeline import read_pipeline
 from compress.pipeline.config import Encode, Stage
 
 
-def test_a_whole_pipeline_is_read_as_it_says(read, whole):
+def test_all_sections_are_read(read, whole):
     pipeline = read(whole)
     assert pipeline.name == "p"
-    assert pipeline.description == "Says every kind of thing that a pipeline can say. In two lines."
+    assert pipeline.description == "A pipeline with every kind of value. In two lines."
     assert pipeline.seed == 3
-    assert pipeline.model == Embedded()
+    assert pipeline.model == EmbeddedWeights()
     assert pipeline.calibration == Samples(count=4)
     assert pipeline.validation == Folder(Path("photos"), limit=10)
     assert pipeline.stages == (
@@ -37,13 +38,13 @@ def test_a_whole_pipeline_is_read_as_it_says(read, whole):
 
 
 @pytest.mark.parametrize("text", ["{}", "stages:\ndata:\n", "stages: []\ngoal: {}\nencode: {}\nmodel:\n"])
-def test_what_is_not_said_has_defaults(read, text):
+def test_missing_sections_have_defaults(read, text):
     pipeline = read(text)
-    assert (pipeline.model, pipeline.calibration, pipeline.validation) == (Embedded(), Samples(), Samples())
+    assert (pipeline.model, pipeline.calibration, pipeline.validation) == (EmbeddedWeights(), Samples(), Samples())
     assert (pipeline.stages, pipeline.goal, pipeline.encode, pipeline.seed) == ((), Goal(), Encode(), 0)
 
 
-def test_the_same_passes_may_come_again_under_other_names(read):
+def test_a_pass_can_repeat_under_another_name(read):
     stages = read("stages: [{pass: distill}, {pass: distill, name: second}]").stages
     assert [stage.name for stage in stages] == ["distill", "second"]
 
@@ -53,12 +54,12 @@ def test_the_same_passes_may_come_again_under_other_names(read):
     [("500000", 500_000), ("500 kB", 500_000), ("500kb", 500_000), ("0.5 MB", 500_000), ("5e5", 500_000),
      ("'600,000'", 600_000), ("7 B", 7), ("1GB", 10**9), ("500_000", 500_000)],
 )  # fmt: skip
-def test_bytes_may_have_a_decimal_unit(read, text, bytes_):
+def test_bytes_can_have_a_decimal_unit(read, text, bytes_):
     assert read(f"goal: {{bytes: {text}}}").goal.bytes == bytes_
 
 
 @pytest.mark.parametrize("text", ["500 kiB", "-1", "0", "0.2", "many", "true", "[1]", "1.5", "1e400", ".nan"])
-def test_other_bytes_are_refused(fault, text):
+def test_invalid_bytes_are_refused(fault, text):
     assert "p.yaml:1: goal.bytes: " in fault(f"goal: {{bytes: {text}}}")
 
 
@@ -88,17 +89,17 @@ def test_other_bytes_are_refused(fault, text):
             "p.yaml:4: data.validation.count: unknown key of source 'digits' (allowed: source, limit)",
         ),
         # unknown passes and sources
-        ("stages: [{pass: prnue}]", "stages.0.pass: no pass 'prnue'; did you mean 'prune'? (allowed: simplify, prune"),
+        ("stages: [{pass: prnue}]", "stages.0.pass: unknown pass 'prnue'; did you mean 'prune'? (allowed: simplify,"),
         ("stages:\n- bits: 5", "p.yaml:2: stages.0: the key 'pass' is missing (allowed: simplify, prune,"),
         ("stages:\n- prune:\n    sparsity: 0.5", "the key 'pass' is missing; did you mean 'prune'?"),
-        ("stages: [prune]", "stages.0: 'prune', where a mapping of keys belongs (allowed: 'pass: NAME' and its opt"),
-        ("stages: {pass: prune}", "p.yaml:1: stages: not a list (allowed: a list of passes, each of them begun with"),
-        ("stages:\n-\n", "p.yaml:2: stages.0: nothing, where a mapping of keys belongs"),
-        ("model: {source: torchvison}", "no source 'torchvison'; did you mean 'torchvision'? (allowed: embedded, "),
-        ("data: {validation: {source: [a]}}", "data.validation.source: no source ['a']"),
-        ("data: {validation: digits}", "data.validation: 'digits', where a mapping of keys belongs"),
-        ("data: [1]", "p.yaml:1: data: a list, where a mapping of keys belongs"),
-        ("goal: 500 kB", "p.yaml:1: goal: '500 kB', where a mapping of keys belongs"),
+        ("stages: [prune]", "stages.0: 'prune' instead of a mapping of keys (allowed: 'pass: NAME' and its opt"),
+        ("stages: {pass: prune}", "p.yaml:1: stages: not a list (allowed: a list of passes, each starting with"),
+        ("stages:\n-\n", "p.yaml:2: stages.0: empty instead of a mapping of keys"),
+        ("model: {source: torchvison}", "unknown source 'torchvison'; did you mean 'torchvision'? (allowed: emb"),
+        ("data: {validation: {source: [a]}}", "data.validation.source: unknown source ['a']"),
+        ("data: {validation: digits}", "data.validation: 'digits' instead of a mapping of keys"),
+        ("data: [1]", "p.yaml:1: data: a list instead of a mapping of keys"),
+        ("goal: 500 kB", "p.yaml:1: goal: '500 kB' instead of a mapping of keys"),
         # wrong types
         ("seed: one", "p.yaml:1: seed: cannot be 'one' (allowed: a whole number, at least 0, below 4,294,967,296)"),
         ("seed: true", "p.yaml:1: seed: cannot be true (allowed: a whole number"),
@@ -116,10 +117,10 @@ def test_other_bytes_are_refused(fault, text):
         ("stages:\n- pass: share\n  bits: 0", "p.yaml:3: stages.0.bits: cannot be 0 (allowed: a whole number, 1 to"),
         ("stages:\n- pass: prune\n  sparsity: 1.5", "p.yaml:3: stages.0.sparsity: cannot be 1.5 (allowed: a number, 0"),
         ("stages: [{pass: prune, sparsity: .nan}]", "stages.0.sparsity: "),
-        ("stages:\n- pass: prune", "p.yaml:2: stages.0: give exactly one of sparsity, sensitivity and kept_weights"),
+        ("stages:\n- pass: prune", "p.yaml:2: stages.0: give exactly one of sparsity, sensitivity and nonzero_weights"),
         (
             "stages: [{pass: prune, sparsity: 0.5, sensitivity: 1}]",
-            "stages.0: give exactly one of sparsity, sensitivity and kept_weights",
+            "stages.0: give exactly one of sparsity, sensitivity and nonzero_weights",
         ),
         ("stages: [{pass: share, init: kmeans++}]", "stages.0.init: cannot be 'kmeans++'; did you mean 'k-means++'?"),
         ("encode: {coding: hufman}", "encode.coding: cannot be 'hufman'; did you mean 'huffman'? (allowed: huffman, "),
@@ -127,47 +128,47 @@ def test_other_bytes_are_refused(fault, text):
         ("goal: {max_top1_drop: -1}", "goal.max_top1_drop: cannot be -1 (allowed: a number, 0 to 100)"),
         ("goal: {max_divergence: .inf}", "goal.max_divergence: cannot be inf (allowed: a number, at least 0)"),
         ("data: {validation: {source: digits, limit: 0}}", "data.validation.limit: cannot be 0 (allowed: a whole numb"),
-        # what is missing
+        # missing keys
         ("data:\n  validation:\n    source: folder", "p.yaml:2: data.validation.path: this key is missing"),
         (
             "model: {source: checkpoint, path: a.pth}",
             "model.architecture: this key is missing (allowed: squeezenet1_0, squeezenet1_1)",
         ),
         # names of stages
-        ("stages: [{pass: distill}, {pass: distill}]", "stages.1.name: a stage is named 'distill' already; give this"),
-        ("stages: [{pass: distill, name: proof}]", "stages.0.name: every run has a proof of its own"),
-        ("stages: [{pass: distill, name: 'a.b'}]", "stages.0.name: a stage cannot be named 'a.b' (allowed: a letter,"),
-        ("stages: [{pass: distill, name: 5}]", "stages.0.name: a stage cannot be named 5"),
+        ("stages: [{pass: distill}, {pass: distill}]", "stages.1.name: another stage is named 'distill'; give this"),
+        ("stages: [{pass: distill, name: proof}]", "stages.0.name: the name 'proof' is reserved"),
+        ("stages: [{pass: distill, name: 'a.b'}]", "stages.0.name: 'a.b' is not a name for a stage (allowed: a let"),
+        ("stages: [{pass: distill, name: 5}]", "stages.0.name: 5 is not a name for a stage"),
     ],
 )  # fmt: skip
-def test_every_fault_is_told_with_its_place_and_what_is_allowed(fault, text, message):
+def test_an_error_has_its_place_and_what_is_allowed(fault, text, message):
     assert message in fault(text)
 
 
-def test_of_several_faults_the_unknown_key_is_told_because_it_explains_the_missing_one(fault):
+def test_an_unknown_key_is_reported_before_the_missing_one_that_it_explains(fault):
     assert "data.validation.pth: unknown key" in fault("data: {validation: {source: folder, pth: photos}}")
 
 
-def test_the_error_knows_its_file_line_and_key(read):
+def test_an_error_has_file_line_and_key_as_attributes(read):
     with pytest.raises(ConfigError) as caught:
         read("seed: 1\nstages:\n  - pass: share\n    bits: 13\n")
     assert (caught.value.file.name, caught.value.line, caught.value.key) == ("p.yaml", 4, "stages.0.bits")
 
 
-def test_a_long_value_is_shown_in_part(fault):
+def test_a_long_value_is_shortened(fault):
     assert len(fault(f"seed: {'x' * 5000}")) < 250
 
 
-def test_the_configuration_is_the_file_with_the_overrides_in_it(read, whole):
+def test_the_configuration_is_the_file_with_overrides_applied(read, whole):
     configuration = read(whole, "stages.share.bits=3", "data.validation.limit=5").configuration
     again = read(configuration)
-    assert again.stages[1].step == Share(bits=3, layers={"classifier.1.weight": 4})
+    assert again.stages[1].pass_ == Share(bits=3, layers={"classifier.1.weight": 4})
     assert again.validation == Folder(Path("photos"), limit=5)
-    assert again.description.startswith("Says every")
+    assert again.description.startswith("A pipeline with every")
 
 
 @pytest.mark.parametrize("name", ready_pipelines())
-def test_every_ready_pipeline_can_be_read_and_says_what_it_does(name):
+def test_every_ready_pipeline_is_valid_and_described(name):
     pipeline = read_pipeline(ready_pipelines()[name])
     assert pipeline.name == name
     assert pipeline.stages
@@ -175,8 +176,8 @@ def test_every_ready_pipeline_can_be_read_and_says_what_it_does(name):
     assert "minutes" in pipeline.description
 
 
-def test_every_source_can_be_chosen(read):
+def test_a_source_is_selected_by_name(read):
     text = "model: {source: checkpoint, path: a.pth, architecture: squeezenet1_0}\ndata: {validation: {source: digits}}"
     pipeline = read(text)
-    assert pipeline.model == Checkpoint("a.pth", "squeezenet1_0")
+    assert pipeline.model == CheckpointWeights("a.pth", "squeezenet1_0")
     assert pipeline.validation == Digits()

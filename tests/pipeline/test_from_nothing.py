@@ -7,26 +7,26 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from small import float_squeezenet
+from small_models import float_squeezenet
 
 from compress import container
 from compress.errors import DataError
-from compress.networks.random_init import Random
+from compress.networks.random_init import RandomWeights
 from compress.pipeline import read_pipeline, run
 from compress.tensors.forms import Dense, Shared
 
 TEXT = """\
 seed: 3
-model: {source: random, architecture: squeezenet1_1, classes: 10, size: 32, resize: squash}
+model: {source: random, architecture: squeezenet1_1, classes: 10, input_size: 32, resize: squash}
 data:
   calibration: {source: digits, limit: 60}
   validation: {source: digits, limit: 40}
 stages:
-  - {pass: train, epochs: 2, optimizer: adamw, learning_rate: 0.001, flip: false, held_out: 0}
-  - {pass: train, name: on, epochs: 1, optimizer: adamw, learning_rate: 0.001, flip: false, held_out: 0}
+  - {pass: train, epochs: 2, optimizer: adamw, learning_rate: 0.001, flip: false, validation_split: 0}
+  - {pass: train, name: on, epochs: 1, optimizer: adamw, learning_rate: 0.001, flip: false, validation_split: 0}
   - {pass: prune, sparsity: 0.5}
   - {pass: share, bits: 4, iterations: 1}
-  - {pass: train, name: again, epochs: 1, optimizer: adamw, learning_rate: 0.0001, flip: false, held_out: 0}
+  - {pass: train, name: again, epochs: 1, optimizer: adamw, learning_rate: 0.0001, flip: false, validation_split: 0}
 goal: {max_top1_drop: 100}
 """
 
@@ -58,7 +58,7 @@ def test_the_record_says_where_its_weights_came_from(done):
     assert record.weights_source == (
         "squeezenet1_1 for 10 classes, its weights at random, trained by the stage train, trained by the stage on"
     )
-    start = Random("squeezenet1_1", 10, size=32, resize="squash").load(3)
+    start = RandomWeights("squeezenet1_1", 10, input_size=32, resize="squash").load(3)
     assert record.weights_sha256 not in {container.weights_sha256(start), record.file.weights_sha256}
 
 
@@ -77,7 +77,7 @@ class WithDeadChannels:
 
     description: ClassVar[str] = "made up"
 
-    def load(self):
+    def load(self, seed):
         model = float_squeezenet()
         dead = {name: model.tensors[name].to_dense().copy() for name in ("features.0.weight", "features.0.bias")}
         for values in dead.values():
@@ -86,7 +86,7 @@ class WithDeadChannels:
 
 
 def test_what_is_trained_after_simplify_is_the_float_network_too_and_what_is_pruned_in_training_is_not(read, tmp_path):
-    options = "epochs: 1, optimizer: adamw, learning_rate: 0.0001, flip: false, held_out: 0"
+    options = "epochs: 1, optimizer: adamw, learning_rate: 0.0001, flip: false, validation_split: 0"
     data = "{calibration: {source: digits, limit: 10}, validation: {source: digits, limit: 10}}"
     train, pruned = f"pass: train, {options}", f"pass: train, name: on, {options}, prune: {{sparsity: 0.5}}"
     text = f"data: {data}\nstages: [{{pass: simplify}}, {{{train}}}, {{{pruned}}}]"

@@ -1,4 +1,4 @@
-"""What a stage reached, later stages keep; one that does not is named, and nothing is written."""
+"""Invariants: a stage that breaks one is named, and nothing is written."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from small import float_squeezenet
+from small_models import float_squeezenet
 
 from compress.errors import PassError
 from compress.model import CAFFE, Model
+from compress.passes import Pass
 from compress.pipeline import run
 from compress.pipeline.config import Stage
-from compress.pipeline.invariants import check
+from compress.pipeline.invariants import check_invariants
 from compress.tensors.forms import Dense, Pruned, Shared
 
-KEPT = np.array([[True, False], [True, True]])
-VALUES = np.where(KEPT, np.float32(0.5), np.float32(0))
-INDICES = KEPT.astype(np.uint16)
+MASK = np.array([[True, False], [True, True]])
+VALUES = np.where(MASK, np.float32(0.5), np.float32(0))
+INDICES = MASK.astype(np.uint16)
 CODEBOOK = np.array([0, 0.5], np.float32)
-PRUNED, SHARED, DENSE = Pruned(VALUES, KEPT), Shared(CODEBOOK, INDICES), Dense(VALUES + np.float32(1))
+PRUNED, SHARED, DENSE = Pruned(VALUES, MASK), Shared(CODEBOOK, INDICES), Dense(VALUES + np.float32(1))
 
 
 def model_of(tensor, name="w"):
@@ -33,7 +34,7 @@ def model_of(tensor, name="w"):
         (DENSE, PRUNED),
         (DENSE, SHARED),
         (PRUNED, SHARED),
-        (PRUNED, Pruned(VALUES * 0, KEPT)),
+        (PRUNED, Pruned(VALUES * 0, MASK)),
         (PRUNED, Pruned(np.zeros((2, 2), np.float32), np.zeros((2, 2), np.bool_))),
         (SHARED, Shared(CODEBOOK * 3, INDICES)),
         (SHARED, Shared(CODEBOOK[:1], INDICES * 0)),
@@ -41,8 +42,8 @@ def model_of(tensor, name="w"):
         (DENSE, Dense(DENSE.values.astype(np.float16).astype(np.float32), "float16")),
     ],
 )
-def test_going_on_towards_a_smaller_file_breaks_nothing(before, after):
-    check(model_of(before), model_of(after), "stage")
+def test_a_smaller_form_breaks_no_invariant(before, after):
+    check_invariants(model_of(before), model_of(after), "stage")
 
 
 @pytest.mark.parametrize(
@@ -51,45 +52,45 @@ def test_going_on_towards_a_smaller_file_breaks_nothing(before, after):
         (PRUNED, Pruned(VALUES + np.float32(1), np.ones((2, 2), np.bool_)), "1 pruned weights are no longer zero"),
         (PRUNED, Shared(CODEBOOK, np.ones((2, 2), np.uint16)), "1 pruned weights are no longer zero"),
         (SHARED, Shared(CODEBOOK, np.ones((2, 2), np.uint16)), "1 pruned weights are no longer zero"),
-        (PRUNED, Dense(VALUES), "it was pruned, and its form no longer tells which weights are kept"),
+        (PRUNED, Dense(VALUES), "it lost the mask of its pruned weights"),
         (SHARED, Dense(VALUES), "its weights are no longer shared"),
         (SHARED, PRUNED, "its weights are no longer shared"),
         (SHARED, Shared(np.array([0, 0.5, 1], np.float32), INDICES), "its codebook grew from 2 to 3 values"),
-        (SHARED, replace(SHARED, stored_as="float32"), "its precision in the file grew from float16 to float32"),
+        (SHARED, replace(SHARED, stored_as="float32"), "its precision in the file rose from float16 to float32"),
         (DENSE, Dense(np.full((2, 2), np.nan, np.float32)), "4 weights are not finite"),
         (DENSE, Dense(np.ones((2, 3), np.float32)), r"its shape \(2, 2\) became \(2, 3\)"),
     ],
 )
-def test_a_broken_promise_names_the_stage_and_the_tensor(before, after, broken):
+def test_a_broken_invariant_names_the_stage_and_the_tensor(before, after, broken):
     with pytest.raises(PassError, match=rf"^stage bad, tensor w: {broken}$") as caught:
-        check(model_of(before), model_of(after), "bad")
+        check_invariants(model_of(before), model_of(after), "bad")
     assert (caught.value.stage, caught.value.tensor) == ("bad", "w")
 
 
-def test_pruned_weights_may_move_with_their_channels_but_not_vanish_or_come_back():
-    moved = Pruned(VALUES[:, ::-1].copy(), KEPT[:, ::-1].copy())
+def test_pruned_weights_can_move_with_their_channels_but_not_change_in_number():
+    moved = Pruned(VALUES[:, ::-1].copy(), MASK[:, ::-1].copy())
     shared = Shared(CODEBOOK, INDICES[:, ::-1].copy())
-    check(model_of(PRUNED), replace(model_of(shared), origin=model_of(moved)), "stage")
+    check_invariants(model_of(PRUNED), replace(model_of(shared), reference=model_of(moved)), "stage")
     with pytest.raises(PassError, match="1 pruned weights are no longer zero"):
-        check(model_of(PRUNED), model_of(shared), "stage")
+        check_invariants(model_of(PRUNED), model_of(shared), "stage")
     with pytest.raises(PassError, match="1 pruned weights are no longer zero"):
-        check(model_of(PRUNED), replace(model_of(SHARED), origin=model_of(moved)), "stage")
+        check_invariants(model_of(PRUNED), replace(model_of(SHARED), reference=model_of(moved)), "stage")
     dense = Pruned(VALUES + np.float32(1), np.ones((2, 2), np.bool_))
-    with pytest.raises(PassError, match="3 kept weights became 4 where its channels were moved"):
-        check(model_of(PRUNED), replace(model_of(shared), origin=model_of(dense)), "stage")
+    with pytest.raises(PassError, match="3 unpruned weights became 4 when channels were permuted"):
+        check_invariants(model_of(PRUNED), replace(model_of(shared), reference=model_of(dense)), "stage")
 
 
-def test_a_stage_may_not_rename_drop_or_reorder_tensors():
+def test_a_stage_cannot_rename_drop_or_reorder_tensors():
     with pytest.raises(PassError, match="stage bad: the tensors of the network changed"):
-        check(model_of(DENSE), model_of(DENSE, "v"), "bad")
+        check_invariants(model_of(DENSE), model_of(DENSE, "v"), "bad")
     both = Model("a", 2, CAFFE, {"v": DENSE, "w": DENSE})
     with pytest.raises(PassError, match="the tensors of the network changed"):
-        check(both, replace(both, tensors={"w": DENSE, "v": DENSE}), "bad")
+        check_invariants(both, replace(both, tensors={"w": DENSE, "v": DENSE}), "bad")
 
 
 @dataclass(frozen=True)
-class Regrow:
-    """A pass that gives pruned weights a value again."""
+class Regrow(Pass):
+    """A pass that sets pruned weights to a value."""
 
     kind: ClassVar[str] = "regrow"
 
@@ -101,15 +102,15 @@ class Regrow:
 
 @dataclass(frozen=True)
 class Ready:
-    """Weights that are there already."""
+    """A source of given weights."""
 
     description: ClassVar[str] = "made up"
 
-    def load(self):
+    def load(self, seed):
         return float_squeezenet()
 
 
-def test_a_run_whose_pass_breaks_a_promise_fails_loudly_and_writes_nothing(read, tmp_path):
+def test_a_run_whose_pass_breaks_an_invariant_fails_and_writes_nothing(read, tmp_path):
     pipeline = read(
         "data: {calibration: {source: digits, limit: 2}, validation: {source: digits, limit: 2}}\n"
         "stages: [{pass: prune, sparsity: 0.5}]"

@@ -1,4 +1,4 @@
-"""What is wrong is said before the work begins."""
+"""Preflight checks find errors before the first stage runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from small import float_squeezenet
+from small_models import float_squeezenet
 
 from compress.data.digits import Digits
 from compress.data.folder import Folder
@@ -16,7 +16,7 @@ from compress.errors import ConfigError, DataError
 from compress.evaluation.goals import Goal
 from compress.model import Preprocessing
 from compress.pipeline import run
-from compress.pipeline.preflight import check_apart, check_labels, check_layers
+from compress.pipeline.preflight import check_disjoint, check_labels, check_layers
 
 INPUT = Preprocessing(32, 32, "squash", "RGB", 1.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
@@ -36,33 +36,35 @@ def both(calibration, validation):
     )
 
 
-def test_the_same_folder_for_calibration_and_validation_is_refused(tmp_path):
+def test_one_folder_for_calibration_and_validation_is_refused(tmp_path):
     folder = write_photos(tmp_path / "photos", range(4))
     with pytest.raises(DataError) as caught:
-        check_apart(*both(Folder(folder), Folder(folder)))
+        check_disjoint(*both(Folder(folder), Folder(folder)))
     assert str(caught.value) == (
-        f"4 of 4 validation photos are calibration photos too, {folder / '0.png'} among them; a network looks better"
-        " than it is on photos that it was fitted to: give data.calibration and data.validation different photos"
+        f"4 of 4 validation photos are also calibration photos, for example {folder / '0.png'}; this would overestimate"
+        " accuracy: give data.calibration and data.validation different photos"
     )
 
 
-def test_one_photo_that_is_in_both_is_named_by_both_its_names(tmp_path):
+def test_a_photo_in_both_sets_is_named_by_both_names(tmp_path):
     one, other = write_photos(tmp_path / "one", [1, 2, 3]), write_photos(tmp_path / "other", [4, 5])
     (other / "copy.png").write_bytes((one / "2.png").read_bytes())
-    with pytest.raises(DataError, match=r"^1 of 3 validation photos .*copy\.png \(there as .*one/2\.png\) among them"):
-        check_apart(*both(Folder(one), Folder(other)))
+    with pytest.raises(
+        DataError, match=r"^1 of 3 validation photos .*copy\.png \(in calibration: .*one/2\.png\); this would"
+    ):
+        check_disjoint(*both(Folder(one), Folder(other)))
 
 
-def test_parts_of_one_folder_are_fine_where_no_photo_is_in_both(tmp_path):
+def test_disjoint_photos_of_one_folder_are_accepted(tmp_path):
     folder = write_photos(tmp_path / "photos", range(4))
-    check_apart(*both(Folder((folder / "0.png", folder / "1.png")), Folder((folder / "2.png", folder / "3.png"))))
+    check_disjoint(*both(Folder((folder / "0.png", folder / "1.png")), Folder((folder / "2.png", folder / "3.png"))))
 
 
 @pytest.mark.parametrize(("source", "count"), [(Digits(), 596), (Samples(count=40), 40)])
-def test_the_photos_that_come_with_packages_are_split(source, count):
+def test_the_photos_of_packages_are_disjoint(source, count):
     calibration, validation = both(source, source)
     assert len(validation) == count
-    check_apart(calibration, validation)
+    check_disjoint(calibration, validation)
 
 
 @pytest.mark.parametrize("goal", [Goal(max_top1_drop=1.0), Goal(max_top5_drop=0.0)])
@@ -73,11 +75,11 @@ def test_a_goal_on_accuracy_needs_labels(goal):
     check_labels(goal, Digits(limit=3).load(INPUT, "validation", classes=10))
 
 
-def test_a_goal_on_closeness_needs_none():
+def test_a_goal_on_agreement_needs_no_labels():
     check_labels(Goal(bytes=5, min_agreement=0.9, max_divergence=1.0), both(Samples(count=2), Samples(count=2))[1])
 
 
-def test_a_layer_that_the_network_has_not_is_told_with_its_line(read, tmp_path):
+def test_an_unknown_layer_is_reported_with_its_line(read, tmp_path):
     text = "stages:\n- pass: share\n  layers:\n    1x1: 3\n    classifier.2.weight: 5\n"
     with pytest.raises(ConfigError) as caught:
         check_layers(read(text), float_squeezenet())
@@ -90,16 +92,16 @@ def test_a_layer_that_the_network_has_not_is_told_with_its_line(read, tmp_path):
         check_layers(read("stages: [{pass: share}]", "stages.share.layers.9x9=3"), float_squeezenet())
 
 
-def test_so_is_one_in_a_pruning_within_training(read):
+def test_an_unknown_layer_in_gradual_pruning_is_reported_with_its_line(read):
     text = "stages:\n- pass: train\n  prune:\n    sparsity: 0.5\n    layers:\n      9x9: 0.1\n"
     with pytest.raises(ConfigError, match=r"p\.yaml:6: stages\.0\.prune\.layers\.9x9: no weight tensor is named '9x9'"):
         check_layers(read(text), float_squeezenet())
 
 
-def test_a_file_that_is_not_there_is_told_with_its_line(read, tmp_path):
+def test_a_missing_file_is_reported_with_its_line(read, tmp_path):
     text = "seed: 1\ndata:\n  validation:\n    source: folder\n    path: {}\n"
     gone = tmp_path / "gone"
-    with pytest.raises(ConfigError, match=rf"p\.yaml:5: data\.validation\.path: there is no {gone} \(allowed: a path"):
+    with pytest.raises(ConfigError, match=rf"p\.yaml:5: data\.validation\.path: {gone} does not exist \(allowed: a path"):
         run(read(text.format(gone), "data.calibration.count=1"), tmp_path / "out", device="cpu")
     with pytest.raises(ConfigError, match=rf"^--set: model\.path: no file {gone}$"):
         run(read("model: {source: deep-compression, path: x}", f"model.path={gone}"), tmp_path / "out", device="cpu")

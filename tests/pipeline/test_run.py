@@ -10,18 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from small import NAMES, float_squeezenet
+from small_models import LABELS, float_squeezenet
 
 import compress
 from compress import container
 from compress.cli.main import main
 from compress.data.digits import Digits
 from compress.errors import SqueezeError
-from compress.evaluation.round_trip import prove
+from compress.evaluation.round_trip import run_round_trip
 from compress.export import write_weights
 from compress.pipeline.run_record import data_record
 from compress.report import from_json, to_html, to_json
-from compress.report.record import Record
+from compress.report.record import RunRecord
 from compress.tensors.forms import Dense, Shared
 
 PIPELINE = """\
@@ -47,7 +47,7 @@ class Finished:
     shown: Result
 
     @property
-    def record(self) -> Record:
+    def record(self) -> RunRecord:
         return from_json((self.out / "report.json").read_text("utf-8"))
 
 
@@ -59,7 +59,7 @@ def invoke(*arguments: object) -> Result:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     folder = tmp_path_factory.mktemp("run")
     write_weights(float_squeezenet(), folder / "float.safetensors")
-    (folder / "names.txt").write_text("\n".join(NAMES), "utf-8")
+    (folder / "names.txt").write_text("\n".join(LABELS), "utf-8")
     pipeline = folder / "digits.yaml"
     pipeline.write_text(PIPELINE.format(folder=folder))
     return Finished(pipeline, folder / "out", invoke("run", pipeline, "--out", folder / "out", "--device", "cpu"))
@@ -89,7 +89,7 @@ def test_what_is_recorded_is_what_is_in_the_file(finished):
     model = container.decode(data)
     assert record.file.file_bytes == len(data) == record.stages[-1].file_bytes
     assert record.file.weights_sha256 == container.weights_sha256(model)
-    assert (model.architecture, model.classes, model.labels) == ("squeezenet1_1", 10, NAMES)
+    assert (model.architecture, model.classes, model.labels) == ("squeezenet1_1", 10, LABELS)
     for name in model.weight_names():
         tensor = model.tensors[name]
         assert isinstance(tensor, Shared)
@@ -131,7 +131,7 @@ def test_the_record_tells_where_everything_came_from(finished):
     assert record.weights_sha256 == container.weights_sha256(float_squeezenet())
     assert record.command == f"squeeze-compress run {finished.pipeline}"
     assert "sparsity: 0.6" in record.configuration
-    assert [(data.role, data.photos, data.labelled) for data in record.data] == [
+    assert [(data.role, data.photos, data.labeled) for data in record.data] == [
         ("calibration", 2, True),
         ("validation", 4, True),
     ]
@@ -191,7 +191,7 @@ def test_context_coding_without_class_names_leaves_the_same_weights_in_fewer_byt
     )  # fmt: skip
     assert again.exit_code == 0
     before, after = (container.read(folder / "model.sqz") for folder in (finished.out, tmp_path))
-    assert (before.labels, after.labels) == (NAMES, ())
+    assert (before.labels, after.labels) == (LABELS, ())
     assert container.weights_sha256(before) == container.weights_sha256(after)
     record = from_json((tmp_path / "report.json").read_text("utf-8"))
     assert {"ans", "planes"} <= {layer.codec for layer in record.layers}  # random weights have no context
@@ -207,7 +207,7 @@ def test_a_fresh_process_that_cannot_read_the_file_says_why(finished, tmp_path):
     with pytest.raises(
         SqueezeError, match=r"cut\.sqz could not be read back in a fresh process: .*the file is cut off"
     ):
-        prove(cut, photos, "cpu")
+        run_round_trip(cut, photos, "cpu")
 
 
 def test_a_skipped_photo_whose_name_is_no_text_does_not_cost_the_report(finished):
@@ -222,10 +222,10 @@ def test_runs_share_a_cache_where_one_is_named(tmp_path):
     """The second finds the first's statistics: another target, the same photos."""
     photos = "{source: digits, limit: 20}"
     data = f"data: {{calibration: {photos}, validation: {photos}}}"
-    text = f"model: {{factory: 'own_networks:mobilenet', size: 32}}\n{data}\n"
+    text = f"model: {{factory: 'user_networks:mobilenet', input_size: 32}}\n{data}\n"
     for name, slope in (("first", 1e-4), ("second", 1e-3)):
         pipeline = tmp_path / f"{name}.yaml"
-        pipeline.write_text(f"{text}stages:\n  - {{pass: quantize, slope: {slope}}}\n", "utf-8")
+        pipeline.write_text(f"{text}stages:\n  - {{pass: quantize, lambda: {slope}}}\n", "utf-8")
         cache = tmp_path / "cache"
         shown = invoke("run", pipeline, "--out", tmp_path / name, "--cache", cache, "--device", "cpu")
         assert shown.exit_code == 0, shown.output

@@ -12,15 +12,16 @@ import time
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from small import NAMES, float_squeezenet
+from small_models import LABELS, float_squeezenet
 
 from compress import container
 from compress.cli.main import main
 from compress.export import write_weights
 from compress.passes import Share
-from compress.pipeline import read_pipeline, stage_cache
-from compress.pipeline.cache_listing import clean, entries
-from compress.pipeline.stages import prepare, stages_of
+from compress.pipeline import environment, read_pipeline
+from compress.pipeline.cache_listing import list_entries, remove_entries
+from compress.pipeline.inputs import load_inputs
+from compress.pipeline.stages import run_stages
 
 PIPELINE = """\
 model: {{source: checkpoint, path: {folder}/float.safetensors, architecture: squeezenet1_1, labels: {folder}/names.txt}}
@@ -38,7 +39,7 @@ stages:
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("kept")
     write_weights(float_squeezenet(), folder / "float.safetensors")
-    (folder / "names.txt").write_text("\n".join(NAMES))
+    (folder / "names.txt").write_text("\n".join(LABELS))
     (folder / "p.yaml").write_text(PIPELINE.format(folder=folder))
     assert go(folder, "first").exit_code == 0
     return folder
@@ -97,7 +98,7 @@ def test_other_photos_and_other_code_find_nothing(folder, monkeypatch):
     assert go(folder, "changed", "--set", "data.calibration.limit=3").exit_code == 0
     assert len(stages(folder) - before) == 3
     before = stages(folder)
-    monkeypatch.setattr(stage_cache, "code_digest", lambda: "other code")
+    monkeypatch.setattr(environment, "code_digest", lambda: "other code")
     assert go(folder, "changed").exit_code == 0
     assert len(stages(folder) - before) == 3
 
@@ -112,13 +113,13 @@ def test_a_damaged_result_is_made_again(folder):
 
 
 MOVED = """\
-model: {{factory: "own_networks:plain", size: 16, resize: squash}}
+model: {{factory: "user_networks:three_convolutions", input_size: 16, resize: squash}}
 data:
   calibration: {{source: digits, limit: 60}}
   validation: {{source: digits, limit: 20}}
 stages:
-  - {{pass: quantize, slope: 1.0e-5}}
-  - {{pass: distill, steps: {steps}, batch: 20, learning_rate: 0.5, match: blocks}}
+  - {{pass: quantize, lambda: 1.0e-5}}
+  - {{pass: distill, steps: {steps}, batch: 20, learning_rate: 0.5}}
 """
 
 
@@ -126,16 +127,16 @@ def test_a_stage_after_one_that_moved_channels_learns_the_same_from_what_is_kept
     def made(steps, cache):
         (tmp_path / "p.yaml").write_text(MOVED.format(steps=steps))
         pipeline = read_pipeline(tmp_path / "p.yaml")
-        *_, last = stages_of(pipeline, prepare(pipeline, tmp_path / cache), tmp_path / cache)
+        *_, last = run_stages(pipeline, load_inputs(pipeline, tmp_path / cache))
         return container.encode(last.model, ("raw",))
 
     made(2, "cache")
-    (origin,) = (tmp_path / "cache").glob("stage-*.origin.sqz")
+    (origin,) = (tmp_path / "cache").glob("stage-*.reference.sqz")
     assert made(30, "cache") == made(30, "other") != made(2, "cache")
     origin.write_bytes(origin.read_bytes()[:-3] + b"abc")
     assert made(20, "cache") == made(20, "other")
     assert _sound(origin)
-    clean(tmp_path / "cache")
+    remove_entries(tmp_path / "cache")
     assert not origin.exists()
 
 
@@ -187,11 +188,11 @@ def test_a_cache_is_listed_and_cleaned_and_strangers_in_it_stay(folder, tmp_path
     for word in ("decoded photos", "stage", "distill", "unfinished file"):
         assert word in shown.stdout
     assert "thesis" not in shown.stdout
-    assert clean(cache, older_than_seconds=3600) == []
+    assert remove_entries(cache, older_than_seconds=3600) == []
     assert CliRunner().invoke(main, ["cache", "clean", str(cache), "--older-than", "nan"]).exit_code == 2
     assert CliRunner().invoke(main, ["cache", "clean", str(cache)]).exit_code == 0
     assert sorted(file.name for file in cache.iterdir()) == [".model.sqz.x.tmp", "thesis.txt"]
-    assert [entry.kind for entry in entries(cache)] == ["unfinished file"]
+    assert [entry.kind for entry in list_entries(cache)] == ["unfinished file"]
 
 
 def test_without_folders_the_caches_of_runs_are_meant(folder, monkeypatch, tmp_path):

@@ -1,4 +1,4 @@
-"""A pipeline file is YAML; what is wrong with it is said with file and line, and overrides replace its values."""
+"""A pipeline file is YAML: errors have file and line, and overrides replace values."""
 
 from __future__ import annotations
 
@@ -33,42 +33,42 @@ def document(tmp_path, whole):
         (b"seed: 1\ngoal: {bytes: 5\n", "p.yaml:2: not YAML: while parsing a flow mapping"),
         (b"seed: 1\n\tgoal: 2\n", "p.yaml:2: not YAML"),
         (b"seed: 1\ngoal: x: y\n", "p.yaml:2: not YAML: mapping values are not allowed here"),
-        (b"seed: 1\nseed: 2\n", "p.yaml:2: seed: this key stands here a second time"),
+        (b"seed: 1\nseed: 2\n", "p.yaml:2: seed: duplicate key"),
         (
             b"goal:\n  bytes: 5\n  min_agreement: 0\n  bytes: 6\n",
-            "p.yaml:4: bytes: this key stands here a second time",
+            "p.yaml:4: bytes: duplicate key",
         ),
-        (b"# caf\xe9\nseed: 1\n", "p.yaml:1: not UTF-8 text: the byte 0xe9; save the file as UTF-8"),
-        (b"seed: 1\n# \x07\n", "p.yaml:2: the character '\\x07' has no place in YAML"),
+        (b"# caf\xe9\nseed: 1\n", "p.yaml:1: not UTF-8: the byte 0xe9; save the file as UTF-8"),
+        (b"seed: 1\n# \x07\n", "p.yaml:2: the character '\\x07' is not allowed in YAML"),
         (b"seed: *one\n", "p.yaml:1: not YAML: found undefined alias"),
         (b"seed: !!python/object/apply:os.system [true]\n", "p.yaml:1: seed: "),
-        (b"seed: " + b"[" * 1000, "nested too deep"),
-        (b"#" * 100_001, "p.yaml: too long for a pipeline (allowed: up to 100,000 bytes)"),
-        (b"&x {data: {validation: *x}}\n", "too many values for a pipeline; does an alias"),
+        (b"seed: " + b"[" * 1000, "values are nested too deep"),
+        (b"#" * 100_001, "p.yaml: the pipeline file is too long (allowed: up to 100,000 bytes)"),
+        (b"&x {data: {validation: *x}}\n", "too many values for a pipeline; check its aliases"),
     ],
     ids=lambda value: repr(value)[:40] if isinstance(value, bytes) else "",
 )
-def test_what_is_no_mapping_in_yaml_is_refused_with_its_line(fault, content, message):
+def test_a_file_that_is_no_yaml_mapping_is_refused_with_its_line(fault, content, message):
     assert message in fault(content)
 
 
-def test_aliases_that_would_stand_for_billions_of_values_are_refused_at_once(fault):
+def test_aliases_for_billions_of_values_are_refused_at_once(fault):
     lines = ["a0: &a0 [1, 2, 3, 4, 5, 6, 7, 8, 9]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
     assert "too many values for a pipeline" in fault("\n".join(lines))
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path):
+def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"gone\.yaml: cannot read the pipeline: No such file"):
         read_document(tmp_path / "gone.yaml")
 
 
-def test_a_folder_is_no_pipeline(tmp_path):
+def test_a_folder_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="cannot read the pipeline: Is a directory"):
         read_document(tmp_path)
 
 
-def test_a_byte_order_mark_and_windows_line_ends_are_no_fault(read, whole):
+def test_a_byte_order_mark_and_windows_line_ends_are_accepted(read, whole):
     plain, windows = read(whole), read(b"\xef\xbb\xbf" + whole.replace("\n", "\r\n").encode())
     assert windows.stages == plain.stages
     assert windows.description == plain.description
@@ -92,20 +92,20 @@ def test_a_byte_order_mark_and_windows_line_ends_are_no_fault(read, whole):
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_an_override_sets_the_key_that_it_names(document, override, keys, value):
+def test_an_override_sets_its_key(document, override, keys, value):
     assert document(override).at(keys) == value
 
 
-def test_of_overrides_of_one_key_the_last_counts(document):
+def test_the_last_override_of_a_key_wins(document):
     assert document("seed=1", "seed=2").root["seed"] == 2
 
 
-def test_an_override_may_name_what_an_earlier_one_made(document):
+def test_an_override_can_use_a_name_that_an_earlier_one_set(document):
     changed = document("stages.share.name=sharing", "stages.sharing.bits=2")
     assert changed.at(["stages", 1, "bits"]) == 2
 
 
-def test_an_override_makes_the_sections_that_are_missing(tmp_path):
+def test_an_override_creates_missing_sections(tmp_path):
     (tmp_path / "p.yaml").write_text("seed: 1\ngoal:\n")
     changed = read_document(tmp_path / "p.yaml", ["data.validation.count=5", "goal.bytes=9"])
     assert changed.at(["data", "validation", "count"]) == 5
@@ -115,11 +115,11 @@ def test_an_override_makes_the_sections_that_are_missing(tmp_path):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("seed", "--set: 'seed' is no override (allowed: KEY=VALUE, the key dotted)"),
-        ("=5", "--set: '=5' is no override"),
-        ("goal..bytes=5", "--set: 'goal..bytes=5' is no override"),
+        ("seed", "--set: 'seed' is not an override (allowed: KEY=VALUE with a dotted key)"),
+        ("=5", "--set: '=5' is not an override"),
+        ("goal..bytes=5", "--set: 'goal..bytes=5' is not an override"),
         ("seed=[1", "--set: seed: '[1' is not YAML"),
-        ("seed.deeper=1", "--set: seed.deeper: seed has no keys in it"),
+        ("seed.deeper=1", "--set: seed.deeper: seed contains no keys"),
         (
             "stages.shar.bits=3",
             "--set: stages.shar.bits: there is no 'shar'; did you mean 'share'? (allowed: prune, share, again, 0 to 2)",
@@ -134,27 +134,30 @@ def test_an_override_makes_the_sections_that_are_missing(tmp_path):
             "--set: stages.share.layers.classifier.1.weight: cannot be 'x' (allowed: a whole number, 1 to 12)",
         ),
         ("data.validation.path=", "--set: data.validation.path: cannot be empty"),
-        ("data.validation.source=folders", "--set: data.validation.source: no source 'folders'; did you mean 'folder'"),
+        (
+            "data.validation.source=folders",
+            "--set: data.validation.source: unknown source 'folders'; did you mean 'folder'",
+        ),
         ("sed=1", "--set: sed: unknown key; did you mean 'seed'? (allowed: model, data,"),
         ("goal.bytes=-5", "--set: goal.bytes: cannot be -5 (allowed: bytes, more than 0;"),
     ],
 )
-def test_a_wrong_override_is_named_as_it_was_written(fault, whole, override, message):
+def test_a_wrong_override_is_named_as_written(fault, whole, override, message):
     assert message in fault(whole, override)
 
 
-def test_a_value_of_the_file_that_an_override_makes_wrong_names_both(fault, whole):
+def test_an_error_in_the_file_names_the_override_that_causes_it(fault, whole):
     message = fault(whole, "data.validation.source=samples")
     assert message.startswith("p.yaml:12: data.validation.path: unknown key of source 'samples'")
     assert "(with --set data.validation.source)" in message
 
 
-def test_the_document_with_its_overrides_is_yaml_again_with_its_comments(document, tmp_path):
+def test_a_document_is_dumped_as_yaml_with_its_comments(document, tmp_path):
     (tmp_path / "again.yaml").write_text(document("stages.share.bits=3", "seed=8").dump())
     again = read_document(tmp_path / "again.yaml")
     assert again.at(["stages", 1, "bits"]) == 3
     assert again.root["seed"] == 8
-    assert again.text.startswith("# Says every kind of thing")
+    assert again.text.startswith("# A pipeline with every kind of value")
 
 
 PIECES = ["seed", "goal", "stages", "bits", "share", "- ", ": ", "\n", "  ", "{", "}", "[", "]", "'", "#", "&a", "*a"]
@@ -165,7 +168,7 @@ PIECES = ["seed", "goal", "stages", "bits", "share", "- ", ": ", "\n", "  ", "{"
     st.lists(st.tuples(st.integers(0, 700), st.integers(0, 30), st.sampled_from(PIECES) | st.text(max_size=3))),
     st.lists(st.text("sedhart.0123=[]{}'\" :,&*", max_size=20), max_size=2),
 )
-def test_whatever_is_changed_there_is_a_pipeline_or_a_configuration_error(tmp_path, whole, changes, overrides):
+def test_a_mutated_file_gives_a_pipeline_or_a_config_error(tmp_path, whole, changes, overrides):
     text = whole
     for start, length, new in changes:
         text = text[:start] + new + text[start + length :]

@@ -1,4 +1,4 @@
-"""A whole search on a network of 720,000 weights: trials, the winner's pipeline, its file, and the pages."""
+"""A whole search on a network of 720,000 weights: trials, the winner's pipeline and file, and the pages."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from compress.cli.main import main
 from compress.evaluation.goals import BYTES
 from compress.evaluation.results import GoalRecord
 from compress.passes import Share
-from compress.pipeline import Result, read_pipeline
+from compress.pipeline import RunResult, read_pipeline
 from compress.report import from_json
-from compress.search import search
+from compress.search import run_search
 
 PIPELINE = """\
 # Small.
-model: {source: random, architecture: squeezenet1_1, classes: 10, size: 32, resize: squash}
+model: {source: random, architecture: squeezenet1_1, classes: 10, input_size: 32, resize: squash}
 data:
   calibration: {source: digits, limit: 20}
   validation: {source: digits, limit: 60}
@@ -55,7 +55,7 @@ def record(folder, out="out"):
     return json.loads((folder / out / "search.json").read_text())
 
 
-def test_the_winner_is_the_closest_of_those_within_the_bytes(folder):
+def test_the_winner_is_the_closest_file_within_the_limit(folder):
     found = record(folder)
     trials = found["trials"]
     within = [trial for trial in trials if trial["state"] == "measured" and trial["file_bytes"] <= 200_000]
@@ -67,7 +67,7 @@ def test_the_winner_is_the_closest_of_those_within_the_bytes(folder):
     assert {trial["origin"] for trial in trials} >= {"pipeline", "scan"}
 
 
-def test_the_winners_pipeline_makes_its_bytes_again_and_knows_the_limit(folder):
+def test_the_winners_pipeline_reproduces_the_file_and_has_the_limit_as_its_goal(folder):
     winner = folder / "out/winner.yaml"
     for comment in ("# Small.", "  # First of all.", "# half"):
         assert comment in winner.read_text()
@@ -79,31 +79,31 @@ def test_the_winners_pipeline_makes_its_bytes_again_and_knows_the_limit(folder):
 
 
 def trials_of(folder, monkeypatch, text, limits, trials, out, cache="cache"):
-    """The record of a search whose winner is not run."""
-    monkeypatch.setattr(search, "_finished", lambda pipeline, found, *rest: found)
+    """Return the record of a search without running the winner."""
+    monkeypatch.setattr(run_search, "_run_winner", lambda pipeline, found, *rest: found)
     (folder / "p.yaml").write_text(text)
     spec = read_pipeline(folder / "p.yaml")
-    return search.search(spec, limits, folder / out, trials=trials, cache=folder / cache)
+    return run_search.search(spec, limits, folder / out, trials=trials, cache=folder / cache)
 
 
-def test_a_search_that_is_called_again_makes_no_trial_twice_and_goes_on_with_more(folder, monkeypatch):
+def test_a_repeated_search_continues_with_new_trials(folder, monkeypatch):
     ran, shared = [], Share.__call__
     monkeypatch.setattr(Share, "__call__", lambda self, *given: ran.append(self.bits) or shared(self, *given))
-    limits = search.Limits(bytes=200_000)
+    limits = run_search.Limits(bytes=200_000)
     first = trials_of(folder, monkeypatch, PIPELINE, limits, 2, "more").trials
-    assert ran == []  # the fixture's search has left these in the cache
+    assert ran == []  # the fixture's search cached them
     more = trials_of(folder, monkeypatch, PIPELINE, limits, 3, "more").trials
     assert more[:2] == first
     assert len(more) == 3
 
 
-def test_limits_that_no_trial_meets_end_with_exit_code_3_and_say_by_how_much(folder, monkeypatch):
+def test_limits_that_no_trial_meets_give_exit_code_3_and_the_margin(folder, monkeypatch):
     def too_large(spec, out, **options):
         report = from_json((folder / "out/report.json").read_text())
         goal = GoalRecord(BYTES, "bytes", "at most", spec.goal.bytes, report.file.file_bytes, met=False)
-        return Result(replace(report, goals=(goal,)), out / "model.sqz", out / "report.html")
+        return RunResult(replace(report, goals=(goal,)), out / "model.sqz", out / "report.html")
 
-    monkeypatch.setattr(search.pipelines, "run", too_large)
+    monkeypatch.setattr(run_search.pipelines, "run", too_large)
     missed = go(folder, "missed", "--bytes", "1kB", "--trials", "1")
     assert missed.exit_code == 3
     assert "the goal was missed: bytes of the file by" in missed.stderr
@@ -111,25 +111,25 @@ def test_limits_that_no_trial_meets_end_with_exit_code_3_and_say_by_how_much(fol
     assert not record(folder, "missed")["feasible"]
 
 
-def test_a_drop_is_of_top_1_or_without_labels_of_photos_with_another_first_answer():
-    limits = search.Limits(bytes=1_000, max_drop=0.5)
-    assert limits.goal(labelled=True) == {"bytes": 1_000, "max_top1_drop": 0.5}
-    assert limits.goal(labelled=False) == {"bytes": 1_000, "min_agreement": 0.995}
+def test_without_labels_a_drop_limits_the_agreement():
+    limits = run_search.Limits(bytes=1_000, max_drop=0.5)
+    assert limits.goal(labeled=True) == {"bytes": 1_000, "max_top1_drop": 0.5}
+    assert limits.goal(labeled=False) == {"bytes": 1_000, "min_agreement": 0.995}
 
 
 @pytest.mark.parametrize(
     ("text", "options", "words"),
     [
-        (PIPELINE, [], "nothing is asked of the file; give --bytes, --max-drop or both, or the pipeline a goal"),
-        (PIPELINE.partition("search:")[0], ["--bytes", "1kB"], "search: says nothing that may be searched"),
+        (PIPELINE, [], "there are no limits; give --bytes, --max-drop or both, or a 'goal' in the pipeline"),
+        (PIPELINE.partition("search:")[0], ["--bytes", "1kB"], "search: the pipeline has no values to search"),
         (
             PIPELINE,
             ["--bytes", "1kB", "--study", "sqlite:////none/x.db"],
-            "--study: cannot reach the study sqlite:////",
+            "--study: cannot open the study sqlite:////",
         ),
     ],
 )
-def test_what_is_wrong_is_said_before_anything_runs(tmp_path, text, options, words):
+def test_errors_are_found_before_the_first_trial(tmp_path, text, options, words):
     (tmp_path / "p.yaml").write_text(text)
     done = call("search", tmp_path / "p.yaml", "--out", tmp_path / "out", *options)
     assert done.exit_code == 2
@@ -137,7 +137,7 @@ def test_what_is_wrong_is_said_before_anything_runs(tmp_path, text, options, wor
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_a_scan_tells_of_every_layer_what_each_setting_costs(folder):
+def test_a_scan_has_the_divergence_of_each_layer_and_setting(folder):
     out = folder / "scan"
     done = call("sensitivity", folder / "small.yaml", "--out", out, "--cache", folder / "cache", "--photos", "32")
     assert done.exit_code == 0, done.output
@@ -147,13 +147,13 @@ def test_a_scan_tells_of_every_layer_what_each_setting_costs(folder):
     ]  # fmt: skip
     assert len(found["layers"]) == 26
     assert all(len(layer["divergences"]) == 5 for layer in found["layers"])
-    assert found["together"][0] < found["together"][1]
-    assert found["together"][2] < found["together"][4]
+    assert found["all_layers"][0] < found["all_layers"][1]
+    assert found["all_layers"][2] < found["all_layers"][4]
     assert "features.12.squeeze" in done.stdout
     assert "<svg" in (out / "sensitivity.html").read_text()
 
 
-def test_without_its_packages_it_says_how_to_install_them(folder, monkeypatch):
+def test_without_its_packages_the_error_says_how_to_install_them(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     done = go(folder, "out", "--bytes", "200kB")
     assert done.exit_code == 2

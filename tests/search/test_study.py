@@ -1,4 +1,4 @@
-"""Trials: which are made, how far they are followed, and that they are the same again; networks are made up here."""
+"""The trials of a study: their values, their pruning, and repeatable order. Networks are replaced by formulas."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from sqlalchemy.exc import OperationalError
 from compress.errors import ConfigError, PassError, SqueezeError
 from compress.evaluation.goals import Goal
 from compress.evaluation.results import Fidelity, Interval
-from compress.pipeline.search_space import Range, Searchable
+from compress.pipeline.search_space import Range, SearchParameter
 from compress.search import study as study_module
-from compress.search.record import front_of
-from compress.search.search import best
-from compress.search.storage import open_storage, reachable, shown
+from compress.search.observation import Observation
+from compress.search.run_search import best_trial
+from compress.search.search_record import pareto_front_of
 from compress.search.study import Study
-from compress.search.trial_measurement import Measured
+from compress.search.study_storage import explain_lost_storage, open_storage, redacted
 
-SEARCH = (
-    Searchable("sparsity", 0.5, Range(0.1, 0.9)),
-    Searchable("bits", 4, Range(2, 8)),
-    Searchable("coding", "huffman", choices=("huffman", "context")),
+PARAMETERS = (
+    SearchParameter("sparsity", 0.5, Range(0.1, 0.9)),
+    SearchParameter("bits", 4, Range(2, 8)),
+    SearchParameter("coding", "huffman", choices=("huffman", "context")),
 )
-OWN = {each.key: each.own for each in SEARCH}
+INITIAL = {each.key: each.initial for each in PARAMETERS}
 GOAL = Goal(bytes=2_000)
 
 
@@ -35,136 +35,139 @@ def fidelity(nats, photos):
     )
 
 
-def measured(values, photos=(25, 50, 100)):
-    """Bytes and divergence that pull at each other, as those of networks do; and what was asked for, in `asked`."""
+def observe(values, photos=(25, 50, 100)):
+    """Observations of a made-up network: more sparsity and fewer bits give fewer bytes and more divergence."""
     size = round(10_000 * (1 - values["sparsity"]) * values["bits"] / 8 * (0.9 if values["coding"] == "context" else 1))
     nats = values["sparsity"] ** 4 + 2.0 ** -values["bits"]
-    yield Measured(0, size * 4, photos=photos[0], fidelity=fidelity(nats * 2, photos[0]))
-    yield Measured(1, size, size, of_file=True)
+    yield Observation(0, size * 4, photos=photos[0], fidelity=fidelity(nats * 2, photos[0]))
+    yield Observation(1, size, size, is_final=True)
     for step, count in enumerate(photos, start=2):
         known = fidelity(nats, count)
-        yield Measured(step, size, size, count, known, of_file=True, on_all=count == photos[-1])
+        yield Observation(step, size, size, count, known, is_final=True, is_complete=count == photos[-1])
 
 
-def made(count, storage=None, goal=GOAL, measure=measured, seed=0):
-    study = Study(storage or InMemoryStorage(), "s", SEARCH, goal, seed)
+def run_trials(count, storage=None, goal=GOAL, observe=observe, seed=0):
+    study = Study(storage or InMemoryStorage(), "s", PARAMETERS, goal, seed)
     if study.is_new:
-        study.begin_with([("pipeline", OWN), ("scan", {**OWN, "bits": 3})])
-    while len(study.done()) < count:
-        study.next_trial(measure)
+        study.enqueue([("pipeline", INITIAL), ("scan", {**INITIAL, "bits": 3})])
+    while len(study.finished()) < count:
+        study.run_trial(observe)
     return study
 
 
-def test_the_pipelines_own_values_come_first_and_are_measured_to_the_end_though_too_large():
-    first = made(1).done()[0]
-    assert (first.values, first.origin, first.state, first.photos) == (OWN, "pipeline", "measured", 100)
+def test_the_initial_values_come_first_and_are_never_pruned():
+    first = run_trials(1).finished()[0]
+    assert (first.values, first.origin, first.state, first.photos) == (INITIAL, "pipeline", "measured", 100)
     assert first.file_bytes == 2_500
-    assert first.excess == pytest.approx(0.25)
+    assert first.violation == pytest.approx(0.25)
 
 
-def test_what_is_too_large_is_judged_on_no_photo():
-    asked = Counter()
+def test_a_file_above_the_limit_is_pruned_before_validation():
+    last_step = Counter()
 
     def counting(values):
-        for known in measured(values):
-            asked[values["bits"], values["sparsity"]] = known.step
+        for known in observe(values):
+            last_step[values["bits"], values["sparsity"]] = known.step
             yield known
 
-    trials = made(20, measure=counting).done()
+    trials = run_trials(20, observe=counting).finished()
     pruned = [trial for trial in trials if trial.reason == f"{trial.file_bytes:,} bytes, more than 2,000"]
     assert pruned
-    assert {asked[trial.values["bits"], trial.values["sparsity"]] for trial in pruned} == {1}
+    assert {last_step[trial.values["bits"], trial.values["sparsity"]] for trial in pruned} == {1}
 
 
-def test_the_search_finds_better_than_it_began_with():
-    trials = made(40).done()
-    winner = best(trials, "closest", bytes_alone=True)
-    assert winner.excess == 0
+def test_the_search_improves_on_its_first_trials():
+    trials = run_trials(40).finished()
+    winner = best_trial(trials, "closest", bytes_only=True)
+    assert winner.violation == 0
     assert winner.file_bytes <= 2_000
     assert winner.divergence_nats < 0.85 * min(t.divergence_nats for t in trials[:2] if t.file_bytes <= 2_000)
 
 
-def test_within_a_drop_the_smallest_is_looked_for_and_what_is_too_far_is_pruned_on_some_photos():
-    trials = made(40, goal=Goal(min_agreement=0.9)).done()
-    winner = best(trials, "smallest", bytes_alone=False)
+def test_with_an_accuracy_limit_the_smallest_wins_and_inaccurate_trials_are_pruned_on_a_subset():
+    trials = run_trials(40, goal=Goal(min_agreement=0.9)).finished()
+    winner = best_trial(trials, "smallest", bytes_only=False)
     assert winner.agreement >= 0.9
-    assert winner.file_bytes == min(t.file_bytes for t in trials if t.state == "measured" and t.excess == 0)
+    assert winner.file_bytes == min(t.file_bytes for t in trials if t.state == "measured" and t.violation == 0)
     assert any(t.state == "pruned" and t.photos < 100 and "agrees on" in t.reason for t in trials)
-    assert any(t.reason.endswith(" are enough") and t.photos < 100 for t in trials)
+    assert any(
+        t.reason.startswith(f"{t.file_bytes:,} bytes, and a trial within the limits has ") and t.photos < 100
+        for t in trials
+    )
 
 
-def test_the_same_seed_makes_the_same_trials_and_another_makes_others():
-    values = [[trial.values for trial in made(15, seed=seed).done()] for seed in (5, 5, 6)]
+def test_equal_seeds_give_equal_trials_and_other_seeds_others():
+    values = [[trial.values for trial in run_trials(15, seed=seed).finished()] for seed in (5, 5, 6)]
     assert values[0] == values[1] != values[2]
 
 
-def test_one_that_was_killed_is_tried_again_and_the_rest_is_as_if_nothing_had_been(tmp_path, monkeypatch):
+def test_a_killed_trial_runs_again_and_the_later_trials_are_unchanged(tmp_path, monkeypatch):
     def killed(values):
         raise KeyboardInterrupt
         yield
 
-    alone = [trial.values for trial in made(14).done()]
+    alone = [trial.values for trial in run_trials(14).finished()]
     storage = open_storage(str(tmp_path / "study.journal"))
-    made(12, storage)
+    run_trials(12, storage)
     with pytest.raises(KeyboardInterrupt):
-        made(13, storage, measure=killed)
-    again = Study(open_storage(str(tmp_path / "study.journal")), "s", SEARCH, GOAL, 0)
-    again.take_up_what_was_lost()
-    assert again.running() == 1  # this process is alive, and may be at it
+        run_trials(13, storage, observe=killed)
+    again = Study(open_storage(str(tmp_path / "study.journal")), "s", PARAMETERS, GOAL, 0)
+    again.requeue_lost_trials()
+    assert again.running_count() == 1  # this process is alive, and may be at it
     monkeypatch.setattr(study_module, "_is_alive", lambda worker: False)
-    again.take_up_what_was_lost()
-    assert again.running() == 0
-    while len(again.done()) < 14:
-        again.next_trial(measured)
-    assert [trial.values for trial in again.done()] == alone
+    again.requeue_lost_trials()
+    assert again.running_count() == 0
+    while len(again.finished()) < 14:
+        again.run_trial(observe)
+    assert [trial.values for trial in again.finished()] == alone
 
 
-def test_two_processes_work_on_one_study_and_neither_does_what_the_other_did(tmp_path):
+def test_two_processes_on_one_study_run_different_trials(tmp_path):
     where = f"sqlite:///{tmp_path / 'study.db'}"
     for turn in range(6):
-        study = Study(open_storage(where), "s", SEARCH, GOAL, 0)
+        study = Study(open_storage(where), "s", PARAMETERS, GOAL, 0)
         if turn == 0:
-            study.begin_with([("pipeline", OWN)])
-        study.next_trial(measured)
-    trials = study.done()
+            study.enqueue([("pipeline", INITIAL)])
+        study.run_trial(observe)
+    trials = study.finished()
     assert [trial.number for trial in trials] == list(range(6))
     assert len({tuple(trial.values.items()) for trial in trials}) == 6
 
 
-def test_a_trial_that_fails_is_kept_with_its_reason_but_the_pipelines_own_ends_the_search():
+def test_a_failed_trial_has_its_reason_but_failing_initial_values_end_the_search():
     def failing(values):
         if values["bits"] == 3:
             raise PassError("no", stage="share")
-        yield from measured(values)
+        yield from observe(values)
 
-    trials = made(3, measure=failing).done()
+    trials = run_trials(3, observe=failing).finished()
     assert (trials[1].state, trials[1].reason) == ("failed", "stage share: no")
     with pytest.raises(SqueezeError, match="always"):
-        made(1, measure=lambda values: (_ for _ in ()).throw(PassError("always")))
+        run_trials(1, observe=lambda values: (_ for _ in ()).throw(PassError("always")))
 
 
-def test_what_two_others_beat_in_bytes_and_closeness_is_pruned():
+def test_a_trial_that_two_others_dominate_is_pruned():
     def worse_each_time(values):
-        yield Measured(0, 100 + calls["n"], photos=25, fidelity=fidelity(0.1 * 2 ** calls["n"], 25))
+        yield Observation(0, 100 + calls["n"], photos=25, fidelity=fidelity(0.1 * 2 ** calls["n"], 25))
         calls["n"] += 1
-        yield Measured(1, 100, 100, 100, fidelity(0.1, 100), of_file=True, on_all=True)
+        yield Observation(1, 100, 100, 100, fidelity(0.1, 100), is_final=True, is_complete=True)
 
     calls = Counter()
-    states = [trial.state for trial in made(4, measure=worse_each_time).done()]
+    states = [trial.state for trial in run_trials(4, observe=worse_each_time).finished()]
     assert states == ["measured", "measured", "pruned", "pruned"]
 
 
-def test_the_front_is_of_those_that_no_other_beats():
-    trials = made(25, goal=Goal(bytes=100_000)).done()
-    front = [trials[number] for number in front_of(trials)]
+def test_no_trial_dominates_one_on_the_pareto_front():
+    trials = run_trials(25, goal=Goal(bytes=100_000)).finished()
+    front = [trials[number] for number in pareto_front_of(trials)]
     assert len(front) > 2
     for trial in (trial for trial in trials if trial.state == "measured" and trial not in front):
         assert any(t.file_bytes <= trial.file_bytes and t.divergence_nats <= trial.divergence_nats for t in front)
 
 
-def test_where_no_trial_meets_the_goal_the_nearest_is_taken():
-    trials = made(10, goal=Goal(bytes=10)).done()
-    assert best(trials, "closest", bytes_alone=True).file_bytes == min(trial.file_bytes for trial in trials)
+def test_without_a_feasible_trial_the_smallest_violation_wins():
+    trials = run_trials(10, goal=Goal(bytes=10)).finished()
+    assert best_trial(trials, "closest", bytes_only=True).file_bytes == min(trial.file_bytes for trial in trials)
 
 
 @pytest.mark.parametrize(
@@ -172,14 +175,14 @@ def test_where_no_trial_meets_the_goal_the_nearest_is_taken():
     [
         (
             "sqlite:////there/is/none/study.db",
-            "cannot reach the study sqlite:////there/is/none/study.db: unable to open",
+            "cannot open the study sqlite:////there/is/none/study.db: unable to open",
         ),
-        ("oracle+nothing://me:secret@host/x", "cannot reach the study oracle+nothing://me:***@host/x"),
-        ("foo://:::", "is no database's URL"),
+        ("oracle+nothing://me:secret@host/x", "cannot open the study oracle+nothing://me:***@host/x"),
+        ("foo://:::", "is not a database URL"),
         ("/", "cannot open the study /: Is a directory"),
     ],
 )
-def test_a_study_that_cannot_be_reached_is_one_clear_error(where, words):
+def test_an_unavailable_storage_is_one_clear_error(where, words):
     with pytest.raises(ConfigError) as caught:
         open_storage(where)
     message = str(caught.value)
@@ -189,20 +192,18 @@ def test_a_study_that_cannot_be_reached_is_one_clear_error(where, words):
     assert "secret" not in message
 
 
-def test_a_file_of_something_else_is_no_study(tmp_path):
+def test_another_kind_of_file_is_refused_and_unchanged(tmp_path):
     (tmp_path / "notes.txt").write_text("hello\n")
-    with pytest.raises(ConfigError, match="cannot reach the study"):
+    with pytest.raises(ConfigError, match="cannot open the study"):
         open_storage(str(tmp_path / "notes.txt"))
     assert (tmp_path / "notes.txt").read_text() == "hello\n"
 
 
-def test_a_database_that_is_lost_on_the_way_is_one_error_that_says_how_to_go_on():
-    lost = (
-        "the study postgresql://me:\\*\\*\\*@host/db cannot be reached any more .*: the same command goes on from there"
-    )
-    with pytest.raises(SqueezeError, match=lost), reachable("postgresql://me:secret@host/db"):
+def test_a_lost_connection_is_one_error_that_says_how_to_continue():
+    lost = r"the connection to the study postgresql://me:\*\*\*@host/db was lost .*: run the same command again"
+    with pytest.raises(SqueezeError, match=lost), explain_lost_storage("postgresql://me:secret@host/db"):
         raise OperationalError("SELECT 1", {}, Exception("server closed the connection"))
 
 
 def test_a_password_is_never_shown():
-    assert shown("postgresql://me:secret@host/db") == "postgresql://me:***@host/db"
+    assert redacted("postgresql://me:secret@host/db") == "postgresql://me:***@host/db"

@@ -1,23 +1,23 @@
-"""What a scan of the layers makes a search begin with."""
+"""The warm-start points of a search, from the sensitivities of its layers."""
 
 from __future__ import annotations
 
-from small import float_squeezenet
+from small_models import float_squeezenet
 
 from compress.pipeline import read_pipeline
 from compress.search.sensitivity import LayerScan, Scan, Setting
-from compress.search.warm_start import first_points
+from compress.search.warm_start import warm_start_points
 
 PIPELINE = """\
 stages:
   - {pass: prune, sparsity: 0.5, layers: {features.12.*: {sparsity: 0.5}}}
   - {pass: share, bits: 4}
-  - {pass: round, slope: 1e-7}
+  - {pass: distill, learning_rate: 0.03}
 search:
   stages.prune.sparsity: {min: 0.5, max: 0.9}
   stages.prune.layers.features.12.*.sparsity: {min: 0.5, max: 0.9}
   stages.share.bits: [2, 4, 6]
-  stages.round.slope: {min: 1e-8, max: 1e-6, log: true}
+  stages.distill.learning_rate: {min: 0.01, max: 0.1, log: true}
 """
 SETTINGS = (Setting("prune", 0.5), Setting("prune", 0.7), Setting("prune", 0.9),
             Setting("share", 6), Setting("share", 4), Setting("share", 2))  # fmt: skip
@@ -32,10 +32,10 @@ def points(tmp_path, of_layer):
     layers = tuple(
         LayerScan(name, model.tensors[name].to_dense().size, of_layer(name)) for name in model.weight_names()
     )
-    return first_points(read_pipeline(tmp_path / "p.yaml"), Scan("p", 1, SETTINGS, layers, (0.0,) * 6), model)
+    return warm_start_points(read_pipeline(tmp_path / "p.yaml"), Scan("p", 1, SETTINGS, layers, (0.0,) * 6), model)
 
 
-def test_they_go_from_careful_to_bold_and_are_values_that_may_be(tmp_path):
+def test_points_go_from_accurate_to_small_and_are_allowed_values(tmp_path):
     found = points(tmp_path, lambda name: (0.001, 0.01, 0.1, 0.0, 0.001, 0.1))
     assert len(found) == 4
     assert (found[0][BOTH], found[0][SHARED]) == (0.5, 6)
@@ -43,7 +43,7 @@ def test_they_go_from_careful_to_bold_and_are_values_that_may_be(tmp_path):
     assert [point[BOTH] for point in found] == sorted(point[BOTH] for point in found)
 
 
-def test_layers_that_mind_less_are_pruned_sooner(tmp_path):
+def test_insensitive_layers_are_pruned_more(tmp_path):
     found = points(tmp_path, lambda name: tuple(
         cost * (0.001 if ".12." in name else 1) for cost in (0.001, 0.01, 0.1, 0.0, 0.001, 0.1)
     ))  # fmt: skip
@@ -51,6 +51,6 @@ def test_layers_that_mind_less_are_pruned_sooner(tmp_path):
     assert any(point[PRUNED] > point[BOTH] for point in found)
 
 
-def test_what_a_scan_cannot_speak_of_keeps_the_pipelines_own_value(tmp_path):
+def test_a_value_that_is_no_tunable_keeps_its_initial_value(tmp_path):
     found = points(tmp_path, lambda name: (0.001, 0.01, 0.1, 0.0, 0.001, 0.1))
-    assert {point["stages.round.slope"] for point in found} == {1e-7}
+    assert {point["stages.distill.learning_rate"] for point in found} == {0.03}

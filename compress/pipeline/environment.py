@@ -1,0 +1,54 @@
+"""Facts about the program and the machine that a run records."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+import shlex
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+from compress.runtime.file_names import escape_undecodable
+
+_PACKAGES = ("squeeze-compress", "numpy", "numba", "torch", "scikit-learn", "dahuffman", "scipy", "pillow", "ndf")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that affect the result."""
+    return {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}}
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+@cache
+def code_digest() -> str:
+    """Return a hash of the source of this package: a result of other code is never taken from a cache."""
+    digest = hashlib.sha256()
+    root = Path(__file__).parents[1]
+    for file in sorted(root.rglob("*.py")):
+        digest.update(f"{file.relative_to(root)}\n".encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def machine() -> str:
+    """Return processor, cores and system in a phrase."""
+    return f"{os.cpu_count()} cores of {platform.machine()}, {platform.system()} {platform.release()}"
+
+
+def run_command(pipeline: str, seed: int | None, overrides: Iterable[str]) -> str:
+    """Return the command line that repeats a run."""
+    words = ["squeeze-compress", "run", pipeline]
+    for override in overrides:
+        words += ["--set", override]
+    if seed is not None:
+        words += ["--seed", str(seed)]
+    return escape_undecodable(shlex.join(words))

@@ -1,0 +1,120 @@
+"""YAML text to nested values that know their lines, with limits that no pipeline file needs to exceed."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.reader import ReaderError
+
+from compress.errors import ConfigError
+
+_MAX_BYTES = 100_000
+_MAX_VALUES = 10_000
+_MAX_DEPTH = 50
+
+
+def read_text(file: Path) -> str:
+    """Return the text of a file.
+
+    Raises:
+        ConfigError: the file is unreadable, too long or not UTF-8.
+    """
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(_MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"cannot read the pipeline: {error.strerror}", file=file) from error
+    if len(data) > _MAX_BYTES:
+        raise ConfigError(f"the pipeline file is too long (allowed: up to {_MAX_BYTES:,} bytes)", file=file)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        problem = f"not UTF-8: the byte 0x{data[error.start]:02x}; save the file as UTF-8"
+        raise ConfigError(problem, file=file, line=line) from error
+
+
+def parse_yaml(text: str, file: Path) -> Any:
+    """Return the content of a YAML file.
+
+    Raises:
+        ConfigError: the text is not YAML; says the line.
+    """
+    try:
+        return _yaml().load(text)
+    except ReaderError as error:
+        problem = f"the character {text[error.position]!r} is not allowed in YAML"
+        raise ConfigError(problem, file=file, line=text.count("\n", 0, error.position) + 1) from error
+    except DuplicateKeyError as error:
+        # The message also quotes both values, which can be whole sections.
+        key = re.search(r'duplicate key "(.*?)"', str(error.problem))
+        line, name = error.problem_mark.line + 1, key[1] if key else None
+        raise ConfigError("duplicate key", file=file, line=line, key=name) from error
+    except YAMLError as error:
+        problem, at = _syntax_error(error)
+        raise ConfigError(f"not YAML: {problem}", file=file, line=at) from error
+    except RecursionError:
+        raise ConfigError("values are nested too deep", file=file) from None
+
+
+def parse_yaml_value(text: str, key: str) -> Any:
+    """Return the value of an override; `key` names it in errors.
+
+    Raises:
+        ConfigError: the text is not YAML.
+    """
+    try:
+        value = _yaml().load(text) if text else None
+    except (YAMLError, RecursionError) as error:
+        raise ConfigError(f"{text!r} is not YAML", file="--set", key=key) from error
+    check_extent(value, "--set")
+    return value
+
+
+def dump_yaml(root: Any) -> str:
+    """Return parsed values as YAML, comments included."""
+    stream = io.StringIO()
+    _yaml().dump(root, stream)
+    return stream.getvalue()
+
+
+def check_extent(root: Any, file: Path | str) -> None:
+    """Refuse cycles and expansions of aliases: ten lines can stand for a billion values.
+
+    Raises:
+        ConfigError: there are too many values, or they are nested too deep.
+    """
+    left = _MAX_VALUES
+    pending = [(root, 0)]
+    while pending:
+        node, depth = pending.pop()
+        left -= 1
+        if left < 0 or depth > _MAX_DEPTH:
+            raise ConfigError("too many values for a pipeline; check its aliases (*)", file=file)
+        inside = node.values() if isinstance(node, Mapping) else node if isinstance(node, list) else ()
+        pending += [(value, depth + 1) for value in inside]
+
+
+def _syntax_error(error: YAMLError) -> tuple[str, int | None]:
+    """Return the parser's message and the line; for an unclosed construct, the line where it starts."""
+    problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+    context, start, mark = (getattr(error, name, None) for name in ("context", "context_mark", "problem_mark"))
+    if context and start:
+        problem = f"{context} that starts in line {start.line + 1}, {problem}"
+    at_end = mark is not None and mark.index >= len((mark.buffer or "").rstrip("\0 \n"))
+    mark = start if start and at_end else mark
+    return problem, mark.line + 1 if mark else None
+
+
+def _yaml() -> YAML:
+    yaml = YAML(typ="rt")
+    yaml.width = 120
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    return yaml

@@ -1,0 +1,97 @@
+"""Storage of a study: a file, or a database that several machines share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import optuna
+from optuna.exceptions import OptunaError, StorageInternalError
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from compress.errors import ConfigError, SqueezeError
+
+_TIMEOUT_SECONDS = 10
+_TIMEOUT_ARGUMENTS = {"postgresql": "connect_timeout", "mysql": "connect_timeout", "mariadb": "connect_timeout"}
+_MAX_JOURNAL_LINE_BYTES = 1_000
+_ALLOWED = "a file, or a database URL of SQLAlchemy: postgresql://USER@HOST/NAME, mysql://..., sqlite:///FILE"
+
+
+def open_storage(place: str) -> BaseStorage:
+    """Open the storage of studies; create it if it does not exist.
+
+    Args:
+        place: a path, or a URL of SQLAlchemy.
+    Raises:
+        ConfigError: the storage is not available, or the file is something else.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        url = make_url(place) if "://" in place else None
+    except (ArgumentError, ValueError) as error:
+        raise ConfigError(f"{redacted(place)} is not a database URL", key="--study", allowed=_ALLOWED) from error
+    try:
+        return _journal(Path(place)) if url is None else _database(url)
+    except ImportError as error:
+        problem = f"the driver of {redacted(place)} is not installed ({_first_line(error)}); install it with pip"
+        raise ConfigError(problem, key="--study") from error
+    except OSError as error:
+        problem = f"cannot open the study {place}: {error.strerror or error}"
+        raise ConfigError(problem, key="--study", allowed=_ALLOWED) from error
+    except (OptunaError, SQLAlchemyError, RuntimeError, ValueError, KeyError, TypeError) as error:
+        # Optuna raises any of these for a file that is not a journal.
+        problem = f"cannot open the study {redacted(place)}: {_first_line(error)}"
+        raise ConfigError(problem, key="--study", allowed=_ALLOWED) from error
+
+
+@contextmanager
+def explain_lost_storage(place: str) -> Iterator[None]:
+    """Turn a lost connection in the block into an error that says how to continue.
+
+    Raises:
+        SqueezeError: the connection was lost.
+    """
+    try:
+        yield
+    except (StorageInternalError, SQLAlchemyError) as error:
+        raise SqueezeError(
+            f"the connection to the study {redacted(place)} was lost ({_first_line(error)}); finished trials are "
+            "stored: run the same command again to continue"
+        ) from error
+
+
+def redacted(place: str) -> str:
+    """Return a path or URL without its password."""
+    try:
+        return make_url(place).render_as_string(hide_password=True) if "://" in place else place
+    except (ArgumentError, ValueError):
+        return repr(place.partition("://")[0] + "://...")
+
+
+def _database(url: URL) -> BaseStorage:
+    backend = url.get_backend_name()
+    timeout = {_TIMEOUT_ARGUMENTS[backend]: _TIMEOUT_SECONDS} if backend in _TIMEOUT_ARGUMENTS else {}
+    return RDBStorage(url.render_as_string(hide_password=False), engine_kwargs={"connect_args": timeout})
+
+
+def _journal(file: Path) -> BaseStorage:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if file.exists():
+        with file.open("rb") as stream:
+            start = stream.readline(_MAX_JOURNAL_LINE_BYTES)
+        # Optuna would append to any file. A journal with a torn last line is valid.
+        if start and not start.startswith(b'{"op_code"'):
+            raise ValueError("the file exists and is not a study")
+    return JournalStorage(JournalFileBackend(str(file)))
+
+
+def _first_line(error: BaseException) -> str:
+    cause = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    lines = str(cause).strip().splitlines()
+    return lines[0] if lines else type(cause).__name__
