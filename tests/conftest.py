@@ -15,7 +15,7 @@ from compress.context import Context
 from compress.data.photos import Photos
 from compress.model import Model, Preprocessing
 from compress.networks.modules import NETWORKS
-from compress.networks.weight_sources import Embedded
+from compress.networks.embedded_weights import EmbeddedWeights
 from compress.tensors.forms import Dense
 
 TINY = Preprocessing(12, 12, "squash", "RGB", 1 / 64, (2.0, 2.0, 2.0), (1.0, 1.0, 1.0))
@@ -76,7 +76,7 @@ def context(tiny: Model, patchwork: Callable[..., Photos]) -> Context:
 @pytest.fixture(scope="session")
 def squeezenet() -> Model:
     """SqueezeNet v1.1 as its authors trained it."""
-    return Embedded().load()
+    return EmbeddedWeights().load()
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from own_networks import medley, mobilenet, resnet18
+from user_networks import mixed_layers, mobilenet, resnet18
 
 from compress import container, load
 from compress.errors import ConfigError, WeightsError
@@ -18,7 +18,7 @@ from compress.networks.modules import check_input, to_module
 from compress.networks.preprocessing_options import PreprocessingOptions
 from compress.networks.user_network import UserNetwork
 
-MEDLEY = UserNetwork(factory="own_networks:medley", input_size=16)
+MIXED_LAYERS = UserNetwork(factory="user_networks:mixed_layers", input_size=16)
 
 
 def photos(count: int, side: int) -> torch.Tensor:
@@ -37,7 +37,7 @@ def with_batch_statistics(network: torch.nn.Module) -> torch.nn.Module:
     return network.eval()
 
 
-@pytest.mark.parametrize("make", [resnet18, mobilenet, medley])
+@pytest.mark.parametrize("make", [resnet18, mobilenet, mixed_layers])
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_a_network_is_read_from_its_checkpoint_and_from_the_compressed_file(make, suffix, tmp_path):
     network = with_batch_statistics(make(**({"width": 8} if make is resnet18 else {})))
@@ -48,22 +48,22 @@ def test_a_network_is_read_from_its_checkpoint_and_from_the_compressed_file(make
         pytest.importorskip("safetensors.torch").save_model(network, checkpoint)
     args = {"width": 8} if make is resnet18 else {}
     model = UserNetwork(
-        factory=f"own_networks:{make.__name__}", args=args, checkpoint=str(checkpoint), input_size=32
+        factory=f"user_networks:{make.__name__}", args=args, checkpoint=str(checkpoint), input_size=32
     ).load()
     read = container.decode(container.encode(model))
     assert read.architecture == model.architecture
-    restored = to_module(trust_factory(read, f"own_networks:{make.__name__}"))
+    restored = to_module(trust_factory(read, f"user_networks:{make.__name__}"))
     x = photos(4, 32)
     with torch.inference_mode():
         assert torch.equal(restored(x), network(x))
 
 
 def test_only_the_weights_of_layers_that_run_are_compressed():
-    model = MEDLEY.load()
+    model = MIXED_LAYERS.load()
     assert model.weight_names() == [
         "first.weight", "twice.weight", "thin.weight", "along.weight", "tied.weight", "head.weight"
     ]  # fmt: skip
-    assert model.uncompressed == {"places", "order", "never.weight", "never.bias", "also_tied.bias"}
+    assert model.uncompressed == {"positions", "order", "unused.weight", "unused.bias", "also_tied.bias"}
     assert model.classes == 5
 
 
@@ -73,7 +73,7 @@ def test_folded_batch_norms_are_removed_and_the_outputs_are_the_same(make, norms
     network = with_batch_statistics({"resnet18": resnet18, "mobilenet": mobilenet}[make](**args))
     torch.save(network.state_dict(), tmp_path / "trained.pth")
     source = UserNetwork(
-        factory=f"own_networks:{make}", args=args, checkpoint=str(tmp_path / "trained.pth"), input_size=32
+        factory=f"user_networks:{make}", args=args, checkpoint=str(tmp_path / "trained.pth"), input_size=32
     )
     plain, folded = source.load(), replace(source, fold_batch_norm=True).load()
     assert len(plain.tensors) - len(folded.tensors) == norms * 3  # a norm has four tensors; the layer gains a bias
@@ -81,25 +81,25 @@ def test_folded_batch_norms_are_removed_and_the_outputs_are_the_same(make, norms
     x = photos(4, 32)
     with torch.inference_mode():
         torch.testing.assert_close(to_module(folded)(x), network(x), rtol=1e-4, atol=1e-4)
-    read = trust_factory(container.decode(container.encode(folded)), f"own_networks:{make}")
+    read = trust_factory(container.decode(container.encode(folded)), f"user_networks:{make}")
     with torch.inference_mode():
         assert torch.equal(to_module(read)(x), to_module(folded)(x))
 
 
 def test_the_seed_determines_weights_without_a_checkpoint():
-    one, two, other = (MEDLEY.load(seed) for seed in (1, 1, 2))
+    one, two, other = (MIXED_LAYERS.load(seed) for seed in (1, 1, 2))
     assert container.weights_sha256(one) == container.weights_sha256(two) != container.weights_sha256(other)
 
 
 def test_a_file_does_not_choose_which_code_runs(tmp_path):
     path = tmp_path / "model.sqz"
-    container.write(path, MEDLEY.load())
-    with pytest.raises(WeightsError, match="--factory own_networks:medley"):
+    container.write(path, MIXED_LAYERS.load())
+    with pytest.raises(WeightsError, match="--factory user_networks:mixed_layers"):
         load(path)
-    with pytest.raises(ConfigError, match="is made by 'own_networks:medley', not by 'own_networks:mobilenet'"):
-        load(path, factory="own_networks:mobilenet")
-    assert load(path, factory="own_networks:medley")(photos(2, 16)).shape == (2, 5)
-    assert container.read(path).tensors.keys() == MEDLEY.load().tensors.keys()  # reading weights needs no function
+    with pytest.raises(ConfigError, match="is made by 'user_networks:mixed_layers', not by 'user_networks:mobilenet'"):
+        load(path, factory="user_networks:mobilenet")
+    assert load(path, factory="user_networks:mixed_layers")(photos(2, 16)).shape == (2, 5)
+    assert container.read(path).tensors.keys() == MIXED_LAYERS.load().tensors.keys()  # reading weights needs no function
 
 
 @pytest.mark.parametrize(
@@ -114,42 +114,42 @@ def test_a_file_does_not_choose_which_code_runs(tmp_path):
 )
 def test_a_damaged_architecture_is_an_error(architecture, problem):
     with pytest.raises(WeightsError, match=problem):
-        check_input(replace(MEDLEY.load(), architecture=architecture))
+        check_input(replace(MIXED_LAYERS.load(), architecture=architecture))
 
 
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"factory": "own_networks_:medley"}, "'own_networks_:medley' makes no network: ModuleNotFoundError"),
-        ({"factory": "own_networks:medly"}, "has no attribute 'medly'"),
-        ({"factory": "own_networks:torch"}, "it is a module, not a function"),
-        ({"factory": "own_networks:refuses"}, "ValueError: no, thanks, when called with {}"),
+        ({"factory": "user_networks_:mixed_layers"}, "'user_networks_:mixed_layers' makes no network: ModuleNotFoundError"),
+        ({"factory": "user_networks:mixed_layer"}, "has no attribute 'mixed_layer'"),
+        ({"factory": "user_networks:torch"}, "it is a module, not a function"),
+        ({"factory": "user_networks:raises_error"}, "ValueError: no, thanks, when called with {}"),
         ({"args": {"colour": "red"}}, "unexpected keyword argument 'colour'"),
-        ({"factory": "own_networks:no_module"}, "it returned str"),
-        ({"factory": "own_networks:no_logits"}, r"a tensor of \(1, 4, 14, 14\) for one photo"),
+        ({"factory": "user_networks:returns_text"}, "it returned str"),
+        ({"factory": "user_networks:returns_feature_map"}, r"a tensor of \(1, 4, 14, 14\) for one photo"),
         ({"checkpoint": "nowhere.pth"}, "no file nowhere.pth"),
     ],
 )
 def test_a_function_that_makes_no_network_is_an_error(changes, problem):
     with pytest.raises(ConfigError, match=problem):
-        replace(MEDLEY, **changes).load()
+        replace(MIXED_LAYERS, **changes).load()
 
 
 def test_a_checkpoint_of_another_network_is_an_error_that_lists_tensors(tmp_path):
     torch.save(mobilenet().state_dict(), tmp_path / "other.pth")
     with pytest.raises(
-        WeightsError, match=r"other\.pth: does not fit the network of own_networks:medley: missing places"
+        WeightsError, match=r"other\.pth: does not fit the network of user_networks:mixed_layers: missing positions"
     ):
-        replace(MEDLEY, checkpoint=str(tmp_path / "other.pth")).load()
-    torch.save(medley(classes=4).state_dict(), tmp_path / "four.pth")
+        replace(MIXED_LAYERS, checkpoint=str(tmp_path / "other.pth")).load()
+    torch.save(mixed_layers(classes=4).state_dict(), tmp_path / "four.pth")
     with pytest.raises(WeightsError, match=r"size mismatch for head\.weight"):
-        replace(MEDLEY, checkpoint=str(tmp_path / "four.pth")).load()
+        replace(MIXED_LAYERS, checkpoint=str(tmp_path / "four.pth")).load()
 
 
 def test_a_wrong_number_of_class_names_is_an_error(tmp_path):
     (tmp_path / "names.txt").write_text("one\ntwo\n")
     with pytest.raises(WeightsError, match="2 class names for 5 classes"):
-        replace(MEDLEY, labels=str(tmp_path / "names.txt")).load()
+        replace(MIXED_LAYERS, labels=str(tmp_path / "names.txt")).load()
 
 
 def test_preprocessing_follows_the_options():
@@ -157,7 +157,7 @@ def test_preprocessing_follows_the_options():
     made = gray.preprocessing()
     assert (made.height, made.width, made.channels, made.short_side) == (28, 20, "L", 0)
     with pytest.raises(ConfigError, match="does not accept photos of 28 x 20 pixels in L"):
-        replace(MEDLEY, preprocessing=gray, input_size=None).load()
+        replace(MIXED_LAYERS, preprocessing=gray, input_size=None).load()
 
 
 def test_the_source_hash_changes_with_the_source(tmp_path, monkeypatch):
@@ -168,12 +168,12 @@ def test_the_source_hash_changes_with_the_source(tmp_path, monkeypatch):
     before = NetworkFactory("changing_network:made").source_sha256()
     module.write_text(text.format("Tanh"))
     assert NetworkFactory("changing_network:made").source_sha256() != before
-    assert identity(MEDLEY.load())[0] == "own_networks:medley"
+    assert identity(MIXED_LAYERS.load())[0] == "user_networks:mixed_layers"
 
 
 def test_an_architecture_round_trips_through_its_text():
     factory = NetworkFactory(
-        "own_networks:medley", {"classes": 4, "names": ["ä", None, {"x": 1.5}]}, fold_batch_norm=True
+        "user_networks:mixed_layers", {"classes": 4, "names": ["ä", None, {"x": 1.5}]}, fold_batch_norm=True
     )
     assert NetworkFactory.parse(factory.architecture) == factory
     assert np.array_equal(NetworkFactory.parse("a.b:c").args, {})

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from worker import results
+from distributed_worker import results
 
 from compress import container
 from compress.runtime.distributed import SINGLE_PROCESS, ProcessGroup, local_device
@@ -19,13 +19,13 @@ from compress.runtime.distributed import SINGLE_PROCESS, ProcessGroup, local_dev
 TESTS = Path(__file__).parents[1]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 PIPELINE = """\
-model: {factory: "own_networks:FACTORY", input_size: 32, resize: squash}
+model: {factory: "user_networks:FACTORY", input_size: 32, resize: squash}
 data:
   calibration: {source: digits, limit: 60}
   validation: {source: digits, limit: 110}
 stages:
   - {pass: train, epochs: 20, batch: 20, learning_rate: 0.003, flip: false, validation_split: 0}
-  - {pass: share, bits: 4, importance: curvature}
+  - {pass: share, bits: 4, importance: fisher}
 """
 
 
@@ -39,7 +39,7 @@ def two(tmp_path_factory):
     """Results of two processes."""
     folder = tmp_path_factory.mktemp("two")
     done = subprocess.run(
-        [*TORCHRUN, str(TESTS / "worker.py"), str(folder)],
+        [*TORCHRUN, str(TESTS / "distributed_worker.py"), str(folder)],
         env=environment(),
         capture_output=True,
         text=True,
@@ -60,7 +60,7 @@ def one():
 
 def test_statistics_and_validation_agree_with_one_process(one, two):
     for name, found in one.items():
-        if name.startswith(("once", "views", "parts")):
+        if name.startswith("statistics"):
             np.testing.assert_allclose(two[0][name], found, rtol=1e-3, atol=1e-5 * np.abs(found).max(), err_msg=name)
     np.testing.assert_array_equal(two[0]["logits"], one["logits"])
 
@@ -76,7 +76,7 @@ def test_training_agrees_with_one_process(one, two):
 def test_all_processes_have_the_same_weights(two):
     assert two[0]["weights"].tolist() == two[1]["weights"].tolist()
     for name, found in two[0].items():
-        if name.startswith("moved"):  # batch norms see each process' own photos
+        if name.startswith("norms"):  # batch norms see each process' own photos
             np.testing.assert_array_equal(two[1][name], found, err_msg=name)
             assert np.isfinite(found).all()
 
@@ -91,7 +91,7 @@ def test_torchrun_runs_a_pipeline_and_writes_its_file_once(tmp_path):
 
 
 def test_a_process_that_dies_ends_the_run(tmp_path):
-    (tmp_path / "p.yaml").write_text(PIPELINE.replace("FACTORY", "dying"))
+    (tmp_path / "p.yaml").write_text(PIPELINE.replace("FACTORY", "killed_network"))
     command = [sys.executable, "-m", "compress", "run", "p.yaml", "--device", "cpu"]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -117,7 +117,7 @@ def test_a_process_that_dies_ends_the_run(tmp_path):
 def test_shards_cover_everything_once():
     for world_size in (1, 2, 3, 7):
         items = np.arange(10)
-        parts = [items[ProcessGroup(number, count).part(10)] for number in range(count)]
+        shards = [items[ProcessGroup(rank, world_size).shard(10)] for rank in range(world_size)]
         np.testing.assert_array_equal(np.concatenate(shards), items)
         assert max(map(len, shards)) - min(map(len, shards)) <= 1
 

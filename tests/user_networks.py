@@ -1,4 +1,4 @@
-"""Networks that people bring: a ResNet-18, one like MobileNet, and one with whatever else layers can be."""
+"""Networks as users bring them: a ResNet, a MobileNet, and networks with unusual layers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 
-class Residual(nn.Module):
-    """Two 3x3 convolutions beside a shortcut, as He et al. 2015, arXiv:1512.03385, figure 2."""
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions and a shortcut, as in He et al. 2015, arXiv:1512.03385, figure 2."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -28,34 +28,34 @@ class Residual(nn.Module):
 
 
 def resnet18(classes: int = 1000, width: int = 64) -> nn.Module:
-    """The 18 layers of the paper's table 1; its own width is 64."""
+    """ResNet-18 of the paper's table 1, which has width 64."""
     layers: list[nn.Module] = [nn.Conv2d(3, width, 7, 2, 3, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
     layers.append(nn.MaxPool2d(3, 2, 1))
     inputs = width
     for stage in range(4):
         for block in range(2):
             outputs = width << stage
-            layers.append(Residual(inputs, outputs, 2 if stage and not block else 1))
+            layers.append(ResidualBlock(inputs, outputs, 2 if stage and not block else 1))
             inputs = outputs
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, classes))
 
 
-def plain() -> nn.Module:
-    """Three convolutions, whose channels may be moved."""
+def three_convolutions() -> nn.Module:
+    """Convolutions whose channels can be scaled and reordered."""
     convolutions = (nn.Conv2d(3, 8, 3, 2), nn.ReLU(), nn.Conv2d(8, 12, 3), nn.ReLU(), nn.Conv2d(12, 10, 1))
     return nn.Sequential(*convolutions, nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
-class Inverted(nn.Module):
-    """Expand, filter each channel by itself, and project, as Sandler et al. 2018, arXiv:1801.04381, figure 4."""
+class InvertedResidual(nn.Module):
+    """Expansion, depthwise convolution and projection, as in Sandler et al. 2018, arXiv:1801.04381, figure 4."""
 
     def __init__(self, inputs: int, outputs: int, stride: int, expand: int) -> None:
         super().__init__()
-        inside = inputs * expand
+        hidden = inputs * expand
         self.steps = nn.Sequential(
-            nn.Conv2d(inputs, inside, 1, bias=False), nn.BatchNorm2d(inside), nn.ReLU6(),
-            nn.Conv2d(inside, inside, 3, stride, 1, groups=inside, bias=False), nn.BatchNorm2d(inside), nn.ReLU6(),
-            nn.Conv2d(inside, outputs, 1, bias=False), nn.BatchNorm2d(outputs),
+            nn.Conv2d(inputs, hidden, 1, bias=False), nn.BatchNorm2d(hidden), nn.ReLU6(),
+            nn.Conv2d(hidden, hidden, 3, stride, 1, groups=hidden, bias=False), nn.BatchNorm2d(hidden), nn.ReLU6(),
+            nn.Conv2d(hidden, outputs, 1, bias=False), nn.BatchNorm2d(outputs),
         )  # fmt: skip
         self.adds = stride == 1 and inputs == outputs
 
@@ -64,10 +64,11 @@ class Inverted(nn.Module):
 
 
 def mobilenet(classes: int = 10, norms: bool = True) -> nn.Module:
-    """Like MobileNet v2, and small; without norms, each photo's logits are its own in training too."""
+    """A small MobileNet v2. Without norms, a photo's logits do not depend on the other photos of a training batch."""
     network = nn.Sequential(
         nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU6(),
-        Inverted(8, 12, 1, 2), Inverted(12, 16, 2, 3), Inverted(16, 16, 1, 3), Inverted(16, 24, 2, 3),
+        InvertedResidual(8, 12, 1, 2), InvertedResidual(12, 16, 2, 3),
+        InvertedResidual(16, 16, 1, 3), InvertedResidual(16, 24, 2, 3),
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.2), nn.Linear(24, classes),
     )  # fmt: skip
     for module in network.modules():
@@ -77,8 +78,8 @@ def mobilenet(classes: int = 10, norms: bool = True) -> nn.Module:
     return network
 
 
-class Medley(nn.Module):
-    """Layers that run twice, share a weight, have groups, odd paddings or stretches of photos for inputs."""
+class MixedLayers(nn.Module):
+    """Layers that run twice, share a weight, have groups or unusual padding, or read windows of each photo."""
 
     def __init__(self, classes: int = 5) -> None:
         super().__init__()
@@ -89,39 +90,39 @@ class Medley(nn.Module):
         self.tied = nn.Linear(8, 8, bias=False)
         self.also_tied = nn.Linear(8, 8)
         self.also_tied.weight = self.tied.weight
-        self.places = nn.Parameter(torch.randn(1, 8, 4, 4) / 10)
+        self.positions = nn.Parameter(torch.randn(1, 8, 4, 4) / 10)
         self.register_buffer("order", torch.tensor([3, 1, 0, 2, 7, 6, 5, 4]))
-        self.never = nn.Linear(3, 3)
+        self.unused = nn.Linear(3, 3)
         self.head = nn.Linear(8, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         x = torch.tanh(self.first(x))
         x = torch.tanh(self.twice(torch.tanh(self.twice(x))))
-        x = torch.tanh(self.thin(x))[:, :, :4, :4] + self.places
+        x = torch.tanh(self.thin(x))[:, :, :4, :4] + self.positions
         x = torch.tanh(self.along(x.flatten(2)))[:, self.order]
-        windows = x.transpose(1, 2).reshape(-1, 4, 8)  # four stretches of each photo
+        windows = x.transpose(1, 2).reshape(-1, 4, 8)  # four windows of each photo
         windows = torch.tanh(self.also_tied(torch.tanh(self.tied(windows))))
         return self.head(windows.reshape(len(x), -1, 8).mean(1))
 
 
-def medley(classes: int = 5) -> nn.Module:
-    return Medley(classes)
+def mixed_layers(classes: int = 5) -> nn.Module:
+    return MixedLayers(classes)
 
 
-def refuses(**_: object) -> nn.Module:
+def raises_error(**_: object) -> nn.Module:
     raise ValueError("no, thanks")
 
 
-def no_module() -> str:
+def returns_text() -> str:
     return "a network"
 
 
-def no_logits() -> nn.Module:
+def returns_feature_map() -> nn.Module:
     return nn.Conv2d(3, 4, 3)
 
 
-class Gated(nn.Module):
-    """Channels weighed by what is seen of all of them, as Hu et al. 2018, arXiv:1709.01507; and many activations."""
+class SqueezeExcitation(nn.Module):
+    """Channels scaled by a gate, as in Hu et al. 2018, arXiv:1709.01507, with many kinds of activation."""
 
     def __init__(self, classes: int = 4) -> None:
         super().__init__()
@@ -135,29 +136,29 @@ class Gated(nn.Module):
         return self.head(torch.sigmoid(self.norm(self.hidden(torch.flatten(x.mean((2, 3)), 1)))))
 
 
-def gated(classes: int = 4) -> nn.Module:
-    return Gated(classes)
+def squeeze_excitation(classes: int = 4) -> nn.Module:
+    return SqueezeExcitation(classes)
 
 
-def unusual() -> nn.Module:
+def softplus_network() -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.Softplus(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
-class Dying(nn.Module):
-    """Its process is killed, if it is not the first, when it has seen enough."""
+class KilledNetwork(nn.Module):
+    """Kills its process in the 41st call, unless it is the first process."""
 
     def __init__(self) -> None:
         super().__init__()
         self.layers = nn.Sequential(nn.Conv2d(3, 8, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.head = nn.Linear(8, 10)
-        self.left = 40
+        self.calls_left = 40
 
     def forward(self, x: Tensor) -> Tensor:
-        self.left -= 1
-        if self.left < 0 and os.environ.get("RANK") == "1":
+        self.calls_left -= 1
+        if self.calls_left < 0 and os.environ.get("RANK") == "1":
             os.kill(os.getpid(), signal.SIGKILL)
         return self.head(self.layers(x))
 
 
-def dying() -> nn.Module:
-    return Dying()
+def killed_network() -> nn.Module:
+    return KilledNetwork()
