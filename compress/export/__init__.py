@@ -1,4 +1,8 @@
-"""From a model to weights that other programs read."""
+"""Export: models as files that other programs read.
+
+`write_weights` takes a `Model` and writes a state dictionary (`.safetensors`, `.pth`) or an ONNX model of the whole
+network (`.onnx`).
+"""
 
 from __future__ import annotations
 
@@ -12,54 +16,58 @@ from compress.errors import ConfigError
 from compress.model import Model
 from compress.runtime.atomic_files import write_atomically
 
-WeightsForm = Literal["float32", "codebook"]
+WeightFormat = Literal["float32", "codebook"]
 _SUFFIXES = (".safetensors", ".pth", ".pt", ".onnx")
 
 
-def write_weights(model: Model, path: Path, form: WeightsForm = "float32") -> None:
-    """Write a model for other programs: its weights, or as ONNX the whole network.
+def write_weights(model: Model, path: Path, weight_format: WeightFormat = "float32") -> None:
+    """Write a model's weights, or for `.onnx` its whole network.
 
     Args:
-        model: what to write.
-        path: `.safetensors`, `.pth` / `.pt` for `torch.load`, each with float32 weights under torchvision's tensor
-            names, or `.onnx`.
-        form: of the weights; `codebook`, for `.onnx` alone, keeps indices and codebooks.
+        model: the model.
+        path: `.safetensors`, or `.pth` / `.pt` for `torch.load`, with float32 weights under torchvision's names; or
+            `.onnx`.
+        weight_format: `codebook` stores indices and codebooks, in `.onnx` files only.
     Raises:
-        ConfigError: the ending is none of these, the form is not for it, or the package onnx is missing.
-        WeightsError: the network does not fit its tensors or its preprocessing; for `.onnx` alone.
-        OSError: the file cannot be written; an old one is untouched.
+        ConfigError: unknown suffix, wrong weight format for the suffix, or the package onnx is missing.
+        WeightsError: the tensors or the preprocessing do not fit the network; `.onnx` only.
+        OSError: the file cannot be written; an old file is unchanged.
     """
     if path.suffix not in _SUFFIXES:
-        raise ConfigError(f"cannot tell the format by {path.suffix!r}", file=path, allowed=", ".join(_SUFFIXES))
-    if form == "codebook" and path.suffix != ".onnx":
-        raise ConfigError(f"no codebooks in a {path.suffix!r} file; leave out --weights codebook", file=path)
-    if path.suffix == ".safetensors":
-        from safetensors.numpy import save  # noqa: PLC0415
-
-        write_atomically(path, save(_arrays(model)))
-    elif path.suffix in {".pth", ".pt"}:
-        import torch  # noqa: PLC0415
-
-        stream = io.BytesIO()
-        torch.save({name: torch.from_numpy(array.copy()) for name, array in _arrays(model).items()}, stream)
-        write_atomically(path, stream.getvalue())
+        raise ConfigError(f"unknown format {path.suffix!r}", file=path, allowed=", ".join(_SUFFIXES))
+    if weight_format == "codebook" and path.suffix != ".onnx":
+        raise ConfigError(f"{path.suffix!r} files have no codebooks; leave out --weights codebook", file=path)
+    if path.suffix == ".onnx":
+        data = _to_onnx(model, path, weight_format)
     else:
-        write_atomically(path, _onnx(model, path, form))
+        arrays = {name: np.ascontiguousarray(tensor.to_dense()) for name, tensor in model.tensors.items()}
+        data = _to_safetensors(arrays) if path.suffix == ".safetensors" else _to_torch(arrays)
+    write_atomically(path, data)
 
 
-def _arrays(model: Model) -> dict[str, np.ndarray]:
-    return {name: np.ascontiguousarray(tensor.to_dense()) for name, tensor in model.tensors.items()}
+def _to_safetensors(arrays: dict[str, np.ndarray]) -> bytes:
+    from safetensors.numpy import save  # noqa: PLC0415
+
+    return save(arrays)
 
 
-def _onnx(model: Model, path: Path, form: WeightsForm) -> bytes:
+def _to_torch(arrays: dict[str, np.ndarray]) -> bytes:
+    import torch  # noqa: PLC0415
+
+    stream = io.BytesIO()
+    torch.save({name: torch.from_numpy(array.copy()) for name, array in arrays.items()}, stream)
+    return stream.getvalue()
+
+
+def _to_onnx(model: Model, path: Path, weight_format: WeightFormat) -> bytes:
     try:
         import onnx  # noqa: F401, PLC0415
     except ImportError as error:
-        cure = "pip install 'squeeze-compress[onnx]'"
-        raise ConfigError(f"the package onnx cannot be imported ({error}); {cure}", file=path) from error
+        advice = "pip install 'squeeze-compress[onnx]'"
+        raise ConfigError(f"cannot import the package onnx ({error}); {advice}", file=path) from error
     from compress.export.onnx_network import to_onnx  # noqa: PLC0415
     from compress.export.onnx_weights import as_float32, as_smallest  # noqa: PLC0415
 
-    made = to_onnx(model, as_smallest if form == "codebook" else as_float32)
-    data: bytes = made.SerializeToString(deterministic=True)
+    network = to_onnx(model, as_smallest if weight_format == "codebook" else as_float32)
+    data: bytes = network.SerializeToString(deterministic=True)
     return data

@@ -1,9 +1,8 @@
-"""Weight tensors in an ONNX graph: float32, or small integers and what turns them into the same float32 bits.
+"""Weight tensors in an ONNX graph: float32, or small integers and operations that give the same float32 bits.
 
-ONNX Runtime computes those bits once, when it loads the model, as nothing in them depends on a photo. DequantizeLinear,
-which ONNX has for this, is not used. It knows scales of rows or of columns, and a second multiplication for the others
-would round once more; its float32 scales take more bytes than exponents do; and ONNX Runtime leaves it in the network,
-to be computed again for every batch.
+ONNX Runtime evaluates these operations once, when it loads the model, because they do not depend on the input.
+DequantizeLinear is not used: it has scales of rows or of columns, so that a second multiplication would round again;
+float32 scales take more bytes than exponents; and ONNX Runtime evaluates it for every batch.
 """
 
 from __future__ import annotations
@@ -17,18 +16,18 @@ from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from compress.tensors.forms import Shared, Tensor
-from compress.tensors.kernel_transform import SIDE
+from compress.tensors.kernel_transform import KERNEL_SIDE
 from compress.tensors.scales import scale_of
 
 
 @dataclass(frozen=True)
-class Stored:
-    """What gives one weight tensor its values.
+class StoredTensor:
+    """A weight tensor in an ONNX graph.
 
     Attributes:
         constants: initializers of the graph.
-        nodes: operations on them, in order. The last one's output, or the constant where there are none, has the
-            tensor's name.
+        nodes: operations on the constants, in order. The last output has the tensor's name; without nodes, the only
+            constant has it.
     """
 
     constants: list[TensorProto]
@@ -36,25 +35,25 @@ class Stored:
 
     @property
     def stored_bytes(self) -> int:
-        """Bytes in the file, but for a few that tell where each part begins."""
-        total: int = sum(part.ByteSize() for part in self.constants) + sum(part.ByteSize() for part in self.nodes)
+        """Bytes in the file, without a few bytes of field lengths."""
+        total: int = sum(part.ByteSize() for part in (*self.constants, *self.nodes))
         return total
 
 
-Storing = Callable[[str, Tensor], Stored]
+StoreTensor = Callable[[str, Tensor], StoredTensor]
 
 
-def as_float32(name: str, tensor: Tensor) -> Stored:
+def as_float32(name: str, tensor: Tensor) -> StoredTensor:
     """Store a tensor as its float32 values."""
-    return Stored([numpy_helper.from_array(np.ascontiguousarray(tensor.to_dense()), name)], [])
+    return StoredTensor([numpy_helper.from_array(np.ascontiguousarray(tensor.to_dense()), name)], [])
 
 
-def as_smallest(name: str, tensor: Tensor) -> Stored:
-    """Store a tensor as levels, as indices into its used values or as float32, whichever takes the fewest bytes."""
-    return min(_forms(name, tensor), key=lambda stored: stored.stored_bytes)
+def as_smallest(name: str, tensor: Tensor) -> StoredTensor:
+    """Store a tensor as levels, as codebook indices or as float32, whichever takes the fewest bytes."""
+    return min(_candidates(name, tensor), key=lambda stored: stored.stored_bytes)
 
 
-def _forms(name: str, tensor: Tensor) -> Iterator[Stored]:
+def _candidates(name: str, tensor: Tensor) -> Iterator[StoredTensor]:
     yield as_float32(name, tensor)
     if isinstance(tensor, Shared):
         yield _as_indices(name, tensor)
@@ -62,81 +61,85 @@ def _forms(name: str, tensor: Tensor) -> Iterator[Stored]:
             yield _as_levels(name, tensor)
 
 
-def _as_indices(name: str, tensor: Shared) -> Stored:
-    parts = _Parts(name)
-    used, places = np.unique(tensor.indices.reshape(-1), return_inverse=True)
-    narrow = places.astype(np.uint8 if len(used) <= 2**8 else np.uint16).reshape(tensor.shape)
-    indices = parts.widened("indices", narrow, TensorProto.INT32)  # Gather takes none narrower
-    codebook = parts.constant("codebook", tensor.codebook[used])
-    return parts.scaled(parts.node("Gather", "values", codebook, indices), tensor)
+def _as_indices(name: str, tensor: Shared) -> StoredTensor:
+    """Store indices into the codebook entries in use."""
+    builder = _TensorBuilder(name)
+    used, indices = np.unique(tensor.indices.reshape(-1), return_inverse=True)
+    narrow = indices.astype(np.uint8 if len(used) <= 2**8 else np.uint16).reshape(tensor.shape)
+    positions = builder.add_cast("indices", narrow, TensorProto.INT32)  # Gather takes no narrower type
+    codebook = builder.add_constant("codebook", tensor.codebook[used])
+    return builder.finish(builder.add_node("Gather", "values", codebook, positions), tensor)
 
 
-def _as_levels(name: str, tensor: Shared) -> Stored:
-    parts = _Parts(name)
+def _as_levels(name: str, tensor: Shared) -> StoredTensor:
+    """Store levels in the narrowest integer type."""
+    builder = _TensorBuilder(name)
     levels = tensor.codebook[tensor.indices].astype(np.int32)
-    narrow = next(
-        (levels.astype(kind) for kind in (np.int8, np.int16) if np.array_equal(levels, levels.astype(kind))), levels
-    )
-    return parts.scaled(parts.widened("levels", narrow, TensorProto.FLOAT), tensor)
+    candidates = (levels.astype(dtype) for dtype in (np.int8, np.int16))
+    narrow = next((each for each in candidates if np.array_equal(levels, each)), levels)
+    return builder.finish(builder.add_cast("levels", narrow, TensorProto.FLOAT), tensor)
 
 
-class _Parts:
-    """Collects a tensor's constants and operations, their names beginning with its name."""
+class _TensorBuilder:
+    """Collects a tensor's constants and operations; their names start with the tensor's name."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.constants: list[TensorProto] = []
         self.nodes: list[NodeProto] = []
 
-    def constant(self, part: str, values: NDArray[Any]) -> str:
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values), f"{self.name}.{part}"))
-        return f"{self.name}.{part}"
+    def add_constant(self, suffix: str, values: NDArray[Any]) -> str:
+        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values), f"{self.name}.{suffix}"))
+        return f"{self.name}.{suffix}"
 
-    def node(self, operator: str, part: str, *inputs: str, **attributes: Any) -> str:
-        self.nodes.append(helper.make_node(operator, inputs, [f"{self.name}.{part}"], **attributes))
-        return f"{self.name}.{part}"
+    def add_node(self, operator: str, suffix: str, *inputs: str, **attributes: Any) -> str:
+        self.nodes.append(helper.make_node(operator, inputs, [f"{self.name}.{suffix}"], **attributes))
+        return f"{self.name}.{suffix}"
 
-    def widened(self, part: str, numbers: NDArray[Any], to: int) -> str:
-        return self.node("Cast", f"{part}.wide", self.constant(part, numbers), to=to)
+    def add_cast(self, suffix: str, values: NDArray[Any], dtype: int) -> str:
+        return self.add_node("Cast", f"{suffix}.wide", self.add_constant(suffix, values), to=dtype)
 
-    def scaled(self, values: str, tensor: Shared) -> Stored:
-        """Multiply by the scales, if there are any, sum kernels up, and give the result the tensor's name."""
-        behind = [1] * (len(tensor.shape) - 1)
+    def finish(self, values: str, tensor: Shared) -> StoredTensor:
+        """Apply scales and the kernel transform, and give the result the tensor's name."""
+        trailing = [1] * (len(tensor.shape) - 1)
+        candidates = (
+            ("rows", tensor.row_exponents, [-1, *trailing]),
+            ("columns", tensor.column_exponents, [-1, *trailing[1:]]),
+            ("coefficients", tensor.coefficient_exponents, [KERNEL_SIDE, KERNEL_SIDE]),
+        )
         exponents = {
-            part: each.astype(np.int32).reshape(shape)
-            for part, each, shape in (
-                ("rows", tensor.row_exponents, [-1, *behind]),
-                ("columns", tensor.column_exponents, [-1, *behind[1:]]),
-                ("coefficients", tensor.coefficient_exponents, [SIDE, SIDE]),
-            )
-            if each is not None
+            suffix: each.astype(np.int32).reshape(shape) for suffix, each, shape in candidates if each is not None
         }
         if exponents:
-            values = self.node("Mul", "scaled", values, self._scale(exponents))
+            values = self.add_node("Mul", "scaled", values, self._add_scales(exponents))
         if tensor.coefficient_exponents is not None:
-            self._summed("kernels", self._summed("lines", values, 3), 2)
+            self._add_inverse_transform("kernels", self._add_inverse_transform("lines", values, 3), 2)
         self.nodes[-1].output[:] = [self.name]
-        return Stored(self.constants, self.nodes)
+        return StoredTensor(self.constants, self.nodes)
 
-    def _summed(self, part: str, values: str, axis: int) -> str:
-        """Add a kernel's three patterns up along a dimension, as `kernels_of` rounds it."""
-        each = [f"{self.name}.{part}.{pattern}" for pattern in ("finest", "middle", "coarsest")]
-        self.nodes.append(helper.make_node("Split", [values], each, axis=axis))
-        finest, middle, coarsest = each
-        outer = self.node("Add", f"{part}.outer", coarsest, finest)
-        first = self.node("Add", f"{part}.first", outer, middle)
-        second = self.node("Sub", f"{part}.second", coarsest, self.node("Add", f"{part}.twice", finest, finest))
-        third = self.node("Sub", f"{part}.third", outer, middle)
-        return self.node("Concat", part, first, second, third, axis=axis)
+    def _add_inverse_transform(self, suffix: str, values: str, axis: int) -> str:
+        """Apply the inverse kernel transform along an axis, in the order of `kernels_from_coefficients`."""
+        parts = [f"{self.name}.{suffix}.{pattern}" for pattern in ("finest", "middle", "coarsest")]
+        self.nodes.append(helper.make_node("Split", [values], parts, axis=axis))
+        finest, middle, coarsest = parts
+        outer = self.add_node("Add", f"{suffix}.outer", coarsest, finest)
+        first = self.add_node("Add", f"{suffix}.first", outer, middle)
+        second = self.add_node(
+            "Sub", f"{suffix}.second", coarsest, self.add_node("Add", f"{suffix}.twice", finest, finest)
+        )
+        third = self.add_node("Sub", f"{suffix}.third", outer, middle)
+        return self.add_node("Concat", suffix, first, second, third, axis=axis)
 
-    def _scale(self, exponents: dict[str, NDArray[np.int32]]) -> str:
-        """Look the scale of each weight up by the sum of its exponents, as `Shared` rounds it."""
+    def _add_scales(self, exponents: dict[str, NDArray[np.int32]]) -> str:
+        """Look up each weight's scale by the sum of its exponents, which rounds as `Shared` does."""
         positions = [
-            self.widened(part, (each - each.min()).astype(np.uint8), TensorProto.INT32)
-            for part, each in exponents.items()
+            self.add_cast(suffix, (each - each.min()).astype(np.uint8), TensorProto.INT32)
+            for suffix, each in exponents.items()
         ]
         position = positions[0]
         for number, other in enumerate(positions[1:]):
-            position = self.node("Add", f"exponents.{number}" if number else "exponents", position, other)
-        lowest, highest = (sum(int(end(each)) for each in exponents.values()) for end in (np.min, np.max))
-        return self.node("Gather", "scale", self.constant("scales", scale_of(np.arange(lowest, highest + 1))), position)
+            position = self.add_node("Add", f"exponents.{number}" if number else "exponents", position, other)
+        smallest = sum(int(each.min()) for each in exponents.values())
+        largest = sum(int(each.max()) for each in exponents.values())
+        scales = self.add_constant("scales", scale_of(np.arange(smallest, largest + 1)))
+        return self.add_node("Gather", "scale", scales, position)

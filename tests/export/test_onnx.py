@@ -1,4 +1,4 @@
-"""`decompress` to .onnx: the network as ONNX Runtime runs it gives torch's logits, from weights with the same bits."""
+"""ONNX export: ONNX Runtime gives torch's logits, and the weights have the same bits."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 from PIL import Image
 from skimage import data
-from small import NAMES, float_squeezenet, shared_squeezenet
+from small_models import LABELS, float_squeezenet, shared_squeezenet
 
 from compress import container
 from compress.data.transforms import to_input, to_pixels
@@ -30,20 +30,20 @@ from compress.errors import ConfigError, SqueezeError, WeightsError
 from compress.evaluation.evaluate import predict_photos
 from compress.export import write_weights
 from compress.export.onnx_network import IR_VERSION, OPSET
-from compress.export.onnx_weights import Stored, as_float32, as_smallest
+from compress.export.onnx_weights import StoredTensor, as_float32, as_smallest
 from compress.model import TORCHVISION, Model
 from compress.networks.modules import to_module
-from compress.networks.user_network import Own
+from compress.networks.user_network import UserNetwork
 from compress.tensors.forms import Dense, Pruned, Shared, Tensor
 from compress.tensors.levels import levels_codebook
 
-FORMS = ("float32", "codebook")
+FORMATS = ("float32", "codebook")
 EVERY_OPTIMIZATION = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
 NO_OPTIMIZATION = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
 
 
 def in_levels(model: Model, step: float = 1 / 8) -> Model:
-    """Weights as `quantize` leaves them: levels with scales of rows and columns; the first layer in finer ones."""
+    """Return weights on levels with row and column scales, as from `quantize`; the first layer has smaller steps."""
     changed: dict[str, Tensor] = {}
     for name in model.weight_names():
         values = model.tensors[name].to_dense()
@@ -59,9 +59,9 @@ def in_levels(model: Model, step: float = 1 / 8) -> Model:
 
 
 def with_small_inputs(model: Model) -> Model:
-    """The same for inputs from -2 to 2, so that logits of weights that nobody trained are not in the hundreds."""
-    small = replace(model.preprocessing, scale=1 / 64, mean=(2.0, 2.0, 2.0))
-    return replace(model, preprocessing=small)
+    """Return the model for inputs from -2 to 2, so that logits of untrained weights are not in the hundreds."""
+    preprocessing = replace(model.preprocessing, scale=1 / 64, mean=(2.0, 2.0, 2.0))
+    return replace(model, preprocessing=preprocessing)
 
 
 @pytest.fixture(scope="module")
@@ -91,32 +91,32 @@ def session(content: bytes, level: onnxruntime.GraphOptimizationLevel = EVERY_OP
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
-def written(model: Model, folder: Path, form: str = "float32") -> bytes:
-    write_weights(model, folder / "model.onnx", form)
+def written(model: Model, folder: Path, weight_format: str = "float32") -> bytes:
+    write_weights(model, folder / "model.onnx", weight_format)
     return (folder / "model.onnx").read_bytes()
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("weight_format", FORMATS)
 @pytest.mark.parametrize("name", MODELS)
-def test_logits_are_torchs_on_real_photos(models, tmp_path, name, form):
+def test_logits_equal_torchs_on_real_photos(models, tmp_path, name, weight_format):
     photos = photos_for(models[name])
     with torch.inference_mode():
         expected = to_module(models[name])(torch.from_numpy(photos)).numpy()
     assert expected.std() > 0.1
-    content = written(models[name], tmp_path, form)
+    content = written(models[name], tmp_path, weight_format)
     for level in (EVERY_OPTIMIZATION, NO_OPTIMIZATION):
         (logits,) = session(content, level).run(["logits"], {"input": photos})
         assert logits.shape == (4, models[name].classes)
         assert np.abs(logits - expected).max() < 1e-4
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("weight_format", FORMATS)
 @pytest.mark.parametrize("name", MODELS)
-def test_the_file_is_valid_and_asks_for_no_new_runtime(models, tmp_path, name, form):
-    made = onnx.load_from_string(written(models[name], tmp_path, form))
-    onnx.checker.check_model(made, full_check=True)
-    assert made.ir_version == IR_VERSION == 7
-    assert [(opset.domain, opset.version) for opset in made.opset_import] == [("", OPSET)] == [("", 13)]
+def test_the_file_is_valid_and_has_old_versions(models, tmp_path, name, weight_format):
+    network = onnx.load_from_string(written(models[name], tmp_path, weight_format))
+    onnx.checker.check_model(network, full_check=True)
+    assert network.ir_version == IR_VERSION == 7
+    assert [(opset.domain, opset.version) for opset in network.opset_import] == [("", OPSET)] == [("", 13)]
 
 
 def test_another_runtime_gives_the_same_logits(models, tmp_path):
@@ -128,9 +128,9 @@ def test_another_runtime_gives_the_same_logits(models, tmp_path):
     assert np.abs(ours - theirs).max() < 1e-4
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_any_number_of_photos_at_a_time_gives_the_same_logits(models, tmp_path, form):
-    running = session(written(models["1.1, 10 classes"], tmp_path, form))
+@pytest.mark.parametrize("weight_format", FORMATS)
+def test_logits_do_not_depend_on_the_batch(models, tmp_path, weight_format):
+    running = session(written(models["1.1, 10 classes"], tmp_path, weight_format))
     photos = photos_for(models["1.1, 10 classes"])
     (together,) = running.run(None, {"input": photos})
     for i, photo in enumerate(photos):
@@ -141,29 +141,29 @@ def test_any_number_of_photos_at_a_time_gives_the_same_logits(models, tmp_path, 
 
 
 @pytest.mark.parametrize("name", ["trained, in levels", "1.1, 10 classes", "1.0, in levels"])
-def test_the_codebook_file_is_about_a_quarter_of_the_float_one(models, tmp_path, name):
-    sizes = {form: len(written(models[name], tmp_path, form)) for form in FORMS}
+def test_the_codebook_file_is_about_a_quarter_of_the_float_file(models, tmp_path, name):
+    sizes = {weight_format: len(written(models[name], tmp_path, weight_format)) for weight_format in FORMATS}
     assert 0.24 < sizes["codebook"] / sizes["float32"] < 0.28
 
 
-def test_a_model_without_codebooks_is_the_same_file_in_both_forms(models, tmp_path):
+def test_a_model_without_codebooks_gives_the_same_file_in_both_formats(models, tmp_path):
     assert written(models["trained"], tmp_path, "codebook") == written(models["trained"], tmp_path, "float32")
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("weight_format", FORMATS)
 @pytest.mark.parametrize("preprocessing", ["as trained", "torchvision's"])
-def test_metadata_hold_preprocessing_and_labels(models, tmp_path, form, preprocessing):
+def test_metadata_have_preprocessing_and_labels(models, tmp_path, weight_format, preprocessing):
     model = models["1.1, 10 classes"]
     if preprocessing == "torchvision's":
         model = replace(model, preprocessing=TORCHVISION, labels=())
-    found = session(written(model, tmp_path, form)).get_modelmeta().custom_metadata_map
+    found = session(written(model, tmp_path, weight_format)).get_modelmeta().custom_metadata_map
     words = {"resize", "channels"}
     read = {key: value if key in words else json.loads(value) for key, value in found.items()}
     assert read == {**json.loads(json.dumps(asdict(model.preprocessing))), "labels": list(model.labels)}
-    assert model.labels in {NAMES, ()}
+    assert model.labels in {LABELS, ()}
 
 
-def test_what_the_document_shows_names_a_photo(squeezenet, tmp_path, monkeypatch, capsys):
+def test_the_documented_example_classifies_a_photo(squeezenet, tmp_path, monkeypatch, capsys):
     written(squeezenet, tmp_path)
     Image.fromarray(data.chelsea()).save(tmp_path / "cat.jpg", quality=95)
     monkeypatch.chdir(tmp_path)
@@ -173,29 +173,39 @@ def test_what_the_document_shows_names_a_photo(squeezenet, tmp_path, monkeypatch
     assert capsys.readouterr().out.strip() == guesses[0][0] == "Egyptian Mau"
 
 
-def test_same_model_same_bytes_in_another_process_with_nothing_of_this_machine(models, tmp_path):
+def test_bytes_are_the_same_in_another_process_and_hold_no_local_path(models, tmp_path):
     container.write(tmp_path / "m.sqz", models["1.0, in levels"])
-    for form in FORMS:
-        here = written(container.read(tmp_path / "m.sqz"), tmp_path, form)
-        command = [sys.executable, "-m", "compress", "decompress", "m.sqz", "-o", "again.onnx", "--weights", form]
+    for weight_format in FORMATS:
+        here = written(container.read(tmp_path / "m.sqz"), tmp_path, weight_format)
+        command = [
+            sys.executable,
+            "-m",
+            "compress",
+            "decompress",
+            "m.sqz",
+            "-o",
+            "again.onnx",
+            "--weights",
+            weight_format,
+        ]
         root = Path(__file__).parents[2]
         environment = os.environ | {"PYTHONHASHSEED": "7", "PYTHONPATH": str(root)}
         subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
         assert (tmp_path / "again.onnx").read_bytes() == here
         assert str(root).encode() not in here
-        made = onnx.load_from_string(here)
-        assert (made.producer_name, made.doc_string, made.graph.doc_string) == ("squeeze-compress", "", "")
+        network = onnx.load_from_string(here)
+        assert (network.producer_name, network.doc_string, network.graph.doc_string) == ("squeeze-compress", "", "")
 
 
-def value_in_onnx_runtime(name: str, stored: Stored, shape: tuple[int, ...]) -> np.ndarray:
-    """What a runtime makes of one stored tensor."""
+def value_in_onnx_runtime(name: str, stored: StoredTensor, shape: tuple[int, ...]) -> np.ndarray:
+    """Return the value of one stored tensor in ONNX Runtime."""
     output = helper.make_tensor_value_info("copy", TensorProto.FLOAT, shape)
     nodes = [*stored.nodes, helper.make_node("Identity", [name], ["copy"])]
     graph = helper.make_graph(nodes, "one", [], [output], stored.constants)
     opsets = [helper.make_opsetid("", OPSET)]
-    made = helper.make_model(graph, ir_version=IR_VERSION, opset_imports=opsets)
+    network = helper.make_model(graph, ir_version=IR_VERSION, opset_imports=opsets)
     results = [
-        session(made.SerializeToString(), level).run(None, {})[0] for level in (EVERY_OPTIMIZATION, NO_OPTIMIZATION)
+        session(network.SerializeToString(), level).run(None, {})[0] for level in (EVERY_OPTIMIZATION, NO_OPTIMIZATION)
     ]
     assert np.array_equal(results[0].view(np.uint32), results[1].view(np.uint32))
     return results[0]
@@ -203,10 +213,7 @@ def value_in_onnx_runtime(name: str, stored: Stored, shape: tuple[int, ...]) -> 
 
 @st.composite
 def tensors(draw: st.DrawFn) -> Shared:
-    """Shared ones of every kind: levels or not, few entries or many, scales of rows, columns, both or none.
-
-    Of weights, or of coefficients.
-    """
+    """Return shared tensors: levels or not, few or many entries, any scales, weights or transform coefficients."""
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     shape = draw(st.sampled_from([(1,), (40,), (30, 7), (1, 1, 1, 1), (9, 300, 1, 1), (8, 6, 3, 3)]))
     entries = draw(st.sampled_from([1, 2, 16, 255, 256, 257, 300, 2**15, 2**16]))
@@ -226,16 +233,16 @@ def tensors(draw: st.DrawFn) -> Shared:
 
 @settings(deadline=None, max_examples=150)
 @given(tensor=tensors())
-def test_a_weight_has_the_bits_that_the_sqz_file_gives_it(tensor):
+def test_stored_weights_have_the_bits_of_the_sqz_file(tensor):
     expected = np.ascontiguousarray(tensor.to_dense())
-    for storing in (as_float32, as_smallest):
-        stored = storing("w", tensor)
+    for store in (as_float32, as_smallest):
+        stored = store("w", tensor)
         assert np.array_equal(
             value_in_onnx_runtime("w", stored, tensor.shape).view(np.uint32), expected.view(np.uint32)
         )
 
 
-def test_every_weight_of_a_network_has_the_bits_that_the_sqz_file_gives_it(models):
+def test_all_weights_of_a_network_have_the_bits_of_the_sqz_file(models):
     for tensor in models["trained, in levels"].tensors.values():
         expected = np.ascontiguousarray(tensor.to_dense())
         found = value_in_onnx_runtime("w", as_smallest("w", tensor), tensor.shape)
@@ -254,7 +261,7 @@ def cases() -> Iterator[tuple[str, Tensor, dict[str, str]]]:
         return np.append(np.float32(0), random.standard_normal(entries - 1).astype(np.float32))
 
     yield "levels to 127", shared(levels_codebook(255)), {"w.levels": "int8"}
-    yield "level 128, which no int8 is", shared(levels_codebook(256)), {"w.codebook": "float32", "w.indices": "uint8"}
+    yield "level 128, not an int8", shared(levels_codebook(256)), {"w.codebook": "float32", "w.indices": "uint8"}
     yield "levels beyond", shared(levels_codebook(300)), {"w.levels": "int16"}
     yield "one beyond", shared(levels_codebook(300), used=99), {"w.codebook": "float32", "w.indices": "uint8"}
     yield "few values", shared(values(256)), {"w.codebook": "float32", "w.indices": "uint8"}
@@ -267,7 +274,7 @@ def cases() -> Iterator[tuple[str, Tensor, dict[str, str]]]:
 
 
 @pytest.mark.parametrize(("tensor", "constants"), [case[1:] for case in cases()], ids=[case[0] for case in cases()])
-def test_a_tensor_is_stored_in_whichever_form_takes_the_fewest_bytes(tensor, constants):
+def test_a_tensor_is_stored_in_the_fewest_bytes(tensor, constants):
     stored = as_smallest("w", tensor)
     found = {each.name: helper.tensor_dtype_to_np_dtype(each.data_type).name for each in stored.constants}
     assert found == constants
@@ -275,41 +282,41 @@ def test_a_tensor_is_stored_in_whichever_form_takes_the_fewest_bytes(tensor, con
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".pt"])
-def test_codebooks_in_a_format_that_has_none_are_a_configuration_error_and_nothing_is_written(tmp_path, suffix):
-    with pytest.raises(ConfigError, match=rf"no codebooks in a '{suffix}' file; leave out --weights codebook"):
+def test_codebooks_in_a_format_without_them_are_an_error_and_no_file_is_written(tmp_path, suffix):
+    with pytest.raises(ConfigError, match=rf"'{suffix}' files have no codebooks; leave out --weights codebook"):
         write_weights(shared_squeezenet(), tmp_path / f"model{suffix}", "codebook")
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_an_ending_that_is_none_says_which_there_are_whatever_the_form(tmp_path, form):
-    with pytest.raises(ConfigError, match=r"cannot tell the format by '\.ONNX' .*allowed: .*\.onnx"):
-        write_weights(shared_squeezenet(), tmp_path / "model.ONNX", form)
+@pytest.mark.parametrize("weight_format", FORMATS)
+def test_an_unknown_suffix_is_an_error_that_lists_the_known_ones(tmp_path, weight_format):
+    with pytest.raises(ConfigError, match=r"unknown format '\.ONNX' .*allowed: .*\.onnx"):
+        write_weights(shared_squeezenet(), tmp_path / "model.ONNX", weight_format)
 
 
-def test_tensors_of_another_network_are_refused_and_nothing_is_written(tmp_path):
+def test_tensors_of_another_network_are_an_error_and_no_file_is_written(tmp_path):
     with pytest.raises(WeightsError, match="these are not the weights of squeezenet1_0"):
         write_weights(replace(shared_squeezenet(), architecture="squeezenet1_0"), tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
 
 
-def test_photos_that_the_network_cannot_take_are_refused_and_nothing_is_written(tmp_path):
-    grey = replace(shared_squeezenet().preprocessing, channels="L", mean=(0.0,), deviation=(1.0,))
-    with pytest.raises(WeightsError, match="squeezenet1_1 cannot take photos of 64 x 64 pixels in L"):
-        write_weights(replace(shared_squeezenet(), preprocessing=grey), tmp_path / "model.onnx")
+def test_preprocessing_that_does_not_fit_is_an_error_and_no_file_is_written(tmp_path):
+    gray = replace(shared_squeezenet().preprocessing, channels="L", mean=(0.0,), std=(1.0,))
+    with pytest.raises(WeightsError, match="squeezenet1_1 does not accept photos of 64 x 64 pixels in L"):
+        write_weights(replace(shared_squeezenet(), preprocessing=gray), tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
 
 
-def test_a_network_with_an_operation_that_is_not_known_is_refused(tmp_path):
-    model = Own(factory="own_networks:unusual", size=16).load()
-    with pytest.raises(SqueezeError, match="no ONNX operator is known here for the network's %_1 "):
+def test_an_unsupported_operation_is_an_error(tmp_path):
+    model = UserNetwork(factory="user_networks:softplus_network", input_size=16).load()
+    with pytest.raises(SqueezeError, match="ONNX export does not support the network's operation %_1 "):
         write_weights(model, tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
 
 
-def test_without_the_package_the_error_has_the_cure_and_other_formats_are_written(tmp_path):
+def test_without_the_package_onnx_the_error_has_advice_and_other_formats_work(tmp_path):
     container.write(tmp_path / "m.sqz", shared_squeezenet())
-    (tmp_path / "m.onnx").write_bytes(b"an older one")
+    (tmp_path / "m.onnx").write_bytes(b"an old file")
     code = "import sys; sys.modules['onnx'] = None; from compress.cli.main import main; main()"
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
 
@@ -320,26 +327,26 @@ def test_without_the_package_the_error_has_the_cure_and_other_formats_are_writte
     done = decompress("m.onnx")
     assert (done.returncode, done.stdout) == (2, "")
     assert re.fullmatch(
-        r"error: m\.onnx: the package onnx cannot be imported \(.*\); pip install 'squeeze-compress\[onnx\]'\n",
+        r"error: m\.onnx: cannot import the package onnx \(.*\); pip install 'squeeze-compress\[onnx\]'\n",
         done.stderr,
     )
-    assert (tmp_path / "m.onnx").read_bytes() == b"an older one"
+    assert (tmp_path / "m.onnx").read_bytes() == b"an old file"
     assert decompress("m.safetensors").returncode == 0
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("make", ["resnet18", "mobilenet", "gated"])
-def test_networks_of_the_users_own_give_the_same_logits(make, form, tmp_path):
+@pytest.mark.parametrize("weight_format", FORMATS)
+@pytest.mark.parametrize("make", ["resnet18", "mobilenet", "squeeze_excitation"])
+def test_user_networks_give_the_same_logits(make, weight_format, tmp_path):
     args = {"width": 8, "classes": 10} if make == "resnet18" else {}
-    model = Own(factory=f"own_networks:{make}", args=args, size=32).load(seed=4)
+    model = UserNetwork(factory=f"user_networks:{make}", args=args, input_size=32).load(seed=4)
     random = np.random.default_rng(0)
     moved = {}
-    for name in model.as_is:  # batch norms that have seen something
+    for name in model.uncompressed:  # give batch norms statistics
         values = model.tensors[name].to_dense()
         shifted = np.abs(values + random.uniform(-0.3, 0.3, values.shape)) if "var" in name else values + 0.1
         moved[name] = Dense(shifted.astype(np.float32))
     model = in_levels(model.with_tensors(moved), 1 / 32)
-    write_weights(model, tmp_path / "model.onnx", form)
+    write_weights(model, tmp_path / "model.onnx", weight_format)
     photos = random.standard_normal((5, 3, 32, 32)).astype(np.float32)
     (logits,) = session((tmp_path / "model.onnx").read_bytes()).run(["logits"], {"input": photos})
     with torch.inference_mode():
@@ -347,8 +354,10 @@ def test_networks_of_the_users_own_give_the_same_logits(make, form, tmp_path):
     np.testing.assert_allclose(logits, wanted, atol=1e-4 * max(1.0, float(np.abs(wanted).max())))
 
 
-def test_a_network_that_cannot_be_traced_is_told(tmp_path):
-    model = Own(factory="own_networks:medley", size=16).load()
-    with pytest.raises(SqueezeError, match=r"the network cannot be traced, as ONNX needs it: 'len' is not supported"):
+def test_a_network_that_cannot_be_traced_is_an_error(tmp_path):
+    model = UserNetwork(factory="user_networks:mixed_layers", input_size=16).load()
+    with pytest.raises(
+        SqueezeError, match=r"ONNX export needs torch\.fx, which cannot trace the network: 'len' is not supported"
+    ):
         write_weights(model, tmp_path / "model.onnx")
     assert not (tmp_path / "model.onnx").exists()
