@@ -1,4 +1,4 @@
-"""docs/ci.md and `make ci`: what other teams copy can be run."""
+"""docs/ci.md and `make ci`: the examples work."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EXAMPLES = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)
 
 
 def commands() -> Iterator[list[str]]:
-    """The words of each command line in the guide's examples and in `make ci`."""
+    """Yield the words of each command line in the examples of the guide and in `make ci`."""
     of_make = re.search(r"^ci:.*\n((?:\t.*\n)+)", MAKEFILE, re.MULTILINE)
     assert of_make
     folded = re.sub(r"\\\n|\n {6,10}(?=--|squeeze)", " ", of_make[1] + "\n".join(EXAMPLES))
@@ -28,18 +28,18 @@ def commands() -> Iterator[list[str]]:
         yield shlex.split(line.replace("$$", "").replace("$(OUT)", "out"), comments=True)
 
 
-def test_a_run_and_a_comparison_are_shown_three_times():
+def test_there_are_three_examples_of_run_and_compare():
     assert [words[0] for words in commands()] == ["run", "compare"] * 3
 
 
 @pytest.mark.parametrize("words", list(commands()), ids=" ".join)
-def test_a_command_in_the_guide_can_be_parsed(words, monkeypatch, tmp_path):
+def test_every_command_in_the_guide_can_be_parsed(words, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    for path in (Path(word) for word in words if word.endswith(".sqz")):  # models to compare must exist
+    for path in (Path(word) for word in words if word.endswith(".sqz")):  # compare needs existing models
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     Path("photos/validation").mkdir(parents=True)
-    given = ["embedded" if word == "accepted" else word for word in words[1:]]  # a variable of the shell's
+    given = ["embedded" if word == "accepted" else word for word in words[1:]]  # a shell variable
     main.commands[words[0]].make_context(words[0], given)
 
 
@@ -53,16 +53,16 @@ def test_the_examples_are_yaml_and_the_first_is_a_pipeline(tmp_path):
     assert not re.search(r"https?://", "".join(EXAMPLES))
 
 
-def test_the_pipeline_of_make_ci_has_a_goal_and_needs_no_data_of_its_own():
+def test_the_pipeline_of_make_ci_has_a_goal_and_needs_no_data():
     pipeline = read_pipeline(ROOT / "docs" / "ci" / "pipeline.yaml")
     assert pipeline.goal.bytes
     assert pipeline.goal.min_agreement
     assert not pipeline.goal.needs_labels
     sources = {type(pipeline.calibration).__name__, type(pipeline.validation).__name__, type(pipeline.model).__name__}
-    assert sources == {"Samples", "Embedded"}
+    assert sources == {"Samples", "EmbeddedWeights"}
 
 
-def test_the_exit_codes_are_those_of_the_program():
+def test_the_exit_codes_in_the_guide_are_those_of_the_errors():
     from compress.errors import ConfigError, GoalMissed, SqueezeError
 
     assert {code: f"| {code} |" in GUIDE for code in (0, 1, 2, 3)} == dict.fromkeys(range(4), True)
