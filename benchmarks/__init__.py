@@ -1,1 +1,4 @@
-"""This project and its peers on the same work, in one run."""
+"""Measurements of this project and its peers: rate and accuracy, codecs, training, damaged files, killed runs.
+
+Each module with a `main` is a command, `python -m benchmarks.NAME`; reports go to `reports/` and work files to `out/`.
+"""

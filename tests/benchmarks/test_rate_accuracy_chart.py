@@ -1,4 +1,4 @@
-"""The comparison's drawing shows every point, hides no name behind another, and is the same for the same figures."""
+"""The chart shows every point, its labels do not overlap, and it is deterministic."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from itertools import combinations
 from xml.etree import ElementTree
 
 import pytest
-from comparisons import POINTS, a_comparison, a_point, plain
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.transforms import Bbox
+from rate_accuracy_records import POINTS, a_point, a_record, plain
 
-from benchmarks.chart import to_svg
-from benchmarks.comparison import CLASSIC, NNCODEC, OURS, Seconds
-from benchmarks.labels import Label, Obstacle, place
-from compress.report.svg import figure, style
+from benchmarks.label_placement import Obstacle, PointLabel, place_labels
+from benchmarks.rate_accuracy_chart import to_svg
+from benchmarks.rate_accuracy_record import CLASSIC, NNCODEC, OURS, PointSeconds
+from compress.report.svg import chart_style, new_figure
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -28,25 +28,25 @@ def words(svg):
     return [plain("".join(text.itertext())) for text in ElementTree.fromstring(svg).iter(f"{SVG}text")]
 
 
-def test_every_point_is_named_in_both_panels():
-    shown = words(to_svg(a_comparison()))
+def test_every_point_has_a_label_in_both_panels():
+    shown = words(to_svg(a_record()))
     for name in ("500k", "300k", "240k", "deep-compression", "qp -32", "qp -30", "qp -28", "qp -26"):
         assert shown.count(name) == 2, name
 
 
-def test_reference_sizes_and_the_float_network_are_named():
-    shown = " ".join(words(to_svg(a_comparison())))
+def test_reference_sizes_and_the_float_network_have_labels():
+    shown = " ".join(words(to_svg(a_record())))
     for name in ("target", "240,000 bytes", "6 bit, 0.47 MB", "8 bit, 0.66 MB", "55.1%"):
         assert name in shown
 
 
-def test_times_change_nothing_of_the_drawing():
-    slower = tuple(replace(point, seconds=Seconds(9.0, 9.0, 9.0)) for point in POINTS)
-    assert to_svg(a_comparison(slower)) == to_svg(a_comparison())
+def test_run_times_do_not_change_the_chart():
+    slower = tuple(replace(point, seconds=PointSeconds(9.0, 9.0, 9.0)) for point in POINTS)
+    assert to_svg(a_record(slower)) == to_svg(a_record())
 
 
-def test_it_is_a_file_of_its_own_in_the_palette_of_the_report():
-    svg = to_svg(a_comparison())
+def test_it_is_a_standalone_file_with_the_colors_of_the_report():
+    svg = to_svg(a_record())
     root = ElementTree.fromstring(svg)
     assert (root.tag, root.get("width"), root.get("role")) == (f"{SVG}svg", "900", "img")
     assert "prefers-color-scheme: dark" in svg
@@ -56,22 +56,24 @@ def test_it_is_a_file_of_its_own_in_the_palette_of_the_report():
 
 
 @pytest.mark.parametrize("series", [OURS, CLASSIC, NNCODEC])
-def test_one_point_alone_can_be_drawn(series):
-    assert words(to_svg(a_comparison((a_point(series, "alone", 400_000, 0.1, 3, 2),)))).count("alone") == 2
+def test_a_single_point_can_be_drawn(series):
+    assert words(to_svg(a_record((a_point(series, "alone", 400_000, 0.1, 3, 2),)))).count("alone") == 2
 
 
-def test_a_point_without_divergence_can_be_drawn_on_the_logarithmic_scale():
-    assert words(to_svg(a_comparison((*POINTS, a_point(NNCODEC, "qp -60", 900_000, 0.0, 0, 0))))).count("qp -60") == 2
+def test_zero_divergence_can_be_drawn_on_the_logarithmic_scale():
+    assert words(to_svg(a_record((*POINTS, a_point(NNCODEC, "qp -60", 900_000, 0.0, 0, 0))))).count("qp -60") == 2
 
 
 @pytest.mark.parametrize("side", ["below", "above"])
-def test_names_of_points_close_together_hide_neither_each_other_nor_what_is_drawn(side):
-    with style():
-        drawing = figure(400, 300)
+def test_labels_of_close_points_overlap_neither_each_other_nor_the_markers(side):
+    with chart_style():
+        drawing = new_figure(400, 300)
         axes = drawing.add_axes((0, 0, 1, 1), xlim=(0, 400), ylim=(0, 300))
         points = [(200, 150), (206, 152), (203, 158), (385, 8)]
         drawn = [Obstacle(marker(x, y), 30) for x, y in points]
-        place(axes, [Label(f"point {number}", x, y, "ink", side) for number, (x, y) in enumerate(points)], drawn)
+        place_labels(
+            axes, [PointLabel(f"point {number}", x, y, "ink", side) for number, (x, y) in enumerate(points)], drawn
+        )
         renderer = FigureCanvasAgg(drawing).get_renderer()
         boxes = [text.get_window_extent(renderer) for text in axes.texts]
     assert len(boxes) == len(points)

@@ -1,4 +1,4 @@
-"""The comparison's JSON and table say what was measured, of every point, in an order that can be read."""
+"""The JSON and the tables hold every point in a fixed order."""
 
 from __future__ import annotations
 
@@ -7,20 +7,28 @@ import re
 
 import numpy as np
 import pytest
-from comparisons import a_comparison, a_point, plain
 from pydantic import ValidationError
+from rate_accuracy_records import a_point, a_record, plain
 
-from benchmarks.comparison import NNCODEC, OURS, Seconds, from_json, in_order, measure, to_json
-from benchmarks.table import to_markdown
+from benchmarks.rate_accuracy_page import to_markdown
+from benchmarks.rate_accuracy_record import (
+    NNCODEC,
+    OURS,
+    PointSeconds,
+    from_json,
+    measure_point,
+    sort_points,
+    to_json,
+)
 from compress.evaluation.metrics import Outputs
 
 
 def page():
-    return plain(to_markdown(a_comparison()))
+    return plain(to_markdown(a_record()))
 
 
 def row(name, nth=0):
-    """The cells of the nth row of a point, over all tables of the page."""
+    """Return the cells of the nth row of a point, counted over all tables of the page."""
     rows = re.findall(rf"^\| {re.escape(name)} \| (.*) \|$", page(), re.MULTILINE)
     return rows[nth].split(" | ")
 
@@ -29,76 +37,80 @@ class TestMeasuring:
     def test_a_point_counts_the_photos_that_changed_in_top_1_and_in_top_5(self):
         labels = np.arange(8)
         before, after = np.eye(8, dtype=np.float32), np.eye(8, dtype=np.float32)
-        after[:3] = np.arange(8, 0, -1)  # photos 1 and 2 lose their first answer, all keep their label among five
-        after[7] = np.arange(8, 0, -1)  # photo 7 loses it among five too
-        found = measure(OURS, "x", 10, Outputs(after, labels), Outputs(before, labels), Seconds(1.0, 2.0, 3.0))
+        after[:3] = np.arange(8, 0, -1)  # photos 1 and 2 lose top-1, all keep top-5
+        after[7] = np.arange(8, 0, -1)  # photo 7 loses top-5 too
+        found = measure_point(
+            OURS, "x", 10, Outputs(after, labels), Outputs(before, labels), PointSeconds(1.0, 2.0, 3.0)
+        )
         assert (found.top1.only_before, found.top1.only_after, found.top1.p_value) == (3, 0, 0.25)
         assert (found.top5.only_before, found.top5.only_after, found.top5.p_value) == (1, 0, 1.0)
-        assert (found.top1.share.value, found.top1.difference.value, found.agreement.value) == (5 / 8, -3 / 8, 5 / 8)
+        assert (found.top1.accuracy.value, found.top1.difference.value, found.agreement.value) == (5 / 8, -3 / 8, 5 / 8)
         assert found.top1.difference.low < -3 / 8 < found.top1.difference.high
         assert found.divergence_nats.low < found.divergence_nats.value < found.divergence_nats.high
 
-    def test_the_float_network_itself_has_no_change_and_no_divergence(self):
+    def test_the_float_network_has_no_change_and_no_divergence(self):
         outputs = Outputs(np.random.default_rng(0).standard_normal((30, 9)).astype(np.float32), np.zeros(30, np.int64))
-        same = measure(NNCODEC, "qp -99", 10, outputs, outputs, Seconds(None, 1.0, 1.0))
+        same = measure_point(NNCODEC, "qp -99", 10, outputs, outputs, PointSeconds(None, 1.0, 1.0))
         assert (same.top1.difference.value, same.top1.difference.low, same.top1.p_value) == (0, 0, 1)
         assert (same.agreement.value, same.divergence_nats.value) == (1, 0)
 
-    def test_points_stand_by_series_the_largest_file_first(self):
-        names = [point.name.removeprefix("squeezenet-") for point in a_comparison().points]
+    def test_points_are_sorted_by_series_then_largest_file_first(self):
+        names = [point.name.removeprefix("squeezenet-") for point in a_record().points]
         assert names == ["500k", "300k", "240k", "deep-compression", "qp -32", "qp -30", "qp -28", "qp -26"]
 
-    def test_points_of_one_size_stand_by_name(self):
+    def test_points_of_equal_size_are_sorted_by_name(self):
         twins = [a_point(OURS, name, 10, 0.1, 1, 1) for name in "ba"]
-        assert [point.name for point in in_order(twins)] == ["a", "b"]
+        assert [point.name for point in sort_points(twins)] == ["a", "b"]
 
 
 class TestJson:
-    def test_a_comparison_survives_the_round_trip(self):
-        assert from_json(to_json(a_comparison())) == a_comparison()
+    def test_a_record_survives_the_round_trip(self):
+        assert from_json(to_json(a_record())) == a_record()
 
-    def test_a_point_has_the_fields_that_the_script_documents(self):
-        point = json.loads(to_json(a_comparison()))["points"][-1]
+    def test_a_point_has_the_documented_fields(self):
+        point = json.loads(to_json(a_record()))["points"][-1]
         assert (point["series"], point["name"], point["file_bytes"]) == ("NNCodec", "qp -26", 503426)
         assert (
-            set(point["top1"]) == {"share", "difference", "only_before", "only_after", "p_value"} == set(point["top5"])
+            set(point["top1"])
+            == {"accuracy", "difference", "only_before", "only_after", "p_value"}
+            == set(point["top5"])
         )
         assert set(point["divergence_nats"]) == {"value", "low", "high"} == set(point["top1"]["difference"])
         assert point["seconds"] == {"passes": None, "encode": 1.25, "decode": 0.07}
 
-    def test_what_is_left_out_is_said(self):
-        left_out = json.loads(to_json(a_comparison()))["left_out"]
-        assert left_out == [{"name": "squeezenet-400k", "reason": "there is no out/squeezenet-400k/model.sqz"}]
+    def test_omitted_points_are_listed(self):
+        omitted = json.loads(to_json(a_record()))["omitted"]
+        assert omitted == [{"name": "squeezenet-400k", "reason": "there is no out/squeezenet-400k/model.sqz"}]
 
     def test_an_unknown_field_is_refused(self):
         with pytest.raises(ValidationError, match="surprise"):
-            from_json(json.dumps(json.loads(to_json(a_comparison())) | {"surprise": 1}))
+            from_json(json.dumps(json.loads(to_json(a_record())) | {"surprise": 1}))
 
 
 class TestTable:
-    def test_a_row_has_bytes_accuracy_and_closeness(self):
+    def test_a_row_has_bytes_accuracy_and_fidelity(self):
         assert row("squeezenet-500k") == ["495,000", "10.0", "55.0%", "80.3%", "90.0%", "0.011 (0.00978-0.0122)"]
 
     def test_the_first_table_of_statistics_is_of_top_1_and_the_second_of_top_5(self):
         assert row("NNCodec qp -30", 1) == ["-1.6 (-2.6 to -0.6)", "36 / 20", "0.044"]
         assert row("NNCodec qp -30", 2) == ["+0.1 (-0.7 to +0.9)", "7 / 8", "1"]
 
-    def test_a_change_of_nothing_has_no_sign(self):
+    def test_a_zero_change_has_no_sign(self):
         assert row("NNCodec qp -32", 1) == ["0.0 (-1.0 to +1.0)", "15 / 15", "0.5"]
 
-    def test_a_p_too_small_to_be_believed_is_a_bound(self):
+    def test_a_tiny_p_is_shown_as_a_bound(self):
         assert row("NNCodec qp -26", 1)[-1] == "< 0.0001"
 
-    def test_times_are_told_and_nncodec_has_no_passes(self):
+    def test_run_times_are_shown_and_nncodec_has_no_passes(self):
         assert row("squeezenet-240k", 3) == ["5 min 12 s", "1.2 s", "0.07 s"]
         assert row("NNCodec qp -32", 3) == ["-", "1.2 s", "0.07 s"]
 
-    def test_every_point_stands_in_every_table(self):
+    def test_every_point_is_in_every_table(self):
         text = page()
         assert [text.count(f"| {name} |") for name in ("squeezenet-deep-compression", "NNCodec qp -28")] == [4, 4]
 
-    def test_how_it_was_made_and_what_is_left_out_is_said(self):
+    def test_the_origin_and_omitted_points_are_shown(self):
         text = page()
-        assert "Left out: squeezenet-400k (there is no out/squeezenet-400k/model.sqz)." in text
-        assert "Made by `python -m benchmarks.rate_accuracy` on 1,000 photos from photos.csv, labelled;" in text
-        assert "torch 2.13.0; NNCodec in an environment of nncodec 2.1.3; 2 cores." in text
+        assert "Omitted: squeezenet-400k (there is no out/squeezenet-400k/model.sqz)." in text
+        assert "Made by `python -m benchmarks.rate_accuracy` on 1,000 photos from photos.csv, labeled;" in text
+        assert "torch 2.13.0; NNCodec with nncodec 2.1.3; 2 cores." in text

@@ -1,15 +1,26 @@
-"""A comparison that nobody measured, with figures near those of real ones."""
+"""A made-up record with realistic numbers."""
 
 from __future__ import annotations
 
-from benchmarks.comparison import CLASSIC, NNCODEC, OURS, Comparison, LeftOut, Paired, Point, Seconds, in_order
+from benchmarks.rate_accuracy_record import (
+    CLASSIC,
+    NNCODEC,
+    OURS,
+    RATE_ACCURACY_VERSION,
+    AccuracyChange,
+    OmittedPoint,
+    PointSeconds,
+    RateAccuracyPoint,
+    RateAccuracyRecord,
+    sort_points,
+)
 from compress.evaluation.results import Interval
 from compress.report.formatting import EN_DASH, MINUS, NARROW
 from compress.report.record import DataRecord
 
 
 def plain(text: str) -> str:
-    """Text with the signs of a keyboard."""
+    """Return a text in ASCII."""
     return text.replace(MINUS, "-").replace(EN_DASH, "-").replace(NARROW, " ")
 
 
@@ -17,13 +28,15 @@ def about(value: float, half: float) -> Interval:
     return Interval(value, value - half, value + half)
 
 
-def a_point(series: str, name: str, file_bytes: int, nats: float, lost: int, won: int, p: float = 0.5) -> Point:
-    change = (won - lost) / 1000
-    top1 = Paired(about(0.551 + change, 0.03), about(change, 0.01), lost, won, p)
-    top5 = Paired(about(0.803, 0.02), about(0.001, 0.008), 7, 8, 1.0)
+def a_point(
+    series: str, name: str, file_bytes: int, nats: float, lost: int, gained: int, p: float = 0.5
+) -> RateAccuracyPoint:
+    change = (gained - lost) / 1000
+    top1 = AccuracyChange(about(0.551 + change, 0.03), about(change, 0.01), lost, gained, p)
+    top5 = AccuracyChange(about(0.803, 0.02), about(0.001, 0.008), 7, 8, 1.0)
     passes = None if series == NNCODEC else 312.0
-    return Point(
-        series, name, file_bytes, top1, top5, about(0.9, 0.02), about(nats, nats / 9), Seconds(passes, 1.25, 0.07)
+    return RateAccuracyPoint(
+        series, name, file_bytes, top1, top5, about(0.9, 0.02), about(nats, nats / 9), PointSeconds(passes, 1.25, 0.07)
     )
 
 
@@ -39,19 +52,19 @@ POINTS = (
 )
 
 
-def a_comparison(points: tuple[Point, ...] = POINTS) -> Comparison:
-    return Comparison(
-        schema_version=1,
+def a_record(points: tuple[RateAccuracyPoint, ...] = POINTS) -> RateAccuracyRecord:
+    return RateAccuracyRecord(
+        schema_version=RATE_ACCURACY_VERSION,
         network="squeezenet1_1",
         weights_source="made up",
         weights_sha256="0" * 64,
         float_bytes=4_941_984,
-        photos=DataRecord("validation", "1,000 photos from photos.csv, labelled", 1000, True, (), "f" * 64),
+        photos=DataRecord("validation", "1,000 photos from photos.csv, labeled", 1000, True, (), "f" * 64),
         top1=about(0.551, 0.031),
         top5=about(0.803, 0.025),
-        points=in_order(points),
-        left_out=(LeftOut("squeezenet-400k", "there is no out/squeezenet-400k/model.sqz"),),
-        bootstrap_resamples=9999,
+        points=sort_points(points),
+        omitted=(OmittedPoint("squeezenet-400k", "there is no out/squeezenet-400k/model.sqz"),),
+        bootstrap_samples=9999,
         bootstrap_seed=0,
         command="python -m benchmarks.rate_accuracy",
         versions={"python": "3.11.7", "torch": "2.13.0"},
