@@ -56,8 +56,8 @@ bench: env ## Benchmarks: NNCodec, codecs, 100,000 damaged files, killed runs, t
 	$(BIN)/python -m benchmarks.rate_accuracy --out $(OUT)
 	$(BIN)/python -m benchmarks.codecs --out $(OUT)
 	$(BIN)/python -m benchmarks.fuzz --out $(OUT)
-	$(BIN)/python -m benchmarks.killed
-	$(BIN)/python -m benchmarks.training
+	$(BIN)/python -m benchmarks.crash_recovery
+	$(BIN)/python -m benchmarks.training_speed
 
 ci: env ## Example of a model gate for other teams, see docs/ci.md; not the CI of this project.
 	$(BIN)/squeeze-compress run docs/ci/pipeline.yaml --out $(OUT)/ci --cache $(OUT)/ci/cache

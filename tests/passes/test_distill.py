@@ -42,7 +42,7 @@ def shared(tiny, context):
 
 
 class TestTraining:
-    @pytest.mark.parametrize("scales", ["none", "curvature"])
+    @pytest.mark.parametrize("scales", ["none", "fisher"])
     def test_disturbed_codebooks_are_recovered(self, tiny, context, scales):
         model = disturbed(Share(bits=4, scales=scales)(Prune(sparsity=0.3)(tiny, context), context))
         trained = Distill(steps=60, batch=20)(model, context)

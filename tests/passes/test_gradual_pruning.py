@@ -84,7 +84,7 @@ def test_the_criteria_rank_weights_differently(tiny, labelled):
     options = {"sparsity": 0.6, "scope": "global", "interval": 20}
     first, second = (
         Train(**QUICK, prune=GradualPruning(**options, criterion=criterion))(tiny, labelled)
-        for criterion in ("magnitude", "curvature")
+        for criterion in ("magnitude", "fisher")
     )
     assert sparsity(first) == pytest.approx(sparsity(second), abs=0.01)
     assert any(not np.array_equal(first.tensors[n].mask, second.tensors[n].mask) for n in WEIGHTS)
