@@ -64,10 +64,6 @@ class Context:
         shared = self.progress, self.processes, self.store, self.statistics_cache
         return FisherStatistics(self.reference, self.calibration, self.seed, self.device, *shared)
 
-    def torch_generator(self) -> torch.Generator:
-        """Return torch's generator for the stage, on the CPU on every device."""
-        return torch.Generator().manual_seed(self.stage_seed)
-
     def file_bytes(self, model: Model) -> int:
         """Return the size of a model's file in bytes."""
         return len(container.encode(model, self.codecs))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from own_networks import medley
+from user_networks import mixed_layers
 from torch import nn
 
 from compress.calibration.packed_triangular import symmetric
@@ -55,7 +55,7 @@ NETWORKS = {
         lambda: nn.Sequential(nn.Conv2d(3, 5, 3), nn.ReLU(inplace=True), nn.Conv2d(5, 4, 1), nn.Tanh(), nn.Flatten()),
         (3, 4, 3),
     ),
-    "other kinds of layers": (medley, (3, 9, 12)),
+    "other kinds of layers": (mixed_layers, (3, 9, 12)),
 }
 
 
@@ -85,7 +85,7 @@ def reference_statistics(network, photos):
                 products[name] += rows @ rows.T / len(photos)
             else:
                 biases[name] += np.square(rows) / len(photos)
-    return {name: found for name, found in blocks.items() if not name.startswith("never")}, biases, products
+    return {name: found for name, found in blocks.items() if not name.startswith("unused")}, biases, products
 
 
 def class_blocks(network, photos, last):

@@ -8,15 +8,15 @@ from compress.passes.layer_patterns import options_by_layer
 TINY_WEIGHTS = ["0.weight", "2.weight", "4.weight"]
 
 
-def test_where_no_pattern_matches_the_default_holds_and_biases_have_no_options(tiny):
+def test_weights_without_a_pattern_take_the_default_and_biases_have_no_options(tiny):
     assert options_by_layer(tiny, "default", {}) == dict.fromkeys(TINY_WEIGHTS, "default")
 
 
-def test_a_kernel_size_means_all_layers_that_have_it(tiny):
+def test_a_kernel_size_matches_all_layers_with_it(tiny):
     assert list(options_by_layer(tiny, None, {"3x3": "a", "1x1": "b"}).values()) == ["a", "a", "b"]
 
 
-def test_names_may_hold_stars_and_question_marks(squeezenet):
+def test_names_may_contain_wildcards(squeezenet):
     options = options_by_layer(squeezenet, None, {"features.*.squeeze.weight": "squeeze", "features.?.expand*": "near"})
     assert {name for name, option in options.items() if option == "squeeze"} == {
         f"features.{i}.squeeze.weight" for i in (3, 4, 6, 7, 9, 10, 11, 12)
@@ -24,13 +24,13 @@ def test_names_may_hold_stars_and_question_marks(squeezenet):
     assert sum(option == "near" for option in options.values()) == 2 * 5
 
 
-def test_of_several_patterns_the_last_that_matches_decides(tiny):
+def test_the_last_matching_pattern_decides(tiny):
     assert options_by_layer(tiny, None, {"*": "all", "2.weight": "this"})["2.weight"] == "this"
     assert options_by_layer(tiny, None, {"2.weight": "this", "*": "all"})["2.weight"] == "all"
     assert options_by_layer(tiny, None, {"2.weight": "this", "3x3": "size"})["2.weight"] == "size"
 
 
-def test_a_pattern_that_matches_nothing_is_an_error_with_the_nearest_name(squeezenet):
+def test_a_pattern_without_a_match_is_an_error_with_the_nearest_name(squeezenet):
     with pytest.raises(ConfigError) as caught:
         options_by_layer(squeezenet, None, {"features.3.sqeeze.weight": 1})
     assert "did you mean 'features.3.squeeze.weight'?" in str(caught.value)
@@ -38,6 +38,6 @@ def test_a_pattern_that_matches_nothing_is_an_error_with_the_nearest_name(squeez
 
 
 @pytest.mark.parametrize("pattern", ["5x5", "4.bias", "*.bias", ""])
-def test_a_kernel_size_that_no_layer_has_or_a_bias_matches_nothing(tiny, pattern):
+def test_unknown_kernel_sizes_and_biases_match_nothing(tiny, pattern):
     with pytest.raises(ConfigError, match="no weight tensor"):
         options_by_layer(tiny, None, {pattern: 1})

@@ -1,4 +1,4 @@
-"""Recoding: fewer bytes for a network compressed before, and not a bit of it changed."""
+"""Recode: a smaller file for a network that was compressed before, with every bit the same."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from compress.tensors.forms import Dense, Shared
 
 @pytest.fixture
 def few_values(tiny, context):
-    """A network of eight values a layer, plain, as a checkpoint of a network compressed elsewhere would be."""
+    """A dense network with eight values in each layer, as a checkpoint compressed by another program."""
     shared = Share(bits=3)(tiny, context)
     return tiny.with_tensors({name: Dense(shared.tensors[name].to_dense()) for name in tiny.weight_names()})
 
@@ -28,13 +28,13 @@ def test_the_file_is_smaller(few_values, context):
     assert context.file_bytes(Recode()(few_values, context)) < 0.5 * context.file_bytes(few_values)
 
 
-def test_what_is_shared_already_stays(tiny, context):
+def test_shared_weights_stay_as_they_are(tiny, context):
     shared = Share(bits=3)(tiny, context)
     recoded = Recode()(shared, context)
     assert all(recoded.tensors[name] is shared.tensors[name] for name in tiny.weight_names())
 
 
-def test_a_weight_that_cannot_be_shared_is_an_error_that_names_its_tensor(tiny, context):
+def test_a_weight_that_no_codebook_can_hold_is_an_error(tiny, context):
     values = np.array(tiny.tensors["2.weight"].to_dense())
     values[0] = -0.0
     with pytest.raises(PassError, match=r"2\.weight.*-0\.0"):

@@ -1,0 +1,57 @@
+"""The interface of a pass: registration and defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pytest
+
+from compress.passes import PASSES, Pass, Prune, Recode, Simplify, Train
+
+
+def test_every_pass_is_registered_under_its_kind():
+    assert list(PASSES) == ["simplify", "prune", "share", "quantize", "distill", "train", "recode"]
+    assert all(kind == each.kind for kind, each in PASSES.items())
+    assert all(issubclass(each, Pass) for each in PASSES.values())
+
+
+def test_a_new_pass_needs_a_kind_and_a_call_only(tiny, context):
+    @dataclass(frozen=True)
+    class Identity(Pass):
+        kind: ClassVar[str] = "identity"
+
+        def __call__(self, model, context):
+            return model
+
+    identity = Identity()
+    assert identity(tiny, context) is tiny
+    assert identity.layer_options() == {(): {}}
+    assert not any((identity.needs_labels, identity.preserves_outputs, identity.keeps_float, identity.keeps_symbols))
+
+
+def test_a_pass_without_a_call_is_an_error():
+    class NoCall(Pass):
+        kind: ClassVar[str] = "no-call"
+
+    with pytest.raises(TypeError, match="abstract"):
+        NoCall()
+
+
+@pytest.mark.parametrize(
+    ("pass_", "keeps"),
+    [
+        (Simplify(), True),
+        (Train(), True),
+        (Train(prune={"sparsity": 0.5}), False),
+        (Prune(sparsity=0.5), False),
+        (Recode(), False),
+    ],
+)
+def test_lossless_passes_and_training_keep_a_float_network(pass_, keeps):
+    assert pass_.keeps_float is keeps
+
+
+def test_layer_options_name_the_path_of_their_key():
+    assert Prune(sparsity=0.5, layers={"1x1": {"sparsity": 0.1}}).layer_options()[()].keys() == {"1x1"}
+    assert Train(prune={"sparsity": 0.5, "layers": {"3x3": 0.9}}).layer_options() == {("prune",): {"3x3": 0.9}}
