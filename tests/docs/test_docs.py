@@ -1,4 +1,4 @@
-"""What the documents say is so: options, defaults, dependencies, links, targets, commands and examples."""
+"""The documents agree with the code: options, defaults, dependencies, links, targets, commands and examples."""
 
 from __future__ import annotations
 
@@ -39,11 +39,12 @@ def requirements() -> list[Requirement]:
 
 
 def fields_of(kind: type) -> dict[str, dataclasses.Field]:
-    return {field.name: field for field in dataclasses.fields(kind)}
+    """Return the fields of a dataclass by their keys in a pipeline file: `lambda_` has the key `lambda`."""
+    return {field.name.removesuffix("_"): field for field in dataclasses.fields(kind)}
 
 
 def rows(text: str) -> Iterator[tuple[str, list[str]]]:
-    """Each option in the first cell of a table's row, and the other cells."""
+    """Yield each option in the first cell of a table row, and the other cells."""
     for line in text.splitlines():
         if line.startswith("| `"):
             first, *others = [cell.strip() for cell in line.strip("|").split("|")]
@@ -51,7 +52,7 @@ def rows(text: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def default_in(cell: str) -> object:
-    """A default as a table gives it; None where it says in words what is taken, or nothing."""
+    """Return a default as a table shows it; None if the cell has no value or a text."""
     plain = cell.strip("`").replace(",", "")
     try:
         return float(plain)
@@ -61,26 +62,26 @@ def default_in(cell: str) -> object:
 
 
 def default_of(field: dataclasses.Field) -> object:
-    """The default that a table can give: numbers and names."""
+    """Return a default that is a number or a name, else None."""
     return field.default if isinstance(field.default, int | float | str) else None
 
 
 def shown_commands() -> Iterator[list[str]]:
-    """The words of each command line that the README shows, comments taken off."""
+    """Yield the words of each command line in the documents, without comments."""
     for name in SHOWING_COMMANDS:
         for line in re.findall(r"^ {4}squeeze-compress (.*)$", (ROOT / name).read_text("utf-8"), re.MULTILINE):
             yield line.partition("#")[0].split()
 
 
 def section(title: str) -> str:
-    """The part of docs/pipelines.md under a heading that begins so."""
+    """Return the part of docs/pipelines.md under a heading that starts with `title`."""
     found = re.search(rf"^(#+) {re.escape(title)}.*?$(.*?)(?=^##?#? |\Z)", PIPELINES, re.MULTILINE | re.DOTALL)
     assert found, f"no section {title}"
     return found[2]
 
 
 @pytest.mark.parametrize("name", PASSES)
-def test_every_option_of_a_pass_is_in_its_table_and_no_other(name):
+def test_the_table_of_a_pass_has_exactly_its_options(name):
     assert {option for option, _ in rows(section(f"`{name}`"))} == set(fields_of(PASSES[name]))
 
 
@@ -89,8 +90,8 @@ def test_every_option_of_a_pass_is_in_its_table_and_no_other(name):
     [*((f"`{name}`", kind) for name, kind in PASSES.items()), *(("`data`", kind) for kind in PHOTO_SOURCES.values())],
 )
 def test_a_default_in_a_table_is_the_default_in_the_code(title, kind):
-    said = {option: default_in(cells[1]) for option, cells in rows(section(title)) if option in fields_of(kind)}
-    assert said == {name: default_of(field) for name, field in fields_of(kind).items()}
+    shown = {option: default_in(cells[1]) for option, cells in rows(section(title)) if option in fields_of(kind)}
+    assert shown == {name: default_of(field) for name, field in fields_of(kind).items()}
 
 
 @pytest.mark.parametrize(
@@ -103,15 +104,15 @@ def test_a_default_in_a_table_is_the_default_in_the_code(title, kind):
         ("`search`", {"": Range}),
     ],
 )
-def test_every_source_and_key_is_described(title, kinds):
+def test_every_source_and_key_is_documented(title, kinds):
     text = section(title)
     for name, kind in kinds.items():
         assert not name or f"| `{name}`" in text
-        for field in dataclasses.fields(kind):
-            assert f"`{field.name}`" in text
+        for key in fields_of(kind):
+            assert f"`{key}`" in text
 
 
-def test_examples_are_pipelines(tmp_path):
+def test_examples_are_valid_pipelines(tmp_path):
     examples = re.findall(r"```yaml\n(.*?)```", PIPELINES, re.DOTALL)
     assert examples
     file = tmp_path / "example.yaml"
@@ -120,7 +121,7 @@ def test_examples_are_pipelines(tmp_path):
         assert read_pipeline(file)
 
 
-def test_example_overrides_can_be_applied(tmp_path):
+def test_example_overrides_are_valid(tmp_path):
     file = ready_pipelines()["squeezenet-deep-compression"]
     overrides = re.findall(r"`--set '?([^`']+)'?`", PIPELINES)
     assert len(overrides) > 4
@@ -130,14 +131,14 @@ def test_example_overrides_can_be_applied(tmp_path):
 
 
 @pytest.mark.parametrize("requirement", requirements(), ids=lambda requirement: requirement.name)
-def test_every_dependency_is_accounted_for_and_pinned_within_its_range(requirement):
+def test_every_dependency_is_explained_and_pinned_within_its_range(requirement):
     reasons = (ROOT / "docs" / "dependencies.md").read_text("utf-8")
     assert re.search(rf"^\| {re.escape(requirement.name)} \|.*\w.*\|$", reasons, re.MULTILINE)
     pins = dict(re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text("utf-8"), re.MULTILINE))
     assert pins[canonicalize_name(requirement.name)] in requirement.specifier
 
 
-def test_what_the_package_imports_is_declared():
+def test_every_import_is_a_declared_dependency():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
     for_users = (*project["dependencies"], *extras["onnx"], *extras["search"])
@@ -151,12 +152,12 @@ def test_what_the_package_imports_is_declared():
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_links_lead_somewhere(document):
+def test_links_have_a_target(document):
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text("utf-8")):
         assert target.startswith("https://") or (document.parent / target).exists(), target
 
 
-def test_targets_and_commands_named_in_documents_exist():
+def test_make_targets_and_commands_in_documents_exist():
     text = "".join((ROOT / name).read_text("utf-8") for name in SHOWING_COMMANDS)
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     assert set(re.findall(r"(?:^ {4}|`)make ([a-z]+)", text, re.MULTILINE)) <= targets
@@ -172,7 +173,7 @@ def test_options_of_commands_in_documents_exist(words):
     assert {word for word in words[1:] if word.startswith("-")} <= options
 
 
-def test_what_the_readme_does_in_python_can_be_done():
+def test_python_functions_in_the_readme_exist():
     for name in re.findall(
         r"\bcompress\.(\w+)\(", "".join((ROOT / name).read_text("utf-8") for name in SHOWING_COMMANDS)
     ):
@@ -180,7 +181,7 @@ def test_what_the_readme_does_in_python_can_be_done():
 
 
 @pytest.mark.parametrize("name", ready_pipelines())
-def test_a_ready_pipeline_says_what_it_does_and_how_long_it_takes(name):
+def test_the_description_of_a_ready_pipeline_has_purpose_and_time(name):
     pipeline = read_pipeline(ready_pipelines()[name])
     assert pipeline.description.startswith("Makes ")
     assert re.search(r"Takes about [\d.]+ (minutes|hours?)", pipeline.description)

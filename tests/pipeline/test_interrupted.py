@@ -1,4 +1,4 @@
-"""A run that is stopped leaves the files of the run before it as they were."""
+"""An interrupted run leaves the files of an earlier run unchanged."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OLD = {"model.sqz": b"an old model", "report.json": b"{}", "report.html": b"<p>o
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)], ids=["INT", "KILL"])
-def test_files_of_an_earlier_run_are_as_they_were(tmp_path, number, exit_code):
+def test_files_of_an_earlier_run_are_unchanged(tmp_path, number, exit_code):
     (tmp_path / "endless.yaml").write_text(ENDLESS)
     out = tmp_path / "out"
     out.mkdir()
@@ -31,12 +31,12 @@ def test_files_of_an_earlier_run_are_as_they_were(tmp_path, number, exit_code):
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
         too_long = threading.Timer(120, process.kill)
         too_long.start()
-        # With -v a line tells what is done: after the float network is validated, the endless stage begins.
+        # With -v a line reports finished work: the endless stage starts after the validation of the float network.
         assert any(line.startswith("validating: ") for line in process.stderr)
         process.send_signal(number)
         told = process.stderr.read()
         too_long.cancel()
     assert process.returncode == exit_code
     if number == signal.SIGINT:
-        assert "error: stopped; files of an earlier run are as they were" in told
+        assert "error: stopped; files of an earlier run are unchanged" in told
     assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == OLD

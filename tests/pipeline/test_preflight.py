@@ -101,7 +101,9 @@ def test_an_unknown_layer_in_gradual_pruning_is_reported_with_its_line(read):
 def test_a_missing_file_is_reported_with_its_line(read, tmp_path):
     text = "seed: 1\ndata:\n  validation:\n    source: folder\n    path: {}\n"
     gone = tmp_path / "gone"
-    with pytest.raises(ConfigError, match=rf"p\.yaml:5: data\.validation\.path: {gone} does not exist \(allowed: a path"):
+    with pytest.raises(
+        ConfigError, match=rf"p\.yaml:5: data\.validation\.path: {gone} does not exist \(allowed: a path"
+    ):
         run(read(text.format(gone), "data.calibration.count=1"), tmp_path / "out", device="cpu")
     with pytest.raises(ConfigError, match=rf"^--set: model\.path: no file {gone}$"):
         run(read("model: {source: deep-compression, path: x}", f"model.path={gone}"), tmp_path / "out", device="cpu")

@@ -1,4 +1,4 @@
-"""What a stage left is found again where nothing that decides it has changed, and never where something has."""
+"""The stage cache: a result is found if nothing that affects it has changed, and only then."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ data:
   validation: {{source: digits, limit: 3}}
 stages:
   - {{pass: prune, sparsity: 0.6}}
-  - {{pass: share, bits: 3, iterations: 1, init: k-means++}}
+  - {{pass: share, bits: 3, kmeans_iterations: 1, init: k-means++}}
   - {{pass: distill, steps: 3, batch: 2}}
 """
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("kept")
+    folder = tmp_path_factory.mktemp("cached")
     write_weights(float_squeezenet(), folder / "float.safetensors")
     (folder / "names.txt").write_text("\n".join(LABELS))
     (folder / "p.yaml").write_text(PIPELINE.format(folder=folder))
@@ -54,20 +54,20 @@ def stages(folder):
     return {file.name for file in (folder / "cache").glob("stage-*.sqz")}
 
 
-def begun(cache):
-    """Names of the stages whose results are being written, or have been."""
+def stages_with_results(cache):
+    """Return the names of the stages with a result, finished or being written."""
     return {json.loads(file.read_text())["stage"] for file in cache.glob("stage-*.json")}
 
 
-def counted(monkeypatch):
-    """Names of the passes `share` that run, as they do."""
+def record_runs(monkeypatch):
+    """Return a list to which each run of the pass `share` is appended."""
     ran, call = [], Share.__call__
     monkeypatch.setattr(Share, "__call__", lambda self, *given: ran.append(self.kind) or call(self, *given))
     return ran
 
 
-def test_a_second_run_finds_every_stage_and_ends_with_the_same_bytes(folder, monkeypatch):
-    ran, before = counted(monkeypatch), stages(folder)
+def test_a_second_run_reads_every_stage_and_gives_the_same_bytes(folder, monkeypatch):
+    ran, before = record_runs(monkeypatch), stages(folder)
     assert len(before) == 3
     assert go(folder, "second").exit_code == 0
     assert (ran, stages(folder)) == ([], before)
@@ -75,7 +75,7 @@ def test_a_second_run_finds_every_stage_and_ends_with_the_same_bytes(folder, mon
 
 
 def test_fresh_neither_reads_nor_writes_the_cache(folder, monkeypatch):
-    ran = counted(monkeypatch)
+    ran = record_runs(monkeypatch)
     before = {file: file.stat().st_mtime_ns for file in (folder / "cache").iterdir()}
     assert go(folder, "fresh", "--fresh").exit_code == 0
     assert ran == ["share"]
@@ -87,13 +87,13 @@ def test_fresh_neither_reads_nor_writes_the_cache(folder, monkeypatch):
     ("option", "new"),
     [("stages.distill.steps=4", 1), ("seed=9", 3)],
 )
-def test_a_change_reruns_from_the_first_stage_that_it_touches(folder, option, new):
+def test_a_change_reruns_from_the_first_affected_stage(folder, option, new):
     before = stages(folder)
     assert go(folder, "changed", "--set", option).exit_code == 0
     assert len(stages(folder) - before) == new
 
 
-def test_other_photos_and_other_code_find_nothing(folder, monkeypatch):
+def test_other_photos_and_other_code_rerun_every_stage(folder, monkeypatch):
     before = stages(folder)
     assert go(folder, "changed", "--set", "data.calibration.limit=3").exit_code == 0
     assert len(stages(folder) - before) == 3
@@ -103,7 +103,7 @@ def test_other_photos_and_other_code_find_nothing(folder, monkeypatch):
     assert len(stages(folder) - before) == 3
 
 
-def test_a_damaged_result_is_made_again(folder):
+def test_a_damaged_result_is_computed_again(folder):
     results = sorted((folder / "cache").glob("stage-*.sqz"))
     for file in results:
         file.write_bytes(file.read_bytes()[:-3] + b"abc")
@@ -112,7 +112,7 @@ def test_a_damaged_result_is_made_again(folder):
     assert sum(_sound(file) for file in results) == 3
 
 
-MOVED = """\
+PERMUTED = """\
 model: {{factory: "user_networks:three_convolutions", input_size: 16, resize: squash}}
 data:
   calibration: {{source: digits, limit: 60}}
@@ -123,9 +123,9 @@ stages:
 """
 
 
-def test_a_stage_after_one_that_moved_channels_learns_the_same_from_what_is_kept(tmp_path):
+def test_a_stage_after_permuted_channels_gives_the_same_from_the_cache(tmp_path):
     def made(steps, cache):
-        (tmp_path / "p.yaml").write_text(MOVED.format(steps=steps))
+        (tmp_path / "p.yaml").write_text(PERMUTED.format(steps=steps))
         pipeline = read_pipeline(tmp_path / "p.yaml")
         *_, last = run_stages(pipeline, load_inputs(pipeline, tmp_path / cache))
         return container.encode(last.model, ("raw",))
@@ -149,7 +149,7 @@ def _sound(file):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-def test_a_run_killed_again_and_again_goes_on_and_ends_with_the_same_bytes(folder, tmp_path):
+def test_a_run_that_is_killed_repeatedly_continues_to_the_same_bytes(folder, tmp_path):
     command = [sys.executable, "-m", "compress", "-v", "run", folder / "p.yaml", "--cache", tmp_path / "cache"]
     command += ["--out", tmp_path / "out"]
     left = []
@@ -167,7 +167,7 @@ def test_a_run_killed_again_and_again_goes_on_and_ends_with_the_same_bytes(folde
     assert (tmp_path / "out/model.sqz").read_bytes() == (folder / "first/model.sqz").read_bytes()
 
 
-def test_two_runs_at_once_in_one_cache_do_no_harm(folder, tmp_path):
+def test_two_runs_can_use_one_cache_at_the_same_time(folder, tmp_path):
     command = [sys.executable, "-m", "compress", "run", folder / "p.yaml", "--cache", tmp_path / "cache"]
     runs = [subprocess.Popen([*command, "--out", tmp_path / out], stdout=subprocess.DEVNULL) for out in ("a", "b")]
     assert [run.wait(timeout=120) for run in runs] == [0, 0]
@@ -176,7 +176,7 @@ def test_two_runs_at_once_in_one_cache_do_no_harm(folder, tmp_path):
     assert {file.suffix for file in (tmp_path / "cache").glob(".*")} == set()
 
 
-def test_a_cache_is_listed_and_cleaned_and_strangers_in_it_stay(folder, tmp_path):
+def test_cleaning_a_cache_leaves_other_files(folder, tmp_path):
     cache = tmp_path / "cache"
     cache.mkdir()
     for file in (folder / "cache").iterdir():
@@ -195,7 +195,7 @@ def test_a_cache_is_listed_and_cleaned_and_strangers_in_it_stay(folder, tmp_path
     assert [entry.kind for entry in list_entries(cache)] == ["unfinished file"]
 
 
-def test_without_folders_the_caches_of_runs_are_meant(folder, monkeypatch, tmp_path):
+def test_without_folders_the_caches_of_all_runs_are_listed_and_cleaned(folder, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "out/a/cache").mkdir(parents=True)
     np.save(tmp_path / f"out/a/cache/{'0' * 64}.npy", np.zeros(3))

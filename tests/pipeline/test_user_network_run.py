@@ -1,4 +1,4 @@
-"""Runs on networks that the user's own code makes: from training to the file read back."""
+"""Runs on networks of user code, from training to the decoded file."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ data:
   calibration: {source: digits, limit: 80}
   validation: {source: digits, limit: 40}
 """
-FROM_NOTHING = f"""\
+FROM_SCRATCH = f"""\
 model: {{factory: "user_networks:mobilenet", input_size: 32, resize: squash}}
 {DATA}
 stages:
   - {{pass: train, epochs: 3, batch: 20, optimizer: adamw, learning_rate: 0.003, flip: false, validation_split: 0}}
-  - {{pass: prune, sparsity: 0.5, criterion: curvature}}
-  - {{pass: share, bits: 5, importance: curvature}}
+  - {{pass: prune, sparsity: 0.5, criterion: fisher}}
+  - {{pass: share, bits: 5, importance: fisher}}
   - {{pass: distill, steps: 3}}
   - {{pass: train, name: again, epochs: 1, batch: 20, optimizer: adamw, learning_rate: 0.0001, flip: false}}
 encode: {{coding: huffman}}
@@ -38,18 +38,18 @@ model:
   preprocessing: {{height: 32, width: 32, mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25], resize: squash}}
 {DATA}
 stages:
-  - {{pass: share, bits: 7, scales: curvature, init: density, iterations: 10}}
+  - {{pass: share, bits: 7, scales: fisher, init: density, kmeans_iterations: 10}}
 """
 
 
 @pytest.fixture(scope="module")
 def mobile(tmp_path_factory):
     folder = tmp_path_factory.mktemp("mobile")
-    (folder / "p.yaml").write_text(FROM_NOTHING)
+    (folder / "p.yaml").write_text(FROM_SCRATCH)
     return run(read_pipeline(folder / "p.yaml"), folder / "out", device="cpu")
 
 
-def test_a_network_of_depthwise_layers_and_batch_norms_goes_all_the_way(mobile):
+def test_a_network_with_depthwise_layers_and_batch_norms_is_compressed(mobile):
     *_, shared, distilled, again, proof = mobile.record.stages
     assert shared.file_bytes < mobile.record.float_bytes / 2
     assert again.accuracy == proof.accuracy
@@ -59,7 +59,7 @@ def test_a_network_of_depthwise_layers_and_batch_norms_goes_all_the_way(mobile):
     assert network(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
 
 
-def test_layers_are_compressed_and_the_rest_is_kept_as_it_is(mobile):
+def test_layers_are_compressed_and_batch_norms_stay_float32(mobile):
     tensors = container.read(mobile.model_path).tensors
     layers = {name for name, part in mobilenet().named_parameters() if part.dim() > 1}
     for name, tensor in tensors.items():
@@ -71,13 +71,13 @@ def test_layers_are_compressed_and_the_rest_is_kept_as_it_is(mobile):
             assert tensor.stored_as == ("float16" if name == "10.bias" else "float32")
 
 
-def test_training_moves_what_batch_norms_have_seen(mobile):
+def test_training_updates_the_running_statistics_of_batch_norms(mobile):
     tensors = container.read(mobile.model_path).tensors
     assert not np.allclose(tensors["1.running_mean"].to_dense(), 0, atol=1e-3)
 
 
-def test_levels_are_chosen_for_layers_of_every_kind(mobile, tmp_path):
-    text = FROM_NOTHING[: FROM_NOTHING.index("  - {pass: prune")]
+def test_layers_of_every_kind_are_quantized(mobile, tmp_path):
+    text = FROM_SCRATCH[: FROM_SCRATCH.index("  - {pass: prune")]
     (tmp_path / "p.yaml").write_text(f"{text}  - {{pass: quantize, lambda: 1.0e-6}}\nencode: {{coding: context}}\n")
     cache = mobile.model_path.parent / "cache"  # the training is there
     done = run(read_pipeline(tmp_path / "p.yaml"), tmp_path / "out", cache=cache, device="cpu")
@@ -98,7 +98,7 @@ def checkpoint(tmp_path_factory):
 
 
 @pytest.mark.parametrize("fold", [False, True])
-def test_a_residual_network_goes_all_the_way_with_its_batch_norms_or_without(checkpoint, fold, tmp_path):
+def test_a_residual_network_is_compressed_with_and_without_batch_norms(checkpoint, fold, tmp_path):
     (tmp_path / "p.yaml").write_text(FROM_A_CHECKPOINT)
     options = f"model.checkpoint={checkpoint}", f"model.fold_batch_norm={str(fold).lower()}"
     pipeline = read_pipeline(tmp_path / "p.yaml", options)
@@ -112,7 +112,7 @@ def test_a_residual_network_goes_all_the_way_with_its_batch_norms_or_without(che
     assert again.record.file.sha256 == done.record.file.sha256
 
 
-def test_the_commands_ask_before_they_run_code_that_a_file_names(mobile):
+def test_commands_run_the_code_that_a_file_names_only_if_allowed(mobile):
     def describe(*more: str) -> tuple[int, str]:
         result = CliRunner().invoke(main, ["describe", str(mobile.model_path), *more])
         return result.exit_code, " ".join(result.output.split())

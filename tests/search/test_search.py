@@ -27,7 +27,7 @@ stages:
   # First of all.
   - {pass: prune, sparsity: 0.5}   # half
 
-  - {pass: share, bits: 4, init: density, iterations: 1}
+  - {pass: share, bits: 4, init: density, kmeans_iterations: 1}
 search:
   stages.prune.sparsity: {min: 0.5, max: 0.9, step: 0.4}
   stages.share.bits: {min: 2, max: 4}
@@ -80,7 +80,7 @@ def test_the_winners_pipeline_reproduces_the_file_and_has_the_limit_as_its_goal(
 
 def trials_of(folder, monkeypatch, text, limits, trials, out, cache="cache"):
     """Return the record of a search without running the winner."""
-    monkeypatch.setattr(run_search, "_run_winner", lambda pipeline, found, *rest: found)
+    monkeypatch.setattr(run_search, "_run_winner", lambda pipeline, inputs, record, *rest: record)
     (folder / "p.yaml").write_text(text)
     spec = read_pipeline(folder / "p.yaml")
     return run_search.search(spec, limits, folder / out, trials=trials, cache=folder / cache)

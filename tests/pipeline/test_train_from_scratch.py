@@ -1,4 +1,4 @@
-"""A run that trains its own float network: everything after is measured against what training left."""
+"""A run that trains its float network: later stages are compared with the trained network."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ stages:
   - {pass: train, epochs: 2, optimizer: adamw, learning_rate: 0.001, flip: false, validation_split: 0}
   - {pass: train, name: on, epochs: 1, optimizer: adamw, learning_rate: 0.001, flip: false, validation_split: 0}
   - {pass: prune, sparsity: 0.5}
-  - {pass: share, bits: 4, iterations: 1}
+  - {pass: share, bits: 4, kmeans_iterations: 1}
   - {pass: train, name: again, epochs: 1, optimizer: adamw, learning_rate: 0.0001, flip: false, validation_split: 0}
 goal: {max_top1_drop: 100}
 """
@@ -38,7 +38,7 @@ def done(tmp_path_factory):
     return run(read_pipeline(folder / "p.yaml"), folder / "out", device="cpu")
 
 
-def test_the_trained_network_is_the_one_that_all_is_measured_against(done):
+def test_the_trained_network_is_the_reference_of_all_stages(done):
     baseline, first, on, prune, share, again, proof = done.record.stages
     assert (baseline.kind, baseline.sparsity, on.name) == ("baseline", 0, "on")
     for stage in (baseline, on):
@@ -53,16 +53,16 @@ def test_the_trained_network_is_the_one_that_all_is_measured_against(done):
     assert goal.reached == pytest.approx(baseline.accuracy.top1.value - proof.accuracy.top1.value)
 
 
-def test_the_record_says_where_its_weights_came_from(done):
+def test_the_record_names_the_stages_that_trained(done):
     record = done.record
     assert record.weights_source == (
-        "squeezenet1_1 for 10 classes, its weights at random, trained by the stage train, trained by the stage on"
+        "squeezenet1_1 for 10 classes with random weights, trained by the stage train, trained by the stage on"
     )
     start = RandomWeights("squeezenet1_1", 10, input_size=32, resize="squash").load(3)
     assert record.weights_sha256 not in {container.weights_sha256(start), record.file.weights_sha256}
 
 
-def test_what_is_pruned_and_shared_stays_so_in_the_training_after_it(done):
+def test_training_keeps_zeros_and_codebooks(done):
     model = container.read(done.model_path)
     for name in model.weight_names():
         tensor = model.tensors[name]
@@ -73,7 +73,7 @@ def test_what_is_pruned_and_shared_stays_so_in_the_training_after_it(done):
 
 @dataclass(frozen=True)
 class WithDeadChannels:
-    """A network of which `simplify` can leave something out."""
+    """A source of a network with channels that `simplify` removes."""
 
     description: ClassVar[str] = "made up"
 
@@ -85,7 +85,7 @@ class WithDeadChannels:
         return model.with_tensors({name: Dense(values) for name, values in dead.items()})
 
 
-def test_what_is_trained_after_simplify_is_the_float_network_too_and_what_is_pruned_in_training_is_not(read, tmp_path):
+def test_training_after_simplify_makes_the_reference_but_gradual_pruning_does_not(read, tmp_path):
     options = "epochs: 1, optimizer: adamw, learning_rate: 0.0001, flip: false, validation_split: 0"
     data = "{calibration: {source: digits, limit: 10}, validation: {source: digits, limit: 10}}"
     train, pruned = f"pass: train, {options}", f"pass: train, name: on, {options}, prune: {{sparsity: 0.5}}"
@@ -98,12 +98,12 @@ def test_what_is_trained_after_simplify_is_the_float_network_too_and_what_is_pru
     assert on.fidelity.divergence_nats.value > 0
 
 
-def test_photos_without_labels_are_refused_before_the_work_begins(read, tmp_path):
-    with pytest.raises(DataError, match="training needs labels, and the calibration photos have none"):
+def test_photos_without_labels_are_refused_before_the_first_stage(read, tmp_path):
+    with pytest.raises(DataError, match="the pass train needs labels, and the calibration photos have none"):
         run(read(TEXT, "data.calibration={source: samples, count: 2}"), tmp_path / "out", device="cpu")
     assert not list(tmp_path.glob("out/*.json"))
 
 
-def test_a_class_without_a_photo_is_refused_before_the_work_begins(read, tmp_path):
-    with pytest.raises(DataError, match="no photo among the 4 to train on is of class 4 and 5 more classes"):
+def test_a_class_without_photos_is_refused_before_the_first_stage(read, tmp_path):
+    with pytest.raises(DataError, match="none of the 4 calibration photos is of class 4 and 5 other classes"):
         run(read(TEXT, "data.calibration.limit=4"), tmp_path / "out", device="cpu")
