@@ -57,13 +57,7 @@ def main(quiet: bool, verbose: bool) -> None:
 @click.option("--out", type=options.FOLDER, help="Folder for the results. [out/NAME]")
 @click.option("--fresh", is_flag=True, help="Neither read nor write the cache.")
 def run(
-    pipeline: str,
-    out: Path | None,
-    cache: Path | None,
-    fresh: bool,
-    overrides: tuple[str, ...],
-    seed: int | None,
-    device: str | None,
+    pipeline: str, overrides: tuple[str, ...], seed: int | None, device: str | None, out: Path | None, **more: Any
 ) -> None:
     """Compress a network as a pipeline describes it.
 
@@ -86,12 +80,11 @@ def run(
         result = pipelines.run(
             spec,
             out or Path("out") / spec.name,
-            cache=cache,
-            fresh=fresh,
             command=run_command(pipeline, seed, overrides),
             device=str(own_device),
             progress=console.progress,
             processes=processes,
+            **more,
         )
     if processes.is_first:
         console.show_result(result)

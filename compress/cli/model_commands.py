@@ -11,7 +11,7 @@ import click
 from compress.cli import console, options
 
 if TYPE_CHECKING:
-    from compress.export import WeightsForm
+    from compress.export import WeightFormat
     from compress.model import Model
 
 _model_argument = click.argument("model", type=options.EXISTING_FILE)
@@ -62,7 +62,7 @@ def verify(model: Path, max_weights: int | None) -> None:
 )
 @options.factory
 @options.max_weights
-def decompress(model: Path, output: Path, weights: WeightsForm, factory: str | None, max_weights: int | None) -> None:
+def decompress(model: Path, output: Path, weights: WeightFormat, factory: str | None, max_weights: int | None) -> None:
     """Convert a .sqz file to .safetensors, .pth or .onnx.
 
     .safetensors and .pth hold the float32 weights of MODEL under torchvision's tensor names; .onnx holds the network.

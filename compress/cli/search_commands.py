@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -26,16 +26,12 @@ if TYPE_CHECKING:
 @click.option("--study", help="File or database URL of the trials; machines may share it. [OUT/study.journal]")
 def search(
     pipeline: str,
+    overrides: tuple[str, ...],
+    seed: int | None,
     out: Path | None,
     max_bytes: int | None,
     max_drop: float | None,
-    trials: int,
-    minutes: float | None,
-    study: str | None,
-    cache: Path | None,
-    overrides: tuple[str, ...],
-    seed: int | None,
-    device: str | None,
+    **more: Any,
 ) -> None:
     """Find the best values of the searchable keys of PIPELINE.
 
@@ -54,14 +50,10 @@ def search(
         spec,
         run_search.Limits(max_bytes, max_drop),
         out or Path("out") / f"{spec.name}-search",
-        trials=trials,
-        minutes=minutes,
-        study=study,
-        cache=cache,
         command=_command(),
-        device=device,
         progress=console.progress,
         on_trial=_show_trial,
+        **more,
     )
     console.show_result(result.result)
     record = result.record

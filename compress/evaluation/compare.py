@@ -14,15 +14,8 @@ from compress.data.photos import Photos
 from compress.data.samples import Samples
 from compress.data.sources import source_at
 from compress.errors import ConfigError, DataError
-from compress.evaluation import metrics
-from compress.evaluation.comparison_record import (
-    COMPARISON_VERSION,
-    ComparedModel,
-    ModelComparison,
-    PairedAccuracy,
-    PhotoPredictions,
-    Prediction,
-)
+from compress.evaluation import comparison_record, metrics
+from compress.evaluation.comparison_record import ComparedModel, ModelComparison, PairedAccuracy, PhotoPredictions
 from compress.evaluation.evaluate import class_names, on_device
 from compress.evaluation.goals import Goal, goal_records
 from compress.evaluation.metrics import Outputs
@@ -139,7 +132,7 @@ def _compare(a: _MeasuredModel, b: _MeasuredModel, goal: Goal) -> ModelCompariso
     side_a, side_b = _compared_model(a), _compared_model(b)
     fidelity = metrics.fidelity(b.outputs, a.outputs)
     return ModelComparison(
-        schema_version=COMPARISON_VERSION,
+        schema_version=comparison_record.COMPARISON_VERSION,
         a=side_a,
         b=side_b,
         same_weights=side_a.weights_sha256 == side_b.weights_sha256,
@@ -202,10 +195,13 @@ def _photo_predictions(a: _MeasuredModel, b: _MeasuredModel) -> tuple[PhotoPredi
     )
 
 
-def _predictions(outputs: Outputs, names: Sequence[str]) -> list[Prediction]:
+def _predictions(outputs: Outputs, names: Sequence[str]) -> list[comparison_record.Prediction]:
     probabilities = softmax(outputs.logits.astype(np.float64), axis=1)
     best = outputs.logits.argmax(axis=1).tolist()
-    return [Prediction(index, names[index], float(row[index])) for index, row in zip(best, probabilities, strict=True)]
+    return [
+        comparison_record.Prediction(index, names[index], float(row[index]))
+        for index, row in zip(best, probabilities, strict=True)
+    ]
 
 
 def _goals(goal: Goal, a: ComparedModel, b: ComparedModel, fidelity: Fidelity) -> tuple[GoalRecord, ...]:

@@ -116,11 +116,6 @@ class ModelComparison:
         """The photos with different top-1 classes, highest divergence first."""
         return tuple(photo for photo in self.photos if photo.a.index != photo.b.index)
 
-    @property
-    def goal_met(self) -> bool:
-        """Whether B meets all limits."""
-        return all(goal.met for goal in self.goals)
-
     def to_json(self) -> str:
         """Return all fields as JSON: two spaces of indent, a final newline."""
         return json.dumps(dataclasses.asdict(self), indent=2, allow_nan=False) + "\n"
