@@ -241,8 +241,8 @@ def _paired(paired: PairedAccuracy) -> str:
     interval = paired.difference
     value, low, high = (f"{end * 100:+.1f}" for end in (interval.value, interval.low, interval.high))
     return (
-        f"B minus A {value} points ({low} to {high}); correct only in A {paired.right_only_a:,}, "
-        f"only in B {paired.right_only_b:,}, McNemar p = {paired.p_value:.2g}"
+        f"B minus A {value} points ({low} to {high}); correct only in A {paired.correct_only_a:,}, "
+        f"only in B {paired.correct_only_b:,}, McNemar p = {paired.p_value:.2g}"
     )
 
 

@@ -39,14 +39,14 @@ class PairedAccuracy:
     """Top-1 or top-5 of both models on the same photos.
 
     Attributes:
-        right_only_a: photos that only A classifies correctly.
-        right_only_b: photos that only B classifies correctly.
+        correct_only_a: photos that only A classifies correctly.
+        correct_only_b: photos that only B classifies correctly.
         difference: accuracy of B minus accuracy of A, -1 to 1; bootstrap interval, paired over photos.
         p_value: McNemar's exact test of the two counts.
     """
 
-    right_only_a: int
-    right_only_b: int
+    correct_only_a: int
+    correct_only_b: int
     difference: Interval
     p_value: float
 

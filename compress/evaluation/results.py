@@ -32,15 +32,15 @@ class Fidelity:
         photos: number of photos.
         agreement: fraction of photos with the same top-1 class; Wilson interval.
         divergence_nats: mean Kullback-Leibler divergence of the softmax from the float network's; normal interval.
-        right_only_before: photos that only the float network classifies correctly; None without labels.
-        right_only_after: photos that only this network classifies correctly; None without labels.
+        correct_only_before: photos that only the float network classifies correctly; None without labels.
+        correct_only_after: photos that only this network classifies correctly; None without labels.
     """
 
     photos: int
     agreement: Interval
     divergence_nats: Interval
-    right_only_before: int | None
-    right_only_after: int | None
+    correct_only_before: int | None
+    correct_only_after: int | None
 
 
 GoalUnit = Literal["bytes", "fraction", "points", "nats"]

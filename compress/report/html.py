@@ -89,5 +89,5 @@ def _draw_charts(record: RunRecord, weights: list[LayerRecord]) -> Mapping[str, 
 
 def _p_value(fidelity: Fidelity) -> float | None:
     """Return the p-value of McNemar's test; None without labels or if no photo changed."""
-    before, after = fidelity.right_only_before, fidelity.right_only_after
+    before, after = fidelity.correct_only_before, fidelity.correct_only_after
     return mcnemar(before, after) if before is not None and after is not None and before + after else None

@@ -86,6 +86,6 @@ class Observation:
         """Return the drop of top-1 with its interval, from the photos that only one of the networks gets right."""
         if self.fidelity is None or self.top1_drop is None:
             return None
-        lost, won = self.fidelity.right_only_before or 0, self.fidelity.right_only_after or 0
+        lost, won = self.fidelity.correct_only_before or 0, self.fidelity.correct_only_after or 0
         half_width = _SIGMAS * (lost + won) ** 0.5 / self.photos
         return Interval(self.top1_drop, self.top1_drop - half_width, self.top1_drop + half_width)

@@ -80,7 +80,7 @@ class TestEqualModels:
         assert same.a == same.b
         assert (same.agreement.value, same.divergence_nats.value, same.differing) == (1, 0, ())
         for paired in (same.top1, same.top5):
-            assert (paired.right_only_a, paired.right_only_b, paired.p_value) == (0, 0, 1)
+            assert (paired.correct_only_a, paired.correct_only_b, paired.p_value) == (0, 0, 1)
             assert (paired.difference.low, paired.difference.value, paired.difference.high) == (0, 0, 0)
 
     def test_a_checkpoint_with_the_same_weights_is_recognized(self, folder, tmp_path):
@@ -94,7 +94,7 @@ class TestAccuracy:
     def test_photos_that_only_one_model_classifies_correctly_are_counted_and_tested(self, folder, labeled):
         found = between(folder, "float.sqz", "constant.sqz", labeled)
         assert (found.a.accuracy.top1.value, found.b.accuracy.top1.value) == (0.5, 0.25)
-        assert (found.top1.right_only_a, found.top1.right_only_b) == (2, 1)
+        assert (found.top1.correct_only_a, found.top1.correct_only_b) == (2, 1)
         assert found.top1.p_value == pytest.approx(1.0)
         assert found.top1.difference.value == -0.25
         assert found.top1.difference.low < -0.25 < found.top1.difference.high
@@ -102,7 +102,7 @@ class TestAccuracy:
     def test_the_swapped_comparison_has_swapped_results(self, folder, labeled):
         found, swapped = (between(folder, *pair, labeled) for pair in
                          (("float.sqz", "constant.sqz"), ("constant.sqz", "float.sqz")))  # fmt: skip
-        assert (swapped.top1.right_only_a, swapped.top1.right_only_b) == (1, 2)
+        assert (swapped.top1.correct_only_a, swapped.top1.correct_only_b) == (1, 2)
         assert swapped.top1.difference.value == -found.top1.difference.value
         assert swapped.agreement == found.agreement
         assert swapped.divergence_nats != found.divergence_nats  # the divergence is not symmetric

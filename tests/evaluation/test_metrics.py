@@ -94,19 +94,19 @@ class TestFidelity:
         same = Outputs(np.random.default_rng(0).standard_normal((30, 10)).astype(np.float32), np.zeros(30, np.int64))
         result = fidelity(same, same)
         assert (result.photos, result.agreement.value, result.divergence_nats.value) == (30, 1, 0)
-        assert (result.right_only_before, result.right_only_after) == (0, 0)
+        assert (result.correct_only_before, result.correct_only_after) == (0, 0)
 
     def test_photos_that_only_one_network_classifies_correctly_are_counted(self):
         labels = np.array([0, 1, 2, 3, 4, 5])
         before = Outputs(one_hot(0, 1, 2, 7, 7, 7), labels)  # correct for 0, 1, 2
         after = Outputs(one_hot(0, 7, 7, 3, 6, 7), labels)  # correct for 0, 3
         result = fidelity(after, before)
-        assert (result.right_only_before, result.right_only_after) == (2, 1)
+        assert (result.correct_only_before, result.correct_only_after) == (2, 1)
         assert result.agreement.value == 2 / 6  # the first, and the last, for which both predict 7
 
     def test_without_labels_there_are_no_counts(self):
         result = fidelity(outputs([1, 2]), outputs([2, 1]))
-        assert (result.right_only_before, result.right_only_after) == (None, None)
+        assert (result.correct_only_before, result.correct_only_after) == (None, None)
         assert result.agreement.value == 0
 
 
