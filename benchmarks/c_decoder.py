@@ -1,4 +1,4 @@
-"""The decoder in C, built by the system's compiler and asked about one file after the other in one process."""
+"""The decoder in C: builds it with the system's compiler, and runs it as one process that reads many files."""
 
 from __future__ import annotations
 
@@ -20,41 +20,41 @@ def compiler() -> str:
     """Return the path of the system's C compiler.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is no compiler.
     """
     for name in ("cc", "gcc", "clang"):
         if path := shutil.which(name):
             return path
-    raise ConfigError("there is no C compiler; install gcc or clang (Debian: apt-get install gcc libc6-dev)")
+    raise ConfigError("no C compiler found; install gcc or clang (Debian: apt-get install gcc libc6-dev)")
 
 
 def build(program: Path, flags: Sequence[str] = ("-O2",), sources: Sequence[Path] | None = None) -> Path:
-    """Compile the decoder, warnings being errors, and return the program.
+    """Compile the decoder, with warnings as errors, and return the path of the program.
 
     Args:
-        program: path to write it to.
-        flags: of the compiler, beside the warnings.
-        sources: beside the decoder itself; `sqz_dump.c`, unless told otherwise.
+        program: path of the result.
+        flags: of the compiler, in addition to the warnings.
+        sources: in addition to the decoder; None: `sqz_dump.c`.
     Raises:
-        ConfigError: there is no compiler, or it refuses.
+        ConfigError: there is no compiler, or it fails.
     """
     files = [SOURCES / "sqz.c", *(sources or [SOURCES / "sqz_dump.c"])]
     program.parent.mkdir(parents=True, exist_ok=True)
     command = [compiler(), *WARNINGS, *flags, f"-I{SOURCES}", *map(str, files), "-o", str(program)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise ConfigError(f"{' '.join(command)} failed; its sanitizers may be missing:\n{done.stderr}")
+        raise ConfigError(f"{' '.join(command)} failed; the compiler may lack sanitizers:\n{done.stderr}")
     return program
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What the decoder says of a file.
+class CAnswer:
+    """The decoder's answer to a file.
 
     Attributes:
-        crc: CRC-32 of all weights, float32, little-endian, in order; None where the file was refused.
-        error: name of the error, or "" where there was none. `crashed` where it died.
-        labels_read: whether the labels were looked at.
+        crc: CRC-32 of all weights, float32, little-endian, in order; None: refused.
+        error: name of the error, `crashed`, or an empty string.
+        labels_read: whether it read the labels.
     """
 
     crc: int | None
@@ -63,23 +63,23 @@ class Answer:
 
     @property
     def unsupported(self) -> bool:
-        """Whether the file may be good."""
+        """Whether the file may be valid, and only this decoder does not support it."""
         return self.error.startswith("unsupported")
 
 
-class Decoder:
-    """A running `sqz_dump --stream`; it is started anew where it died.
+class CDecoder:
+    """A running `sqz_dump --stream`, restarted after a crash.
 
     Attributes:
-        program: as `build` made it.
-        complaints: what it last said on standard error before it died.
+        program: the result of `build`.
+        complaints: its standard error before the last crash, or at its end.
     """
 
     def __init__(self, program: Path) -> None:
         self.program, self.complaints = program, ""
         self._process = self._start()
 
-    def __enter__(self) -> Decoder:
+    def __enter__(self) -> CDecoder:
         return self
 
     def __exit__(
@@ -87,8 +87,8 @@ class Decoder:
     ) -> None:
         self.close()
 
-    def ask(self, data: bytes) -> Answer:
-        """Return what it says of the file of these bytes."""
+    def ask(self, data: bytes) -> CAnswer:
+        """Return the answer to a file."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
@@ -100,13 +100,13 @@ class Decoder:
         if not words:
             self.complaints = self._process.communicate()[1].decode(errors="replace")
             self._process = self._start()
-            return Answer(None, "crashed")
+            return CAnswer(None, "crashed")
         if words[0] == "ok":
-            return Answer(int(words[1], 16), labels_read=words[2] == "labels")
-        return Answer(None, words[1])
+            return CAnswer(int(words[1], 16), labels_read=words[2] == "labels")
+        return CAnswer(None, words[1])
 
     def close(self) -> int:
-        """End it, and return its exit code, which leaks make another than 0."""
+        """Stop the process and return its exit code; a leak gives a nonzero code."""
         _, complaints = self._process.communicate()
         self.complaints = complaints.decode(errors="replace")
         return self._process.returncode

@@ -1,11 +1,11 @@
-"""Ever so many damaged files against both decoders: `python -m benchmarks.fuzz --files 100000`.
+"""Fuzzing of both decoders with damaged files: `python -m benchmarks.fuzz --files 100000`.
 
-The decoder here must refuse each with a FormatError, within a second and 256 MB, or decode it: to the very weights of
-the good file that it comes from, unless checksums were made right after the damage. The decoder in C, built with
-sanitizers, reads the same files; it must refuse what is refused here, and decode what is decoded here to the same
-bits, but for what it says that it does not support.
+The Python decoder must refuse each file with a FormatError, or decode it, within a second and 256 MB. A file with
+wrong checksums must not decode to other weights than the good file that it comes from. The decoder in C, built with
+sanitizers, reads the same files. It must refuse what Python refuses and decode the rest to the same bits, except what
+it reports as unsupported.
 
-Files that break a rule are kept in OUT/fuzz, and the exit code is 1 then. The files follow from the seed.
+Files that break a rule are saved in OUT/fuzz, and the exit code is 1. The seed determines the files.
 """
 
 from __future__ import annotations
@@ -24,31 +24,31 @@ import click
 
 from benchmarks import c_decoder
 from benchmarks.fuzz_files import file_of
-from benchmarks.fuzz_reader import Findings, Task, read_files
+from benchmarks.fuzz_reader import Findings, FuzzTask, read_files
 from compress.cli import console
 from compress.errors import SqueezeError
 from compress.runtime.atomic_files import write_atomically
 
-PER_TASK = 500
-MOST_REASONS = 40
-MOST_SHOWN = 20
+FILES_PER_TASK = 500
+MAX_REASONS = 40
+MAX_SHOWN = 20
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--files", type=click.IntRange(1), default=100_000, show_default=True, help="How many to read.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of all that is random.")
+@click.option("--files", type=click.IntRange(1), default=100_000, show_default=True, help="Number of files.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of all random choices.")
 @click.option("--out", type=click.Path(path_type=Path), default="out", show_default=True, help="Folder of results.")
 @click.option(
     "--max-weights",
     type=click.IntRange(1, 1 << 28),
     default=1 << 20,
     show_default=True,
-    help="Limit of weights that the decoders are given: how much a file may rightly ask for.",
+    help="Limit of the weights of a file, for both decoders.",
 )
-@click.option("--workers", type=click.IntRange(1), help="Processes. [default: one for each processor]")
-@click.option("--without-c", is_flag=True, help="Leave the decoder in C out.")
+@click.option("--workers", type=click.IntRange(1), help="Number of processes. [default: one for each processor]")
+@click.option("--without-c", is_flag=True, help="Skip the decoder in C.")
 def main(files: int, seed: int, out: Path, max_weights: int, workers: int | None, without_c: bool) -> None:
-    """Read damaged files and see that each is refused, or decoded rightly."""
+    """Read damaged files and check that each is refused or correctly decoded."""
     started = time.perf_counter()
     folder = out / "fuzz"
     try:
@@ -62,23 +62,23 @@ def main(files: int, seed: int, out: Path, max_weights: int, workers: int | None
         write_atomically(folder / f"{seed}-{number}-{kind}.sqz", file_of(number, seed).data)
     console.say(summary(found, files, time.perf_counter() - started))
     if found.violations:
-        for number, kind, problem in found.violations[:MOST_SHOWN]:
+        for number, kind, problem in found.violations[:MAX_SHOWN]:
             console.error(f"{folder / f'{seed}-{number}-{kind}.sqz'}: {problem}")
         sys.exit(1)
 
 
 def read_all(files: int, seed: int, max_weights: int, c_program: Path | None, workers: int) -> Findings:
-    """Read files 0 to `files` - 1 in so many processes.
+    """Read files 0 to `files` - 1 in `workers` processes.
 
     Raises:
         SqueezeError: a process died.
     """
     found = Findings()
-    # Each process is new: one that comes of a fork inherits threads' locks, and what it has is not what it took.
+    # spawn, not fork: a forked process inherits locks of threads, and its memory is not its own.
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         tasks = [
-            Task(start, min(start + PER_TASK, files), seed, max_weights, c_program)
-            for start in range(0, files, PER_TASK)
+            FuzzTask(start, min(start + FILES_PER_TASK, files), seed, max_weights, c_program)
+            for start in range(0, files, FILES_PER_TASK)
         ]
         try:
             with console.progress("files", files) as advance:
@@ -86,12 +86,12 @@ def read_all(files: int, seed: int, max_weights: int, c_program: Path | None, wo
                     found.add(part)
                     advance(task.end - task.start)
         except BrokenProcessPool as error:
-            raise SqueezeError("a process that read files died; with --workers 1 it is seen at which one") from error
+            raise SqueezeError("a worker process died; run with --workers 1 to see at which file") from error
     return found
 
 
 def summary(found: Findings, files: int, seconds: float) -> str:
-    """Return what was found, as a table."""
+    """Return the results as a table."""
     refused = sum(found.rejected.values())
     milliseconds, number = found.slowest
     rows = [
@@ -100,7 +100,7 @@ def summary(found: Findings, files: int, seconds: float) -> str:
         ("refused", f"{refused:,}"),
         ("violations", f"{len(found.violations):,}"),
         ("slowest", f"{milliseconds:,.0f} ms, file {number:,}"),
-        ("memory", f"{found.grown_bytes / 2**20:,.0f} MB more than before"),
+        ("memory", f"{found.grown_bytes / 2**20:,.0f} MB growth"),
     ]
     return "\n".join([*_lines(rows), "", "refused because", *_counted(found.rejected), *_peer(found)])
 
@@ -112,8 +112,8 @@ def _peer(found: Findings) -> Iterator[str]:
 
 def _counted(counts: dict[str, int]) -> Iterator[str]:
     ordered = sorted(counts.items(), key=lambda row: (-row[1], row[0]))
-    rows = [(reason, f"{count:,}") for reason, count in itertools.islice(ordered, MOST_REASONS)]
-    if rest := sum(count for _, count in ordered[MOST_REASONS:]):
+    rows = [(reason, f"{count:,}") for reason, count in itertools.islice(ordered, MAX_REASONS)]
+    if rest := sum(count for _, count in ordered[MAX_REASONS:]):
         rows.append(("others", f"{rest:,}"))
     return _lines(rows)
 

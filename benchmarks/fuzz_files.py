@@ -1,6 +1,6 @@
-"""Files for fuzzing: small good ones, in every form and codec, and what comes of them when they are changed.
+"""Files for fuzzing: small good files with every form and codec, and mutations of them.
 
-A file depends on its number and the seed alone, so that any of them can be made again.
+A file depends only on its number and the seed, so that every file is reproducible.
 """
 
 from __future__ import annotations
@@ -11,27 +11,27 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.fuzz_changes import CHANGES, changed_bytes
+from benchmarks.fuzz_changes import MUTATIONS, mutate_bytes
 from compress.codecs import CODECS
-from compress.codecs.primitives.trellis import TRELLISES, trellis_levels
+from compress.codecs.primitives.trellis import NO_TRELLIS, TRELLIS_4096, trellis_levels
 from compress.container.file import encode
 from compress.model import Model, Preprocessing
 from compress.tensors.forms import Dense, Pruned, Shared, Tensor
-from compress.tensors.levels import levels_codebook, zigzag_symbols
+from compress.tensors.levels import levels_codebook, levels_to_symbols
 
 CORRECTED = 0.75
-"""Of the changed files, how many get their checksums made right, so that more than these stands between."""
+"""Fraction of the mutated files with correct checksums, so that a reader needs its other checks."""
 
 
 @dataclass(frozen=True)
 class FuzzFile:
-    """A file to be read.
+    """A file to read.
 
     Attributes:
-        kind: how it was made.
+        kind: `good`, `cut`, `unsealed` or a name in `MUTATIONS`.
         data: its bytes.
-        original: of the good file that it comes from, the number in `originals`.
-        corrected: whether checksums were made right after the change, so that it may be good.
+        original: index in `originals` of the good file that it comes from.
+        corrected: whether its checksums are correct, so that it may be valid.
     """
 
     kind: str
@@ -42,31 +42,31 @@ class FuzzFile:
 
 @functools.cache
 def originals() -> tuple[bytes, ...]:
-    """Return good files: two models, with every codec there is, and with all of them; and one along trellises."""
+    """Return good files: two models with each codec and with all codecs, and one with and without a trellis."""
     choices = [[name] for name in CODECS] + [list(CODECS)]
     files = [encode(model, codecs) for codecs in choices for model in (_plain_model(), _coded_model())]
-    return (*files, encode(_led_model(), ["context"]))
+    return (*files, encode(_trellis_model(), ["context"]))
 
 
 def file_of(number: int, seed: int) -> FuzzFile:
-    """Return a file: the first ones are good, then come all that are cut off, then ever so many that are changed."""
+    """Return a file: first the good ones, then one cut off at every byte, then mutations without end."""
     files = originals()
     if number < len(files):
         return FuzzFile("good", files[number], number, corrected=True)
     cut = number - len(files)
     if cut < len(files[_SMALL]):
         return FuzzFile("cut", files[_SMALL][:cut], _SMALL, corrected=False)
-    chance = random.Random(f"{seed} {number}")
-    original = chance.randrange(len(files))
-    corrected = chance.random() < CORRECTED
-    kind = chance.choice(list(CHANGES))
+    rng = random.Random(f"{seed} {number}")
+    original = rng.randrange(len(files))
+    corrected = rng.random() < CORRECTED
+    kind = rng.choice(list(MUTATIONS))
     if not corrected:
-        return FuzzFile("unsealed", changed_bytes(files[original], chance), original, corrected=False)
-    return FuzzFile(kind, CHANGES[kind](files[original], chance), original, corrected=True)
+        return FuzzFile("unsealed", mutate_bytes(files[original], rng), original, corrected=False)
+    return FuzzFile(kind, MUTATIONS[kind](files[original], rng), original, corrected=True)
 
 
 _SMALL = 2
-"""Of the originals, the one that is cut at every byte: the plain model with the second codec."""
+"""Index in `originals` of the file that is cut at every byte: the plain model with the second codec."""
 
 
 def _plain_model() -> Model:
@@ -94,7 +94,7 @@ def _coded_model() -> Model:
     symbols = (places * places % 7).astype(np.uint16)
     rows = np.array([3, -2, 0], dtype=np.int8)
     mask = places % 4 == 0
-    smooth = np.ldexp(256 + places, -12).astype(np.float32)  # exponents that hardly vary: coded in fewer bytes
+    smooth = np.ldexp(256 + places, -12).astype(np.float32)  # exponents hardly vary, so that coding saves bytes
     signed = smooth * (1 - 2 * (places % 2)).astype(np.float32)
     tensors: dict[str, Tensor] = {
         "layer.0.weight": Shared(levels_codebook(5), symbols.reshape(3, 5, 2, 2) % 5, "float16", rows),
@@ -116,14 +116,14 @@ def _coded_model() -> Model:
     return Model("coded", 40, looks, tensors, tuple(f"one of the same name, {i // 10}" for i in range(40)))
 
 
-def _led_model() -> Model:
-    """Levels along every trellis and none, predicted where columns tell of each other, and not where they do not."""
-    random = np.random.default_rng(1)
+def _trellis_model() -> Model:
+    """Levels with and without the trellis; correlated columns, which the codec predicts, and independent ones."""
+    random = np.random.default_rng(6)
     tensors: dict[str, Tensor] = {}
-    for which, trellis in enumerate(TRELLISES):
-        for together in (0, 6):
-            wanted = np.outer(random.laplace(size=100), random.choice([-1, 1], 13)) * together
-            indices = np.rint(wanted + random.laplace(size=wanted.shape)).astype(np.int32)
-            symbols = zigzag_symbols(trellis_levels(indices, trellis))
-            tensors[f"{which}.{together}"] = Shared(levels_codebook(int(symbols.max()) + 1), symbols, "float16")
-    return Model("led", 3, Preprocessing(8, 8, "squash", "RGB", 1.0, (1.0,), ()), tensors)
+    for which, trellis in enumerate((NO_TRELLIS, TRELLIS_4096)):
+        for correlation in (0, 6):
+            shared_part = np.outer(random.laplace(size=100), random.choice([-1, 1], 13)) * correlation
+            indices = np.rint(shared_part + random.laplace(size=shared_part.shape)).astype(np.int32)
+            symbols = levels_to_symbols(trellis_levels(indices, trellis))
+            tensors[f"{which}.{correlation}"] = Shared(levels_codebook(int(symbols.max()) + 1), symbols, "float16")
+    return Model("trellis", 3, Preprocessing(8, 8, "squash", "RGB", 1.0, (1.0,), ()), tensors)

@@ -1,10 +1,10 @@
-"""Reads fuzzed files, in a process of its own, with the decoder here and the one in C, and judges what they say.
+"""Worker of the fuzzer: reads files with the decoders in Python and C, and checks their answers.
 
-Memory: while a file is decoded, RLIMIT_DATA is so many bytes above what the process had when the first file came.
-Linux counts all private writable memory there, heap and mappings, so taking too much is a MemoryError in the very
-file, where a maximum read afterwards could not say which one it was. RLIMIT_AS would count what numba only reserves.
-Where there is no such limit, the growth that is printed, of the process at its largest, has to do.
-Time: seconds of the processor, for others may be busy on the same machine.
+Memory: while a file is decoded, RLIMIT_DATA is `MAX_BYTES` above the process's memory before the first file. Linux
+counts all private writable memory, so that excessive allocation is a MemoryError in the file that causes it; a maximum
+read afterwards would not name the file. RLIMIT_AS would count memory that numba only reserves. On systems without the
+limit, only the printed growth of the largest process shows excessive allocation.
+Time: processor seconds, independent of other processes on the machine.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.c_decoder import Answer, Decoder
+from benchmarks.c_decoder import CAnswer, CDecoder
 from benchmarks.fuzz_files import FuzzFile, file_of, originals
 from compress.container.file import decode
 from compress.errors import FormatError
 
-MOST_SECONDS = 1.0
-MOST_BYTES = 256 << 20
+MAX_SECONDS = 1.0
+MAX_BYTES = 256 << 20
 HUNG_SECONDS = 20
 
 
 @dataclass(frozen=True)
-class Task:
-    """Files to read: numbers from `start` up to `end`, which is not among them."""
+class FuzzTask:
+    """Files to read: numbers from `start` to `end` - 1."""
 
     start: int
     end: int
@@ -43,15 +43,15 @@ class Task:
 
 @dataclass
 class Findings:
-    """What came of some files.
+    """Results of some files.
 
     Attributes:
-        decoded: files that were decoded.
-        rejected: files refused with a FormatError, by its reason.
-        answers: files by what the decoder in C said.
-        violations: number, kind and what was wrong.
+        decoded: number of decoded files.
+        rejected: number of files refused with a FormatError, by reason.
+        answers: number of files by the answer of the decoder in C.
+        violations: number of the file, its kind, and the problem.
         slowest: milliseconds, and the number of the file.
-        grown_bytes: how much the largest process grew above what it had before the first file.
+        grown_bytes: growth of the largest process since before the first file.
     """
 
     decoded: int = 0
@@ -62,7 +62,7 @@ class Findings:
     grown_bytes: int = 0
 
     def add(self, other: Findings) -> None:
-        """Count in what another process found."""
+        """Add the results of another process."""
         self.decoded += other.decoded
         self.rejected += other.rejected
         self.answers += other.answers
@@ -72,22 +72,22 @@ class Findings:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What the decoder here made of a file: the CRC-32 of its weights, or why it refused; else what was wrong."""
+class PythonAnswer:
+    """Answer of the Python decoder: the CRC-32 of the weights, or the reason of a refusal, or a violation."""
 
     crc: int | None = None
     reason: str = ""
     wrong: str = ""
 
 
-def read_files(task: Task) -> Findings:
-    """Read the files of a task and judge them; the process is not for anything else."""
+def read_files(task: FuzzTask) -> Findings:
+    """Read and check the files of a task; the process must do nothing else."""
     warnings.simplefilter("error")
     right = [_crc(data, task.max_weights) for data in originals()]
     _memory_limits()
     before = _first_peak_bytes()
     found = Findings()
-    peer = Decoder(task.c_program) if task.c_program else None
+    peer = CDecoder(task.c_program) if task.c_program else None
     for number in range(task.start, task.end):
         file = file_of(number, task.seed)
         outcome, seconds = _read(file.data, task.max_weights)
@@ -96,7 +96,7 @@ def read_files(task: Task) -> Findings:
             found.decoded += 1
         elif not outcome.wrong:
             found.rejected[outcome.reason] += 1
-        problems = [_judge(file, outcome, right[file.original], seconds)]
+        problems = [_check(file, outcome, right[file.original], seconds)]
         if peer:
             answer = peer.ask(file.data)
             found.answers["decoded" if answer.crc is not None else answer.error] += 1
@@ -108,20 +108,20 @@ def read_files(task: Task) -> Findings:
     return found
 
 
-def _read(data: bytes, max_weights: int) -> tuple[Outcome, float]:
+def _read(data: bytes, max_weights: int) -> tuple[PythonAnswer, float]:
     while_decoding, otherwise = _memory_limits()
     started = time.process_time()
     signal.signal(signal.SIGALRM, _hung)
     signal.alarm(HUNG_SECONDS)
     resource.setrlimit(resource.RLIMIT_DATA, while_decoding)
     try:
-        outcome = Outcome(crc=_crc(data, max_weights))
+        outcome = PythonAnswer(crc=_crc(data, max_weights))
     except FormatError as error:
-        outcome = Outcome(reason=_reason(error))
+        outcome = PythonAnswer(reason=_reason(error))
     except Exception as error:
-        outcome = Outcome(wrong=f"{type(error).__name__}: {error}")
+        outcome = PythonAnswer(wrong=f"{type(error).__name__}: {error}")
     finally:
-        resource.setrlimit(resource.RLIMIT_DATA, otherwise)  # the decoder in C needs more for its sanitizers
+        resource.setrlimit(resource.RLIMIT_DATA, otherwise)  # sanitizers of the decoder in C need more
         signal.alarm(0)
     return outcome, time.process_time() - started
 
@@ -133,22 +133,22 @@ def _crc(data: bytes, max_weights: int) -> int:
     return crc
 
 
-def _judge(file: FuzzFile, outcome: Outcome, right: int, seconds: float) -> str:
-    """Return what is wrong with how the decoder here took a file, or nothing."""
+def _check(file: FuzzFile, outcome: PythonAnswer, right: int, seconds: float) -> str:
+    """Return the violation of the Python decoder, or an empty string."""
     if outcome.wrong:
         return outcome.wrong
-    if seconds > MOST_SECONDS:
+    if seconds > MAX_SECONDS:
         return f"took {seconds:.1f} seconds"
     must_be_right = not file.corrected or file.kind == "good"
     if outcome.crc is not None and must_be_right and outcome.crc != right:
-        return "decoded to other weights though no checksum was made right"
+        return "decoded to other weights although its checksums are wrong"
     if file.kind in ("good", "cut") and (outcome.crc is None) == (file.kind == "good"):
         return f"a file that is {file.kind}: {outcome.reason or 'decoded'}"
     return ""
 
 
-def _compare(outcome: Outcome, answer: Answer, peer: Decoder) -> str:
-    """Return how the two decoders differ, or nothing."""
+def _compare(outcome: PythonAnswer, answer: CAnswer, peer: CDecoder) -> str:
+    """Return the difference between the decoders, or an empty string."""
     if answer.error == "crashed":
         return f"the decoder in C died: {peer.complaints[:2000]}"
     if answer.unsupported or outcome.wrong:
@@ -156,16 +156,16 @@ def _compare(outcome: Outcome, answer: Answer, peer: Decoder) -> str:
     if not answer.labels_read and outcome.reason.startswith("labels"):
         return ""
     if answer.crc != outcome.crc:
-        return f"here {_said(outcome.crc, outcome.reason)}, in C {_said(answer.crc, answer.error)}"
+        return f"Python {_as_text(outcome.crc, outcome.reason)}, C {_as_text(answer.crc, answer.error)}"
     return ""
 
 
-def _said(crc: int | None, reason: str) -> str:
+def _as_text(crc: int | None, reason: str) -> str:
     return f"refused ({reason})" if crc is None else f"decoded to {crc:08x}"
 
 
 def _reason(error: FormatError) -> str:
-    """Return why a file was refused, without what differs from file to file."""
+    """Return the reason of a refusal, without names and numbers of the file."""
     problem = re.sub(r"^tensor .*?: (?=\D)", "tensor: ", error.problem, flags=re.DOTALL)
     problem = re.sub(r"^tensor (.*) is damaged$", "tensor is damaged", problem, flags=re.DOTALL)
     problem = re.sub(r"named '.*'$", "named alike", problem, flags=re.DOTALL)
@@ -183,13 +183,13 @@ def _first_peak_bytes() -> int:
 
 @functools.cache
 def _memory_limits() -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return the limits while a file is decoded, from what there is now, and otherwise."""
+    """Return the limits while a file is decoded, relative to the present memory, and the limits otherwise."""
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     status = Path("/proc/self/status")
     if not status.exists():
         return (soft, hard), (soft, hard)
     now = 1024 * int(re.findall(r"VmData:\s+(\d+) kB", status.read_text())[0])
-    return (now + MOST_BYTES, hard), (soft, hard)
+    return (now + MAX_BYTES, hard), (soft, hard)
 
 
 def _hung(signum: int, frame: object) -> None:

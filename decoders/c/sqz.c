@@ -1,4 +1,22 @@
-/* A reader of `.sqz` files, written from docs/format.md alone; what it is for and how to use it: sqz.h. */
+/* sqz.c - reader of `.sqz` files. sqz.h describes its use. docs/format.md specifies the format; the comments below cite
+ * its sections.
+ *
+ * From the bottom up, each part uses only the parts before it:
+ *
+ *     1. Numbers        bytes -> integers and floats; CRC-32; UTF-8                  "Conventions"
+ *     2. Fields         a cursor that reads varints, bytes and float64s              "Conventions"
+ *     3. Bits           bits of a stream; canonical prefix codes                     "Conventions", "1, huffman"
+ *     4. Deflate        raw deflate, of the header and the labels                    RFC 1951
+ *     5. Codecs         streams of `raw`, `huffman` and `huffman-runs`               "Codecs"
+ *     6. Header         fields and names                                             "The header"
+ *     7. Records        one tensor: its record, sections and workspace               "A record", "A payload"
+ *     8. File           sqz_open: prefix, header, checksums; names and labels        "The whole", "The header"
+ *     9. Values         float16, codebook, scales, exponents                         "Weights", "Exponents"
+ *    10. Weights        symbols -> weights, in pieces or whole                       "Weights"
+ *
+ * There is no recursion, and no loop without a bound: a stream that ends too early continues with zeros, every loop
+ * over bits ends on zeros, and `over` then refuses the stream. Functions that return int return 1 for success and 0
+ * for failure, unless their comment says otherwise. */
 #include "sqz.h"
 
 #include <string.h>
@@ -8,33 +26,55 @@ typedef char double_must_have_64_bits[sizeof(double) == 8 ? 1 : -1];
 
 enum {
     PREFIX_BYTES = 22,
-    MOST_HEADER_BYTES = 1 << 24,
-    MOST_CLASSES = 1 << 24,
-    MOST_PIXELS = 1 << 16,
-    MOST_TEXT_BYTES = 1024,
-    MOST_CHANNEL_VALUES = 16,
-    MOST_TENSORS = 1 << 16,
-    MOST_SYMBOLS = 1 << 16,
-    LONGEST_CODEWORD = 16,
-    /* What inflating takes of the workspace: lengths of both codes, and their symbols, two bytes each. */
-    LITERALS = 288,
+    CRC_BYTES = 4,
+    MAX_HEADER_BYTES = 1 << 24,
+    MAX_LABEL_BYTES = 1 << 24,
+    MAX_CLASSES = 1 << 24,
+    MAX_PIXELS = 1 << 16,
+    MAX_TEXT_BYTES = 1024,
+    MAX_CHANNELS = 16,
+    MAX_TENSORS = 8192,
+    MAX_DIMENSIONS = 8,
+    MAX_ENTRIES = 1 << 16,       /* of a codebook, its zero included */
+    MAX_FLOAT16_LEVELS = 4097,   /* of a codebook of levels in float16 */
+    MAX_SYMBOLS = 1 << 16,       /* different ones */
+    MAX_CODEWORD_BITS = 16,
+    KERNEL_SIDE = 3,             /* of kernels with coefficients */
+    KERNEL_TAPS = KERNEL_SIDE * KERNEL_SIDE,
+    MAX_KERNEL_GAIN = 16,        /* bound of the largest weight over the largest coefficient */
+    LITERALS = 288,              /* symbols of deflate's two codes */
     DISTANCES = 32,
-    INFLATE_BYTES = 3 * (LITERALS + DISTANCES)
+    INFLATE_BYTES = 3 * (LITERALS + DISTANCES) /* workspace for their lengths and, two bytes each, their symbols */
 };
 
-enum {
+enum { STORED = 0, DEFLATE = 1, LZMA2 = 2 }; /* compression of the header and the labels */
+
+enum { /* flags of a record; the two lowest bits are the form */
+    FORM_BITS = 3,
     FLOAT16 = 4,
-    ROW_SCALES = 8,
-    COLUMN_SCALES = 16,
+    ROW_EXPONENTS = 8,
+    COLUMN_EXPONENTS = 16,
     LEVELS = 32,
     CODED_VALUES = 64,
-    ORDERED = 128,
-    COEFFICIENTS = 256
+    SCAN_ORDER = 128,
+    COEFFICIENTS = 256,
+    MAX_FLAGS = 511
 };
-enum { SIDE = 3, KERNEL = SIDE * SIDE }; /* of kernels with coefficients */
-enum { STORED = 0, DEFLATE = 1, LZMA2 = 2 };
 
-/* ---- Numbers ---- */
+enum { CONTEXT = 3 }; /* id of the codec `context`, which is unsupported */
+
+#define FLOAT32_INFINITY 0x7F800000u
+#define FLOAT32_MAGNITUDE 0x7FFFFFFFu
+
+static size_t larger(size_t left, size_t right) {
+    return left > right ? left : right;
+}
+
+static size_t span_bytes(sqz_span span) {
+    return span.begin == NULL ? 0 : (size_t)(span.end - span.begin);
+}
+
+/* ---- 1. Numbers: docs/format.md, "Conventions" ---- */
 
 static uint16_t little16(const uint8_t *bytes) {
     return (uint16_t)(bytes[0] | (unsigned)bytes[1] << 8);
@@ -68,7 +108,7 @@ double sqz_float64(const uint8_t *bytes) {
     return number;
 }
 
-/* Four bits at a time: 64 bytes of table, where one of 1,024 would be twice as fast. */
+/* Processes four bits at a time with a table of 64 bytes. A table of 1,024 bytes would be twice as fast. */
 uint32_t sqz_crc32(uint32_t crc, const uint8_t *bytes, size_t length) {
     static const uint32_t table[16] = {0x00000000, 0x1DB71064, 0x3B6E20C8, 0x26D930AC, 0x76DC4190, 0x6B6B51F4,
                                        0x4DB26158, 0x5005713C, 0xEDB88320, 0xF00F9344, 0xD6D6A3E8, 0xCB61B38C,
@@ -83,20 +123,21 @@ uint32_t sqz_crc32(uint32_t crc, const uint8_t *bytes, size_t length) {
     return ~crc & 0xFFFFFFFFu;
 }
 
+/* Returns whether bytes are valid UTF-8: no overlong form, no surrogate, nothing above U+10FFFF. */
 static int is_utf8(const uint8_t *bytes, size_t length) {
     size_t i = 0;
     while (i < length) {
-        uint32_t lead = bytes[i++], point, least;
+        uint32_t lead = bytes[i++], point, min_point;
         unsigned more;
         if (lead < 0x80) {
             continue;
         }
         if (lead >= 0xC2 && lead < 0xE0) {
-            more = 1, point = lead & 31, least = 0x80;
+            more = 1, point = lead & 31, min_point = 0x80;
         } else if (lead >= 0xE0 && lead < 0xF0) {
-            more = 2, point = lead & 15, least = 0x800;
+            more = 2, point = lead & 15, min_point = 0x800;
         } else if (lead >= 0xF0 && lead < 0xF5) {
-            more = 3, point = lead & 7, least = 0x10000;
+            more = 3, point = lead & 7, min_point = 0x10000;
         } else {
             return 0;
         }
@@ -106,23 +147,40 @@ static int is_utf8(const uint8_t *bytes, size_t length) {
             }
             point = point << 6 | (bytes[i] & 63u);
         }
-        if (point < least || point > 0x10FFFF || (point >= 0xD800 && point < 0xE000)) {
+        if (point < min_point || point > 0x10FFFF || (point >= 0xD800 && point < 0xE000)) {
             return 0;
         }
     }
     return 1;
 }
 
-/* ---- Fields ---- */
+/* ---- 2. Fields: docs/format.md, "Conventions" ---- */
 
-/* Bytes to be taken one after the other. After a mistake it is empty and `bad`; all that follows is zero. */
+/* Reads fields one after another. After the first error it stays empty and `bad`, and every field is zero, so that
+ * callers may read many fields before they check. */
 typedef struct cursor {
     const uint8_t *at, *end;
     int bad;
 } cursor;
 
-static size_t bytes_left(const cursor *fields) {
-    return (size_t)(fields->end - fields->at);
+static cursor cursor_from(sqz_span span) {
+    cursor fields;
+    fields.at = span.begin;
+    fields.end = span.end;
+    fields.bad = 0;
+    return fields;
+}
+
+static sqz_span span_between(const uint8_t *begin, const uint8_t *end) {
+    sqz_span span;
+    span.begin = begin;
+    span.end = end;
+    return span;
+}
+
+/* The bytes that are not read yet. */
+static sqz_span rest_of(const cursor *fields) {
+    return span_between(fields->at, fields->end);
 }
 
 static void spoil(cursor *fields) {
@@ -136,61 +194,75 @@ static uint64_t take_varint(cursor *fields) {
     for (shift = 0; shift < 63 && fields->at < fields->end; shift += 7) {
         uint8_t byte = *fields->at++;
         number |= (uint64_t)(byte & 127u) << shift;
-        if (byte < 128) {
-            if (byte == 0 && shift > 0) {
-                break;
-            }
-            return number;
+        if (byte >= 128) {
+            continue;
         }
+        if (byte == 0 && shift > 0) {
+            break; /* more bytes than needed */
+        }
+        return number;
     }
     spoil(fields);
     return 0;
 }
 
-static uint32_t take_at_most(cursor *fields, uint32_t most) {
+static uint32_t take_at_most(cursor *fields, uint32_t maximum) {
     uint64_t number = take_varint(fields);
-    if (number > most) {
+    if (number > maximum) {
         spoil(fields);
         return 0;
     }
     return (uint32_t)number;
 }
 
-static const uint8_t *take_bytes(cursor *fields, uint64_t length) {
-    const uint8_t *bytes = fields->at;
-    if (length > bytes_left(fields)) {
+static sqz_span take_span(cursor *fields, uint64_t length) {
+    const uint8_t *begin = fields->at;
+    if (length > span_bytes(rest_of(fields))) {
         spoil(fields);
-        return fields->end;
+        return rest_of(fields);
     }
     fields->at += (size_t)length;
-    return bytes;
+    return span_between(begin, fields->at);
 }
 
+/* Takes `count` float64s, all finite. */
 static const uint8_t *take_float64s(cursor *fields, uint8_t count) {
-    const uint8_t *bytes = take_bytes(fields, 8u * (uint64_t)count);
-    uint8_t i;
-    for (i = 0; !fields->bad && i < count; i++) {
-        if ((little16(bytes + 8 * i + 6) & 0x7FF0) == 0x7FF0) {
-            spoil(fields); /* not finite */
+    sqz_span numbers = take_span(fields, 8u * (uint64_t)count);
+    const uint8_t *at;
+    for (at = numbers.begin; at < numbers.end; at += 8) {
+        if ((little16(at + 6) & 0x7FF0) == 0x7FF0) {
+            spoil(fields);
+            break;
         }
     }
-    return bytes;
+    return numbers.begin;
 }
 
-/* ---- Bits and prefix codes, of deflate too ---- */
+/* Takes one front-coded name: `shared` bytes in common with the previous name, then the bytes returned. */
+static sqz_span take_name(cursor *names, size_t *shared) {
+    *shared = (size_t)take_varint(names);
+    return take_span(names, take_varint(names));
+}
 
-/* `flip` is 7 where bits begin with a byte's most significant, 0 where they begin with its least. */
-static sqz_bits bits_from(const uint8_t *at, const uint8_t *end, uint8_t flip) {
+/* ---- 3. Bits and canonical prefix codes: docs/format.md, "Conventions" and "1, huffman" ----
+ *
+ * A canonical code is given by the number of codewords of each length and by the symbols in the order of codewords:
+ * codewords of one length are consecutive numbers, and follow those of the length before with a zero appended. */
+
+/* `flip` is MSB_FIRST if bits fill a byte from the most significant one, LSB_FIRST if from the least. */
+enum { LSB_FIRST = 0, MSB_FIRST = 7 };
+
+static sqz_bits bits_from(sqz_span span, uint8_t flip) {
     sqz_bits bits;
-    bits.at = at;
-    bits.end = end;
+    bits.at = span.begin;
+    bits.end = span.end;
     bits.bit = 0;
     bits.flip = flip;
     bits.over = 0;
     return bits;
 }
 
-/* Beyond the end there are zeros, and `over` is set. All loops below end on zeros. */
+/* Beyond the end bits are zero, and `over` is set. */
 static uint32_t take_bit(sqz_bits *bits) {
     uint32_t bit;
     if (bits->at == bits->end) {
@@ -205,7 +277,7 @@ static uint32_t take_bit(sqz_bits *bits) {
     return bit;
 }
 
-/* A number of up to 16 bits, written in the direction in which bits fill a byte. */
+/* Takes a number of up to 16 bits; its bits have the order in which bits fill a byte. */
 static uint32_t take_bits(sqz_bits *bits, unsigned width) {
     uint32_t number = 0;
     unsigned i;
@@ -215,8 +287,8 @@ static uint32_t take_bits(sqz_bits *bits, unsigned width) {
     return number;
 }
 
-/* Go to the next byte; return whether zeros alone were passed. */
-static int pass_padding(sqz_bits *bits) {
+/* Skips to the next byte; returns whether all skipped bits are zero. */
+static int skip_padding(sqz_bits *bits) {
     uint32_t passed = 0;
     while (bits->bit) {
         passed |= take_bit(bits);
@@ -224,72 +296,77 @@ static int pass_padding(sqz_bits *bits) {
     return !passed;
 }
 
-/* Turn counts by length into what is left of a complete code: 0 complete, above incomplete, below 0 impossible. */
-static int32_t left_of_code(const uint32_t *counts, unsigned longest) {
-    int32_t left = 1;
+/* Returns the room left in a code, in codewords of the longest length: 0 for a complete code, above 0 for an incomplete
+ * one, below 0 for an impossible one. */
+static int32_t room_in_code(const uint32_t *histogram, unsigned max_bits) {
+    int32_t room = 1;
     unsigned length;
-    for (length = 1; length <= longest; length++) {
-        left = 2 * left - (int32_t)counts[length]; /* at most 2^16, for it is below 1 as soon as it could grow on */
-        if (left < 0) {
-            return left;
+    for (length = 1; length <= max_bits; length++) {
+        room = 2 * room - (int32_t)histogram[length]; /* at most 2^16 */
+        if (room < 0) {
+            return room;
         }
     }
-    return left;
+    return room;
 }
 
-/* Set where the symbols of each length begin. */
-static void offsets_of(const uint32_t *counts, uint32_t *offsets) {
+/* Sets the offset of the first symbol of each length. */
+static void offsets_of(const uint32_t *histogram, uint32_t *offsets) {
     unsigned length;
     offsets[0] = offsets[1] = 0;
-    for (length = 1; length < LONGEST_CODEWORD; length++) {
-        offsets[length + 1] = offsets[length] + counts[length];
+    for (length = 1; length < MAX_CODEWORD_BITS; length++) {
+        offsets[length + 1] = offsets[length] + histogram[length];
     }
 }
 
-/* Return the next symbol of a canonical code, or -1 where no codeword is so. */
-static int32_t take_symbol(sqz_bits *bits, const uint32_t *counts, const uint8_t *symbols) {
-    uint32_t code = 0, first = 0, index = 0; /* first codeword of a length, and its place among the symbols */
+/* Returns the next symbol of a canonical code, or -1 if no codeword matches. Decodes one bit at a time: codewords of
+ * `length` bits are `first` and the numbers after it, and the symbol of `first` is at `index`. */
+static int32_t take_symbol(sqz_bits *bits, const uint32_t *histogram, const uint8_t *symbols) {
+    uint32_t code = 0, first = 0, index = 0;
     unsigned length;
-    for (length = 1; length <= LONGEST_CODEWORD; length++) {
+    for (length = 1; length <= MAX_CODEWORD_BITS; length++) {
         code |= take_bit(bits);
-        if (code - first < counts[length]) {
+        if (code - first < histogram[length]) {
             return little16(symbols + 2 * (size_t)(index + code - first));
         }
-        index += counts[length];
-        first = (first + counts[length]) << 1;
+        index += histogram[length];
+        first = (first + histogram[length]) << 1;
         code <<= 1;
     }
     return -1;
 }
 
-/* ---- Raw deflate, RFC 1951 ---- */
+/* ---- 4. Raw deflate: RFC 1951 ----
+ *
+ * Like zlib, it accepts an incomplete code with one codeword of one bit, or with none, and ignores padding. */
 
-/* Make a code of lengths. Like zlib, take an incomplete one if it has one codeword, of one bit, or none at all. */
-static int deflate_code(const uint8_t *lengths, unsigned count, uint32_t *counts, uint8_t *symbols) {
-    uint32_t offsets[LONGEST_CODEWORD + 1];
+/* Makes a code from the lengths of its codewords, RFC 1951 section 3.2.2. */
+static int deflate_code(const uint8_t *lengths, unsigned count, uint32_t *histogram, uint8_t *symbols) {
+    uint32_t offsets[MAX_CODEWORD_BITS + 1];
     unsigned i;
-    int32_t left;
-    memset(counts, 0, (LONGEST_CODEWORD + 1) * sizeof *counts);
+    int32_t room;
+    memset(histogram, 0, (MAX_CODEWORD_BITS + 1) * sizeof *histogram);
     for (i = 0; i < count; i++) {
-        counts[lengths[i]]++;
+        histogram[lengths[i]]++;
     }
-    left = left_of_code(counts, LONGEST_CODEWORD);
-    if (left < 0 || (left > 0 && counts[0] + counts[1] != count)) {
+    room = room_in_code(histogram, MAX_CODEWORD_BITS);
+    if (room < 0 || (room > 0 && histogram[0] + histogram[1] != count)) {
         return 0;
     }
-    offsets_of(counts, offsets);
+    offsets_of(histogram, offsets);
     for (i = 0; i < count; i++) {
         if (lengths[i]) {
             put16(symbols + 2 * (size_t)offsets[lengths[i]]++, i);
         }
     }
-    counts[0] = 0;
+    histogram[0] = 0;
     return 1;
 }
 
-/* Read the lengths of both codes of a dynamic block. `literals` is scratch for the code of the lengths first. */
+/* Reads the lengths of both codes of a dynamic block, section 3.2.7. The code of the lengths uses `literals`, which the
+ * code of the literals overwrites later. */
 static int deflate_lengths(sqz_bits *bits, uint8_t *lengths, unsigned *literal_count, unsigned *distance_count,
-                           uint32_t *counts, uint8_t *literals) {
+                           uint32_t *histogram, uint8_t *literals) {
     static const uint8_t order[19] = {16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15};
     unsigned i, codes;
     *literal_count = take_bits(bits, 5) + 257;
@@ -302,11 +379,11 @@ static int deflate_lengths(sqz_bits *bits, uint8_t *lengths, unsigned *literal_c
     for (i = 0; i < codes; i++) {
         lengths[order[i]] = (uint8_t)take_bits(bits, 3);
     }
-    if (!deflate_code(lengths, 19, counts, literals) || left_of_code(counts, LONGEST_CODEWORD) != 0) {
+    if (!deflate_code(lengths, 19, histogram, literals) || room_in_code(histogram, MAX_CODEWORD_BITS) != 0) {
         return 0;
     }
     for (i = 0; i < *literal_count + *distance_count;) {
-        int32_t symbol = take_symbol(bits, counts, literals);
+        int32_t symbol = take_symbol(bits, histogram, literals);
         unsigned repeats = 1;
         uint8_t length = 0;
         if (symbol < 0 || bits->over) {
@@ -329,9 +406,10 @@ static int deflate_lengths(sqz_bits *bits, uint8_t *lengths, unsigned *literal_c
         memset(lengths + i, length, repeats);
         i += repeats;
     }
-    return lengths[256] != 0; /* the end of the block must have a codeword */
+    return lengths[256] != 0; /* the end of the block needs a codeword */
 }
 
+/* Sets the lengths of both codes of a fixed block, section 3.2.6. */
 static void fixed_lengths(uint8_t *lengths) {
     memset(lengths, 8, 144);
     memset(lengths + 144, 9, 112);
@@ -340,19 +418,19 @@ static void fixed_lengths(uint8_t *lengths) {
     memset(lengths + LITERALS, 5, DISTANCES);
 }
 
-/* What a length or a distance begins with, and how many bits follow: groups of `per_group` share a number of bits. */
+/* Returns a length or a distance, section 3.2.5: `per_group` consecutive symbols have the same number of extra bits. */
 static uint32_t with_extra_bits(sqz_bits *bits, uint32_t symbol, unsigned per_group) {
     uint32_t extra = symbol < 2 * per_group ? 0 : symbol / per_group - 1;
     uint32_t start = symbol < 2 * per_group ? symbol : (per_group + symbol % per_group) << extra;
     return start + take_bits(bits, extra);
 }
 
-/* Read a block's symbols up to its end; return whether all was well. */
-static int inflate_block(sqz_bits *bits, const uint32_t *literal_counts, const uint8_t *literals,
-                         const uint32_t *distance_counts, const uint8_t *distances, uint8_t *out, size_t out_bytes,
+/* Decodes the symbols of a block up to its end. */
+static int inflate_block(sqz_bits *bits, const uint32_t *literal_histogram, const uint8_t *literals,
+                         const uint32_t *distance_histogram, const uint8_t *distances, uint8_t *out, size_t out_bytes,
                          size_t *done) {
     for (;;) {
-        int32_t symbol = take_symbol(bits, literal_counts, literals);
+        int32_t symbol = take_symbol(bits, literal_histogram, literals);
         uint32_t length, distance;
         if (symbol < 0 || symbol > 285 || bits->over) {
             return 0;
@@ -368,7 +446,7 @@ static int inflate_block(sqz_bits *bits, const uint32_t *literal_counts, const u
             continue;
         }
         length = symbol == 285 ? 258 : 3 + with_extra_bits(bits, (uint32_t)symbol - 257, 4);
-        symbol = take_symbol(bits, distance_counts, distances);
+        symbol = take_symbol(bits, distance_histogram, distances);
         if (symbol < 0 || symbol > 29) {
             return 0;
         }
@@ -382,10 +460,10 @@ static int inflate_block(sqz_bits *bits, const uint32_t *literal_counts, const u
     }
 }
 
-/* Copy a stored block; return whether all was well. */
+/* Copies a stored block, section 3.2.4. */
 static int inflate_stored(sqz_bits *bits, uint8_t *out, size_t out_bytes, size_t *done) {
     uint32_t length;
-    (void)pass_padding(bits); /* zlib does not look at it */
+    (void)skip_padding(bits);
     if (bits->end - bits->at < 4) {
         return 0;
     }
@@ -405,11 +483,11 @@ static int inflate_stored(sqz_bits *bits, uint8_t *out, size_t out_bytes, size_t
     return 1;
 }
 
-/* Inflate `in` into exactly `out_bytes`, with INFLATE_BYTES of scratch; return whether both end where they should. */
-static int inflate_raw(const uint8_t *in, size_t in_bytes, uint8_t *out, size_t out_bytes, uint8_t *scratch) {
+/* Inflates `in` into exactly `out_bytes`, with INFLATE_BYTES of scratch memory. */
+static int inflate_raw(sqz_span in, uint8_t *out, size_t out_bytes, uint8_t *scratch) {
     uint8_t *lengths = scratch, *literals = lengths + LITERALS + DISTANCES, *distances = literals + 2 * LITERALS;
-    uint32_t literal_counts[LONGEST_CODEWORD + 1], distance_counts[LONGEST_CODEWORD + 1];
-    sqz_bits bits = bits_from(in, in + in_bytes, 0);
+    uint32_t literal_histogram[MAX_CODEWORD_BITS + 1], distance_histogram[MAX_CODEWORD_BITS + 1];
+    sqz_bits bits = bits_from(in, LSB_FIRST);
     size_t done = 0;
     uint32_t last;
     do {
@@ -428,22 +506,22 @@ static int inflate_raw(const uint8_t *in, size_t in_bytes, uint8_t *out, size_t 
         }
         if (kind == 1) {
             fixed_lengths(lengths);
-        } else if (!deflate_lengths(&bits, lengths, &literal_count, &distance_count, literal_counts, literals)) {
+        } else if (!deflate_lengths(&bits, lengths, &literal_count, &distance_count, literal_histogram, literals)) {
             return 0;
         }
-        if (!deflate_code(lengths, literal_count, literal_counts, literals) ||
-            !deflate_code(lengths + literal_count, distance_count, distance_counts, distances) ||
-            !inflate_block(&bits, literal_counts, literals, distance_counts, distances, out, out_bytes, &done)) {
+        if (!deflate_code(lengths, literal_count, literal_histogram, literals) ||
+            !deflate_code(lengths + literal_count, distance_count, distance_histogram, distances) ||
+            !inflate_block(&bits, literal_histogram, literals, distance_histogram, distances, out, out_bytes, &done)) {
             return 0;
         }
     } while (!last);
-    (void)pass_padding(&bits);
+    (void)skip_padding(&bits);
     return !bits.over && bits.at == bits.end && done == out_bytes;
 }
 
-/* ---- Codecs ---- */
+/* ---- 5. Codecs: docs/format.md, "Codecs" ---- */
 
-/* gamma(n), n up to 2^16 or a little more; 0 where it is larger. */
+/* gamma(n) of "1, huffman", for n up to 2^17 - 1; returns 0 if n is larger. */
 static uint32_t take_gamma(sqz_bits *bits) {
     unsigned zeros = 0;
     while (!take_bit(bits)) {
@@ -454,52 +532,56 @@ static uint32_t take_gamma(sqz_bits *bits) {
     return 1u << zeros | take_bits(bits, zeros);
 }
 
-/* Take a run of symbols not in use and of symbols in use; return whether they fit. */
+/* Step 2 of "1, huffman": takes a run of unused symbols and a run of `run` used ones. Sets `next`, the symbol after
+ * the last, to the first used one. `left` used symbols are not named yet. */
 static int take_run(sqz_bits *bits, uint32_t *next, uint32_t left, uint32_t *run) {
     uint32_t unused = take_gamma(bits);
     *run = take_gamma(bits);
-    if (unused == 0 || *run == 0 || *run > left || unused - 1 > MOST_SYMBOLS - *next) {
+    if (unused == 0 || *run == 0 || *run > left || unused - 1 > MAX_SYMBOLS - *next) {
         return 0;
     }
     *next += unused - 1;
-    return *run <= MOST_SYMBOLS - *next;
+    return *run <= MAX_SYMBOLS - *next;
 }
 
-/* Take the length of a codeword, told from the one before; 0 where it leaves 1 to 16, or goes both ways. */
+/* Step 3 of "1, huffman": returns the length of a codeword, given the previous one; 0 if it leaves 1 to 16 or moves
+ * both up and down. */
 static uint32_t take_length(sqz_bits *bits, uint32_t length) {
-    uint32_t way = 0, steps = 0;
+    uint32_t direction = 0;
+    int moved = 0;
     while (take_bit(bits)) {
         uint32_t down = take_bit(bits);
-        if (steps && down != way) {
+        if (moved && down != direction) {
             return 0;
         }
-        way = down;
-        steps = 1;
+        direction = down;
+        moved = 1;
         length = down ? length - 1 : length + 1;
-        if (length < 1 || length > LONGEST_CODEWORD) {
+        if (length < 1 || length > MAX_CODEWORD_BITS) {
             return 0;
         }
     }
     return length;
 }
 
-/* Symbols in use, which come first in a stream of `huffman`; 0 where there is none, or too many. */
-static uint32_t used_symbols(const uint8_t *at, const uint8_t *end) {
-    sqz_bits bits = bits_from(at, end, 7);
+/* Step 1 of "1, huffman": returns the number of used symbols; 0 if there is none, or too many. */
+static uint32_t used_symbols(sqz_span span) {
+    sqz_bits bits = bits_from(span, MSB_FIRST);
     uint32_t used = take_gamma(&bits);
-    return bits.over || used == 0 || used - 1 > MOST_SYMBOLS ? 0 : used - 1;
+    return bits.over || used == 0 || used - 1 > MAX_SYMBOLS ? 0 : used - 1;
 }
 
-/* What reading a stream of `huffman` takes of the workspace. One symbol alone needs no table. */
-static size_t table_bytes(const uint8_t *at, const uint8_t *end) {
-    uint32_t used = used_symbols(at, end);
+/* Returns the workspace for a stream of `huffman`: two bytes a symbol, and none for a code with one symbol. */
+static size_t table_bytes(sqz_span span) {
+    uint32_t used = used_symbols(span);
     return used < 2 ? 0 : 2 * (size_t)used;
 }
 
-/* Sort the symbols in use by length and then by symbol, reading names and lengths side by side once more. */
+/* Sorts the used symbols by length and then by symbol. The names and the lengths, which are far apart in the stream,
+ * are read a second time and side by side: so no table of the lengths is needed. */
 static void fill_table(sqz_stream *stream, sqz_bits names, sqz_bits lengths, uint8_t *table) {
-    uint32_t offsets[LONGEST_CODEWORD + 1], next = 0, named, run, length = take_bits(&lengths, 4) + 1;
-    offsets_of(stream->counts, offsets);
+    uint32_t offsets[MAX_CODEWORD_BITS + 1], next = 0, named, run, length = take_bits(&lengths, 4) + 1;
+    offsets_of(stream->histogram, offsets);
     for (named = 0; named < stream->used; named += run) {
         uint32_t i;
         (void)take_run(&names, &next, stream->used - named, &run);
@@ -510,13 +592,13 @@ static void fill_table(sqz_stream *stream, sqz_bits names, sqz_bits lengths, uin
     }
 }
 
-/* Begin a stream of `huffman`: read its code. `table` is for 2 bytes a symbol; as many as table_bytes said. */
-static int open_huffman(sqz_stream *stream, const uint8_t *at, const uint8_t *end, uint8_t *table) {
+/* Begins a stream of `huffman`: reads its code into `table`, which has table_bytes. */
+static int open_huffman(sqz_stream *stream, sqz_span span, uint8_t *table) {
     sqz_bits *bits = &stream->bits, names, lengths;
     uint32_t next = 0, named, run, i, length;
     memset(stream, 0, sizeof *stream);
-    *bits = bits_from(at, end, 7);
-    stream->used = used_symbols(at, end);
+    *bits = bits_from(span, MSB_FIRST);
+    stream->used = used_symbols(span);
     stream->symbols = table;
     i = take_gamma(bits);
     if (bits->over || i != stream->used + 1) {
@@ -530,154 +612,190 @@ static int open_huffman(sqz_stream *stream, const uint8_t *at, const uint8_t *en
         next += run;
     }
     stream->only = (uint16_t)(next ? next - 1 : 0);
-    if (stream->used >= 2) {
-        lengths = *bits;
-        length = take_bits(bits, 4) + 1;
-        for (i = 0; i < stream->used; i++) {
-            length = take_length(bits, length);
-            if (length == 0 || bits->over) {
-                return 0;
-            }
-            stream->counts[length]++;
-        }
-        if (left_of_code(stream->counts, LONGEST_CODEWORD) != 0) {
+    if (stream->used < 2) {
+        return skip_padding(bits);
+    }
+    lengths = *bits;
+    length = take_bits(bits, 4) + 1;
+    for (i = 0; i < stream->used; i++) {
+        length = take_length(bits, length);
+        if (length == 0 || bits->over) {
             return 0;
         }
-        fill_table(stream, names, lengths, table);
+        stream->histogram[length]++;
     }
-    return pass_padding(bits);
+    if (room_in_code(stream->histogram, MAX_CODEWORD_BITS) != 0) {
+        return 0;
+    }
+    fill_table(stream, names, lengths, table);
+    return skip_padding(bits);
 }
 
-static int open_raw(sqz_stream *stream, const uint8_t *at, const uint8_t *end) {
+/* Begins a stream of `raw`. */
+static int open_raw(sqz_stream *stream, sqz_span span) {
     memset(stream, 0, sizeof *stream);
-    if (at == end || *at > 16) {
+    if (span_bytes(span) == 0 || *span.begin > 16) {
         return 0;
     }
     stream->raw = 1;
-    stream->width = *at;
-    stream->bits = bits_from(at + 1, end, 7);
+    stream->width = *span.begin;
+    stream->bits = bits_from(span_between(span.begin + 1, span.end), MSB_FIRST);
     return 1;
 }
 
-static int open_stream(sqz_stream *stream, unsigned codec, const uint8_t *at, const uint8_t *end, uint8_t *table) {
-    return codec == SQZ_RAW ? open_raw(stream, at, end) : open_huffman(stream, at, end, table);
+static int open_stream(sqz_stream *stream, unsigned codec, sqz_span span, uint8_t *table) {
+    return codec == SQZ_RAW ? open_raw(stream, span) : open_huffman(stream, span, table);
 }
 
-/* Return the next symbol, or -1. */
+/* Returns the next symbol, or -1. */
 static int32_t next_symbol(sqz_stream *stream) {
     int32_t symbol;
-    if (stream->raw) {
-        symbol = (int32_t)take_bits(&stream->bits, stream->width);
-    } else if (stream->used > 1) {
-        symbol = take_symbol(&stream->bits, stream->counts, stream->symbols);
-    } else {
+    if (!stream->raw && stream->used < 2) {
         return stream->used ? stream->only : -1;
     }
+    symbol = stream->raw ? (int32_t)take_bits(&stream->bits, stream->width)
+                         : take_symbol(&stream->bits, stream->histogram, stream->symbols);
     return stream->bits.over ? -1 : symbol;
 }
 
-static int ends_well(sqz_stream *stream) {
-    return pass_padding(&stream->bits) && stream->bits.at == stream->bits.end;
+/* Returns whether the stream ends here, with zeros as padding. */
+static int at_stream_end(sqz_stream *stream) {
+    return skip_padding(&stream->bits) && stream->bits.at == stream->bits.end;
 }
 
-/* ---- The header ---- */
+/* The parts of a stream of `huffman-runs`: "2, huffman-runs". */
+typedef struct runs {
+    uint32_t max_gap, entries;
+    sqz_span gaps, symbols;
+} runs;
 
-/* Go over the names; set where they end and how many bytes the longest has. */
-static void check_names(cursor *fields, uint32_t tensors, size_t *longest) {
+static int find_runs(runs *parts, sqz_span span, uint32_t max_entries) {
+    cursor fields = cursor_from(span);
+    sqz_span width = take_span(&fields, 1);
+    parts->entries = take_at_most(&fields, max_entries);
+    parts->gaps = take_span(&fields, take_varint(&fields));
+    parts->symbols = rest_of(&fields);
+    if (fields.bad || *width.begin < 2 || *width.begin > 8) {
+        return 0;
+    }
+    parts->max_gap = (1u << *width.begin) - 1;
+    return 1;
+}
+
+/* ---- 6. Header: docs/format.md, "The header" ---- */
+
+/* Reads the fields before the names. */
+static sqz_error read_fields(sqz_file *file, cursor *fields) {
+    sqz_span architecture = take_span(fields, take_at_most(fields, MAX_TEXT_BYTES));
+    const uint8_t *scale;
+    uint64_t label_bytes;
+    file->architecture = (const char *)architecture.begin;
+    file->architecture_bytes = span_bytes(architecture);
+    if (!fields->bad && !is_utf8(architecture.begin, file->architecture_bytes)) {
+        return SQZ_BAD_NAME;
+    }
+    file->classes = take_at_most(fields, MAX_CLASSES);
+    file->height = take_at_most(fields, MAX_PIXELS);
+    file->width = take_at_most(fields, MAX_PIXELS);
+    file->short_side = take_at_most(fields, MAX_PIXELS);
+    file->resize = (uint8_t)take_at_most(fields, 1);
+    file->channels = (uint8_t)take_at_most(fields, 2);
+    scale = take_float64s(fields, 1);
+    file->scale = fields->bad ? 0 : sqz_float64(scale);
+    file->mean_count = (uint8_t)take_at_most(fields, MAX_CHANNELS);
+    file->mean = take_float64s(fields, file->mean_count);
+    file->std_count = (uint8_t)take_at_most(fields, MAX_CHANNELS);
+    file->std = take_float64s(fields, file->std_count);
+    file->label_compression = (uint8_t)take_at_most(fields, LZMA2);
+    label_bytes = take_varint(fields);
+    file->label_plain_bytes = take_at_most(fields, MAX_LABEL_BYTES);
+    file->tensors = take_at_most(fields, MAX_TENSORS);
+    if (fields->bad) {
+        return SQZ_BAD_HEADER;
+    }
+    if (file->tensors > SQZ_MAX_TENSORS) {
+        return SQZ_TOO_MANY_TENSORS;
+    }
+    if (label_bytes > span_bytes(file->payloads)) {
+        return SQZ_CUT_OFF;
+    }
+    if (file->label_compression == STORED && label_bytes != file->label_plain_bytes) {
+        return SQZ_BAD_LABELS;
+    }
+    file->labels = span_between(file->payloads.begin, file->payloads.begin + (size_t)label_bytes);
+    file->payloads.begin = file->labels.end;
+    file->label_workspace_bytes =
+        file->header_workspace_bytes + (file->label_compression == DEFLATE ? INFLATE_BYTES : 0);
+    return SQZ_OK;
+}
+
+/* Reads over the names; sets the bytes of the longest one. */
+static void skip_names(cursor *fields, uint32_t tensors, size_t *max_bytes) {
     uint32_t i, length = 0;
-    *longest = 0;
+    *max_bytes = 0;
     for (i = 0; i < tensors && !fields->bad; i++) {
         uint32_t shared = take_at_most(fields, length);
-        uint32_t follow = take_at_most(fields, MOST_TEXT_BYTES - shared);
-        (void)take_bytes(fields, follow);
-        length = shared + follow;
-        *longest = length > *longest ? length : *longest;
+        uint32_t further = take_at_most(fields, MAX_TEXT_BYTES - shared);
+        (void)take_span(fields, further);
+        length = shared + further;
+        *max_bytes = larger(*max_bytes, length);
     }
 }
 
-/* Whether a later tensor is called as the one whose name is given. `names` begin after it. The comparison goes along
- * the front coding: `same` is how many bytes the name before has in common with the one sought. */
-static int comes_again(cursor names, uint32_t others, const uint8_t *name, size_t length) {
+/* Returns whether one of the next `count` names is the given one. It compares front-coded names without decoding
+ * them: `same` is the number of bytes that the previous name has in common with the given one, and a name that shares
+ * more with the previous name has just as many. */
+static int occurs_again(cursor names, uint32_t count, const uint8_t *name, size_t length) {
     size_t same = length;
-    for (; others; others--) {
-        size_t shared = (size_t)take_varint(&names), follow = (size_t)take_varint(&names);
-        const uint8_t *bytes = take_bytes(&names, follow);
-        if (shared <= same) {
-            for (same = shared; same < length && same - shared < follow && name[same] == bytes[same - shared];) {
-                same++;
+    for (; count; count--) {
+        size_t shared;
+        sqz_span further = take_name(&names, &shared);
+        if (shared > same) {
+            continue;
+        }
+        for (same = shared; same < length && same - shared < span_bytes(further); same++) {
+            if (name[same] != further.begin[same - shared]) {
+                break;
             }
-            if (same == length && shared + follow == length) {
-                return 1;
-            }
+        }
+        if (same == length && shared + span_bytes(further) == length) {
+            return 1;
         }
     }
     return 0;
 }
 
-/* Check that names, which lie well, are UTF-8 and all different, with as much scratch as the longest has. */
-static sqz_error check_each_name(cursor names, uint32_t tensors, uint8_t *name) {
+/* Checks that the names, whose lengths are checked already, are UTF-8 and distinct. `name` has room for the longest. */
+static sqz_error check_names(sqz_span span, uint32_t tensors, uint8_t *name) {
+    cursor names = cursor_from(span);
     for (; tensors; tensors--) {
-        size_t shared = (size_t)take_varint(&names), follow = (size_t)take_varint(&names);
-        if (follow) {
-            memcpy(name + shared, take_bytes(&names, follow), follow);
+        size_t shared, length;
+        sqz_span further = take_name(&names, &shared);
+        length = shared + span_bytes(further);
+        if (span_bytes(further)) {
+            memcpy(name + shared, further.begin, span_bytes(further));
         }
-        if (!is_utf8(name, shared + follow) || comes_again(names, tensors - 1, name, shared + follow)) {
+        if (!is_utf8(name, length) || occurs_again(names, tensors - 1, name, length)) {
             return SQZ_BAD_NAME;
         }
     }
     return SQZ_OK;
 }
 
-/* Read what comes before the names. */
-static sqz_error read_fields(sqz_file *file, cursor *fields) {
-    uint64_t label_bytes;
-    file->architecture_bytes = take_at_most(fields, MOST_TEXT_BYTES);
-    file->architecture = (const char *)take_bytes(fields, file->architecture_bytes);
-    if (!fields->bad && !is_utf8((const uint8_t *)file->architecture, file->architecture_bytes)) {
-        return SQZ_BAD_NAME;
-    }
-    file->classes = take_at_most(fields, MOST_CLASSES);
-    file->height = take_at_most(fields, MOST_PIXELS);
-    file->width = take_at_most(fields, MOST_PIXELS);
-    file->short_side = take_at_most(fields, MOST_PIXELS);
-    file->resize = (uint8_t)take_at_most(fields, 1);
-    file->channels = (uint8_t)take_at_most(fields, 2);
-    file->mean = take_float64s(fields, 1);
-    file->scale = fields->bad ? 0 : sqz_float64(file->mean);
-    file->mean_count = (uint8_t)take_at_most(fields, MOST_CHANNEL_VALUES);
-    file->mean = take_float64s(fields, file->mean_count);
-    file->deviation_count = (uint8_t)take_at_most(fields, MOST_CHANNEL_VALUES);
-    file->deviation = take_float64s(fields, file->deviation_count);
-    file->label_coding = (uint8_t)take_at_most(fields, 255);
-    label_bytes = take_varint(fields);
-    file->label_plain_bytes = take_at_most(fields, MOST_HEADER_BYTES);
-    file->tensors = take_at_most(fields, MOST_TENSORS);
-    if (fields->bad || file->label_coding > LZMA2) {
-        return SQZ_BAD_HEADER;
-    }
-    if (label_bytes > (uint64_t)(file->end - file->labels)) {
-        return SQZ_CUT_OFF;
-    }
-    if (file->label_coding == STORED && label_bytes != file->label_plain_bytes) {
-        return SQZ_BAD_LABELS;
-    }
-    file->label_bytes = (size_t)label_bytes;
-    file->payloads = file->labels + file->label_bytes;
-    file->label_workspace_bytes = file->header_workspace_bytes + (file->label_coding == DEFLATE ? INFLATE_BYTES : 0);
-    return file->tensors > SQZ_MAX_TENSORS ? SQZ_TOO_MANY_TENSORS : SQZ_OK;
-}
+/* ---- 7. Records: docs/format.md, "A record" and "A payload" ---- */
 
-/* Read the shape; `room` is how many weights there may be, where an extent of zero counts as one. */
+/* Reads the dimensions and the extents. `room` is the number of weights that the tensor may have, where an extent of
+ * zero counts as one. */
 static sqz_error read_shape(cursor *fields, sqz_tensor *tensor, uint64_t room) {
-    uint64_t filled = 1, weights = 1, taps = 1;
+    uint64_t at_least_one = 1, weights = 1, taps = 1;
     uint8_t i;
-    tensor->dimensions = (uint8_t)take_at_most(fields, 8);
+    tensor->dimensions = (uint8_t)take_at_most(fields, MAX_DIMENSIONS);
     for (i = 0; i < tensor->dimensions; i++) {
-        uint64_t extent = take_varint(fields);
-        if (extent > room || filled * (extent ? extent : 1) > room) {
+        uint64_t extent = take_varint(fields), counted = extent ? extent : 1;
+        if (extent > room || at_least_one * counted > room) {
             return SQZ_TOO_MANY_WEIGHTS;
         }
-        filled *= extent ? extent : 1;
+        at_least_one *= counted;
         weights *= extent;
         taps *= i < 2 ? 1 : extent;
         tensor->shape[i] = (uint32_t)extent;
@@ -689,166 +807,182 @@ static sqz_error read_shape(cursor *fields, sqz_tensor *tensor, uint64_t room) {
     return fields->bad ? SQZ_BAD_HEADER : SQZ_OK;
 }
 
-/* Whether the bits of a form go together, and go with the tensor's shape. */
-static int is_form(uint64_t form, const sqz_tensor *tensor) {
-    uint64_t kind = form & 3, only_shared = ROW_SCALES | COLUMN_SCALES | LEVELS | COEFFICIENTS;
-    int kernels = tensor->dimensions == 4 && tensor->shape[2] == SIDE && tensor->shape[3] == SIDE;
-    return form < 512 && kind <= SQZ_SHARED && !(kind == SQZ_PRUNED && form & FLOAT16) &&
-           !(kind != SQZ_SHARED && form & only_shared) && !(form & ROW_SCALES && tensor->dimensions < 1) &&
-           !(form & COLUMN_SCALES && tensor->dimensions < 2) && !(form & LEVELS && form & CODED_VALUES) &&
-           !(kind == SQZ_DENSE && form & ORDERED) && !(form & COEFFICIENTS && !kernels);
+/* Returns whether form and flags fit each other and the tensor's shape: the table of flags in "A record". */
+static int are_flags_valid(uint64_t flags, const sqz_tensor *tensor) {
+    uint64_t form = flags & FORM_BITS;
+    int has_kernels =
+        tensor->dimensions == 4 && tensor->shape[2] == KERNEL_SIDE && tensor->shape[3] == KERNEL_SIDE;
+    if (flags > MAX_FLAGS || form > SQZ_SHARED) {
+        return 0;
+    }
+    if (form != SQZ_SHARED && flags & (ROW_EXPONENTS | COLUMN_EXPONENTS | LEVELS | COEFFICIENTS)) {
+        return 0;
+    }
+    if ((form == SQZ_PRUNED && flags & FLOAT16) || (form == SQZ_DENSE && flags & SCAN_ORDER)) {
+        return 0;
+    }
+    if ((flags & ROW_EXPONENTS && tensor->dimensions < 1) || (flags & COLUMN_EXPONENTS && tensor->dimensions < 2)) {
+        return 0;
+    }
+    if (flags & COEFFICIENTS && !has_kernels) {
+        return 0;
+    }
+    return !(flags & LEVELS && flags & CODED_VALUES);
 }
 
-/* Read a record, the fields of tensor that the file tells, and where its sections are. */
-static sqz_error read_record(cursor *fields, cursor *payloads, sqz_tensor *tensor, uint64_t room) {
-    uint64_t form, values = 0, symbol_bytes = 0, row_bytes = 0, column_bytes = 0, coefficient_bytes = 0, value_bytes;
+static uint64_t max_values(const sqz_tensor *tensor) {
+    if (tensor->form != SQZ_SHARED) {
+        return tensor->weights;
+    }
+    return (tensor->levels && tensor->float16 ? MAX_FLOAT16_LEVELS : MAX_ENTRIES) - 1;
+}
+
+/* Lengths of the sections of a payload. */
+typedef struct section_lengths {
+    uint64_t values, rows, columns, coefficients, symbols;
+} section_lengths;
+
+/* Reads the fields of symbols, which a dense tensor does not have. */
+static int read_symbol_fields(cursor *fields, sqz_tensor *tensor, section_lengths *lengths) {
+    uint64_t values;
+    tensor->codec = take_varint(fields);
+    if (tensor->flags & SCAN_ORDER) {
+        tensor->scan_order = (uint8_t)take_at_most(fields, SQZ_KERNEL_FIRST);
+        if (tensor->scan_order == SQZ_OUT_IN || tensor->dimensions < tensor->scan_order + 1) {
+            return 0;
+        }
+    }
+    values = take_varint(fields);
+    if (values > max_values(tensor)) {
+        return 0;
+    }
+    tensor->value_count = (uint32_t)values;
+    lengths->symbols = take_varint(fields);
+    return 1;
+}
+
+/* Reads a record, except the name. */
+static sqz_error read_record(cursor *fields, sqz_tensor *tensor, uint64_t room, section_lengths *lengths) {
+    uint64_t flags;
     sqz_error error = read_shape(fields, tensor, room);
     if (error) {
         return error;
     }
-    form = take_varint(fields);
-    if (fields->bad || !is_form(form, tensor)) {
+    flags = take_varint(fields);
+    if (fields->bad || !are_flags_valid(flags, tensor)) {
         return SQZ_BAD_HEADER;
     }
-    tensor->form = form & 3;
-    tensor->float16 = (form & FLOAT16) != 0;
-    tensor->levels = (form & LEVELS) != 0;
-    tensor->coefficients = (form & COEFFICIENTS) != 0;
-    tensor->coded_values = (form & CODED_VALUES) != 0;
-    tensor->order = SQZ_ROW_MAJOR;
+    tensor->flags = (uint16_t)flags;
+    tensor->form = flags & FORM_BITS;
+    tensor->float16 = (flags & FLOAT16) != 0;
+    tensor->levels = (flags & LEVELS) != 0;
+    tensor->coefficients = (flags & COEFFICIENTS) != 0;
+    tensor->scan_order = SQZ_OUT_IN;
     tensor->codec = 0;
-    values = tensor->weights;
-    if (tensor->form != SQZ_DENSE) {
-        tensor->codec = take_varint(fields);
-        if (form & ORDERED) {
-            tensor->order = (uint8_t)take_at_most(fields, SQZ_KERNEL_FIRST);
-            if (tensor->order == SQZ_ROW_MAJOR || tensor->dimensions < tensor->order + 1) {
-                return SQZ_BAD_HEADER;
-            }
-        }
-        values = take_varint(fields);
-        symbol_bytes = take_varint(fields);
-        row_bytes = form & ROW_SCALES ? take_varint(fields) : 0;
-        column_bytes = form & COLUMN_SCALES ? take_varint(fields) : 0;
-        coefficient_bytes = form & COEFFICIENTS ? take_varint(fields) : 0;
-    }
-    if (values > (tensor->form != SQZ_SHARED ? tensor->weights : tensor->levels && tensor->float16 ? 4096u : 65535u)) {
+    tensor->value_count = tensor->weights;
+    lengths->symbols = 0;
+    if (tensor->form != SQZ_DENSE && !read_symbol_fields(fields, tensor, lengths)) {
         return SQZ_BAD_HEADER;
     }
-    tensor->value_count = (uint32_t)values;
-    value_bytes = tensor->levels ? 0 : values * (tensor->float16 ? 2 : 4);
-    value_bytes = tensor->coded_values ? take_varint(fields) : value_bytes;
-    if (fields->bad) {
-        return SQZ_BAD_HEADER;
+    lengths->rows = flags & ROW_EXPONENTS ? take_varint(fields) : 0;
+    lengths->columns = flags & COLUMN_EXPONENTS ? take_varint(fields) : 0;
+    lengths->coefficients = flags & COEFFICIENTS ? take_varint(fields) : 0;
+    lengths->values = tensor->levels ? 0 : tensor->value_count * (uint64_t)(tensor->float16 ? 2 : 4);
+    if (flags & CODED_VALUES) {
+        lengths->values = take_varint(fields);
     }
-    tensor->payload = take_bytes(payloads, value_bytes);
-    tensor->row_exponents = form & ROW_SCALES ? take_bytes(payloads, row_bytes) : NULL;
-    tensor->column_exponents = form & COLUMN_SCALES ? take_bytes(payloads, column_bytes) : NULL;
-    tensor->coefficient_exponents = form & COEFFICIENTS ? take_bytes(payloads, coefficient_bytes) : NULL;
-    /* The sections follow each other, so that each ends where the next begins. */
-    tensor->symbols = take_bytes(payloads, symbol_bytes);
-    tensor->payload_end = payloads->at;
-    (void)take_bytes(payloads, 4);
+    return fields->bad ? SQZ_BAD_HEADER : SQZ_OK;
+}
+
+/* Takes a section of the payload: an empty span if the tensor does not have it. */
+static sqz_span take_section(cursor *payloads, int exists, uint64_t length) {
+    return exists ? take_span(payloads, length) : span_between(NULL, NULL);
+}
+
+/* Splits the payload into its sections and skips its checksum. */
+static sqz_error split_payload(cursor *payloads, sqz_tensor *tensor, const section_lengths *lengths) {
+    tensor->values = take_span(payloads, lengths->values);
+    tensor->row_exponents = take_section(payloads, tensor->flags & ROW_EXPONENTS, lengths->rows);
+    tensor->column_exponents = take_section(payloads, tensor->flags & COLUMN_EXPONENTS, lengths->columns);
+    tensor->coefficient_exponents = take_section(payloads, tensor->flags & COEFFICIENTS, lengths->coefficients);
+    tensor->symbols = take_span(payloads, lengths->symbols);
+    (void)take_span(payloads, CRC_BYTES);
     return payloads->bad ? SQZ_CUT_OFF : SQZ_OK;
 }
 
-/* Where a section ends: where the one that comes next begins. */
-static const uint8_t *end_of_columns(const sqz_tensor *tensor) {
-    return tensor->coefficient_exponents ? tensor->coefficient_exponents : tensor->symbols;
+/* Returns the stream in a section of exponents, after its head of one or two bytes: "Exponents". */
+static sqz_span exponent_stream(sqz_span section) {
+    size_t head = span_bytes(section) && *section.begin & 128 ? 1 : 2;
+    return span_between(span_bytes(section) < head ? section.end : section.begin + head, section.end);
 }
 
-static const uint8_t *end_of_rows(const sqz_tensor *tensor) {
-    return tensor->column_exponents ? tensor->column_exponents : end_of_columns(tensor);
+/* Returns the workspace for the code table of exponents. */
+static size_t exponent_table_bytes(sqz_span section) {
+    int is_huffman = span_bytes(section) && (*section.begin & 127) == SQZ_HUFFMAN;
+    return is_huffman ? table_bytes(exponent_stream(section)) : 0;
 }
 
-/* What reading exponents takes for a table. */
-static size_t exponent_table_bytes(const uint8_t *at, const uint8_t *end) {
-    if (at == NULL || at == end || (*at & 127) != SQZ_HUFFMAN) {
-        return 0;
-    }
-    at += *at & 128 || end - at < 2 ? 1 : 2;
-    return table_bytes(at, end);
-}
-
-/* The parts of a stream of `huffman-runs`. */
-typedef struct runs {
-    uint32_t largest_gap, entries;
-    const uint8_t *gaps, *symbols, *end;
-} runs;
-
-static int find_runs(runs *parts, const uint8_t *at, const uint8_t *end, uint32_t most_entries) {
-    cursor fields;
-    const uint8_t *width;
-    uint64_t gap_bytes;
-    fields.at = at;
-    fields.end = end;
-    fields.bad = 0;
-    width = take_bytes(&fields, 1);
-    parts->entries = take_at_most(&fields, most_entries);
-    gap_bytes = take_varint(&fields);
-    parts->gaps = take_bytes(&fields, gap_bytes);
-    parts->symbols = fields.at;
-    parts->end = end;
-    if (fields.bad || *width < 2 || *width > 8) {
-        return 0;
-    }
-    parts->largest_gap = (1u << *width) - 1;
-    return 1;
-}
-
-/* Tell what decoding takes: exponents, and the table of the one code, or the two, that are read at a time. */
-static size_t tensor_workspace(const sqz_tensor *tensor) {
-    size_t most = exponent_table_bytes(tensor->row_exponents, end_of_rows(tensor)), table = 0;
-    size_t columns = exponent_table_bytes(tensor->column_exponents, end_of_columns(tensor));
-    size_t coefficients = exponent_table_bytes(tensor->coefficient_exponents, tensor->symbols);
+/* Returns the workspace for the code tables of symbols. */
+static size_t symbol_table_bytes(const sqz_tensor *tensor) {
     runs parts;
+    if (tensor->codec == SQZ_HUFFMAN) {
+        return table_bytes(tensor->symbols);
+    }
+    if (tensor->codec == SQZ_RUNS && find_runs(&parts, tensor->symbols, tensor->weights)) {
+        return table_bytes(parts.gaps) + table_bytes(parts.symbols);
+    }
+    return 0;
+}
+
+/* Returns the workspace to decode a tensor: all its exponents, and the tables of one section at a time. */
+static size_t tensor_workspace(const sqz_tensor *tensor) {
+    size_t exponents = 0, table;
     if (tensor->form == SQZ_DENSE) {
         return 0;
     }
-    if (tensor->codec == SQZ_HUFFMAN) {
-        table = table_bytes(tensor->symbols, tensor->payload_end);
-    } else if (tensor->codec == SQZ_RUNS && find_runs(&parts, tensor->symbols, tensor->payload_end, tensor->weights)) {
-        table = table_bytes(parts.gaps, parts.symbols) + table_bytes(parts.symbols, parts.end);
-    }
-    most = columns > most ? columns : most;
-    most = coefficients > most ? coefficients : most;
-    most = table > most ? table : most;
-    return (tensor->row_exponents ? tensor->rows : 0) + (tensor->column_exponents ? tensor->columns : 0) +
-           (tensor->coefficients ? KERNEL : 0) + most;
+    exponents += tensor->flags & ROW_EXPONENTS ? tensor->rows : 0;
+    exponents += tensor->flags & COLUMN_EXPONENTS ? tensor->columns : 0;
+    exponents += tensor->coefficients ? KERNEL_TAPS : 0;
+    table = larger(symbol_table_bytes(tensor), exponent_table_bytes(tensor->row_exponents));
+    table = larger(table, exponent_table_bytes(tensor->column_exponents));
+    table = larger(table, exponent_table_bytes(tensor->coefficient_exponents));
+    return exponents + table;
 }
 
-/* Read the tensor that comes next, of which `next_name`, `next_record` and `next_payload` tell where it is. */
+/* Reads the next tensor, at next_names, next_records and next_payloads. */
 static sqz_error read_tensor(const sqz_file *file, sqz_tensor *tensor, uint64_t room) {
-    cursor fields, payloads, names;
-    size_t shared, follow;
-    sqz_error error;
-    fields.at = tensor->next_record;
-    fields.end = file->header_end;
-    payloads.at = tensor->next_payload;
-    payloads.end = file->end;
-    names.at = tensor->next_name;
-    names.end = file->records;
-    fields.bad = payloads.bad = names.bad = 0;
-    error = read_record(&fields, &payloads, tensor, room);
+    cursor names = cursor_from(tensor->next_names);
+    cursor records = cursor_from(tensor->next_records);
+    cursor payloads = cursor_from(tensor->next_payloads);
+    section_lengths lengths;
+    size_t shared;
+    sqz_error error = read_record(&records, tensor, room, &lengths);
     if (error) {
         return error;
     }
-    shared = (size_t)take_varint(&names);
-    follow = (size_t)take_varint(&names);
-    (void)take_bytes(&names, follow);
-    tensor->name_bytes = shared + follow;
-    tensor->next_name = names.at;
-    tensor->next_record = fields.at;
-    tensor->next_payload = payloads.at;
+    error = split_payload(&payloads, tensor, &lengths);
+    if (error) {
+        return error;
+    }
+    tensor->name_bytes = span_bytes(take_name(&names, &shared));
+    tensor->name_bytes += shared;
+    tensor->next_names = rest_of(&names);
+    tensor->next_records = rest_of(&records);
+    tensor->next_payloads = rest_of(&payloads);
     tensor->workspace_bytes = file->header_workspace_bytes + tensor_workspace(tensor);
     return SQZ_OK;
 }
 
-sqz_error sqz_first(const sqz_file *file, sqz_tensor *tensor) {
+/* Places `tensor` before the first one. */
+static void rewind_tensors(const sqz_file *file, sqz_tensor *tensor) {
     memset(tensor, 0, sizeof *tensor);
-    tensor->next_name = file->names;
-    tensor->next_record = file->records;
-    tensor->next_payload = file->payloads;
+    tensor->next_names = file->names;
+    tensor->next_records = file->records;
+    tensor->next_payloads = file->payloads;
+}
+
+sqz_error sqz_first(const sqz_file *file, sqz_tensor *tensor) {
+    rewind_tensors(file, tensor);
     return file->tensors ? read_tensor(file, tensor, SQZ_MAX_WEIGHTS) : SQZ_DONE;
 }
 
@@ -860,15 +994,12 @@ sqz_error sqz_next(const sqz_file *file, sqz_tensor *tensor) {
     return read_tensor(file, tensor, SQZ_MAX_WEIGHTS);
 }
 
-/* Go over all records: the limit of weights, the ends of the header and the file. */
+/* Checks all records, the limit of weights, and the ends of the header and of the file. */
 static sqz_error check_records(const sqz_file *file) {
     sqz_tensor tensor;
     uint64_t room = SQZ_MAX_WEIGHTS;
     uint32_t i;
-    memset(&tensor, 0, sizeof tensor);
-    tensor.next_name = file->names;
-    tensor.next_record = file->records;
-    tensor.next_payload = file->payloads;
+    rewind_tensors(file, &tensor);
     for (i = 0; i < file->tensors; i++) {
         sqz_error error = read_tensor(file, &tensor, room);
         if (error) {
@@ -876,162 +1007,183 @@ static sqz_error check_records(const sqz_file *file) {
         }
         room -= tensor.weights;
     }
-    if (tensor.next_record != file->header_end) {
+    if (span_bytes(tensor.next_records)) {
         return SQZ_BAD_HEADER;
     }
-    return tensor.next_payload == file->end ? SQZ_OK : SQZ_LEFT_OVER;
+    return span_bytes(tensor.next_payloads) ? SQZ_LEFT_OVER : SQZ_OK;
 }
 
-/* Bring the header into the workspace if it is compressed; set where it is. */
-static sqz_error find_header(sqz_file *file, const uint8_t *bytes, size_t length, cursor *header) {
-    uint8_t coding = bytes[9];
-    uint32_t stored_bytes = little32(bytes + 10), plain_bytes = little32(bytes + 14);
-    const uint8_t *stored = bytes + PREFIX_BYTES;
-    if (plain_bytes > MOST_HEADER_BYTES) {
-        return SQZ_BAD_HEADER;
-    }
-    if (stored_bytes > length - PREFIX_BYTES - 4) {
-        return SQZ_CUT_OFF;
-    }
-    if (sqz_crc32(0, stored, stored_bytes) != little32(bytes + 18)) {
-        return SQZ_BAD_CHECKSUM;
-    }
-    file->labels = stored + stored_bytes;
-    file->end = bytes + length - 4;
-    header->bad = 0;
-    header->at = stored;
-    if (coding > DEFLATE || (coding == STORED && stored_bytes != plain_bytes)) {
-        return SQZ_BAD_HEADER;
-    }
-    if (coding == DEFLATE) {
-        file->header_workspace_bytes = plain_bytes;
-        file->workspace_bytes = (size_t)plain_bytes + INFLATE_BYTES;
-        if (file->workspace_left < file->workspace_bytes) {
-            return SQZ_SMALL_WORKSPACE;
-        }
-        header->at = file->workspace;
-        file->workspace += plain_bytes;
-        file->workspace_left -= plain_bytes;
-        if (!inflate_raw(stored, stored_bytes, file->workspace - plain_bytes, plain_bytes, file->workspace)) {
-            return SQZ_BAD_DEFLATE;
-        }
-    }
-    header->end = header->at + plain_bytes;
-    return SQZ_OK;
-}
+/* ---- 8. File: docs/format.md, "The whole" and "The header" ---- */
 
-sqz_error sqz_open(sqz_file *file, const uint8_t *bytes, size_t length, void *workspace, size_t workspace_bytes) {
-    static const uint8_t magic[8] = {0x89, 'S', 'Q', 'Z', '\r', '\n', 0x1A, '\n'};
-    cursor header, names;
-    size_t longest, needed;
-    sqz_error error;
-    memset(file, 0, sizeof *file);
-    file->workspace = (uint8_t *)workspace;
-    file->workspace_left = workspace_bytes;
+/* Checks the magic and the version. */
+static sqz_error check_prefix(const uint8_t *bytes, size_t length) {
+    static const uint8_t magic[8] = {0x89, 's', 'q', 'z', '\r', '\n', 0x1A, '\n'};
+    static const uint8_t magic_before_0_1_0[4] = {0x89, 'S', 'Q', 'Z'};
+    if (length >= 4 && memcmp(bytes, magic_before_0_1_0, 4) == 0) {
+        return SQZ_BEFORE_0_1_0;
+    }
     if (length && memcmp(bytes, magic, length < 8 ? length : 8) != 0) {
         return SQZ_NOT_SQZ;
     }
-    if (length < PREFIX_BYTES + 4) {
+    if (length < PREFIX_BYTES + CRC_BYTES) {
         return SQZ_CUT_OFF;
     }
-    if (bytes[8] != 1) {
-        return bytes[8] ? SQZ_UNSUPPORTED_VERSION : SQZ_BAD_HEADER;
+    if (bytes[8] == 0) {
+        return SQZ_BAD_HEADER;
     }
-    error = find_header(file, bytes, length, &header);
-    if (!error) {
-        error = read_fields(file, &header);
+    return bytes[8] == 1 ? SQZ_OK : SQZ_UNSUPPORTED_VERSION;
+}
+
+/* Inflates the header into the start of the workspace. */
+static sqz_error inflate_header(sqz_file *file, sqz_span stored, uint32_t plain_bytes, sqz_span *header) {
+    uint8_t *plain = file->workspace;
+    file->header_workspace_bytes = plain_bytes;
+    file->workspace_bytes = (size_t)plain_bytes + INFLATE_BYTES;
+    if (file->workspace_left < file->workspace_bytes) {
+        return SQZ_SMALL_WORKSPACE;
     }
+    file->workspace += plain_bytes;
+    file->workspace_left -= plain_bytes;
+    *header = span_between(plain, file->workspace);
+    return inflate_raw(stored, plain, plain_bytes, file->workspace) ? SQZ_OK : SQZ_BAD_DEFLATE;
+}
+
+/* Finds the header, and inflates it if it is compressed; everything after it becomes `payloads`. */
+static sqz_error find_header(sqz_file *file, const uint8_t *bytes, size_t length, sqz_span *header) {
+    uint8_t compression = bytes[9];
+    uint32_t stored_bytes = little32(bytes + 10), plain_bytes = little32(bytes + 14), crc = little32(bytes + 18);
+    cursor body = cursor_from(span_between(bytes + PREFIX_BYTES, bytes + length - CRC_BYTES));
+    sqz_span stored = take_span(&body, stored_bytes);
+    if (plain_bytes > MAX_HEADER_BYTES) {
+        return SQZ_BAD_HEADER;
+    }
+    if (body.bad) {
+        return SQZ_CUT_OFF;
+    }
+    if (sqz_crc32(0, stored.begin, stored_bytes) != crc) {
+        return SQZ_BAD_CHECKSUM;
+    }
+    if (compression > DEFLATE || (compression == STORED && stored_bytes != plain_bytes)) {
+        return SQZ_BAD_HEADER;
+    }
+    file->payloads = rest_of(&body);
+    if (compression == DEFLATE) {
+        return inflate_header(file, stored, plain_bytes, header);
+    }
+    *header = stored;
+    return SQZ_OK;
+}
+
+/* Reads the fields of the header, and finds and checks the names and the records. */
+static sqz_error read_header(sqz_file *file, sqz_span header) {
+    cursor fields = cursor_from(header);
+    size_t max_name_bytes;
+    sqz_error error = read_fields(file, &fields);
     if (error) {
         return error;
     }
-    names = header;
-    file->names = header.at;
-    file->header_end = header.end;
-    check_names(&header, file->tensors, &longest);
-    file->records = header.at;
-    if (header.bad) {
+    file->names.begin = fields.at;
+    skip_names(&fields, file->tensors, &max_name_bytes);
+    file->names.end = fields.at;
+    file->records = rest_of(&fields);
+    if (fields.bad) {
         return SQZ_BAD_HEADER;
     }
-    needed = file->header_workspace_bytes + longest;
-    file->workspace_bytes = needed > file->workspace_bytes ? needed : file->workspace_bytes;
-    if (longest > file->workspace_left) {
+    file->workspace_bytes = larger(file->workspace_bytes, file->header_workspace_bytes + max_name_bytes);
+    if (max_name_bytes > file->workspace_left) {
         return SQZ_SMALL_WORKSPACE;
     }
-    names.end = file->records;
-    error = check_each_name(names, file->tensors, file->workspace);
-    if (!error) {
-        error = check_records(file);
+    error = check_names(file->names, file->tensors, file->workspace);
+    if (error) {
+        return error;
     }
-    if (!error && sqz_crc32(0, bytes, length - 4) != little32(file->end)) {
-        error = SQZ_BAD_CHECKSUM;
+    return check_records(file);
+}
+
+sqz_error sqz_open(sqz_file *file, const uint8_t *bytes, size_t length, void *workspace, size_t workspace_bytes) {
+    sqz_span header;
+    sqz_error error = check_prefix(bytes, length);
+    memset(file, 0, sizeof *file);
+    file->workspace = (uint8_t *)workspace;
+    file->workspace_left = workspace_bytes;
+    if (error) {
+        return error;
     }
-    return error;
+    error = find_header(file, bytes, length, &header);
+    if (error) {
+        return error;
+    }
+    error = read_header(file, header);
+    if (error) {
+        return error;
+    }
+    return sqz_crc32(0, bytes, length - CRC_BYTES) == little32(bytes + length - CRC_BYTES) ? SQZ_OK
+                                                                                           : SQZ_BAD_CHECKSUM;
 }
 
 sqz_error sqz_name(const sqz_file *file, const sqz_tensor *tensor, char *name, size_t capacity) {
-    cursor names;
+    cursor names = cursor_from(file->names);
     uint32_t i;
-    names.at = file->names;
-    names.end = file->records;
-    names.bad = 0;
     if (capacity < tensor->name_bytes + 1) {
         return SQZ_SMALL_BUFFER;
     }
     for (i = 0; i <= tensor->index; i++) {
-        size_t shared = (size_t)take_varint(&names), follow = (size_t)take_varint(&names);
-        const uint8_t *bytes = take_bytes(&names, follow);
-        if (shared < tensor->name_bytes && follow) { /* what is beyond the name sought is not part of it */
+        size_t shared;
+        sqz_span further = take_name(&names, &shared);
+        if (shared < tensor->name_bytes && span_bytes(further)) { /* an earlier name may be longer than the buffer */
             size_t room = tensor->name_bytes - shared;
-            memcpy(name + shared, bytes, follow < room ? follow : room);
+            memcpy(name + shared, further.begin, span_bytes(further) < room ? span_bytes(further) : room);
         }
     }
     name[tensor->name_bytes] = '\0';
     return SQZ_OK;
 }
 
-sqz_error sqz_labels(const sqz_file *file, char *labels, size_t capacity) {
+/* Returns whether labels are valid: UTF-8, and a line for each class. */
+static int are_labels_valid(const char *labels, uint32_t length, uint32_t classes) {
     uint32_t i, lines = 0;
-    if (file->label_coding == LZMA2) {
+    if (length == 0) {
+        return 1;
+    }
+    for (i = 0; i < length; i++) {
+        lines += labels[i] == '\n';
+    }
+    return lines == classes && labels[length - 1] == '\n' && is_utf8((const uint8_t *)labels, length);
+}
+
+sqz_error sqz_labels(const sqz_file *file, char *labels, size_t capacity) {
+    if (file->label_compression == LZMA2) {
         return SQZ_UNSUPPORTED_LZMA2;
     }
     if (capacity < file->label_plain_bytes) {
         return SQZ_SMALL_BUFFER;
     }
-    if (file->label_coding == DEFLATE) {
+    if (file->label_compression == DEFLATE) {
         if (file->workspace_left < INFLATE_BYTES) {
             return SQZ_SMALL_WORKSPACE;
         }
-        if (!inflate_raw(file->labels, file->label_bytes, (uint8_t *)labels, file->label_plain_bytes,
-                         file->workspace)) {
+        if (!inflate_raw(file->labels, (uint8_t *)labels, file->label_plain_bytes, file->workspace)) {
             return SQZ_BAD_LABELS;
         }
-    } else if (file->label_bytes) {
-        memcpy(labels, file->labels, file->label_bytes);
+    } else if (file->label_plain_bytes) {
+        memcpy(labels, file->labels.begin, file->label_plain_bytes);
     }
-    if (file->label_plain_bytes == 0) {
-        return SQZ_OK;
-    }
-    for (i = 0; i < file->label_plain_bytes; i++) {
-        lines += labels[i] == '\n';
-    }
-    return lines == file->classes && labels[file->label_plain_bytes - 1] == '\n' &&
-                   is_utf8((const uint8_t *)labels, file->label_plain_bytes)
-               ? SQZ_OK
-               : SQZ_BAD_LABELS;
+    return are_labels_valid(labels, file->label_plain_bytes, file->classes) ? SQZ_OK : SQZ_BAD_LABELS;
 }
 
-/* ---- Values and scales ---- */
+/* ---- 9. Values, scales and exponents: docs/format.md, "Weights" and "Exponents" ---- */
 
+/* Returns the bits of a float16 number as float32. */
 static uint32_t float16_bits(uint32_t half) {
     uint32_t sign = (half & 0x8000u) << 16, exponent = half >> 10 & 31, fraction = half & 1023;
     if (exponent == 31) {
-        return sign | 0x7F800000u | fraction << 13;
+        return sign | FLOAT32_INFINITY | fraction << 13;
     }
     if (exponent == 0) {
         if (fraction == 0) {
             return sign;
         }
-        for (exponent = 1; fraction < 1024; exponent--) { /* below zero it wraps around, and back again */
+        for (exponent = 1; fraction < 1024; exponent--) { /* may wrap below zero; adding 112 wraps back */
             fraction <<= 1;
         }
         fraction &= 1023;
@@ -1039,13 +1191,13 @@ static uint32_t float16_bits(uint32_t half) {
     return sign | (exponent + 112) << 23 | fraction << 13;
 }
 
-/* The bits, as float32, of a value that is stored. */
+/* Returns the bits of a stored value as float32. */
 static uint32_t value_bits(const sqz_tensor *tensor, uint32_t index) {
-    return tensor->float16 ? float16_bits(little16(tensor->payload + 2 * (size_t)index))
-                           : little32(tensor->payload + 4 * (size_t)index);
+    return tensor->float16 ? float16_bits(little16(tensor->values.begin + 2 * (size_t)index))
+                           : little32(tensor->values.begin + 4 * (size_t)index);
 }
 
-/* Level of a symbol: 0, 1, 2, 3, 4 are 0, 1, -1, 2, -2. Exact: below 2^16. */
+/* Returns the level of a symbol: 0, 1, -1, 2, -2 for 0, 1, 2, 3, 4. */
 static float level_of(uint32_t symbol) {
     return symbol & 1 ? (float)(symbol / 2 + 1) : -(float)(symbol / 2) + 0.0f;
 }
@@ -1057,10 +1209,11 @@ float sqz_codebook(const sqz_tensor *tensor, uint32_t entry) {
     return tensor->levels ? level_of(entry) : float_of(value_bits(tensor, entry - 1));
 }
 
+/* Returns 2^(exponent / 4), from the table of "Scales": a fraction of an octave, its float32 exponent increased. */
 static float scale_of(int32_t exponent) {
     static const uint32_t fractions[4] = {0x3F800000u, 0x3F9837F0u, 0x3FB504F3u, 0x3FD744FDu};
-    uint32_t above = (uint32_t)(exponent + 1024); /* a multiple of 4 added: no shift of a number below zero */
-    return float_of(fractions[above & 3] + ((above >> 2) << 23) - (256u << 23));
+    uint32_t biased = (uint32_t)(exponent + 1024); /* positive, so that shifts are defined; 1,024 is 256 octaves */
+    return float_of(fractions[biased & 3] + ((biased >> 2) << 23) - (256u << 23));
 }
 
 static int32_t exponent_of(const sqz_weights *weights, uint32_t row, uint32_t column) {
@@ -1072,13 +1225,14 @@ float sqz_scale(const sqz_weights *weights, uint32_t row, uint32_t column) {
     return scale_of(exponent_of(weights, row, column));
 }
 
-/* Check that all values are finite; tell the bits of the largest magnitude in the codebook. */
+/* Checks that all values are finite; sets the bits of the largest magnitude. */
 static int check_values(const sqz_tensor *tensor, uint32_t *largest) {
     uint32_t i;
     *largest = 0;
     for (i = 0; i < tensor->value_count; i++) {
-        uint32_t magnitude = (tensor->levels ? bits_of(level_of(i + 1)) : value_bits(tensor, i)) & 0x7FFFFFFFu;
-        if (magnitude >= 0x7F800000u) {
+        uint32_t bits = tensor->levels ? bits_of(level_of(i + 1)) : value_bits(tensor, i);
+        uint32_t magnitude = bits & FLOAT32_MAGNITUDE;
+        if (magnitude >= FLOAT32_INFINITY) {
             return 0;
         }
         *largest = magnitude > *largest ? magnitude : *largest;
@@ -1086,128 +1240,127 @@ static int check_values(const sqz_tensor *tensor, uint32_t *largest) {
     return 1;
 }
 
-/* Read exponents; return whether they are good. The table of their code lies in `table`. */
-static int read_exponents(const uint8_t *at, const uint8_t *end, int8_t *exponents, uint32_t count, uint8_t *table,
-                          int32_t *largest) {
+/* Decodes a section of `count` exponents; sets the largest one. `table` is workspace for the code. */
+static int decode_exponents(sqz_span section, int8_t *exponents, uint32_t count, uint8_t *table, int32_t *largest) {
     sqz_stream stream;
-    int32_t exponent = 0, least = 0;
-    unsigned codec, differences;
+    int32_t exponent = 0;
+    unsigned codec, has_differences;
     uint32_t i;
-    if (at == end) {
+    if (span_bytes(section) == 0) {
         return 0;
     }
-    codec = *at & 127u;
-    differences = *at++ & 128u;
-    if (codec > SQZ_HUFFMAN || (!differences && at == end)) {
+    codec = *section.begin & 127u;
+    has_differences = *section.begin & 128u;
+    if (codec > SQZ_HUFFMAN || (!has_differences && span_bytes(section) < 2)) {
         return 0;
     }
-    if (!differences) {
-        least = (int32_t)*at - (*at < 128 ? 0 : 256);
-        at++;
+    if (!has_differences) {
+        exponent = section.begin[1] < 128 ? section.begin[1] : section.begin[1] - 256; /* the base */
     }
-    if (!open_stream(&stream, codec, at, end, table)) {
+    if (!open_stream(&stream, codec, exponent_stream(section), table)) {
         return 0;
     }
     *largest = -128;
     for (i = 0; i < count; i++) {
-        int32_t symbol = next_symbol(&stream);
+        int32_t symbol = next_symbol(&stream), result;
         if (symbol < 0) {
             return 0;
         }
-        if (differences) {
-            exponent += symbol & 1 ? -(symbol / 2) - 1 : symbol / 2;
-        } else {
-            exponent = least + symbol;
+        if (has_differences) {
+            exponent += symbol & 1 ? -(symbol / 2) - 1 : symbol / 2; /* zigzag code */
         }
-        if (exponent < -128 || exponent > 127) {
+        result = has_differences ? exponent : exponent + symbol;
+        if (result < -128 || result > 127) {
             return 0;
         }
-        exponents[i] = (int8_t)exponent;
-        *largest = exponent > *largest ? exponent : *largest;
+        exponents[i] = (int8_t)result;
+        *largest = result > *largest ? result : *largest;
     }
-    return ends_well(&stream);
+    return at_stream_end(&stream);
 }
 
-/* ---- Weights ---- */
+/* ---- 10. Weights: docs/format.md, "Weights" ---- */
 
-static sqz_error unsupported(const sqz_tensor *tensor) {
+static sqz_error check_supported(const sqz_tensor *tensor) {
     if (tensor->form != SQZ_DENSE && tensor->codec > SQZ_RUNS) {
-        return tensor->codec == 3   ? SQZ_UNSUPPORTED_CONTEXT
-               : tensor->codec == 4 ? SQZ_UNSUPPORTED_ANS
-                                    : SQZ_UNSUPPORTED_CODEC;
+        return tensor->codec == CONTEXT ? SQZ_UNSUPPORTED_CONTEXT : SQZ_UNSUPPORTED_CODEC;
     }
-    return tensor->coded_values ? SQZ_UNSUPPORTED_CODED_VALUES : SQZ_OK;
+    return tensor->flags & CODED_VALUES ? SQZ_UNSUPPORTED_CODED_VALUES : SQZ_OK;
 }
 
-/* Read all sorts of exponents to the start of the workspace; set how many bytes they take. */
-static sqz_error begin_exponents(sqz_weights *weights, uint8_t *workspace, uint32_t largest_value, size_t *taken) {
-    const sqz_tensor *tensor = weights->tensor;
-    size_t rows = tensor->row_exponents ? tensor->rows : 0, columns = tensor->column_exponents ? tensor->columns : 0;
-    int8_t *exponents = (int8_t *)workspace;
-    uint8_t *table;
-    int32_t largest_row = 0, largest_column = 0, largest_coefficient = 0;
-    *taken = rows + columns + (tensor->coefficients ? KERNEL : 0);
-    table = workspace + *taken;
-    if (tensor->row_exponents) {
-        weights->row_exponents = exponents;
-        if (!read_exponents(tensor->row_exponents, end_of_rows(tensor), exponents, tensor->rows, table,
-                            &largest_row)) {
-            return SQZ_BAD_EXPONENTS;
-        }
-    }
-    if (tensor->column_exponents) {
-        weights->column_exponents = exponents + rows;
-        if (!read_exponents(tensor->column_exponents, end_of_columns(tensor), exponents + rows, tensor->columns, table,
-                            &largest_column)) {
-            return SQZ_BAD_EXPONENTS;
-        }
-    }
-    if (tensor->coefficients) {
-        weights->coefficient_exponents = exponents + rows + columns;
-        if (!read_exponents(tensor->coefficient_exponents, tensor->symbols, exponents + rows + columns, KERNEL, table,
-                            &largest_coefficient)) {
-            return SQZ_BAD_EXPONENTS;
-        }
-    }
-    if (*taken) {
-        float largest = float_of(largest_value) * scale_of(largest_row + largest_column + largest_coefficient);
-        largest *= tensor->coefficients ? 16.0f : 1.0f; /* what is added up to a weight is less, however it rounds */
-        if ((bits_of(largest) & 0x7FFFFFFFu) >= 0x7F800000u) {
-            return SQZ_BAD_EXPONENTS;
-        }
-    }
-    return SQZ_OK;
+/* Checks the checksum of the payload, which follows the symbols. */
+static int check_payload_crc(const sqz_tensor *tensor) {
+    sqz_span payload = span_between(tensor->values.begin, tensor->symbols.end);
+    return sqz_crc32(0, payload.begin, span_bytes(payload)) == little32(payload.end);
 }
 
-static sqz_error begin_symbols(sqz_weights *weights, uint8_t *table) {
+/* Exponents of a tensor while they are decoded: the free workspace, and the sum of the largest of each kind. */
+typedef struct exponent_reader {
+    uint8_t *workspace;
+    int32_t largest_sum;
+} exponent_reader;
+
+/* Decodes one kind of exponents, if the tensor has them, to the start of the free workspace; the code's table lies
+ * behind them, where the next kind or the symbols overwrite it. */
+static int begin_exponents(exponent_reader *reader, sqz_span section, uint32_t count, const int8_t **exponents) {
+    int8_t *out = (int8_t *)reader->workspace;
+    int32_t largest;
+    if (section.begin == NULL) {
+        return 1;
+    }
+    reader->workspace += count;
+    if (!decode_exponents(section, out, count, reader->workspace, &largest)) {
+        return 0;
+    }
+    reader->largest_sum += largest;
+    *exponents = out;
+    return 1;
+}
+
+/* Decodes all exponents, and checks that no weight can exceed float32: "Scales". Advances `workspace` behind them. */
+static int begin_all_exponents(sqz_weights *weights, uint8_t **workspace, uint32_t largest_value) {
     const sqz_tensor *tensor = weights->tensor;
-    const uint8_t *at = tensor->symbols, *end = tensor->payload_end;
+    exponent_reader reader;
+    float largest;
+    reader.workspace = *workspace;
+    reader.largest_sum = 0;
+    if (!begin_exponents(&reader, tensor->row_exponents, tensor->rows, &weights->row_exponents) ||
+        !begin_exponents(&reader, tensor->column_exponents, tensor->columns, &weights->column_exponents) ||
+        !begin_exponents(&reader, tensor->coefficient_exponents, KERNEL_TAPS, &weights->coefficient_exponents)) {
+        return 0;
+    }
+    *workspace = reader.workspace;
+    largest = float_of(largest_value) * scale_of(reader.largest_sum);
+    largest *= tensor->coefficients ? (float)MAX_KERNEL_GAIN : 1.0f;
+    return (bits_of(largest) & FLOAT32_MAGNITUDE) < FLOAT32_INFINITY;
+}
+
+/* Begins the stream of symbols, or both streams of `huffman-runs`. */
+static int begin_symbols(sqz_weights *weights, uint8_t *table) {
+    const sqz_tensor *tensor = weights->tensor;
     runs parts;
-    weights->kind = (uint8_t)tensor->codec;
-    if (weights->kind != SQZ_RUNS) {
-        return open_stream(&weights->symbols, weights->kind, at, end, table) ? SQZ_OK : SQZ_BAD_SYMBOLS;
+    weights->codec = (uint8_t)tensor->codec;
+    if (weights->codec != SQZ_RUNS) {
+        return open_stream(&weights->symbols, weights->codec, tensor->symbols, table);
     }
-    if (!find_runs(&parts, at, end, tensor->weights)) {
-        return SQZ_BAD_SYMBOLS;
+    if (!find_runs(&parts, tensor->symbols, tensor->weights)) {
+        return 0;
     }
     weights->entries = parts.entries;
-    weights->largest_gap = parts.largest_gap;
-    if (!open_huffman(&weights->gaps, parts.gaps, parts.symbols, table) ||
-        !open_huffman(&weights->symbols, parts.symbols, parts.end, table + table_bytes(parts.gaps, parts.symbols))) {
-        return SQZ_BAD_SYMBOLS;
-    }
-    return SQZ_OK;
+    weights->max_gap = parts.max_gap;
+    return open_huffman(&weights->gaps, parts.gaps, table) &&
+           open_huffman(&weights->symbols, parts.symbols, table + table_bytes(parts.gaps));
 }
 
-/* What must be so after the last weight. */
+/* Checks the end of the streams, after the last weight. */
 static sqz_error check_end(sqz_weights *weights) {
-    if (weights->kind == SQZ_NO_CODEC) {
+    if (weights->codec == SQZ_NO_CODEC) {
         return SQZ_OK;
     }
-    if (weights->kind == SQZ_RUNS && (weights->entries || weights->entry_pending || !ends_well(&weights->gaps))) {
+    if (weights->codec == SQZ_RUNS && (weights->entries || weights->entry_pending || !at_stream_end(&weights->gaps))) {
         return SQZ_BAD_SYMBOLS;
     }
-    if (!ends_well(&weights->symbols)) {
+    if (!at_stream_end(&weights->symbols)) {
         return SQZ_BAD_SYMBOLS;
     }
     if (weights->tensor->form == SQZ_PRUNED && weights->values_taken != weights->tensor->value_count) {
@@ -1216,38 +1369,45 @@ static sqz_error check_end(sqz_weights *weights) {
     return SQZ_OK;
 }
 
-sqz_error sqz_begin(const sqz_file *file, const sqz_tensor *tensor, sqz_weights *weights) {
+/* The checks and preparations of sqz_begin. */
+static sqz_error begin_tensor(const sqz_file *file, sqz_weights *weights) {
+    const sqz_tensor *tensor = weights->tensor;
+    uint8_t *workspace = file->workspace;
     uint32_t largest_value;
-    size_t taken;
-    sqz_error error = unsupported(tensor);
+    sqz_error error = check_supported(tensor);
+    if (error) {
+        return error;
+    }
+    if (!check_payload_crc(tensor)) {
+        return SQZ_BAD_CHECKSUM;
+    }
+    if (file->workspace_left < tensor->workspace_bytes - file->header_workspace_bytes) {
+        return SQZ_SMALL_WORKSPACE;
+    }
+    if (!check_values(tensor, &largest_value)) {
+        return SQZ_BAD_VALUES;
+    }
+    if (tensor->form != SQZ_DENSE) {
+        if (!begin_all_exponents(weights, &workspace, largest_value)) {
+            return SQZ_BAD_EXPONENTS;
+        }
+        if (!begin_symbols(weights, workspace)) {
+            return SQZ_BAD_SYMBOLS;
+        }
+    }
+    return weights->left == 0 ? check_end(weights) : SQZ_OK;
+}
+
+sqz_error sqz_begin(const sqz_file *file, const sqz_tensor *tensor, sqz_weights *weights) {
     memset(weights, 0, sizeof *weights);
     weights->tensor = tensor;
     weights->left = tensor->weights;
-    weights->kind = SQZ_NO_CODEC;
-    if (!error && sqz_crc32(0, tensor->payload, (size_t)(tensor->payload_end - tensor->payload)) !=
-                      little32(tensor->payload_end)) {
-        error = SQZ_BAD_CHECKSUM;
-    }
-    if (!error && file->workspace_left < tensor->workspace_bytes - file->header_workspace_bytes) {
-        error = SQZ_SMALL_WORKSPACE;
-    }
-    if (!error && !check_values(tensor, &largest_value)) {
-        error = SQZ_BAD_VALUES;
-    }
-    if (!error && tensor->form != SQZ_DENSE) {
-        error = begin_exponents(weights, file->workspace, largest_value, &taken);
-        if (!error) {
-            error = begin_symbols(weights, file->workspace + taken);
-        }
-    }
-    if (!error && weights->left == 0) {
-        error = check_end(weights);
-    }
-    weights->error = error;
-    return error;
+    weights->codec = SQZ_NO_CODEC;
+    weights->error = begin_tensor(file, weights);
+    return weights->error;
 }
 
-/* Return the next symbol of zero runs, or -1. */
+/* Returns the next symbol of `huffman-runs`, or -1. */
 static int32_t next_of_runs(sqz_weights *weights) {
     if (!weights->entry_pending) {
         int32_t gap, symbol;
@@ -1256,7 +1416,7 @@ static int32_t next_of_runs(sqz_weights *weights) {
         }
         gap = next_symbol(&weights->gaps);
         symbol = next_symbol(&weights->symbols);
-        if (gap < 0 || symbol < 0 || (uint32_t)gap > weights->largest_gap) {
+        if (gap < 0 || symbol < 0 || (uint32_t)gap > weights->max_gap) {
             return -1;
         }
         weights->entries--;
@@ -1272,104 +1432,117 @@ static int32_t next_of_runs(sqz_weights *weights) {
     return (int32_t)weights->entry_symbol;
 }
 
-/* Return the next symbol as the form allows it, or -1. */
+/* Returns the next symbol, or -1 if it is damaged or out of the form's range. */
 static int32_t next_index(sqz_weights *weights) {
     const sqz_tensor *tensor = weights->tensor;
-    int32_t symbol = weights->kind == SQZ_RUNS ? next_of_runs(weights) : next_symbol(&weights->symbols);
-    if (symbol > 0 && tensor->form == SQZ_PRUNED) {
+    int32_t symbol = weights->codec == SQZ_RUNS ? next_of_runs(weights) : next_symbol(&weights->symbols);
+    if (symbol <= 0) {
+        return symbol;
+    }
+    if (tensor->form == SQZ_PRUNED) {
         return symbol == 1 && weights->values_taken++ < tensor->value_count ? 1 : -1;
     }
-    return symbol > 0 && (uint32_t)symbol > tensor->value_count ? -1 : symbol;
+    return (uint32_t)symbol <= tensor->value_count ? symbol : -1;
 }
 
-/* Go on to where the weight after this one belongs. */
+/* Increments a coordinate; returns whether it wraps around to zero. */
+static int increment(uint32_t *coordinate, uint32_t extent) {
+    *coordinate = *coordinate + 1 == extent ? 0 : *coordinate + 1;
+    return *coordinate == 0;
+}
+
+/* Moves to the next weight: "Scan orders". */
 static void step(sqz_weights *weights) {
     const sqz_tensor *tensor = weights->tensor;
     weights->left--;
-    if (tensor->order == SQZ_KERNEL_FIRST) {
-        if (++weights->column == tensor->columns) {
-            weights->column = 0;
-            if (++weights->row == tensor->rows) {
-                weights->row = 0;
-                weights->tap++;
-            }
+    switch (tensor->scan_order) {
+    case SQZ_KERNEL_FIRST: /* taps, rows, columns */
+        if (increment(&weights->column, tensor->columns) && increment(&weights->row, tensor->rows)) {
+            weights->tap++;
         }
-    } else if (++weights->tap == tensor->taps) {
-        weights->tap = 0;
-        if (tensor->order == SQZ_IN_OUT) {
-            if (++weights->row == tensor->rows) {
-                weights->row = 0;
-                weights->column++;
-            }
-        } else if (++weights->column == tensor->columns) {
-            weights->column = 0;
+        break;
+    case SQZ_IN_OUT: /* columns, rows, taps */
+        if (increment(&weights->tap, tensor->taps) && increment(&weights->row, tensor->rows)) {
+            weights->column++;
+        }
+        break;
+    default: /* rows, columns, taps */
+        if (increment(&weights->tap, tensor->taps) && increment(&weights->column, tensor->columns)) {
             weights->row++;
         }
     }
 }
 
-/* Remember an error, so that no piece after it is taken for good. */
-static sqz_error failed(sqz_weights *weights, sqz_error error) {
+/* Stores the outcome, so that no piece after an error passes as valid. */
+static sqz_error finish(sqz_weights *weights, sqz_error error) {
     weights->error = error;
     return error;
 }
 
-/* The weight that comes next, or the coefficient. */
-static float weight_of(const sqz_weights *weights, uint32_t index) {
+/* Returns the shared weight or coefficient at the present position. */
+static float shared_weight(const sqz_weights *weights, uint32_t index) {
     float value = sqz_codebook(weights->tensor, index);
+    int32_t exponent = exponent_of(weights, weights->row, weights->column);
     if (weights->coefficient_exponents) {
-        int32_t exponent = exponent_of(weights, weights->row, weights->column);
-        value *= scale_of(exponent + weights->coefficient_exponents[weights->tap]);
-    } else if (weights->row_exponents || weights->column_exponents) {
-        value *= sqz_scale(weights, weights->row, weights->column);
+        exponent += weights->coefficient_exponents[weights->tap];
     }
-    return value;
+    return value * scale_of(exponent);
 }
 
-/* Add up the three patterns of a line of a kernel, each times its coefficient, in place: 1 -2 1, 1 0 -1, 1 1 1. Twice
- * a float is exact, so that it makes no difference whether a compiler takes product and difference together. */
-static void add_patterns(float *line, size_t stride) {
-    float finest = line[0], middle = line[stride], coarsest = line[2 * stride], outer = coarsest + finest;
+/* "Coefficients": sums the patterns 1 -2 1, 1 0 -1, 1 1 1, times the three coefficients of a line, in place. Twice a
+ * float is exact, so that the result is the same if a compiler fuses product and difference. */
+static void sum_patterns(float *line, size_t stride) {
+    float high = line[0], middle = line[stride], low = line[2 * stride], outer = low + high;
     line[0] = outer + middle;
-    line[stride] = coarsest - 2.0f * finest;
+    line[stride] = low - 2.0f * high;
     line[2 * stride] = outer - middle;
 }
 
-/* Turn coefficients into the kernels that they stand for. */
-static void add_up_kernels(float *weights, size_t count) {
+/* Turns the coefficients of whole kernels into weights: rows first, then columns. */
+static void transform_kernels(float *weights, size_t count) {
     float *end = weights + count;
     size_t i;
-    for (; weights < end; weights += KERNEL) {
-        for (i = 0; i < SIDE; i++) {
-            add_patterns(weights + SIDE * i, 1);
+    for (; weights < end; weights += KERNEL_TAPS) {
+        for (i = 0; i < KERNEL_SIDE; i++) {
+            sum_patterns(weights + KERNEL_SIDE * i, 1);
         }
-        for (i = 0; i < SIDE; i++) {
-            add_patterns(weights + i, SIDE);
+        for (i = 0; i < KERNEL_SIDE; i++) {
+            sum_patterns(weights + i, KERNEL_SIDE);
         }
     }
 }
 
-/* Read the next weights, or coefficients. */
-static sqz_error read_pieces(sqz_weights *weights, float *out, size_t count) {
+/* Sets the next weight or coefficient, and moves on. */
+static int next_weight(sqz_weights *weights, float *out) {
     const sqz_tensor *tensor = weights->tensor;
+    int32_t index;
+    if (tensor->form == SQZ_DENSE) {
+        *out = float_of(value_bits(tensor, tensor->weights - weights->left));
+        step(weights);
+        return 1;
+    }
+    index = next_index(weights);
+    if (index < 0) {
+        return 0;
+    }
+    if (tensor->form == SQZ_SHARED) {
+        *out = shared_weight(weights, (uint32_t)index);
+    } else {
+        *out = index ? float_of(value_bits(tensor, weights->values_taken - 1)) : 0.0f;
+    }
+    step(weights);
+    return 1;
+}
+
+/* Reads weights or coefficients in scan order. */
+static sqz_error read_pieces(sqz_weights *weights, float *out, size_t count) {
     size_t i;
     for (i = 0; i < count; i++) {
-        if (tensor->form == SQZ_DENSE) {
-            out[i] = float_of(value_bits(tensor, tensor->weights - weights->left));
-        } else {
-            int32_t index = next_index(weights);
-            if (index < 0) {
-                return failed(weights, SQZ_BAD_SYMBOLS);
-            }
-            if (tensor->form == SQZ_SHARED) {
-                out[i] = weight_of(weights, (uint32_t)index);
-            } else {
-                out[i] = index ? float_of(value_bits(tensor, weights->values_taken - 1)) : 0.0f;
-            }
+        if (!next_weight(weights, out + i)) {
+            return finish(weights, SQZ_BAD_SYMBOLS);
         }
-        step(weights);
     }
-    return count && weights->left == 0 ? failed(weights, check_end(weights)) : SQZ_OK;
+    return count && weights->left == 0 ? finish(weights, check_end(weights)) : SQZ_OK;
 }
 
 sqz_error sqz_read_weights(sqz_weights *weights, float *out, size_t count) {
@@ -1380,7 +1553,7 @@ sqz_error sqz_read_weights(sqz_weights *weights, float *out, size_t count) {
     if (count > weights->left) {
         return SQZ_SMALL_BUFFER;
     }
-    if ((tensor->form == SQZ_PRUNED && tensor->order != SQZ_ROW_MAJOR) || tensor->coefficients) {
+    if ((tensor->form == SQZ_PRUNED && tensor->scan_order != SQZ_OUT_IN) || tensor->coefficients) {
         return SQZ_UNSUPPORTED_IN_PIECES;
     }
     return read_pieces(weights, out, count);
@@ -1397,17 +1570,17 @@ sqz_error sqz_read_symbols(sqz_weights *weights, uint16_t *out, size_t count) {
     for (i = 0; i < count; i++) {
         int32_t index = next_index(weights);
         if (index < 0) {
-            return failed(weights, SQZ_BAD_SYMBOLS);
+            return finish(weights, SQZ_BAD_SYMBOLS);
         }
         out[i] = (uint16_t)index;
         step(weights);
     }
-    return count && weights->left == 0 ? failed(weights, check_end(weights)) : SQZ_OK;
+    return count && weights->left == 0 ? finish(weights, check_end(weights)) : SQZ_OK;
 }
 
-/* Put weights in their places whose symbols are not row-major. Those of a pruned tensor are 1 first where a value
- * belongs, for the values themselves are row-major. */
-static sqz_error decode_ordered(sqz_weights *weights, float *out) {
+/* Decodes a tensor with another scan order into row-major order. The values of a pruned tensor are row-major already:
+ * so the first loop stores the mask, and the second replaces it by the values. */
+static sqz_error decode_scanned(sqz_weights *weights, float *out) {
     const sqz_tensor *tensor = weights->tensor;
     uint32_t i, taken = 0;
     while (weights->left) {
@@ -1416,13 +1589,11 @@ static sqz_error decode_ordered(sqz_weights *weights, float *out) {
         if (index < 0) {
             return SQZ_BAD_SYMBOLS;
         }
-        out[at] = tensor->form == SQZ_SHARED ? weight_of(weights, (uint32_t)index) : index ? 1.0f : 0.0f;
+        out[at] = tensor->form == SQZ_SHARED ? shared_weight(weights, (uint32_t)index) : (float)index;
         step(weights);
     }
-    if (tensor->form == SQZ_PRUNED) {
-        for (i = 0; i < tensor->weights; i++) {
-            out[i] = out[i] > 0 ? float_of(value_bits(tensor, taken++)) : 0.0f;
-        }
+    for (i = 0; tensor->form == SQZ_PRUNED && i < tensor->weights; i++) {
+        out[i] = out[i] > 0 ? float_of(value_bits(tensor, taken++)) : 0.0f;
     }
     return check_end(weights);
 }
@@ -1437,15 +1608,18 @@ sqz_error sqz_decode(const sqz_file *file, const sqz_tensor *tensor, float *weig
     if (error) {
         return error;
     }
-    if (tensor->order != SQZ_ROW_MAJOR && tensor->weights) {
-        error = decode_ordered(&pieces, weights);
+    if (tensor->scan_order != SQZ_OUT_IN && tensor->weights) {
+        error = decode_scanned(&pieces, weights);
     } else {
         error = read_pieces(&pieces, weights, tensor->weights);
     }
-    if (error == SQZ_OK && tensor->coefficients) {
-        add_up_kernels(weights, tensor->weights);
+    if (error) {
+        return error;
     }
-    return error;
+    if (tensor->coefficients) {
+        transform_kernels(weights, tensor->weights);
+    }
+    return SQZ_OK;
 }
 
 const char *sqz_error_name(sqz_error error) {
@@ -1463,13 +1637,13 @@ const char *sqz_error_name(sqz_error error) {
     case SQZ_BAD_VALUES: return "bad-values";
     case SQZ_BAD_EXPONENTS: return "bad-exponents";
     case SQZ_BAD_SYMBOLS: return "bad-symbols";
+    case SQZ_BEFORE_0_1_0: return "before-0.1.0";
     case SQZ_TOO_MANY_WEIGHTS: return "too-many-weights";
     case SQZ_TOO_MANY_TENSORS: return "too-many-tensors";
     case SQZ_SMALL_WORKSPACE: return "small-workspace";
     case SQZ_SMALL_BUFFER: return "small-buffer";
     case SQZ_UNSUPPORTED_VERSION: return "unsupported-version";
     case SQZ_UNSUPPORTED_CONTEXT: return "unsupported-context";
-    case SQZ_UNSUPPORTED_ANS: return "unsupported-ans";
     case SQZ_UNSUPPORTED_CODEC: return "unsupported-codec";
     case SQZ_UNSUPPORTED_CODED_VALUES: return "unsupported-coded-values";
     case SQZ_UNSUPPORTED_LZMA2: return "unsupported-lzma2";
