@@ -12,8 +12,6 @@ import gzip
 import math
 import zlib
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +23,9 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _MAX_DEFLATE_RATIO = 1032
 """Most bytes that one deflate byte can decompress to."""
 
-_CHUNK_BYTES = 1 << 20
-
 
 def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
-    """Return the values of an idx file of bytes as a memory map; a gzipped file is decompressed to a temporary file.
+    """Return the values of an idx file of bytes.
 
     Args:
         path: the file; gzip is detected by content.
@@ -42,23 +38,17 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
     try:
         with path.open("rb") as file:
             zipped = file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
-            file.seek(0)
-            if not zipped:
-                return _map(path, file, dimensions)
-            with gzip.open(file) as stream, TemporaryFile() as target:
-                shape = _read_shape(path, stream.read(4 + 4 * dimensions), dimensions)
-                _check_length(path, shape, path.stat().st_size * _MAX_DEFLATE_RATIO, exact=False)
-                _check_length(path, shape, _copy(stream, target, math.prod(shape) + 1), exact=True)
-                return np.memmap(target, np.uint8, "r", shape=shape)
+        with gzip.open(path) if zipped else path.open("rb") as stream:
+            shape = _read_shape(path, stream.read(4 + 4 * dimensions), dimensions)
+            expected, limit = math.prod(shape), path.stat().st_size * (_MAX_DEFLATE_RATIO if zipped else 1)
+            if zipped and expected > limit:  # do not decompress a file that cannot be right
+                raise _wrong_length(path, shape, f"at most {limit:,}")
+            values = stream.read(min(expected, limit) + 1)  # the last byte makes gzip check its CRC
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
-
-
-def _map(path: Path, file: BinaryIO, dimensions: int) -> NDArray[np.uint8]:
-    header = file.read(4 + 4 * dimensions)
-    shape = _read_shape(path, header, dimensions)
-    _check_length(path, shape, path.stat().st_size - len(header), exact=True)
-    return np.memmap(file, np.uint8, "r", len(header), shape)
+    if len(values) != expected:
+        raise _wrong_length(path, shape, f"more than {expected:,}" if len(values) > expected else f"{len(values):,}")
+    return np.frombuffer(values, np.uint8).reshape(shape)
 
 
 def _read_shape(path: Path, header: bytes, dimensions: int) -> tuple[int, ...]:
@@ -76,26 +66,9 @@ def _read_shape(path: Path, header: bytes, dimensions: int) -> tuple[int, ...]:
     return shape
 
 
-def _check_length(path: Path, shape: tuple[int, ...], available: int, *, exact: bool) -> None:
-    """Check the number of available bytes, or (not `exact`) its upper bound, against the header."""
-    expected = math.prod(shape)
-    if available > expected and exact:
-        holds = f"more than {expected:,}"
-    elif available < expected:
-        holds = f"{available:,}" if exact else f"at most {available:,}"
-    else:
-        return
-    raise DataError(f"{path}: the header says {_format_shape(shape)}, {expected:,} bytes; the file holds {holds}")
-
-
-def _copy(stream: gzip.GzipFile, target: BinaryIO, max_bytes: int) -> int:
-    """Copy at most `max_bytes`, and return the number copied. At the end of the stream, gzip checks its CRC."""
-    copied = 0
-    while copied < max_bytes and (chunk := stream.read(min(_CHUNK_BYTES, max_bytes - copied))):
-        target.write(chunk)
-        copied += len(chunk)
-    target.flush()
-    return copied
+def _wrong_length(path: Path, shape: tuple[int, ...], holds: str) -> DataError:
+    said = f"{_format_shape(shape)}, {math.prod(shape):,} bytes"
+    return DataError(f"{path}: the header says {said}; the file holds {holds}")
 
 
 def _format_shape(shape: tuple[int, ...]) -> str:

@@ -67,8 +67,8 @@ def to_module(model: Model, device: torch.device | None = None) -> nn.Module:
         WeightsError: as `build_network`, or the tensors do not fit the network.
     """
     module = build_network(model)
-    shapes = {name: tensor.shape for name, tensor in model.tensors.items()}
-    _check_shapes(shapes, module, f"{model.architecture} with {model.classes} classes")
+    network = f"{model.architecture} with {model.classes} classes"
+    check_shapes(model.tensors, module, f"these are not the weights of {network}")
     set_weights(module, model.tensors)
     if device is not None:
         module = module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -124,27 +124,19 @@ def as_dense(tensor: torch.Tensor) -> Dense:
     return Dense(tensor.detach().cpu().numpy().astype(np.float32))
 
 
-def check_tensors(shapes: Mapping[str, tuple[int, ...]], architecture: str, classes: int) -> None:
+def check_shapes(tensors: Mapping[str, Tensor], module: nn.Module, problem: str) -> None:
     """Check names and shapes of tensors against a network.
 
     Raises:
-        WeightsError: lists missing, unexpected and misshapen tensors.
+        WeightsError: `problem`, with the missing, unexpected and misshapen tensors.
     """
-    _check_shapes(shapes, build(architecture, classes), f"{architecture} with {classes} classes")
-
-
-def _check_shapes(shapes: Mapping[str, tuple[int, ...]], module: nn.Module, network: str) -> None:
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
     expected = {name: tuple(tensor.shape) for name, tensor in stored_tensors(module).items()}
     faults = [f"missing {name} {shape}" for name, shape in expected.items() if name not in shapes]
     faults += [f"unexpected {name} {shape}" for name, shape in shapes.items() if name not in expected]
     faults += [
         f"{name} is {shapes[name]}, not {shape}" for name, shape in expected.items() if shapes.get(name, shape) != shape
     ]
-    if faults:
-        raise WeightsError(f"these are not the weights of {network}: {join_faults(faults)}")
-
-
-def join_faults(faults: list[str]) -> str:
-    """Join the first faults with semicolons, and count the rest."""
     more = f"; and {len(faults) - _MAX_FAULTS} more" if len(faults) > _MAX_FAULTS else ""
-    return "; ".join(faults[:_MAX_FAULTS]) + more
+    if faults:
+        raise WeightsError(f"{problem}: {'; '.join(faults[:_MAX_FAULTS])}{more}")

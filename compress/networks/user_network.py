@@ -16,7 +16,7 @@ from compress.model import Model, Preprocessing
 from compress.networks.factory import NetworkFactory
 from compress.networks.folding import fold_batch_norms
 from compress.networks.layer_calls import record_calls
-from compress.networks.modules import as_dense, join_faults, stored_tensors, zero_input
+from compress.networks.modules import as_dense, check_shapes, set_weights, stored_tensors, zero_input
 from compress.networks.preprocessing_options import (
     InputSize,
     PreprocessingName,
@@ -25,6 +25,7 @@ from compress.networks.preprocessing_options import (
     resolve_preprocessing,
 )
 from compress.networks.state_dict_file import existing_file, read_class_names, read_state_dict
+from compress.tensors.forms import Dense
 
 _MAX_EXACT_INTEGER = 1 << 24
 """Float32 represents all integers up to this one."""
@@ -111,19 +112,13 @@ class UserNetwork:
 
 
 def _load_checkpoint(network: nn.Module, checkpoint: Path, function: str) -> None:
-    """Set all tensors of the network from a state dictionary."""
-    state = {name: torch.from_numpy(array) for name, array in read_state_dict(checkpoint).items()}
-    problem = f"{checkpoint}: does not fit the network of {function}"
-    try:
-        unexpected = network.load_state_dict(state, strict=False).unexpected_keys
-    except RuntimeError as error:  # wrong shapes
-        details = " ".join(str(error).split("\n\t")[1:]) or str(error)
-        raise WeightsError(f"{problem}: {details}") from error
-    loaded = {id(tensor) for name, tensor in network.state_dict(keep_vars=True).items() if name in state}
-    missing = [name for name, tensor in stored_tensors(network).items() if id(tensor) not in loaded]
-    faults = [*(f"missing {name}" for name in missing), *(f"unexpected {name}" for name in unexpected)]
-    if faults:
-        raise WeightsError(f"{problem}: {join_faults(faults)}")
+    """Set all tensors of the network from a state dictionary, which may have any name of a shared tensor."""
+    first_names = {id(tensor): name for name, tensor in stored_tensors(network).items()}
+    known = {name: first_names.get(id(tensor)) for name, tensor in network.state_dict(keep_vars=True).items()}
+    named = ((known.get(name, name), array) for name, array in read_state_dict(checkpoint).items())
+    tensors = {name: Dense(array) for name, array in named if name is not None}
+    check_shapes(tensors, network, f"{checkpoint}: not the weights of the network of {function}")
+    set_weights(network, tensors)
 
 
 def _probe(network: nn.Module, preprocessing: Preprocessing) -> tuple[int, set[str]]:

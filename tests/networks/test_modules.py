@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from compress.errors import ConfigError, WeightsError
-from compress.networks.modules import build, check_tensors, to_module
+from compress.networks.modules import build, check_shapes, to_module
 from compress.tensors.forms import Dense
 
 
-def shapes_of(name, classes):
-    return {key: tuple(parameter.shape) for key, parameter in build(name, classes).named_parameters()}
+def tensors_of(name, classes):
+    return {key: Dense(parameter.detach().numpy()) for key, parameter in build(name, classes).named_parameters()}
 
 
 def test_an_unknown_network_suggests_the_nearest_and_lists_all():
@@ -24,18 +24,18 @@ def test_an_unknown_network_suggests_the_nearest_and_lists_all():
 
 @pytest.mark.parametrize("name", ["squeezenet1_0", "squeezenet1_1"])
 def test_the_networks_own_tensors_pass(name):
-    check_tensors(shapes_of(name, 10), name, 10)
+    check_shapes(tensors_of(name, 10), build(name, 10), "wrong")
 
 
 def test_missing_unexpected_and_misshapen_tensors_are_listed():
-    shapes = shapes_of("squeezenet1_1", 10)
-    del shapes["features.3.squeeze.bias"]
-    shapes["fc.weight"] = (5, 7)
-    shapes["features.0.weight"] = (64, 3, 7, 7)
+    tensors = tensors_of("squeezenet1_1", 10)
+    del tensors["features.3.squeeze.bias"]
+    tensors["fc.weight"] = Dense(np.zeros((5, 7), np.float32))
+    tensors["features.0.weight"] = Dense(np.zeros((64, 3, 7, 7), np.float32))
     with pytest.raises(WeightsError) as caught:
-        check_tensors(shapes, "squeezenet1_1", 10)
+        check_shapes(tensors, build("squeezenet1_1", 10), "wrong weights")
     message = str(caught.value)
-    assert "squeezenet1_1 with 10 classes" in message
+    assert message.startswith("wrong weights: ")
     assert "missing features.3.squeeze.bias (16,)" in message
     assert "unexpected fc.weight (5, 7)" in message
     assert "features.0.weight is (64, 3, 7, 7), not (64, 3, 3, 3)" in message
@@ -43,7 +43,7 @@ def test_missing_unexpected_and_misshapen_tensors_are_listed():
 
 def test_of_many_faults_the_first_are_listed_and_the_rest_counted():
     with pytest.raises(WeightsError, match=r"; and 44 more$"):
-        check_tensors({}, "squeezenet1_1", 10)
+        check_shapes({}, build("squeezenet1_1", 10), "wrong")
 
 
 def test_a_module_has_the_models_dense_values(tiny):

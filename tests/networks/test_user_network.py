@@ -99,7 +99,9 @@ def test_a_file_does_not_choose_which_code_runs(tmp_path):
     with pytest.raises(ConfigError, match="is made by 'user_networks:mixed_layers', not by 'user_networks:mobilenet'"):
         load(path, factory="user_networks:mobilenet")
     assert load(path, factory="user_networks:mixed_layers")(photos(2, 16)).shape == (2, 5)
-    assert container.read(path).tensors.keys() == MIXED_LAYERS.load().tensors.keys()  # reading weights needs no function
+    assert (
+        container.read(path).tensors.keys() == MIXED_LAYERS.load().tensors.keys()
+    )  # reading weights needs no function
 
 
 @pytest.mark.parametrize(
@@ -120,7 +122,10 @@ def test_a_damaged_architecture_is_an_error(architecture, problem):
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"factory": "user_networks_:mixed_layers"}, "'user_networks_:mixed_layers' makes no network: ModuleNotFoundError"),
+        (
+            {"factory": "user_networks_:mixed_layers"},
+            "'user_networks_:mixed_layers' makes no network: ModuleNotFoundError",
+        ),
         ({"factory": "user_networks:mixed_layer"}, "has no attribute 'mixed_layer'"),
         ({"factory": "user_networks:torch"}, "it is a module, not a function"),
         ({"factory": "user_networks:raises_error"}, "ValueError: no, thanks, when called with {}"),
@@ -138,11 +143,12 @@ def test_a_function_that_makes_no_network_is_an_error(changes, problem):
 def test_a_checkpoint_of_another_network_is_an_error_that_lists_tensors(tmp_path):
     torch.save(mobilenet().state_dict(), tmp_path / "other.pth")
     with pytest.raises(
-        WeightsError, match=r"other\.pth: does not fit the network of user_networks:mixed_layers: missing positions"
+        WeightsError,
+        match=r"other\.pth: not the weights of the network of user_networks:mixed_layers: missing positions",
     ):
         replace(MIXED_LAYERS, checkpoint=str(tmp_path / "other.pth")).load()
     torch.save(mixed_layers(classes=4).state_dict(), tmp_path / "four.pth")
-    with pytest.raises(WeightsError, match=r"size mismatch for head\.weight"):
+    with pytest.raises(WeightsError, match=r"head\.weight is \(4, 8\), not \(5, 8\)"):
         replace(MIXED_LAYERS, checkpoint=str(tmp_path / "four.pth")).load()
 
 
