@@ -46,11 +46,8 @@ def assign_entries(
     """
     order = np.argsort(codebook, kind="stable")
     remaining = np.array(target, dtype=np.float64, order="C")
-    indices = np.zeros(remaining.shape, dtype=np.int64)
-    approximated = np.empty(remaining.shape)
     arrays = (compilable(array) for array in (mask, scale, row_fisher, inverse_cholesky))
-    _assign_entries(remaining, *arrays, codebook[order], rate_cost[order], order, indices, approximated)  # type: ignore[call-arg]
-    return indices, approximated
+    return _assign_entries(remaining, *arrays, codebook[order], rate_cost[order], order)
 
 
 def compilable(array: NDArray[Any]) -> NDArray[Any]:
@@ -58,9 +55,7 @@ def compilable(array: NDArray[Any]) -> NDArray[Any]:
     return np.require(array, requirements=["C", "W"])
 
 
-@compiled(
-    types.void(MATRIX, types.int64, types.int64, types.float64, FACTORS, types.int64, types.int64), inline=True
-)  # fmt: skip
+@compiled(types.void(MATRIX, types.int64, types.int64, types.float64, FACTORS, types.int64, types.int64), inline=True)
 def feed_error(
     remaining: Floats,
     row: int,
@@ -86,9 +81,7 @@ def feed_error(
         remaining[row, column + offset] -= scaled * inverse_cholesky[group, diagonal + offset]
 
 
-@compiled(
-    types.void(MATRIX, MASKS, MATRIX, VECTOR, FACTORS, VECTOR, VECTOR, INTEGERS, INTEGER_MATRIX, MATRIX)
-)  # fmt: skip
+@compiled(types.Tuple((INTEGER_MATRIX, MATRIX))(MATRIX, MASKS, MATRIX, VECTOR, FACTORS, VECTOR, VECTOR, INTEGERS))
 def _assign_entries(
     remaining: Floats,
     mask: NDArray[np.bool_],
@@ -98,10 +91,9 @@ def _assign_entries(
     entries: Floats,
     rate_cost: Floats,
     order: Integers,
-    indices: Integers,
-    approximated: Floats,
-) -> None:
-    """Fill `indices` and `approximated`; `entries` ascend, and `order` holds their positions in the codebook."""
+) -> tuple[Integers, Floats]:
+    """Do as `assign_entries`; `entries` ascend, and `order` holds their positions in the codebook."""
+    indices, approximated = np.zeros(remaining.shape, dtype=np.int64), np.empty(remaining.shape)
     min_rate_cost = rate_cost.min()
     rows, columns = remaining.shape
     for row in range(rows):
@@ -135,3 +127,4 @@ def _assign_entries(
             error = remaining[row, column] - chosen * scale[row, column]
             feed_error(remaining, row, column, error, inverse_cholesky, group, diagonal)
             diagonal += columns - column
+    return indices, approximated

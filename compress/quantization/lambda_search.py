@@ -47,15 +47,15 @@ class LambdaSearch:
     def record(self, lambda_: float, file_bytes: int | None) -> None:
         """Record the file size at a lambda; None: too large to measure."""
         log_lambda = math.log(lambda_)
-        fits = file_bytes is not None and file_bytes <= self._max_bytes
-        if fits:
-            self._high = min(self._high, log_lambda)
-        else:
-            self._low = max(self._low, log_lambda)
         if file_bytes is not None:
             target = self._max_bytes * (1 + self._min_fill) / 2
             self._trials.append((log_lambda, math.log(file_bytes / target)))
-        filled = fits and file_bytes is not None and file_bytes >= self._min_fill * self._max_bytes
+        if file_bytes is not None and file_bytes <= self._max_bytes:
+            self._high = min(self._high, log_lambda)
+            filled = file_bytes >= self._min_fill * self._max_bytes
+        else:
+            self._low = max(self._low, log_lambda)
+            filled = False
         last = filled or self._high - self._low < 1e-4 or len(self._trials) >= _MAX_TRIALS
         self._next = None if last else self._guess()
 

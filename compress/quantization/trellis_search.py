@@ -56,8 +56,6 @@ def assign_levels(
     """
     _check_limits(trellis, rate_cost)
     remaining = np.array(target, dtype=np.float64, order="C")
-    levels = np.zeros(remaining.shape, dtype=np.int32)
-    counts = np.zeros(rate_cost.shape, dtype=np.int64)
     # The search reads whole blocks of rows.
     padded = (
         np.zeros((0, 0))
@@ -65,8 +63,7 @@ def assign_levels(
         else np.pad(correlation_factor, ((0, 0), (0, -len(correlation_factor) % BLOCK)))
     )
     arrays = (mask, scale, row_fisher, inverse_cholesky, rate_cost, trellis.predecessors, trellis.quantizer, padded)
-    _assign_levels(remaining, *map(compilable, arrays), levels, counts)  # type: ignore[call-arg]
-    return levels, counts
+    return _assign_levels(remaining, *map(compilable, arrays))
 
 
 def _check_limits(trellis: Trellis, rate_cost: Floats) -> None:
@@ -77,11 +74,10 @@ def _check_limits(trellis: Trellis, rate_cost: Floats) -> None:
 
 
 @compiled(
-    types.void(
-        MATRIX, MASKS, MATRIX, VECTOR, FACTORS, types.float64[:, :, ::1], INTEGER_MATRIX, INTEGERS, MATRIX,
-        types.int32[:, ::1], types.int64[:, :, ::1],
+    types.Tuple((types.int32[:, ::1], types.int64[:, :, ::1]))(
+        MATRIX, MASKS, MATRIX, VECTOR, FACTORS, types.float64[:, :, ::1], INTEGER_MATRIX, INTEGERS, MATRIX
     )
-)  # fmt: skip
+)
 def _assign_levels(
     remaining: Floats,
     mask: NDArray[np.bool_],
@@ -92,17 +88,15 @@ def _assign_levels(
     predecessors: Integers,
     quantizer: Integers,
     correlation_factor: Floats,
-    levels: NDArray[np.int32],
-    counts: Integers,
-) -> None:
+) -> tuple[NDArray[np.int32], Integers]:
     rows, columns = remaining.shape
     states, classes, max_index = len(quantizer), len(rate_cost), rate_cost.shape[2] // 2
     groups = inverse_cholesky.shape[0]
+    levels, counts = np.zeros(remaining.shape, dtype=np.int32), np.zeros(rate_cost.shape, dtype=np.int64)
     backpointers = np.zeros((rows, states), dtype=np.int16)
     survivor_index = np.zeros((len(correlation_factor), states), dtype=np.int16)
     survivor_error = np.zeros((len(correlation_factor), states))
     targets, error_costs, column_mask = np.zeros(rows), np.zeros(rows), np.zeros(rows, dtype=np.bool_)
-    indices, quantizers = np.zeros(rows, dtype=np.int64), np.zeros(rows, dtype=np.int64)
     diagonal = 0
     for column in range(columns):
         column_class = column % classes
@@ -112,18 +106,18 @@ def _assign_levels(
             error_costs[row] = 0.5 * row_fisher[row] * (step / inverse_cholesky[row * groups // rows, diagonal]) ** 2
             column_mask[row] = mask[row, column]
         if len(correlation_factor) > 0:
-            find_path_with_feedback(
+            indices, quantizers = find_path_with_feedback(
                 targets, error_costs, column_mask, rate_cost[column_class], predecessors, quantizer, correlation_factor,
-                backpointers, survivor_index, survivor_error, indices, quantizers,
+                backpointers, survivor_index, survivor_error,
             )  # fmt: skip
         else:
-            find_path(
-                targets, error_costs, column_mask, rate_cost[column_class], predecessors, quantizer,
-                backpointers, indices, quantizers,
-            )  # fmt: skip
+            indices, quantizers = find_path(
+                targets, error_costs, column_mask, rate_cost[column_class], predecessors, quantizer, backpointers
+            )
         for row in range(rows):
             levels[row, column] = level_of(indices[row], quantizers[row])
             counts[column_class, quantizers[row], indices[row] + max_index] += 1
             error = remaining[row, column] - levels[row, column] * scale[row, column]
             feed_error(remaining, row, column, error, inverse_cholesky, row * groups // rows, diagonal)
         diagonal += columns - column
+    return levels, counts

@@ -36,6 +36,7 @@ INTEGERS = types.int64[::1]
 INTEGER_MATRIX = types.int64[:, ::1]
 MASK = types.boolean[::1]
 BACKPOINTERS = types.int16[:, ::1]
+PATH = types.UniTuple(INTEGERS, 2)
 
 
 @compiled(types.void(VECTOR, types.float64, types.boolean, INTEGERS, MATRIX, VECTOR, INTEGER_MATRIX, MATRIX))
@@ -113,9 +114,7 @@ def select_survivors(
         path_metric[state] = second if second < first else first
 
 
-@compiled(
-    types.void(VECTOR, VECTOR, MASK, MATRIX, INTEGER_MATRIX, INTEGERS, BACKPOINTERS, INTEGERS, INTEGERS)
-)  # fmt: skip
+@compiled(PATH(VECTOR, VECTOR, MASK, MATRIX, INTEGER_MATRIX, INTEGERS, BACKPOINTERS))
 def find_path(
     targets: Floats,
     error_costs: Floats,
@@ -124,10 +123,8 @@ def find_path(
     predecessors: Integers,
     quantizer: Integers,
     backpointers: NDArray[np.int16],
-    indices: Integers,
-    quantizers: Integers,
-) -> None:
-    """Find the path of lowest cost down a column whose errors are independent.
+) -> tuple[Integers, Integers]:
+    """Return the path of lowest cost down a column whose errors are independent.
 
     Args:
         targets: shape (rows,), in steps.
@@ -137,10 +134,11 @@ def find_path(
         predecessors: `Trellis.predecessors`.
         quantizer: `Trellis.quantizer`.
         backpointers: workspace, shape (rows, states).
-        indices: output, shape (rows,).
-        quantizers: output, shape (rows,), of the indices.
+    Returns:
+        indices and their quantizers, shape (rows,).
     """
     rows, states = len(targets), len(quantizer)
+    indices, quantizers = np.zeros(rows, dtype=np.int64), np.zeros(rows, dtype=np.int64)
     index, cost = np.zeros((rows, 2, 2), dtype=np.int64), np.zeros((2, 2))
     pair, both_quantizers, largest = np.zeros(2), np.arange(2), np.zeros(2)
     path_metric, transition_metric = np.full(states, np.inf), np.zeros(2 * states)
@@ -159,3 +157,4 @@ def find_path(
         state = transition >> 1
         quantizers[row] = quantizer[state]
         indices[row] = index[row, transition & 1, quantizer[state]]
+    return indices, quantizers

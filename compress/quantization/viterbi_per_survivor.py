@@ -20,6 +20,7 @@ from compress.quantization.viterbi import (
     INTEGERS,
     MASK,
     MATRIX,
+    PATH,
     VECTOR,
     Floats,
     Integers,
@@ -32,7 +33,8 @@ from compress.runtime.jit import compiled
 BLOCK = 16
 """Rows for which each survivor tracks the shift of the targets."""
 
-_STATES = types.uint16[:, ::1]
+_TRACE = types.Tuple((types.int64, types.uint16[:, ::1], INTEGERS))
+_SHIFT = types.Tuple((types.int64, MATRIX))
 
 
 @compiled(
@@ -57,27 +59,22 @@ def _feed_error(
         next_shift[unsigned_state, at] = shift[unsigned_source, at] + fed
 
 
-@compiled(types.int64(types.int64, types.int64, VECTOR, BACKPOINTERS, _STATES, INTEGERS))
+@compiled(_TRACE(types.int64, types.int64, VECTOR, BACKPOINTERS))
 def _trace_back(
-    row: int,
-    merged: int,
-    path_metric: Floats,
-    backpointers: NDArray[np.int16],
-    on_survivor: NDArray[np.uint16],
-    count: Integers,
-) -> int:
-    """Trace all survivors back to their merge point, and return its row.
+    row: int, merged: int, path_metric: Floats, backpointers: NDArray[np.int16]
+) -> tuple[int, NDArray[np.uint16], Integers]:
+    """Trace all survivors back to their merge point.
 
     Args:
         row: the next row.
-        merged: an earlier merge point.
+        merged: row of an earlier merge point.
         path_metric: shape (states,); infinite where no path leads to the state.
         backpointers: shape (rows, states).
-        on_survivor: output, shape (rows + 1, states): the states before each row from the merge point on, and the one
-            state before each row from `merged` to there.
-        count: output, shape (rows + 1,), number of states on survivors before each row.
+    Returns:
+        the row of the merge point; the states before each row from the merge point on, and the one state before each
+        row from `merged` to there, shape (row + 1, states); and the number of these states, shape (row + 1,).
     """
-    count[row] = 0
+    on_survivor, count = np.empty((row + 1, len(path_metric)), dtype=np.uint16), np.zeros(row + 1, dtype=np.int64)
     for state in range(len(path_metric)):
         if path_metric[state] < np.inf:
             on_survivor[row, count[row]] = state
@@ -86,7 +83,6 @@ def _trace_back(
     merge = row
     while count[merge] > 1 and merge > merged:
         merge -= 1
-        count[merge] = 0
         for place in range(count[merge + 1]):
             previous = int(backpointers[merge, on_survivor[merge + 1, place]]) >> 1
             if seen_before[previous] != merge:
@@ -95,14 +91,10 @@ def _trace_back(
                 count[merge] += 1
     for earlier in range(merge - 1, merged - 1, -1):
         on_survivor[earlier, 0] = backpointers[earlier, on_survivor[earlier + 1, 0]] >> 1
-    return merge
+    return merge, on_survivor, count
 
 
-@compiled(
-    types.int64(
-        types.int64, types.int64, VECTOR, BACKPOINTERS, MATRIX, MATRIX, VECTOR, MATRIX, MATRIX, _STATES, INTEGERS
-    )
-)  # fmt: skip
+@compiled(_SHIFT(types.int64, types.int64, VECTOR, BACKPOINTERS, MATRIX, MATRIX, VECTOR))
 def _begin_block(
     block: int,
     merged: int,
@@ -111,35 +103,28 @@ def _begin_block(
     survivor_error: Floats,
     correlation_factor: Floats,
     common_shift: Floats,
-    shift: Floats,
-    next_shift: Floats,
-    on_survivor: NDArray[np.uint16],
-    count: Integers,
-) -> int:
-    """Compute how each survivor shifts the targets of a block, and return the row of the merge point.
+) -> tuple[int, Floats]:
+    """Compute how each survivor shifts the targets of a block.
 
     Errors are added in the order of their rows. So the sums equal, to the bit, those of survivors that track all rows.
 
     Args:
         block: first row of the block.
-        merged: the merge point of the block before; errors of earlier rows are in `common_shift`.
+        merged: row of the last merge point.
         path_metric: as in `_trace_back`.
         backpointers: as in `_trace_back`.
         survivor_error: as in `find_path_with_feedback`.
         correlation_factor: as in `find_path_with_feedback`.
-        common_shift: updated, shape (rows,) up to a whole block, shift of each target by errors before `merged`.
-        shift: output, shape (states, BLOCK).
-        next_shift: workspace of the same shape.
-        on_survivor: workspace, as in `_trace_back`.
-        count: workspace, as in `_trace_back`.
+        common_shift: updated, shape (rows,) up to a whole block, the shift of each target by errors before `merged`.
+    Returns:
+        the row of the new merge point, and the shifts, shape (states, BLOCK).
     """
-    merge = _trace_back(block, merged, path_metric, backpointers, on_survivor, count)
+    merge, on_survivor, count = _trace_back(block, merged, path_metric, backpointers)
     for row in range(merged, merge):
         error = survivor_error[row, on_survivor[row + 1, 0]]
         for later in range(block, len(common_shift)):
             common_shift[later] += error * correlation_factor[row, later]
-    shift[:] = 0.0
-    next_shift[:] = 0.0  # the search reads states that no path leads to
+    shift, next_shift = np.zeros((len(path_metric), BLOCK)), np.zeros((len(path_metric), BLOCK))
     shift[on_survivor[merge, 0]] = common_shift[block : block + BLOCK]
     for row in range(merge, block):
         for place in range(count[row + 1]):
@@ -147,17 +132,12 @@ def _begin_block(
             source = int(backpointers[row, state]) >> 1
             _feed_error(row, block, source, state, survivor_error[row, state], correlation_factor, shift, next_shift)
         shift, next_shift = next_shift, shift
-    if (block - merge) % 2:
-        next_shift[:] = shift
-    return merge
+    return merge, shift
 
 
 @compiled(
-    types.void(
-        VECTOR, VECTOR, MASK, MATRIX, INTEGER_MATRIX, INTEGERS, MATRIX, BACKPOINTERS, types.int16[:, ::1], MATRIX,
-        INTEGERS, INTEGERS,
-    )
-)  # fmt: skip
+    PATH(VECTOR, VECTOR, MASK, MATRIX, INTEGER_MATRIX, INTEGERS, MATRIX, BACKPOINTERS, types.int16[:, ::1], MATRIX)
+)
 def find_path_with_feedback(
     targets: Floats,
     error_costs: Floats,
@@ -169,9 +149,7 @@ def find_path_with_feedback(
     backpointers: NDArray[np.int16],
     survivor_index: NDArray[np.int16],
     survivor_error: Floats,
-    indices: Integers,
-    quantizers: Integers,
-) -> None:
+) -> tuple[Integers, Integers]:
     """Do as `viterbi.find_path` for a column whose rows are correlated.
 
     Args:
@@ -185,24 +163,24 @@ def find_path_with_feedback(
         backpointers: as in `find_path`.
         survivor_index: workspace, shape (rows, states), the index that led to each state on its survivor.
         survivor_error: workspace, shape (rows, states), the error of this index, in square roots of its cost.
-        indices: as in `find_path`.
-        quantizers: as in `find_path`.
+    Returns:
+        as `find_path`.
     """
     rows, states = len(targets), len(quantizer)
     index, cost = np.zeros((2, states), dtype=np.int64), np.zeros((2, states))
     largest, shifted, path_metric = np.zeros(states), np.zeros(states), np.full(states, np.inf)
     transition_metric, common_shift = np.zeros(2 * states), np.zeros(correlation_factor.shape[1])
     shift, next_shift = np.zeros((states, BLOCK)), np.zeros((states, BLOCK))
-    on_survivor, count = np.zeros((rows + 1, states), dtype=np.uint16), np.zeros(rows + 1, dtype=np.int64)
+    indices, quantizers = np.zeros(rows, dtype=np.int64), np.zeros(rows, dtype=np.int64)
     merge = 0
     path_metric[0] = 0.0
     for row in range(rows):
         block = row - row % BLOCK
         if row == block > 0:
-            merge = _begin_block(
-                block, merge, path_metric, backpointers, survivor_error, correlation_factor, common_shift,
-                shift, next_shift, on_survivor, count,
-            )  # fmt: skip
+            merge, block_shift = _begin_block(
+                block, merge, path_metric, backpointers, survivor_error, correlation_factor, common_shift
+            )
+            shift[:] = block_shift  # a copy: loops over an array that is replaced take 5% longer
         diagonal, unit = correlation_factor[row, row], np.sqrt(error_costs[row])
         error_cost = error_costs[row] / diagonal**2
         for state in range(states):
@@ -227,3 +205,4 @@ def find_path_with_feedback(
         indices[row] = survivor_index[row, state]
         state = int(backpointers[row, state]) >> 1
         quantizers[row] = quantizer[state]
+    return indices, quantizers
