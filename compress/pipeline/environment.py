@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import json
 import os
 import platform
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
+import torch
+
+from compress.context import Context
 from compress.runtime.file_names import escape_undecodable
 
 _PACKAGES = ("squeeze-compress", "numpy", "numba", "torch", "scikit-learn", "dahuffman", "scipy", "pillow", "ndf")
@@ -37,6 +41,23 @@ def code_digest() -> str:
         digest.update(f"{file.relative_to(root)}\n".encode())
         digest.update(file.read_bytes())
     return digest.hexdigest()
+
+
+def result_key(context: Context, inputs: Mapping[str, object]) -> str:
+    """Return the cache key of a result: a hash of its inputs, the code, package versions and machine settings.
+
+    Args:
+        context: has the device and the processes.
+        inputs: JSON values that affect the result.
+    """
+    settings = {
+        "code": code_digest(),
+        "versions": versions(),
+        "device": context.device.type,
+        "threads": torch.get_num_threads(),
+        "processes": context.processes.world_size,
+    }
+    return hashlib.sha256(json.dumps({**inputs, **settings}, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def machine() -> str:

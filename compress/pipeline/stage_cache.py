@@ -14,8 +14,6 @@ import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import torch
-
 from compress import container
 from compress.errors import FormatError
 from compress.model import Model
@@ -44,7 +42,7 @@ class StageCache:
         """
         self._model = model
         self._stage = {"stage": stage.name, "pass": stage.pass_.kind}
-        affects_result = {
+        inputs = {
             **self._stage,
             "options": options_of(stage.pass_),
             "seed": context.seed,
@@ -52,14 +50,9 @@ class StageCache:
             "reference": _digest(context.reference),
             "calibration": context.calibration.fingerprint,
             "codecs": list(context.codecs),
-            "code": environment.code_digest(),
             "network": identity(model),
-            "versions": environment.versions(),
-            "device": context.device.type,
-            "threads": torch.get_num_threads(),
-            "processes": context.processes.world_size,
         }
-        key = hashlib.sha256(json.dumps(affects_result, sort_keys=True).encode()).hexdigest()[:32]
+        key = environment.result_key(context, inputs)
         self._path, self._reference_path = folder / f"stage-{key}.sqz", folder / f"stage-{key}.reference.sqz"
 
     def read(self) -> tuple[Model, ResourceUsage] | None:

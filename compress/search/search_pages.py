@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -44,8 +43,6 @@ def search_to_html(record: SearchRecord, configuration: str, command: str, run: 
         run=run,
         winner=record.trial(record.winner),
         limits=" and ".join(_LIMITS[key](limit) for key, limit in record.goal.items()),
-        counts=dict.fromkeys(("measured", "pruned", "failed"), 0) | Counter(t.state for t in record.trials),
-        comparison=_comparison(record, run),
         labeled=any(trial.top1_drop is not None for trial in record.trials),
         limits_shown=bool({"bytes", "max_top1_drop"} & set(record.goal)),
         charts=charts,
@@ -68,17 +65,3 @@ def write_scan(scan: Scan, folder: Path) -> Path:
     write_atomically(folder / "sensitivity.json", scan.to_json().encode())
     write_atomically(folder / "sensitivity.html", scan_to_html(scan).encode())
     return folder / "sensitivity.html"
-
-
-def _comparison(record: SearchRecord, run: RunRecord) -> str:
-    """Return a sentence that compares the winner with the original pipeline; empty if that was not measured."""
-    own = next((trial for trial in record.trials if trial.origin == "pipeline"), None)
-    if own is None or own.state != "measured" or own.file_bytes is None or own.divergence_nats is None:
-        return ""
-    if own.number == record.winner:
-        return "The original pipeline is the winner."
-    file_bytes, divergence = run.file.file_bytes, run.stages[-1].fidelity.divergence_nats.value
-    return (
-        f"The original pipeline takes {own.file_bytes:,} bytes at {nats(own.divergence_nats)} nats; the winner "
-        f"{file_bytes:,} bytes at {nats(divergence)} nats."
-    )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
@@ -109,12 +107,14 @@ def scan(pipeline: Pipeline, inputs: RunInputs, photos: int = PHOTOS) -> Scan:
     """
     model, context = _float_network(pipeline, inputs)
     passes = _passes(pipeline)
-    affects_result = [
-        container.weights_sha256(model), context.calibration.fingerprint, context.seed, photos,
-        [options_of(pass_) for pass_, _ in passes], environment.code_digest(), environment.versions(),
-        context.device.type, torch.get_num_threads(),
-    ]  # fmt: skip
-    digest = hashlib.sha256(json.dumps(affects_result, sort_keys=True).encode()).hexdigest()[:32]
+    affects_result = {
+        "model": container.weights_sha256(model),
+        "calibration": context.calibration.fingerprint,
+        "seed": context.seed,
+        "photos": photos,
+        "passes": [options_of(pass_) for pass_, _ in passes],
+    }
+    digest = environment.result_key(context, affects_result)
     path = inputs.cache / f"sensitivity-{digest}.json"
     try:
         return replace(TypeAdapter(Scan).validate_json(path.read_bytes()), pipeline=pipeline.name)

@@ -10,7 +10,7 @@ import optuna
 from optuna.exceptions import OptunaError, StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from compress.errors import ConfigError, SqueezeError
@@ -18,7 +18,9 @@ from compress.errors import ConfigError, SqueezeError
 _TIMEOUT_SECONDS = 10
 _TIMEOUT_ARGUMENTS = {"postgresql": "connect_timeout", "mysql": "connect_timeout", "mariadb": "connect_timeout"}
 _MAX_JOURNAL_LINE_BYTES = 1_000
-_ALLOWED = "a file, or a database URL of SQLAlchemy: postgresql://USER@HOST/NAME, mysql://..., sqlite:///FILE"
+_ALLOWED = (
+    "a file, or a database URL of SQLAlchemy whose driver is installed: postgresql://USER@HOST/NAME, sqlite:///FILE"
+)
 
 
 def open_storage(place: str) -> BaseStorage:
@@ -27,23 +29,13 @@ def open_storage(place: str) -> BaseStorage:
     Args:
         place: a path, or a URL of SQLAlchemy.
     Raises:
-        ConfigError: the storage is not available, or the file is something else.
+        ConfigError: the URL is wrong, the storage is not available, or the file is something else.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        url = make_url(place) if "://" in place else None
-    except (ArgumentError, ValueError) as error:
-        raise ConfigError(f"{redacted(place)} is not a database URL", key="--study", allowed=_ALLOWED) from error
-    try:
-        return _journal(Path(place)) if url is None else _database(url)
-    except ImportError as error:
-        problem = f"the driver of {redacted(place)} is not installed ({_first_line(error)}); install it with pip"
-        raise ConfigError(problem, key="--study") from error
-    except OSError as error:
-        problem = f"cannot open the study {place}: {error.strerror or error}"
-        raise ConfigError(problem, key="--study", allowed=_ALLOWED) from error
-    except (OptunaError, SQLAlchemyError, RuntimeError, ValueError, KeyError, TypeError) as error:
-        # Optuna raises any of these for a file that is not a journal.
+        return _database(place) if "://" in place else _journal(Path(place))
+    # Optuna raises any of these for a file that is not a journal; an `ImportError` names the driver of a database.
+    except (ImportError, OSError, OptunaError, SQLAlchemyError, RuntimeError, ValueError, KeyError, TypeError) as error:
         problem = f"cannot open the study {redacted(place)}: {_first_line(error)}"
         raise ConfigError(problem, key="--study", allowed=_ALLOWED) from error
 
@@ -72,7 +64,11 @@ def redacted(place: str) -> str:
         return repr(place.partition("://")[0] + "://...")
 
 
-def _database(url: URL) -> BaseStorage:
+def _database(place: str) -> BaseStorage:
+    try:
+        url = make_url(place)
+    except (ArgumentError, ValueError):
+        raise ValueError("not a database URL") from None
     backend = url.get_backend_name()
     timeout = {_TIMEOUT_ARGUMENTS[backend]: _TIMEOUT_SECONDS} if backend in _TIMEOUT_ARGUMENTS else {}
     return RDBStorage(url.render_as_string(hide_password=False), engine_kwargs={"connect_args": timeout})
@@ -93,5 +89,5 @@ def _first_line(error: BaseException) -> str:
     cause = error
     while cause.__cause__ is not None:
         cause = cause.__cause__
-    lines = str(cause).strip().splitlines()
+    lines = str(getattr(cause, "strerror", None) or cause).strip().splitlines()
     return lines[0] if lines else type(cause).__name__

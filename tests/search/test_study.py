@@ -178,7 +178,7 @@ def test_without_a_feasible_trial_the_smallest_violation_wins():
             "cannot open the study sqlite:////there/is/none/study.db: unable to open",
         ),
         ("oracle+nothing://me:secret@host/x", "cannot open the study oracle+nothing://me:***@host/x"),
-        ("foo://:::", "is not a database URL"),
+        ("foo://:::", "cannot open the study 'foo://...': not a database URL"),
         ("/", "cannot open the study /: Is a directory"),
     ],
 )
