@@ -1,4 +1,4 @@
-"""A network of 1,200 weights, photos for it, and the trained SqueezeNet: what many tests share."""
+"""Fixtures of many tests: a network with 1,200 weights, photos for it, and the trained SqueezeNet."""
 
 from __future__ import annotations
 
@@ -35,27 +35,27 @@ def tiny_network(classes: int) -> nn.Module:
 
 @pytest.fixture
 def photos_of() -> Callable[..., Photos]:
-    def made(pixels: np.ndarray, labels: np.ndarray | None = None) -> Photos:
+    def make_photos(pixels: np.ndarray, labels: np.ndarray | None = None) -> Photos:
         names = tuple(f"photo {i}" for i in range(len(pixels)))
-        return Photos(pixels, labels, names, "made up", hashlib.sha256(pixels.tobytes()).hexdigest())
+        return Photos(pixels, labels, names, "generated", hashlib.sha256(pixels.tobytes()).hexdigest())
 
-    return made
+    return make_photos
 
 
 @pytest.fixture
 def patchwork(photos_of: Callable[..., Photos]) -> Callable[..., Photos]:
-    """Photos of nine coloured squares each, so that they differ in what a network sees."""
+    """Makes photos of nine colored squares, so that a network's outputs differ."""
 
-    def made(count: int, seed: int = 0) -> Photos:
-        colours = np.random.default_rng(seed).integers(0, 256, (count, 3, 3, 3), np.uint8)
-        return photos_of(colours.repeat(4, axis=1).repeat(4, axis=2))
+    def make_photos(count: int, seed: int = 0) -> Photos:
+        colors = np.random.default_rng(seed).integers(0, 256, (count, 3, 3, 3), np.uint8)
+        return photos_of(colors.repeat(4, axis=1).repeat(4, axis=2))
 
-    return made
+    return make_photos
 
 
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> Iterator[Model]:
-    """A model of a network with 3x3 and 1x1 convolutions, 6 classes, and weights from a seed."""
+    """A model with 3x3 and 1x1 convolutions, 6 classes and random weights."""
     monkeypatch.setitem(NETWORKS, "tiny", tiny_network)
     random = np.random.default_rng(1)
     tensors = {}
@@ -63,7 +63,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> Iterator[Model]:
         fan_in = parameter[0].numel() if parameter.dim() > 1 else 100
         tensors[name] = Dense((2 * random.standard_normal(parameter.shape) / fan_in**0.5).astype(np.float32))
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # on a network this small, threads wait for each other longer than they work
+    torch.set_num_threads(1)  # for a network this small, several threads are slower
     yield Model("tiny", 6, TINY, tensors)
     torch.set_num_threads(threads)
 
@@ -95,5 +95,5 @@ def real_context(squeezenet: Model) -> Context:
 
 
 @pytest.fixture(autouse=True)
-def _same_random_numbers_in_every_test() -> None:
+def _seed_torch() -> None:
     torch.manual_seed(0)
