@@ -83,6 +83,6 @@ def _box(x: float, y: float, width: float, height: float, column: int, row: int,
 
 
 def _penalty(box: Bbox, obstacles: Sequence[Obstacle], page: Bbox) -> float:
-    outside = box.x0 < page.x0 or box.x1 > page.x1 or box.y0 < page.y0 or box.y1 > page.y1
+    outside = bool(box.x0 < page.x0 or box.x1 > page.x1 or box.y0 < page.y0 or box.y1 > page.y1)
     overlaps = sum(obstacle.weight for obstacle in obstacles if box.overlaps(obstacle.box))
     return overlaps + _OUTSIDE_PENALTY * outside

@@ -111,7 +111,8 @@ def _draw(axes: Axes, points: Sequence[RateAccuracyPoint], of: Callable[[RateAcc
 
 def _finish(axes: Axes, points: Sequence[RateAccuracyPoint]) -> None:
     """Give both panels the same horizontal scale and the reference lines."""
-    sizes = [sized.file_bytes / 1000 for sized in (*points, *REFERENCE_SIZES)]
+    file_bytes = [*(point.file_bytes for point in points), *(size.file_bytes for size in REFERENCE_SIZES)]
+    sizes = [count / 1000 for count in file_bytes]
     margin = (max(sizes) - min(sizes)) * 0.09
     axes.set_xlim(max(min(sizes) - margin, 0), max(sizes) + margin)
     axes.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))

@@ -20,7 +20,7 @@ from small_models import LABELS, float_squeezenet, shared_squeezenet
 
 import compress
 from compress import container
-from compress.builtin_pipelines import ready_pipelines
+from compress.builtin_pipelines import builtin_pipelines
 from compress.cli.main import main
 from compress.export import write_weights
 from compress.networks.model_files import load_model
@@ -131,9 +131,9 @@ def test_an_invalid_pipeline_ends_with_2_and_one_line_and_writes_nothing(here, c
 def test_the_error_for_a_missing_pipeline_lists_the_built_in_ones(here):
     message = refused(2, "run", "squeezenet-imagnet")
     assert message.startswith(
-        "no pipeline file 'squeezenet-imagnet', and no ready pipeline of that name; did you mean "
+        "'squeezenet-imagnet' is neither a pipeline file nor a built-in pipeline; did you mean "
     )
-    assert all(name in message for name in ready_pipelines())
+    assert all(name in message for name in builtin_pipelines())
     assert "'squeeze-compress init' writes" in refused(2, "run")
 
 
@@ -257,9 +257,9 @@ def test_decompress_writes_onnx_with_float32_or_codebook_weights(sqz, tmp_path):
 
 def test_decompress_refuses_an_unknown_format_or_an_impossible_folder(sqz, here):
     message = refused(2, "decompress", sqz, "-o", "w.npz")
-    assert message == "w.npz: cannot tell the format by '.npz' (allowed: .safetensors, .pth, .pt, .onnx)"
+    assert message == "w.npz: unknown format '.npz' (allowed: .safetensors, .pth, .pt, .onnx)"
     message = refused(2, "decompress", sqz, "-o", "w.pth", "--weights", "codebook")
-    assert message == "w.pth: no codebooks in a '.pth' file; leave out --weights codebook"
+    assert message == "w.pth: '.pth' files have no codebooks; leave out --weights codebook"
     Path("file").write_bytes(b"")
     assert refused(1, "decompress", sqz, "-o", "file/w.pth").startswith("file")
 
@@ -360,20 +360,20 @@ def test_the_error_for_a_damaged_checkpoint_names_it(here, photo):
 
 def test_pipelines_lists_the_built_in_pipelines_with_their_descriptions():
     shown = invoke("pipelines").stdout
-    for name in ready_pipelines():
+    for name in builtin_pipelines():
         assert re.search(rf"^{name} +Makes (a|the) ", shown, re.MULTILINE)
 
 
 def test_init_writes_a_pipeline_that_can_be_run_and_does_not_overwrite(here):
     shown = invoke("init").stdout
     assert shown == "wrote pipeline.yaml; run it with: squeeze-compress run pipeline.yaml\n"
-    assert read_pipeline(Path("pipeline.yaml")).stages == read_pipeline(ready_pipelines()["squeezenet"]).stages
+    assert read_pipeline(Path("pipeline.yaml")).stages == read_pipeline(builtin_pipelines()["squeezenet"]).stages
     Path("pipeline.yaml").write_text("mine")
     assert refused(2, "init") == "pipeline.yaml: exists already; name another file with --output"
     assert Path("pipeline.yaml").read_text() == "mine"
     assert invoke("init", "squeezenet-500k", "-o", "mine/p.yaml").exit_code == 0
     assert (
-        read_pipeline(Path("mine/p.yaml")).validation == read_pipeline(ready_pipelines()["squeezenet-500k"]).validation
+        read_pipeline(Path("mine/p.yaml")).validation == read_pipeline(builtin_pipelines()["squeezenet-500k"]).validation
     )
 
 
