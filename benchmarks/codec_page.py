@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from benchmarks.codec_comparison import CodecComparison
 from benchmarks.codec_subjects import CodecCost, CodecSubject
-from benchmarks.table import markdown_table
+from benchmarks.markdown import markdown_table
 from compress.report.formatting import excess, plural, seconds, thousands, times
 
 _TIME_HEADINGS = ("encode", "times as fast", "decode", "times as fast")

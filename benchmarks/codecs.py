@@ -26,7 +26,7 @@ from benchmarks.codec_comparison import CodecComparison
 from benchmarks.codec_scale import WEIGHTS, measure_scale
 from benchmarks.codec_startup import fresh_decode_seconds
 from benchmarks.codec_subjects import CodecCost, measure_files, measure_subject
-from benchmarks.ready import make
+from benchmarks.pipeline_files import ensure_file
 from compress import container
 from compress.cli import console
 from compress.errors import SqueezeError
@@ -91,7 +91,7 @@ def compare(out: Path, repeats: int, weights: Sequence[int], command: str) -> Co
     subjects = []
     versions: Mapping[str, str] = {}
     for name, path in paths.items():
-        make(name, path, None)
+        ensure_file(name, path, None)
         console.say(f"{name}: coding its symbols")
         subject, versions = measure_subject(name, container.read(path), python, folder, repeats)
         subjects.append(subject)

@@ -94,9 +94,9 @@ def run(
 @main.command()
 def pipelines() -> None:
     """List the built-in pipelines."""
-    from compress.builtin_pipelines import first_comment, ready_pipelines  # noqa: PLC0415
+    from compress.builtin_pipelines import builtin_pipelines, first_comment  # noqa: PLC0415
 
-    rows = [(name, first_comment(file.read_text("utf-8"))) for name, file in ready_pipelines().items()]
+    rows = [(name, first_comment(file.read_text("utf-8"))) for name, file in builtin_pipelines().items()]
     console.show_table(("pipeline", "description"), rows, text_columns=2)
 
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from benchmarks import nncodec_peer
 from benchmarks.pipeline_files import PIPELINES, pass_seconds, select_files
 from benchmarks.rate_accuracy import main
-from compress.builtin_pipelines import ready_pipelines
+from compress.builtin_pipelines import builtin_pipelines
 from compress.errors import ConfigError, SqueezeError
 
 
@@ -34,7 +34,7 @@ class TestSelection:
         assert omitted == ()
 
     def test_an_unknown_pipeline_is_an_error_before_anything_runs(self, out):
-        with pytest.raises(ConfigError, match="no ready pipeline of that name; did you mean 'squeezenet-500k'"):
+        with pytest.raises(ConfigError, match="nor a built-in pipeline; did you mean 'squeezenet-500k'"):
             select_files(["squeezenet-50k"], out, only_existing=False)
 
     def test_the_time_of_passes_is_unknown_without_the_report_of_the_run(self, out):
@@ -80,4 +80,4 @@ class TestEnvironment:
 
 
 def test_every_compared_pipeline_is_built_in():
-    assert set(PIPELINES) <= set(ready_pipelines())
+    assert set(PIPELINES) <= set(builtin_pipelines())

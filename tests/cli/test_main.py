@@ -130,9 +130,7 @@ def test_an_invalid_pipeline_ends_with_2_and_one_line_and_writes_nothing(here, c
 
 def test_the_error_for_a_missing_pipeline_lists_the_built_in_ones(here):
     message = refused(2, "run", "squeezenet-imagnet")
-    assert message.startswith(
-        "'squeezenet-imagnet' is neither a pipeline file nor a built-in pipeline; did you mean "
-    )
+    assert message.startswith("'squeezenet-imagnet' is neither a pipeline file nor a built-in pipeline; did you mean ")
     assert all(name in message for name in builtin_pipelines())
     assert "'squeeze-compress init' writes" in refused(2, "run")
 
@@ -372,9 +370,8 @@ def test_init_writes_a_pipeline_that_can_be_run_and_does_not_overwrite(here):
     assert refused(2, "init") == "pipeline.yaml: exists already; name another file with --output"
     assert Path("pipeline.yaml").read_text() == "mine"
     assert invoke("init", "squeezenet-500k", "-o", "mine/p.yaml").exit_code == 0
-    assert (
-        read_pipeline(Path("mine/p.yaml")).validation == read_pipeline(builtin_pipelines()["squeezenet-500k"]).validation
-    )
+    copied = read_pipeline(builtin_pipelines()["squeezenet-500k"])
+    assert read_pipeline(Path("mine/p.yaml")).validation == copied.validation
 
 
 def test_init_of_a_missing_pipeline_suggests_the_nearest_name(here):
