@@ -70,7 +70,7 @@ def test_run_refuses_a_bad_configuration_and_writes_nothing(tmp_path):
     (tmp_path / "p.yaml").write_text("stages: [{pass: share}]\n")
     with pytest.raises(ConfigError, match=r"^--set: stages\.share\.bits: cannot be 99"):
         compress.run(tmp_path / "p.yaml", tmp_path / "out", ["stages.share.bits=99"])
-    with pytest.raises(ConfigError, match="no ready pipeline of that name; did you mean 'squeezenet'"):
+    with pytest.raises(ConfigError, match="neither a pipeline file nor a built-in pipeline; did you mean 'squeezenet'"):
         compress.run("squeeznet", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import compress
-from compress.builtin_pipelines import ready_pipelines
+from compress.builtin_pipelines import builtin_pipelines
 from compress.cli.main import main
 from compress.data.sources import SOURCES as PHOTO_SOURCES
 from compress.evaluation.goals import Goal
@@ -122,7 +122,7 @@ def test_examples_are_valid_pipelines(tmp_path):
 
 
 def test_example_overrides_are_valid(tmp_path):
-    file = ready_pipelines()["squeezenet-deep-compression"]
+    file = builtin_pipelines()["squeezenet-deep-compression"]
     overrides = re.findall(r"`--set '?([^`']+)'?`", PIPELINES)
     assert len(overrides) > 4
     for override in overrides:
@@ -180,9 +180,9 @@ def test_python_functions_in_the_readme_exist():
         assert name in compress.__all__
 
 
-@pytest.mark.parametrize("name", ready_pipelines())
-def test_the_description_of_a_ready_pipeline_has_purpose_and_time(name):
-    pipeline = read_pipeline(ready_pipelines()[name])
+@pytest.mark.parametrize("name", builtin_pipelines())
+def test_the_description_of_a_builtin_pipeline_has_purpose_and_time(name):
+    pipeline = read_pipeline(builtin_pipelines()[name])
     assert pipeline.description.startswith("Makes ")
     assert re.search(r"Takes about [\d.]+ (minutes|hours?)", pipeline.description)
     assert pipeline.goal.bytes

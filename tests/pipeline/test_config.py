@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from compress.builtin_pipelines import ready_pipelines
+from compress.builtin_pipelines import builtin_pipelines
 from compress.data.digits import Digits
 from compress.data.folder import Folder
 from compress.data.samples import Samples
@@ -167,9 +167,9 @@ def test_the_configuration_is_the_file_with_overrides_applied(read, whole):
     assert again.description.startswith("A pipeline with every")
 
 
-@pytest.mark.parametrize("name", ready_pipelines())
-def test_every_ready_pipeline_is_valid_and_described(name):
-    pipeline = read_pipeline(ready_pipelines()[name])
+@pytest.mark.parametrize("name", builtin_pipelines())
+def test_every_builtin_pipeline_is_valid_and_described(name):
+    pipeline = read_pipeline(builtin_pipelines()[name])
     assert pipeline.name == name
     assert pipeline.stages
     assert pipeline.goal.bytes
