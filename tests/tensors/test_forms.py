@@ -39,13 +39,13 @@ def test_scales_of_int8_exponents_do_not_wrap():
     assert scale_of(np.array([-128, 127], np.int8)).tolist() == [2.0**-32, float(np.float32(2**31.75))]
 
 
-def test_a_shared_tensor_without_scales_is_its_codebook_looked_up():
+def test_a_shared_tensor_without_scales_is_a_codebook_lookup():
     tensor = shared([[1, 0], [3, 2]])
     assert tensor.to_dense().tolist() == [[-0.75, 0], [1.25, 0.5]]
     assert tensor.to_dense().dtype == np.float32
 
 
-def test_rows_scale_the_first_dimension_and_columns_the_second():
+def test_row_exponents_scale_the_first_dimension_and_column_exponents_the_second():
     rows, columns = np.array([0, 4], np.int8), np.array([0, -4, 8], np.int8)
     indices = np.full((2, 3, 1, 1), 2)
     assert shared(indices, row_exponents=rows).to_dense()[:, :, 0, 0].tolist() == [[0.5] * 3, [1.0] * 3]
@@ -54,7 +54,7 @@ def test_rows_scale_the_first_dimension_and_columns_the_second():
     assert both[:, :, 0, 0].tolist() == [[0.5, 0.25, 2.0], [1.0, 0.5, 4.0]]
 
 
-def test_a_scaled_value_is_one_float32_product_of_the_entry_and_the_scale_of_the_summed_exponents():
+def test_a_weight_is_one_float32_product_of_entry_and_scale():
     random = np.random.default_rng(0)
     codebook = np.concatenate([floats(0), random.standard_normal(15).astype(np.float16).astype(np.float32)])
     indices = random.integers(0, 16, (5, 7, 3, 3)).astype(np.uint16)
@@ -65,36 +65,36 @@ def test_a_scaled_value_is_one_float32_product_of_the_entry_and_the_scale_of_the
         assert dense[place].tobytes() == (codebook[indices[place]] * scale).tobytes()
 
 
-def test_index_zero_is_exactly_zero_whatever_its_scale():
+def test_index_zero_is_exactly_zero_with_any_scale():
     tensor = shared([[0, 1]], row_exponents=np.array([127], np.int8))
     assert tensor.to_dense()[0, 0].tobytes() == floats(0).tobytes()
     assert tensor.mask.tolist() == [[False, True]]
 
 
 class TestCoefficients:
-    """Of kernels: shared instead of the weights that they are summed up to."""
+    """Shared coefficients of kernels."""
 
     exponents = np.array([[8, 0, 0], [0, 0, 0], [0, 0, -4]], np.int8)
 
-    def of_kernels(self, indices):
+    def tensor_of(self, indices):
         return shared(indices, row_exponents=np.array([4], np.int8), coefficient_exponents=self.exponents)
 
-    def test_weights_are_their_patterns_added_up(self):
+    def test_weights_are_sums_of_basis_kernels(self):
         finest, coarsest = -0.75 * 2 * 4, 1.25 * 2 / 2
-        tensor = self.of_kernels([[[[1, 0, 0], [0, 0, 0], [0, 0, 3]]]])
+        tensor = self.tensor_of([[[[1, 0, 0], [0, 0, 0], [0, 0, 3]]]])
         expected = finest * np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]]) + coarsest
         assert tensor.to_dense().tolist() == [[expected.tolist()]]
 
-    def test_a_kernel_is_pruned_where_all_its_coefficients_are(self):
-        tensor = self.of_kernels([[[[0] * 3] * 3, [[0] * 3, [0, 2, 0], [0] * 3]]])
+    def test_a_kernel_is_pruned_if_all_its_coefficients_are(self):
+        tensor = self.tensor_of([[[[0] * 3] * 3, [[0] * 3, [0, 2, 0], [0] * 3]]])
         assert tensor.mask.shape == (1, 2, 3, 3)
         assert not tensor.mask[0, 0].any()
         assert tensor.mask[0, 1].all()
         assert not tensor.to_dense()[0, 0].any()
 
-    def test_unscaled_weights_are_the_codebooks_entries(self):
+    def test_unscaled_weights_are_codebook_entries(self):
         indices = np.random.default_rng(0).integers(0, 4, (1, 5, 3, 3))
-        for tensor in (self.of_kernels(indices), shared(indices, row_exponents=np.array([-6], np.int8))):
+        for tensor in (self.tensor_of(indices), shared(indices, row_exponents=np.array([-6], np.int8))):
             np.testing.assert_allclose(tensor.unscaled(tensor.to_dense()), tensor.codebook[indices], atol=1e-6)
 
 
@@ -111,7 +111,7 @@ FORMS = [Dense(floats(1, 2)), Pruned(floats(1, 0), np.array([True, False])), sha
 
 
 @pytest.mark.parametrize("tensor", FORMS, ids=lambda tensor: type(tensor).__name__)
-def test_no_part_of_a_tensor_can_be_changed(tensor):
+def test_tensors_are_immutable(tensor):
     for field in fields(tensor):
         part = getattr(tensor, field.name)
         with pytest.raises(FrozenInstanceError):
@@ -121,7 +121,7 @@ def test_no_part_of_a_tensor_can_be_changed(tensor):
                 part[...] = 0
 
 
-def test_a_float16_tensor_holds_float16_numbers_only():
+def test_a_float16_tensor_holds_only_float16_numbers():
     assert Dense(floats(0.5, np.nan, np.inf), "float16").stored_as == "float16"
     with pytest.raises(AssertionError):
         Dense(floats(0.1), "float16")
@@ -149,20 +149,20 @@ def test_a_pruned_weight_is_zero():
         {"row_exponents": np.zeros(2, np.int8)},
         {"row_exponents": np.zeros(1, np.int16)},
         {"column_exponents": np.zeros(1, np.int8)},
-        {"coefficient_exponents": np.zeros((3, 3), np.int8)},  # there are no kernels
+        {"coefficient_exponents": np.zeros((3, 3), np.int8)},  # not 3x3 kernels
         {"indices": np.zeros((1, 2, 3, 3), np.uint16), "coefficient_exponents": np.zeros(9, np.int8)},
         {"indices": np.zeros((1, 2, 3, 3), np.uint16), "coefficient_exponents": np.zeros((3, 3), np.int16)},
     ],
     ids=lambda broken: next(iter(broken)),
 )
-def test_a_shared_tensor_that_means_nothing_cannot_be_made(broken):
+def test_an_inconsistent_shared_tensor_is_refused(broken):
     whole = {"codebook": floats(0, 1), "indices": np.array([[0, 1]], np.uint16)}
     Shared(**whole)
     with pytest.raises(AssertionError):
         Shared(**whole | broken)
 
 
-def test_whole_numbers_become_symbols_in_zigzag():
+def test_levels_map_to_symbols_and_back():
     assert levels_to_symbols(np.array([0, 1, -1, 2, -2], np.int32)).tolist() == [0, 1, 2, 3, 4]
     symbols = np.arange(2**16, dtype=np.uint16)
     levels = symbols_to_levels(symbols)
@@ -170,7 +170,7 @@ def test_whole_numbers_become_symbols_in_zigzag():
     np.testing.assert_array_equal(levels_to_symbols(levels), symbols)
 
 
-def test_a_codebook_of_levels_is_what_its_symbols_stand_for():
+def test_a_codebook_of_levels_holds_the_level_of_each_symbol():
     assert levels_codebook(5).tolist() == [0, 1, -1, 2, -2]
     whole = levels_codebook(2**16)
     assert whole.dtype == np.float32
@@ -188,13 +188,13 @@ def test_a_codebook_of_levels_is_what_its_symbols_stand_for():
         ([], [0], []),
     ],
 )
-def test_few_values_are_shared_by_magnitude_positive_and_negative_in_turn(values, codebook, indices):
+def test_as_shared_orders_the_codebook_by_magnitude_with_alternating_signs(values, codebook, indices):
     tensor = as_shared(np.array(values, np.float32))
     assert (tensor.codebook.tolist(), tensor.indices.tolist()) == (codebook, indices)
 
 
 @pytest.mark.parametrize("shape", [(), (7,), (5, 4, 3, 3)])
-def test_sharing_what_is_there_loses_no_bit(shape):
+def test_as_shared_is_lossless(shape):
     values = (np.random.default_rng(0).integers(-40, 50, shape) / np.float32(7)).astype(np.float32)
     values = np.where(values == 0, np.float32(0), values)
     tensor = as_shared(values)
@@ -211,6 +211,6 @@ def test_sharing_what_is_there_loses_no_bit(shape):
         (np.arange(1, 2**16 + 1, dtype=np.float32), "65,537 different values"),
     ],
 )
-def test_what_cannot_be_shared_without_loss_is_refused(values, problem):
+def test_as_shared_refuses_values_that_it_would_change(values, problem):
     with pytest.raises(PassError, match=problem):
         as_shared(values)
