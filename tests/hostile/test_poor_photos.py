@@ -49,7 +49,7 @@ def test_poor_photos_give_finite_weights(tiny, context, photos_of, passes, photo
 @pytest.mark.parametrize("passes", PASSES)
 def test_no_photos_are_an_error(tiny, context, photos_of, passes):
     none = replace(context, calibration=photos_of(np.zeros((0, 12, 12, 3), np.uint8)))
-    with pytest.raises(DataError, match="at least one photo|data.calibration has none"):
+    with pytest.raises(DataError, match=r"at least one photo|data\.calibration has none"):
         applied(PASSES[passes], tiny, none)
 
 
