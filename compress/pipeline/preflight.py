@@ -36,7 +36,7 @@ def check_labels(goal: Goal, validation: Photos) -> None:
     if goal.needs_labels and validation.labels is None:
         raise DataError(
             "the goal limits the drop of top-1 or top-5, but the validation photos have no labels; "
-            "name labelled photos in data.validation, or limit max_divergence or min_agreement instead"
+            "name labeled photos in data.validation, or limit max_divergence or min_agreement instead"
         )
 
 

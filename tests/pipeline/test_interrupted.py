@@ -34,9 +34,9 @@ def test_files_of_an_earlier_run_are_unchanged(tmp_path, number, exit_code):
         # With -v a line reports finished work: the endless stage starts after the validation of the float network.
         assert any(line.startswith("validating: ") for line in process.stderr)
         process.send_signal(number)
-        told = process.stderr.read()
+        stderr = process.stderr.read()
         too_long.cancel()
     assert process.returncode == exit_code
     if number == signal.SIGINT:
-        assert "error: stopped; files of an earlier run are unchanged" in told
+        assert "error: stopped; files of an earlier run are unchanged" in stderr
     assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == OLD

@@ -69,9 +69,9 @@ def test_the_photos_of_packages_are_disjoint(source, count):
 
 @pytest.mark.parametrize("goal", [Goal(max_top1_drop=1.0), Goal(max_top5_drop=0.0)])
 def test_a_goal_on_accuracy_needs_labels(goal):
-    _, unlabelled = both(Samples(count=2), Samples(count=2))
-    with pytest.raises(DataError, match=r"the validation photos have no labels; name labelled photos in data\.valid"):
-        check_labels(goal, unlabelled)
+    _, unlabeled = both(Samples(count=2), Samples(count=2))
+    with pytest.raises(DataError, match=r"the validation photos have no labels; name labeled photos in data\.valid"):
+        check_labels(goal, unlabeled)
     check_labels(goal, Digits(limit=3).load(INPUT, "validation", classes=10))
 
 

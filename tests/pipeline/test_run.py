@@ -152,12 +152,12 @@ def test_equal_seeds_give_equal_bytes_and_a_missed_goal_exit_code_3_with_all_fil
     assert again.exit_code == 3
     file_bytes = (tmp_path / "model.sqz").stat().st_size
     assert again.stderr == f"error: the goal was missed: bytes of the file by {file_bytes - 1000:,} bytes\n"
-    told = again.stdout.split("goal MISSED: ")[1].splitlines()
-    assert told[0] == (
+    lines = again.stdout.split("goal MISSED: ")[1].splitlines()
+    assert lines[0] == (
         f"bytes of the file at most 1,000 bytes, reached {file_bytes:,} bytes: missed by {file_bytes - 1000:,} bytes"
     )
     assert re.match(
-        rf"  indices take most, [\d,]+ of {file_bytes:,} bytes \(.*%\); the largest layer is [\w.]+, ", told[1]
+        rf"  indices take most, [\d,]+ of {file_bytes:,} bytes \(.*%\); the largest layer is [\w.]+, ", lines[1]
     )
     assert (tmp_path / "model.sqz").read_bytes() == (finished.out / "model.sqz").read_bytes()
     assert (tmp_path / "report.html").exists()
