@@ -37,7 +37,7 @@ def to_onnx(model: Model, store: StoreTensor) -> ModelProto:
     converted = OperatorConverter(to_module(model), zero_input(model.preprocessing))
     tensors = [store(name, tensor) for name, tensor in model.tensors.items()]
     pre = model.preprocessing
-    input_shape = ["batch", len(pre.channels), pre.height, pre.width]
+    input_shape: list[str | int | None] = ["batch", len(pre.channels), pre.height, pre.width]
     graph = helper.make_graph(
         [*(node for tensor in tensors for node in tensor.nodes), *converted.nodes],
         model.architecture,

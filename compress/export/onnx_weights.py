@@ -36,8 +36,8 @@ class StoredTensor:
     @property
     def stored_bytes(self) -> int:
         """Bytes in the file, without a few bytes of field lengths."""
-        total: int = sum(part.ByteSize() for part in (*self.constants, *self.nodes))
-        return total
+        parts: list[TensorProto | NodeProto] = [*self.constants, *self.nodes]
+        return sum(part.ByteSize() for part in parts)
 
 
 StoreTensor = Callable[[str, Tensor], StoredTensor]

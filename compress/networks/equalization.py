@@ -43,7 +43,8 @@ def equalization_factors(weights: Weights, links: Iterable[ChannelLink]) -> dict
 def _max_magnitudes(values: NDArray[np.float32], axis: int) -> NDArray[np.float64]:
     """Return the largest magnitude of each row (axis 0) or column (axis 1)."""
     others = tuple(other for other in range(values.ndim) if other != axis)
-    return np.abs(values).max(axis=others).astype(np.float64)
+    largest: NDArray[np.float64] = np.abs(values).max(axis=others).astype(np.float64)
+    return largest
 
 
 def scale_channels(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
@@ -28,9 +29,10 @@ def fold_batch_norms(network: nn.Module) -> None:
             f"cannot fold batch norms: torch.fx cannot trace the network ({error}); set fold_batch_norm to false"
         ) from error
     for layer_name, norm_name in list(_foldable_pairs(graph, network)):
-        layer, norm = network.get_submodule(layer_name), network.get_submodule(norm_name)
+        layer: Any = network.get_submodule(layer_name)
+        norm: Any = network.get_submodule(norm_name)
         fuse = fuse_linear_bn_eval if isinstance(layer, nn.Linear) else fuse_conv_bn_eval
-        _replace(network, layer_name, fuse(layer, norm))  # type: ignore[arg-type, operator]
+        _replace(network, layer_name, fuse(layer, norm))
         _replace(network, norm_name, nn.Identity())
 
 

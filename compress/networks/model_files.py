@@ -9,8 +9,8 @@ from compress import container
 from compress.errors import ConfigError
 from compress.model import Model, trust_factory
 from compress.networks.squeezenet import SqueezeNetName
+from compress.networks.squeezenet_weights import CheckpointWeights
 from compress.networks.state_dict_file import STATE_DICT_SUFFIXES, read_state_dict
-from compress.networks.weight_sources import CheckpointWeights
 
 
 def load_model(path: Path, architecture: str | None = None, factory: str | None = None) -> Model:
