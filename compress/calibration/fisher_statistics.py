@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -13,13 +14,7 @@ from torch import Tensor
 
 from compress.calibration.layer_sensitivity import Floats, layer_contributions
 from compress.calibration.layer_statistics import LayerStatistics
-from compress.calibration.photo_batches import (
-    Indices,
-    augmented_batches,
-    cropped_batches,
-    network_inputs,
-    spread_indices,
-)
+from compress.calibration.photo_batches import Indices, PhotoBatch, network_inputs, photo_batches, spread_indices
 from compress.calibration.statistics_accumulator import accumulate_statistics
 from compress.calibration.statistics_file import StatisticsFile, write_statistics
 from compress.container.file import weights_sha256
@@ -120,9 +115,10 @@ class FisherStatistics:
             for name in model.weight_names()
         }
         networks = to_module(model, self.device), to_module(self.reference, self.device)
-        batches = cropped_batches(self.photos, indices, seed, self._inputs, self.processes)
+        crops = islice(self._batches(indices, 2, seed), 1, None, 2)
+        inputs = (batch.inputs for batch in crops if batch.inputs is not None)
         with self.progress("measuring layer sensitivity", len(indices)) as advance:
-            return layer_contributions(*networks, errors, batches, advance, self.processes)
+            return layer_contributions(*networks, errors, inputs, advance, self.processes)
 
     def _gather(self, indices: Indices, augmentations: int, *, row_blocks: bool) -> dict[str, LayerStatistics]:
         total = len(indices) * augmentations
@@ -130,19 +126,19 @@ class FisherStatistics:
             raise DataError(
                 f"{total:,} calibration photos for {self.processes.world_size:,} processes; each process needs one"
             )
-        network = to_module(self.reference, self.device)
-        generator = torch.Generator().manual_seed(self.seed)
-        batches = augmented_batches(self.photos, indices, augmentations, self.seed, self._inputs, self.processes)
+        network, batches = to_module(self.reference, self.device), self._batches(indices, augmentations, self.seed)
         with self.progress("gathering statistics", total) as advance:
-            return accumulate_statistics(
-                network, batches, generator, advance, row_blocks=row_blocks, processes=self.processes
-            )
+            return accumulate_statistics(network, batches, advance, row_blocks=row_blocks, processes=self.processes)
 
     def _indices(self, limit: int | None) -> Indices:
         return spread_indices(len(self.photos), limit)
 
-    def _inputs(self, indices: Indices) -> Tensor:
-        return network_inputs(self.photos.at(indices), self.reference.preprocessing, self.device)
+    def _batches(self, indices: Indices, augmentations: int, seed: int) -> Iterator[PhotoBatch]:
+        def inputs_at(indices: Indices) -> Tensor:
+            return network_inputs(self.photos.at(indices), self.reference.preprocessing, self.device)
+
+        classes = self.reference.classes
+        return photo_batches(self.photos, indices, augmentations, seed, classes, inputs_at, self.processes)
 
     @cached_property
     def _network_and_photos(self) -> tuple[object, ...]:

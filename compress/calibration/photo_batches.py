@@ -26,14 +26,19 @@ class PhotoBatch(NamedTuple):
     """Photos that run through a network together.
 
     Attributes:
-        photos: number of photos.
+        noise: float32, shape (photos, classes), standard normal numbers for the directions of sampled gradients.
         inputs: shape (photos, channels, height, width), on the network's device; None: another process runs the batch.
         weights: shape (photos,), the sample weights; None: all 1.
     """
 
-    photos: int
+    noise: Tensor
     inputs: Tensor | None
     weights: Tensor | None = None
+
+    @property
+    def photos(self) -> int:
+        """Number of photos."""
+        return len(self.noise)
 
     @property
     def total_weight(self) -> float:
@@ -51,52 +56,39 @@ def spread_indices(photos: int, limit: int | None) -> Indices:
     return np.linspace(0, photos - 1, min(photos, limit or photos)).astype(np.int64)
 
 
-def augmented_batches(
+def photo_batches(
     photos: Photos,
     indices: Indices,
     augmentations: int,
     seed: int,
+    classes: int,
     inputs_at: Callable[[Indices], Tensor],
     processes: ProcessGroup,
 ) -> Iterator[PhotoBatch]:
     """Yield each batch of photos unchanged, then `augmentations - 1` times as random crops.
 
-    Each process draws the crops of all batches, so that a photo has the same crops whichever process runs it.
+    Each process draws the random numbers of all batches, so that a photo has the same ones whichever process runs it.
 
     Args:
         photos: all calibration photos.
         indices: the photos to use.
         augmentations: how often each photo is used.
-        seed: of the crops.
+        seed: of the crops and of the noise.
+        classes: number of the network's classes.
         inputs_at: returns the network input of the photos at some indices.
         processes: the processes that share the batches.
     """
-    random = np.random.default_rng(seed)
+    random, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     height, width = photos.pixels.shape[1:3]
     batch_photos = max(1, min(_MAX_BATCH_PHOTOS, len(indices) // processes.world_size))
-    for number, batch in enumerate(_split(indices, batch_photos)):
+    for number, start in enumerate(range(0, len(indices), batch_photos)):
+        batch = indices[start : start + batch_photos]
         weights = None if photos.sample_weights is None else torch.from_numpy(photos.sample_weights[batch])
-        inputs = inputs_at(batch) if processes.owns(number) else None
-        yield PhotoBatch(len(batch), inputs, weights)
-        for _ in range(augmentations - 1):
-            if inputs is None:
+        unchanged = inputs_at(batch) if processes.owns(number) else None
+        for augmentation in range(augmentations):
+            inputs = unchanged
+            if augmentation and inputs is None:
                 draw_crops(len(batch), height, width, random)
-            yield PhotoBatch(len(batch), None if inputs is None else random_crops(inputs, random), weights)
-
-
-def cropped_batches(
-    photos: Photos, indices: Indices, seed: int, inputs_at: Callable[[Indices], Tensor], processes: ProcessGroup
-) -> Iterator[Tensor]:
-    """Yield this process' batches, one random crop of each photo. The arguments are those of `augmented_batches`."""
-    random = np.random.default_rng(seed)
-    height, width = photos.pixels.shape[1:3]
-    for number, batch in enumerate(_split(indices, _MAX_BATCH_PHOTOS)):
-        if processes.owns(number):
-            yield random_crops(inputs_at(batch), random)
-        else:
-            draw_crops(len(batch), height, width, random)
-
-
-def _split(indices: Indices, batch_photos: int) -> Iterator[Indices]:
-    for start in range(0, len(indices), batch_photos):
-        yield indices[start : start + batch_photos]
+            elif augmentation and inputs is not None:
+                inputs = random_crops(inputs, random)
+            yield PhotoBatch(torch.randn((len(batch), classes), generator=generator), inputs, weights)

@@ -68,7 +68,6 @@ _MAX_CORRELATED_ROWS = 256
 def accumulate_statistics(
     network: nn.Module,
     batches: Iterable[PhotoBatch],
-    generator: torch.Generator,
     advance: Advance,
     *,
     row_blocks: bool = False,
@@ -79,7 +78,6 @@ def accumulate_statistics(
     Args:
         network: in evaluation mode.
         batches: the photos. Each process has one batch at least.
-        generator: draws the directions of the logits.
         advance: called with the number of photos done.
         row_blocks: gather `row_blocks` too, at most 620 MB per layer and 1.4 GB in all, and `row_correlation`, except
             for the last layer, layers of more than 256 rows and grouped convolutions.
@@ -88,111 +86,68 @@ def accumulate_statistics(
         DataError: there are no photos.
         PassError: the statistics of a layer do not fit into memory.
     """
-    accumulator = _NetworkAccumulator(network, generator, row_blocks=row_blocks)
+    layers: dict[str, _LayerAccumulator] = {}
+    groups: dict[str, int] = {}
+    total_weight, last = 0.0, ""
     for batch in batches:
+        total_weight += batch.total_weight
         if batch.inputs is None:
-            accumulator.skip(batch)
-        else:
-            accumulator.add(batch, batch.inputs)
-            advance(batch.photos)
-    return accumulator.statistics(processes)
+            continue
+        gradients, class_gradients = _gradients(network, batch, batch.inputs, row_blocks=row_blocks)
+        last = gradients[-1][0].weight
+        if row_blocks and not groups:
+            groups = _row_groups_by_layer({call.weight: call.layer for call, _ in gradients})
+        for name, calls in _by_weight(gradients).items():
+            if name not in layers:
+                correlated = row_blocks and name != last and all(_has_row_correlation(call.layer) for call, _ in calls)
+                layers[name] = _LayerAccumulator(name, calls[0][0].layer, groups.get(name, 1), correlated=correlated)
+            row_block_calls = class_gradients if name == last and class_gradients else calls
+            layers[name].add(calls, row_block_calls, batch.photos)
+        advance(batch.photos)
+    if not total_weight:
+        raise DataError("calibration needs at least one photo")
+    for layer in layers.values():
+        processes.all_reduce(*layer.sums())
+    statistics = {name: layers.pop(name).statistics(total_weight) for name in list(layers)}  # frees each layer's sums
+    return statistics | {last: statistics[last].with_equal_rows()}
 
 
-class _NetworkAccumulator:
-    """Sums over photos for all layers of a network."""
+def _gradients(
+    network: nn.Module, batch: PhotoBatch, inputs: Tensor, *, row_blocks: bool
+) -> tuple[CallGradients, CallGradients]:
+    """Return the gradients of all calls for sampled directions, and those of the last layer for its row blocks.
 
-    def __init__(self, network: nn.Module, generator: torch.Generator, *, row_blocks: bool) -> None:
-        self._network, self._generator, self._row_blocks = network, generator, row_blocks
-        self._layers: dict[str, _LayerAccumulator] = {}
-        self._groups: dict[str, int] = {}
-        self._last = ""  # weight tensor of the last layer
-        self._total_weight = 0.0
-        self._skipped: list[int] = []  # photos of batches of other processes since the last own batch
-
-    def skip(self, batch: PhotoBatch) -> None:
-        """Count a batch of another process."""
-        self._total_weight += batch.total_weight
-        self._skipped.append(batch.photos)
-
-    def add(self, batch: PhotoBatch, inputs: Tensor) -> None:
-        """Run a batch forward and backward, and add its gradients."""
-        self._total_weight += batch.total_weight
-        sampled, by_class = self._gradients(batch, inputs)
-        for name, calls in sampled.items():
-            if name not in self._layers:
-                self._layers[name] = self._layer_accumulator(name, [call.layer for call, _ in calls])
-            self._layers[name].add(calls, by_class.get(name, calls), batch.photos)
-
-    def statistics(self, processes: ProcessGroup) -> dict[str, LayerStatistics]:
-        """Return the statistics of all photos of all processes. The sums are freed."""
-        if not self._total_weight:
-            raise DataError("calibration needs at least one photo")
-        for layer in self._layers.values():
-            processes.all_reduce(*layer.sums())
-        statistics = {name: self._layers.pop(name).statistics(self._total_weight) for name in list(self._layers)}
-        statistics[self._last] = statistics[self._last].with_equal_rows()
-        return statistics
-
-    def _gradients(
-        self, batch: PhotoBatch, inputs: Tensor
-    ) -> tuple[dict[str, CallGradients], Mapping[str, CallGradients]]:
-        """Return the gradients of all layers for sampled directions, and those of the last layer for its row blocks."""
-        with record_calls(self._network) as calls:
-            logits = self._network(inputs)
-            root_weights = logits.new_ones(len(logits))
-            if batch.weights is not None:
-                root_weights = batch.weights.to(logits).sqrt()
-            directions = root_weights[:, None] * self._sampled_directions(logits.detach())
-            self._last = calls[-1].weight
-            by_class: Mapping[str, CallGradients] = {}
-            if self._row_blocks:
-                by_class = _class_gradients(logits, [call for call in calls if call.weight == self._last], root_weights)
-            outputs = [call.outputs for call in calls]
-            gradients = torch.autograd.grad(logits, outputs, directions, allow_unused=True)
-        if self._row_blocks and not self._groups:
-            self._groups = _row_groups_by_layer({call.weight: call.layer for call in calls})
-        return _by_weight(calls, gradients), by_class
-
-    def _sampled_directions(self, logits: Tensor) -> Tensor:
-        """Draw directions with the covariance of the softmax's Fisher information, diag(p) - p p^T.
-
-        The directions of skipped photos are drawn too: a photo has the same direction whichever process runs it.
-        """
-        for photos in self._skipped:
-            torch.randn((photos, logits.shape[1]), generator=self._generator)
-        self._skipped.clear()
-        probabilities = logits.softmax(1)
-        drawn = torch.randn(probabilities.shape, generator=self._generator).to(logits) * probabilities.sqrt()
-        return drawn - probabilities * drawn.sum(1, keepdim=True)
-
-    def _layer_accumulator(self, name: str, layers: Sequence[CompressibleLayer]) -> _LayerAccumulator:
-        correlated = self._row_blocks and name != self._last and all(map(_has_row_correlation, layers))
-        return _LayerAccumulator(name, layers[0], self._groups.get(name, 1), correlated=correlated)
-
-
-def _by_weight(calls: Sequence[LayerCall], gradients: Sequence[Tensor | None]) -> dict[str, CallGradients]:
-    """Return the calls and gradients by weight tensor; the gradient of an unused output is 0."""
-    found: dict[str, CallGradients] = {}
-    for call, gradient in zip(calls, gradients, strict=True):
-        given = torch.zeros_like(call.outputs) if gradient is None else gradient
-        found.setdefault(call.weight, []).append((call, given))
-    return found
-
-
-def _class_gradients(logits: Tensor, calls: Sequence[LayerCall], root_weights: Tensor) -> dict[str, CallGradients]:
-    """Return the last layer's gradients, each logit scaled by the root of its variance; {} if rows are not classes.
-
-    Args:
-        logits: shape (photos, classes).
-        calls: calls of the last layer.
-        root_weights: shape (photos,), roots of the sample weights.
+    The directions have the covariance of the softmax's Fisher information, diag(p) - p p^T. For the row blocks each
+    logit is scaled by the root of its variance; there are no such gradients if rows are not classes.
     """
-    if len(calls[0].layer.weight) != logits.shape[1]:
-        return {}
-    probabilities = (logits.detach() / _TEMPERATURE).softmax(1)
-    directions = root_weights[:, None] * (probabilities * (1 - probabilities)).sqrt()
+    with record_calls(network) as calls:
+        logits = network(inputs)
+        weights = logits.new_ones(len(logits)) if batch.weights is None else batch.weights.to(logits)
+        root_weights = weights.sqrt()[:, None]
+        class_gradients: CallGradients = []
+        last = [call for call in calls if call.weight == calls[-1].weight]
+        if row_blocks and len(last[0].layer.weight) == logits.shape[1]:
+            softened = (logits.detach() / _TEMPERATURE).softmax(1)
+            directions = root_weights * (softened * (1 - softened)).sqrt()
+            class_gradients = _backward(logits, last, directions, retain_graph=True)
+        probabilities = logits.detach().softmax(1)
+        drawn = batch.noise.to(logits) * probabilities.sqrt()
+        directions = root_weights * (drawn - probabilities * drawn.sum(1, keepdim=True))
+        return _backward(logits, calls, directions, retain_graph=False), class_gradients
+
+
+def _backward(logits: Tensor, calls: Sequence[LayerCall], directions: Tensor, *, retain_graph: bool) -> CallGradients:
+    """Return the gradient of each call's outputs; 0 if they are not used."""
     outputs = [call.outputs for call in calls]
-    return _by_weight(calls, torch.autograd.grad(logits, outputs, directions, retain_graph=True, allow_unused=True))
+    gradients = torch.autograd.grad(logits, outputs, directions, retain_graph=retain_graph, materialize_grads=True)
+    return list(zip(calls, gradients, strict=True))
+
+
+def _by_weight(gradients: CallGradients) -> dict[str, CallGradients]:
+    found: dict[str, CallGradients] = {}
+    for call, gradient in gradients:
+        found.setdefault(call.weight, []).append((call, gradient))
+    return found
 
 
 def _row_groups_by_layer(layers: Mapping[str, CompressibleLayer]) -> dict[str, int]:
