@@ -98,8 +98,8 @@ def decode(data, shape):
     """The levels, row by row, a list; nothing is checked but the end."""
     rows, columns = (shape[0] if shape else 1), math.prod(shape[1:])
     taps, width = math.prod(shape[2:]), shape[-1] if len(shape) > 2 else 1
-    m, options = divmod(data[0], 16)
-    trellis, b, predicted = options >= 10, options % 10 // 2, options % 2
+    m, b = divmod(data[0] // 4, 6)
+    trellis, predicted = data[0] // 2 % 2, data[0] % 2
     bits = Bits(data[1:])
     begin = 32 * (2**m - 1)
     of_column, of_all = [begin] * columns, begin

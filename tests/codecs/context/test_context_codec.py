@@ -18,12 +18,12 @@ context, huffman = CODECS["context"], CODECS["huffman"]
 
 shapes = arrays.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=6)
 
-PREDICTION, TRELLIS = 1, 10
-"""In the low four bits of a stream's first byte: twice the bits of the unit, 1 for prediction, 10 for a trellis."""
+PREDICTION, TRELLIS, UNIT_BITS = 1, 2, 4
+"""In a stream's first byte, modulo 24: 1 for prediction, 2 for a trellis, 4 times the bits of the unit."""
 
 
 def options(stream):
-    return stream[0] % 16
+    return stream[0] % 24
 
 
 def golden_trellis():
@@ -58,11 +58,11 @@ def units_trellis():
 
 
 GOLDEN = {
-    "context-trellis.bin": (golden_trellis, TRELLIS),
-    "context-units.bin": (golden_units, 8),
+    "context-trellis.bin": (golden_trellis, TRELLIS + 2 * UNIT_BITS),
+    "context-units.bin": (golden_units, 5 * UNIT_BITS),
     "context-predicted.bin": (golden_predicted, PREDICTION),
     "context-predicted-trellis.bin": (predicted_trellis, TRELLIS + PREDICTION),
-    "context-units-trellis.bin": (units_trellis, TRELLIS + 4),
+    "context-units-trellis.bin": (units_trellis, TRELLIS + 2 * UNIT_BITS),
 }
 each_golden = pytest.mark.parametrize(("symbols", "expected"), [(made(), number) for made, number in GOLDEN.values()])
 
@@ -77,7 +77,7 @@ def real_levels():
 
 def test_a_worked_example_has_these_bytes():
     symbols = np.array([[0, 1, 0, 2], [0, 3, 1, 0]], np.uint16)
-    assert context.encode(symbols) == bytes.fromhex("30 8c ad 68")
+    assert context.encode(symbols) == bytes.fromhex("48 8c ad 68")
 
 
 @pytest.mark.parametrize("shape", [(3000,), (20, 150), (30, 4, 5, 5), (3, 10, 100), (), (2, 0)])
@@ -108,8 +108,8 @@ def test_levels_along_the_trellis_take_fewer_bytes_than_levels_that_leave_it():
     broken = symbols.copy()
     broken[0, 0, 0, 0] = 1  # an odd level in state 0, which has even levels only
     with_trellis, without = context.encode(symbols), context.encode(broken)
-    assert options(with_trellis) >= TRELLIS
-    assert options(without) < TRELLIS
+    assert options(with_trellis) & TRELLIS
+    assert not options(without) & TRELLIS
     assert len(with_trellis) < 0.9 * len(without)
 
 
@@ -132,9 +132,10 @@ def test_another_order_is_of_no_use_with_a_trellis():
 
 @each_golden
 def test_a_stream_with_options_cut_anywhere_or_too_long_is_refused(symbols, expected):
-    few = symbols[: 4 if expected % 2 == 0 else 32]
+    few = symbols[: 16 if expected & PREDICTION else 4]
+    assert options(context.encode(few)) & 3 == expected & 3
     check.check_truncation(context, few)
-    check.check_damage(context, few[:, :2] if expected == TRELLIS else few[:2] if expected % 2 == 0 else few)
+    check.check_damage(context, few if expected & PREDICTION else few[:2, :2])
 
 
 @settings(deadline=None)
@@ -184,13 +185,14 @@ def test_the_shape_of_a_real_layer_is_made_use_of(real_levels):
 @pytest.mark.parametrize(
     ("data", "shape", "problem"),
     [
-        (b"", (4,), "empty"),
-        (b"\x30\x8c\xad\x68\x00", (2, 4), "left over"),
-        (b"\x30\x8c\xad", (2, 4), "too early|final bytes"),
-        (b"\x30\x8c\xad\x69", (2, 4), "final bytes"),
+        (b"", (4,), "no mean magnitude"),
+        (b"\x48\x8c\xad\x68\x00", (2, 4), "left over"),
+        (b"\x48\x8c\xad", (2, 4), "too early|final bytes"),
+        (b"\x48\x8c\xad\x69", (2, 4), "final bytes"),
         (b"\x00", (), "too early"),
         (b"\x00\x80", (0, 5), "left over"),
-        *((bytes([0x20 + number]) + bytes(40), (4,), "out of range") for number in range(16)),
+        *((bytes([48 + number]) + bytes(40), (4,), "out of range") for number in range(24)),
+        *((bytes([number]), (4,), "at most 239") for number in range(240, 256)),
     ],
 )
 def test_other_streams_are_refused(data, shape, problem):
