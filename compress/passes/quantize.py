@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
@@ -13,41 +14,20 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from compress.calibration.layer_sensitivity import sensitivity_corrections
-from compress.calibration.layer_statistics import LayerStatistics
 from compress.codecs.primitives.trellis import NO_TRELLIS, TRELLIS_4096, Trellis
 from compress.context import Context
 from compress.errors import PassError
 from compress.model import Model
-from compress.networks.channel_graph import channel_links, dead_weights
+from compress.networks.channel_graph import ChannelLink, channel_links, dead_weights
 from compress.passes.interface import Pass
 from compress.quantization.channel_balancing import Layers, balance_channels
 from compress.quantization.codebooks import round_to_precision
 from compress.quantization.lambda_search import LambdaSearch, initial_lambda
 from compress.quantization.layer_quantizer import LayerQuantizer, coarse_trellis, quantize_biases
-from compress.quantization.step_sizes import noise_to_signal
+from compress.quantization.regularization import regularized_quantizer
 from compress.runtime.byte_size import Bytes
 from compress.tensors.checks import check_finite
-from compress.tensors.forms import Dense, FloatName, Pruned, Shared, Tensor
-from compress.tensors.kernel_transform import has_3x3_kernels
-
-_SAMPLES_FOR_HALF_ROW_WEIGHT = 10_000
-"""Number of samples, photos times augmentations, at which the block of a row has a weight of one half."""
-
-_SAMPLES_FOR_HALF_CLASS_WEIGHT = 2_000
-"""The same for the last layer, whose gradients are exact, not sampled."""
-
-_MAX_CORRELATION_WEIGHT = 0.5
-"""Weight of the row correlation for many samples. The correlation is not the same in all columns."""
-
-_SAMPLES_FOR_HALF_CORRELATION_WEIGHT = 1_000
-
-_MIN_DAMPING = 0.01
-"""Damping of the Hessian, as a fraction of its mean diagonal."""
-
-_MIN_CLASSIFIER_DAMPING = 0.1
-"""The same for the last layer. Its rows are classes, and few photos show each class."""
-
-_MAX_DAMPING = 0.5
+from compress.tensors.forms import Dense, FloatName, Shared
 
 _MIN_FILL = 0.998
 """Fraction of the byte limit that the file uses at least."""
@@ -116,11 +96,14 @@ class Quantize(Pass):
         weights = sum(model.tensors[name].to_dense().size for name in model.weight_names())
         lambda_ = self.lambda_ or initial_lambda(self.bytes or 0, weights)
         layers = self._layer_quantizers(model, context, lambda_)
-        balanced, layers = balance_channels(model, layers, channel_links(context.network(model)))
+        links = channel_links(context.network(model))
+        balanced, layers = balance_channels(model, layers, links)
         trellis = TRELLIS_4096 if self._is_enabled(self.trellis, context) else NO_TRELLIS
         if self.sensitivity_photos > 0:
-            first, lambda_ = self._quantize(balanced, layers, lambda_, _MIN_FIRST_FILL, coarse_trellis(trellis), context)
-            layers = self._corrected(layers, first, balanced, context)
+            first, lambda_ = self._quantize(
+                balanced, layers, lambda_, _MIN_FIRST_FILL, coarse_trellis(trellis), context
+            )
+            layers = self._corrected(layers, first, balanced, links, context)
         quantized, _ = self._quantize(balanced, layers, lambda_, _MIN_FILL, trellis, context)
         return replace(quantized, reference=balanced)
 
@@ -130,23 +113,25 @@ class Quantize(Pass):
         samples, last = self.augmentations * photos, list(statistics)[-1]
         kernel_transform = self._is_enabled(self.kernel_transform, context)
         return {
-            name: _layer_quantizer(
+            name: regularized_quantizer(
                 name, model.tensors[name], statistics[name], samples, lambda_,
                 is_classifier=name == last, kernel_transform=kernel_transform,
             )
             for name in model.weight_names()
         }  # fmt: skip
 
-    def _corrected(self, layers: Layers, quantized: Model, balanced: Model, context: Context) -> Layers:
+    def _corrected(
+        self, layers: Layers, quantized: Model, balanced: Model, links: Sequence[ChannelLink], context: Context
+    ) -> Layers:
         """Return the layers with measured instead of predicted error costs, and with dead weights pruned."""
         contributions = context.fisher.layer_contributions(
             quantized, balanced, self.sensitivity_photos, context.stage_seed
         )
-        predicted = {
-            name: layer.predicted_divergence(quantized.tensors[name].to_dense()) for name, layer in layers.items()
-        }
+        weights = {name: quantized.tensors[name].to_dense() for name in layers}
+        biases = {name: quantized.tensors[bias].to_dense() for name, bias in quantized.bias_names().items()}
+        predicted = {name: layer.predicted_divergence(weights[name]) for name, layer in layers.items()}
         corrections = sensitivity_corrections(contributions, predicted)
-        dead = _dead_weights(quantized, context)
+        dead = dead_weights(weights, biases, links)
         return {
             name: replace(layer, row_fisher=layer.row_fisher * corrections[name], mask=layer.mask & ~dead[name])
             for name, layer in layers.items()
@@ -207,46 +192,3 @@ def _check_plain(model: Model) -> None:
             raise PassError("its weights are shared already; quantize takes plain weights", tensor=name)
     for name, tensor in model.tensors.items():
         check_finite(tensor.to_dense(), name)
-
-
-def _layer_quantizer(
-    name: str,
-    tensor: Tensor,
-    statistics: LayerStatistics,
-    samples: int,
-    lambda_: float,
-    *,
-    is_classifier: bool,
-    kernel_transform: bool,
-) -> LayerQuantizer:
-    """Return the quantizer of a layer. The more samples, the more it trusts the statistics of single rows."""
-    weights = tensor.to_dense()
-    mask = tensor.mask if isinstance(tensor, Pruned) else np.ones(tensor.shape, dtype=np.bool_)
-    half_weight = _SAMPLES_FOR_HALF_CLASS_WEIGHT if is_classifier else _SAMPLES_FOR_HALF_ROW_WEIGHT
-    min_damping = _MIN_CLASSIFIER_DAMPING if is_classifier else _MIN_DAMPING
-    damping = np.minimum(min_damping + noise_to_signal(weights, statistics, lambda_), _MAX_DAMPING)
-    kernel_transform = kernel_transform and has_3x3_kernels(mask.shape) and _has_whole_kernels(mask)
-    inverse_cholesky = statistics.row_inverse_cholesky(
-        samples / (samples + half_weight),
-        damping,
-        out=statistics.row_blocks,  # to save memory
-        kernel_transform=kernel_transform,
-    )
-    correlation_weight = _MAX_CORRELATION_WEIGHT * samples / (samples + _SAMPLES_FOR_HALF_CORRELATION_WEIGHT)
-    correlation_factor = statistics.correlation_inverse_cholesky(correlation_weight)
-    return LayerQuantizer(
-        name, weights, mask, statistics.row_fisher, inverse_cholesky, correlation_factor, kernel_transform,
-        statistics.bias_fisher,
-    )  # fmt: skip
-
-
-def _has_whole_kernels(mask: NDArray[np.bool_]) -> bool:
-    """Return whether each kernel is pruned as a whole or not at all."""
-    return bool((mask == mask[:, :, :1, :1]).all())
-
-
-def _dead_weights(model: Model, context: Context) -> dict[str, NDArray[np.bool_]]:
-    """Return a mask of the weights that no output depends on, by weight tensor."""
-    weights = {name: model.tensors[name].to_dense() for name in model.weight_names()}
-    biases = {name: model.tensors[bias].to_dense() for name, bias in model.bias_names().items()}
-    return dead_weights(weights, biases, channel_links(context.network(model)))

@@ -104,26 +104,6 @@ def bias_exponent(biases: NDArray[np.float32], bias_fisher: Floats, lambda_: flo
     return exponent
 
 
-def noise_to_signal(weights: NDArray[np.float32], statistics: LayerStatistics, lambda_: float) -> Floats:
-    """Return the damping of the Hessian at which quantization noise exceeds no weight's own contribution.
-
-    Quantization puts the same divergence, `lambda / (2 ln 2)` per weight, into every direction of a row. In a direction
-    of low cost the errors would grow larger than the weights: setting the weights to zero costs less.
-
-    Args:
-        weights: shape (rows, ...).
-        statistics: of the layer.
-        lambda_: nats a bit.
-    Returns:
-        shape (rows,), as a fraction of the mean diagonal.
-    Source: reverse water-filling; Cover & Thomas, "Elements of information theory", section 10.3.3.
-    """
-    power = np.square(weights.reshape(len(weights), -1), dtype=np.float64).sum(1)
-    noise = lambda_ / math.log(2) * (weights[0].size ** 2)
-    damping: Floats = noise / np.maximum(statistics.row_fisher * power, np.finfo(np.float64).tiny)
-    return damping
-
-
 def _step_octaves(cost: Floats) -> Floats:
     octaves: Floats = -np.log2(np.maximum(cost, np.finfo(np.float64).tiny)) / 2
     return octaves

@@ -1,59 +1,44 @@
-"""Exponents of scales in a file: in the fewest bytes, by what who reads the symbols has."""
+"""Step sizes from the cost of errors."""
 
 from __future__ import annotations
 
-import forge
 import numpy as np
 import pytest
 
-from compress.codecs import CODECS
-from compress.container.file import decode, encode, layout
-from compress.errors import FormatError
-from compress.model import CAFFE, Model
-from compress.tensors.forms import Shared
-from compress.tensors.levels import levels_codebook, levels_to_symbols
+from compress.quantization.step_sizes import relative_steps, step_exponents
+from compress.tensors.scales import scale_of
 
 
-def model_of(columns):
-    """One layer on levels whose columns have these exponents."""
-    random = np.random.default_rng(0)
-    levels = np.rint(random.laplace(size=(32, len(columns)))).astype(np.int32)
-    symbols = levels_to_symbols(levels)
-    codebook = levels_codebook(int(symbols.max()) + 1)
-    tensor = Shared(codebook, symbols, "float16", np.full(32, 3, np.int8), np.asarray(columns, np.int8))
-    return Model("a", 2, CAFFE, {"weight": tensor})
+def test_errors_cost_what_their_bits_save(tiny, context):
+    """At high rate the variance of errors is step ** 2 / 12, and one bit less doubles the step."""
+    statistics = context.fisher.layer_statistics(None)["2.weight"]
+    diagonal = np.diag(statistics.inverse_cholesky())[None]
+    relative = relative_steps(statistics.row_fisher, diagonal)
+    rows, columns, _ = step_exponents(relative, (12, 8, 3, 3), 1e-5)
+    steps = np.add.outer(rows.astype(int), np.repeat(columns, 9).astype(int))
+    saved_by_a_bit = np.log(2) * np.outer(statistics.row_fisher, diagonal**-2.0) * scale_of(steps) ** 2 / 12
+    # Exponents of rows and columns are rounded by up to an eighth of an octave. The nine taps of a kernel share a step.
+    assert np.median(saved_by_a_bit) == pytest.approx(1e-5, rel=0.2)
 
 
-@pytest.mark.parametrize("codecs", [("context",), ("huffman",), ("context", "huffman", "raw")])
-@pytest.mark.parametrize("spread", [0.4, 3, 60])
-def test_exponents_come_back(codecs, spread):
-    columns = np.clip(np.random.default_rng(1).normal(-40, spread, 256), -128, 127).astype(np.int8)
-    back = decode(encode(model_of(columns), codecs)).tensors["weight"]
-    np.testing.assert_array_equal(back.column_exponents, columns)
-    np.testing.assert_array_equal(back.row_exponents, np.full(32, 3))
+def test_if_rows_are_equal_few_columns_change_their_step_at_one_lambda():
+    """Otherwise the bytes of a layer would jump at some values of lambda."""
+
+    def exponents(lambda_):
+        rows, columns, _ = step_exponents(relative_steps(np.full(8, 0.01), np.ones((1, 100))), (8, 100), lambda_)
+        assert len(set(rows.tolist())) == 1
+        return rows[0] + columns.astype(int)
+
+    changed = [int((exponents(1e-5 * 1.02 ** (n + 1)) != exponents(1e-5 * 1.02**n)).sum()) for n in range(35)]
+    assert sum(changed) == pytest.approx(200, abs=15)  # four times lambda is four exponents
+    assert max(changed) < 15
+    assert all((np.diff(exponents(1e-5 * 1.02**n)) >= 0).all() for n in range(35))
 
 
-def scale_bytes(columns, codec):
-    return layout(encode(model_of(columns), [codec])).tensors[0].scale_bytes
-
-
-@pytest.mark.parametrize("count", [64, 512])
-def test_where_symbols_are_coded_by_context_exponents_may_be_too_and_take_fewer_bytes(count):
-    columns = np.rint(np.random.default_rng(1).normal(-40, 2, count)).astype(np.int8)
-    assert scale_bytes(columns, "context") < scale_bytes(columns, "huffman")
-
-
-def test_exponents_that_hardly_change_take_less_than_a_bit_each():
-    columns = np.repeat([4, 5], 500)
-    assert scale_bytes(columns, "context") < 40
-    assert scale_bytes(columns, "huffman") > 1000 / 8
-
-
-def test_who_reads_symbols_without_context_is_not_asked_to_read_exponents_by_it():
-    """A reader for microcontrollers has no codec `context`; a file that asks for it in a small place is refused."""
-    good = encode(model_of(np.arange(8)), ["huffman"])
-    payload = forge.payload_of(good, 0)
-    assert payload[0] & 127 in {CODECS["huffman"].id, CODECS["raw"].id}
-    bad = forge.with_payload(good, 0, bytes([CODECS["context"].id]) + payload[1:])
-    with pytest.raises(FormatError, match="exponents of rows: no exponents"):
-        decode(bad)
+def test_each_row_takes_the_nearest_exponent():
+    costs = 0.01 * 4.0 ** np.arange(6)
+    rows, columns, _ = step_exponents(relative_steps(costs, np.ones((1, 8))), (6, 8), 1e-5)
+    expected = 2 * np.log2(12 / np.log(2) * 1e-5 / costs)
+    assert rows.tolist() == np.rint(expected).tolist()
+    # The rounding error is the same in all rows, so the columns absorb it.
+    assert (rows[:, None] + columns).mean() == pytest.approx(expected.mean(), abs=0.5 / 8)
