@@ -1,4 +1,4 @@
-"""How far a model is from the float network on the calibration photos."""
+"""The divergence of a model from the float network, for tests of passes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from compress.runtime.progress import no_progress
 
 
 def divergence(model: Model, context: Context) -> float:
+    """Return the mean divergence on the calibration photos, in nats."""
     outputs = [
         run(context.network(each), context.calibration, each.preprocessing, no_progress)
         for each in (model, context.reference)
