@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from comparisons import plain
+from rate_accuracy_records import plain
 
 from benchmarks.codec_comparison import CodecComparison
 from benchmarks.codec_page import to_markdown
