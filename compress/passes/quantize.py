@@ -107,7 +107,7 @@ class Quantize(Pass):
         quantized, _ = self._quantize(balanced, layers, lambda_, _MIN_FILL, trellis, context)
         return replace(quantized, reference=balanced)
 
-    def _layer_quantizers(self, model: Model, context: Context, lambda_: float) -> dict[str, LayerQuantizer]:
+    def _layer_quantizers(self, model: Model, context: Context, lambda_: float) -> Layers:
         statistics = context.fisher.row_statistics(self.statistics_photos, self.augmentations)
         photos = min(len(context.calibration), self.statistics_photos or len(context.calibration))
         samples, last = self.augmentations * photos, list(statistics)[-1]

@@ -12,7 +12,7 @@ from numba import types
 from numpy.typing import NDArray
 
 from compress.quantization.viterbi import INTEGER_MATRIX, INTEGERS, MATRIX, VECTOR, Floats, Integers
-from compress.runtime.jit import compiled
+from compress.runtime.jit import compiled, tuple_type
 
 MASKS = types.boolean[:, ::1]
 FACTORS = types.float32[:, ::1]
@@ -46,8 +46,8 @@ def assign_entries(
     """
     order = np.argsort(codebook, kind="stable")
     remaining = np.array(target, dtype=np.float64, order="C")
-    arrays = (compilable(array) for array in (mask, scale, row_fisher, inverse_cholesky))
-    return _assign_entries(remaining, *arrays, codebook[order], rate_cost[order], order)
+    arrays = (mask, scale, row_fisher, inverse_cholesky, codebook[order], rate_cost[order], order)
+    return _assign_entries(remaining, *map(compilable, arrays))
 
 
 def compilable(array: NDArray[Any]) -> NDArray[Any]:
@@ -81,7 +81,7 @@ def feed_error(
         remaining[row, column + offset] -= scaled * inverse_cholesky[group, diagonal + offset]
 
 
-@compiled(types.Tuple((INTEGER_MATRIX, MATRIX))(MATRIX, MASKS, MATRIX, VECTOR, FACTORS, VECTOR, VECTOR, INTEGERS))
+@compiled(tuple_type(INTEGER_MATRIX, MATRIX)(MATRIX, MASKS, MATRIX, VECTOR, FACTORS, VECTOR, VECTOR, INTEGERS))
 def _assign_entries(
     remaining: Floats,
     mask: NDArray[np.bool_],

@@ -24,7 +24,7 @@ from compress.quantization.viterbi import (
     find_path,
 )
 from compress.quantization.viterbi_per_survivor import BLOCK, find_path_with_feedback
-from compress.runtime.jit import compiled
+from compress.runtime.jit import compiled, tuple_type
 
 
 def assign_levels(
@@ -74,7 +74,7 @@ def _check_limits(trellis: Trellis, rate_cost: Floats) -> None:
 
 
 @compiled(
-    types.Tuple((types.int32[:, ::1], types.int64[:, :, ::1]))(
+    tuple_type(types.int32[:, ::1], types.int64[:, :, ::1])(
         MATRIX, MASKS, MATRIX, VECTOR, FACTORS, types.float64[:, :, ::1], INTEGER_MATRIX, INTEGERS, MATRIX
     )
 )

@@ -14,7 +14,7 @@ from numba import types
 from numpy.typing import NDArray
 
 from compress.codecs.primitives.trellis import level_of
-from compress.runtime.jit import compiled
+from compress.runtime.jit import compiled, tuple_type
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -36,7 +36,7 @@ INTEGERS = types.int64[::1]
 INTEGER_MATRIX = types.int64[:, ::1]
 MASK = types.boolean[::1]
 BACKPOINTERS = types.int16[:, ::1]
-PATH = types.UniTuple(INTEGERS, 2)
+PATH = tuple_type(INTEGERS, INTEGERS)
 
 
 @compiled(types.void(VECTOR, types.float64, types.boolean, INTEGERS, MATRIX, VECTOR, INTEGER_MATRIX, MATRIX))

@@ -28,13 +28,13 @@ from compress.quantization.viterbi import (
     find_candidates,
     select_survivors,
 )
-from compress.runtime.jit import compiled
+from compress.runtime.jit import compiled, tuple_type
 
 BLOCK = 16
 """Rows for which each survivor tracks the shift of the targets."""
 
-_TRACE = types.Tuple((types.int64, types.uint16[:, ::1], INTEGERS))
-_SHIFT = types.Tuple((types.int64, MATRIX))
+_TRACE = tuple_type(types.int64, types.uint16[:, ::1], INTEGERS)
+_SHIFT = tuple_type(types.int64, MATRIX)
 
 
 @compiled(

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
+from numba import types
 from numba.extending import is_jitted
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -27,7 +28,8 @@ def compiled(signature: Any, *, inline: bool = False) -> Callable[[Function], Fu
     """
 
     def compile_function(function: Function) -> Function:
-        machine_code: Any = numba.njit(nogil=True, forceinline=inline, _nrt=not inline)(function)
+        options: dict[str, Any] = {"nogil": True, "forceinline": inline, "_nrt": not inline}
+        machine_code: Any = numba.njit(**options)(function)
         if is_jitted(machine_code):  # not where NUMBA_DISABLE_JIT is set
             _enable_cache(machine_code)
             machine_code.compile(signature)
@@ -35,6 +37,11 @@ def compiled(signature: Any, *, inline: bool = False) -> Callable[[Function], Fu
         return cast("Function", machine_code)
 
     return compile_function
+
+
+def tuple_type(*items: Any) -> Any:
+    """Return the numba type of a tuple, for functions with several results."""
+    return types.Tuple(items)  # type: ignore[no-untyped-call]
 
 
 def _enable_cache(machine_code: Any) -> None:
@@ -53,7 +60,7 @@ def _enable_cache(machine_code: Any) -> None:
     cache_file._source_stamp = _cache_keys[machine_code] = key
 
 
-def _frozen(value: object) -> object:
+def _frozen(value: Any) -> object:
     """Return the key of a compiled function or the value of a constant, both compiled into callers; None for others."""
     if is_jitted(value):
         return _cache_keys.get(value)
