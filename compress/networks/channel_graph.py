@@ -51,7 +51,7 @@ _CHANNELWISE: tuple[Any, ...] = (
     nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Dropout, nn.Dropout2d, nn.Identity,
     functional.max_pool2d, functional.avg_pool2d, functional.adaptive_avg_pool2d, functional.dropout,
 )  # fmt: skip
-"""Operations that map each channel by itself, commute with positive scales and map zeros to zeros."""
+"""Operations that map each channel separately, commute with positive scales and map zeros to zeros."""
 
 
 def channel_links(network: nn.Module) -> tuple[ChannelLink, ...]:

@@ -10,6 +10,6 @@ from compress.data.transforms import to_input
 def test_batches_hold_every_photo_once_in_order(small, batch_photos, lengths):
     pixels = np.random.default_rng(0).integers(0, 256, (5, 8, 6, 3), np.uint8)
     photos = Photos(pixels, None, tuple("abcde"), "5 photos", "")
-    found = list(batches(photos, small, batch_photos))
-    assert [len(batch) for batch in found] == lengths
-    np.testing.assert_array_equal(np.concatenate(found), to_input(pixels, small))
+    result = list(batches(photos, small, batch_photos))
+    assert [len(batch) for batch in result] == lengths
+    np.testing.assert_array_equal(np.concatenate(result), to_input(pixels, small))

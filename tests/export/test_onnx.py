@@ -350,8 +350,8 @@ def test_user_networks_give_the_same_logits(make, weight_format, tmp_path):
     photos = random.standard_normal((5, 3, 32, 32)).astype(np.float32)
     (logits,) = session((tmp_path / "model.onnx").read_bytes()).run(["logits"], {"input": photos})
     with torch.inference_mode():
-        wanted = to_module(model)(torch.from_numpy(photos)).numpy()
-    np.testing.assert_allclose(logits, wanted, atol=1e-4 * max(1.0, float(np.abs(wanted).max())))
+        expected = to_module(model)(torch.from_numpy(photos)).numpy()
+    np.testing.assert_allclose(logits, expected, atol=1e-4 * max(1.0, float(np.abs(expected).max())))
 
 
 def test_a_network_that_cannot_be_traced_is_an_error(tmp_path):

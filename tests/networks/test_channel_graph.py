@@ -183,20 +183,20 @@ class TestEqualization:
         links = channel_links(network)
         factors = equalization_factors(weights, links)
         assert factors["features.3.squeeze.weight"][3] <= 2**-4
-        made, made_biases = scale_channels(weights, biases, links, factors)
+        scaled, scaled_biases = scale_channels(weights, biases, links, factors)
         photos = torch.randn(2, 3, 64, 64)
         with torch.no_grad():
             before = network(photos)
-            for name, values in made.items():
+            for name, values in scaled.items():
                 network.get_parameter(name).copy_(torch.from_numpy(values))
-                network.get_parameter(name.replace("weight", "bias")).copy_(torch.from_numpy(made_biases[name]))
+                network.get_parameter(name.replace("weight", "bias")).copy_(torch.from_numpy(scaled_biases[name]))
             torch.testing.assert_close(network(photos), before, rtol=1e-5, atol=1e-6)
 
         def spread(values, axis):
             sizes = np.abs(np.moveaxis(values, axis, 0)).reshape(values.shape[axis], -1).max(1)
             return sizes.max() / np.median(sizes)
 
-        assert spread(made["features.3.squeeze.weight"], 0) < 0.3 * spread(weights["features.3.squeeze.weight"], 0)
+        assert spread(scaled["features.3.squeeze.weight"], 0) < 0.3 * spread(weights["features.3.squeeze.weight"], 0)
 
     def test_channels_without_weights_are_not_scaled(self):
         network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.Conv2d(4, 2, 1))
