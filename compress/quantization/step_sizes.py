@@ -26,7 +26,7 @@ At high rate the divergence is `cost / 2 * step ** 2 / 12`. One bit less doubles
 """
 
 _MAX_SCALED_WEIGHT = 1024.0
-"""Limit of weights divided by their scales: float16 is exact to 11 bits below it, down to 1/65,536,000 of it."""
+"""Limit of weights divided by their scales: below it, float16 has 11 significant bits down to 2 ** -24 of it."""
 
 
 def equalizing_exponents(weights: NDArray[np.float32], statistics: LayerStatistics) -> tuple[Exponents, Exponents]:
