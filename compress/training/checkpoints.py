@@ -52,7 +52,7 @@ class TrainingCheckpoint:
     def read(self) -> Mapping[str, Any] | None:
         """Return the last state written, or None if there is no readable one."""
         try:
-            return torch.load(self._path, weights_only=True) if self._path else None  # type: ignore[no-any-return]
+            return torch.load(self._path, weights_only=True) if self._path else None
         except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
             return None
 
