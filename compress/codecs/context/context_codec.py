@@ -40,7 +40,10 @@ _MIN_PREDICTED = 1024
 """Number of levels from which on prediction is tried."""
 
 _SMALL = 4096
-"""Number of levels up to which all units are tried, and coding without the trellis that they may follow by chance."""
+"""Number of levels up to which more units are tried."""
+
+_MAX_BY_CHANCE = 32
+"""Number of nonzero levels that may follow the trellis by chance, so that a stream without it may be shorter."""
 
 
 class _Head(NamedTuple):
@@ -85,7 +88,7 @@ class ContextCodec(Codec):
         levels = _Levels(matrix, symbols.shape, histogram(symbols))
         trellis = follows_trellis(matrix, TRELLIS_4096)
         shortest = levels.encode_in_units(trellis)
-        if trellis and matrix.size <= _SMALL:
+        if trellis and np.count_nonzero(symbols) <= _MAX_BY_CHANCE:
             shortest = min(shortest, levels.encode_in_units(trellis=False), key=len)
         if matrix.size < _MIN_PREDICTED or matrix.shape[1] == 1:
             return shortest
@@ -147,21 +150,23 @@ class _Levels:
         shortest = self.encode(largest, trellis)
         for unit_bits in range(largest - 1, -1, -1):
             other = self.encode(unit_bits, trellis)
-            if len(other) >= len(shortest) and self.matrix.size > _SMALL:
+            if len(other) > len(shortest):
                 break
-            shortest = min(other, shortest, key=len)
+            shortest = other
         return shortest
 
     def _max_unit_bits(self, trellis: bool) -> int:
-        """Return the bits of the largest unit tried: at most the largest magnitude.
+        """Return the bits of the largest unit tried: at most 1/4 of the largest magnitude.
 
-        For more than `_SMALL` levels: at most 1/8 of the largest, and 1/2 of the mean nonzero magnitude.
+        For more than `_SMALL` levels, where a useless attempt takes time: at most 1/8 of the largest magnitude, and 2/3
+        of the mean nonzero magnitude, or 1/2 with a trellis.
         """
-        nonzero, total = int(self._counts[1:].sum()), int(self._counts @ self._magnitudes)
-        largest = max(self._counts.size // 2, 1)
+        largest = self._counts.size // 2
+        unit = largest // 4
         if self.matrix.size > _SMALL:
-            largest = max(min(largest // 8, total // (2 * max(nonzero, 1))), 1)
-        return min(max(largest.bit_length() - 1 - trellis, 0), _MAX_UNIT_BITS)  # an index is half its level
+            nonzero, total = max(int(self._counts[1:].sum()), 1), int(self._counts @ self._magnitudes)
+            unit = min(largest // 8, total // (2 * nonzero) if trellis else 2 * total // (3 * nonzero))
+        return min(max(unit.bit_length() - 1 - trellis, 0), _MAX_UNIT_BITS)  # an index is half its level
 
 
 def _matrix_shape(shape: tuple[int, ...]) -> tuple[int, int]:

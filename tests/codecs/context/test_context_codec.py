@@ -58,7 +58,7 @@ def units_trellis():
 
 
 GOLDEN = {
-    "context-trellis.bin": (golden_trellis, TRELLIS + 2 * UNIT_BITS),
+    "context-trellis.bin": (golden_trellis, TRELLIS + UNIT_BITS),
     "context-units.bin": (golden_units, 5 * UNIT_BITS),
     "context-predicted.bin": (golden_predicted, PREDICTION),
     "context-predicted-trellis.bin": (predicted_trellis, TRELLIS + PREDICTION),
