@@ -14,8 +14,8 @@ from torch import nn
 from compress.context import Context
 from compress.data.photos import Photos
 from compress.model import Model, Preprocessing
-from compress.networks.modules import NETWORKS
 from compress.networks.embedded_weights import EmbeddedWeights
+from compress.networks.modules import NETWORKS
 from compress.tensors.forms import Dense
 
 TINY = Preprocessing(12, 12, "squash", "RGB", 1 / 64, (2.0, 2.0, 2.0), (1.0, 1.0, 1.0))
