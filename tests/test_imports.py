@@ -1,4 +1,4 @@
-"""The order of the rooms: each imports from rooms below it alone, and reading a model needs no torch."""
+"""The rooms of the package: their order, their names, and that reading a model does not load torch."""
 
 from __future__ import annotations
 
@@ -101,6 +101,17 @@ def test_a_room_that_reads_models_loads_neither_torch_nor_another_slow_library(r
         waiting |= {name for name in imported(module, when_loaded=True) if name in FILES} - loaded
         heavy = {name for name in imported(module, when_loaded=True) if name.split(".")[0] in SLOW_TO_IMPORT}
         assert not heavy, module
+
+
+def test_no_two_modules_or_classes_share_a_name():
+    names: dict[str, set[str]] = {}
+    for module, file in FILES.items():
+        if file.name != "__init__.py":
+            names.setdefault(f"module {file.stem}", set()).add(module)
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                names.setdefault(f"class {node.name}", set()).add(module)
+    assert not {name: found for name, found in names.items() if len(found) > 1}
 
 
 def test_every_package_says_what_it_is_for():
