@@ -39,15 +39,14 @@ def read(path: str | PathLike[str]) -> dict[str, NDArray[np.float32]]:
 def load(path: str | PathLike[str], factory: str | None = None) -> nn.Module:
     """Read a `.sqz` file as a torch module in evaluation mode.
 
-    Its input are photos that `compress.data.transforms` prepares with the file's preprocessing.
+    `compress.data.transforms` prepares photos for it with the file's preprocessing.
 
     Args:
         path: the file.
-        factory: `package.module:function`, the function that builds your own network. It is imported and called only if
-            you name it here.
+        factory: `package.module:function` that builds your own network; called only if you name it here.
     Raises:
         FormatError: the file breaks the format.
-        WeightsError: its tensors do not fit the network that it names.
+        WeightsError: its tensors do not fit its network.
         ConfigError: the file names another function, or the function cannot be imported.
     """
     from compress import container  # noqa: PLC0415
@@ -70,13 +69,13 @@ def compare(
     """Compare two models on the same photos, as `squeeze-compress compare` does.
 
     Args:
-        a: a `.sqz` file, a checkpoint, or `embedded`; the reference for B.
+        a: the reference: a `.sqz` file, a checkpoint, or `embedded`.
         b: like `a`.
-        data: photos with or without labels: a folder, a CSV file, or `samples` for the installed ones.
+        data: photos, labeled or not: a folder, a CSV file, or `samples` for the installed ones.
         limit: maximum number of photos, evenly spread.
         architecture: network of a checkpoint; None: the one that fits its first layer.
-        factory: function that builds your own network, see `load`.
-        device: device of the networks; None: a GPU if there is one.
+        factory: as in `load`.
+        device: None: a GPU if there is one.
     Raises:
         SqueezeError: a model or the photos cannot be used, or the models have different numbers of classes.
     """
@@ -103,9 +102,9 @@ def run(
         overrides: `KEY=VALUE` each.
         cache: folder for intermediate results; None: `out`/cache.
         fresh: neither read nor write the cache.
-        device: device of the networks; None: a GPU if there is one.
+        device: None: a GPU if there is one.
     Raises:
-        SqueezeError: the run failed. A missed goal is no failure: see `RunResult.goal_met`.
+        SqueezeError: the run failed. A missed goal is no failure, see `RunResult.goal_met`.
     """
     from compress import pipeline as pipelines  # noqa: PLC0415
     from compress.builtin_pipelines import find_pipeline  # noqa: PLC0415

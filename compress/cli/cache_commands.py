@@ -11,7 +11,7 @@ from compress.cli import console, options
 _SECONDS_PER_DAY = 86_400
 
 _folders_argument = click.argument(
-    "folders", nargs=-1, type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="[options.FOLDER]..."
+    "folders", nargs=-1, type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="[FOLDER]..."
 )
 
 

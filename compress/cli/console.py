@@ -33,11 +33,11 @@ _MIN_REPORTED_SECONDS = 2.0
 
 
 def set_verbosity(*, quiet: bool, verbose: bool) -> None:
-    """Set the amount of output; without a terminal, tables are 160 columns wide instead of 80."""
+    """Set the amount of output, and the width of tables for stdout."""
     global _quiet, _verbose, _out  # noqa: PLW0603  one terminal, one setting
     _quiet, _verbose = quiet, verbose
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        # A file name may have bytes that are no text, and the terminal may lack characters.
+        # File names may hold undecodable bytes, and the terminal may lack characters.
         sys.stdout.reconfigure(errors="backslashreplace")
     _out = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL)
 
@@ -62,12 +62,7 @@ def error(text: str) -> None:
 
 @contextmanager
 def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar; without a terminal, print a line at the end if it took more than two seconds.
-
-    Args:
-        title: the work.
-        total: number of items; 0 if unknown.
-    """
+    """Show a progress bar of `total` items (0: unknown); without a terminal, print the time of long work at its end."""
     if _quiet:
         yield lambda count: None
     elif _err.is_terminal:
@@ -84,7 +79,7 @@ def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int = 1) -> None:
-    """Print a table: `text_columns` columns on the left, the numbers on the right."""
+    """Print a table; the columns after the first `text_columns` are numbers, aligned to the right."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     for index, column in enumerate(columns):
         if index < text_columns:
@@ -97,8 +92,8 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], text_colum
 
 
 def show_result(result: RunResult) -> None:
-    """Print the stages of a run, its goal with the cause of a miss, and the paths."""
-    # The report draws charts and is slow to import.
+    """Print the stages of a run, its goals with the causes of misses, and the paths."""
+    # `compress.report` imports matplotlib, which is slow.
     from compress.report.formatting import to_ascii  # noqa: PLC0415
     from compress.report.goal_shortfall import explain_miss, goal_line  # noqa: PLC0415
     from compress.report.record import ALEXNET_BYTES  # noqa: PLC0415
@@ -150,11 +145,8 @@ def show_layers(network: str, layers: Sequence[LayerDescription]) -> None:
     parameters = sum(layer.parameters for layer in layers)
     multiply_accumulates = sum(layer.multiply_accumulates for layer in layers)
     say(network)
-    show_table(
-        ("layer", "kind", "output", "parameters", "multiply-accumulates"),
-        [*rows, ("total", "", "", f"{parameters:,}", f"{multiply_accumulates:,}")],
-        text_columns=2,
-    )
+    total = ("total", "", "", f"{parameters:,}", f"{multiply_accumulates:,}")
+    show_table(("layer", "kind", "output", "parameters", "multiply-accumulates"), [*rows, total], text_columns=2)
 
 
 def show_inspection(inspection: Inspection) -> None:
@@ -193,12 +185,7 @@ def show_accuracy(accuracy: Accuracy, skipped: Sequence[str]) -> None:
 
 
 def show_comparison(comparison: ModelComparison, max_shown: int) -> None:
-    """Print bytes, accuracy and fidelity of two models, and photos with different top-1 classes.
-
-    Args:
-        comparison: the result for two models.
-        max_shown: maximum number of photos to list.
-    """
+    """Print bytes, accuracy and fidelity of two models, and the first photos with different top-1 classes."""
     from compress.report.goal_shortfall import goal_line  # noqa: PLC0415  as in show_result
 
     a, b = comparison.a, comparison.b

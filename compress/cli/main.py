@@ -21,13 +21,13 @@ _INTERRUPTED = 130
 
 
 class _ErrorHandlingGroup(click.Group):
-    """Turns errors into one message and an exit code; no other place does."""
+    """Turns errors into one message and an exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except SqueezeError as error:
-            # All processes of a machine find the same mistake in the configuration: one reports it.
+            # Every process of a machine finds the same configuration error: one reports it.
             if not (isinstance(error, ConfigError) and os.environ.get("LOCAL_RANK", "0") != "0"):
                 console.error(str(error))
             sys.exit(error.exit_code)
@@ -120,7 +120,3 @@ def init(name: str, output: Path) -> None:
 
 for command in (*model_commands.COMMANDS, cache, search, sensitivity):
     main.add_command(command)
-
-
-if __name__ == "__main__":
-    main()

@@ -20,7 +20,7 @@ EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 class FiniteFloat(click.FloatRange):
-    """A number in a range, neither infinite nor NaN; `FloatRange` accepts NaN."""
+    """A finite number in a range; `FloatRange` accepts NaN."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         number = super().convert(value, param, ctx)
@@ -28,7 +28,7 @@ class FiniteFloat(click.FloatRange):
 
 
 class PathOrName(click.Path):
-    """An existing path, or a name for content of the installed packages; the value is a `str`."""
+    """An existing path, or one allowed name; the value is a `str`."""
 
     def __init__(self, name: str, *, dir_okay: bool) -> None:
         super().__init__(exists=True, dir_okay=dir_okay)
@@ -39,7 +39,7 @@ class PathOrName(click.Path):
 
 
 class FileBytes(click.IntRange):
-    """A number of bytes as in pipelines: an integer, or a number with a decimal unit (`400kB`)."""
+    """A number of bytes: an integer, or a number with a decimal unit (`400kB`)."""
 
     name = "bytes"
 
@@ -69,7 +69,7 @@ max_weights = click.option(
 
 
 def pipeline(command: Command) -> Command:
-    """Add the argument PIPELINE and the options that change it: `--set`, `--seed`, `--cache`, `--device`."""
+    """Add the argument PIPELINE and the options `--set`, `--seed`, `--cache` and `--device`."""
     for decorate in (
         device,
         click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Replace the seed of the pipeline."),
@@ -82,7 +82,7 @@ def pipeline(command: Command) -> Command:
 
 
 def read_pipeline(name: str, overrides: tuple[str, ...], seed: int | None) -> Pipeline:
-    """Return the pipeline that the options of `pipeline` describe; see `compress.pipeline.read_pipeline`."""
+    """Read the pipeline that the options of `pipeline` name; errors as in `compress.pipeline.read_pipeline`."""
     from compress import pipeline as pipelines  # noqa: PLC0415
     from compress.builtin_pipelines import find_pipeline  # noqa: PLC0415
 

@@ -92,16 +92,12 @@ def sensitivity(
     folder = out or Path("out") / spec.name
     cache = cache or folder / CACHE
     result = scan(spec, load_inputs(spec, cache, device, console.progress), photos)
-    console.show_table(
-        ("layer", "weights", *(setting.label for setting in result.settings)),
-        [
-            *(
-                (layer.name.removesuffix(".weight"), f"{layer.weights:,}", *map(_nats, layer.divergences))
-                for layer in result.layers
-            ),
-            ("all layers at once", "", *map(_nats, result.all_layers)),
-        ],
-    )
+    rows = [
+        (layer.name.removesuffix(".weight"), f"{layer.weights:,}", *map(_nats, layer.divergences))
+        for layer in result.layers
+    ]
+    rows.append(("all layers at once", "", *map(_nats, result.all_layers)))
+    console.show_table(("layer", "weights", *(setting.label for setting in result.settings)), rows)
     console.say("KL divergence in nats if this layer alone is compressed, without retraining")
     console.say(f"page: {write_scan(result, folder)}")
 
