@@ -29,9 +29,8 @@ class Fidelity:
     """Agreement of a network with the float network; needs no labels.
 
     Attributes:
-        photos: number of photos.
         agreement: fraction of photos with the same top-1 class; Wilson interval.
-        divergence_nats: mean Kullback-Leibler divergence of the softmax from the float network's; normal interval.
+        divergence_nats: mean Kullback-Leibler divergence of the softmax; normal interval.
         correct_only_before: photos that only the float network classifies correctly; None without labels.
         correct_only_after: photos that only this network classifies correctly; None without labels.
     """
@@ -48,14 +47,12 @@ GoalUnit = Literal["bytes", "fraction", "points", "nats"]
 
 @dataclass(frozen=True)
 class GoalRecord:
-    """One line of a goal and its result.
+    """One limit of a goal and its result.
 
     Attributes:
-        quantity: the limited quantity in words, such as `bytes of the file` or `top-1 drop`.
-        unit: of `limit` and `reached`. `fraction` runs from 0 to 1 and is shown in percent; `points` is a difference of
-            two fractions, -1 to 1, and is shown in percentage points.
+        quantity: the limited quantity, such as `bytes of the file` or `top-1 drop`.
+        unit: of `limit` and `reached`; `points` is a difference of two fractions, -1 to 1.
         bound: whether `limit` is a maximum or a minimum.
-        met: the decision of the run.
     """
 
     quantity: str

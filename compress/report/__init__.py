@@ -1,7 +1,6 @@
 """The report of a run: a `RunRecord` comes in, `report.json` and `report.html` go out.
 
-`record` defines the content, `report_json` writes and reads it, `html` draws the page from it and from nothing else.
-The pages of the search use the same style, formatting and SVG charts.
+`record` defines the content, `report_json` writes and reads it, `html` draws the page from it alone.
 """
 
 from __future__ import annotations
@@ -17,12 +16,10 @@ __all__ = ["RunRecord", "from_json", "to_html", "to_json", "write_report"]
 
 
 def write_report(record: RunRecord, folder: Path) -> Path:
-    """Write `report.json` and `report.html` into `folder`, each atomically.
+    """Write `report.json` and `report.html` into `folder`, each atomically, and return the path of `report.html`.
 
-    Returns:
-        The path of `report.html`.
     Raises:
-        FormatError: the record holds a value that JSON cannot, such as a number that is not finite.
+        FormatError: the record holds a value that JSON cannot, such as NaN.
         OSError: a file could not be written; the old one is unchanged.
     """
     text = to_json(record)

@@ -12,9 +12,7 @@ class FileComponent:
     """Bytes of one kind.
 
     Attributes:
-        name: the kind, in words.
-        color: the page's CSS variable for it.
-        description: one phrase.
+        color: CSS variable of the page.
     """
 
     name: str
@@ -47,7 +45,7 @@ def layer_components(layer: LayerRecord) -> tuple[FileComponent, ...]:
 
 
 def layer_name(layer: LayerRecord) -> str:
-    """Return the name of the layer: the tensor's name without `.weight`."""
+    """Return the tensor's name without `.weight`."""
     return layer.name.removesuffix(".weight")
 
 
@@ -57,10 +55,10 @@ def layer_bytes(layer: LayerRecord) -> int:
 
 
 def entropy_excess(layer: LayerRecord) -> float:
-    """Return the coded size of the symbols relative to their entropy, minus 1; negative if they are smaller."""
+    """Return the coded size of the symbols over their entropy, minus 1."""
     return (layer.index_bytes + layer.position_bytes) / layer.entropy_bytes - 1 if layer.entropy_bytes else 0.0
 
 
 def weight_layers(record: RunRecord) -> list[LayerRecord]:
-    """Return the tensors that passes compress: two dimensions or more."""
+    """Return the tensors that passes compress: at least two dimensions."""
     return [layer for layer in record.layers if len(layer.shape) >= 2]

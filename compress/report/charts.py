@@ -20,8 +20,8 @@ class StageMetric:
     Attributes:
         key: name of the chart on the page.
         better: `higher` or `lower`.
-        of: the interval of one stage; None if it was not measured.
-        words: an estimate as text.
+        of: the interval of one stage; None: not measured.
+        words: formats an estimate.
     """
 
     key: str
@@ -40,7 +40,7 @@ STAGE_METRICS = (
 
 
 def draw_metric(record: RunRecord, metric: StageMetric) -> str:
-    """Draw a metric after each stage as a dot on its 95% interval; a dashed line marks the first stage."""
+    """Draw a dot on its 95% interval for each stage; a dashed line marks the first stage."""
     rows = [(stage.name, interval) for stage in record.stages if (interval := metric.of(stage))]
     width, row, left, right = 440.0, 27.0, 132.0, 62.0
     plot_width, height = width - left - right, row * len(rows) + 30

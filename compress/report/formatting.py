@@ -1,40 +1,40 @@
-"""Numbers as text: decimal units, thousands separators, and no more digits than the measurement has."""
+"""Numbers as text: decimal units, thousands separators, few digits."""
 
 from __future__ import annotations
 
 from compress.evaluation.results import GoalRecord, GoalUnit, Interval
 
 NARROW = "\u00a0"
-"""No-break space: keeps a number and its unit on one line."""
+"""No-break space between a number and its unit."""
 
 MINUS = "\u2212"
 EN_DASH = "\u2013"
 
 
 def thousands(count: float) -> str:
-    """Return `498213` as `498,213`, rounded to an integer."""
+    """Return `498,213`, rounded to an integer."""
     return f"{count:,.0f}".replace("-", MINUS)
 
 
 def kilobytes(count: float) -> str:
-    """Return bytes as decimal kilobytes: `498.2 kB`; below 1,000, as bytes."""
+    """Return bytes as `498.2 kB`; below 1,000 as `498 B`."""
     if abs(count) < 1000:
         return f"{thousands(count)}{NARROW}B"
     return f"{count / 1000:,.1f}{NARROW}kB".replace("-", MINUS)
 
 
 def megabytes(count: float) -> str:
-    """Return bytes as decimal megabytes, rounded: `612 MB`."""
+    """Return bytes as `612 MB`."""
     return f"{thousands(count / 1e6)}{NARROW}MB"
 
 
 def short_name(network: str) -> str:
-    """Return a network's name; the name of the function for a user's network: `a.b:resnet18 {...}` is `resnet18`."""
+    """Return a network's name; of a user's network `a.b:resnet18 {...}`, `resnet18`."""
     return network.partition(" ")[0].rpartition(":")[2]
 
 
 def percent(fraction: float) -> str:
-    """Return a fraction as `55.1%`; only exactly 0 and 1 are shown as 0.0% and 100.0%."""
+    """Return a fraction as `55.1%`; only 0 and 1 become 0.0% and 100.0%."""
     text = f"{fraction * 100:.1f}"
     if text in ("0.0", "100.0") and fraction not in (0, 1):
         text = f"{fraction * 100:.2f}"
@@ -42,28 +42,28 @@ def percent(fraction: float) -> str:
 
 
 def signed_hundred(fraction: float) -> str:
-    """Return a fraction times 100, with its sign and one decimal: `+0.9`; zero has no sign."""
+    """Return a fraction times 100 as `+0.9`; zero has no sign."""
     tenths = round(fraction * 100, 1) + 0.0
     return f"{tenths:+.1f}".replace("-", MINUS) if tenths else "0.0"
 
 
 def points(difference: float) -> str:
-    """Return a difference of two fractions as signed percentage points: `-1.5 points`."""
+    """Return a difference of two fractions as `-1.5 points`."""
     return f"{signed_hundred(difference)}{NARROW}points"
 
 
 def excess(fraction: float) -> str:
-    """Return a relative difference as signed percent: `+0.9%`, `-7.0%`."""
+    """Return a relative difference as `+0.9%`."""
     return f"{signed_hundred(fraction)}%"
 
 
 def nats(divergence: float) -> str:
-    """Return a divergence to three significant digits: `0.0312`."""
+    """Return a divergence with three significant digits."""
     return "0" if divergence == 0 else f"{divergence:.3g}" if abs(divergence) < 1000 else thousands(divergence)
 
 
 def times(ratio: float) -> str:
-    """Return a ratio as `9.9` below 100 and as `482` above."""
+    """Return a ratio as `9.9`; from 100 as `482`."""
     return f"{ratio:.1f}" if ratio < 100 else thousands(ratio)
 
 
@@ -76,12 +76,12 @@ def seconds(duration: float) -> str:
 
 
 def percent_interval(interval: Interval) -> str:
-    """Return the ends of a fraction's interval in percent: `52.0-58.2`."""
+    """Return the ends of an interval in percent: `52.0-58.2`."""
     return f"{interval.low * 100:.1f}{EN_DASH}{interval.high * 100:.1f}"
 
 
 def nats_interval(interval: Interval) -> str:
-    """Return the ends of a divergence's interval; one value if they are equal."""
+    """Return the ends of an interval; one value if they are equal."""
     if interval.low == interval.high:
         return nats(interval.low)
     return f"{nats(interval.low)}{EN_DASH}{nats(interval.high)}"
@@ -93,7 +93,7 @@ def plural(count: int, noun: str) -> str:
 
 
 def abbreviate(name: str, length: int = 24) -> str:
-    """Return a name of at most `length` characters: an ellipsis replaces its middle, U+FFFD what is not printable."""
+    """Replace the middle of a long name by an ellipsis, and unprintable characters by U+FFFD."""
     name = "".join(letter if letter.isprintable() else "\ufffd" for letter in name)
     if len(name) <= length:
         return name
@@ -102,7 +102,7 @@ def abbreviate(name: str, length: int = 24) -> str:
 
 
 def goal_amount(amount: float, unit: GoalUnit) -> str:
-    """Return an amount of a goal with its unit."""
+    """Return an amount with its unit."""
     match unit:
         case "bytes":
             return f"{thousands(amount)}{NARROW}bytes"
@@ -116,12 +116,12 @@ def goal_amount(amount: float, unit: GoalUnit) -> str:
 
 
 def goal_margin(goal: GoalRecord) -> str:
-    """Return the distance to the limit of a goal: `1,787 bytes to spare`, `missed by 0.4 points`."""
+    """Return the distance to the limit: `1,787 bytes to spare`, `missed by 0.4 points`."""
     unit: GoalUnit = "points" if goal.unit == "fraction" else goal.unit
     amount = goal_amount(abs(goal.limit - goal.reached), unit)
     return f"{amount} to spare" if goal.met else f"missed by {amount}"
 
 
 def to_ascii(text: str) -> str:
-    """Return a text of this module in ASCII, for terminals."""
+    """Replace this module's special characters, for terminals."""
     return text.replace(NARROW, " ").replace(MINUS, "-").replace(EN_DASH, "-")

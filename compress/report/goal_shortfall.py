@@ -1,4 +1,4 @@
-"""Goals in words: met or missed, by what margin, and what caused a miss. Everything follows from the record."""
+"""Goals in words: met or missed, the margin, and the cause of a miss. Everything follows from the record."""
 
 from __future__ import annotations
 
@@ -18,15 +18,13 @@ _QUALITY: Mapping[str, Callable[[StageRecord], float | None]] = {
     AGREEMENT: lambda stage: stage.fidelity.agreement.value,
     DIVERGENCE: lambda stage: stage.fidelity.divergence_nats.value,
 }
-"""The quantity behind each line of a goal, after a stage."""
+"""The quantity that each goal limits, after a stage."""
 
 
 def explain_miss(record: RunRecord, goal: GoalRecord) -> str:
-    """Return a phrase on the main cause of a missed goal; empty if the goal was met or the cause is unknown.
+    """Return the main cause of a missed goal; empty if the goal was met or the cause is unknown.
 
-    For accuracy, agreement and divergence, the cause is the stage with the largest loss; later stages may have
-    recovered some of it. For bytes, it is the largest component and the largest layer of the file, and the stage that
-    made the file larger, if there is one.
+    Quality: the stage with the largest loss. Bytes: the largest component and layer, and the stage that added most.
     """
     if goal.met:
         return ""
@@ -37,18 +35,14 @@ def explain_miss(record: RunRecord, goal: GoalRecord) -> str:
 
 
 def goal_line(goal: GoalRecord) -> str:
-    """Return a line of the goal for a terminal: the limit, the result, and the margin of a miss."""
+    """Return one line for a terminal: the limit, the result, and the margin of a miss."""
     limit, reached = (goal_amount(value, goal.unit) for value in (goal.limit, goal.reached))
     line = f"goal {'met' if goal.met else 'MISSED'}: {goal.quantity} {goal.bound} {limit}, reached {reached}"
     return to_ascii(line if goal.met else f"{line}: {goal_margin(goal)}")
 
 
 def check_goals(goals: Iterable[GoalRecord]) -> None:
-    """Check that every line of a goal was met.
-
-    Raises:
-        GoalMissed: some lines were not; the message names them and by how much they were missed.
-    """
+    """Raise `GoalMissed` if a goal was missed; the message names each missed goal and its margin."""
     missed = [f"{goal.quantity} {goal_margin(goal).removeprefix('missed ')}" for goal in goals if not goal.met]
     if missed:
         raise GoalMissed(to_ascii(f"the goal was missed: {', '.join(missed)}"))

@@ -1,4 +1,4 @@
-"""Histograms of each layer's weights, before and after compression, with the codebook entries marked."""
+"""Histograms of each layer's weights before and after compression."""
 
 from __future__ import annotations
 
@@ -12,12 +12,9 @@ _WIDTH, _HEIGHT, _BOTTOM = 260.0, 132.0, 34.0
 
 
 def draw_histogram(layer: LayerRecord, histogram: WeightHistogram, name: str) -> str:
-    """Return an SVG of one layer: float weights as an outline, decoded weights as an area, codebook entries as ticks.
+    """Return an SVG: float weights as an outline, decoded weights as an area, codebook entries as ticks.
 
-    Args:
-        layer: names the chart.
-        histogram: the histogram of the layer.
-        name: unique on the page.
+    `name` is unique on the page.
     """
     low, high = histogram.low, histogram.high
     edges = np.linspace(low, high, len(histogram.float_counts) + 1)
@@ -40,6 +37,6 @@ def draw_histogram(layer: LayerRecord, histogram: WeightHistogram, name: str) ->
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Return both ends, and zero if it is at least a fifth of the range from each."""
+    """Return both ends, and zero if its label does not collide with theirs."""
     margin = (high - low) * 0.2
     return [low, 0.0, high] if low + margin < 0 < high - margin else [low, high]

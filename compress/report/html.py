@@ -20,11 +20,11 @@ from compress.report.svg import chart_style
 Drawn = TypeVar("Drawn")
 
 WIDE, NARROW = 860, 340
-"""Widths in pixels of the two versions of a chart with much text; CSS shows the one that fits."""
+"""Widths in pixels of the two versions of a wide chart; CSS shows the one that fits."""
 
 
 def to_html(record: RunRecord) -> str:
-    """Return the page: self-contained, escaped, and the same bytes for the same record."""
+    """Return the page; the same bytes for the same record."""
     weights = breakdown.weight_layers(record)
     after = record.stages[-1]
     return load_template("report.html").render(
@@ -47,7 +47,7 @@ def to_html(record: RunRecord) -> str:
 
 
 def load_template(name: str) -> Template:
-    """Return a template of this room by file name; the functions of `formatting` and `breakdown` are its filters."""
+    """Load a template; its filters are the functions of `formatting` and `breakdown`."""
     environment = Environment(
         loader=PackageLoader("compress.report"),
         autoescape=True,
@@ -61,13 +61,7 @@ def load_template(name: str) -> Template:
 
 
 def wide_and_narrow(draw: Callable[[Drawn, float, str], str], drawn: Drawn, name: str) -> tuple[Markup, Markup]:
-    """Draw a chart for a wide page and for a phone.
-
-    Args:
-        draw: takes `drawn`, a width in pixels and a name that is unique on the page.
-        drawn: content of the chart.
-        name: prefix of both names.
-    """
+    """Draw a chart for a wide page and for a phone; `draw` takes the data, a width in pixels and a unique name."""
     return Markup(draw(drawn, WIDE, f"{name}-wide")), Markup(draw(drawn, NARROW, f"{name}-narrow"))
 
 
@@ -88,6 +82,5 @@ def _draw_charts(record: RunRecord, weights: list[LayerRecord]) -> Mapping[str, 
 
 
 def _p_value(fidelity: Fidelity) -> float | None:
-    """Return the p-value of McNemar's test; None without labels or if no photo changed."""
     before, after = fidelity.correct_only_before, fidelity.correct_only_after
     return mcnemar(before, after) if before is not None and after is not None and before + after else None

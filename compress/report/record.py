@@ -1,7 +1,7 @@
 """The content of `report.json`.
 
-Units are in the field names; fractions run from 0 to 1. Raise `SCHEMA_VERSION` when a field is added, is removed or
-changes its meaning.
+Fractions run from 0 to 1. Raise `SCHEMA_VERSION` when a field is added, is removed or changes its meaning. The JSON
+schema `docs/report.schema.json` contains the docstrings: write it again when they change.
 """
 
 from __future__ import annotations
@@ -29,18 +29,16 @@ class StageRecord:
     """One stage and the model after it.
 
     Attributes:
-        name: the stage's name in the pipeline.
         kind: the pass, or `baseline` or `proof`.
         options: all options of the pass, as JSON values: lists, no tuples.
         file_bytes: size of the `.sqz` file if the pipeline ended here.
         sparsity: fraction of zeros among the weights, biases excluded.
         bits_per_weight: `file_bytes` * 8 over the number of weights.
-        distinct_values: distinct weight values, summed over the layers.
+        distinct_values: summed over the layers.
         seconds: the pass, validation excluded.
         validation_seconds: the validation after it.
-        peak_memory_bytes: maximum resident memory of the process during the stage.
-        accuracy: None if the validation photos have no labels.
-        fidelity: agreement with the float network.
+        peak_memory_bytes: maximum resident memory during the stage.
+        accuracy: None without labels.
         notes: sentences of the pass for the reader.
     """
 
@@ -61,17 +59,16 @@ class StageRecord:
 
 @dataclass(frozen=True)
 class WeightHistogram:
-    """Histograms of one layer's weights, before and after compression, over the same bins of equal width.
+    """Histograms of one layer's weights before and after compression, over the same bins of equal width.
 
     Scales and the kernel transform are undone first, so that the codebook entries lie on the same axis.
 
     Attributes:
-        low: lower end of the range.
-        high: upper end of the range.
+        low: lower end of the range of the float weights.
         float_counts: float weights in each bin.
-        decoded_counts: nonzero decoded weights in each bin; values outside the range count in the outer bins.
-        codebook_marks: positions of the codebook entries, in 1/`CODEBOOK_MARKS` of the range, ascending, without
-            duplicates; entries outside the range lie on its ends. Empty if the weights have no codebook.
+        decoded_counts: nonzero decoded weights in each bin; values outside the range are clipped to it.
+        codebook_marks: distinct positions of the codebook entries, clipped, in 1/`CODEBOOK_MARKS` of the range,
+            ascending.
     """
 
     low: float
@@ -87,13 +84,7 @@ class WeightHistogram:
         decoded_weights: NDArray[np.float32],
         codebook: NDArray[np.float32] | None,
     ) -> WeightHistogram:
-        """Count weights over the range of the float weights.
-
-        Args:
-            float_weights: any shape.
-            decoded_weights: the nonzero ones, any shape.
-            codebook: None if the weights have none.
-        """
+        """Count float and nonzero decoded weights, of any shape, over the range of the float weights."""
         edges = np.histogram_bin_edges(float_weights, HISTOGRAM_BINS)
         low, high = float(edges[0]), float(edges[-1])
         float_counts, decoded_counts = (
@@ -111,19 +102,16 @@ class LayerRecord:
 
     Attributes:
         name: torchvision's tensor name.
-        shape: as in torch, output channels first.
-        weights: number of weights, the product of the shape.
+        shape: output channels first.
         nonzero_weights: number of weights that are not pruned.
-        index_bits: bits of a fixed-length codebook index; 32 (or 16) for values without a codebook.
-        distinct_values: codebook entries in use, zero included; without a codebook, the number of distinct values.
-        codec: codec of the indices.
-        scan_order: order in which the indices are coded: `out-in`, `in-out` or `kernel-first`.
-        codec_bytes: size of the indices with each codec, in the best scan order for it; empty without a codebook.
-        entropy_bytes: order-0 entropy of the symbols / 8, code tables excluded. For trellis-coded levels, the entropy
-            of the indices within their quantizers.
+        index_bits: bits of a fixed-length codebook index; 32 or 16 without a codebook.
+        distinct_values: distinct values in use, zero included.
+        scan_order: `out-in`, `in-out` or `kernel-first`.
+        codec_bytes: size with each codec in its best scan order; empty without a codebook.
+        entropy_bytes: order-0 entropy of the symbols / 8, code tables excluded; for trellis-coded levels, of the
+            indices within their quantizers.
         index_bytes: coded indices and their code tables; without a codebook, the values.
-        position_bytes: coded positions of the nonzero weights, if the codec stores them apart from the indices.
-        codebook_bytes: the codebook.
+        position_bytes: coded positions of the nonzero weights, if stored apart from the indices.
         scale_bytes: scales of rows, columns and kernel coefficients.
         histogram: None for biases.
     """
@@ -150,7 +138,6 @@ class FileRecord:
     """The `.sqz` file on disk; the sizes from `header_bytes` on sum to `file_bytes`.
 
     Attributes:
-        sha256: hash of the file.
         weights_sha256: hash of the decoded float32 tensors, in file order, little-endian.
         header_bytes: magic, version, header and checksums, without class names.
         label_bytes: class names.
@@ -175,9 +162,7 @@ class DataRecord:
 
     Attributes:
         role: `calibration` or `validation`.
-        photos: number of photos.
-        labeled: whether the photos have class labels.
-        skipped: photos that could not be read, each with the reason.
+        skipped: unreadable photos, each with the reason.
         fingerprint: hash of the photos' content.
     """
 
@@ -194,9 +179,8 @@ class RunRecord:
     """One run of one pipeline.
 
     Attributes:
-        schema_version: `SCHEMA_VERSION` of the program that wrote the record.
         pipeline: name of the pipeline.
-        description: the first comment of the pipeline, or empty.
+        description: the first comment of the pipeline.
         network: name of the architecture.
         weights_source: where the float weights came from.
         weights_sha256: hash of the float weights, as in `FileRecord`.
@@ -206,8 +190,8 @@ class RunRecord:
         layers: in the order of the network.
         decode_seconds: time to read and decode the file in a fresh process, imports excluded.
         command: command line that repeats the run.
-        configuration: the whole pipeline as YAML, overrides applied.
-        versions: versions of Python and of the packages that affect the result.
+        configuration: the pipeline as YAML, overrides applied.
+        versions: Python and the packages that affect the result.
         machine: processor, cores and system.
     """
 

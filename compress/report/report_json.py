@@ -17,10 +17,10 @@ _MAX_SHOWN_PROBLEMS = 3
 
 
 def to_json(record: RunRecord) -> str:
-    """Return the text of `report.json`: a line for each field, stage and layer, and a final newline.
+    """Return the text of `report.json`, one line a field, stage and layer.
 
     Raises:
-        FormatError: a value could not be read back, such as a number that is not finite.
+        FormatError: a value could not be read back, such as NaN.
     """
     try:
         fields = parse_json(_ADAPTER.dump_json(record))
@@ -45,7 +45,7 @@ def from_json(text: str) -> RunRecord:
 
 
 def json_schema() -> str:
-    """Return the JSON schema of `report.json`, the content of `docs/report.schema.json`."""
+    """Return the content of `docs/report.schema.json`."""
     schema: dict[str, Any] = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     schema |= _ADAPTER.json_schema(mode="serialization")
     schema["properties"]["schema_version"]["const"] = SCHEMA_VERSION
@@ -53,14 +53,14 @@ def json_schema() -> str:
 
 
 def _to_lines(value: object) -> str:
-    """Return compact JSON, with each entry of a list of objects on its own line."""
+    """Return compact JSON, with each entry of a list on its own line."""
     if isinstance(value, list) and value:
         return "[\n" + ",\n".join(map(_to_lines, value)) + "\n]"
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _check_version(text: str) -> None:
-    """Check the version first: any other message would mislead about a report of another version."""
+    """Check the version before the fields: other messages would mislead about another version."""
     try:
         content = parse_json(text)
     except ValueError as error:

@@ -1,7 +1,6 @@
 """Matplotlib figures as SVG elements of a page.
 
-Text stays text, in the font of the page. Colors are CSS variables of the page and follow its theme. The drawing scales
-to its container. The same figure always gives the same bytes.
+Text stays text in the page's font, colors are CSS variables of the page, and equal figures give equal bytes.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from matplotlib.figure import Figure
 
 CSS_VARIABLES: Final = ("ink", "muted", "rule", "accent", "pale", "second", "part-positions")
 
-# Matplotlib draws in placeholder colors, which `to_svg` replaces by the variables.
+# Matplotlib draws in placeholder colors, and `to_svg` replaces them by CSS variables.
 _PLACEHOLDERS: Final = {name: f"#0101{number:02x}" for number, name in enumerate(CSS_VARIABLES, start=1)}
 _VARIABLES: Final = {placeholder: f"var(--{name})" for name, placeholder in _PLACEHOLDERS.items()}
 _POINTS_PER_INCH: Final = 72
@@ -44,13 +43,13 @@ _RC_PARAMS: Final[dict[Any, Any]] = {
 
 
 def color(variable: str) -> str:
-    """Return the matplotlib color that becomes the page's CSS variable `--variable`."""
+    """Return the matplotlib color that becomes the CSS variable `--variable`."""
     return _PLACEHOLDERS[variable]
 
 
 @contextmanager
 def chart_style() -> Iterator[None]:
-    """Set matplotlib's parameters for these charts, while they are drawn and written."""
+    """Set matplotlib's parameters while charts are drawn and written."""
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_RC_PARAMS)
@@ -58,7 +57,7 @@ def chart_style() -> Iterator[None]:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure; width and height in CSS pixels."""
+    """Return an empty figure of a size in CSS pixels."""
     return Figure(figsize=(width / _POINTS_PER_INCH, height / _POINTS_PER_INCH), dpi=_POINTS_PER_INCH)
 
 
@@ -67,8 +66,8 @@ def to_svg(figure: Figure, name: str, title: str) -> str:
 
     Args:
         figure: drawn within `chart_style()`, in colors from `color` only.
-        name: unique on the page; prefix of all ids of the element.
-        title: description for screen readers.
+        name: unique on the page; prefix of all ids.
+        title: for screen readers.
     """
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
@@ -89,7 +88,6 @@ def to_svg(figure: Figure, name: str, title: str) -> str:
 
 
 def _page_attributes(attributes: dict[str, str], name: str) -> dict[str, str]:
-    """Return attributes without namespaces, with unique ids, the page's colors and short numbers."""
     plain = {key.rpartition("}")[2]: value for key, value in attributes.items()}
     changed = {key: _page_value(key, value, name) for key, value in plain.items()}
     return {key: value for key, value in changed.items() if not value.startswith("rotate(-0 ")}
@@ -114,6 +112,6 @@ def _page_style(declarations: str) -> str:
 
 
 def _round_numbers(numbers: str) -> str:
-    """Round to hundredths of a pixel: smaller, and independent of the last bits of the arithmetic."""
+    """Round to hundredths of a pixel: small, and the same on every machine."""
     rounded = re.sub(r"-?\d+\.\d+", lambda match: f"{float(match[0]):.2f}".rstrip("0").rstrip("."), numbers)
     return " ".join(rounded.replace("-0 ", "0 ").split())
