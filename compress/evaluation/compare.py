@@ -28,13 +28,11 @@ from compress.runtime.file_names import escape_undecodable
 from compress.runtime.progress import Progress, no_progress
 
 EMBEDDED, SAMPLES = "embedded", "samples"
-"""Names of the model and of the photos in installed packages."""
+"""Names of the installed model and photos."""
 
 
 @dataclass(frozen=True, eq=False)
 class _MeasuredModel:
-    """A model with its name, the photos in its preprocessing, and its outputs on them."""
-
     name: str
     model: Model
     photos: Photos
@@ -54,20 +52,11 @@ def compare_models(
     goal: Goal | None = None,
     progress: Progress = no_progress,
 ) -> ModelComparison:
-    """Run two models on the same photos, each with its own preprocessing.
+    """Run two models on the same photos, each with its own preprocessing; see `compress.compare` for the arguments.
 
-    Args:
-        a: `.sqz`, `.safetensors`, `.pth` or `.pt` file, or `embedded` for the installed float weights; the reference.
-        b: like `a`; the model to compare with A.
-        data: a folder (of idx files too), a CSV file or a photo, with or without labels; or `samples` for installed
-            crops.
-        limit: maximum number of photos, evenly spread; None for all.
-        architecture: network of a checkpoint; None: the one that fits its first layer.
-        factory: function that may be called to build the network of a `.sqz` file that names it.
-        device: device of the networks; None: a GPU if there is one.
-        cache: folder for decoded photos; None keeps them in memory.
-        goal: limits for B; drops, agreement and divergence are relative to A.
-        progress: shows the progress.
+    `data` may also be a folder of idx files or one photo. `cache` is a folder for decoded photos; None keeps them in
+    memory. `goal` limits B relative to A.
+
     Raises:
         ConfigError: the models have different numbers of classes, or there is no such device.
         DataError: photos cannot be read, or have no labels although the goal limits accuracy.
@@ -104,7 +93,7 @@ def _check_classes(models: Sequence[Model], names: tuple[str, str]) -> None:
 def _read_photos(
     models: Sequence[Model], data: str, limit: int | None, cache: Path | None, progress: Progress
 ) -> list[Photos]:
-    """Return the photos in the preprocessing of each model; read once if both are equal."""
+    """Return the photos in each model's preprocessing; read once if both are equal."""
     samples = data == SAMPLES and not Path(data).exists()  # a folder of this name takes precedence
     source = Samples(count=limit) if samples else source_at(Path(data), limit)
     photos: list[Photos] = []
@@ -176,7 +165,7 @@ def _paired_accuracy(a: Outputs, b: Outputs, k: int) -> PairedAccuracy | None:
 
 
 def _photo_predictions(a: _MeasuredModel, b: _MeasuredModel) -> tuple[PhotoPredictions, ...]:
-    """Return the predictions for each photo, highest divergence first; a model without class names uses the other's."""
+    """Return each photo's predictions, highest divergence first; a model without class names uses the other's."""
     names_a = a.model.labels or class_names(b.model)
     names_b = b.model.labels or class_names(a.model)
     predictions_a, predictions_b = _predictions(a.outputs, names_a), _predictions(b.outputs, names_b)

@@ -1,7 +1,6 @@
-"""The result of a comparison of two models: the content of the JSON file that `compare --json` writes.
+"""The content of the JSON file that `compare --json` writes.
 
-Units are in the field names; fractions run from 0 to 1. Raise `COMPARISON_VERSION` when a field is added, is removed or
-changes its meaning.
+Fractions run from 0 to 1. Raise `COMPARISON_VERSION` when a field is added, is removed or changes its meaning.
 """
 
 from __future__ import annotations
@@ -21,10 +20,9 @@ class ComparedModel:
 
     Attributes:
         name: path as given, or `embedded`.
-        architecture: name of the network.
-        file_bytes: size of the file on disk; for `embedded`, four bytes a weight.
+        file_bytes: size on disk; for `embedded`, four bytes a weight.
         weights_sha256: hash of the float32 tensors, in file order, little-endian.
-        accuracy: None if the photos have no labels.
+        accuracy: None without labels.
     """
 
     name: str
@@ -41,7 +39,7 @@ class PairedAccuracy:
     Attributes:
         correct_only_a: photos that only A classifies correctly.
         correct_only_b: photos that only B classifies correctly.
-        difference: accuracy of B minus accuracy of A, -1 to 1; bootstrap interval, paired over photos.
+        difference: accuracy of B minus A, -1 to 1; paired bootstrap interval.
         p_value: McNemar's exact test of the two counts.
     """
 
@@ -53,7 +51,7 @@ class PairedAccuracy:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The class with the highest probability: index, name and probability."""
+    """The class with the highest probability."""
 
     index: int
     name: str
@@ -66,8 +64,7 @@ class PhotoPredictions:
 
     Attributes:
         photo: origin of the photo.
-        label: index of its class; None without labels.
-        label_name: name of that class; None without labels.
+        label: class index; None without labels.
         divergence_nats: Kullback-Leibler divergence of B's softmax from A's.
     """
 
@@ -84,15 +81,15 @@ class ModelComparison:
     """Differences between two models; A is the reference for B.
 
     Attributes:
-        same_weights: whether the decoded weights are equal bit for bit.
-        same_preprocessing: whether both use the same preprocessing; otherwise each uses its own.
-        differing_class_names: indices of the classes for which both have names, and different ones.
+        same_weights: the decoded weights are equal bit for bit.
+        same_preprocessing: if False, each model uses its own.
+        differing_class_names: indices of classes that have two different names.
         data: description of the photos.
-        skipped: photos that could not be read, each with the reason.
+        skipped: unreadable photos, each with the reason.
         top1: None without labels, like `top5`.
         agreement: fraction of photos with the same top-1 class; Wilson interval.
-        divergence_nats: mean Kullback-Leibler divergence of B's softmax from A's; normal interval.
-        photos: all photos, highest divergence first.
+        divergence_nats: mean over the photos, of B from A; normal interval.
+        photos: highest divergence first.
         goals: limits for B and their results.
     """
 
@@ -113,9 +110,8 @@ class ModelComparison:
 
     @property
     def differing(self) -> tuple[PhotoPredictions, ...]:
-        """The photos with different top-1 classes, highest divergence first."""
+        """The photos with different top-1 classes."""
         return tuple(photo for photo in self.photos if photo.a.index != photo.b.index)
 
     def to_json(self) -> str:
-        """Return all fields as JSON: two spaces of indent, a final newline."""
         return json.dumps(dataclasses.asdict(self), indent=2, allow_nan=False) + "\n"

@@ -22,22 +22,14 @@ from compress.runtime.devices import find_device
 from compress.runtime.progress import Progress, no_progress
 
 NamedProbability = tuple[str, float]
-"""Name of a class and its probability."""
+"""Class name, probability."""
 
 
 def evaluate_model(
     model: Model, data: Path, limit: int | None, device: str | None, progress: Progress = no_progress
 ) -> tuple[Accuracy, tuple[str, ...]]:
-    """Measure top-1 and top-5.
+    """Return the accuracy and the photos that could not be read; see `compare_models` for the arguments.
 
-    Args:
-        model: any form.
-        data: a folder with one subfolder for each class, a CSV file with path and label, or a folder of idx files.
-        limit: maximum number of photos, evenly spread; None for all.
-        device: device of the network; None: a GPU if there is one.
-        progress: shows the progress.
-    Returns:
-        The accuracy, and the photos that could not be read.
     Raises:
         DataError: the photos have no labels, or cannot be read.
         WeightsError: the model's preprocessing does not fit its network.
@@ -50,7 +42,7 @@ def evaluate_model(
 
 
 def read_labeled_photos(model: Model, data: Path, limit: int | None, cache: Path | None, progress: Progress) -> Photos:
-    """Return labeled photos in a model's preprocessing; arguments as in `compare_models`.
+    """Return labeled photos in a model's preprocessing; see `compare_models` for the arguments.
 
     Raises:
         DataError: the photos have no labels, or cannot be read.
@@ -67,7 +59,7 @@ def read_labeled_photos(model: Model, data: Path, limit: int | None, cache: Path
 def predict_photos(
     model: Model, photos: Sequence[Path], device: str | None, k: int = 5
 ) -> Iterator[tuple[Path, list[NamedProbability]]]:
-    """Yield each photo with its `k` most probable classes, highest probability first.
+    """Yield each photo with its `k` most probable classes, best first.
 
     Raises:
         DataError: a photo cannot be read.

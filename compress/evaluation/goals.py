@@ -1,4 +1,4 @@
-"""The goal of a pipeline: limits on the file, and whether a file meets them."""
+"""The goal of a pipeline, and whether a file meets it."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Goal:
     """Limits for the file; None sets no limit.
 
     Attributes:
-        bytes: maximum size of the file on disk; a number, or one with a decimal unit (`500kB`).
+        bytes: maximum size on disk; a number, or one with a decimal unit (`500kB`).
         max_top1_drop: maximum drop of top-1 below the float network, percentage points; needs labels.
         max_top5_drop: the same for top-5.
-        min_agreement: minimum fraction of photos with the float network's top-1 class, 0 to 1.
+        min_agreement: minimum fraction of photos with the float network's top-1 class.
         max_divergence: maximum mean Kullback-Leibler divergence from the float network, nats.
     """
 
@@ -40,22 +40,13 @@ class Goal:
 
     @property
     def needs_labels(self) -> bool:
-        """Whether the goal limits accuracy."""
         return self.max_top1_drop is not None or self.max_top5_drop is not None
 
 
 def goal_records(
     goal: Goal, file_bytes: int, before: Accuracy | None, after: Accuracy | None, fidelity: Fidelity
 ) -> tuple[GoalRecord, ...]:
-    """Return each line of the goal with its result.
-
-    Args:
-        goal: the limits.
-        file_bytes: size of the file.
-        before: accuracy of the reference network; None without labels, which leaves out limits on drops.
-        after: accuracy of the file.
-        fidelity: of the file to the reference network.
-    """
+    """Return each limit with its result; without accuracy `before` and `after`, limits on drops are left out."""
     records = [_maximum(BYTES, "bytes", goal.bytes, file_bytes)]
     if before is not None and after is not None:
         records += [

@@ -28,7 +28,7 @@ _BOOTSTRAP_BATCH = 500
 
 @dataclass(frozen=True, eq=False)
 class Outputs:
-    """Outputs of a network on the validation photos.
+    """Outputs of a network on photos.
 
     Attributes:
         logits: float32, shape (photos, classes).
@@ -53,14 +53,8 @@ def run(
     progress: Progress,
     processes: ProcessGroup = SINGLE_PROCESS,
 ) -> Outputs:
-    """Run a network on photos.
+    """Run a network on photos; each process runs its shard, and all return all outputs.
 
-    Args:
-        network: in evaluation mode.
-        photos: at the input size of the network.
-        preprocessing: the network's.
-        progress: shows the progress.
-        processes: each process runs its shard of the photos, and all return all outputs.
     Raises:
         DataError: there are no photos, or an output is not finite.
     """
@@ -87,7 +81,7 @@ def accuracy(outputs: Outputs) -> Accuracy | None:
 
 
 def fidelity(outputs: Outputs, reference: Outputs) -> Fidelity:
-    """Return the agreement of a network's outputs with those of the float network."""
+    """Return how well a network's outputs agree with the reference's, on the same photos."""
     agree = outputs.logits.argmax(1) == reference.logits.argmax(1)
     before = after = None
     if outputs.labels is not None:
@@ -119,18 +113,13 @@ def normal_interval(values: NDArray[np.float64]) -> Interval:
 
 
 def paired_counts(correct: NDArray[np.bool_], correct_before: NDArray[np.bool_]) -> tuple[int, int]:
-    """Return the number of photos that are correct only before, and only after; both arrays are of the same photos."""
+    """Return the number of photos that are correct only before, and only after."""
     return int((correct_before & ~correct).sum()), int((correct & ~correct_before).sum())
 
 
 def bootstrap_interval(values: NDArray[np.float64], seed: int = 0) -> Interval:
-    """Return the mean with its 95% bootstrap interval; equal values have an interval of width 0.
+    """Return the mean with its 95% bootstrap interval over photos; equal values have an interval of width 0.
 
-    For differences between two networks, photo by photo, it is the interval of the paired difference.
-
-    Args:
-        values: one for each photo, shape (photos,).
-        seed: seed of the resampling.
     Source: Efron 1987, "Better bootstrap confidence intervals" (BCa), as in scipy.
     """
     mean = float(values.mean())

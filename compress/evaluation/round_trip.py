@@ -1,7 +1,7 @@
-"""Round trip: a fresh process decodes the `.sqz` file and runs photos through its network.
+"""Round trip: a fresh process, given only the `.sqz` file and photos, decodes the file and runs its network.
 
-`python -m compress.evaluation.round_trip MODEL.sqz PIXELS.npy LOGITS.npy DEVICE [trusted]` decodes the file, runs the
-photos through the network, writes the logits, and prints one line of JSON. It gets nothing but the file and the photos.
+`python -m compress.evaluation.round_trip MODEL.sqz PIXELS.npy LOGITS.npy DEVICE [trusted]` writes the logits and prints
+one line of JSON.
 """
 
 from __future__ import annotations
@@ -38,13 +38,8 @@ class RoundTrip:
 
 
 def run_round_trip(file: Path, photos: Photos, device: str, *, trusted: bool = False) -> RoundTrip:
-    """Decode a file in a fresh process and run photos through its network.
+    """Decode a `.sqz` file in a fresh process and run photos through its network; `trusted` as in `Model`.
 
-    Args:
-        file: the `.sqz` file.
-        photos: input of the network.
-        device: device of the network.
-        trusted: as in `Model`; allows the function that the file names.
     Raises:
         SqueezeError: the process failed; the message is its last line.
     """

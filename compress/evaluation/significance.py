@@ -6,13 +6,12 @@ from scipy.stats import binomtest
 
 
 def mcnemar(only_before: int, only_after: int) -> float:
-    """Return the two-sided p-value of McNemar's exact test; 1 if no photo changed.
+    """Return the two-sided p-value of the exact test on the photos that only one network classifies correctly.
 
-    Args:
-        only_before: photos that only the first network classifies correctly.
-        only_after: photos that only the second network classifies correctly.
+    It is 1 if there are none.
+
     Source: McNemar 1947, "Note on the sampling error of the difference between correlated proportions", in the exact
-    form of the binomial test on the discordant pairs.
+    form: a binomial test of the discordant pairs.
     """
     changed = only_before + only_after
     return float(binomtest(only_before, changed, 0.5).pvalue) if changed else 1.0
