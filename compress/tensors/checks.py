@@ -9,10 +9,6 @@ from compress.errors import PassError
 
 
 def check_finite(values: NDArray[np.float32], tensor: str) -> None:
-    """Check that no weight of the named tensor is NaN or infinite.
-
-    Raises:
-        PassError: a weight is.
-    """
+    """Raise a PassError where a weight of the named tensor is NaN or infinite."""
     if bad := np.count_nonzero(~np.isfinite(values)):
         raise PassError(f"{bad:,} weights are not finite (NaN or infinity)", tensor=tensor)

@@ -1,7 +1,4 @@
-"""The forms of a weight tensor: `Dense`, `Pruned` and `Shared`.
-
-Forms are immutable; a pass makes new tensors.
-"""
+"""The forms of a weight tensor. Forms are immutable; a pass makes new tensors."""
 
 from __future__ import annotations
 
@@ -32,8 +29,7 @@ class Dense:
 
     Attributes:
         values: float32, any shape.
-        stored_as: precision in the file. With float16, each value is a float16 number already, so that writing it
-            loses nothing.
+        stored_as: precision in the file, which holds each value exactly.
     """
 
     values: NDArray[np.float32]
@@ -86,16 +82,15 @@ class Shared:
     """Values shared through a codebook; index 0 is the pruned weight.
 
     A weight is `codebook[index] * 2 ** ((row + column) / 4)`, with the exponents of its row (output channel) and its
-    column (input channel), or 0 without exponents. With coefficient exponents, this product is a coefficient of a 3x3
-    kernel instead, the coefficient's exponent is part of the sum, and `kernel_transform` turns coefficients into
-    weights.
+    column (input channel), or 0 without exponents. With coefficient exponents, which join the sum, this product is a
+    coefficient of a 3x3 kernel, and `kernel_transform` turns coefficients into weights.
 
     Attributes:
         codebook: float32, shape (entries,); entry 0 is exactly zero.
         indices: uint16, the tensor's shape, each below `len(codebook)`.
-        stored_as: precision of the codebook in the file; each entry is such a number already.
-        row_exponents: int8, shape (rows,), the tensor's first dimension; None: no row scales.
-        column_exponents: int8, shape (columns,), the tensor's second dimension; None: no column scales.
+        stored_as: precision of the codebook in the file, which holds each entry exactly.
+        row_exponents: int8, shape (rows,), the first dimension; None: no row scales.
+        column_exponents: int8, shape (columns,), the second dimension; None: no column scales.
         coefficient_exponents: int8, shape (3, 3); None: indices are of weights.
     """
 
@@ -130,7 +125,7 @@ class Shared:
 
     @property
     def mask(self) -> NDArray[np.bool_]:
-        """bool, the tensor's shape; False where pruned: with coefficients, where all of a kernel's are 0."""
+        """False where pruned; with coefficients, where all coefficients of a kernel are 0."""
         mask: NDArray[np.bool_] = self.indices != 0
         if self.coefficient_exponents is not None:
             mask = np.broadcast_to(mask.any((2, 3), keepdims=True), self.shape)
@@ -143,7 +138,6 @@ class Shared:
 
     @property
     def is_scaled(self) -> bool:
-        """Whether the tensor has scales of any kind."""
         return any(part is not None for part in self.exponents)
 
     @property
@@ -156,17 +150,14 @@ class Shared:
         return weight_scales(len(self.shape), *self.exponents)
 
     def to_dense(self) -> NDArray[np.float32]:
-        """Return the float32 weights.
-
-        A weight or coefficient is one float32 product, so that every reader gets the same bits.
-        """
+        """Return the float32 weights: one float32 product each, so that every reader gets the same bits."""
         values = self.codebook[self.indices]
         if self.is_scaled:
             values *= self.scale()
         return values if self.coefficient_exponents is None else kernels_from_coefficients(values)
 
     def unscaled(self, values: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-        """Return the codebook values that would give these weights, shape as the tensor's."""
+        """Return the codebook values that would give these weights."""
         shared = values if self.coefficient_exponents is None else coefficients_from_kernels(values)
         result: NDArray[np.float64] = shared.astype(np.float64) / self.scale()
         return result
@@ -178,8 +169,7 @@ Tensor = Dense | Pruned | Shared
 def as_shared(values: NDArray[np.float32]) -> Shared:
     """Return values as a shared tensor, without loss.
 
-    The codebook is zero, then the distinct values by magnitude, positive and negative in turn while there are both:
-    an index, read as a level, grows with the magnitude of its value.
+    The codebook is zero, then the distinct values by magnitude, positive and negative in turn, as levels are.
 
     Args:
         values: float32, any shape, with at most 65,535 distinct nonzero values.

@@ -1,8 +1,7 @@
 """Transform of 3x3 kernels: taps <-> coefficients of a two-dimensional cosine basis.
 
-Photos are smooth, so that an error in what neighboring taps share costs a network far more than an error in their
-differences. Coefficients separate the two, and quantization gives each its own step. Along each dimension there are
-three patterns, the cosine transform's without its roots, from the highest frequency to the lowest:
+Photos are smooth, so errors in low frequencies cost a network most: quantization gives each coefficient its own step.
+The patterns along each dimension are the cosine transform's without its roots, from the highest frequency down:
 
     1 -2  1
     1  0 -1
@@ -38,14 +37,9 @@ def has_3x3_kernels(shape: tuple[int, ...]) -> bool:
 
 
 def kernels_from_coefficients(coefficients: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the kernels of coefficients.
+    """Return the kernels of coefficients, both float32, shape (..., 3, 3).
 
     The order of the float32 additions is part of the file format: first along each row, then along each column.
-
-    Args:
-        coefficients: float32, shape (..., 3, 3).
-    Returns:
-        float32, the same shape.
     """
     return _sum_patterns(_sum_patterns(coefficients, -1), -2)
 
@@ -55,8 +49,6 @@ def coefficients_from_kernels(kernels: NDArray[np.floating[Any]]) -> NDArray[np.
 
     Args:
         kernels: shape (..., 3, 3), or (..., n * 9): the taps of n kernels in a row.
-    Returns:
-        float64, the same shape.
     """
     inverse = KERNEL_BASIS.T / np.square(KERNEL_BASIS).sum(1)
     coefficients = kernels.reshape(-1, KERNEL_SIDE**2).astype(np.float64) @ inverse
@@ -65,7 +57,6 @@ def coefficients_from_kernels(kernels: NDArray[np.floating[Any]]) -> NDArray[np.
 
 
 def _sum_patterns(coefficients: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
-    """Return the sum of the three patterns along an axis, each times its coefficient."""
     high, middle, low = (coefficients.take([index], axis) for index in range(KERNEL_SIDE))
     outer = low + high
     summed: NDArray[np.float32] = np.concatenate([outer + middle, low - 2 * high, outer - middle], axis)

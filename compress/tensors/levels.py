@@ -28,14 +28,9 @@ _ALL_LEVELS.flags.writeable = False
 
 
 def levels_codebook(entries: int) -> NDArray[np.float32]:
-    """Return the codebook of levels: 0, 1, -1, 2, -2 and so on.
+    """Return the codebook of 1 to 65,536 levels (0, 1, -1, 2, -2, ...), a read-only view of one shared array.
 
     A file stores only its length, and codec `context` codes its symbols as levels.
-
-    Args:
-        entries: 1 to 65,536.
-    Returns:
-        float32, shape (entries,); a read-only view of one shared array.
     """
     assert 1 <= entries <= len(_ALL_LEVELS)
     return _ALL_LEVELS[:entries]

@@ -27,16 +27,7 @@ def weight_scales(
     column_exponents: NDArray[np.int8] | None,
     coefficient_exponents: NDArray[np.int8] | None = None,
 ) -> NDArray[np.float32]:
-    """Return the scales of a `Shared` tensor's weights or coefficients.
-
-    Args:
-        dimensions: of the tensor.
-        row_exponents: shape (rows,).
-        column_exponents: shape (columns,).
-        coefficient_exponents: shape (3, 3).
-    Returns:
-        float32, broadcastable to the tensor's shape.
-    """
+    """Return the float32 scales of a `Shared` tensor's weights or coefficients, broadcastable to its shape."""
     exponents: NDArray[np.int32] = np.zeros((1,) * dimensions, dtype=np.int32)
     for axis, part in enumerate((row_exponents, column_exponents)):
         if part is not None:
