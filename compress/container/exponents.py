@@ -26,12 +26,7 @@ _DIFFERENCES = 0x80
 
 
 def encode_exponents(exponents: NDArray[np.int8], symbol_codec: Codec) -> bytes:
-    """Return the smallest section of exponents, of any shape.
-
-    Args:
-        exponents: of rows, columns or coefficients.
-        symbol_codec: codec of the tensor's symbols; it decides which codecs may code the exponents.
-    """
+    """Return the smallest section of exponents, of any shape; `symbol_codec` limits the codecs that may code them."""
     wide = exponents.reshape(-1).astype(np.int16)
     differences = zigzag_encode(np.diff(wide, prepend=np.int16(0)))
     candidates = []
@@ -77,7 +72,6 @@ def _allowed_codecs(symbol_codec: Codec) -> tuple[Codec, ...]:
 
 
 def _subtract_base(exponents: NDArray[np.int16], codec: Codec) -> tuple[int, NDArray[np.uint16]]:
-    """Return a base, and the symbols of exponents minus the base."""
     if codec is _CONTEXT:
         base = int(np.median(exponents)) if exponents.size else 0
         return base, zigzag_encode(exponents - np.int16(base))

@@ -14,8 +14,8 @@ Numbers are little-endian. docs/format.md specifies every field, for readers in 
     per tensor  payload: values, exponents of rows, columns and coefficients, coded symbols; then 4 bytes, its CRC-32
     4           CRC-32 of all bytes before
 
-Payloads follow each other in the order of their records. The file stores no offsets, so that sections cannot overlap,
-leave a gap or reach beyond the end. The header implies the length of the file.
+Payloads follow each other in the order of their records. The header implies the length of the file. There are no
+offsets, so sections cannot overlap, leave a gap or reach beyond the end.
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ def _check_file_crc(data: bytes) -> None:
 
 
 def _records(header: FileHeader, labels_start: int) -> Iterator[tuple[TensorRecord, int]]:
-    """Yield each tensor's record, and the offset of its payload."""
+    """Yield each record and the offset of its payload."""
     start = labels_start + header.label_bytes
     for record in header.tensors:
         yield record, start

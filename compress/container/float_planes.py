@@ -1,9 +1,8 @@
 """Float values <-> bytes, without loss: plain, or as byte planes that codec `context` codes.
 
-The bits of a value are an integer. Consecutive values differ little in a sorted codebook, and every second value does
-where positive and negative entries take turns; zigzag differences to the first or second value before may therefore
-replace the integers. Plane 0 holds the most significant byte of every value, plane 1 the next, and so on. Exponents,
-in plane 0, hardly vary. Each plane is plain or coded, whichever has fewer bytes.
+The bits of a value are an integer. Zigzag differences to the first or second value before may replace it: neighbors
+differ little in a sorted codebook, every second value where positive and negative entries take turns. Plane 0 holds the
+most significant byte of every value, plane 1 the next, and so on. Each plane is plain or coded, whichever is smaller.
 
 Layout: one byte, the distance of differences (0: none), plus 4 if plane 0 is coded, 8 if plane 1 is, and so on; then
 the planes, a coded one after its length as a varint.
@@ -57,13 +56,8 @@ def encode_values(name: str, values: NDArray[np.float32], stored_as: FloatName, 
 
 
 def decode_values(data: bytes, stored_as: FloatName, count: int, *, coded: bool) -> NDArray[np.float32]:
-    """Return the values of a section of the payload.
+    """Return the `count` values of a section of the payload.
 
-    Args:
-        data: the section; if not coded, `count` values.
-        stored_as: precision in the file.
-        count: of values.
-        coded: whether they are coded.
     Raises:
         FormatError: coded values break the format, or a value is not finite; the offset counts from `data[0]`.
     """

@@ -61,11 +61,8 @@ class FileHeader:
 
     @classmethod
     def from_bytes(cls, data: bytes, max_weights: int) -> FileHeader:
-        """Return the header that `to_bytes` wrote.
+        """Return the header that `to_bytes` wrote; `max_weights` limits the weights of all tensors together.
 
-        Args:
-            data: the header, uncompressed.
-            max_weights: limit of the weights of all tensors together.
         Raises:
             FormatError: `data` is not a header, or beyond a limit; the offset counts from `data[0]`.
         """

@@ -22,11 +22,11 @@ class TensorLayout:
     """One tensor of a file. Its checksum and its record count as header.
 
     Attributes:
-        name: the tensor's name.
-        shape: its shape.
-        form: its form, or `coefficients` for shared coefficients of kernels.
+        name: of the tensor.
+        shape: of the tensor.
+        form: of the tensor, or `coefficients` for shared coefficients of kernels.
         nonzero_weights: weights that are not pruned.
-        codebook_entries: entries of the codebook, with the zero of pruned weights; 0 without a codebook.
+        codebook_entries: including the zero of pruned weights; 0 without a codebook.
         codec: codec of the indices or of the mask; of a dense tensor, `planes` if its values are coded, else `plain`.
         scan_order: order in which its symbols are coded.
         stored_as: precision of the values or of the codebook.
@@ -54,17 +54,14 @@ class TensorLayout:
 
     @property
     def weights(self) -> int:
-        """Product of the shape."""
         return math.prod(self.shape)
 
     @property
     def payload_bytes(self) -> int:
-        """All sections of the payload."""
         return self.index_bytes + self.position_bytes + self.codebook_bytes + self.scale_bytes
 
     @property
     def bits_per_weight(self) -> float:
-        """Bits of the payload for each weight."""
         return 8 * self.payload_bytes / max(self.weights, 1)
 
 
@@ -84,7 +81,6 @@ class Layout:
 
     @property
     def file_bytes(self) -> int:
-        """The whole file."""
         return self.header_bytes + self.label_bytes + sum(tensor.payload_bytes for tensor in self.tensors)
 
 

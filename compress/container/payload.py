@@ -119,7 +119,6 @@ def _encode_shared(name: str, tensor: Shared, codecs: Sequence[Codec]) -> tuple[
 def _with_values(
     record: TensorRecord, values: NDArray[np.float32], codecs: Sequence[Codec]
 ) -> tuple[TensorRecord, bytes]:
-    """Return the record with the length of coded values, and the section of values."""
     may_code = CODECS["context"] in codecs  # it codes the values
     section, coded = encode_values(record.name, values, record.stored_as, coded=may_code)
     return replace(record, coded_value_bytes=len(section) if coded else None), section
@@ -131,7 +130,6 @@ def _decode_values(record: TensorRecord, payload: bytes) -> NDArray[np.float32]:
 
 
 def _decode_all_exponents(record: TensorRecord, codec: Codec, payload: bytes) -> Iterator[NDArray[np.int8] | None]:
-    """Yield the exponents of rows, of columns and of coefficients."""
     start = record.value_bytes
     shapes = record.shape[:1], record.shape[1:2], (KERNEL_SIDE, KERNEL_SIDE)
     for kind, shape, length in zip(("rows", "columns", "coefficients"), shapes, record.exponent_bytes, strict=True):

@@ -53,17 +53,17 @@ class TensorRecord:
     """One tensor's record.
 
     Attributes:
-        name: the tensor's name.
-        shape: its shape.
+        name: of the tensor.
+        shape: of the tensor.
         form: the form that it decodes to.
         stored_as: precision of the values.
         value_count: numbers stored: all weights, the unpruned ones, or the codebook without its zero.
-        codec: codec of the symbols, that is of indices (shared) or mask (pruned); None for a dense tensor.
+        codec: codec of the indices (shared) or the mask (pruned); None for a dense tensor.
         scan_order: order in which the symbols are coded.
         symbol_bytes: length of the codec's stream.
-        exponent_bytes: lengths of the exponents of rows, of columns and of coefficients; None: no such exponents.
+        exponent_bytes: of rows, columns and coefficients; None: no such exponents.
         coded_value_bytes: length of the coded values; None: values are stored plainly.
-        levels: whether the codebook is `levels_codebook`, so that no values are stored.
+        levels: whether the codebook is `levels_codebook`, which stores no values.
     """
 
     name: str
@@ -127,12 +127,8 @@ class TensorRecord:
 
     @classmethod
     def read(cls, fields: FieldReader, name: str, max_weights: int) -> TensorRecord:
-        """Return the record of the tensor with this name.
+        """Return the record that starts at `fields`, of a tensor of up to `max_weights` weights.
 
-        Args:
-            fields: at the record.
-            name: of the tensor.
-            max_weights: how many it may have.
         Raises:
             FormatError: a field is out of range.
         """
@@ -179,7 +175,6 @@ def _read_form(fields: FieldReader, name: str, shape: tuple[int, ...]) -> tuple[
 
 
 def _are_allowed(flags: RecordFlag, form: FormName, shape: tuple[int, ...]) -> bool:
-    """Return whether flags fit the form, the shape and each other."""
     if flags not in _ALLOWED[form]:
         return False
     if (RecordFlag.ROW_EXPONENTS in flags and not shape) or (RecordFlag.COLUMN_EXPONENTS in flags and len(shape) < 2):
