@@ -33,12 +33,7 @@ class Codec(ABC):
         """
 
     def min_bytes(self, symbols: NDArray[np.uint16], counts: NDArray[np.int64]) -> int:
-        """Return a lower bound of the bytes of `encode`, faster than `encode`; it saves useless attempts.
-
-        Args:
-            symbols: of any shape.
-            counts: their `histogram`.
-        """
+        """Return a lower bound of the bytes of `encode`, faster; `counts` is the `histogram` of `symbols`."""
         return 0
 
     def depends_on_order(self, data: bytes | None) -> bool:

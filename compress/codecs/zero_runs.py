@@ -95,12 +95,7 @@ def _stream_bytes(gaps: NDArray[np.int64], nonzero: NDArray[np.int64]) -> int:
 
 
 def _entry_histograms(symbols: NDArray[np.uint16], counts: NDArray[np.int64]) -> list[_Histograms]:
-    """Return the histograms of entries, for each width of the gap field that can be the best.
-
-    Args:
-        symbols: shape (n,).
-        counts: their histogram.
-    """
+    """Return the histograms of entries, for each width of the gap field that can be the best."""
     gaps, fillers = np.zeros((len(_GAP_BITS), _MAX_GAPS), dtype=np.int64), np.zeros(len(_GAP_BITS), dtype=np.int64)
     longest = _count_gaps(symbols, gaps, fillers)
     entries = []

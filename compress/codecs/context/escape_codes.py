@@ -29,9 +29,6 @@ def new_digit_probabilities(unit_bits: int) -> NDArray[np.int32]:
     """Return the initial adaptive probabilities of `code_digits`.
 
     Digits are nearly uniform: their probabilities start with a number of updates, larger for more significant digits.
-
-    Args:
-        unit_bits: base-2 logarithm of the unit.
     """
     probabilities = np.full((_UNITS, 1 << unit_bits), INITIAL_PROBABILITY, dtype=np.int32)
     for digit in range(unit_bits):
@@ -45,13 +42,7 @@ def code_escape(
 ) -> tuple[Coder, int]:
     """Code a number from 1 to 65,535: in unary how many binary digits follow its first, then these digits.
 
-    Args:
-        coder: as in `code_bit`.
-        data: as in `code_bit`.
-        probabilities: all adaptive probabilities.
-        first: index of the first one of escape codes.
-        scale: expected magnitude, 0 to 7.
-        number: to encode.
+    Their probabilities start at index `first`; `scale` is the expected magnitude, 0 to 7. The rest: see `code_bit`.
     """
     exponent = 0
     while exponent < _EXPONENTS - 1:

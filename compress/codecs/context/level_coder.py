@@ -87,11 +87,7 @@ quantizer: 0 or 1.
 
 
 def new_probabilities(unit_bits: int) -> NDArray[np.int32]:
-    """Return the initial adaptive probabilities: of magnitudes, signs, escape codes and digits.
-
-    Args:
-        unit_bits: base-2 logarithm of the unit of magnitudes.
-    """
+    """Return the initial adaptive probabilities: of magnitudes, signs, escape codes and digits."""
     return np.concatenate([np.full(_DIGITS, INITIAL_PROBABILITY, dtype=np.int32), new_digit_probabilities(unit_bits)])
 
 
@@ -115,19 +111,7 @@ def _code_sign(
     sign_logit: int,
     tap: int,
 ) -> tuple[Coder, int]:
-    """Code a sign, 0 or 1, and update the regression with it.
-
-    Args:
-        coder: as in `code_bit`.
-        data: as in `code_bit`.
-        positive: to encode.
-        probabilities: all adaptive probabilities.
-        signs: see `Contexts`.
-        weights: all weights.
-        inputs: of the regression.
-        sign_logit: see `Contexts`.
-        tap: of the column.
-    """
+    """Code a sign, 0 or 1, and update the regression with it."""
     kind = min(tap, TAP_KINDS - 1)
     coder, positive = code_mixed_2(
         coder, data, positive, probabilities, _SIGNS + signs, sign_logit, weights, _SIGN_MIXERS + kind

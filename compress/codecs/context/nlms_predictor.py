@@ -41,11 +41,7 @@ def new_predictors(rows: int, columns: int) -> NDArray[np.int16]:
 
 @compiled(types.int64(types.int64), inline=True)
 def initial_power(mean: int) -> int:
-    """Return the regularization of the input power, so that the first levels of a row teach little.
-
-    Args:
-        mean: the initial mean magnitude, in units of 1/256.
-    """
+    """Return the regularization of the input power: the first levels of a row teach little. `mean`: in 1/256."""
     return max((100 * mean * mean) >> 16, 1)  # the power of fifty Laplacian levels
 
 

@@ -119,11 +119,7 @@ def finish(stream: Stream) -> bytes:
 
 
 def check_end(stream: Stream) -> None:
-    """Check that the stream ends with its bytes, after its last bit was decoded.
-
-    Raises:
-        FormatError: it does not.
-    """
+    """Raise a FormatError unless the stream ends with its bytes, after its last bit was decoded."""
     above, width, at, _ = stream.place.tolist()
     settled = at - 4
     word = _word_at(stream.data, settled)
@@ -152,11 +148,9 @@ def _word_at(data: NDArray[np.uint8], at: int) -> int:
 
 
 def min_coded_bytes(bits: int, min_probability: int) -> int:
-    """Return a lower bound of the bytes of a number of bits.
+    """Return a lower bound of the bytes of `bits` bits.
 
-    Args:
-        bits: how many.
-        min_probability: least probability given to either value of a bit, in units of 2 ** -16.
+    `min_probability` is the least given to either value of a bit, in units of 2 ** -16.
     """
     # The width for a 1 is rounded down by up to 1 in 257.
     cost = -math.log2(1 - min_probability / (1 << PROBABILITY_BITS) * (256 / 257))

@@ -12,13 +12,7 @@ from compress.runtime.jit import compiled
 
 
 def histogram(symbols: NDArray[np.uint16]) -> NDArray[np.int64]:
-    """Return how often each symbol from 0 to the largest occurs; an empty array without symbols.
-
-    Args:
-        symbols: any shape.
-    Returns:
-        int64, shape (largest + 1,).
-    """
+    """Return how often each symbol occurs: int64, shape (largest symbol + 1,), or (0,) without symbols."""
     symbols = symbols.reshape(-1)
     counts = np.zeros(int(symbols.max(initial=0)) + 1 if symbols.size else 0, dtype=np.int64)
     _count(np.ascontiguousarray(symbols), counts)
