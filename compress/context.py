@@ -16,6 +16,7 @@ from torch import nn
 from compress import container
 from compress.calibration.fisher_statistics import FisherStatistics, StatisticsCache
 from compress.calibration.photo_batches import network_inputs
+from compress.codecs import CODECS
 from compress.data.photos import Photos
 from compress.model import Model
 from compress.networks.modules import to_module
@@ -47,7 +48,7 @@ class Context:
     stage: str = "stage"
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     progress: Progress = no_progress
-    codecs: Sequence[str] = ("context", "huffman", "huffman-runs", "raw")
+    codecs: Sequence[str] = tuple(CODECS)
     store: Path | None = None
     out: Path | None = None
     processes: ProcessGroup = SINGLE_PROCESS

@@ -19,7 +19,12 @@ from compress.codecs.protocol import Codec
 from compress.codecs.raw import RawCodec
 from compress.codecs.zero_runs import ZeroRunsCodec
 
-_ALL: tuple[Codec, ...] = (ContextCodec(), HuffmanCodec(), ZeroRunsCodec(), RawCodec())
+_ALL: tuple[Codec, ...] = (
+    ContextCodec(),
+    HuffmanCodec(),
+    ZeroRunsCodec(),
+    RawCodec(),
+)
 
 CODECS: Mapping[str, Codec] = {codec.name: codec for codec in _ALL}
 """All codecs by name, in order of preference: of equally short streams a file takes the first."""
