@@ -7,44 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.networks.channel_graph import ChannelLink, Weights, links_by_writer
+from compress.networks.channel_graph import ChannelLink, Weights
 
 Factors = Mapping[str, NDArray[np.float64]]
 Permutations = Mapping[str, NDArray[np.int64]]
-
-
-def equalization_factors(weights: Weights, links: Iterable[ChannelLink]) -> dict[str, NDArray[np.float64]]:
-    """Return a power of two for each channel that makes the largest weights of writer and reader alike.
-
-    The writer's row is multiplied and the readers' columns are divided by the factor. Powers of two round nothing. Each
-    channel is scaled to the geometric mean of its largest written and read weight; the mean factor of a layer is one.
-
-    Args:
-        weights: by name, shape (rows, columns, ...).
-        links: `channel_links` of the network.
-    Returns:
-        by the writer's name, shape (rows,); 1 for channels without a nonzero weight in writer or reader.
-    Source: Nagel et al. 2019, "Data-free quantization through weight equalization and bias correction",
-    arXiv:1906.04721, section 4.1; here with several readers and with powers of two.
-    """
-    factors: dict[str, NDArray[np.float64]] = {}
-    for writer, outgoing in links_by_writer(links).items():
-        rows = len(weights[writer])
-        written, read = _max_magnitudes(weights[writer], 0), np.zeros(rows)
-        for link in outgoing:
-            read = np.maximum(read, _max_magnitudes(weights[link.reader], 1)[link.offset : link.offset + rows])
-        nonzero = (written > 0) & (read > 0)
-        ratio = np.log2(np.divide(read, written, out=np.ones(rows), where=nonzero))
-        mean = ratio[nonzero].mean() if nonzero.any() else 0.0
-        factors[writer] = np.where(nonzero, np.exp2(np.rint((ratio - mean) / 2)), 1.0)
-    return factors
-
-
-def _max_magnitudes(values: NDArray[np.float32], axis: int) -> NDArray[np.float64]:
-    """Return the largest magnitude of each row (axis 0) or column (axis 1)."""
-    others = tuple(other for other in range(values.ndim) if other != axis)
-    largest: NDArray[np.float64] = np.abs(values).max(axis=others).astype(np.float64)
-    return largest
 
 
 def scale_channels(

@@ -24,7 +24,10 @@ _ADVICE: Mapping[str, Mapping[str, str]] = {
     "model": _renamed(size="input_size"),
     "model.preprocessing": _renamed(deviation="std"),
     "encode.coding": {"ans": "use 'context' instead"},
-    "simplify": _renamed(dead="remove_dead", equalise="equalize"),
+    "simplify": {
+        **_removed("equalize equalise", "'quantize' equalizes channels itself"),
+        **_removed("remove_dead dead", "dead channels are always removed"),
+    },
     "prune": _renamed(kept_weights="nonzero_weights", compensation="obs_update"),
     "prune.criterion": _FISHER,
     "share": _renamed(

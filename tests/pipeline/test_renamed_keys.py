@@ -30,10 +30,6 @@ QUANTIZE = "stages:\n- pass: quantize\n  lambda: 1.0e-6\n"
             "use 'kernel_transform' instead, true for coefficients and false for weights",
         ),
         (
-            "stages: [{pass: simplify, equalise: true}]",
-            "stages.0.equalise: unknown key of pass 'simplify'; use 'equalize'",
-        ),
-        (
             "stages: [{pass: prune, kept_weights: 5}]",
             "stages.0.kept_weights: unknown key of pass 'prune'; use 'nonzero_w",
         ),
@@ -68,6 +64,10 @@ QUANTIZE = "stages:\n- pass: quantize\n  lambda: 1.0e-6\n"
             "stages.0.prune.criterion: cannot be 'curvature'; use 'fisher' instead (allowed: magnitude, fisher)",
         ),
         # removed passes, options and values
+        (
+            "stages: [{pass: simplify, equalize: true}]",
+            "stages.0.equalize: unknown key of pass 'simplify'; this option was removed: 'quantize' equalizes channels",
+        ),
         (
             "stages:\n- {pass: share}\n- {pass: round, slope: 1.0e-7}",
             "p.yaml:3: stages.1.pass: unknown pass 'round'; use pass 'share' with 'lambda' instead (allowed: simplify",
