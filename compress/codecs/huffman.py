@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from compress.codecs.primitives.prefix_bits import pack, unpack
 from compress.codecs.primitives.prefix_code import PrefixCode
+from compress.codecs.primitives.prefix_code_reader import decoding_table
 from compress.codecs.primitives.symbol_histogram import histogram
 from compress.codecs.protocol import Codec
 from compress.errors import FormatError
@@ -36,7 +37,7 @@ class HuffmanCodec(Codec):
         count = math.prod(shape)
         if count and not code.symbols.size:
             raise FormatError("the code has no symbols", offset=0, expected=f"a code of {count:,} symbols")
-        return unpack(data, start, code.decoding_table(), count).reshape(shape)
+        return unpack(data, start, decoding_table(code.symbols, code.lengths), count).reshape(shape)
 
     def min_bytes(self, symbols: NDArray[np.uint16], counts: NDArray[np.int64]) -> int:
         return min_huffman_bytes(counts)

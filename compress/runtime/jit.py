@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from types import NoneType
+from typing import Annotated, Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import numba
 import numpy as np
@@ -17,11 +18,12 @@ _cache_keys: dict[Any, str] = {}
 """Key of each compiled function that is cached on disk."""
 
 
-def compiled(signature: Any, *, inline: bool = False) -> Callable[[Function], Function]:
+def compiled(signature: Any = None, *, inline: bool = False) -> Callable[[Function], Function]:
     """Compile a function for one signature, with a cache on disk where a folder is writable.
 
     Args:
-        signature: numba types of the result and the arguments.
+        signature: numba types of the result and the arguments; None: from the annotations, where an array is
+            `Annotated[NDArray[...], numba type]`, and a named tuple has annotated fields.
         inline: insert the machine code into each caller, where a call costs as much as the work. LLVM does not inline
             these functions otherwise. An inlined function must not create arrays: it borrows its arguments without
             reference counting, which would take a third of the time.
@@ -32,7 +34,7 @@ def compiled(signature: Any, *, inline: bool = False) -> Callable[[Function], Fu
         machine_code: Any = numba.njit(**options)(function)
         if is_jitted(machine_code):  # not where NUMBA_DISABLE_JIT is set
             _enable_cache(machine_code)
-            machine_code.compile(signature)
+            machine_code.compile(signature or _annotated_signature(function))
             machine_code.disable_compile()
         return cast("Function", machine_code)
 
@@ -42,6 +44,22 @@ def compiled(signature: Any, *, inline: bool = False) -> Callable[[Function], Fu
 def tuple_type(*items: Any) -> Any:
     """Return the numba type of a tuple, for functions with several results."""
     return types.Tuple(items)  # type: ignore[no-untyped-call]
+
+
+def _annotated_signature(function: Callable[..., Any]) -> Any:
+    *arguments, result = map(_numba_type, get_type_hints(function, include_extras=True).values())
+    return result(*arguments)
+
+
+def _numba_type(annotation: Any) -> Any:
+    if get_origin(annotation) is Annotated:
+        return annotation.__metadata__[0]
+    if get_origin(annotation) is tuple:
+        return tuple_type(*map(_numba_type, get_args(annotation)))
+    if hasattr(annotation, "_fields"):
+        fields = map(_numba_type, get_type_hints(annotation, include_extras=True).values())
+        return types.NamedTuple(list(fields), annotation)  # type: ignore[no-untyped-call]
+    return {int: types.int64, float: types.float64, bool: types.boolean, NoneType: types.void}[annotation]
 
 
 def _enable_cache(machine_code: Any) -> None:

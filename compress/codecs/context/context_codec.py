@@ -21,13 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.codecs.context.context_model import MAX_MAGNITUDE, MEAN_OFFSET, log2_eighths
-from compress.codecs.context.level_coder import code_levels, new_probabilities, new_weights
+from compress.codecs.context.level_coder import code_levels, new_probabilities
 from compress.codecs.context.logistic_mixing import MIN_PROBABILITY
 from compress.codecs.context.nlms_predictor import NO_PREDICTORS, new_predictors
 from compress.codecs.primitives.error_offsets import offset_by
 from compress.codecs.primitives.range_coder import POSITION, Stream, check_end, finish, min_coded_bytes
 from compress.codecs.primitives.symbol_histogram import histogram
-from compress.codecs.primitives.trellis import NO_TRELLIS, TRELLIS_4096, follows_trellis, trellis_indices
+from compress.codecs.primitives.trellis import NO_TRELLIS, TRELLIS_4096, trellis_indices
 from compress.codecs.protocol import Codec
 from compress.errors import FormatError
 from compress.tensors.levels import levels_to_symbols, symbols_to_levels
@@ -86,7 +86,7 @@ class ContextCodec(Codec):
     def encode(self, symbols: NDArray[np.uint16]) -> bytes:
         matrix = np.ascontiguousarray(symbols_to_levels(symbols).reshape(_matrix_shape(symbols.shape)))
         levels = _Levels(matrix, symbols.shape, histogram(symbols))
-        trellis = follows_trellis(matrix, TRELLIS_4096)
+        trellis = trellis_indices(matrix, TRELLIS_4096) is not None
         shortest = levels.encode_in_units(trellis)
         if trellis and np.count_nonzero(symbols) <= _MAX_BY_CHANCE:
             shortest = min(shortest, levels.encode_in_units(trellis=False), key=len)
@@ -179,11 +179,18 @@ def _code(stream: Stream, levels: NDArray[np.int32], shape: tuple[int, ...], hea
         return 0
     initial_mean = MEAN_OFFSET * ((1 << head.mean_octaves) - 1)
     taps, width = math.prod(shape[2:]), shape[-1] if len(shape) > 2 else 1
-    probabilities, weights = new_probabilities(head.unit_bits), new_weights()
     predictors = new_predictors(*levels.shape) if head.prediction else NO_PREDICTORS
     trellis = TRELLIS_4096 if head.trellis else NO_TRELLIS
     return int(
         code_levels(
-            *stream, probabilities, weights, predictors, levels, taps, width, initial_mean, head.unit_bits, *trellis
+            *stream,
+            new_probabilities(head.unit_bits),
+            predictors,
+            levels,
+            taps,
+            width,
+            initial_mean,
+            head.unit_bits,
+            *trellis,
         )
     )

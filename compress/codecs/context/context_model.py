@@ -6,15 +6,16 @@ number is part of the format (docs/format.md).
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from compress.codecs.context.logistic_mixing import ADAPTATION_RATES, INPUTS, LOGIT_ONE, WEIGHTS
+from compress.codecs.context.logistic_mixing import ADAPTATION_RATES, LOGIT_ONE, CoderArrays
 from compress.runtime.jit import compiled
 
-LEVELS = types.int32[:, ::1]
-_SUMS = types.UniTuple(types.int64, 2)  # type: ignore[no-untyped-call]
+Levels = Annotated[NDArray[np.int32], types.int32[:, ::1]]
 
 MEAN_OFFSET = 32
 """Added to a mean magnitude, in units of 1/256, before its logarithm: small means share contexts."""
@@ -51,19 +52,19 @@ _RECIPROCALS = np.array([0] + [(1 << 32) // count + 1 for count in range(1, TAPS
 """1/n in units of 2 ** -32, rounded up: exact for a sum of n magnitudes of 16 bits, times 16."""
 
 
-@compiled(types.int64(types.int64, types.int64, types.int64), inline=True)
+@compiled(inline=True)
 def clip(number: int, minimum: int, maximum: int) -> int:
     """Return the number between `minimum` and `maximum` that is nearest to `number`."""
     return max(minimum, min(maximum, number))
 
 
-@compiled(types.int64(types.int64, types.int64), inline=True)
+@compiled(inline=True)
 def divide_unsigned(number: int, divisor: int) -> int:
     """Return `number // divisor` for a nonnegative number: twice as fast as a signed division."""
     return np.int64(np.uint64(number) // np.uint64(divisor))  # type: ignore[return-value]
 
 
-@compiled(types.int64(types.int64), inline=True)
+@compiled(inline=True)
 def log2_eighths(number: int) -> int:
     """Return 8 times the base-2 logarithm of a positive number, linear within each octave."""
     octaves = 0
@@ -73,39 +74,30 @@ def log2_eighths(number: int) -> int:
     return 8 * octaves + _LOGARITHMS[np.uintp(number)]  # type: ignore[no-any-return]
 
 
-@compiled(types.int64(types.int64, types.int64, types.int64), inline=True)
+@compiled(inline=True)
 def updated_mean(mean: int, magnitude: int, count: int) -> int:
     """Return a running mean, in units of 1/256, after another magnitude; `count` sets the rate."""
     return mean + (((min(magnitude, MAX_MAGNITUDE) * 256 - mean) * ADAPTATION_RATES[np.uintp(count)]) >> 16)  # type: ignore[no-any-return]
 
 
-@compiled(types.int64(LEVELS, types.int64, types.int64), inline=True)
-def _level_at(levels: NDArray[np.int32], row: int, column: int) -> int:
+@compiled(inline=True)
+def _level_at(levels: Levels, row: int, column: int) -> int:
     """Return a level; 0 outside the matrix."""
     return levels[np.uintp(row), np.uintp(column)] if row >= 0 and column >= 0 else 0
 
 
-@compiled(types.int64(LEVELS, types.int64, types.int64, types.int64), inline=True)
-def clipped_level(levels: NDArray[np.int32], row: int, column: int, max_magnitude: int) -> int:
+@compiled(inline=True)
+def clipped_level(levels: Levels, row: int, column: int, max_magnitude: int) -> int:
     """Return a level, or 0 outside the matrix, clipped to a magnitude."""
     return clip(_level_at(levels, row, column), -max_magnitude, max_magnitude)
 
 
-@compiled(types.int64(LEVELS, types.int64, types.int64, types.int64, types.int64, types.int64), inline=True)
-def neighborhood_context(
-    levels: NDArray[np.int32], row: int, column: int, tap: int, taps: int, magnitude_sum: int
-) -> int:
+@compiled(inline=True)
+def neighborhood_context(levels: Levels, row: int, column: int, tap: int, taps: int, magnitude_sum: int) -> int:
     """Return the context of a magnitude in its neighbors, 0 to 1023.
 
-    The first tap of a kernel uses the levels above and the kernel before. The others use the taps before.
-
-    Args:
-        levels: shape (rows, columns).
-        row: of the level.
-        column: of the level.
-        tap: of the column.
-        taps: of a kernel.
-        magnitude_sum: of up to `TAPS_BEFORE` preceding taps of the kernel.
+    The first of the `taps` of a kernel uses the levels above and the kernel before. The others use the preceding taps:
+    `magnitude_sum` is the sum of up to `TAPS_BEFORE` magnitudes.
     """
     if tap == 0:
         above, second = abs(_level_at(levels, row - 1, column)), abs(_level_at(levels, row - 2, column))
@@ -114,8 +106,8 @@ def neighborhood_context(
     return 64 * min(tap, 15) + min(log2_eighths(mean + 4), 63)
 
 
-@compiled(types.int64(LEVELS, types.int64, types.int64, types.int64, types.int64), inline=True)
-def sign_context(levels: NDArray[np.int32], row: int, column: int, tap: int, width: int) -> int:
+@compiled(inline=True)
+def sign_context(levels: Levels, row: int, column: int, tap: int, width: int) -> int:
     """Return the context of a sign: the signs of the tap to the left, the tap above and the first tap of the kernel."""
     left = clipped_level(levels, row, column - 1, 1) if tap > 0 else 0
     over = clipped_level(levels, row, column - width, 1) if tap >= width else 0
@@ -123,44 +115,31 @@ def sign_context(levels: NDArray[np.int32], row: int, column: int, tap: int, wid
     return 27 * min(tap, TAP_KINDS - 1) + 9 * (left + 1) + 3 * (over + 1) + first + 1
 
 
-@compiled(
-    types.int64(LEVELS, types.int64, types.int64, types.int64, types.int64, _SUMS, WEIGHTS, types.int64, INPUTS),
-    inline=True,
-)
+@compiled(inline=True)
 def sign_regression(
-    levels: NDArray[np.int32],
+    levels: Levels,
     row: int,
     column: int,
     tap: int,
     taps: int,
     sums: tuple[int, int],
-    weights: NDArray[np.int64],
+    arrays: CoderArrays,
     weights_row: int,
-    inputs: NDArray[np.int64],
 ) -> int:
-    """Return the weighted sum of the inputs of the sign logit.
+    """Fill the inputs of the sign logit, except for the prediction, and return their weighted sum.
 
-    Args:
-        levels: shape (rows, columns).
-        row: of the level.
-        column: of the level.
-        tap: of the column.
-        taps: of a kernel.
-        sums: of the 4 and of the 16 levels above, clipped.
-        weights: shape (rows of weights, SIGN_INPUTS).
-        weights_row: the row that applies.
-        inputs: shape (SIGN_INPUTS,), filled here except for the prediction: preceding taps (taps of other kernels
-            keep their old values and are not used), the level above, `sums`, the same tap of the kernel before.
+    The inputs are the preceding taps, the level above, `sums` of the 4 and of the 16 levels above, and the same tap of
+    the kernel before. Taps of other kernels keep their old values and are not used.
     """
-    total, learned = 0, np.uintp(weights_row)
+    total, weights, inputs = 0, arrays.weights[np.uintp(weights_row)], arrays.inputs
     for before in range(min(tap, TAPS_BEFORE)):
         value = LOGIT_ONE * clipped_level(levels, row, column - 1 - before, MAX_NEIGHBOR)
         inputs[np.uintp(before)] = value
-        total += value * weights[learned, np.uintp(before)]
+        total += value * weights[np.uintp(before)]
     inputs[TAPS_BEFORE] = LOGIT_ONE * clipped_level(levels, row - 1, column, MAX_NEIGHBOR)
     inputs[TAPS_BEFORE + 1] = LOGIT_ONE // 2 * sums[0]
     inputs[TAPS_BEFORE + 2] = LOGIT_ONE // 4 * sums[1]
     inputs[TAPS_BEFORE + 3] = LOGIT_ONE * clipped_level(levels, row, column - taps, MAX_NEIGHBOR)
     for other in range(TAPS_BEFORE, SIGN_INPUTS):
-        total += inputs[np.uintp(other)] * weights[learned, np.uintp(other)]
+        total += inputs[np.uintp(other)] * weights[np.uintp(other)]
     return total

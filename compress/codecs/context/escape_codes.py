@@ -7,11 +7,10 @@ unit. Every number is part of the format (docs/format.md).
 from __future__ import annotations
 
 import numpy as np
-from numba import types
 from numpy.typing import NDArray
 
-from compress.codecs.context.logistic_mixing import CODED_BIT, INITIAL_PROBABILITY, PROBABILITIES, code_adaptive
-from compress.codecs.primitives.range_coder import CODER, DATA, Coder
+from compress.codecs.context.logistic_mixing import INITIAL_PROBABILITY, CoderArrays, code_adaptive
+from compress.codecs.primitives.range_coder import Coder
 from compress.runtime.jit import compiled
 
 _SCALES = 8
@@ -36,10 +35,8 @@ def new_digit_probabilities(unit_bits: int) -> NDArray[np.int32]:
     return probabilities.ravel()
 
 
-@compiled(CODED_BIT(CODER, DATA, PROBABILITIES, types.int64, types.int64, types.int64), inline=True)
-def code_escape(
-    coder: Coder, data: NDArray[np.uint8], probabilities: NDArray[np.int32], first: int, scale: int, number: int
-) -> tuple[Coder, int]:
+@compiled(inline=True)
+def code_escape(coder: Coder, arrays: CoderArrays, first: int, scale: int, number: int) -> tuple[Coder, int]:
     """Code a number from 1 to 65,535: in unary how many binary digits follow its first, then these digits.
 
     Their probabilities start at index `first`; `scale` is the expected magnitude, 0 to 7. The rest: see `code_bit`.
@@ -47,7 +44,7 @@ def code_escape(
     exponent = 0
     while exponent < _EXPONENTS - 1:
         longer = int(number >> (exponent + 1) > 0)
-        coder, longer = code_adaptive(coder, data, longer, probabilities, first + scale * _EXPONENTS + exponent)
+        coder, longer = code_adaptive(coder, arrays, longer, first + scale * _EXPONENTS + exponent)
         if not longer:
             break
         exponent += 1
@@ -55,35 +52,22 @@ def code_escape(
     prefix = 1
     for digit in range(exponent - 1, -1, -1):
         context = prefix if prefix < _PREFIXES else _PREFIXES + digit
-        coder, bit = code_adaptive(coder, data, (number >> digit) & 1, probabilities, digits + context)
+        coder, bit = code_adaptive(coder, arrays, (number >> digit) & 1, digits + context)
         prefix = 2 * prefix + bit
     return coder, prefix
 
 
-@compiled(CODED_BIT(CODER, DATA, PROBABILITIES, types.int64, types.int64, types.int64, types.int64), inline=True)
+@compiled(inline=True)
 def code_digits(
-    coder: Coder,
-    data: NDArray[np.uint8],
-    probabilities: NDArray[np.int32],
-    first: int,
-    unit_bits: int,
-    units: int,
-    number: int,
+    coder: Coder, arrays: CoderArrays, first: int, unit_bits: int, units: int, number: int
 ) -> tuple[Coder, int]:
-    """Code the digits of a magnitude within its last unit, and return the magnitude.
+    """Code the digits of a magnitude within the last of its `units`, and return the magnitude.
 
-    Args:
-        coder: as in `code_bit`.
-        data: as in `code_bit`.
-        probabilities: all adaptive probabilities.
-        first: index of the first one of digits.
-        unit_bits: base-2 logarithm of the unit.
-        units: number of units that the magnitude begins, at least 1.
-        number: to encode: the magnitude minus 1.
+    To encode, `number` is the magnitude minus 1. The probabilities of digits start at index `first`.
     """
     slots = first + ((min(units, _UNITS) - 1) << unit_bits)
     prefix = 1
     for digit in range(unit_bits - 1, -1, -1):
-        coder, bit = code_adaptive(coder, data, (number >> digit) & 1, probabilities, slots + prefix)
+        coder, bit = code_adaptive(coder, arrays, (number >> digit) & 1, slots + prefix)
         prefix = 2 * prefix + bit
     return coder, ((units - 2) << unit_bits) + prefix + 1

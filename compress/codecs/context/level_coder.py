@@ -9,17 +9,16 @@ taps of a kernel are correlated, or the rows: classes in a meaningful order. Eve
 from __future__ import annotations
 
 import numpy as np
-from numba import types
 from numpy.typing import NDArray
 
 from compress.codecs.context.context_model import (
-    LEVELS,
     MAX_NEIGHBOR,
     MEAN_OFFSET,
     PREDICTION_INPUT,
     SIGN_INPUTS,
     TAP_KINDS,
     TAPS_BEFORE,
+    Levels,
     clip,
     clipped_level,
     divide_unsigned,
@@ -36,20 +35,19 @@ from compress.codecs.context.escape_codes import (
     new_digit_probabilities,
 )
 from compress.codecs.context.logistic_mixing import (
-    CODED_BIT,
     INITIAL_PROBABILITY,
-    INPUTS,
-    PROBABILITIES,
-    WEIGHTS,
+    CoderArrays,
+    Probabilities,
     code_mixed_2,
     code_mixed_4,
     mixed_logit,
     sigmoid,
     weight_step,
 )
-from compress.codecs.context.nlms_predictor import PREDICTORS, initial_power, input_scale, predict, sign_input, update
-from compress.codecs.primitives.range_coder import CODER, DATA, OUTPUT_MARGIN_BYTES, PROBABILITY_BITS, Coder
-from compress.codecs.primitives.trellis import NEXT_STATES, QUANTIZERS, index_of, level_of
+from compress.codecs.context.nlms_predictor import Predictors, initial_power, input_scale, predict, sign_input, update
+from compress.codecs.primitives.range_coder import OUTPUT_MARGIN_BYTES, PROBABILITY_BITS, Bytes, Coder
+from compress.codecs.primitives.symbol_histogram import Counts
+from compress.codecs.primitives.trellis import NextStates, Quantizers, index_of, level_of
 from compress.runtime.jit import compiled
 
 MAX_LEVEL = 1 << 15
@@ -70,9 +68,6 @@ _INITIAL_WEIGHTS = np.tile(
 )
 _INITIAL_WEIGHTS[_SIGN_REGRESSIONS:, PREDICTION_INPUT] = 30_000
 
-_CONTEXTS = types.Tuple([types.int64] * 7)  # type: ignore[no-untyped-call]
-_PLACE = types.int64[::1]
-
 Contexts = tuple[int, int, int, int, int, int, int]
 """The contexts of a level.
 
@@ -91,56 +86,25 @@ def new_probabilities(unit_bits: int) -> NDArray[np.int32]:
     return np.concatenate([np.full(_DIGITS, INITIAL_PROBABILITY, dtype=np.int32), new_digit_probabilities(unit_bits)])
 
 
-def new_weights() -> NDArray[np.int64]:
-    """Return the initial weights: of the mixers of magnitudes and of signs, and of the regression of signs."""
-    return _INITIAL_WEIGHTS.copy()
-
-
-@compiled(
-    CODED_BIT(CODER, DATA, types.int64, PROBABILITIES, types.int64, WEIGHTS, INPUTS, types.int64, types.int64),
-    inline=True,
-)
+@compiled(inline=True)
 def _code_sign(
-    coder: Coder,
-    data: NDArray[np.uint8],
-    positive: int,
-    probabilities: NDArray[np.int32],
-    signs: int,
-    weights: NDArray[np.int64],
-    inputs: NDArray[np.int64],
-    sign_logit: int,
-    tap: int,
+    coder: Coder, arrays: CoderArrays, positive: int, signs: int, sign_logit: int, tap: int
 ) -> tuple[Coder, int]:
     """Code a sign, 0 or 1, and update the regression with it."""
     kind = min(tap, TAP_KINDS - 1)
-    coder, positive = code_mixed_2(
-        coder, data, positive, probabilities, _SIGNS + signs, sign_logit, weights, _SIGN_MIXERS + kind
-    )
+    coder, positive = code_mixed_2(coder, arrays, positive, _SIGNS + signs, sign_logit, _SIGN_MIXERS + kind)
     error = ((positive << PROBABILITY_BITS) - sigmoid(sign_logit)) * _SIGN_RATE
-    learned = np.uintp(_SIGN_REGRESSIONS + kind)
+    weights, inputs = arrays.weights[np.uintp(_SIGN_REGRESSIONS + kind)], arrays.inputs
     for before in range(min(tap, TAPS_BEFORE)):
-        weights[learned, np.uintp(before)] += weight_step(inputs[np.uintp(before)], error)
+        weights[np.uintp(before)] += weight_step(inputs[np.uintp(before)], error)
     for other in range(TAPS_BEFORE, SIGN_INPUTS):
-        weights[learned, np.uintp(other)] += weight_step(inputs[np.uintp(other)], error)
+        weights[np.uintp(other)] += weight_step(inputs[np.uintp(other)], error)
     return coder, positive
 
 
-@compiled(
-    types.Tuple([CODER, types.int64, types.int64])(  # type: ignore[no-untyped-call]
-        CODER, DATA, types.int64, types.int64, PROBABILITIES, WEIGHTS, INPUTS, _CONTEXTS, types.int64
-    ),
-    inline=True,
-)
+@compiled(inline=True)
 def _code_index(
-    coder: Coder,
-    data: NDArray[np.uint8],
-    magnitude: int,
-    positive: int,
-    probabilities: NDArray[np.int32],
-    weights: NDArray[np.int64],
-    inputs: NDArray[np.int64],
-    contexts: Contexts,
-    unit_bits: int,
+    coder: Coder, arrays: CoderArrays, magnitude: int, positive: int, contexts: Contexts, unit_bits: int
 ) -> tuple[Coder, int, int]:
     """Code an index, and return its magnitude and sign.
 
@@ -161,66 +125,47 @@ def _code_index(
             (2 * (_MEAN_CONTEXTS + _NEIGHBORHOODS + certainty) + odd) * _UNARY + coded,
         )
         larger = int(units > coded)
-        coder, larger = code_mixed_4(coder, data, larger, probabilities, slots, logit, weights, mixer + coded)
+        coder, larger = code_mixed_4(coder, arrays, larger, slots, logit, mixer + coded)
         if not larger:
             break
         coded += 1
         if coded == 1:
-            coder, positive = _code_sign(coder, data, positive, probabilities, signs, weights, inputs, sign_logit, tap)
+            coder, positive = _code_sign(coder, arrays, positive, signs, sign_logit, tap)
             agreement = sign_logit if positive else -sign_logit
             certainty = 32 * min(divide_unsigned(max(agreement + 800, 0), 100), 15) + scale
     if coded == _UNARY:
-        coder, escape = code_escape(coder, data, probabilities, _ESCAPES, min(scale >> 2, 7), units - _UNARY + 1)
+        coder, escape = code_escape(coder, arrays, _ESCAPES, min(scale >> 2, 7), units - _UNARY + 1)
         coded += escape - 1
     if unit_bits > 0 and coded > 0:
-        coder, coded = code_digits(coder, data, probabilities, _DIGITS, unit_bits, coded, magnitude - 1)
+        coder, coded = code_digits(coder, arrays, _DIGITS, unit_bits, coded, magnitude - 1)
     return coder, coded, positive
 
 
-@compiled(
-    types.int64(
-        _PLACE, DATA, PROBABILITIES, WEIGHTS, PREDICTORS, LEVELS,
-        types.int64, types.int64, types.int64, types.int64,
-        QUANTIZERS, NEXT_STATES,
-    )
-)  # fmt: skip
+@compiled()
 def code_levels(
-    place: NDArray[np.int64],
-    data: NDArray[np.uint8],
-    probabilities: NDArray[np.int32],
-    weights: NDArray[np.int64],
-    predictors: NDArray[np.int16],
-    levels: NDArray[np.int32],
+    place: Counts,
+    data: Bytes,
+    probabilities: Probabilities,
+    predictors: Predictors,
+    levels: Levels,
     taps: int,
     width: int,
     mean: int,
     unit_bits: int,
-    quantizers: NDArray[np.int64],
-    next_state: NDArray[np.int64],
+    quantizers: Quantizers,
+    next_state: NextStates,
 ) -> int:
-    """Encode levels, or decode them, and return how many.
+    """Encode levels, or decode them, and return how many: fewer if the output is full or a level is out of range.
 
-    Args:
-        place: of a stream, which is read or written.
-        data: of the stream.
-        probabilities: initial ones.
-        weights: initial ones.
-        predictors: initial ones; empty without prediction.
-        levels: shape (rows, columns), to encode, or to fill.
-        taps: of a kernel: consecutive columns.
-        width: taps in a row of the kernel.
-        mean: initial mean magnitude, in units of 1/256.
-        unit_bits: base-2 logarithm of the unit of magnitudes.
-        quantizers: `Trellis.quantizer`; of one state without a trellis.
-        next_state: `Trellis.next_state`.
-    Returns:
-        Number of levels coded; less than all if the output is full, or a decoded level is out of range.
+    `place` and `data` are a `Stream`, `quantizers` and `next_state` a `Trellis`, of one state without a trellis. The
+    columns are `taps` of kernels, `width` in a row of the kernel. `mean` is the initial mean magnitude, in units of
+    1/256. `probabilities`, `weights` and `predictors` (empty without prediction) change.
     """
     rows, columns = levels.shape
     has_trellis = quantizers.size > 1
     means, states = np.full(columns, mean, np.int32), np.zeros(columns, np.uint16)
     sums_of_4, sums_of_16 = np.zeros(columns, np.int8), np.zeros(columns, np.int8)
-    inputs = np.zeros(SIGN_INPUTS, np.int64)
+    arrays = CoderArrays(data, probabilities, _INITIAL_WEIGHTS.copy(), np.zeros(SIGN_INPUTS, np.int64))
     values, scale = np.zeros(columns, np.int16), input_scale(mean)
     total_mean, total_count = mean, _INITIAL_COUNT
     coder, done = (place[0], place[1], place[2], place[3]), 0
@@ -237,10 +182,8 @@ def code_levels(
             weights_row = _SIGN_REGRESSIONS + min(tap, TAP_KINDS - 1)
             sums = (sums_of_4[here], sums_of_16[here])
             prediction = predict(predictors, values, column)
-            inputs[PREDICTION_INPUT] = sign_input(prediction, scale)
-            sign_logit = mixed_logit(
-                sign_regression(levels, row, column, tap, taps, sums, weights, weights_row, inputs)
-            )
+            arrays.inputs[PREDICTION_INPUT] = sign_input(prediction, scale)
+            sign_logit = mixed_logit(sign_regression(levels, row, column, tap, taps, sums, arrays, weights_row))
             row_log, column_log = log2_eighths(row_mean + MEAN_OFFSET), log2_eighths(means[here] + MEAN_OFFSET)
             contexts = (
                 clip(row_log + column_log - log2_eighths(total_mean + MEAN_OFFSET), 0, 255),
@@ -253,9 +196,7 @@ def code_levels(
             )
             level = levels[there, here]
             index = index_of(level) if has_trellis else level
-            coder, index, positive = _code_index(
-                coder, data, abs(index), int(level > 0), probabilities, weights, inputs, contexts, unit_bits
-            )
+            coder, index, positive = _code_index(coder, arrays, abs(index), int(level > 0), contexts, unit_bits)
             magnitude = level_of(index, quantizer) if has_trellis else index
             if decoding:
                 level = magnitude if positive else -magnitude

@@ -13,12 +13,35 @@ Source: Mahoney 2005, "Adaptive weighing of context models for lossless data com
 
 from __future__ import annotations
 
+from typing import Annotated, NamedTuple
+
 import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from compress.codecs.primitives.range_coder import CODER, DATA, PROBABILITY_BITS, Coder, code_bit
+from compress.codecs.primitives.range_coder import PROBABILITY_BITS, Bytes, Coder, code_bit
+from compress.codecs.primitives.symbol_histogram import Counts
 from compress.runtime.jit import compiled
+
+Probabilities = Annotated[NDArray[np.int32], types.int32[::1]]
+_Weights = Annotated[NDArray[np.int64], types.int64[:, ::1]]
+
+
+class CoderArrays(NamedTuple):
+    """The arrays that all coding functions read and write.
+
+    Attributes:
+        data: of the stream.
+        probabilities: all adaptive probabilities, by slot.
+        weights: of all mixers, shape (mixers, inputs).
+        inputs: of the sign logit.
+    """
+
+    data: Bytes
+    probabilities: Probabilities
+    weights: _Weights
+    inputs: Counts
+
 
 INITIAL_PROBABILITY = 1 << 29
 """An adaptive probability of one half without updates."""
@@ -55,117 +78,81 @@ _LOGIT = np.clip(np.searchsorted(_SIGMOID, 16 * np.arange(4096) + 8) - 2048, -MA
 ADAPTATION_RATES = (5 << 16) // (5 * np.arange(256) + 8)
 """By number of updates: the part of the distance that the next update moves, in units of 2 ** -16."""
 
-PROBABILITIES = types.int32[::1]
-WEIGHTS = types.int64[:, ::1]
-INPUTS = types.int64[::1]
-CODED_BIT = types.Tuple([CODER, types.int64])  # type: ignore[no-untyped-call]
-_SLOTS = types.UniTuple(types.int64, 3)  # type: ignore[no-untyped-call]
 
-
-@compiled(types.int64(types.int64), inline=True)
+@compiled(inline=True)
 def sigmoid(logit: int) -> int:
     """Return the probability of a logit, in units of 2 ** -16."""
     return _SIGMOID[np.uintp(logit + 2048)]  # type: ignore[no-any-return]
 
 
-@compiled(types.int64(types.int64), inline=True)
+@compiled(inline=True)
 def _clip_probability(probability: int) -> int:
     return max(MIN_PROBABILITY, min((1 << 16) - MIN_PROBABILITY, probability))
 
 
-@compiled(types.int64(types.int64), inline=True)
+@compiled(inline=True)
 def mixed_logit(weighted_sum: int) -> int:
     """Return the logit of a weighted sum of logits."""
     return max(-MAX_LOGIT, min(MAX_LOGIT, weighted_sum >> _WEIGHT_BITS))
 
 
-@compiled(types.int64(types.int32, types.int64), inline=True)
+@compiled(inline=True)
 def _updated(adaptive: int, bit: int) -> int:
-    updates = adaptive & 255
-    probability = adaptive >> 8
+    updates, probability = adaptive & 255, adaptive >> 8
     probability += (((bit << 22) - probability) * int(ADAPTATION_RATES[np.uintp(updates)])) >> 16
     return (probability << 8) | min(updates + 1, 255)
 
 
-@compiled(types.int64(types.int64, types.int64), inline=True)
+@compiled(inline=True)
 def weight_step(value: int, error: int) -> int:
-    """Return the gradient step of one weight.
+    """Return the gradient step of the weight of an input.
 
-    Args:
-        value: the input of the weight.
-        error: the bit times 2 ** 16 minus its predicted probability, times the learning rate.
+    `error` is the bit times 2 ** 16 minus its predicted probability, times the learning rate.
     """
     return (value * error + (1 << 17)) >> 18
 
 
-@compiled(CODED_BIT(CODER, DATA, types.int64, PROBABILITIES, types.int64), inline=True)
-def code_adaptive(
-    coder: Coder, data: NDArray[np.uint8], bit: int, probabilities: NDArray[np.int32], slot: int
-) -> tuple[Coder, int]:
+@compiled(inline=True)
+def code_adaptive(coder: Coder, arrays: CoderArrays, bit: int, slot: int) -> tuple[Coder, int]:
     """Code a bit (see `code_bit`) with the adaptive probability in `slot`, and update it."""
     place = np.uintp(slot)
-    adaptive = probabilities[place]
-    coder, bit = code_bit(coder, data, bit, _clip_probability(adaptive >> 14))
-    probabilities[place] = _updated(adaptive, bit)
+    adaptive = arrays.probabilities[place]
+    coder, bit = code_bit(coder, arrays.data, bit, _clip_probability(adaptive >> 14))
+    arrays.probabilities[place] = _updated(adaptive, bit)
     return coder, bit
 
 
-@compiled(
-    CODED_BIT(CODER, DATA, types.int64, PROBABILITIES, types.int64, types.int64, WEIGHTS, types.int64), inline=True
-)
-def code_mixed_2(
-    coder: Coder,
-    data: NDArray[np.uint8],
-    bit: int,
-    probabilities: NDArray[np.int32],
-    slot: int,
-    logit: int,
-    weights: NDArray[np.int64],
-    mixer: int,
-) -> tuple[Coder, int]:
+@compiled(inline=True)
+def code_mixed_2(coder: Coder, arrays: CoderArrays, bit: int, slot: int, logit: int, mixer: int) -> tuple[Coder, int]:
     """Code a bit with a mixer of one adaptive probability and a given logit; see `code_mixed_4`."""
-    place, row = np.uintp(slot), np.uintp(mixer)
-    adaptive = probabilities[place]
+    place, row, weights = np.uintp(slot), np.uintp(mixer), arrays.weights
+    adaptive = arrays.probabilities[place]
     first = _LOGIT[np.uintp(adaptive >> 18)]
     probability = _clip_probability(sigmoid(mixed_logit(first * weights[row, 0] + logit * weights[row, 1])))
-    coder, bit = code_bit(coder, data, bit, probability)
+    coder, bit = code_bit(coder, arrays.data, bit, probability)
     error = ((bit << PROBABILITY_BITS) - probability) * _MIXER_RATE
     weights[row, 0] += weight_step(first, error)
     weights[row, 1] += weight_step(logit, error)
-    probabilities[place] = _updated(adaptive, bit)
+    arrays.probabilities[place] = _updated(adaptive, bit)
     return coder, bit
 
 
-@compiled(CODED_BIT(CODER, DATA, types.int64, PROBABILITIES, _SLOTS, types.int64, WEIGHTS, types.int64), inline=True)
+@compiled(inline=True)
 def code_mixed_4(
-    coder: Coder,
-    data: NDArray[np.uint8],
-    bit: int,
-    probabilities: NDArray[np.int32],
-    slots: tuple[int, int, int],
-    logit: int,
-    weights: NDArray[np.int64],
-    mixer: int,
+    coder: Coder, arrays: CoderArrays, bit: int, slots: tuple[int, int, int], logit: int, mixer: int
 ) -> tuple[Coder, int]:
-    """Code a bit (see `code_bit`) with a mixer of three adaptive probabilities and a given logit.
+    """Code a bit with a mixer, a row of the weights, of the adaptive probabilities in `slots` and a given logit.
 
-    Args:
-        coder: as in `code_bit`.
-        data: as in `code_bit`.
-        bit: as in `code_bit`.
-        probabilities: all adaptive probabilities; the three used are updated.
-        slots: indices of the three.
-        logit: the fourth input.
-        weights: of all mixers, shape (mixers, inputs); this mixer's are updated.
-        mixer: row of the weights.
+    The probabilities and the weights are updated.
     """
+    probabilities, weights = arrays.probabilities, arrays.weights
     one, two, three = np.uintp(slots[0]), np.uintp(slots[1]), np.uintp(slots[2])
     row = np.uintp(mixer)
     a, b, c = probabilities[one], probabilities[two], probabilities[three]
     x, y, z = _LOGIT[np.uintp(a >> 18)], _LOGIT[np.uintp(b >> 18)], _LOGIT[np.uintp(c >> 18)]
     total = x * weights[row, 0] + y * weights[row, 1] + z * weights[row, 2] + logit * weights[row, 3]
     probability = _clip_probability(sigmoid(mixed_logit(total)))
-    coder, bit = code_bit(coder, data, bit, probability)
+    coder, bit = code_bit(coder, arrays.data, bit, probability)
     error = ((bit << PROBABILITY_BITS) - probability) * _MIXER_RATE
     weights[row, 0] += weight_step(x, error)
     weights[row, 1] += weight_step(y, error)

@@ -8,6 +8,8 @@ Source: Haykin 2002, "Adaptive filter theory", chapter 6.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 from numba import types
 from numpy.typing import NDArray
@@ -27,8 +29,8 @@ _MAX_STEP = (1 << 15) - 1
 _INPUT_SCALE = 6 << 16
 _MAX_INPUT = 2000
 
-PREDICTORS = types.int16[:, ::1]
-VALUES = types.int16[::1]
+Predictors = Annotated[NDArray[np.int16], types.int16[:, ::1]]
+_Values = Annotated[NDArray[np.int16], types.int16[::1]]
 
 NO_PREDICTORS = np.zeros((0, 0), dtype=np.int16)
 """Weights of a stream without prediction."""
@@ -39,20 +41,17 @@ def new_predictors(rows: int, columns: int) -> NDArray[np.int16]:
     return np.zeros((columns, min(columns, _MAX_ORDER, _ORDER_PER_ROW * rows)), dtype=np.int16)
 
 
-@compiled(types.int64(types.int64), inline=True)
+@compiled(inline=True)
 def initial_power(mean: int) -> int:
     """Return the regularization of the input power: the first levels of a row teach little. `mean`: in 1/256."""
     return max((100 * mean * mean) >> 16, 1)  # the power of fifty Laplacian levels
 
 
-@compiled(types.int64(PREDICTORS, VALUES, types.int64), inline=True)
-def predict(predictors: NDArray[np.int16], values: NDArray[np.int16], column: int) -> int:
-    """Return the predicted level, in units of 2 ** -14; 0 without prediction.
+@compiled(inline=True)
+def predict(predictors: Predictors, values: _Values, column: int) -> int:
+    """Return the predicted level of a column, in units of 2 ** -14; 0 without prediction.
 
-    Args:
-        predictors: shape (columns, order).
-        values: the row's levels so far, clipped.
-        column: of the level.
+    `predictors` has the shape (columns, order); `values` are the row's levels so far, clipped.
     """
     order, total = min(column, predictors.shape[1]), np.int32(0)  # 1024 products of 15 and a weight take 29 bits
     here, first = np.uintp(column), np.uintp(column - order)
@@ -61,31 +60,23 @@ def predict(predictors: NDArray[np.int16], values: NDArray[np.int16], column: in
     return np.int64(total)  # type: ignore[return-value]
 
 
-@compiled(types.int64(types.int64), inline=True)
+@compiled(inline=True)
 def input_scale(mean: int) -> int:
     """Return the factor of `sign_input` for an initial mean magnitude."""
     return divide_unsigned(_INPUT_SCALE, max(mean, 1))
 
 
-@compiled(types.int64(types.int64, types.int64), inline=True)
+@compiled(inline=True)
 def sign_input(prediction: int, scale: int) -> int:
     """Return a prediction as an input of the sign logit; `scale` is `input_scale`."""
     return clip((prediction * scale) >> 16, -_MAX_INPUT, _MAX_INPUT)
 
 
-@compiled(types.int64(PREDICTORS, VALUES, types.int64, types.int64, types.int64, types.int64), inline=True)
-def update(
-    predictors: NDArray[np.int16], values: NDArray[np.int16], column: int, level: int, prediction: int, power: int
-) -> int:
+@compiled(inline=True)
+def update(predictors: Predictors, values: _Values, column: int, level: int, prediction: int, power: int) -> int:
     """Update a column's weights with its level, store the clipped level, and return the power for the next column.
 
-    Args:
-        predictors: as in `predict`.
-        values: as in `predict`.
-        column: of the level.
-        level: the coded level.
-        prediction: its prediction.
-        power: sum of the squares of the levels that it was predicted from, plus `initial_power`.
+    `power` is the sum of the squares of the levels that the level was predicted from, plus `initial_power`.
     """
     max_order = predictors.shape[1]
     if max_order == 0:

@@ -5,30 +5,31 @@ Compiled code does not mix signed with unsigned integers, which numba turns into
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated
 
 import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
+from compress.codecs.primitives.range_coder import Bytes
+from compress.codecs.primitives.symbol_histogram import Symbols
 from compress.errors import FormatError
 from compress.runtime.jit import compiled
 
 LENGTH_BITS = 5
 """Low bits of an entry of an encoding or decoding table, with the codeword's length, 0 to 16."""
 
-
-_PAIRS = types.uint64[::1]
+ReadOnlyBytes = Annotated[NDArray[np.uint8], types.Array(types.uint8, 1, "C", readonly=True)]
+Table = Annotated[NDArray[np.int32], types.Array(types.int32, 1, "C", readonly=True)]
+_Pairs = Annotated[NDArray[np.uint64], types.uint64[::1]]
+_Out = Annotated[NDArray[np.uint16], types.uint16[::1]]
+_UInt64 = Annotated[np.uint64, types.uint64]
 _PAIR_BITS = 12
 """Bits of one lookup; a table for more bits would outgrow the fastest cache."""
 
 
-def _read_only(scalar: Any) -> Any:
-    return types.Array(scalar, 1, "C", readonly=True)
-
-
-@compiled(types.void(_read_only(types.uint16), _read_only(types.int32), types.uint8[::1]))
-def _pack(symbols: NDArray[Any], code: NDArray[Any], out: NDArray[Any]) -> None:
+@compiled()
+def _pack(symbols: Symbols, code: Table, out: Bytes) -> None:
     window, held, at = 0, 0, 0
     for symbol in symbols:
         entry = code[symbol]
@@ -44,15 +45,15 @@ def _pack(symbols: NDArray[Any], code: NDArray[Any], out: NDArray[Any]) -> None:
         out[at] = window << (8 - held)
 
 
-@compiled(_PAIRS(_read_only(types.int32), types.int64, types.int64))
-def _pairs(table: NDArray[Any], table_bits: int, pair_bits: int) -> NDArray[Any]:
+@compiled()
+def _pairs(table: Table, table_bits: int, pair_bits: int) -> _Pairs:
     """Return the first two codewords, or the first, of each string of `pair_bits` bits.
 
     Returns:
         uint64, from the lowest bits: bits of both (5), whether there are two (1), first symbol (16), second symbol
         (16); 0 if no codeword fits.
     """
-    pairs = np.empty(1 << pair_bits, np.uint64)
+    pairs = np.zeros(1 << pair_bits, np.uint64)
     more = table_bits - pair_bits
     for bits in range(pairs.size):
         first = table[bits << more]
@@ -63,13 +64,11 @@ def _pairs(table: NDArray[Any], table_bits: int, pair_bits: int) -> NDArray[Any]
             pairs[bits] = both | 1 << 5 | (first >> 5) << 6 | (second >> 5) << 22
         elif length <= pair_bits:
             pairs[bits] = length | (first >> 5) << 6
-        else:
-            pairs[bits] = 0
     return pairs
 
 
-@compiled(types.uint64(_read_only(types.uint8), types.uint64), inline=True)
-def _eight_bytes(data: NDArray[Any], at: Any) -> Any:
+@compiled(inline=True)
+def _eight_bytes(data: ReadOnlyBytes, at: _UInt64) -> _UInt64:
     """Return eight bytes as one number; the compiler emits one load."""
     word = np.uint64(0)
     for place in range(8):
@@ -77,12 +76,12 @@ def _eight_bytes(data: NDArray[Any], at: Any) -> Any:
     return word
 
 
-@compiled(types.int64(_read_only(types.uint8), _read_only(types.int32), types.int64, types.uint16[::1]))
-def _unpack(data: NDArray[Any], table: NDArray[Any], table_bits: int, out: NDArray[Any]) -> int:
+@compiled()
+def _unpack(data: ReadOnlyBytes, table: Table, table_bits: int, out: _Out) -> int:
     """Fill `out` with symbols, and return the number of bits read; -1 if they end before the last codeword.
 
-    The next bits are the highest of a 64-bit window; zeros follow the last byte. While eight more bytes and six more
-    symbols remain, one load fills the window, which then holds three codewords of any length.
+    The highest bits of a 64-bit window are the next ones. While eight more bytes and six more symbols remain, one load
+    fills the window, which then holds three codewords of any length.
     """
     pair_bits = min(table_bits, _PAIR_BITS)
     pairs = _pairs(table, table_bits, pair_bits)
@@ -126,12 +125,9 @@ def _unpack(data: NDArray[Any], table: NDArray[Any], table_bits: int, out: NDArr
 
 
 def pack(symbols: NDArray[np.uint16], code: NDArray[np.int32], bits: int) -> bytes:
-    """Return the codewords of `symbols`.
+    """Return the codewords of `symbols`, `bits` bits together.
 
-    Args:
-        symbols: shape (n,).
-        code: encoding table: `codeword << LENGTH_BITS | length` of every symbol up to the largest.
-        bits: length of all codewords together.
+    The encoding table `code` has `codeword << LENGTH_BITS | length` for every symbol up to the largest.
     """
     out = np.zeros((bits + 7) // 8, dtype=np.uint8)
     _pack(np.ascontiguousarray(symbols), code, out)
@@ -141,34 +137,21 @@ def pack(symbols: NDArray[np.uint16], code: NDArray[np.int32], bits: int) -> byt
 def unpack(data: bytes, start: int, table: NDArray[np.int32], count: int) -> NDArray[np.uint16]:
     """Return the `count` symbols whose codewords are exactly `data[start:]`.
 
-    Args:
-        data: the stream.
-        start: byte where the codewords begin.
-        table: decoding table: `symbol << LENGTH_BITS | length` for each string of as many bits as the longest
-            codeword. The code is complete, and its shortest codeword is all zeros.
-        count: symbols to read.
+    The decoding table has `symbol << LENGTH_BITS | length` for each string of as many bits as the longest codeword.
+    The code is complete, and its shortest codeword is all zeros.
+
     Raises:
         FormatError: the bits end too early, bytes are left over, or the padding is not zero; the offset counts from
             `data[0]`.
     """
-    if count == 0:  # there may be no table
-        return _checked_end(data, start, 0, np.empty(0, dtype=np.uint16))
-    shortest = int(table[0]) & 31
-    if count * shortest > 8 * (len(data) - start):  # before memory is allocated
-        raise FormatError("the codewords end too early", offset=len(data), expected=f"{count:,} symbols")
-    out = np.empty(count, dtype=np.uint16)
-    if shortest == 0:  # a code of one symbol
-        out[:] = table[0] >> LENGTH_BITS
-        bits = 0
-    else:
-        bits = _unpack(np.frombuffer(data, np.uint8, offset=start), table, (len(table) - 1).bit_length(), out)
+    shortest = int(table[0]) & 31 if count else 0  # without symbols there may be no table
+    bits, out = -1, np.empty(0, dtype=np.uint16)
+    if count * shortest <= 8 * (len(data) - start):  # otherwise no memory is allocated
+        out = np.full(count, table[0] >> LENGTH_BITS if count else 0, dtype=np.uint16)
+        table_bits = (len(table) - 1).bit_length()
+        bits = _unpack(np.frombuffer(data, np.uint8, offset=start), table, table_bits, out) if shortest else 0
     if bits < 0:
         raise FormatError("the codewords end too early", offset=len(data), expected=f"{count:,} symbols")
-    return _checked_end(data, start, bits, out)
-
-
-def _checked_end(data: bytes, start: int, bits: int, out: NDArray[np.uint16]) -> NDArray[np.uint16]:
-    """Return `out` if the stream ends after `bits` bits."""
     end = start + (bits + 7) // 8
     if end != len(data):
         raise FormatError("bytes are left over after the last codeword", offset=end)

@@ -3,17 +3,7 @@
 The lengths of codewords are those that dahuffman constructs. If one is over 16 bits, package-merge gives the best code
 with at most 16. Codewords are canonical: sorted by length and then by symbol, each is the one before plus one.
 
-The table, as bits from the most significant on. gamma(n), n >= 1, is the Elias gamma code: a zero for each binary
-digit of n after the first, then n in binary.
-
-1. gamma(k + 1) for k symbols in use.
-2. Until k symbols are named: gamma(a + 1), gamma(p): the next `a` symbols, from 0 on, are not in use, the `p` after
-   them are.
-3. For k >= 2: four bits, the length of the first codeword minus 1. Then for each symbol in use, the first too, steps
-   from the length before: `10` one longer, `11` one shorter, `0` end of steps, as in bzip2.
-4. Zeros up to the next byte.
-
-A code of one symbol takes no bits.
+docs/format.md specifies the table of a code, under `huffman`.
 
 Source of package-merge: Larmore and Hirschberg 1990, A fast algorithm for optimal length-limited Huffman codes.
 """
@@ -28,31 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.codecs.primitives.prefix_bits import LENGTH_BITS
-from compress.codecs.primitives.prefix_code_reader import MAX_LENGTH, Problem, decoding_table, read_code
+from compress.codecs.primitives.prefix_code_reader import MAX_LENGTH, PROBLEMS, read_code
 from compress.errors import FormatError
-
-_MESSAGES = {
-    Problem.CUT_OFF: ("the code is cut off", None),
-    Problem.LARGE_NUMBER: ("a number in the code is over 131,071", None),
-    Problem.MANY_SYMBOLS: ("{:,} symbols in the code", "at most 65,536"),
-    Problem.LARGE_SYMBOL: ("symbol {:,} in the code", "at most 65,535"),
-    Problem.LONG_RUN: ("the code names more symbols than it has", None),
-    Problem.LENGTH: ("a codeword of {} bits", f"1 to {MAX_LENGTH}"),
-    Problem.BOTH_WAYS: ("steps of a codeword's length go both ways", None),
-    Problem.INCOMPLETE: ("the lengths of codewords do not make a complete prefix code", None),
-    Problem.PADDING: ("padding after the code is not zero", None),
-}
-"""What is wrong, and what was expected."""
 
 
 @dataclass(frozen=True, eq=False)
 class PrefixCode:
-    """A complete prefix code.
-
-    Attributes:
-        symbols: int64, shape (k,), symbols in use, ascending.
-        lengths: int64, shape (k,), bits of their codewords, 1 to 16; 0 if k is 1.
-    """
+    """A complete prefix code: symbols in use, ascending, and the bits of their codewords; both int64, shape (k,)."""
 
     symbols: NDArray[np.int64]
     lengths: NDArray[np.int64]
@@ -86,12 +58,7 @@ class PrefixCode:
         table[self.symbols[order]] = codewords << LENGTH_BITS | lengths
         return table
 
-    def decoding_table(self) -> NDArray[np.int32]:
-        """Return `symbol << LENGTH_BITS | length` for every string of as many bits as the longest codeword."""
-        return decoding_table(self.symbols, self.lengths)
-
     def to_bytes(self) -> bytes:
-        """Return the table of the code."""
         bits = [_gamma(self.symbols.size + 1)]
         symbols, lengths = self.symbols.tolist(), self.lengths.tolist()
         ends = [*np.flatnonzero(np.diff(self.symbols) != 1).tolist(), len(symbols) - 1] if symbols else []
@@ -116,9 +83,9 @@ class PrefixCode:
         """
         (problem, number, at), symbols, lengths = read_code(np.frombuffer(data, np.uint8))
         if problem:
-            message, expected = _MESSAGES[Problem(problem)]
+            message, expected = PROBLEMS[problem]
             raise FormatError(message.format(number), offset=at // 8, expected=expected)
-        return cls(symbols, lengths), at // 8
+        return cls(symbols, lengths), (at + 7) // 8
 
 
 def _package_merge(counts: NDArray[np.int64], max_length: int) -> NDArray[np.int64]:

@@ -1,9 +1,8 @@
 """Binary range coder: each bit costs as much as its given probability says.
 
-The state of the encoder is an interval of 32-bit numbers. Each bit selects a part of the interval; the lower part is
-for a 1. When the interval is narrower than 2 ** 24, its leading byte is written. After the last bit come the fewest
-bytes such that any continuation lies in the interval. So no stream is a prefix of another, and the decoder finds the
-end.
+The encoder narrows an interval of 32-bit numbers. Each bit selects a part of it, a 1 the lower part. When the interval
+is narrower than 2 ** 24, its leading byte is written. After the last bit come the fewest bytes such that any
+continuation lies in the interval, so no stream is a prefix of another.
 
 Compiled code uses 64-bit signed integers only.
 
@@ -13,7 +12,7 @@ Source: Martin 1979, "Range encoding"; the arrangement is that of the LZMA SDK's
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from numba import types
@@ -30,43 +29,33 @@ POSITION = 2
 """Index in a `Coder` of the number of bytes written or read."""
 _FULL_RANGE = 1 << 32
 
-DATA = types.uint8[::1]
-CODER = types.UniTuple(types.int64, 4)  # type: ignore[no-untyped-call]
-_CODED_BIT = types.Tuple([CODER, types.int64])  # type: ignore[no-untyped-call]
-
+Bytes = Annotated[NDArray[np.uint8], types.uint8[::1]]
 Coder = tuple[int, int, int, int]
-"""State of a coder, passed by value so that compiled code keeps it in registers.
+"""State of a coder, by value so that compiled code keeps it in registers.
 
-Start of the interval (encoding), or the code number minus that start (decoding); width of the interval; bytes written
-or read; 1 for decoding, 0 for encoding.
+Start of the interval (encoding), or code number minus this start (decoding); width of the interval; bytes written or
+read; 1 for decoding, 0 for encoding.
 """
 
 
 class Stream(NamedTuple):
-    """A stream to write or to read.
-
-    Attributes:
-        place: int64, shape (4,), a `Coder`.
-        data: uint8, room for the bytes to write, or the bytes to read; zeros follow them.
-    """
+    """A `Coder` as int64, shape (4,), and uint8 bytes: room to write them, or bytes to read."""
 
     place: NDArray[np.int64]
     data: NDArray[np.uint8]
 
     @classmethod
     def to_write(cls, room_bytes: int) -> Stream:
-        """Return an empty stream."""
         return cls(np.array([0, _FULL_RANGE, 0, 0], dtype=np.int64), np.empty(room_bytes, dtype=np.uint8))
 
     @classmethod
     def to_read(cls, data: bytes, start: int) -> Stream:
-        """Return the stream that is `data[start:]`."""
         coded = np.frombuffer(data, np.uint8, offset=start).copy()
         return cls(np.array([_word_at(coded, 0), _FULL_RANGE, 4, 1], dtype=np.int64), coded)
 
 
-@compiled(types.void(DATA, types.int64))
-def _carry(data: NDArray[np.uint8], at: int) -> None:
+@compiled()
+def _carry(data: Bytes, at: int) -> None:
     """Add one to the number that ends before byte `at`."""
     at -= 1
     while data[at] == 255:
@@ -75,15 +64,11 @@ def _carry(data: NDArray[np.uint8], at: int) -> None:
     data[at] += 1
 
 
-@compiled(_CODED_BIT(CODER, DATA, types.int64, types.int64), inline=True)
-def code_bit(coder: Coder, data: NDArray[np.uint8], bit: int, probability: int) -> tuple[Coder, int]:
-    """Encode `bit`, or decode a bit, and return the new state and the bit.
+@compiled(inline=True)
+def code_bit(coder: Coder, data: Bytes, bit: int, probability: int) -> tuple[Coder, int]:
+    """Encode `bit`, or decode a bit. Return the new state and the bit.
 
-    Args:
-        coder: state.
-        data: of the stream.
-        bit: to encode.
-        probability: of a 1, in units of 2 ** -16, more than 0 and less than 2 ** 16.
+    `probability` is that of a 1, in units of 2 ** -16, between 0 and 1 exclusively.
     """
     start, width, at, decoding = coder
     bound = (width >> PROBABILITY_BITS) * probability
@@ -148,10 +133,7 @@ def _word_at(data: NDArray[np.uint8], at: int) -> int:
 
 
 def min_coded_bytes(bits: int, min_probability: int) -> int:
-    """Return a lower bound of the bytes of `bits` bits.
-
-    `min_probability` is the least given to either value of a bit, in units of 2 ** -16.
-    """
+    """Return a lower bound of the bytes of `bits` bits, whose values have at least this probability (2 ** -16)."""
     # The width for a 1 is rounded down by up to 1 in 257.
     cost = -math.log2(1 - min_probability / (1 << PROBABILITY_BITS) * (256 / 257))
     return max(0, int((bits * cost - 32) / 8))

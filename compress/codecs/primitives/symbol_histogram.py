@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from typing import Annotated
 
 import numpy as np
 from numba import types
@@ -10,17 +10,19 @@ from numpy.typing import NDArray
 
 from compress.runtime.jit import compiled
 
+Symbols = Annotated[NDArray[np.uint16], types.Array(types.uint16, 1, "C", readonly=True)]
+Counts = Annotated[NDArray[np.int64], types.int64[::1]]
+
 
 def histogram(symbols: NDArray[np.uint16]) -> NDArray[np.int64]:
     """Return how often each symbol occurs: int64, shape (largest symbol + 1,), or (0,) without symbols."""
-    symbols = symbols.reshape(-1)
-    counts = np.zeros(int(symbols.max(initial=0)) + 1 if symbols.size else 0, dtype=np.int64)
-    _count(np.ascontiguousarray(symbols), counts)
+    counts = np.zeros(int(symbols.max()) + 1 if symbols.size else 0, dtype=np.int64)
+    _count(np.ascontiguousarray(symbols.reshape(-1)), counts)
     return counts
 
 
-@compiled(types.void(types.Array(types.uint16, 1, "C", readonly=True), types.int64[::1]))
-def _count(symbols: NDArray[np.uint16], counts: NDArray[np.int64]) -> None:
+@compiled()
+def _count(symbols: Symbols, counts: Counts) -> None:
     """Count symbols. `numpy.bincount` needs 8 bytes a symbol and ten times as long."""
     for symbol in symbols:
         counts[symbol] += 1
@@ -28,15 +30,5 @@ def _count(symbols: NDArray[np.uint16], counts: NDArray[np.int64]) -> None:
 
 def entropy_bits(counts: NDArray[np.int64]) -> float:
     """Return the order-0 entropy of all symbols of a histogram together, in bits."""
-    return float(_entropy_bits(counts))
-
-
-@compiled(types.float64(types.int64[::1]))
-def _entropy_bits(counts: NDArray[np.int64]) -> float:
-    total, bits = 0, 0.0
-    for symbol in range(counts.size):
-        total += counts[symbol]
-    for symbol in range(counts.size):
-        if counts[symbol] > 0:
-            bits += counts[symbol] * math.log2(total / counts[symbol])
-    return bits
+    used = counts[counts > 0]
+    return float((used * np.log2(used.sum() / used)).sum())

@@ -1,9 +1,9 @@
 """Trellis-coded quantization: a state decides for each weight which of two quantizers applies.
 
-Each column of a matrix is processed from its first row to its last, from state 0. Levels are integers. Quantizer 0
-has the even levels, quantizer 1 the odd levels and zero. The stream codes the index of a level in its quantizer: half
-the level, rounded away from zero. The parity of the index selects the next state. Each quantizer has twice the step
-of the levels and so needs fewer bits, while a column can still follow nearly every combination of levels.
+Each column of a matrix starts in state 0. Quantizer 0 has the even levels, quantizer 1 the odd levels and zero. The
+stream codes the index of a level in its quantizer: half the level, rounded away from zero. The parity of the index
+selects the next state. A quantizer has twice the step of the levels and needs fewer bits, and a column can still follow
+nearly every combination of levels.
 
 Source: Marcellin & Fischer 1990, "Trellis coded quantization of memoryless and Gauss-Markov sources"; the quantizers
 are unions of subsets as in Joshi, Crump & Fischer 1995, "Image subband coding using arithmetic coded trellis coded
@@ -12,7 +12,7 @@ quantization".
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from numba import types
@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from compress.runtime.jit import compiled
 
-QUANTIZERS = types.Array(types.int64, 1, "C", readonly=True)
-NEXT_STATES = types.Array(types.int64, 2, "C", readonly=True)
-_LEVELS = types.Array(types.int32, 2, "C", readonly=True)
+Quantizers = Annotated[NDArray[np.int64], types.Array(types.int64, 1, "C", readonly=True)]
+NextStates = Annotated[NDArray[np.int64], types.Array(types.int64, 2, "C", readonly=True)]
+_Levels = Annotated[NDArray[np.int32], types.Array(types.int32, 2, "C", readonly=True)]
+_Indices = Annotated[NDArray[np.int32], types.int32[:, ::1]]
 
 
 class Trellis(NamedTuple):
@@ -70,25 +71,20 @@ NO_TRELLIS = shift_register_trellis(1, 0, 0)
 """One state of quantizer 0, for code that works with a trellis and without."""
 
 
-@compiled(types.int64(types.int64, types.int64), inline=True)
+@compiled(inline=True)
 def level_of(index: int, quantizer: int) -> int:
     """Return the level of an index in a quantizer."""
     return 2 * index - quantizer * ((index > 0) - (index < 0))
 
 
-@compiled(types.int64(types.int64), inline=True)
+@compiled(inline=True)
 def index_of(level: int) -> int:
     """Return the index of a level in the quantizer that has the level: the inverse of `level_of`."""
     return (level + 1) >> 1 if level > 0 else -((1 - level) >> 1)
 
 
-@compiled(types.boolean(_LEVELS, QUANTIZERS, NEXT_STATES, types.int32[:, ::1]))
-def _to_indices(
-    levels: NDArray[np.int32],
-    quantizers: NDArray[np.int64],
-    next_state: NDArray[np.int64],
-    indices: NDArray[np.int32],
-) -> bool:
+@compiled()
+def _to_indices(levels: _Levels, quantizers: Quantizers, next_state: NextStates, indices: _Indices) -> bool:
     """Write the indices of levels, and return whether all levels follow the trellis."""
     rows, columns = levels.shape
     states = np.zeros(columns, np.uint16)
@@ -103,27 +99,6 @@ def _to_indices(
     return True
 
 
-@compiled(types.void(_LEVELS, QUANTIZERS, NEXT_STATES, types.int32[:, ::1]))
-def _to_levels(
-    indices: NDArray[np.int32],
-    quantizers: NDArray[np.int64],
-    next_state: NDArray[np.int64],
-    levels: NDArray[np.int32],
-) -> None:
-    rows, columns = indices.shape
-    states = np.zeros(columns, np.uint16)
-    for row in range(rows):
-        for column in range(columns):
-            index = indices[row, column]
-            levels[row, column] = level_of(index, quantizers[states[column]])
-            states[column] = next_state[states[column], index & 1]
-
-
-def follows_trellis(levels: NDArray[np.int32], trellis: Trellis) -> bool:
-    """Return whether levels, shape (rows, columns), follow a trellis down every column."""
-    return trellis_indices(levels, trellis) is not None
-
-
 def trellis_indices(levels: NDArray[np.int32], trellis: Trellis) -> NDArray[np.int32] | None:
     """Return the indices of levels, shape (rows, columns); None if a column does not follow the trellis."""
     indices = np.empty(levels.shape, np.int32)
@@ -132,6 +107,8 @@ def trellis_indices(levels: NDArray[np.int32], trellis: Trellis) -> NDArray[np.i
 
 def trellis_levels(indices: NDArray[np.int32], trellis: Trellis) -> NDArray[np.int32]:
     """Return the levels of indices, shape (rows, columns): the inverse of `trellis_indices`."""
-    levels = np.empty(indices.shape, np.int32)
-    _to_levels(np.ascontiguousarray(indices), *trellis, levels)
+    levels, states = np.empty_like(indices), np.zeros(indices.shape[1], dtype=np.int64)
+    for row, of_row in enumerate(indices):
+        levels[row] = 2 * of_row - trellis.quantizer[states] * np.sign(of_row)
+        states = trellis.next_state[states, of_row & 1]
     return levels
