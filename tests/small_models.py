@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from compress.model import CAFFE, Model
-from compress.networks.modules import build
+from compress.networks.modules import builtin_network
 from compress.tensors.forms import Dense, Shared
 
 CLASSES = 10
@@ -18,7 +18,7 @@ def float_squeezenet(architecture: str = "squeezenet1_1") -> Model:
     """Return a model with random weights, scaled so that outputs are finite, for photos of 64 x 64 pixels."""
     random = np.random.default_rng(7)
     tensors = {}
-    for name, parameter in build(architecture, CLASSES).named_parameters():
+    for name, parameter in builtin_network(architecture, CLASSES).named_parameters():
         std = 1.5 / parameter[0].numel() ** 0.5 if parameter.dim() > 1 else 0.1
         tensors[name] = Dense((std * random.standard_normal(parameter.shape)).astype(np.float32))
     return Model(architecture, CLASSES, replace(CAFFE, height=64, width=64), tensors, LABELS)

@@ -91,5 +91,6 @@ def on_device(model: Model, device: str | None) -> nn.Module:
         WeightsError: the model's preprocessing does not fit its network.
         ConfigError: there is no such device.
     """
-    check_input(model)
-    return to_module(model).to(find_device(device))
+    network = to_module(model)
+    check_input(network, model)
+    return network.to(find_device(device))

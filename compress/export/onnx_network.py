@@ -33,8 +33,9 @@ def to_onnx(model: Model, store: StoreTensor) -> ModelProto:
         WeightsError: the tensors or the preprocessing do not fit the network.
         SqueezeError: the network has an unsupported operation.
     """
-    check_input(model)
-    converted = OperatorConverter(to_module(model), zero_input(model.preprocessing))
+    network = to_module(model)
+    check_input(network, model)
+    converted = OperatorConverter(network, zero_input(model.preprocessing))
     tensors = [store(name, tensor) for name, tensor in model.tensors.items()]
     pre = model.preprocessing
     input_shape: list[str | int | None] = ["batch", len(pre.channels), pre.height, pre.width]
@@ -46,9 +47,9 @@ def to_onnx(model: Model, store: StoreTensor) -> ModelProto:
         [*(constant for tensor in tensors for constant in tensor.constants), *converted.constants],
     )
     opsets = [helper.make_opsetid("", OPSET)]
-    network = helper.make_model(graph, producer_name="squeeze-compress", ir_version=IR_VERSION, opset_imports=opsets)
-    helper.set_model_props(network, _metadata(model))
-    return network
+    onnx_model = helper.make_model(graph, producer_name="squeeze-compress", ir_version=IR_VERSION, opset_imports=opsets)
+    helper.set_model_props(onnx_model, _metadata(model))
+    return onnx_model
 
 
 def _metadata(model: Model) -> dict[str, str]:

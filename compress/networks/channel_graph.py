@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import fx, nn
 from torch.nn import functional
+
+from compress.networks.layer_calls import layer_weight_names
 
 Weights = Mapping[str, NDArray[np.float32]]
 
@@ -36,21 +40,21 @@ class ChannelLink:
 
 @dataclass(frozen=True)
 class _ChannelRun:
-    """Consecutive channels of an activation that one layer writes; `layer` is None if the writer is unknown."""
+    """Consecutive channels of an activation that one layer writes."""
 
-    layer: str | None
+    writer: str
     channels: int
     rectified: bool = False
     grouped: bool = False
 
 
-_RECTIFIERS: tuple[Any, ...] = (nn.ReLU, torch.relu, functional.relu, "relu", "relu_")
+_RECTIFIERS = {nn.ReLU, torch.relu, functional.relu, "relu", "relu_"}
 """Activations that commute with positive scales. ReLU6 does not: its upper bound is fixed."""
 
-_CHANNELWISE: tuple[Any, ...] = (
+_CHANNELWISE = {
     nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Dropout, nn.Dropout2d, nn.Identity,
     functional.max_pool2d, functional.avg_pool2d, functional.adaptive_avg_pool2d, functional.dropout,
-)  # fmt: skip
+}  # fmt: skip
 """Operations that map each channel separately, commute with positive scales and map zeros to zeros."""
 
 
@@ -64,52 +68,49 @@ def channel_links(network: nn.Module) -> tuple[ChannelLink, ...]:
         graph = fx.symbolic_trace(network).graph
     except Exception:  # the network's own code runs here, and may not support tracing
         return ()
-    tracer = _ChannelTracer(dict(network.named_modules()))
+    tracer = _ChannelTracer(network)
     for node in graph.nodes:
         tracer.visit(node)
     return tuple(link for link in dict.fromkeys(tracer.links) if link.writer not in tracer.unlinked)
 
 
 class _ChannelTracer:
-    """Follows channels through the operations of a network.
+    """Follows channels through the operations of a network; layers in `unlinked` have an unknown reader."""
 
-    Attributes:
-        links: links found so far.
-        unlinked: layers with an unknown reader.
-    """
-
-    def __init__(self, modules: Mapping[str, nn.Module]) -> None:
+    def __init__(self, network: nn.Module) -> None:
         self.links: list[ChannelLink] = []
         self.unlinked: set[str] = set()
-        self._modules = modules
+        self._modules = dict(network.named_modules())
+        self._weight_names = layer_weight_names(network)
         self._outputs: dict[fx.Node, list[_ChannelRun]] = {}
         self._layer_inputs: dict[str, list[_ChannelRun]] = {}
 
     def visit(self, node: fx.Node) -> None:
         """Record the channels of a node's output."""
-        operation: Any = self._modules[str(node.target)] if node.op == "call_module" else node.target
+        module = self._modules[str(node.target)] if node.op == "call_module" else None
+        operation = node.target if module is None else type(module)
         inputs = [self._outputs.get(each, []) for each in node.all_input_nodes]
-        if isinstance(operation, nn.Conv2d | nn.Linear):
-            output = self._link_layer(f"{node.target}.weight", operation, inputs[0])
-        elif _is_any(operation, _RECTIFIERS) and len(inputs) == 1:
+        if isinstance(module, nn.Conv2d | nn.Linear) and node.target in self._weight_names:
+            output = self._link_layer(self._weight_names[str(node.target)], module, inputs[0])
+        elif operation in _RECTIFIERS and len(inputs) == 1:
             output = [replace(run, rectified=True) for run in inputs[0]]
-        elif (_is_any(operation, _CHANNELWISE) and len(inputs) == 1) or _is_spatial_mean(node):
-            output = inputs[0]
+        elif (operation in _CHANNELWISE and len(inputs) == 1) or _is_spatial_mean(node) or _is_flatten(node, module):
+            output = inputs[0]  # `_link_layer` checks that each flattened channel has one position
         elif _is_channel_cat(node):
-            output = [run for each in inputs for run in each]
-        elif _is_flatten(node, operation):  # `_link_layer` checks that each channel has one position
-            output = inputs[0]
+            output = [run for runs in inputs for run in runs]
         else:
             output = []
-            for runs in inputs:
-                self._unlink(runs)
+            self._unlink(run for runs in inputs for run in runs)
         self._outputs[node] = output
 
     def _link_layer(self, name: str, layer: nn.Conv2d | nn.Linear, inputs: list[_ChannelRun]) -> list[_ChannelRun]:
-        columns = layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels
-        groups = 1 if isinstance(layer, nn.Linear) else layer.groups
-        if groups == 1 and sum(run.channels for run in inputs) == columns:
-            self._add_links(name, inputs)
+        grouped = isinstance(layer, nn.Conv2d) and layer.groups > 1
+        *offsets, columns = accumulate((run.channels for run in inputs), initial=0)
+        if not grouped and columns == layer.weight.shape[1]:
+            self.links += [
+                ChannelLink(run.writer, name, offset, run.rectified, run.grouped)
+                for run, offset in zip(inputs, offsets, strict=True)
+            ]
         else:
             self._unlink(inputs)
         if name in self._layer_inputs:  # the layer runs twice, and its outputs may have different readers
@@ -117,21 +118,10 @@ class _ChannelTracer:
             if self._layer_inputs[name] != inputs:  # a column reads different channels each time
                 self._unlink([*inputs, *self._layer_inputs[name]])
         self._layer_inputs.setdefault(name, inputs)
-        return [_ChannelRun(name, layer.weight.shape[0], grouped=groups > 1)]
-
-    def _add_links(self, reader: str, inputs: list[_ChannelRun]) -> None:
-        offset = 0
-        for run in inputs:
-            if run.layer:
-                self.links.append(ChannelLink(run.layer, reader, offset, run.rectified, run.grouped))
-            offset += run.channels
+        return [_ChannelRun(name, layer.weight.shape[0], grouped=grouped)]
 
     def _unlink(self, runs: Iterable[_ChannelRun]) -> None:
-        self.unlinked |= {run.layer for run in runs if run.layer}
-
-
-def _is_any(operation: Any, kinds: Iterable[Any]) -> bool:
-    return any(isinstance(operation, kind) if isinstance(kind, type) else operation == kind for kind in kinds)
+        self.unlinked |= {run.writer for run in runs}
 
 
 def _argument(node: fx.Node, position: int, name: str, default: Any) -> Any:
@@ -146,11 +136,11 @@ def _is_channel_cat(node: fx.Node) -> bool:
     return node.target in {torch.cat, torch.concat} and _argument(node, 1, "dim", 0) in {1, -3}
 
 
-def _is_flatten(node: fx.Node, operation: Any) -> bool:
-    if isinstance(operation, nn.Flatten):
-        return operation.start_dim == 1 and operation.end_dim == -1
+def _is_flatten(node: fx.Node, module: nn.Module | None) -> bool:
+    if isinstance(module, nn.Flatten):
+        return module.start_dim == 1 and module.end_dim == -1
     dims = _argument(node, 1, "start_dim", 0), _argument(node, 2, "end_dim", -1)
-    return (operation is torch.flatten or operation == "flatten") and dims == (1, -1)
+    return node.target in {torch.flatten, "flatten"} and dims == (1, -1)
 
 
 def dead_weights(weights: Weights, biases: Weights, links: Iterable[ChannelLink]) -> dict[str, NDArray[np.bool_]]:
@@ -170,10 +160,8 @@ def dead_weights(weights: Weights, biases: Weights, links: Iterable[ChannelLink]
         count = total
         for writer, outgoing in by_writer.items():
             rows = len(weights[writer])
-            unread: NDArray[np.bool_] = np.ones(rows, dtype=np.bool_)
-            for link in outgoing:
-                read = np.any(_used(weights, dead, link.reader), axis=0)
-                unread &= ~read[link.offset : link.offset + rows]
+            reads = [_used(weights, dead, link.reader)[:, link.offset : link.offset + rows] for link in outgoing]
+            unread = ~np.any(np.concatenate(reads), axis=0)
             dead[writer][unread] = True
             no_weights = ~np.any(_used(weights, dead, writer), axis=1)
             bias = biases.get(writer, np.zeros(rows, dtype=np.float32))
@@ -185,9 +173,9 @@ def dead_weights(weights: Weights, biases: Weights, links: Iterable[ChannelLink]
 
 def links_by_writer(links: Iterable[ChannelLink]) -> dict[str, list[ChannelLink]]:
     """Return the links grouped by writer."""
-    grouped: dict[str, list[ChannelLink]] = {}
+    grouped = defaultdict(list)
     for link in links:
-        grouped.setdefault(link.writer, []).append(link)
+        grouped[link.writer].append(link)
     return grouped
 
 

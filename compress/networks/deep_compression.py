@@ -22,7 +22,7 @@ from pydantic.dataclasses import dataclass
 
 from compress.errors import FormatError, format_errors_of
 from compress.model import CAFFE, Model
-from compress.networks.modules import build
+from compress.networks.modules import builtin_network
 from compress.networks.squeezenet_weights import squeezenet_model
 from compress.networks.state_dict_file import Arrays, existing_file
 
@@ -54,7 +54,7 @@ class DeepCompressionWeights:
             FormatError: it is another file.
             WeightsError: a weight is not finite.
         """
-        shapes = {name: tuple(p.shape) for name, p in build(self.architecture, 1000).named_parameters()}
+        shapes = {name: tuple(p.shape) for name, p in builtin_network(self.architecture, 1000).named_parameters()}
         path = existing_file(self.path)
         with format_errors_of(path):
             arrays = read_deep_compression(path.read_bytes(), shapes)

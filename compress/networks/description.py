@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from compress.model import Model
-from compress.networks.modules import NETWORKS, build, build_network, check_input, zero_input
+from compress.networks.layer_calls import CompressibleLayer
+from compress.networks.modules import builtin_network, check_input, to_module, zero_input
 from compress.networks.squeezenet import Fire, SqueezeNet
 
 _POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
@@ -36,63 +36,48 @@ class LayerDescription:
 
 
 def describe_network(architecture: str, classes: int, height: int, width: int) -> list[LayerDescription]:
-    """Return the layers of a network in order, for photos of height x width pixels.
+    """Return the layers of a built-in network in order, for photos of height x width pixels.
 
-    Args:
-        architecture: a key of `NETWORKS`.
-        classes: number of classes.
-        height: pixels.
-        width: pixels.
     Raises:
         ConfigError: unknown architecture.
     """
-    build(architecture, classes)  # raises the error for an unknown architecture
-    with torch.device("meta"):
-        return _describe(NETWORKS[architecture](classes).eval(), torch.empty(1, 3, height, width))
+    return _describe(builtin_network(architecture, classes), torch.zeros(1, 3, height, width))
 
 
 def describe_model(model: Model) -> list[LayerDescription]:
     """Return the layers of a model's network in order, for its own input size.
 
     Raises:
-        ConfigError: as `build_network`.
-        WeightsError: as `check_input`.
+        ConfigError: as `to_module`.
+        WeightsError: as `to_module` and `check_input`.
     """
-    check_input(model)
-    return _describe(build_network(model), zero_input(model.preprocessing))
+    network = to_module(model)
+    check_input(network, model)
+    return _describe(network, zero_input(model.preprocessing))
 
 
 def _describe(network: nn.Module, photo: Tensor) -> list[LayerDescription]:
     layers: list[LayerDescription] = []
     counted: set[int] = set()
+
+    def add_layer(name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        _, *shape = output.shape
+        # A Fire module's row shows its output; its parameters are in the rows of its three convolutions.
+        new = {id(values): values.numel() for values in module.parameters(recurse=False) if id(values) not in counted}
+        counted.update(new)
+        per_output = module.weight[0].numel() if isinstance(module, CompressibleLayer) else 0
+        channels_last = (*shape[1:], shape[0]) if len(shape) == 3 else tuple(shape)
+        parameters, macs = sum(new.values()), output.numel() * per_output
+        layers.append(LayerDescription(name, _kind(module), channels_last, parameters, macs))
+
     for name, module in network.named_modules():
-        if any(True for _ in module.parameters(recurse=False)) or isinstance(module, (*_POOLS, Fire)):
-            module.register_forward_hook(_describing_hook(name, layers, counted))
+        if list(module.parameters(recurse=False)) or isinstance(module, (*_POOLS, Fire)):
+            module.register_forward_hook(partial(add_layer, name))
     with torch.inference_mode():
         logits = network(photo)
     if isinstance(network, SqueezeNet):
         layers.append(LayerDescription("", "mean over the image", (1, 1, logits.shape[1]), 0, 0))
     return layers
-
-
-def _describing_hook(
-    name: str, layers: list[LayerDescription], counted: set[int]
-) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
-    def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        shape = tuple(output.shape[1:])
-        # A Fire module's row shows its output; its parameters are in the rows of its three convolutions.
-        new = [parameter for parameter in module.parameters(recurse=False) if id(parameter) not in counted]
-        counted.update(id(parameter) for parameter in new)
-        macs = 0
-        if isinstance(module, nn.Conv1d | nn.Conv2d):
-            macs = math.prod(shape[1:]) * module.weight.numel()
-        elif isinstance(module, nn.Linear):
-            macs = math.prod(shape[:-1]) * module.weight.numel()
-        channels_last = (*shape[1:], shape[0]) if len(shape) == 3 else shape
-        parameters = sum(parameter.numel() for parameter in new)
-        layers.append(LayerDescription(name, _kind(module), channels_last, parameters, macs))
-
-    return hook
 
 
 def _kind(module: nn.Module) -> str:

@@ -16,7 +16,7 @@ from pydantic.dataclasses import dataclass
 
 from compress.errors import WeightsError
 from compress.model import CAFFE, Model
-from compress.networks.modules import build
+from compress.networks.modules import builtin_network
 from compress.networks.squeezenet_weights import squeezenet_model
 from compress.networks.state_dict_file import Arrays
 
@@ -76,7 +76,7 @@ def _from_keras(layers: Mapping[str, list[NDArray[np.float32]]], architecture: s
 
     Keras' layers are conv1, fire2/squeeze1x1, ... conv10, in the network's order.
     """
-    names = [name for name, _ in build(architecture, 1000).named_parameters()]
+    names = [name for name, _ in builtin_network(architecture, 1000).named_parameters()]
     keras_names = ["conv1", *(f"fire{i}/{layer}" for i in range(2, 10) for layer in _FIRE_LAYERS), "conv10"]
     arrays: Arrays = {}
     for weight, bias, keras_name in zip(names[::2], names[1::2], keras_names, strict=True):

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
 
 from compress import container
 from compress.errors import ConfigError
-from compress.model import Model, trust_factory
-from compress.networks.squeezenet import SqueezeNetName
-from compress.networks.squeezenet_weights import CheckpointWeights
+from compress.model import TORCHVISION, Model, trust_factory
+from compress.networks.squeezenet_weights import squeezenet_model
 from compress.networks.state_dict_file import STATE_DICT_SUFFIXES, read_state_dict
 
 
@@ -19,8 +17,7 @@ def load_model(path: Path, architecture: str | None = None, factory: str | None 
     Args:
         path: the file.
         architecture: network of a state dictionary; None: decided by the kernel size of its first layer.
-        factory: function that may be called to make the network of a `.sqz` file, `package.module:function`; the file
-            must name the same function.
+        factory: function that may be called to make the network of a `.sqz` file, `package.module:function`.
     Raises:
         FormatError: the `.sqz` file is damaged.
         WeightsError: the state dictionary is unreadable, or belongs to another network.
@@ -31,9 +28,7 @@ def load_model(path: Path, architecture: str | None = None, factory: str | None 
     if path.suffix not in STATE_DICT_SUFFIXES:
         allowed = ", ".join([".sqz", *STATE_DICT_SUFFIXES])
         raise ConfigError(f"unknown format {path.suffix!r}", file=path, allowed=allowed)
-    networks = get_args(SqueezeNetName)
-    if architecture not in {*networks, None}:
-        raise ConfigError(f"no network {architecture!r}", key="--architecture", allowed=", ".join(networks))
-    first = read_state_dict(path).get("features.0.weight")
-    guess = "squeezenet1_0" if first is not None and first.shape[-1] == 7 else "squeezenet1_1"
-    return CheckpointWeights(path=str(path), architecture=architecture or guess).load()  # type: ignore[arg-type]
+    arrays = read_state_dict(path)
+    first = arrays.get("features.0.weight")
+    guess = "squeezenet1_0" if first is not None and first.shape[-1:] == (7,) else "squeezenet1_1"
+    return squeezenet_model(architecture or guess, arrays, TORCHVISION)

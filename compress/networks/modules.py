@@ -18,42 +18,22 @@ NETWORKS: dict[str, Callable[[int], nn.Module]] = {
     "squeezenet1_0": squeezenet1_0,
     "squeezenet1_1": squeezenet1_1,
 }
+"""Built-in networks: functions of the number of classes."""
 
 _MAX_FAULTS = 8
 """Wrong tensors that an error lists."""
 
 
-def build(architecture: str, classes: int) -> nn.Module:
-    """Return a network with random weights, in evaluation mode.
+def builtin_network(architecture: str, classes: int) -> nn.Module:
+    """Return a network of `NETWORKS` with arbitrary weights, in evaluation mode.
 
-    Args:
-        architecture: a key of `NETWORKS`.
-        classes: number of classes, at least 1.
     Raises:
         ConfigError: unknown architecture.
     """
     if architecture not in NETWORKS:
         raise ConfigError(f"no network {architecture!r}{nearest(architecture, NETWORKS)}", allowed=", ".join(NETWORKS))
-    with torch.random.fork_rng(devices=[]):  # the weights are replaced later, so keep the state of the user's generator
+    with torch.random.fork_rng(devices=[]):  # keep the state of the user's generator
         return NETWORKS[architecture](classes).eval()
-
-
-def build_network(model: Model) -> nn.Module:
-    """Return a model's network in evaluation mode, without the model's weights.
-
-    Raises:
-        ConfigError: unknown architecture, or the function that makes the network cannot be imported or called.
-        WeightsError: the function is not trusted.
-    """
-    if not is_factory(model.architecture):
-        return build(model.architecture, model.classes)
-    factory = NetworkFactory.parse(model.architecture)
-    if not model.trusted:
-        raise WeightsError(
-            f"the function {factory.function} makes this network, and a file must not choose which code runs; "
-            f"if you trust the function, add --factory {factory.function}"
-        )
-    return factory.build()
 
 
 def to_module(model: Model, device: torch.device | None = None) -> nn.Module:
@@ -63,10 +43,10 @@ def to_module(model: Model, device: torch.device | None = None) -> nn.Module:
         model: weights and architecture.
         device: where the network runs, in the memory format "channels last"; None: on the CPU, in torch's default.
     Raises:
-        ConfigError: as `build_network`.
-        WeightsError: as `build_network`, or the tensors do not fit the network.
+        ConfigError: unknown architecture, or the function that makes the network cannot be imported or called.
+        WeightsError: the function is not trusted, or the tensors do not fit the network.
     """
-    module = build_network(model)
+    module = _make_network(model)
     network = f"{model.architecture} with {model.classes} classes"
     check_shapes(model.tensors, module, f"these are not the weights of {network}")
     set_weights(module, model.tensors)
@@ -75,15 +55,25 @@ def to_module(model: Model, device: torch.device | None = None) -> nn.Module:
     return module
 
 
-def check_input(model: Model) -> None:
-    """Check that the network accepts input of the model's preprocessing.
+def _make_network(model: Model) -> nn.Module:
+    if not is_factory(model.architecture):
+        return builtin_network(model.architecture, model.classes)
+    factory = NetworkFactory.parse(model.architecture)
+    if not model.trusted:
+        raise WeightsError(
+            f"the function {factory.function} makes this network, and a file must not choose which code runs; "
+            f"if you trust the function, add --factory {factory.function}"
+        )
+    return factory.build()
+
+
+def check_input(network: nn.Module, model: Model) -> None:
+    """Check that a model's network, on the CPU, accepts input of the model's preprocessing.
 
     Raises:
-        ConfigError: as `build_network`.
-        WeightsError: as `build_network`, or the input has the wrong number of channels or is too small.
+        WeightsError: the input has the wrong number of channels or is too small.
     """
     pre = model.preprocessing
-    network = build_network(model)
     try:
         with torch.inference_mode():
             network(zero_input(pre))

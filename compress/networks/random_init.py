@@ -12,7 +12,7 @@ from torch import nn
 from compress.data.imagenet import imagenet_names
 from compress.errors import ConfigError, WeightsError
 from compress.model import Model
-from compress.networks.modules import as_dense, build, check_input
+from compress.networks.modules import as_dense, builtin_network, check_input, to_module
 from compress.networks.preprocessing_options import InputSize, PreprocessingName, Resize, resolve_preprocessing
 from compress.networks.squeezenet import SqueezeNetName
 from compress.tensors.forms import Dense
@@ -71,7 +71,7 @@ class RandomWeights:
         preprocessing = resolve_preprocessing(self.preprocessing, self.input_size, self.resize)
         model = Model(self.architecture, self.classes, preprocessing, tensors, labels)
         try:
-            check_input(model)
+            check_input(to_module(model), model)
         except WeightsError as error:
             raise ConfigError(str(error), key="model.input_size") from error
         return model
@@ -84,7 +84,7 @@ def initial_weights(architecture: str, classes: int, seed: int) -> dict[str, Den
     arXiv:1602.07360 (`train_val.prototxt`). Torchvision does the same.
     """
     generator = torch.Generator().manual_seed(seed)
-    parameters = dict(build(architecture, classes).named_parameters())
+    parameters = dict(builtin_network(architecture, classes).named_parameters())
     classifier = [name for name, parameter in parameters.items() if parameter.dim() > 1][-1]
     for name, parameter in parameters.items():
         if parameter.dim() == 1:

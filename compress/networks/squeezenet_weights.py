@@ -16,7 +16,7 @@ from pydantic.dataclasses import dataclass
 from compress.data.imagenet import imagenet_names
 from compress.errors import WeightsError
 from compress.model import TORCHVISION, Model, Preprocessing
-from compress.networks.modules import build, check_shapes, stored_tensors
+from compress.networks.modules import builtin_network, check_shapes, stored_tensors
 from compress.networks.preprocessing_options import PRESETS, PreprocessingName
 from compress.networks.squeezenet import SqueezeNetName
 from compress.networks.state_dict_file import Arrays, existing_file, read_class_names, read_state_dict
@@ -100,7 +100,7 @@ def squeezenet_model(
         WeightsError: the tensors are not the network's or not finite, or the labels do not fit.
     """
     classes = len(arrays["classifier.1.bias"]) if "classifier.1.bias" in arrays else 1000
-    network, tensors = build(architecture, classes), {name: Dense(array) for name, array in arrays.items()}
+    network, tensors = builtin_network(architecture, classes), {name: Dense(array) for name, array in arrays.items()}
     check_shapes(tensors, network, f"these are not the weights of {architecture} with {classes} classes")
     not_finite = [name for name, array in arrays.items() if not np.isfinite(array).all()]
     if not_finite:

@@ -11,7 +11,7 @@ from small_models import shared_squeezenet
 from compress.errors import ConfigError
 from compress.export import write_weights
 from compress.networks.model_files import load_model
-from compress.networks.modules import build
+from compress.networks.modules import builtin_network
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def test_a_safetensors_file_has_the_dense_weights_by_name(model, tmp_path):
 @pytest.mark.parametrize("suffix", [".pth", ".pt"])
 def test_torch_loads_the_weights_without_running_code(model, tmp_path, suffix):
     write_weights(model, tmp_path / f"model{suffix}")
-    network = build("squeezenet1_1", 10)
+    network = builtin_network("squeezenet1_1", 10)
     network.load_state_dict(torch.load(tmp_path / f"model{suffix}", weights_only=True))
     for name, parameter in network.named_parameters():
         assert np.array_equal(parameter.detach().numpy(), model.tensors[name].to_dense())

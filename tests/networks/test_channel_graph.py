@@ -9,7 +9,7 @@ from torch import nn
 
 from compress.networks.channel_graph import ChannelLink, channel_links, dead_weights
 from compress.networks.equalization import scale_channels
-from compress.networks.modules import build
+from compress.networks.modules import builtin_network
 
 
 class Forked(nn.Module):
@@ -46,7 +46,7 @@ class TestChannelLinks:
         }
 
     def test_in_squeezenet_every_layer_but_the_last_has_links(self):
-        links = channel_links(build("squeezenet1_1", 1000))
+        links = channel_links(builtin_network("squeezenet1_1", 1000))
         writers = {link.writer for link in links}
         assert len(writers) == 25
         assert "classifier.1.weight" not in writers
@@ -83,6 +83,17 @@ class TestChannelLinks:
 
     def test_a_linear_layer_that_reads_several_positions_of_a_channel_has_no_links(self):
         assert not channel_links(nn.Sequential(nn.Conv2d(3, 4, 1), nn.Flatten(), nn.Linear(16, 2)))
+
+    def test_a_layer_that_shares_its_weight_has_no_links(self):
+        network = nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU(), nn.Conv2d(3, 3, 1), nn.ReLU(), nn.Conv2d(3, 2, 1))
+        assert {link.writer for link in channel_links(network)} == {"0.weight", "2.weight"}
+        network[2].weight = network[0].weight
+        assert channel_links(network) == ()
+
+    def test_a_layer_with_a_computed_weight_has_no_links(self):
+        network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.Conv2d(4, 2, 1), nn.ReLU(), nn.Conv2d(2, 2, 1))
+        nn.utils.parametrizations.weight_norm(network[2])
+        assert channel_links(network) == ()
 
     def test_a_network_with_data_dependent_control_flow_has_no_links(self):
         class Branching(nn.Module):
@@ -152,7 +163,7 @@ class TestDeadWeights:
 
     def test_squeezenet_outputs_do_not_change(self):
         torch.manual_seed(0)
-        network = build("squeezenet1_1", 10).eval()
+        network = builtin_network("squeezenet1_1", 10).eval()
         weights, _ = weights_of(network)
         random = np.random.default_rng(0)
         with torch.no_grad():
@@ -174,7 +185,7 @@ class TestDeadWeights:
 class TestEqualization:
     def test_scaled_channels_give_the_same_outputs(self):
         torch.manual_seed(0)
-        network = build("squeezenet1_1", 10).eval()
+        network = builtin_network("squeezenet1_1", 10).eval()
         weights, biases = weights_of(network)
         links = channel_links(network)
         random = np.random.default_rng(0)

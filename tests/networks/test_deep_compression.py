@@ -15,7 +15,7 @@ from compress.data.transforms import to_input, to_pixels
 from compress.errors import ConfigError, FormatError, SqueezeError, WeightsError
 from compress.model import CAFFE
 from compress.networks.deep_compression import DeepCompressionWeights, read_deep_compression
-from compress.networks.modules import build, to_module
+from compress.networks.modules import builtin_network, to_module
 
 RELEASED = Path(__file__).parents[3] / "shared" / "data" / "deep-compression" / "compressed_SqueezeNet.net"
 released = pytest.mark.skipif(not RELEASED.exists(), reason="the released file is not here")
@@ -61,7 +61,7 @@ def net_file(layers):
 def random_layers():
     """Layers of v1.0's shapes, nine tenths of their weights pruned."""
     random = np.random.default_rng(3)
-    parameters = [tuple(p.shape) for p in build("squeezenet1_0", 1000).parameters()]
+    parameters = [tuple(p.shape) for p in builtin_network("squeezenet1_0", 1000).parameters()]
     for weight, bias in zip(parameters[::2], parameters[1::2], strict=True):
         codebook = np.concatenate([[0], random.standard_normal(255)]).astype(np.float32)
         indices = random.integers(1, 256, weight) * (random.random(weight) < 0.1)

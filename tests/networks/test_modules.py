@@ -7,24 +7,26 @@ import pytest
 import torch
 
 from compress.errors import ConfigError, WeightsError
-from compress.networks.modules import build, check_shapes, to_module
+from compress.networks.modules import builtin_network, check_shapes, to_module
 from compress.tensors.forms import Dense
 
 
 def tensors_of(name, classes):
-    return {key: Dense(parameter.detach().numpy()) for key, parameter in build(name, classes).named_parameters()}
+    return {
+        key: Dense(parameter.detach().numpy()) for key, parameter in builtin_network(name, classes).named_parameters()
+    }
 
 
 def test_an_unknown_network_suggests_the_nearest_and_lists_all():
     with pytest.raises(ConfigError) as caught:
-        build("squeezenet1.1", 1000)
+        builtin_network("squeezenet1.1", 1000)
     assert "did you mean 'squeezenet1_1'?" in str(caught.value)
     assert "squeezenet1_0" in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["squeezenet1_0", "squeezenet1_1"])
 def test_the_networks_own_tensors_pass(name):
-    check_shapes(tensors_of(name, 10), build(name, 10), "wrong")
+    check_shapes(tensors_of(name, 10), builtin_network(name, 10), "wrong")
 
 
 def test_missing_unexpected_and_misshapen_tensors_are_listed():
@@ -33,7 +35,7 @@ def test_missing_unexpected_and_misshapen_tensors_are_listed():
     tensors["fc.weight"] = Dense(np.zeros((5, 7), np.float32))
     tensors["features.0.weight"] = Dense(np.zeros((64, 3, 7, 7), np.float32))
     with pytest.raises(WeightsError) as caught:
-        check_shapes(tensors, build("squeezenet1_1", 10), "wrong weights")
+        check_shapes(tensors, builtin_network("squeezenet1_1", 10), "wrong weights")
     message = str(caught.value)
     assert message.startswith("wrong weights: ")
     assert "missing features.3.squeeze.bias (16,)" in message
@@ -43,7 +45,7 @@ def test_missing_unexpected_and_misshapen_tensors_are_listed():
 
 def test_of_many_faults_the_first_are_listed_and_the_rest_counted():
     with pytest.raises(WeightsError, match=r"; and 44 more$"):
-        check_shapes({}, build("squeezenet1_1", 10), "wrong")
+        check_shapes({}, builtin_network("squeezenet1_1", 10), "wrong")
 
 
 def test_a_module_has_the_models_dense_values(tiny):

@@ -13,7 +13,7 @@ from compress.container.file import weights_sha256
 from compress.data.imagenet import imagenet_names
 from compress.errors import ConfigError
 from compress.model import CAFFE, TORCHVISION
-from compress.networks.modules import build
+from compress.networks.modules import builtin_network
 from compress.networks.random_init import RandomWeights
 
 
@@ -28,7 +28,7 @@ def test_the_weights_depend_on_the_seed_only():
 @pytest.mark.parametrize("architecture", ["squeezenet1_0", "squeezenet1_1"])
 def test_weights_are_distributed_as_in_torchvision_and_the_classifier_bias_is_one(architecture):
     model = RandomWeights(architecture, 200).load()
-    assert list(model.tensors) == [name for name, _ in build(architecture, 200).named_parameters()]
+    assert list(model.tensors) == [name for name, _ in builtin_network(architecture, 200).named_parameters()]
     for name, tensor in model.tensors.items():
         values = tensor.to_dense()
         if name == "classifier.1.weight":

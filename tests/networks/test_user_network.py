@@ -14,7 +14,7 @@ from compress import container, load
 from compress.errors import ConfigError, WeightsError
 from compress.model import trust_factory
 from compress.networks.factory import NetworkFactory, identity
-from compress.networks.modules import check_input, to_module
+from compress.networks.modules import to_module
 from compress.networks.preprocessing_options import PreprocessingOptions
 from compress.networks.user_network import UserNetwork
 
@@ -116,7 +116,7 @@ def test_a_file_does_not_choose_which_code_runs(tmp_path):
 )
 def test_a_damaged_architecture_is_an_error(architecture, problem):
     with pytest.raises(WeightsError, match=problem):
-        check_input(replace(MIXED_LAYERS.load(), architecture=architecture))
+        to_module(replace(MIXED_LAYERS.load(), architecture=architecture))
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from compress.data.transforms import to_input, to_pixels
 from compress.errors import ConfigError, WeightsError
 from compress.model import CAFFE, TORCHVISION
 from compress.networks.embedded_weights import EmbeddedWeights
-from compress.networks.modules import build, to_module
+from compress.networks.modules import builtin_network, to_module
 from compress.networks.squeezenet_weights import CheckpointWeights, TorchvisionWeights
 from compress.networks.state_dict_file import read_state_dict
 from compress.networks.weight_sources import SOURCES
@@ -49,7 +49,7 @@ class Harmful:
 def weights():
     """Weights for SqueezeNet v1.1 and ten classes, of every magnitude."""
     generator = torch.Generator().manual_seed(0)
-    parameters = build("squeezenet1_1", 10).named_parameters()
+    parameters = builtin_network("squeezenet1_1", 10).named_parameters()
     return {name: torch.randn(p.shape, generator=generator) for name, p in parameters}
 
 
