@@ -10,11 +10,9 @@ from numpy.typing import NDArray
 
 
 class Codec(ABC):
-    """A lossless code of symbols: `encode` and `decode`. The other methods have defaults that fit a simple codec.
+    """A lossless code of symbols, by name in configurations and by id in files.
 
-    Attributes:
-        name: in configurations and reports.
-        id: in files.
+    The methods besides `encode` and `decode` have defaults that fit a simple codec.
     """
 
     name: ClassVar[str]
@@ -36,14 +34,14 @@ class Codec(ABC):
         """Return a lower bound of the bytes of `encode`, faster; `counts` is the `histogram` of `symbols`."""
         return 0
 
-    def depends_on_order(self, data: bytes | None) -> bool:
-        """Return whether another scan order may make the stream `data`, or (None) any stream, shorter."""
+    def depends_on_order(self, data: bytes) -> bool:
+        """Return whether the symbols of a stream may have a shorter stream in another scan order."""
         return False
 
     def coded_symbols(self, data: bytes, symbols: NDArray[np.uint16]) -> NDArray[np.uint16]:
-        """Return the symbols that a stream actually codes, where it transforms `symbols` first."""
+        """Return the symbols that a stream codes after a transform of `symbols`."""
         return symbols
 
     def position_bytes(self, data: bytes) -> int:
-        """Return the bytes of a stream for the positions of nonzero symbols; 0 if they are not separate."""
+        """Return the bytes of a stream for the positions of nonzero symbols, if separate."""
         return 0

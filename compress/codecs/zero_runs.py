@@ -12,23 +12,22 @@ Source: Han et al. 2016, arXiv:1510.00149, section 2 and figure 2; both streams 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
-from numba import types
 from numpy.typing import NDArray
 
 from compress.codecs.huffman import HuffmanCodec, huffman_bytes, min_huffman_bytes
 from compress.codecs.primitives.error_offsets import offset_by
-from compress.codecs.primitives.symbol_histogram import histogram
+from compress.codecs.primitives.smallest import smallest
+from compress.codecs.primitives.symbol_histogram import Counts, Symbols, histogram
 from compress.codecs.primitives.varint import decode_varint, encode_varint
 from compress.codecs.protocol import Codec
 from compress.errors import FormatError
 from compress.runtime.jit import compiled
 
 _GAP_BITS = range(2, 9)
-_MIN_GAP_BITS = _GAP_BITS[0]
-_MAX_GAPS = 1 << _GAP_BITS[-1]
-_MIN_HEAD_BYTES = 3
 _HUFFMAN = HuffmanCodec()
 
 
@@ -39,8 +38,8 @@ class ZeroRunsCodec(Codec):
     id = 2
 
     def encode(self, symbols: NDArray[np.uint16]) -> bytes:
-        symbols = np.ascontiguousarray(symbols.reshape(-1))
-        return _encode(symbols, _best_gap_bits(symbols))
+        options = _histograms(symbols, histogram(symbols))
+        return _encode(symbols.reshape(-1), smallest(options, _Histograms.min_bytes, _Histograms.stream_bytes))
 
     def decode(self, data: bytes, shape: tuple[int, ...]) -> NDArray[np.uint16]:
         gap_bits, entries, gaps_at, symbols_at = _parse_head(data)
@@ -59,86 +58,58 @@ class ZeroRunsCodec(Codec):
         return symbols.reshape(shape)
 
     def min_bytes(self, symbols: NDArray[np.uint16], counts: NDArray[np.int64]) -> int:
-        return min(map(_min_bytes, _entry_histograms(np.ascontiguousarray(symbols.reshape(-1)), counts)))
+        return min(option.min_bytes() for option in _histograms(symbols, counts))
 
-    def depends_on_order(self, data: bytes | None) -> bool:
+    def depends_on_order(self, data: bytes) -> bool:
         return True
 
     def position_bytes(self, data: bytes) -> int:
         return _parse_head(data)[3]
 
 
-_Histograms = tuple[NDArray[np.int64], NDArray[np.int64]]
-"""Of the gaps and of the symbols of entries."""
+class _Histograms(NamedTuple):
+    """Histograms of the gaps and of the symbols of entries, for a width of the gap field."""
+
+    gap_bits: int
+    gaps: NDArray[np.int64]
+    nonzero: NDArray[np.int64]
+
+    def min_bytes(self) -> int:
+        return 3 + min_huffman_bytes(self.gaps) + min_huffman_bytes(self.nonzero)
+
+    def stream_bytes(self) -> tuple[int, int]:
+        """Return the length of the stream, and the width."""
+        gap_bytes = huffman_bytes(self.gaps)
+        head_bytes = 1 + len(encode_varint(int(self.gaps.sum()))) + len(encode_varint(gap_bytes))
+        return head_bytes + gap_bytes + huffman_bytes(self.nonzero), self.gap_bits
 
 
-def _best_gap_bits(symbols: NDArray[np.uint16]) -> int:
-    """Return the width of the gap field with the shortest stream, the smallest such width."""
-    entries = _entry_histograms(symbols, histogram(symbols))
-    lower_bounds = list(map(_min_bytes, entries))
-    best = (math.inf, 0)
-    for place in sorted(range(len(entries)), key=lower_bounds.__getitem__):
-        if lower_bounds[place] > best[0]:
-            break
-        best = min(best, (_stream_bytes(*entries[place]), _MIN_GAP_BITS + place))
-    return best[1]
-
-
-def _min_bytes(entries: _Histograms) -> int:
-    return _MIN_HEAD_BYTES + min_huffman_bytes(entries[0]) + min_huffman_bytes(entries[1])
-
-
-def _stream_bytes(gaps: NDArray[np.int64], nonzero: NDArray[np.int64]) -> int:
-    gap_bytes = huffman_bytes(gaps)
-    head_bytes = 1 + len(encode_varint(int(gaps.sum()))) + len(encode_varint(gap_bytes))
-    return head_bytes + gap_bytes + huffman_bytes(nonzero)
-
-
-def _entry_histograms(symbols: NDArray[np.uint16], counts: NDArray[np.int64]) -> list[_Histograms]:
-    """Return the histograms of entries, for each width of the gap field that can be the best."""
-    gaps, fillers = np.zeros((len(_GAP_BITS), _MAX_GAPS), dtype=np.int64), np.zeros(len(_GAP_BITS), dtype=np.int64)
-    longest = _count_gaps(symbols, gaps, fillers)
-    entries = []
-    for place, gap_bits in enumerate(_GAP_BITS):
-        nonzero = counts.copy()
-        nonzero[:1] = fillers[place]
-        entries.append((gaps[place], nonzero))
+def _histograms(symbols: NDArray[np.uint16], counts: NDArray[np.int64]) -> Iterator[_Histograms]:
+    """Yield the histograms for each width of the gap field that can be the best."""
+    runs = np.zeros(symbols.size + 256, np.int64)
+    longest = _count_runs(np.ascontiguousarray(symbols.reshape(-1)), runs)
+    runs = runs[: (longest | 255) + 1]  # a multiple of all fields
+    for gap_bits in _GAP_BITS:
+        gaps_of = runs.reshape(-1, 1 << gap_bits)  # by number of fillers
+        gaps, nonzero = gaps_of.sum(0), counts.copy()
+        nonzero[:1] = fillers = np.arange(len(gaps_of)) @ gaps_of.sum(1)
+        gaps[-1] += fillers
+        yield _Histograms(gap_bits, gaps, nonzero)
         if not longest >> gap_bits:  # a wider field has the same entries
             break
-    return entries
 
 
-@compiled(types.int64(types.Array(types.uint16, 1, "C", readonly=True), types.int64[:, ::1], types.int64[::1]))
-def _count_gaps(symbols: NDArray[np.uint16], gaps: NDArray[np.int64], fillers: NDArray[np.int64]) -> int:
-    """Add to the histograms of gaps for every width, and return the longest run of zeros before another symbol.
-
-    Args:
-        symbols: shape (n,).
-        gaps: shape (widths, largest gap + 1), zeros.
-        fillers: shape (widths,), zeros, to count filler entries.
-    """
-    short = np.zeros(_MAX_GAPS, np.int64)
+@compiled()
+def _count_runs(symbols: Symbols, runs: Counts) -> int:
+    """Count the runs of zeros before other symbols by their length, and return the longest."""
     longest, run = 0, 0
     for symbol in symbols:
         if symbol == 0:
             run += 1
-            continue
-        if run < _MAX_GAPS:
-            short[run] += 1
         else:
-            for place in range(fillers.size):
-                bits = _MIN_GAP_BITS + place
-                fillers[place] += run >> bits
-                gaps[place, run & ((1 << bits) - 1)] += 1
-        longest = max(longest, run)
-        run = 0
-    for gap in range(_MAX_GAPS):
-        for place in range(fillers.size):
-            bits = _MIN_GAP_BITS + place
-            fillers[place] += short[gap] * (gap >> bits)
-            gaps[place, gap & ((1 << bits) - 1)] += short[gap]
-    for place in range(fillers.size):
-        gaps[place, (1 << (_MIN_GAP_BITS + place)) - 1] += fillers[place]
+            runs[run] += 1
+            longest = max(longest, run)
+            run = 0
     return longest
 
 

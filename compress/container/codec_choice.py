@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compress.codecs import CODECS
+from compress.codecs.primitives.smallest import smallest
 from compress.codecs.primitives.symbol_histogram import histogram
 from compress.codecs.protocol import Codec
 from compress.container.scan_order import SCAN_ORDERS, ScanOrder, scan_orders, to_scan_order
-from compress.container.smallest import smallest
-
-_DEFAULT_ORDER = SCAN_ORDERS[0]
 
 
 class Coding(NamedTuple):
-    """Coded symbols: the codec, its scan order and its stream."""
+    """Coded symbols."""
 
     codec: Codec
     scan_order: ScanOrder
@@ -30,8 +29,26 @@ class Coding(NamedTuple):
 def smallest_coding(symbols: NDArray[np.uint16], codecs: Iterable[Codec]) -> Coding:
     """Return the coding of `symbols` with the fewest bytes; the first of `codecs` and scan orders where equal."""
     counts = histogram(symbols)
-    candidates = (candidate for codec in codecs for candidate in _candidates(symbols, codec, counts))
-    return smallest(candidates, lambda coding: len(coding.stream) + _record_bytes(coding.scan_order))
+    scanned = {order: to_scan_order(symbols, order) for order in scan_orders(symbols.ndim)}
+    if math.prod(symbols.shape[2:]) <= 1:
+        scanned.pop("kernel-first", None)  # the same as row-major order
+
+    @functools.cache
+    def stream(codec: Codec, order: ScanOrder) -> bytes:
+        return codec.encode(scanned[order])
+
+    def min_bytes(option: tuple[Codec, ScanOrder]) -> int:
+        codec, order = option
+        return codec.min_bytes(scanned[order], counts) + _record_bytes(order)
+
+    def encode(option: tuple[Codec, ScanOrder]) -> tuple[int, Coding]:
+        codec, order = option
+        if not codec.depends_on_order(stream(codec, SCAN_ORDERS[0])):
+            order = SCAN_ORDERS[0]
+        coding = Coding(codec, order, stream(codec, order))
+        return len(coding.stream) + _record_bytes(order), coding
+
+    return smallest(itertools.product(codecs, scanned), min_bytes, encode)
 
 
 def bytes_by_codec(symbols: NDArray[np.uint16]) -> dict[str, int]:
@@ -39,26 +56,6 @@ def bytes_by_codec(symbols: NDArray[np.uint16]) -> dict[str, int]:
     return {name: len(smallest_coding(symbols, [codec]).stream) for name, codec in CODECS.items()}
 
 
-def _candidates(
-    symbols: NDArray[np.uint16], codec: Codec, counts: NDArray[np.int64]
-) -> Iterator[tuple[int, Callable[[], Coding]]]:
-    """Yield, for each scan order, a lower bound of the bytes and a function that encodes."""
-
-    @functools.cache
-    def encode(order: ScanOrder) -> Coding:
-        return Coding(codec, order, codec.encode(to_scan_order(symbols, order)))
-
-    def encode_if_useful(order: ScanOrder) -> Coding:
-        default = encode(_DEFAULT_ORDER)
-        return encode(order) if codec.depends_on_order(default.stream) else default
-
-    for order in scan_orders(symbols.ndim) if codec.depends_on_order(None) else (_DEFAULT_ORDER,):
-        if order == "kernel-first" and math.prod(symbols.shape[2:]) <= 1:
-            continue  # the same as the default order
-        min_bytes = codec.min_bytes(to_scan_order(symbols, order), counts) + _record_bytes(order)
-        yield min_bytes, functools.partial(encode_if_useful, order)
-
-
 def _record_bytes(order: ScanOrder) -> int:
     """Return the bytes that naming the scan order adds to the tensor's record."""
-    return 0 if order == _DEFAULT_ORDER else 2
+    return 0 if order == SCAN_ORDERS[0] else 2

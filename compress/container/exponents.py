@@ -8,16 +8,14 @@ zigzag code.
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 from numpy.typing import NDArray
 
 from compress.codecs import CODECS
 from compress.codecs.primitives.error_offsets import offset_by
+from compress.codecs.primitives.smallest import smallest
 from compress.codecs.primitives.symbol_histogram import histogram
 from compress.codecs.protocol import Codec
-from compress.container.smallest import smallest
 from compress.errors import FormatError
 from compress.tensors.zigzag import zigzag_decode, zigzag_encode
 
@@ -29,16 +27,24 @@ def encode_exponents(exponents: NDArray[np.int8], symbol_codec: Codec) -> bytes:
     """Return the smallest section of exponents, of any shape; `symbol_codec` limits the codecs that may code them."""
     wide = exponents.reshape(-1).astype(np.int16)
     differences = zigzag_encode(np.diff(wide, prepend=np.int16(0)))
-    candidates = []
+    options: list[tuple[bytes, Codec, NDArray[np.uint16]]] = []
     for codec in _allowed_codecs(symbol_codec):
-        base, offsets = _subtract_base(wide, codec)
-        for head, symbols in (
-            (bytes([codec.id, base & 0xFF]), offsets),
-            (bytes([codec.id | _DIFFERENCES]), differences),
-        ):
-            min_bytes = len(head) + codec.min_bytes(symbols, histogram(symbols))
-            candidates.append((min_bytes, functools.partial(_section, head, codec, symbols)))
-    return smallest(candidates, len)
+        base = int(np.median(wide) if codec is _CONTEXT else wide.min()) if wide.size else 0
+        offsets = wide - np.int16(base)
+        symbols = zigzag_encode(offsets) if codec is _CONTEXT else offsets.view(np.uint16)
+        options.append((bytes([codec.id, base & 0xFF]), codec, symbols))
+        options.append((bytes([codec.id | _DIFFERENCES]), codec, differences))
+
+    def min_bytes(option: tuple[bytes, Codec, NDArray[np.uint16]]) -> int:
+        head, codec, symbols = option
+        return len(head) + codec.min_bytes(symbols, histogram(symbols))
+
+    def encode(option: tuple[bytes, Codec, NDArray[np.uint16]]) -> tuple[int, bytes]:
+        head, codec, symbols = option
+        section = head + codec.encode(symbols)
+        return len(section), section
+
+    return smallest(options, min_bytes, encode)
 
 
 def decode_exponents(data: bytes, count: int, symbol_codec: Codec) -> NDArray[np.int8]:
@@ -69,15 +75,3 @@ def _allowed_codecs(symbol_codec: Codec) -> tuple[Codec, ...]:
     """Return the codecs of exponents: a reader of the symbols can read them all."""
     always = CODECS["huffman"], CODECS["raw"]
     return (*always, _CONTEXT) if symbol_codec is _CONTEXT else always
-
-
-def _subtract_base(exponents: NDArray[np.int16], codec: Codec) -> tuple[int, NDArray[np.uint16]]:
-    if codec is _CONTEXT:
-        base = int(np.median(exponents)) if exponents.size else 0
-        return base, zigzag_encode(exponents - np.int16(base))
-    base = int(exponents.min()) if exponents.size else 0
-    return base, (exponents - np.int16(base)).astype(np.uint16)
-
-
-def _section(head: bytes, codec: Codec, symbols: NDArray[np.uint16]) -> bytes:
-    return head + codec.encode(symbols)

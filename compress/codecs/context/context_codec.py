@@ -113,8 +113,8 @@ class ContextCodec(Codec):
     def min_bytes(self, symbols: NDArray[np.uint16], counts: NDArray[np.int64]) -> int:
         return 1 + min_coded_bytes(symbols.size, MIN_PROBABILITY)
 
-    def depends_on_order(self, data: bytes | None) -> bool:
-        return data is None or not _Head.of(data).trellis  # columns follow the trellis in one order only
+    def depends_on_order(self, data: bytes) -> bool:
+        return not _Head.of(data).trellis  # columns follow the trellis in one order only
 
     def coded_symbols(self, data: bytes, symbols: NDArray[np.uint16]) -> NDArray[np.uint16]:
         if not _Head.of(data).trellis:

@@ -147,9 +147,11 @@ def unpack(data: bytes, start: int, table: NDArray[np.int32], count: int) -> NDA
     shortest = int(table[0]) & 31 if count else 0  # without symbols there may be no table
     bits, out = -1, np.empty(0, dtype=np.uint16)
     if count * shortest <= 8 * (len(data) - start):  # otherwise no memory is allocated
-        out = np.full(count, table[0] >> LENGTH_BITS if count else 0, dtype=np.uint16)
-        table_bits = (len(table) - 1).bit_length()
-        bits = _unpack(np.frombuffer(data, np.uint8, offset=start), table, table_bits, out) if shortest else 0
+        out = np.empty(count, dtype=np.uint16)
+        if shortest:
+            bits = _unpack(np.frombuffer(data, np.uint8, offset=start), table, (len(table) - 1).bit_length(), out)
+        else:  # at most one symbol, of no bits
+            bits, out[:] = 0, table[:1] >> LENGTH_BITS
     if bits < 0:
         raise FormatError("the codewords end too early", offset=len(data), expected=f"{count:,} symbols")
     end = start + (bits + 7) // 8
