@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from compress.networks.modules import builtin_network
 from compress.networks.squeezenet_weights import squeezenet_model
 from compress.networks.state_dict_file import Arrays, existing_file
 
+_ARCHITECTURE = "squeezenet1_0"
 _CODEBOOK_ENTRIES = 256
 
 
@@ -38,8 +39,6 @@ class DeepCompressionWeights:
     """
 
     path: str
-    source: Literal["deep-compression"] = "deep-compression"
-    architecture: Literal["squeezenet1_0"] = "squeezenet1_0"
 
     @property
     def description(self) -> str:
@@ -54,11 +53,11 @@ class DeepCompressionWeights:
             FormatError: it is another file.
             WeightsError: a weight is not finite.
         """
-        shapes = {name: tuple(p.shape) for name, p in builtin_network(self.architecture, 1000).named_parameters()}
+        shapes = {name: tuple(p.shape) for name, p in builtin_network(_ARCHITECTURE, 1000).named_parameters()}
         path = existing_file(self.path)
         with format_errors_of(path):
             arrays = read_deep_compression(path.read_bytes(), shapes)
-        return squeezenet_model(self.architecture, arrays, CAFFE)
+        return squeezenet_model(_ARCHITECTURE, arrays, CAFFE)
 
 
 def read_deep_compression(data: bytes, shapes: Mapping[str, tuple[int, ...]]) -> Arrays:
@@ -79,23 +78,19 @@ def read_deep_compression(data: bytes, shapes: Mapping[str, tuple[int, ...]]) ->
     arrays: Arrays = {}
     for (weight, bias), count in zip(pairs, counts, strict=True):
         codebook = reader.take("<f4", _CODEBOOK_ENTRIES)
-        arrays[bias] = reader.take("<f4", shapes[bias][0]).copy()
-        indices, gaps = reader.take("u1", count), _take_gaps(reader, count)
+        biases = reader.take("<f4", shapes[bias][0])
+        indices, packed = reader.take("u1", count), reader.take("u1", -(-count // 2))
+        gaps = np.stack([packed & 15, packed >> 4], axis=1).ravel()[:count]
         positions = np.cumsum(gaps.astype(np.int64) + 1) - 1
         values = np.zeros(math.prod(shapes[weight]), dtype=np.float32)
         if count and positions[-1] >= len(values):
             problem = f"{weight}: position {positions[-1]:,} in a tensor of {len(values):,} weights"
             raise FormatError(problem, offset=reader.offset)
         values[positions] = np.where(indices == 0, 0, codebook[indices])
-        arrays[weight] = values.reshape(shapes[weight])
+        arrays |= {weight: values.reshape(shapes[weight]), bias: biases.copy()}
     if reader.offset != len(data):
         raise FormatError(f"{len(data) - reader.offset:,} bytes too many", offset=reader.offset, expected="the end")
-    return {name: arrays[name] for name in names}
-
-
-def _take_gaps(reader: _Reader, count: int) -> NDArray[np.uint8]:
-    packed = reader.take("u1", -(-count // 2))
-    return np.stack([packed & 15, packed >> 4], axis=1).ravel()[:count]
+    return arrays
 
 
 class _Reader:

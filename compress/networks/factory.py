@@ -11,21 +11,23 @@ import hashlib
 import importlib
 import inspect
 import json
-import re
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import ConfigDict, Field, JsonValue
+from pydantic.dataclasses import dataclass
 from torch import nn
 
 from compress.errors import ConfigError, WeightsError
 from compress.model import Model
 from compress.networks.folding import fold_batch_norms
 
-_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
+_NAME = r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*"
+
+FunctionName = Annotated[str, Field(pattern=f"^{_NAME}:{_NAME}$", description="package.module:function")]
+"""A function on the Python path or in the current folder."""
 
 
 def is_factory(architecture: str) -> bool:
@@ -33,18 +35,18 @@ def is_factory(architecture: str) -> bool:
     return ":" in architecture
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
 class NetworkFactory:
     """A function that makes a network, with its arguments.
 
     Attributes:
-        function: `package.module:function`, on the Python path or in the current folder.
-        args: keyword arguments, JSON values.
+        function: the function.
+        args: its keyword arguments.
         fold_batch_norm: whether batch norms are folded into the layers before them.
     """
 
-    function: str
-    args: Mapping[str, Any] = field(default_factory=dict)
+    function: FunctionName
+    args: dict[str, JsonValue] = Field(default_factory=dict)
     fold_batch_norm: bool = False
 
     @classmethod
@@ -56,20 +58,18 @@ class NetworkFactory:
         """
         function, _, options = architecture.partition(" ")
         try:
-            remaining = json.loads(options) if options else {}
-            args, fold = remaining.pop("args", {}), remaining.pop("fold_batch_norm", False)
-            if remaining or not isinstance(args, dict) or not isinstance(fold, bool) or not _NAME.fullmatch(function):
-                raise ValueError("expected package.module:function and JSON of args and fold_batch_norm")
-        except (ValueError, TypeError, AttributeError, RecursionError) as error:
-            raise WeightsError(f"{architecture!r} is not a function with its arguments: {error}") from error
-        return cls(function, args, fold)
+            return cls(function, **json.loads(options or "{}"))
+        except (ValueError, TypeError, RecursionError) as error:
+            raise WeightsError(
+                f"{architecture!r} is not a function with its arguments: expected package.module:function and JSON of "
+                "args and fold_batch_norm"
+            ) from error
 
     @property
     def architecture(self) -> str:
         """The text that `parse` reads, for `Model.architecture`."""
-        options = ({"args": dict(self.args)} if self.args else {}) | (
-            {"fold_batch_norm": True} if self.fold_batch_norm else {}
-        )
+        options = {"args": self.args, "fold_batch_norm": self.fold_batch_norm}
+        options = {name: value for name, value in options.items() if value}
         text = json.dumps(options, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         return f"{self.function} {text}" if options else self.function
 
@@ -87,7 +87,7 @@ class NetworkFactory:
             try:
                 network = function(**self.args)
             except Exception as error:  # the function is the user's code
-                raise self._error(f"{_describe(error)}, when called with {dict(self.args)}", "args") from error
+                raise self._error(f"{type(error).__name__}: {error}, when called with {self.args}", "args") from error
         if not isinstance(network, nn.Module):
             raise self._error(f"it returned {type(network).__name__}, not a torch.nn.Module")
         return network.float().eval()
@@ -123,17 +123,13 @@ class NetworkFactory:
             for name in path.split("."):
                 function = getattr(function, name)
         except (Exception, SystemExit) as error:  # importing runs the user's code
-            raise self._error(f"{_describe(error)}; searched {folder} and the Python path") from error
+            raise self._error(f"{type(error).__name__}: {error}; searched {folder} and the Python path") from error
         if not callable(function):
             raise self._error(f"it is a {type(function).__name__}, not a function")
         return function
 
     def _error(self, problem: str, key: str = "factory") -> ConfigError:
         return ConfigError(f"{self.function!r} makes no network: {problem}", key=f"model.{key}")
-
-
-def _describe(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
 
 
 def identity(model: Model) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from compress.errors import WeightsError
+from compress.networks.layer_calls import CompressibleLayer
 
 
 def fold_batch_norms(network: nn.Module) -> None:
@@ -39,18 +40,16 @@ def fold_batch_norms(network: nn.Module) -> None:
 def _foldable_pairs(graph: fx.Graph, network: nn.Module) -> Iterator[tuple[str, str]]:
     """Yield the names of each layer and of its only reader, a batch norm. Both run once, and share no weight."""
     modules = dict(network.named_modules(remove_duplicate=False))
-    runs = Counter(id(modules[str(node.target)]) for node in graph.nodes if node.op == "call_module")
+    called = {node: modules[str(node.target)] for node in graph.nodes if node.op == "call_module"}
+    runs = Counter(map(id, called.values()))
     weight_users = Counter(id(module.weight) for module in network.modules() if hasattr(module, "weight"))
-    for node in graph.nodes:
-        norm = modules.get(str(node.target)) if node.op == "call_module" else None
+    for node, norm in called.items():
         if not isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d) or norm.running_mean is None:
             continue
-        if len(node.all_input_nodes) != 1:
-            continue
         before = node.all_input_nodes[0]
-        layer = modules.get(str(before.target)) if before.op == "call_module" else None
+        layer = called.get(before)
         single = len(before.users) == 1 and runs[id(layer)] == 1 and runs[id(norm)] == 1
-        if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear) and single and weight_users[id(layer.weight)] == 1:
+        if isinstance(layer, CompressibleLayer) and single and weight_users[id(layer.weight)] == 1:
             yield str(before.target), str(node.target)
 
 

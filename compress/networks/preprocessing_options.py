@@ -21,17 +21,9 @@ PRESETS: dict[PreprocessingName, Preprocessing] = {"torchvision": TORCHVISION, "
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class PreprocessingOptions:
-    """All steps from a photo to network input; see `compress.model.Preprocessing`.
+    """All steps from a photo to network input, as in `compress.model.Preprocessing`.
 
-    Attributes:
-        height: rows of the input, pixels.
-        width: columns of the input, pixels.
-        mean: per channel, subtracted after scaling.
-        std: per channel, the divisor after subtraction.
-        resize: `squash` resizes the whole photo; `crop` resizes its short side to `short_side` and takes the center.
-        channels: channel order of the input.
-        scale: factor applied to a pixel, 0 to 255.
-        short_side: pixels, for `crop`; default: 8/7 of the larger of height and width.
+    The default of `short_side` is 8/7 of the larger of height and width.
     """
 
     height: _Pixels
@@ -45,12 +37,11 @@ class PreprocessingOptions:
 
     @model_validator(mode="after")
     def _check_consistency(self) -> PreprocessingOptions:
-        channels = len(self.channels)
-        if len(self.mean) != channels or len(self.std) != channels:
+        if not len(self.mean) == len(self.std) == len(self.channels):
             raise ValueError(f"mean and std need one number for each channel of {self.channels}")
-        if self.short_side is not None and self.resize != "crop":
+        if self.short_side and self.resize != "crop":
             raise ValueError("short_side needs resize: crop")
-        if self.short_side is not None and self.short_side < max(self.height, self.width):
+        if self.short_side and self.short_side < max(self.height, self.width):
             raise ValueError(f"short_side {self.short_side} is smaller than the input, {self.height} x {self.width}")
         return self
 
@@ -66,21 +57,13 @@ class PreprocessingOptions:
 def resolve_preprocessing(
     options: PreprocessingName | PreprocessingOptions, input_size: int | None, resize: Resize | None
 ) -> Preprocessing:
-    """Return the preprocessing of a model.
-
-    Args:
-        options: a preset, or all options; then `input_size` and `resize` are None.
-        input_size: rows and columns of the input; None: as the preset.
-        resize: `squash` or `crop`; None: as the preset.
-    """
+    """Return the preprocessing of a model; `input_size` and `resize` replace values of a preset."""
     if isinstance(options, PreprocessingOptions):
         return options.preprocessing()
     preset = PRESETS[options]
-    if input_size is not None:
-        preset = replace(preset, height=input_size, width=input_size, short_side=_default_short_side(input_size))
-    if resize is not None:
-        preset = replace(preset, resize=resize, short_side=_default_short_side(preset.height))
-    return preset if preset.resize == "crop" else replace(preset, short_side=0)
+    side, resize = input_size or preset.height, resize or preset.resize
+    short_side = _default_short_side(side) if resize == "crop" else 0
+    return replace(preset, height=side, width=side, resize=resize, short_side=short_side)
 
 
 def _default_short_side(input_size: int) -> int:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from dataclasses import replace
+from typing import Annotated
 
 import torch
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 from torch import nn
 
-from compress.data.imagenet import imagenet_names
 from compress.errors import ConfigError, WeightsError
 from compress.model import Model
-from compress.networks.modules import as_dense, builtin_network, check_input, to_module
+from compress.networks.modules import builtin_network, check_input
 from compress.networks.preprocessing_options import InputSize, PreprocessingName, Resize, resolve_preprocessing
 from compress.networks.squeezenet import SqueezeNetName
-from compress.tensors.forms import Dense
+from compress.networks.squeezenet_weights import squeezenet_model
 
 _CLASSIFIER_STD = 0.01
 """Standard deviation of the classifier's weights, as in SqueezeNet's training: no class is favored."""
@@ -33,15 +33,13 @@ class RandomWeights:
         architecture: the network.
         classes: number of classes, 1 to 1,000,000.
         preprocessing: `torchvision` or `caffe`.
-        input_size: rows and columns of the input, 16 to 4,096; default: the preprocessing's.
-        resize: `squash` resizes the whole photo, `crop` its short side and takes the center; default: the
-            preprocessing's.
+        input_size: rows and columns of the input; default: the preprocessing's.
+        resize: `squash` or `crop`; default: the preprocessing's.
         labels: class names; default: ImageNet's for 1,000 classes, else none.
     """
 
     architecture: SqueezeNetName
     classes: Annotated[int, Field(ge=1, le=1_000_000)]
-    source: Literal["random"] = "random"
     preprocessing: PreprocessingName = "torchvision"
     input_size: InputSize | None = None
     resize: Resize | None = None
@@ -66,31 +64,29 @@ class RandomWeights:
         Raises:
             ConfigError: the input is too small for the network.
         """
-        labels = self.labels or (imagenet_names() if self.classes == 1000 else ())
-        tensors = initial_weights(self.architecture, self.classes, seed)
+        network = builtin_network(self.architecture, self.classes)
+        initialize(network, seed)
+        arrays = {name: parameter.detach().numpy() for name, parameter in network.named_parameters()}
         preprocessing = resolve_preprocessing(self.preprocessing, self.input_size, self.resize)
-        model = Model(self.architecture, self.classes, preprocessing, tensors, labels)
+        model = squeezenet_model(self.architecture, arrays, preprocessing)
         try:
-            check_input(to_module(model), model)
+            check_input(network, model)
         except WeightsError as error:
             raise ConfigError(str(error), key="model.input_size") from error
-        return model
+        return replace(model, labels=self.labels or model.labels)
 
 
-def initial_weights(architecture: str, classes: int, seed: int) -> dict[str, Dense]:
-    """Return initial weights by name, in the network's order. All biases but the classifier's are zero.
+def initialize(network: nn.Module, seed: int) -> None:
+    """Set the initial weights of a SqueezeNet. All biases but the classifier's are zero.
 
     Source: He et al. 2015, arXiv:1502.01852, section 2.2, uniform; the classifier as in Iandola et al. 2016,
     arXiv:1602.07360 (`train_val.prototxt`). Torchvision does the same.
     """
     generator = torch.Generator().manual_seed(seed)
-    parameters = dict(builtin_network(architecture, classes).named_parameters())
-    classifier = [name for name, parameter in parameters.items() if parameter.dim() > 1][-1]
-    for name, parameter in parameters.items():
-        if parameter.dim() == 1:
-            nn.init.constant_(parameter, _CLASSIFIER_BIAS if name == classifier.replace("weight", "bias") else 0.0)
-        elif name == classifier:
+    for name, parameter in network.named_parameters():
+        if name == "classifier.1.weight":
             nn.init.normal_(parameter, std=_CLASSIFIER_STD, generator=generator)
-        else:
+        elif parameter.dim() > 1:
             nn.init.kaiming_uniform_(parameter, generator=generator)
-    return {name: as_dense(parameter) for name, parameter in parameters.items()}
+        else:
+            nn.init.constant_(parameter, _CLASSIFIER_BIAS if name == "classifier.1.bias" else 0.0)

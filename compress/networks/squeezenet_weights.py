@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from http.client import HTTPException
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -36,7 +37,6 @@ class CheckpointWeights:
 
     path: str
     architecture: SqueezeNetName
-    source: Literal["checkpoint"] = "checkpoint"
     preprocessing: PreprocessingName = "torchvision"
     labels: str | None = None
 
@@ -53,7 +53,8 @@ class CheckpointWeights:
             WeightsError: the checkpoint is unreadable or of another network, or the labels do not fit.
         """
         arrays = read_state_dict(existing_file(self.path))
-        return squeezenet_model(self.architecture, arrays, PRESETS[self.preprocessing], read_class_names(self.labels))
+        model = squeezenet_model(self.architecture, arrays, PRESETS[self.preprocessing])
+        return replace(model, labels=read_class_names(self.labels, model.classes)) if self.labels else model
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -61,7 +62,6 @@ class TorchvisionWeights:
     """Torchvision's published weights, downloaded once to the cache of `torch.hub`."""
 
     architecture: SqueezeNetName
-    source: Literal["torchvision"] = "torchvision"
 
     # As in torchvision.models.SqueezeNet1_0_Weights and SqueezeNet1_1_Weights. The name ends with a SHA-256 prefix.
     URLS: ClassVar[Mapping[str, str]] = {
@@ -91,13 +91,12 @@ class TorchvisionWeights:
         return squeezenet_model(self.architecture, read_state_dict(file), TORCHVISION)
 
 
-def squeezenet_model(
-    architecture: str, arrays: Arrays, preprocessing: Preprocessing, labels: tuple[str, ...] = ()
-) -> Model:
-    """Return a model with the tensors in `arrays`, in the network's order; without labels, with ImageNet's if they fit.
+def squeezenet_model(architecture: str, arrays: Arrays, preprocessing: Preprocessing) -> Model:
+    """Return a model with these tensors, and with ImageNet's labels if it has 1,000 classes.
 
     Raises:
-        WeightsError: the tensors are not the network's or not finite, or the labels do not fit.
+        ConfigError: unknown architecture.
+        WeightsError: the tensors are not the network's or not finite.
     """
     classes = len(arrays["classifier.1.bias"]) if "classifier.1.bias" in arrays else 1000
     network, tensors = builtin_network(architecture, classes), {name: Dense(array) for name, array in arrays.items()}
@@ -105,10 +104,7 @@ def squeezenet_model(
     not_finite = [name for name, array in arrays.items() if not np.isfinite(array).all()]
     if not_finite:
         raise WeightsError(f"{', '.join(not_finite)}: holds NaN or infinite weights")
-    if labels and len(labels) != classes:
-        raise WeightsError(f"{len(labels)} class names for {classes} classes")
-    if not labels and classes == 1000:
-        labels = imagenet_names()
+    labels = imagenet_names() if classes == 1000 else ()
     in_order = {name: tensors[name] for name in stored_tensors(network)}
     return Model(architecture, classes, preprocessing, in_order, labels)
 

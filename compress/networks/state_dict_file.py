@@ -28,10 +28,8 @@ def read_state_dict(path: Path) -> Arrays:
         allowed = ", ".join(STATE_DICT_SUFFIXES)
         raise WeightsError(f"{path}: unknown format {path.suffix!r} (allowed: {allowed})")
     try:
-        if path.suffix == ".safetensors":
-            state: object = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+        safetensors = path.suffix == ".safetensors"
+        state: object = load_file(path) if safetensors else torch.load(path, map_location="cpu", weights_only=True)
     except MemoryError:
         raise
     except Exception as error:  # torch raises errors of many kinds for a damaged file
@@ -45,28 +43,28 @@ def read_state_dict(path: Path) -> Arrays:
 
 
 def _as_array(path: Path, name: object, value: object) -> NDArray[np.float32]:
-    if not isinstance(value, torch.Tensor) or not _is_dense(value):
+    if (
+        not isinstance(value, torch.Tensor) or value.layout != torch.strided
+        or value.is_complex() or value.is_quantized or value.is_meta
+    ):  # fmt: skip
         raise WeightsError(f"{path}: {name} is a {type(value).__name__}, not a dense tensor of numbers")
     return np.ascontiguousarray(value.detach().float().numpy())
 
 
-def _is_dense(tensor: torch.Tensor) -> bool:
-    return tensor.layout == torch.strided and not (tensor.is_complex() or tensor.is_quantized or tensor.is_meta)
-
-
-def read_class_names(path: str | None) -> tuple[str, ...]:
-    """Read the class names of `model.labels`, one a line; no path: no names.
+def read_class_names(path: str, classes: int) -> tuple[str, ...]:
+    """Read the class names in the file of the key `model.labels`, one a line.
 
     Raises:
         ConfigError: the file does not exist.
-        WeightsError: the file is not UTF-8 text.
+        WeightsError: the file is not UTF-8 text, or has another number of names.
     """
-    if not path:
-        return ()
     try:
-        return tuple(existing_file(path, "labels").read_text("utf-8").splitlines())
+        names = tuple(existing_file(path, "labels").read_text("utf-8").splitlines())
     except UnicodeDecodeError as error:
         raise WeightsError(f"{path}: class names must be UTF-8 text ({error})") from error
+    if len(names) != classes:
+        raise WeightsError(f"{path}: {len(names):,} class names for {classes:,} classes")
+    return names
 
 
 def existing_file(path: str, key: str = "path") -> Path:

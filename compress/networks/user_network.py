@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import torch
 from pydantic import ConfigDict, Field, JsonValue, model_validator
@@ -13,7 +12,7 @@ from torch import nn
 
 from compress.errors import ConfigError, WeightsError
 from compress.model import Model, Preprocessing
-from compress.networks.factory import NetworkFactory
+from compress.networks.factory import FunctionName, NetworkFactory
 from compress.networks.folding import fold_batch_norms
 from compress.networks.layer_calls import record_calls
 from compress.networks.modules import as_dense, check_shapes, set_weights, stored_tensors, zero_input
@@ -52,9 +51,8 @@ class UserNetwork:
         labels: text file with one class name a line.
     """
 
-    factory: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$", description="package.module:function")]
-    source: Literal["factory"] = "factory"
-    args: Mapping[str, JsonValue] = Field(default_factory=dict)
+    factory: FunctionName
+    args: dict[str, JsonValue] = Field(default_factory=dict)
     checkpoint: str | None = None
     fold_batch_norm: bool = False
     preprocessing: PreprocessingName | PreprocessingOptions = "torchvision"
@@ -93,9 +91,6 @@ class UserNetwork:
             fold_batch_norms(network)
         preprocessing = resolve_preprocessing(self.preprocessing, self.input_size, self.resize)
         classes, weights = _probe(network, preprocessing)
-        labels = read_class_names(self.labels)
-        if labels and len(labels) != classes:
-            raise WeightsError(f"{self.labels}: {len(labels):,} class names for {classes:,} classes")
         stored = stored_tensors(network)
         for name, tensor in stored.items():
             _check_values(name, tensor)
@@ -105,7 +100,7 @@ class UserNetwork:
             classes,
             preprocessing,
             {name: as_dense(tensor) for name, tensor in stored.items()},
-            labels,
+            read_class_names(self.labels, classes) if self.labels else (),
             uncompressed=frozenset(set(stored) - weights - biases),
             trusted=True,
         )

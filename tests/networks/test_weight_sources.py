@@ -29,7 +29,6 @@ from compress.networks.embedded_weights import EmbeddedWeights
 from compress.networks.modules import builtin_network, to_module
 from compress.networks.squeezenet_weights import CheckpointWeights, TorchvisionWeights
 from compress.networks.state_dict_file import read_state_dict
-from compress.networks.weight_sources import SOURCES
 
 ROOT = Path(__file__).parents[2]
 ABSENT = Path(__file__).parent / "absent"
@@ -348,15 +347,6 @@ class TestTorchvisionWeights:
             "squeezenet1_0": "https://download.pytorch.org/models/squeezenet1_0-b66bff10.pth",
             "squeezenet1_1": "https://download.pytorch.org/models/squeezenet1_1-b8a52dc0.pth",
         }
-
-
-def test_every_source_has_its_name_in_the_field_source():
-    options = {"deep-compression": {"path": "p"}, "checkpoint": {"path": "p", "architecture": "squeezenet1_0"}}
-    options["torchvision"] = {"architecture": "squeezenet1_0"}
-    options["factory"] = {"factory": "package.module:function"}
-    options["random"] = {"architecture": "squeezenet1_0", "classes": 10}
-    for name, kind in SOURCES.items():
-        assert kind(**options.get(name, {})).source == name
 
 
 def test_an_unknown_option_is_an_error():

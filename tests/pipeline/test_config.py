@@ -83,7 +83,7 @@ def test_invalid_bytes_are_refused(fault, text):
             "stages:\n- pass: prune\n  sparsity: 0.5\n  layers:\n    3x3: {sparsty: 1}",
             "p.yaml:5: stages.0.layers.3x3.sparsty: unknown key; did you mean 'sparsity'? (allowed: sparsity, sens",
         ),
-        ("model: {path: x}", "p.yaml:1: model.path: unknown key of source 'embedded' (allowed: source, architecture)"),
+        ("model: {path: x}", "p.yaml:1: model.path: unknown key of source 'embedded' (allowed: source)"),
         (
             "data:\n  validation:\n    source: digits\n    count: 5",
             "p.yaml:4: data.validation.count: unknown key of source 'digits' (allowed: source, limit)",
