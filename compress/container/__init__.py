@@ -8,7 +8,7 @@ use. docs/format.md specifies each byte.
 
 from __future__ import annotations
 
-from compress.container.file import decode, encode, layout, read, read_tensor, weights_sha256, write
+from compress.container.file import decode, encode, layout, read, weights_sha256, write
 from compress.container.layout import Layout
 
-__all__ = ["Layout", "decode", "encode", "layout", "read", "read_tensor", "weights_sha256", "write"]
+__all__ = ["Layout", "decode", "encode", "layout", "read", "weights_sha256", "write"]

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from compress.container.compression import DEFLATE, LZMA, STORED, compress, decompress
 from compress.errors import DataError, FormatError
 
 _MAX_PLAIN_BYTES = 1 << 24
 
 
-class EncodedNames(NamedTuple):
-    """Class names in the file: how they are compressed, their bytes, and their bytes before compression."""
-
-    coding: int
-    stored: bytes
-    plain_bytes: int
-
-
-def encode_class_names(names: tuple[str, ...], classes: int) -> EncodedNames:
-    """Return the bytes of the names, or of no names.
+def encode_class_names(names: tuple[str, ...], classes: int) -> tuple[int, bytes, int]:
+    """Return how the names, or no names, are compressed, their bytes, and the bytes before compression.
 
     Raises:
         DataError: there is not one name for each class, a name has a line break, or the names are too long.
@@ -31,18 +21,18 @@ def encode_class_names(names: tuple[str, ...], classes: int) -> EncodedNames:
     plain = "".join(f"{name}\n" for name in names).encode()
     if len(plain) > _MAX_PLAIN_BYTES:
         raise DataError(f"labels of {len(plain):,} bytes (allowed: up to {_MAX_PLAIN_BYTES:,})")
-    return EncodedNames(*compress(plain, (STORED, DEFLATE, LZMA)), len(plain))
+    return *compress(plain, (STORED, DEFLATE, LZMA)), len(plain)
 
 
-def decode_class_names(encoded: EncodedNames, classes: int) -> tuple[str, ...]:
+def decode_class_names(stored: bytes, coding: int, plain_bytes: int, classes: int) -> tuple[str, ...]:
     """Return the names.
 
     Raises:
         FormatError: they are damaged, not UTF-8, or not one line for each class; the offset counts from their start.
     """
-    if encoded.plain_bytes > _MAX_PLAIN_BYTES:
-        raise FormatError(f"{encoded.plain_bytes:,} bytes", expected=f"at most {_MAX_PLAIN_BYTES:,}")
-    plain = decompress(encoded.stored, encoded.coding, encoded.plain_bytes)
+    if plain_bytes > _MAX_PLAIN_BYTES:
+        raise FormatError(f"{plain_bytes:,} bytes", expected=f"at most {_MAX_PLAIN_BYTES:,}")
+    plain = decompress(stored, coding, plain_bytes)
     if not plain:
         return ()
     try:

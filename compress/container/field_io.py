@@ -37,15 +37,10 @@ class FieldWriter:
 
 
 class FieldReader:
-    """Reads fields one after another. Methods raise FormatError for a field that is cut off or out of range.
-
-    Attributes:
-        at: offset of the next byte.
-    """
+    """Reads fields from byte `at` on. Methods raise FormatError for a field that is cut off or out of range."""
 
     def __init__(self, data: bytes) -> None:
-        self._data = data
-        self.at = 0
+        self._data, self.at = data, 0
 
     def varint(self, maximum: int = _MAX_VARINT, field: str = "number") -> int:
         number, end = decode_varint(self._data, self.at)

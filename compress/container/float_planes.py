@@ -23,23 +23,14 @@ from compress.tensors.zigzag import zigzag_decode, zigzag_encode
 _LITTLE_ENDIAN: dict[FloatName, str] = {"float32": "<f4", "float16": "<f2"}
 _CONTEXT = CODECS["context"]
 _MAX_DISTANCE = 2
-_DISTANCE_MASK = 3
 _FIRST_PLANE = 4
 _MAX_DIFFERENCED_VALUES = 1 << 16
 """Differences are tried up to this many values. More are weights, whose neighbors are independent."""
 
-_MAX_RELATIVE_ENTROPY = 0.98
-"""A plane is coded only if its order-0 entropy is below this fraction of its bytes."""
-
 
 def encode_values(name: str, values: NDArray[np.float32], stored_as: FloatName, *, coded: bool) -> tuple[bytes, bool]:
-    """Return the bytes of `values`, and whether they are coded.
+    """Return the bytes of a tensor's values, and whether they are coded: if allowed by `coded`, and smaller.
 
-    Args:
-        name: of the tensor, for errors.
-        values: float32, shape (n,).
-        stored_as: precision in the file.
-        coded: whether they may be coded, if that makes them smaller.
     Raises:
         PassError: a value is not finite.
     """
@@ -70,26 +61,22 @@ def decode_values(data: bytes, stored_as: FloatName, count: int, *, coded: bool)
 
 
 def _encode_planes(bits: NDArray[np.unsignedinteger], distance: int) -> bytes:
-    head, encoded = distance, b""
-    integers = _to_differences(bits, distance)
-    planes = integers.astype(f">u{bits.itemsize}").view(np.uint8).reshape(len(bits), bits.itemsize).T
-    for index, plane in enumerate(planes):
-        section = plane.tobytes()
-        symbols = plane.astype(np.uint16)
-        if entropy_bytes(symbols) < _MAX_RELATIVE_ENTROPY * len(symbols):
+    head, sections = distance, []
+    integers = _to_differences(bits, distance).astype(f">u{bits.itemsize}")
+    for index, plane in enumerate(integers.view(np.uint8).reshape(len(bits), bits.itemsize).T):
+        section, symbols = plane.tobytes(), plane.astype(np.uint16)
+        if entropy_bytes(symbols) < 0.98 * len(symbols):  # otherwise coding saves nothing
             stream = _CONTEXT.encode(symbols)
             coded = encode_varint(len(stream)) + stream
             if len(coded) < len(section):
-                head += _FIRST_PLANE << index
-                section = coded
-        encoded += section
-    return bytes([head]) + encoded
+                head, section = head + (_FIRST_PLANE << index), coded
+        sections.append(section)
+    return bytes([head]) + b"".join(sections)
 
 
 def _decode_planes(data: bytes, stored_as: FloatName, count: int) -> NDArray[np.floating]:
     width = np.dtype(stored_as).itemsize
-    head = data[0] if data else 0xFF
-    flags, distance = head // _FIRST_PLANE, head & _DISTANCE_MASK
+    flags, distance = divmod(data[0] if data else 0xFF, _FIRST_PLANE)
     if flags >> width or distance > _MAX_DISTANCE:
         raise FormatError("no coded values", offset=0, expected=f"a byte below {4 << width}, modulo 4 at most 2")
     planes, at = [], 1

@@ -13,14 +13,7 @@ from compress.model import Model
 
 @dataclass(frozen=True)
 class Inspection:
-    """A whole file.
-
-    Attributes:
-        file: its path.
-        model: its content.
-        layout: byte counts of its sections and tensors.
-        weights_sha256: hash of the decoded weights.
-    """
+    """A file, its content, the byte counts of its sections and tensors, and the hash of the decoded weights."""
 
     file: str
     model: Model
@@ -47,11 +40,8 @@ class Inspection:
 
 
 def inspect_file(path: Path, max_weights: int | None = None) -> Inspection:
-    """Return the summary of a file, after a complete check of it.
+    """Return the summary of a file, after a complete check of it; `max_weights` as in `container.decode`.
 
-    Args:
-        path: of a `.sqz` file.
-        max_weights: as `compress.container.decode`.
     Raises:
         FormatError: the file breaks the format.
     """

@@ -36,9 +36,13 @@ def encode_tensor(name: str, tensor: Tensor, codecs: Sequence[Codec]) -> tuple[T
     match tensor:
         case Dense():
             record = TensorRecord(name, tensor.shape, "dense", tensor.stored_as, tensor.values.size)
-            return _with_values(record, tensor.values.reshape(-1), codecs)
+            return _with_values(record, tensor.values.reshape(-1), codecs, [])
         case Pruned():
-            return _encode_pruned(name, tensor, codecs)
+            _check_no_minus_zero(name, tensor.values[~tensor.mask])
+            values = tensor.values[tensor.mask]
+            codec, order, stream = smallest_coding(tensor.mask.astype(np.uint16), codecs)
+            record = TensorRecord(name, tensor.shape, "pruned", "float32", values.size, codec, order, len(stream))
+            return _with_values(record, values, codecs, [stream])
         case Shared():
             return _encode_shared(name, tensor, codecs)
         case _:
@@ -91,37 +95,27 @@ def decode_symbols(record: TensorRecord, payload: bytes) -> NDArray[np.uint16]:
     return from_scan_order(symbols, record.scan_order, record.shape)
 
 
-def _encode_pruned(name: str, tensor: Pruned, codecs: Sequence[Codec]) -> tuple[TensorRecord, bytes]:
-    _check_no_minus_zero(name, tensor.values[~tensor.mask])
-    values = tensor.values[tensor.mask]
-    codec, scan_order, stream = smallest_coding(tensor.mask.astype(np.uint16), codecs)
-    record = TensorRecord(name, tensor.shape, "pruned", "float32", values.size, codec, scan_order, len(stream))
-    record, value_section = _with_values(record, values, codecs)
-    return record, value_section + stream
-
-
 def _encode_shared(name: str, tensor: Shared, codecs: Sequence[Codec]) -> tuple[TensorRecord, bytes]:
     _check_no_minus_zero(name, tensor.codebook[:1])
+    codec, order, stream = smallest_coding(tensor.indices, codecs)
+    exponents = [None if part is None else encode_exponents(part, codec) for part in tensor.exponents]
+    lengths = tuple(None if section is None else len(section) for section in exponents)
     levels = tensor.has_levels
+    record = TensorRecord(name, tensor.shape, "shared", tensor.stored_as, len(tensor.codebook) - 1, codec, order,
+                          len(stream), lengths, levels=levels)  # fmt: skip
     stored_values = tensor.codebook[:0] if levels else tensor.codebook[1:]
-    record = TensorRecord(name, tensor.shape, "shared", tensor.stored_as, len(tensor.codebook) - 1, levels=levels)
-    record, value_section = _with_values(record, stored_values, codecs)
+    encoded = _with_values(record, stored_values, codecs, [*filter(None, exponents), stream])
     if _overflows(tensor.codebook, tensor.exponents):
         raise PassError("the largest value times its scale is beyond float32", tensor=name)
-    codec, scan_order, stream = smallest_coding(tensor.indices, codecs)
-    sections = [None if part is None else encode_exponents(part, codec) for part in tensor.exponents]
-    rows, columns, coefficients = (None if section is None else len(section) for section in sections)
-    record = replace(record, codec=codec, scan_order=scan_order, symbol_bytes=len(stream),
-                     exponent_bytes=(rows, columns, coefficients))  # fmt: skip
-    return record, b"".join([value_section, *(section or b"" for section in sections), stream])
+    return encoded
 
 
 def _with_values(
-    record: TensorRecord, values: NDArray[np.float32], codecs: Sequence[Codec]
+    record: TensorRecord, values: NDArray[np.float32], codecs: Sequence[Codec], sections: Sequence[bytes]
 ) -> tuple[TensorRecord, bytes]:
     may_code = CODECS["context"] in codecs  # it codes the values
     section, coded = encode_values(record.name, values, record.stored_as, coded=may_code)
-    return replace(record, coded_value_bytes=len(section) if coded else None), section
+    return replace(record, coded_value_bytes=len(section) if coded else None), b"".join([section, *sections])
 
 
 def _decode_values(record: TensorRecord, payload: bytes) -> NDArray[np.float32]:
@@ -133,13 +127,12 @@ def _decode_all_exponents(record: TensorRecord, codec: Codec, payload: bytes) ->
     start = record.value_bytes
     shapes = record.shape[:1], record.shape[1:2], (KERNEL_SIDE, KERNEL_SIDE)
     for kind, shape, length in zip(("rows", "columns", "coefficients"), shapes, record.exponent_bytes, strict=True):
-        if length is None:
-            yield None
-            continue
-        with offset_by(start, f"exponents of {kind}"):
-            exponents = decode_exponents(payload[start : start + length], math.prod(shape), codec)
-        yield exponents.reshape(shape)
-        start += length
+        exponents = None
+        if length is not None:
+            with offset_by(start, f"exponents of {kind}"):
+                exponents = decode_exponents(payload[start : start + length], math.prod(shape), codec).reshape(shape)
+            start += length
+        yield exponents
 
 
 def _overflows(codebook: NDArray[np.float32], exponents: _Exponents) -> bool:

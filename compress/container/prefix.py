@@ -1,8 +1,7 @@
-"""The start of a `.sqz` file: magic, version, length and checksum of the header, and the header."""
+"""The start of a `.sqz` file: magic, version, length and checksum of the header, and the header. Checks of the file."""
 
 from __future__ import annotations
 
-import mmap
 import struct
 import zlib
 
@@ -11,21 +10,18 @@ from compress.container.compression import DEFLATE, STORED, compress, decompress
 from compress.container.header import FileHeader
 from compress.errors import FormatError
 
-Bytes = bytes | mmap.mmap
-
 MAGIC = b"\x89sqz\r\n\x1a\n"
 VERSION = 1
 PREFIX = struct.Struct("<8sBBIII")
 """Magic, version, compression of the header, its bytes as stored and uncompressed, CRC-32 of the header as stored."""
 
-MAX_WEIGHTS = 1 << 28
-"""Default limit of the weights to decode: a gigabyte of float32."""
+CRC = struct.Struct("<I")
 
 MAX_WEIGHTS_PER_BYTE = 1024
-"""Default limit of the weights to decode for each byte of the file, beyond `MIN_MAX_WEIGHTS`."""
+"""Default limit of the weights to decode for each byte of the file."""
 
-MIN_MAX_WEIGHTS = 1 << 24
-"""Smallest default limit: 64 megabytes of float32."""
+MIN_MAX_WEIGHTS, MAX_WEIGHTS = 1 << 24, 1 << 28
+"""Bounds of this limit: 64 megabytes and a gigabyte of float32."""
 
 _MAGIC_BEFORE_0_1_0 = b"\x89SQZ"
 _MAX_HEADER_BYTES = 1 << 24
@@ -42,24 +38,26 @@ def header_to_bytes(header: FileHeader) -> bytes:
     return PREFIX.pack(MAGIC, VERSION, coding, len(stored), len(plain), zlib.crc32(stored)) + stored
 
 
-def read_header(data: Bytes, max_weights: int | None) -> tuple[FileHeader, int]:
-    """Return the header, and the offset of the byte after it.
+def read_header(data: bytes, max_weights: int | None) -> tuple[FileHeader, int]:
+    """Return the header, and the offset of the byte after it; check the length and the checksum of the file.
 
     Args:
-        data: the file; its length must be what the header says.
+        data: the file.
         max_weights: limit of the weights of all tensors together; None: 1,024 a byte, from 2 ** 24 to 2 ** 28.
     Raises:
-        FormatError: the file is not a `.sqz` file, or is cut off, too long, or damaged before the end of the header.
+        FormatError: the file is not a `.sqz` file, or is cut off, too long or damaged.
     """
     _check_magic(data[: len(MAGIC)])
     if len(data) < PREFIX.size:
         raise FormatError("the file is cut off", offset=len(data), expected=f"at least {PREFIX.size} bytes")
-    _, version, coding, stored_bytes, plain_bytes, crc = PREFIX.unpack(data[: PREFIX.size])
-    _check_version(version)
-    end = PREFIX.size + stored_bytes
-    stored = data[PREFIX.size : end]
+    _, version, coding, stored_bytes, plain_bytes, crc = PREFIX.unpack_from(data)
+    if version != VERSION:
+        problem = f"format version {version} is unknown; a newer squeeze-compress may read it"
+        raise FormatError(problem, offset=8, expected=f"version {VERSION}")
+    start = PREFIX.size + stored_bytes
+    stored = data[PREFIX.size : start]
     if len(stored) < stored_bytes:
-        raise FormatError("the file is cut off within the header", offset=len(data), expected=f"{end:,} bytes")
+        raise FormatError("the file is cut off within the header", offset=len(data), expected=f"{start:,} bytes")
     if zlib.crc32(stored) != crc:
         raise FormatError("the header is damaged", offset=PREFIX.size, expected="its checksum")
     if plain_bytes > _MAX_HEADER_BYTES:
@@ -68,32 +66,20 @@ def read_header(data: Bytes, max_weights: int | None) -> tuple[FileHeader, int]:
         max_weights = min(MAX_WEIGHTS, max(MIN_MAX_WEIGHTS, MAX_WEIGHTS_PER_BYTE * len(data)))
     with offset_by(PREFIX.size, "header"):
         header = FileHeader.from_bytes(decompress(stored, coding, plain_bytes), max_weights)
-    _check_length(len(data), end + header.label_bytes + sum(record.payload_bytes + 4 for record in header.tensors) + 4)
-    return header, end
+    end = start + header.label_bytes + sum(record.payload_bytes + CRC.size for record in header.tensors)
+    if len(data) != end + CRC.size:
+        problem = "the file is cut off" if len(data) < end + CRC.size else "bytes are left over after the last checksum"
+        raise FormatError(problem, offset=min(len(data), end + CRC.size), expected=f"{end + CRC.size:,} bytes")
+    if CRC.pack(zlib.crc32(memoryview(data)[:end])) != data[end:]:
+        raise FormatError("the file is damaged", offset=end, expected="its checksum")
+    return header, start
 
 
 def _check_magic(start: bytes) -> None:
     if start == MAGIC[: len(start)]:  # a file that is cut off here is reported as such
         return
     if start[:4] == _MAGIC_BEFORE_0_1_0:
-        raise FormatError(
-            "the file was written by a version of squeeze-compress before 0.1.0; make it again with this version",
-            offset=0,
-        )
+        problem = "the file was written by a version of squeeze-compress before 0.1.0; make it again with this version"
+        raise FormatError(problem, offset=0)
     text = "; a transfer as text changed its line ends" if start[:4] == MAGIC[:4] else ""
     raise FormatError(f"not a .sqz file{text}", offset=0, expected="the .sqz magic bytes")
-
-
-def _check_version(version: int) -> None:
-    if version != VERSION:
-        raise FormatError(
-            f"format version {version} is unknown; a newer squeeze-compress may read it",
-            offset=8,
-            expected=f"version {VERSION}",
-        )
-
-
-def _check_length(file_bytes: int, expected: int) -> None:
-    if file_bytes != expected:
-        problem = "the file is cut off" if file_bytes < expected else "bytes are left over after the last checksum"
-        raise FormatError(problem, offset=min(file_bytes, expected), expected=f"{expected:,} bytes")

@@ -20,15 +20,14 @@ from compress.tensors.levels import MAX_FLOAT16_LEVELS
 
 FormName = Literal["dense", "pruned", "shared"]
 
-MAX_DIMENSIONS = 8
-MAX_ENTRIES = 1 << 16
+_MAX_DIMENSIONS = 8
+_MAX_ENTRIES = 1 << 16
 
 _FORMS: tuple[FormName, ...] = ("dense", "pruned", "shared")
 _FORM_MASK = 3
-_NO_EXPONENTS = (None, None, None)
 
 
-class RecordFlag(enum.IntFlag):
+class _Flag(enum.IntFlag):
     """Flags of a record; they share a number with the form, which has the two lowest bits."""
 
     FLOAT16 = 4
@@ -40,11 +39,11 @@ class RecordFlag(enum.IntFlag):
     COEFFICIENT_EXPONENTS = 256
 
 
-_EXPONENT_FLAGS = (RecordFlag.ROW_EXPONENTS, RecordFlag.COLUMN_EXPONENTS, RecordFlag.COEFFICIENT_EXPONENTS)
-_ALLOWED: dict[FormName, RecordFlag] = {
-    "dense": RecordFlag.FLOAT16 | RecordFlag.CODED_VALUES,
-    "pruned": RecordFlag.CODED_VALUES | RecordFlag.SCAN_ORDER,
-    "shared": RecordFlag(sum(RecordFlag)),
+_LENGTH_FLAGS = (_Flag.ROW_EXPONENTS, _Flag.COLUMN_EXPONENTS, _Flag.COEFFICIENT_EXPONENTS, _Flag.CODED_VALUES)
+_ALLOWED: dict[FormName, _Flag] = {
+    "dense": _Flag.FLOAT16 | _Flag.CODED_VALUES,
+    "pruned": _Flag.CODED_VALUES | _Flag.SCAN_ORDER,
+    "shared": _Flag(sum(_Flag)),
 }
 
 
@@ -53,9 +52,9 @@ class TensorRecord:
     """One tensor's record.
 
     Attributes:
-        name: of the tensor.
-        shape: of the tensor.
-        form: the form that it decodes to.
+        name: unique in the file.
+        shape: in PyTorch's order.
+        form: of the decoded tensor.
         stored_as: precision of the values.
         value_count: numbers stored: all weights, the unpruned ones, or the codebook without its zero.
         codec: codec of the indices (shared) or the mask (pruned); None for a dense tensor.
@@ -74,7 +73,7 @@ class TensorRecord:
     codec: Codec | None = None
     scan_order: ScanOrder = "out-in"
     symbol_bytes: int = 0
-    exponent_bytes: tuple[int | None, int | None, int | None] = _NO_EXPONENTS
+    exponent_bytes: tuple[int | None, ...] = (None, None, None)
     coded_value_bytes: int | None = None
     levels: bool = False
 
@@ -96,32 +95,21 @@ class TensorRecord:
     def payload_bytes(self) -> int:
         return self.value_bytes + self.scale_bytes + self.symbol_bytes
 
-    @property
-    def flags(self) -> RecordFlag:
-        present = {
-            RecordFlag.FLOAT16: self.stored_as == "float16",
-            RecordFlag.LEVELS: self.levels,
-            RecordFlag.CODED_VALUES: self.coded_value_bytes is not None,
-            RecordFlag.SCAN_ORDER: self.scan_order != SCAN_ORDERS[0],
-        }
-        present |= {flag: part is not None for flag, part in zip(_EXPONENT_FLAGS, self.exponent_bytes, strict=True)}
-        return RecordFlag(sum(flag for flag, is_set in present.items() if is_set))
-
     def write(self, out: FieldWriter) -> None:
         """Write the record.
 
         Raises:
             SqueezeError: the tensor has too many dimensions.
         """
-        out.varint(len(self.shape), MAX_DIMENSIONS, f"dimensions of {self.name}")
-        for extent in self.shape:
-            out.varint(extent)
-        out.varint(_FORMS.index(self.form) + int(self.flags))
-        numbers = [*self.exponent_bytes, self.coded_value_bytes]
+        out.varint(len(self.shape), _MAX_DIMENSIONS, f"dimensions of {self.name}")
+        optional = [*self.exponent_bytes, self.coded_value_bytes]
+        flags = sum(int(flag) for flag, number in zip(_LENGTH_FLAGS, optional, strict=True) if number is not None)
+        flags += _Flag.FLOAT16 * (self.stored_as == "float16") + _Flag.LEVELS * self.levels
         if self.codec is not None:
             scan_order = SCAN_ORDERS.index(self.scan_order) or None
-            numbers = [self.codec.id, scan_order, self.value_count, self.symbol_bytes, *numbers]
-        for number in numbers:
+            flags += _Flag.SCAN_ORDER * (scan_order is not None)
+            optional = [self.codec.id, scan_order, self.value_count, self.symbol_bytes, *optional]
+        for number in (*self.shape, _FORMS.index(self.form) + flags, *optional):
             if number is not None:
                 out.varint(number)
 
@@ -134,78 +122,64 @@ class TensorRecord:
         """
         shape = _read_shape(fields, name, max_weights)
         form, flags = _read_form(fields, name, shape)
-        stored_as: FloatName = "float16" if RecordFlag.FLOAT16 in flags else "float32"
-        levels = RecordFlag.LEVELS in flags
+        stored_as: FloatName = "float16" if _Flag.FLOAT16 in flags else "float32"
+        levels = _Flag.LEVELS in flags
         value_count, codec, scan_order, symbol_bytes = math.prod(shape), None, SCAN_ORDERS[0], 0
         if form != "dense":
             codec = _read_codec(fields, name)
-            if RecordFlag.SCAN_ORDER in flags:
+            if _Flag.SCAN_ORDER in flags:
                 scan_order = _read_scan_order(fields, name, len(shape))
-            value_count = fields.varint(_max_values(form, shape, levels, stored_as), f"tensor {name}: values")
+            max_entries = MAX_FLOAT16_LEVELS if levels and stored_as == "float16" else _MAX_ENTRIES
+            max_values = value_count if form == "pruned" else max_entries - 1
+            value_count = fields.varint(max_values, f"tensor {name}: values")
             symbol_bytes = fields.varint()
-        rows, columns, coefficients, coded_values = (
-            fields.varint() if flag in flags else None for flag in (*_EXPONENT_FLAGS, RecordFlag.CODED_VALUES)
-        )
-        exponent_bytes = rows, columns, coefficients
-        return cls(name, shape, form, stored_as, value_count, codec, scan_order, symbol_bytes, exponent_bytes,
-                   coded_values, levels)  # fmt: skip
+        *exponent_bytes, coded_value_bytes = (fields.varint() if flag in flags else None for flag in _LENGTH_FLAGS)
+        return cls(name, shape, form, stored_as, value_count, codec, scan_order, symbol_bytes, tuple(exponent_bytes),
+                   coded_value_bytes, levels)  # fmt: skip
 
 
 def _read_shape(fields: FieldReader, name: str, max_weights: int) -> tuple[int, ...]:
     start = fields.at
-    dimensions = fields.varint(MAX_DIMENSIONS, f"tensor {name}: dimensions")
+    dimensions = fields.varint(_MAX_DIMENSIONS, f"tensor {name}: dimensions")
     shape = tuple(fields.varint() for _ in range(dimensions))
     if math.prod(max(extent, 1) for extent in shape) > max_weights:  # a zero does not make the other extents free
-        raise FormatError(
-            f"tensor {name}: shape {shape}",
-            offset=start,
-            expected=f"at most {max_weights:,} more weights (max_weights; --max-weights)",
-        )
+        limit = f"at most {max_weights:,} more weights (max_weights; --max-weights)"
+        raise FormatError(f"tensor {name}: shape {shape}", offset=start, expected=limit)
     return shape
 
 
-def _read_form(fields: FieldReader, name: str, shape: tuple[int, ...]) -> tuple[FormName, RecordFlag]:
+def _read_form(fields: FieldReader, name: str, shape: tuple[int, ...]) -> tuple[FormName, _Flag]:
     start = fields.at
     number = fields.varint()
     index, flags = number & _FORM_MASK, number & ~_FORM_MASK
-    is_known = index < len(_FORMS) and flags <= sum(RecordFlag)
-    if not is_known or not _are_allowed(RecordFlag(flags), _FORMS[index], shape):
+    is_known = index < len(_FORMS) and flags <= sum(_Flag)
+    if not is_known or not _are_allowed(_Flag(flags), _FORMS[index], shape):
         raise FormatError(f"tensor {name}: form {number} of shape {shape}", offset=start, expected="a known form")
-    return _FORMS[index], RecordFlag(flags)
+    return _FORMS[index], _Flag(flags)
 
 
-def _are_allowed(flags: RecordFlag, form: FormName, shape: tuple[int, ...]) -> bool:
-    if flags not in _ALLOWED[form]:
-        return False
-    if (RecordFlag.ROW_EXPONENTS in flags and not shape) or (RecordFlag.COLUMN_EXPONENTS in flags and len(shape) < 2):
-        return False
-    if RecordFlag.COEFFICIENT_EXPONENTS in flags and not has_3x3_kernels(shape):
-        return False
-    return RecordFlag.LEVELS | RecordFlag.CODED_VALUES not in flags
+def _are_allowed(flags: _Flag, form: FormName, shape: tuple[int, ...]) -> bool:
+    return (
+        flags in _ALLOWED[form]
+        and (_Flag.ROW_EXPONENTS not in flags or len(shape) > 0)
+        and (_Flag.COLUMN_EXPONENTS not in flags or len(shape) > 1)
+        and (_Flag.COEFFICIENT_EXPONENTS not in flags or has_3x3_kernels(shape))
+        and _Flag.LEVELS | _Flag.CODED_VALUES not in flags
+    )
 
 
 def _read_codec(fields: FieldReader, name: str) -> Codec:
     start = fields.at
     codec_id = fields.varint()
     if codec_id not in CODECS_BY_ID:
-        raise FormatError(
-            f"tensor {name}: codec {codec_id} is unknown; a newer squeeze-compress wrote this file",
-            offset=start,
-            expected=f"one of {sorted(CODECS_BY_ID)}",
-        )
+        problem = f"tensor {name}: codec {codec_id} is unknown; a newer squeeze-compress wrote this file"
+        raise FormatError(problem, offset=start, expected=f"one of {sorted(CODECS_BY_ID)}")
     return CODECS_BY_ID[codec_id]
 
 
 def _read_scan_order(fields: FieldReader, name: str, dimensions: int) -> ScanOrder:
-    start = fields.at
-    allowed = scan_orders(dimensions)
+    start, allowed = fields.at, scan_orders(dimensions)
     index = fields.varint(len(allowed) - 1, f"tensor {name}: scan order of {dimensions} dimensions")
     if index == 0:
         raise FormatError(f"tensor {name}: scan order 0", offset=start, expected="no flag for row-major order")
     return allowed[index]
-
-
-def _max_values(form: FormName, shape: tuple[int, ...], levels: bool, stored_as: FloatName) -> int:
-    if form == "pruned":
-        return math.prod(shape)
-    return (MAX_FLOAT16_LEVELS if levels and stored_as == "float16" else MAX_ENTRIES) - 1

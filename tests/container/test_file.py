@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensor_strategies import dense, model_of, pruned, shared
 
-from compress.container.file import decode, encode, layout, read, read_tensor, weights_sha256, write
+from compress.container.file import decode, encode, layout, read, weights_sha256, write
 from compress.errors import ConfigError, DataError, FormatError, PassError, SqueezeError
 from compress.model import CAFFE, TORCHVISION, Model
 from compress.tensors.forms import Dense, Pruned, Shared
@@ -164,16 +164,6 @@ def test_the_fixed_cost_of_a_tiny_network_is_under_150_bytes():
     assert layout(encode(model_of(*tensors))).header_bytes < 150
 
 
-def test_read_tensor_reads_one_tensor(tmp_path):
-    path = tmp_path / "model.sqz"
-    write(path, small_model())
-    for name, tensor in small_model().tensors.items():
-        assert_same(model_of(read_tensor(path, name)), model_of(tensor))
-        assert_same(model_of(read_tensor(SMALL, name)), model_of(tensor))
-    with pytest.raises(KeyError, match=r"layer\.0\.bias"):
-        read_tensor(path, "layer.0.biases")
-
-
 def test_write_returns_the_bytes_of_the_file_that_read_reads(tmp_path):
     path = tmp_path / "new" / "model.sqz"
     assert write(path, small_model()) == path.stat().st_size == len(SMALL)
@@ -181,17 +171,15 @@ def test_write_returns_the_bytes_of_the_file_that_read_reads(tmp_path):
 
 
 def test_a_missing_file_is_not_a_format_error(tmp_path):
-    for reader in (read, lambda path: read_tensor(path, "layer.0")):
-        with pytest.raises(FileNotFoundError):
-            reader(tmp_path / "none.sqz")
+    with pytest.raises(FileNotFoundError):
+        read(tmp_path / "none.sqz")
 
 
 def test_an_empty_file_is_cut_off(tmp_path):
     path = tmp_path / "empty.sqz"
     path.touch()
-    for reader in (read, lambda path: read_tensor(path, "layer.0")):
-        with pytest.raises(FormatError, match="cut off"):
-            reader(path)
+    with pytest.raises(FormatError, match="cut off"):
+        read(path)
 
 
 def test_the_hash_is_of_little_endian_float32_in_order():
@@ -203,7 +191,7 @@ def test_the_hash_is_of_little_endian_float32_in_order():
 @pytest.mark.parametrize("good", [SMALL, LEVELS], ids=["small", "levels"])
 def test_a_file_cut_anywhere_is_refused(good):
     for end in range(len(good)):
-        for reader in (decode, layout, lambda data: read_tensor(data, "layer.0.weight")):
+        for reader in (decode, layout):
             with pytest.raises(FormatError) as caught:
                 reader(good[:end])
             assert 0 <= caught.value.offset <= end
@@ -247,7 +235,6 @@ def test_a_file_of_a_version_before_0_1_0_is_refused_with_advice(tmp_path):
         lambda: decode(old[:12]),
         lambda: decode(old.replace(b"\r\n", b"\n")),
         lambda: read(tmp_path / "old.sqz"),
-        lambda: read_tensor(tmp_path / "old.sqz", "layer.0.bias"),
     )
     for reader in readers:
         with pytest.raises(FormatError, match=problem) as caught:
