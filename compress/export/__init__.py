@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from safetensors.numpy import save
 
 from compress.errors import ConfigError
 from compress.model import Model
@@ -41,14 +42,8 @@ def write_weights(model: Model, path: Path, weight_format: WeightFormat = "float
         data = _to_onnx(model, path, weight_format)
     else:
         arrays = {name: np.ascontiguousarray(tensor.to_dense()) for name, tensor in model.tensors.items()}
-        data = _to_safetensors(arrays) if path.suffix == ".safetensors" else _to_torch(arrays)
+        data = save(arrays) if path.suffix == ".safetensors" else _to_torch(arrays)
     write_atomically(path, data)
-
-
-def _to_safetensors(arrays: dict[str, np.ndarray]) -> bytes:
-    from safetensors.numpy import save  # noqa: PLC0415
-
-    return save(arrays)
 
 
 def _to_torch(arrays: dict[str, np.ndarray]) -> bytes:
@@ -61,13 +56,11 @@ def _to_torch(arrays: dict[str, np.ndarray]) -> bytes:
 
 def _to_onnx(model: Model, path: Path, weight_format: WeightFormat) -> bytes:
     try:
-        import onnx  # noqa: F401, PLC0415
+        from compress.export.onnx_network import to_onnx  # noqa: PLC0415
+        from compress.export.onnx_weights import as_float32, as_smallest  # noqa: PLC0415
     except ImportError as error:
         advice = "pip install 'squeeze-compress[onnx]'"
         raise ConfigError(f"cannot import the package onnx ({error}); {advice}", file=path) from error
-    from compress.export.onnx_network import to_onnx  # noqa: PLC0415
-    from compress.export.onnx_weights import as_float32, as_smallest  # noqa: PLC0415
-
     network = to_onnx(model, as_smallest if weight_format == "codebook" else as_float32)
     data: bytes = network.SerializeToString(deterministic=True)
     return data

@@ -21,14 +21,8 @@ OPSET, IR_VERSION = 13, 7
 
 
 def to_onnx(model: Model, store: StoreTensor) -> ModelProto:
-    """Return a model in ONNX, as docs/onnx.md describes it.
+    """Return a model in ONNX, as docs/onnx.md describes it. Tensors keep their names; `store` converts each.
 
-    The input `input` is float32, shape (batch, channels, height, width), from `compress.data.transforms.to_input`. The
-    output `logits` is float32, shape (batch, classes).
-
-    Args:
-        model: the network; its tensors keep their names.
-        store: converts each tensor.
     Raises:
         WeightsError: the tensors or the preprocessing do not fit the network.
         SqueezeError: the network has an unsupported operation.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,22 @@ from torch.nn import functional
 
 from compress.errors import SqueezeError
 
-_ADD: tuple[Any, ...] = (operator.add, operator.iadd, torch.add, "add", "add_")
-_MUL: tuple[Any, ...] = (operator.mul, operator.imul, torch.mul, "mul", "mul_")
 _ONE_BY_ONE = {1, (1, 1)}
+
+_BINARY: Mapping[Any, str] = {
+    **dict.fromkeys((operator.add, operator.iadd, torch.add, "add", "add_"), "Add"),
+    **dict.fromkeys((operator.mul, operator.imul, torch.mul, "mul", "mul_"), "Mul"),
+}
+_ACTIVATIONS: Mapping[Any, str] = {
+    **dict.fromkeys((nn.ReLU, torch.relu, functional.relu, "relu", "relu_"), "Relu"),
+    **dict.fromkeys((nn.Sigmoid, torch.sigmoid, functional.sigmoid, "sigmoid"), "Sigmoid"),
+    **dict.fromkeys((nn.Tanh, torch.tanh, functional.tanh, "tanh"), "Tanh"),
+    **dict.fromkeys((nn.ReLU6, functional.relu6), "Clip"),
+    **dict.fromkeys((nn.Hardsigmoid, functional.hardsigmoid), "HardSigmoid"),
+    **dict.fromkeys((nn.Hardswish, functional.hardswish), "HardSwish"),
+    **dict.fromkeys((nn.SiLU, functional.silu), "Swish"),
+}
+"""ONNX operator of each torch module, function or method. HardSwish and Swish are newer than our operator set."""
 
 
 class OperatorConverter:
@@ -29,11 +42,8 @@ class OperatorConverter:
     """
 
     def __init__(self, network: nn.Module, photo: Tensor) -> None:
-        """Convert all operations.
+        """Convert all operations of a network in evaluation mode; `photo` is an input of the right shape.
 
-        Args:
-            network: in evaluation mode.
-            photo: an input of the right shape.
         Raises:
             SqueezeError: `torch.fx` cannot trace the network, or an operation is not supported.
         """
@@ -61,10 +71,14 @@ class OperatorConverter:
             self.nodes[-1].output[:] = ["logits"]
             return "logits"
         result = None
-        if node.op == "call_module":
-            result = self._convert_module(node, self._modules[str(node.target)], inputs)
+        module = self._modules[str(node.target)] if node.op == "call_module" else None
+        activation = _ACTIVATIONS.get(node.target if module is None else type(module))
+        if activation and inputs:
+            result = self._convert_activation(activation, node.name, inputs[0])
+        elif module is not None:
+            result = self._convert_module(node, module, inputs)
         elif node.op in {"call_function", "call_method"}:
-            result = self._convert_function(node, node.target, inputs)
+            result = self._convert_function(node, inputs)
         if result is None:
             raise SqueezeError(f"ONNX export does not support the network's operation {node.format_node()}")
         return result
@@ -95,62 +109,43 @@ class OperatorConverter:
                 return self._add("Flatten", node.name, *inputs)
             case nn.Dropout() | nn.Dropout2d() | nn.Identity():  # no effect in evaluation mode
                 return inputs[0]
-        return self._convert_activation(node, type(module), inputs)
-
-    def _convert_function(self, node: fx.Node, function: Any, inputs: list[str]) -> str | None:
-        binary = len(inputs) == 2 and len(node.args) == 2 and not node.kwargs
-        if function in _ADD and binary:
-            return self._add("Add", node.name, *inputs)
-        if function in _MUL and binary:
-            return self._add("Mul", node.name, *inputs)
-        if function is torch.cat and node.args[1:] == (1,):
-            return self._add("Concat", node.name, *inputs, axis=1)
-        if function in {"flatten", torch.flatten} and node.args[1:] in {(1,), (1, -1)}:
-            return self._add("Flatten", node.name, *inputs)
-        if function == "mean" and node.args[1:] == ((2, 3),) and not node.kwargs:
-            return self._add("Flatten", node.name, self._add("GlobalAveragePool", f"{node.name}_2d", *inputs))
-        return self._convert_activation(node, function, inputs)
-
-    def _convert_activation(self, node: fx.Node, activation: Any, inputs: list[str]) -> str | None:
-        for kinds, add in _ACTIVATIONS:
-            if activation in kinds:
-                return add(self, node.name, inputs[0])
         return None
+
+    def _convert_function(self, node: fx.Node, inputs: list[str]) -> str | None:
+        function, arguments = node.target, node.args[1:]
+        if function in _BINARY and len(inputs) == len(node.args) == 2 and not node.kwargs:
+            return self._add(_BINARY[function], node.name, *inputs)
+        if function is torch.cat and arguments == (1,):
+            return self._add("Concat", node.name, *inputs, axis=1)
+        if function in {"flatten", torch.flatten} and arguments in {(1,), (1, -1)}:
+            return self._add("Flatten", node.name, *inputs)
+        if function == "mean" and arguments == ((2, 3),) and not node.kwargs:
+            return self._add("Flatten", node.name, self._add("GlobalAveragePool", f"{node.name}_2d", *inputs))
+        return None
+
+    def _convert_activation(self, activation: str, name: str, x: str) -> str:
+        match activation:
+            case "Clip":
+                bounds = [self._add_constant(f"{name}_{end}", value) for end, value in (("least", 0.0), ("most", 6.0))]
+                return self._add("Clip", name, x, *bounds)
+            case "HardSigmoid":  # relu6(x + 3) / 6
+                return self._add("HardSigmoid", name, x, alpha=1 / 6, beta=0.5)
+            case "HardSwish" | "Swish":
+                gate = "HardSigmoid" if activation == "HardSwish" else "Sigmoid"
+                return self._add("Mul", name, x, self._convert_activation(gate, f"{name}_gate", x))
+        return self._add(activation, name, x)
 
     def _add_pool(
         self, operation: str, node: fx.Node, pool: nn.MaxPool2d | nn.AvgPool2d, inputs: list[str], **more: int
     ) -> str:
         padding = _pair(pool.padding)
-        if any(padding):
-            more["pads"] = (*padding, *padding)  # type: ignore[assignment]
         return self._add(
-            operation, node.name, *inputs,
-            kernel_shape=_pair(pool.kernel_size), strides=_pair(pool.stride), ceil_mode=int(pool.ceil_mode), **more,
+            operation, node.name, *inputs, kernel_shape=_pair(pool.kernel_size), strides=_pair(pool.stride),
+            pads=padding * 2 if any(padding) else None, ceil_mode=int(pool.ceil_mode), **more,
         )  # fmt: skip
 
     def _tensor_names(self, *tensors: Tensor | None) -> list[str]:
         return [self._names[id(tensor)] for tensor in tensors if tensor is not None]
-
-    def add_simple(self, operation: str, name: str, x: str) -> str:
-        """Add an activation that ONNX has."""
-        return self._add(operation, name, x)
-
-    def add_relu6(self, name: str, x: str) -> str:
-        """Add `min(max(x, 0), 6)`."""
-        bounds = [self._add_constant(f"{name}_{end}", value) for end, value in (("least", 0.0), ("most", 6.0))]
-        return self._add("Clip", name, x, *bounds)
-
-    def add_hard_sigmoid(self, name: str, x: str) -> str:
-        """Add `relu6(x + 3) / 6`."""
-        return self._add("HardSigmoid", name, x, alpha=1 / 6, beta=0.5)
-
-    def add_hard_swish(self, name: str, x: str) -> str:
-        """Add `x * hard_sigmoid(x)`; operator set 13 has no HardSwish."""
-        return self._add("Mul", name, x, self.add_hard_sigmoid(f"{name}_gate", x))
-
-    def add_swish(self, name: str, x: str) -> str:
-        """Add `x * sigmoid(x)`."""
-        return self._add("Mul", name, x, self._add("Sigmoid", f"{name}_gate", x))
 
     def _add_constant(self, name: str, value: float) -> str:
         self.constants.append(numpy_helper.from_array(np.array(value, np.float32), name))
@@ -159,18 +154,6 @@ class OperatorConverter:
     def _add(self, operation: str, result: str, *inputs: str, **attributes: Any) -> str:
         self.nodes.append(helper.make_node(operation, inputs, [result], **attributes))
         return result
-
-
-_ACTIVATIONS: tuple[tuple[tuple[Any, ...], Callable[[OperatorConverter, str, str], str]], ...] = (
-    ((nn.ReLU, torch.relu, functional.relu, "relu", "relu_"), lambda to, *args: to.add_simple("Relu", *args)),
-    ((nn.Sigmoid, torch.sigmoid, functional.sigmoid, "sigmoid"), lambda to, *args: to.add_simple("Sigmoid", *args)),
-    ((nn.Tanh, torch.tanh, functional.tanh, "tanh"), lambda to, *args: to.add_simple("Tanh", *args)),
-    ((nn.ReLU6, functional.relu6), OperatorConverter.add_relu6),
-    ((nn.Hardsigmoid, functional.hardsigmoid), OperatorConverter.add_hard_sigmoid),
-    ((nn.Hardswish, functional.hardswish), OperatorConverter.add_hard_swish),
-    ((nn.SiLU, functional.silu), OperatorConverter.add_swish),
-)
-"""Modules, functions and methods of each activation, and the method that adds it under a name to an input."""
 
 
 def _pair(sides: int | tuple[int, ...]) -> tuple[int, ...]:

@@ -75,8 +75,8 @@ def _as_levels(name: str, tensor: Shared) -> StoredTensor:
     """Store levels in the narrowest integer type."""
     builder = _TensorBuilder(name)
     levels = tensor.codebook[tensor.indices].astype(np.int32)
-    candidates = (levels.astype(dtype) for dtype in (np.int8, np.int16))
-    narrow = next((each for each in candidates if np.array_equal(levels, each)), levels)
+    candidates = (levels.astype(dtype) for dtype in (np.int8, np.int16, np.int32))
+    narrow = next(each for each in candidates if np.array_equal(levels, each))
     return builder.finish(builder.add_cast("levels", narrow, TensorProto.FLOAT), tensor)
 
 
@@ -120,24 +120,22 @@ class _TensorBuilder:
     def _add_inverse_transform(self, suffix: str, values: str, axis: int) -> str:
         """Apply the inverse kernel transform along an axis, in the order of `kernels_from_coefficients`."""
         parts = [f"{self.name}.{suffix}.{pattern}" for pattern in ("finest", "middle", "coarsest")]
-        self.nodes.append(helper.make_node("Split", [values], parts, axis=axis))
         finest, middle, coarsest = parts
+        self.nodes.append(helper.make_node("Split", [values], parts, axis=axis))
         outer = self.add_node("Add", f"{suffix}.outer", coarsest, finest)
         first = self.add_node("Add", f"{suffix}.first", outer, middle)
-        second = self.add_node(
-            "Sub", f"{suffix}.second", coarsest, self.add_node("Add", f"{suffix}.twice", finest, finest)
-        )
+        twice = self.add_node("Add", f"{suffix}.twice", finest, finest)
+        second = self.add_node("Sub", f"{suffix}.second", coarsest, twice)
         third = self.add_node("Sub", f"{suffix}.third", outer, middle)
         return self.add_node("Concat", suffix, first, second, third, axis=axis)
 
     def _add_scales(self, exponents: dict[str, NDArray[np.int32]]) -> str:
         """Look up each weight's scale by the sum of its exponents, which rounds as `Shared` does."""
-        positions = [
+        position, *others = [
             self.add_cast(suffix, (each - each.min()).astype(np.uint8), TensorProto.INT32)
             for suffix, each in exponents.items()
         ]
-        position = positions[0]
-        for number, other in enumerate(positions[1:]):
+        for number, other in enumerate(others):
             position = self.add_node("Add", f"exponents.{number}" if number else "exponents", position, other)
         smallest = sum(int(each.min()) for each in exponents.values())
         largest = sum(int(each.max()) for each in exponents.values())

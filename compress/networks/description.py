@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -83,16 +84,12 @@ def _describe(network: nn.Module, photo: Tensor) -> list[LayerDescription]:
 def _kind(module: nn.Module) -> str:
     if isinstance(module, nn.Conv2d):
         groups = "" if module.groups == 1 else f" in {module.groups} groups"
-        return f"conv {module.kernel_size[0]}x{module.kernel_size[1]}" + _stride(module.stride[0]) + groups
+        return f"conv {_window(module.kernel_size, module.stride)}{groups}"
     if isinstance(module, nn.MaxPool2d):
-        side = _side(module.kernel_size)
-        return f"max pool {side}x{side}" + _stride(_side(module.stride))
+        return f"max pool {_window(module.kernel_size, module.stride)}"
     return type(module).__name__.lower()
 
 
-def _side(sides: int | tuple[int, ...]) -> int:
-    return sides if isinstance(sides, int) else sides[0]
-
-
-def _stride(stride: int) -> str:
-    return f"/{stride}" if stride > 1 else ""
+def _window(kernel: int | tuple[int, ...], strides: int | tuple[int, ...]) -> str:
+    (height, width), (stride, _) = np.broadcast_to(kernel, 2), np.broadcast_to(strides, 2)
+    return f"{height}x{width}/{stride}" if stride > 1 else f"{height}x{width}"

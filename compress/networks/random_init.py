@@ -13,7 +13,7 @@ from torch import nn
 from compress.errors import ConfigError, WeightsError
 from compress.model import Model
 from compress.networks.modules import builtin_network, check_input
-from compress.networks.preprocessing_options import InputSize, PreprocessingName, Resize, resolve_preprocessing
+from compress.networks.preprocessing_options import InputOptions
 from compress.networks.squeezenet import SqueezeNetName
 from compress.networks.squeezenet_weights import squeezenet_model
 
@@ -26,23 +26,17 @@ small feature maps they never recover. On ImageNet's maps of 13 x 13, some posit
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class RandomWeights:
+class RandomWeights(InputOptions):
     """Random weights from the run's seed, for a pipeline that starts with a stage `train`.
 
     Attributes:
         architecture: the network.
         classes: number of classes, 1 to 1,000,000.
-        preprocessing: `torchvision` or `caffe`.
-        input_size: rows and columns of the input; default: the preprocessing's.
-        resize: `squash` or `crop`; default: the preprocessing's.
         labels: class names; default: ImageNet's for 1,000 classes, else none.
     """
 
     architecture: SqueezeNetName
     classes: Annotated[int, Field(ge=1, le=1_000_000)]
-    preprocessing: PreprocessingName = "torchvision"
-    input_size: InputSize | None = None
-    resize: Resize | None = None
     labels: tuple[str, ...] = ()
 
     @model_validator(mode="after")
@@ -67,8 +61,7 @@ class RandomWeights:
         network = builtin_network(self.architecture, self.classes)
         initialize(network, seed)
         arrays = {name: parameter.detach().numpy() for name, parameter in network.named_parameters()}
-        preprocessing = resolve_preprocessing(self.preprocessing, self.input_size, self.resize)
-        model = squeezenet_model(self.architecture, arrays, preprocessing)
+        model = squeezenet_model(self.architecture, arrays, self.resolve_preprocessing())
         try:
             check_input(network, model)
         except WeightsError as error:

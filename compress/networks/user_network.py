@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ConfigDict, Field, JsonValue, model_validator
+from pydantic import ConfigDict, Field, JsonValue
 from pydantic.dataclasses import dataclass
 from torch import nn
 
@@ -16,13 +16,7 @@ from compress.networks.factory import FunctionName, NetworkFactory
 from compress.networks.folding import fold_batch_norms
 from compress.networks.layer_calls import record_calls
 from compress.networks.modules import as_dense, check_shapes, set_weights, stored_tensors, zero_input
-from compress.networks.preprocessing_options import (
-    InputSize,
-    PreprocessingName,
-    PreprocessingOptions,
-    Resize,
-    resolve_preprocessing,
-)
+from compress.networks.preprocessing_options import InputOptions
 from compress.networks.state_dict_file import existing_file, read_class_names, read_state_dict
 from compress.tensors.forms import Dense
 
@@ -31,23 +25,17 @@ _MAX_EXACT_INTEGER = 1 << 24
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class UserNetwork:
+class UserNetwork(InputOptions):
     """The user's own network: any `torch.nn.Module` that maps photos to logits.
 
     Its code runs as if it were imported in Python. Passes compress the weights of `Conv1d`, `Conv2d` and `Linear`
     layers; all other tensors are stored unchanged.
 
     Attributes:
-        factory: function that makes the network, `package.module:function`, on the Python path or in the current
-            folder.
+        factory: function that makes the network.
         args: keyword arguments of the function.
-        checkpoint: `.safetensors`, `.pth` or `.pt` file with the network's state dictionary; default: the weights that
-            the function makes, with random numbers from the run's seed.
+        checkpoint: file with the network's state dictionary; default: the weights that the function makes.
         fold_batch_norm: fold batch norms into the convolutions and linear layers before them.
-        preprocessing: preprocessing in training: `torchvision`, `caffe`, or all options.
-        input_size: rows and columns of the input, 16 to 4,096; default: the preprocessing's.
-        resize: `squash` resizes the whole photo, `crop` its short side and takes the center; default: the
-            preprocessing's.
         labels: text file with one class name a line.
     """
 
@@ -55,16 +43,7 @@ class UserNetwork:
     args: dict[str, JsonValue] = Field(default_factory=dict)
     checkpoint: str | None = None
     fold_batch_norm: bool = False
-    preprocessing: PreprocessingName | PreprocessingOptions = "torchvision"
-    input_size: InputSize | None = None
-    resize: Resize | None = None
     labels: str | None = None
-
-    @model_validator(mode="after")
-    def _check_preprocessing(self) -> UserNetwork:
-        if isinstance(self.preprocessing, PreprocessingOptions) and (self.input_size or self.resize):
-            raise ValueError("preprocessing has its own height, width and resize; leave out input_size and resize")
-        return self
 
     @property
     def description(self) -> str:
@@ -89,7 +68,7 @@ class UserNetwork:
             _load_checkpoint(network, existing_file(self.checkpoint, "checkpoint"), self.factory)
         if self.fold_batch_norm:
             fold_batch_norms(network)
-        preprocessing = resolve_preprocessing(self.preprocessing, self.input_size, self.resize)
+        preprocessing = self.resolve_preprocessing()
         classes, weights = _probe(network, preprocessing)
         stored = stored_tensors(network)
         for name, tensor in stored.items():

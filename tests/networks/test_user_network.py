@@ -160,7 +160,7 @@ def test_a_wrong_number_of_class_names_is_an_error(tmp_path):
 
 def test_preprocessing_follows_the_options():
     gray = PreprocessingOptions(height=28, width=20, mean=(0.3,), std=(0.2,), channels="L", resize="squash")
-    made = gray.preprocessing()
+    made = gray.resolve()
     assert (made.height, made.width, made.channels, made.short_side) == (28, 20, "L", 0)
     with pytest.raises(ConfigError, match="does not accept photos of 28 x 20 pixels in L"):
         replace(MIXED_LAYERS, preprocessing=gray, input_size=None).load()
