@@ -15,7 +15,7 @@ from compress.tensors.kernel_transform import (
     has_3x3_kernels,
     kernels_from_coefficients,
 )
-from compress.tensors.levels import MAX_FLOAT16_LEVELS, is_view_of_levels, levels_codebook
+from compress.tensors.levels import levels_codebook
 from compress.tensors.scales import weight_scales
 
 FloatName = Literal["float16", "float32"]
@@ -24,73 +24,65 @@ _MAX_ENTRIES = 2**16
 
 
 @dataclass(frozen=True, eq=False)
-class Dense:
-    """Plain values.
-
-    Attributes:
-        values: float32, any shape.
-        stored_as: precision in the file, which holds each value exactly.
-    """
-
+class _Values:
     values: NDArray[np.float32]
-    stored_as: FloatName = "float32"
 
     def __post_init__(self) -> None:
         assert self.values.dtype == np.float32
-        assert _fits(self.values, self.stored_as)
-        _make_read_only(self.values)
+        self.values.flags.writeable = False
 
     @property
     def shape(self) -> tuple[int, ...]:
         return self.values.shape
 
     def to_dense(self) -> NDArray[np.float32]:
-        """Return the float32 values, read-only."""
+        """Return the float32 weights, read-only."""
         return self.values
 
 
 @dataclass(frozen=True, eq=False)
-class Pruned:
-    """Values with a mask.
+class Dense(_Values):
+    """Float32 values of any shape.
 
     Attributes:
-        values: float32, any shape; exactly zero where pruned.
-        mask: bool, same shape; False where pruned.
+        stored_as: precision in the file, which holds each value exactly.
     """
 
-    values: NDArray[np.float32]
+    stored_as: FloatName = "float32"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        assert _fits(self.values, self.stored_as)
+
+
+@dataclass(frozen=True, eq=False)
+class Pruned(_Values):
+    """Float32 values of any shape, exactly zero where the mask is False."""
+
     mask: NDArray[np.bool_]
 
     def __post_init__(self) -> None:
-        assert self.values.dtype == np.float32
+        super().__post_init__()
         assert self.mask.dtype == np.bool_
         assert self.values.shape == self.mask.shape
         assert not self.values[~self.mask].any()
-        _make_read_only(self.values, self.mask)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.values.shape
-
-    def to_dense(self) -> NDArray[np.float32]:
-        """Return the float32 values, zero where pruned, read-only."""
-        return self.values
+        self.mask.flags.writeable = False
 
 
 @dataclass(frozen=True, eq=False)
 class Shared:
     """Values shared through a codebook; index 0 is the pruned weight.
 
-    A weight is `codebook[index] * 2 ** ((row + column) / 4)`, with the exponents of its row (output channel) and its
-    column (input channel), or 0 without exponents. With coefficient exponents, which join the sum, this product is a
-    coefficient of a 3x3 kernel, and `kernel_transform` turns coefficients into weights.
+    A weight is `codebook[index] * 2 ** (exponent / 4)`, with the sum of the exponents of its row (output channel) and
+    its column (input channel). Exponents of coefficients join the sum; the product is then a coefficient of a 3x3
+    kernel, and `kernel_transform` turns coefficients into weights.
 
     Attributes:
         codebook: float32, shape (entries,); entry 0 is exactly zero.
-        indices: uint16, the tensor's shape, each below `len(codebook)`.
+        indices: uint16, the tensor's shape.
         stored_as: precision of the codebook in the file, which holds each entry exactly.
-        row_exponents: int8, shape (rows,), the first dimension; None: no row scales.
-        column_exponents: int8, shape (columns,), the second dimension; None: no column scales.
+        row_exponents: int8, the first dimension's shape; None: 0.
+        column_exponents: int8, the second dimension's shape; None: 0.
         coefficient_exponents: int8, shape (3, 3); None: indices are of weights.
     """
 
@@ -114,10 +106,9 @@ class Shared:
         for exponents, shape in zip(self.exponents, shapes, strict=True):
             if exponents is not None:
                 assert exponents.dtype == np.int8
-                assert exponents.ndim > 0
-                assert exponents.shape == shape
-                _make_read_only(exponents)
-        _make_read_only(self.codebook, self.indices)
+                assert exponents.shape == shape != ()
+                exponents.flags.writeable = False
+        self.codebook.flags.writeable = self.indices.flags.writeable = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -137,13 +128,9 @@ class Shared:
         return self.row_exponents, self.column_exponents, self.coefficient_exponents
 
     @property
-    def is_scaled(self) -> bool:
-        return any(part is not None for part in self.exponents)
-
-    @property
     def has_levels(self) -> bool:
         """Whether the codebook is `levels_codebook`."""
-        return is_view_of_levels(self.codebook) or np.array_equal(self.codebook, levels_codebook(len(self.codebook)))
+        return np.array_equal(self.codebook, levels_codebook(len(self.codebook)))
 
     def scale(self) -> NDArray[np.float32]:
         """Return the float32 scale of each weight or coefficient, broadcastable to the tensor's shape."""
@@ -151,9 +138,7 @@ class Shared:
 
     def to_dense(self) -> NDArray[np.float32]:
         """Return the float32 weights: one float32 product each, so that every reader gets the same bits."""
-        values = self.codebook[self.indices]
-        if self.is_scaled:
-            values *= self.scale()
+        values = self.codebook[self.indices] * self.scale()
         return values if self.coefficient_exponents is None else kernels_from_coefficients(values)
 
     def unscaled(self, values: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
@@ -171,35 +156,21 @@ def as_shared(values: NDArray[np.float32]) -> Shared:
 
     The codebook is zero, then the distinct values by magnitude, positive and negative in turn, as levels are.
 
-    Args:
-        values: float32, any shape, with at most 65,535 distinct nonzero values.
     Raises:
-        PassError: a value is not finite or is minus zero, or there are too many distinct ones.
+        PassError: a value is not finite or is minus zero, or more than 65,535 distinct ones are not zero.
     """
     if not np.isfinite(values).all() or np.signbit(values[values == 0]).any():
         raise PassError("a value is not finite or is -0.0, which no shared value can be")
-    distinct, inverse = np.unique(values.reshape(-1), return_inverse=True)
-    positive_rank, negative_rank = np.cumsum(distinct > 0), np.cumsum((distinct < 0)[::-1])[::-1]
-    rank = np.where(distinct > 0, 2 * positive_rank - 1, 2 * negative_rank) * (distinct != 0)
-    order = np.argsort(rank, kind="stable")
-    codebook = distinct[order]
-    if not (distinct == 0).any():
-        codebook = np.concatenate([np.zeros(1, np.float32), codebook])
-    if len(codebook) > _MAX_ENTRIES:
-        raise PassError(f"{len(codebook):,} different values (allowed: up to {_MAX_ENTRIES:,}, zero among them)")
-    index = np.empty(len(distinct), dtype=np.uint16)
-    index[order] = np.arange(len(codebook) - len(distinct), len(codebook))
-    return Shared(codebook, index[inverse.reshape(-1)].reshape(values.shape), "float32")
-
-
-def _make_read_only(*arrays: NDArray[np.generic]) -> None:
-    for array in arrays:
-        array.flags.writeable = False
+    distinct, inverse = np.unique(np.append(values, np.float32(0)), return_inverse=True)
+    if len(distinct) > _MAX_ENTRIES:
+        raise PassError(f"{len(distinct):,} different values (allowed: up to {_MAX_ENTRIES:,}, zero among them)")
+    rank = np.arange(len(distinct)) - np.searchsorted(distinct, 0)
+    order = np.argsort(np.where(rank > 0, 2 * rank - 1, -2 * rank))
+    index = np.argsort(order).astype(np.uint16)
+    return Shared(distinct[order], index[inverse[:-1]].reshape(values.shape), "float32")
 
 
 def _fits(values: NDArray[np.float32], name: FloatName) -> bool:
     """Return whether each value is a number of this precision."""
-    if name == "float32" or (is_view_of_levels(values) and values.size <= MAX_FLOAT16_LEVELS):
-        return True
     with np.errstate(over="ignore"):
-        return bool(np.array_equal(values, values.astype(name).astype(np.float32), equal_nan=True))
+        return name == "float32" or bool(np.array_equal(values, values.astype(name).astype(np.float32), equal_nan=True))

@@ -1,7 +1,7 @@
 """Transform of 3x3 kernels: taps <-> coefficients of a two-dimensional cosine basis.
 
-Photos are smooth, so errors in low frequencies cost a network most: quantization gives each coefficient its own step.
-The patterns along each dimension are the cosine transform's without its roots, from the highest frequency down:
+Errors in low frequencies cost a network most, so quantization gives each coefficient its own step. The patterns along
+each dimension are those of the cosine transform without its roots, from the highest frequency down:
 
     1 -2  1
     1  0 -1
@@ -45,19 +45,13 @@ def kernels_from_coefficients(coefficients: NDArray[np.float32]) -> NDArray[np.f
 
 
 def coefficients_from_kernels(kernels: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    """Return the coefficients of kernels: the inverse of `kernels_from_coefficients` up to rounding.
-
-    Args:
-        kernels: shape (..., 3, 3), or (..., n * 9): the taps of n kernels in a row.
-    """
+    """Return the coefficients of kernels, shape (..., 3, 3) or (..., n * 9) for n kernels in a row, up to rounding."""
     inverse = KERNEL_BASIS.T / np.square(KERNEL_BASIS).sum(1)
-    coefficients = kernels.reshape(-1, KERNEL_SIDE**2).astype(np.float64) @ inverse
-    result: NDArray[np.float64] = coefficients.reshape(kernels.shape)
-    return result
+    coefficients: NDArray[np.float64] = kernels.reshape(-1, KERNEL_SIDE**2).astype(np.float64) @ inverse
+    return coefficients.reshape(kernels.shape)
 
 
 def _sum_patterns(coefficients: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
     high, middle, low = (coefficients.take([index], axis) for index in range(KERNEL_SIDE))
     outer = low + high
-    summed: NDArray[np.float32] = np.concatenate([outer + middle, low - 2 * high, outer - middle], axis)
-    return summed
+    return np.concatenate([outer + middle, low - 2 * high, outer - middle], axis)

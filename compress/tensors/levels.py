@@ -13,14 +13,12 @@ MAX_FLOAT16_LEVELS = 4097
 
 def levels_to_symbols(levels: NDArray[np.int32]) -> NDArray[np.uint16]:
     """Return the symbols of levels from -32,767 to 32,768: levels 0, 1, -1, 2, -2 are symbols 0, 1, 2, 3, 4."""
-    negated = levels.astype(np.int16)  # 32,768 wraps around to -32,768
-    return zigzag_encode(np.negative(negated, out=negated))
+    return zigzag_encode(np.negative(levels.astype(np.int16)))  # 32,768 wraps around to -32,768
 
 
 def symbols_to_levels(symbols: NDArray[np.uint16]) -> NDArray[np.int32]:
     """Return the levels of symbols: the inverse of `levels_to_symbols`."""
-    negated = zigzag_decode(symbols).astype(np.int32)
-    return np.negative(negated, out=negated)
+    return np.negative(zigzag_decode(symbols).astype(np.int32))
 
 
 _ALL_LEVELS = symbols_to_levels(np.arange(2**16, dtype=np.uint16)).astype(np.float32)
@@ -34,8 +32,3 @@ def levels_codebook(entries: int) -> NDArray[np.float32]:
     """
     assert 1 <= entries <= len(_ALL_LEVELS)
     return _ALL_LEVELS[:entries]
-
-
-def is_view_of_levels(codebook: NDArray[np.float32]) -> bool:
-    """Return whether `levels_codebook` made this codebook, without a look at its entries."""
-    return codebook.base is _ALL_LEVELS and codebook.strides == _ALL_LEVELS.strides and codebook[0] == 0

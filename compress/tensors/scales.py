@@ -16,8 +16,8 @@ def scale_of(exponents: NDArray[np.integer]) -> NDArray[np.float32]:
 
     Each scale is a table entry times an exact power of two, so that every reader gets the same bits.
     """
-    wide = np.asarray(exponents, dtype=np.int32)
-    scale: NDArray[np.float32] = np.ldexp(_FRACTIONS[wide & 3], wide >> 2).astype(np.float32)
+    wide = exponents.astype(np.int32)
+    scale: NDArray[np.float32] = np.ldexp(_FRACTIONS[wide & 3], wide >> 2)
     return scale
 
 

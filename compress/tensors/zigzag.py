@@ -13,15 +13,11 @@ from numpy.typing import NDArray
 
 def zigzag_encode(numbers: NDArray[np.signedinteger[Any]]) -> NDArray[Any]:
     """Return the codes of signed integers: unsigned, the same width and shape."""
-    codes = numbers.copy()
-    codes <<= 1
-    codes ^= numbers >> (8 * numbers.itemsize - 1)
+    codes = (numbers << 1) ^ (numbers >> (8 * numbers.itemsize - 1))
     return codes.view(f"u{numbers.itemsize}")
 
 
 def zigzag_decode(codes: NDArray[np.unsignedinteger[Any]]) -> NDArray[Any]:
     """Return the signed integers of codes: the inverse of `zigzag_encode`."""
-    numbers = codes.copy()
-    numbers >>= 1
-    numbers ^= np.negative(codes & 1)
+    numbers: NDArray[Any] = (codes >> 1) ^ np.negative(codes & 1)
     return numbers.view(f"i{codes.itemsize}")

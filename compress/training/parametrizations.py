@@ -134,7 +134,7 @@ class CodebookParametrization(Parametrization):
         self._indices = CodebookIndices(
             as_channels_last(torch.from_numpy(original.indices.astype(np.int64))).to(device)
         )
-        self._scale = torch.from_numpy(original.scale()).to(device) if original.is_scaled else None
+        self._scale = torch.from_numpy(original.scale()).to(device)
         # Sum of the squared scales of each entry's weights: without scales, their number.
         energy = np.square(np.broadcast_to(original.scale(), original.shape), dtype=np.float64)
         if original.coefficient_exponents is not None:
@@ -146,7 +146,7 @@ class CodebookParametrization(Parametrization):
 
     def weights(self) -> Tensor:
         values: Tensor = CodebookLookup.apply(self.parameter, self._indices)  # type: ignore[no-untyped-call]
-        values = values if self._scale is None else values * self._scale
+        values = values * self._scale
         if self._original.coefficient_exponents is None:
             return values
         patterns = torch.from_numpy(KERNEL_BASIS.astype(np.float32)).to(values.device)
