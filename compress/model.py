@@ -14,16 +14,14 @@ from compress.tensors.forms import Tensor
 class Preprocessing:
     """Steps from a photo to network input. They belong to the weights and are stored in the file.
 
-    The photo is resized with bilinear interpolation and, with `crop`, cropped at the center. Channels are put in order,
-    and each pixel, 0 to 255, becomes `(pixel * scale - mean) / std`.
+    The photo is resized with bilinear interpolation, and each pixel, 0 to 255, becomes `(pixel * scale - mean) / std`.
 
     Attributes:
-        height: rows of the input, pixels.
-        width: columns of the input, pixels.
-        resize: `squash` resizes the whole photo to height x width; `crop` resizes the short side to `short_side` and
-            takes the center.
-        channels: channel order of the input: `RGB`, `BGR` or `L` (one gray channel).
-        scale: factor applied to each pixel first.
+        height: of the input, pixels.
+        width: of the input, pixels.
+        resize: `squash` resizes the whole photo; `crop` resizes the short side to `short_side` and takes the center.
+        channels: order of the input's channels; `L` is one gray channel.
+        scale: factor of each pixel.
         mean: per channel, in the input's order.
         std: per channel, in the input's order.
         short_side: pixels, for `crop`; else 0.
@@ -53,16 +51,14 @@ class Model:
     """A network's architecture, tensors, preprocessing and labels. The last three attributes are not stored in files.
 
     Attributes:
-        architecture: a key of `compress.networks.modules.NETWORKS`; or, with a colon, a Python function and its
-            arguments, see `compress.networks.factory`.
+        architecture: a name in `compress.networks.modules.NETWORKS`, or a function as in `compress.networks.factory`.
         classes: number of classes.
         preprocessing: from a photo to the input.
-        tensors: all weights, biases and other tensors by name, in the network's order.
+        tensors: weights, biases and all others by name, in the network's order.
         labels: class names, or empty.
-        uncompressed: names of tensors that do not belong to a convolution or linear layer, such as those of batch
-            norms. Passes do not compress them; training updates them.
-        trusted: whether the function in `architecture` may be imported and called. A file cannot set this.
-        reference: the float network with its channels in the order and scale of this model; None: no pass changed them.
+        uncompressed: names of tensors that passes do not compress, such as those of batch norms.
+        trusted: the function in `architecture` may be called. A file cannot set this.
+        reference: the float network with its channels in this model's order and scale; None: no pass changed them.
     """
 
     architecture: str
@@ -91,11 +87,8 @@ class Model:
 
 
 def trust_factory(model: Model, factory: str | None) -> Model:
-    """Return the model with its network's function trusted, if the user named that function.
+    """Return the model with its network's function trusted, if it is `factory`, the function that the user named.
 
-    Args:
-        model: a model read from a file.
-        factory: the function that the user allows, `package.module:function`; None: no function.
     Raises:
         ConfigError: the file names another function.
     """

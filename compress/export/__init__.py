@@ -1,8 +1,4 @@
-"""Export: models as files that other programs read.
-
-`write_weights` takes a `Model` and writes a state dictionary (`.safetensors`, `.pth`) or an ONNX model of the whole
-network (`.onnx`).
-"""
+"""Export: models as files that other programs read: state dictionaries, or ONNX models of the whole network."""
 
 from __future__ import annotations
 
@@ -26,9 +22,8 @@ def write_weights(model: Model, path: Path, weight_format: WeightFormat = "float
 
     Args:
         model: the model.
-        path: `.safetensors`, or `.pth` / `.pt` for `torch.load`, with float32 weights under torchvision's names; or
-            `.onnx`.
-        weight_format: `codebook` stores indices and codebooks, in `.onnx` files only.
+        path: `.safetensors`, `.pth`, `.pt` or `.onnx`.
+        weight_format: `codebook` stores small integers, in `.onnx` files only.
     Raises:
         ConfigError: unknown suffix, wrong weight format for the suffix, or the package onnx is missing.
         WeightsError: the tensors or the preprocessing do not fit the network; `.onnx` only.

@@ -1,7 +1,6 @@
 """A model as an ONNX model: the network, its weights, preprocessing and labels.
 
-Operations are converted here and not by `torch.onnx.export`, because its exporters, their dependencies and their output
-change with the version of torch.
+`torch.onnx.export` is not used, because its output changes with the version of torch.
 """
 
 from __future__ import annotations

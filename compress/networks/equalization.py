@@ -1,4 +1,4 @@
-"""Cross-layer channel equalization and permutation: the network's outputs do not change."""
+"""Cross-layer scaling and permutation of channels: the network's outputs do not change."""
 
 from __future__ import annotations
 
@@ -14,27 +14,26 @@ Permutations = Mapping[str, NDArray[np.int64]]
 
 
 def scale_channels(
-    weights: Weights, biases: Weights, links: Iterable[ChannelLink], factors: Factors
+    weights: Weights, biases: Weights, factors: Factors, inputs: Factors
 ) -> tuple[dict[str, NDArray[np.float32]], dict[str, NDArray[np.float32]]]:
-    """Return weights and biases with the writers' channels multiplied and the readers' channels divided by factors.
+    """Return weights and biases with each layer's rows multiplied and its columns divided by factors.
 
     Args:
         weights: by name, shape (rows, columns, ...).
         biases: by the weight's name.
-        links: `channel_links` of the network.
-        factors: by the writer's name, shape (rows,).
+        factors: of a layer's rows, by name, shape (rows,); a missing factor is one.
+        inputs: `input_factors`.
     """
-    divisors = input_factors(weights, links, factors)
     scaled = {}
     for name, values in weights.items():
-        scale = factors.get(name, np.ones(len(values)))[:, None] / divisors[name]
+        scale = factors.get(name, np.ones(len(values)))[:, None] / inputs[name]
         scaled[name] = (values * scale.reshape(*values.shape[:2], *[1] * (values.ndim - 2))).astype(np.float32)
     scaled_biases = {name: (bias * factors.get(name, 1.0)).astype(np.float32) for name, bias in biases.items()}
     return scaled, scaled_biases
 
 
 def input_factors(weights: Weights, links: Iterable[ChannelLink], factors: Factors) -> dict[str, NDArray[np.float64]]:
-    """Return the factor of each layer's input channels by name, shape (columns,). Arguments as `scale_channels`."""
+    """Return the factors of each layer's input channels by name, shape (columns,), from its writers' `factors`."""
     inputs = {name: np.ones(values.shape[1]) for name, values in weights.items()}
     for link, columns in _read_columns(links, factors):
         inputs[link.reader][columns] = factors[link.writer]
@@ -44,15 +43,7 @@ def input_factors(weights: Weights, links: Iterable[ChannelLink], factors: Facto
 def input_permutations(
     weights: Weights, links: Iterable[ChannelLink], permutations: Permutations
 ) -> dict[str, NDArray[np.int64]]:
-    """Return, for each layer, the old column at each new column after the writers' rows are permuted.
-
-    Args:
-        weights: by name, shape (rows, columns, ...).
-        links: `channel_links` of the network.
-        permutations: by the writer's name, shape (rows,): the old row at each new row.
-    Returns:
-        by name, shape (columns,).
-    """
+    """Return the old column at each new column of each layer, by name, from the old row at each new row of writers."""
     inputs = {name: np.arange(values.shape[1], dtype=np.int64) for name, values in weights.items()}
     for link, columns in _read_columns(links, permutations):
         inputs[link.reader][columns] = link.offset + permutations[link.writer]
@@ -60,7 +51,7 @@ def input_permutations(
 
 
 def _read_columns(links: Iterable[ChannelLink], changed: Factors | Permutations) -> Iterator[tuple[ChannelLink, slice]]:
-    """Yield each link from a changed writer, and the columns in which the reader reads its channels."""
+    """Yield each link from a changed writer, and the reader's columns."""
     for link in links:
         if link.writer in changed:
             yield link, slice(link.offset, link.offset + len(changed[link.writer]))

@@ -1,8 +1,8 @@
 """Networks made by a Python function of the user.
 
-A `.sqz` file stores the function's name and arguments, `package.module:function {"args":{"classes":10}}`. Reading the
-weights does not need the function. Building the network runs its code, which a file must not choose, so the user has to
-name the function too, and only that function is imported.
+A `.sqz` file stores the function's name and arguments, `package.module:function {"args":{"classes":10}}`. A file must
+not choose which code runs, so the function is called only if the user names it too. Reading the weights does not need
+it.
 """
 
 from __future__ import annotations
@@ -37,13 +37,7 @@ def is_factory(architecture: str) -> bool:
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
 class NetworkFactory:
-    """A function that makes a network, with its arguments.
-
-    Attributes:
-        function: the function.
-        args: its keyword arguments.
-        fold_batch_norm: whether batch norms are folded into the layers before them.
-    """
+    """A function that makes a network, its keyword arguments, and whether batch norms are folded afterwards."""
 
     function: FunctionName
     args: dict[str, JsonValue] = Field(default_factory=dict)
@@ -51,7 +45,7 @@ class NetworkFactory:
 
     @classmethod
     def parse(cls, architecture: str) -> NetworkFactory:
-        """Return the factory that `architecture` describes.
+        """Return the factory that `Model.architecture` describes.
 
         Raises:
             WeightsError: it is not a function and its arguments.
@@ -67,17 +61,17 @@ class NetworkFactory:
 
     @property
     def architecture(self) -> str:
-        """The text that `parse` reads, for `Model.architecture`."""
+        """The text that `parse` reads."""
         options = {"args": self.args, "fold_batch_norm": self.fold_batch_norm}
         options = {name: value for name, value in options.items() if value}
         text = json.dumps(options, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         return f"{self.function} {text}" if options else self.function
 
     def call(self, seed: int = 0) -> nn.Module:
-        """Return the network that the function makes, in evaluation mode and float32; batch norms are not folded.
+        """Return the network that the function makes, in evaluation mode and float32, with its batch norms.
 
         Args:
-            seed: of torch's random numbers during the call. The state of the user's generator is restored.
+            seed: of torch's generator during the call; the generator's state is restored.
         Raises:
             ConfigError: the function cannot be imported or called, or does not return a module.
         """
@@ -93,7 +87,7 @@ class NetworkFactory:
         return network.float().eval()
 
     def build(self) -> nn.Module:
-        """Return the network with the tensors of its model: as `call`, with batch norms folded if the options say so.
+        """Return the network of `call`, its batch norms folded if the options say so.
 
         Raises:
             ConfigError: as `call`.

@@ -16,10 +16,8 @@ from compress.networks.layer_calls import CompressibleLayer
 def fold_batch_norms(network: nn.Module) -> None:
     """Fold each batch norm into the convolution or linear layer before it, if nothing else reads that layer.
 
-    The layer gains a bias if it had none. An identity replaces the batch norm.
+    The network, in evaluation mode, is modified in place. The layer gains a bias; an identity replaces the batch norm.
 
-    Args:
-        network: in evaluation mode; modified in place.
     Raises:
         WeightsError: `torch.fx` cannot trace the network.
     """

@@ -14,14 +14,7 @@ CompressibleLayer = nn.Conv1d | nn.Conv2d | nn.Linear
 
 @dataclass(frozen=True, eq=False)
 class LayerCall:
-    """One call of a layer; a layer may be called several times.
-
-    Attributes:
-        weight: name of the layer's weight tensor; layers that share a weight have the same name.
-        layer: the module.
-        inputs: its input, detached.
-        outputs: its output.
-    """
+    """One call of a layer: the name of its weight tensor, the module, its detached input and its output."""
 
     weight: str
     layer: CompressibleLayer
@@ -32,7 +25,7 @@ class LayerCall:
 def layer_weight_names(network: nn.Module) -> dict[str, str]:
     """Return the name of each layer's weight tensor by the layer's name; a shared layer or weight has its first name.
 
-    Layers whose weight is computed from other parameters (`torch.nn.utils.parametrizations`) are left out.
+    Layers with a computed weight (`torch.nn.utils.parametrizations`) are left out.
     """
     names = {id(parameter): name for name, parameter in network.named_parameters()}
     layers = ((name, module) for name, module in network.named_modules() if isinstance(module, CompressibleLayer))

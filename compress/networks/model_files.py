@@ -17,7 +17,7 @@ def load_model(path: Path, architecture: str | None = None, factory: str | None 
     Args:
         path: the file.
         architecture: network of a state dictionary; None: decided by the kernel size of its first layer.
-        factory: function that may be called to make the network of a `.sqz` file, `package.module:function`.
+        factory: function that may make the network of a `.sqz` file, `package.module:function`.
     Raises:
         FormatError: the `.sqz` file is damaged.
         WeightsError: the state dictionary is unreadable, or belongs to another network.

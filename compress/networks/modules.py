@@ -41,7 +41,7 @@ def to_module(model: Model, device: torch.device | None = None) -> nn.Module:
 
     Args:
         model: weights and architecture.
-        device: where the network runs, in the memory format "channels last"; None: on the CPU, in torch's default.
+        device: of the network, in the memory format "channels last"; None: the CPU, in torch's default format.
     Raises:
         ConfigError: unknown architecture, or the function that makes the network cannot be imported or called.
         WeightsError: the function is not trusted, or the tensors do not fit the network.
@@ -71,7 +71,7 @@ def check_input(network: nn.Module, model: Model) -> None:
     """Check that a model's network, on the CPU, accepts input of the model's preprocessing.
 
     Raises:
-        WeightsError: the input has the wrong number of channels or is too small.
+        WeightsError: the input has the wrong channels or is too small.
     """
     pre = model.preprocessing
     try:
@@ -91,8 +91,7 @@ def zero_input(preprocessing: Preprocessing) -> torch.Tensor:
 def stored_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
     """Return the parameters and buffers that a model of this network has, by name, in module order.
 
-    A shared tensor has its first name only. `num_batches_tracked` of batch norms is left out, because the outputs do
-    not depend on it.
+    A shared tensor has its first name. `num_batches_tracked` is left out: no output depends on it.
     """
     first_names: dict[int, tuple[str, torch.Tensor]] = {}
     for name, tensor in module.state_dict(keep_vars=True).items():

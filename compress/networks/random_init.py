@@ -21,18 +21,15 @@ _CLASSIFIER_STD = 0.01
 """Standard deviation of the classifier's weights, as in SqueezeNet's training: no class is favored."""
 
 _CLASSIFIER_BIAS = 1.0
-"""Initial biases of the classifier. SqueezeNet's training uses 0. Then the final ReLU zeroes half of the logits, and on
-small feature maps they never recover. On ImageNet's maps of 13 x 13, some position always stays positive."""
+"""Initial biases of the classifier. With 0, as in SqueezeNet's training, the final ReLU zeroes half of the logits. On
+ImageNet's maps of 13 x 13, some position always stays positive; on small maps these logits never recover."""
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class RandomWeights(InputOptions):
     """Random weights from the run's seed, for a pipeline that starts with a stage `train`.
 
-    Attributes:
-        architecture: the network.
-        classes: number of classes, 1 to 1,000,000.
-        labels: class names; default: ImageNet's for 1,000 classes, else none.
+    `labels` are class names; the default is ImageNet's for 1,000 classes.
     """
 
     architecture: SqueezeNetName
@@ -51,13 +48,7 @@ class RandomWeights(InputOptions):
         return f"{self.architecture} for {self.classes:,} classes with random weights"
 
     def load(self, seed: int = 0) -> Model:
-        """Return a model with random weights.
-
-        Args:
-            seed: determines the weights.
-        Raises:
-            ConfigError: the input is too small for the network.
-        """
+        """Return a model with random weights; see `WeightSource`."""
         network = builtin_network(self.architecture, self.classes)
         initialize(network, seed)
         arrays = {name: parameter.detach().numpy() for name, parameter in network.named_parameters()}

@@ -26,12 +26,7 @@ class Fire(nn.Module):
 
 
 class SqueezeNet(nn.Module):
-    """Feature layers, a 1x1 convolution to the classes, and the mean over all positions.
-
-    Args:
-        features: layers before the classifier, with 512 output channels.
-        classes: number of logits.
-    """
+    """Feature layers with 512 output channels, a 1x1 convolution to the classes, and the mean over all positions."""
 
     def __init__(self, features: nn.Sequential, classes: int) -> None:
         super().__init__()

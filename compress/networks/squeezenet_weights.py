@@ -28,11 +28,7 @@ from compress.tensors.forms import Dense
 class CheckpointWeights:
     """The user's checkpoint with torchvision's tensor names.
 
-    Attributes:
-        path: `.safetensors`, or `.pth` / `.pt` with a state dictionary, directly or under `state_dict`.
-        architecture: the network.
-        preprocessing: preprocessing in training, `torchvision` or `caffe`.
-        labels: text file with one class name a line; default: ImageNet's for 1,000 classes, else none.
+    `labels` is a text file with one class name a line; the default is ImageNet's names for 1,000 classes.
     """
 
     path: str
@@ -46,12 +42,7 @@ class CheckpointWeights:
         return f"the checkpoint {Path(self.path).name}"
 
     def load(self, seed: int = 0) -> Model:
-        """Read the checkpoint.
-
-        Raises:
-            ConfigError: the checkpoint or the file of labels does not exist.
-            WeightsError: the checkpoint is unreadable or of another network, or the labels do not fit.
-        """
+        """Read the checkpoint; see `WeightSource`."""
         arrays = read_state_dict(existing_file(self.path))
         model = squeezenet_model(self.architecture, arrays, PRESETS[self.preprocessing])
         return replace(model, labels=read_class_names(self.labels, model.classes)) if self.labels else model
@@ -75,11 +66,7 @@ class TorchvisionWeights:
         return f"torchvision's published {self.architecture} ({self.URLS[self.architecture]})"
 
     def load(self, seed: int = 0) -> Model:
-        """Read the weights from the cache, after a download if the cache has none.
-
-        Raises:
-            WeightsError: the download failed, or its hash is wrong.
-        """
+        """Read the weights from the cache, after a download if it has none; see `WeightSource`."""
         url = self.URLS[self.architecture]
         try:
             file = _download_once(url)

@@ -28,14 +28,13 @@ _MAX_EXACT_INTEGER = 1 << 24
 class UserNetwork(InputOptions):
     """The user's own network: any `torch.nn.Module` that maps photos to logits.
 
-    Its code runs as if it were imported in Python. Passes compress the weights of `Conv1d`, `Conv2d` and `Linear`
-    layers; all other tensors are stored unchanged.
+    Passes compress the weights of its `Conv1d`, `Conv2d` and `Linear` layers; all other tensors are stored unchanged.
 
     Attributes:
         factory: function that makes the network.
-        args: keyword arguments of the function.
+        args: its keyword arguments.
         checkpoint: file with the network's state dictionary; default: the weights that the function makes.
-        fold_batch_norm: fold batch norms into the convolutions and linear layers before them.
+        fold_batch_norm: fold batch norms into the layers before them.
         labels: text file with one class name a line.
     """
 
@@ -52,15 +51,12 @@ class UserNetwork(InputOptions):
         return f"the network of {self.factory} with {weights}"
 
     def load(self, seed: int = 0) -> Model:
-        """Make the network and read its weights.
+        """Make the network and read its weights; see `WeightSource`.
 
-        Args:
-            seed: of the function's random numbers.
         Raises:
-            ConfigError: a file does not exist, the function makes no network, or the network does not map photos of
-                this size to logits.
-            WeightsError: the checkpoint or the labels do not fit, batch norms cannot be folded, or a tensor cannot be
-                stored as float32.
+            ConfigError: also if the function makes no network, or the network does not map photos of this size to
+                logits.
+            WeightsError: also if batch norms cannot be folded, or a tensor cannot be stored as float32.
         """
         factory = NetworkFactory(self.factory, self.args, self.fold_batch_norm)
         network = factory.call(seed)

@@ -55,7 +55,7 @@ def _equalize_row_steps(layers: Layers, biases: Biases, links: tuple[ChannelLink
     factors = {name: np.exp2(octaves.mean() - octaves) for name, octaves in steps.items()}
     weights = {name: layer.weights for name, layer in layers.items()}
     columns = input_factors(weights, links, factors)
-    weights, biases = scale_channels(weights, biases, links, factors)
+    weights, biases = scale_channels(weights, biases, factors, columns)
     return {
         name: layer.with_scaled_channels(weights[name], factors.get(name, np.ones(len(layer.weights))), columns[name])
         for name, layer in layers.items()

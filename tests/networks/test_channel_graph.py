@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from compress.networks.channel_graph import ChannelLink, channel_links, dead_weights
-from compress.networks.equalization import scale_channels
+from compress.networks.equalization import input_factors, scale_channels
 from compress.networks.modules import builtin_network
 
 
@@ -190,7 +190,7 @@ class TestEqualization:
         links = channel_links(network)
         random = np.random.default_rng(0)
         factors = {link.writer: 2.0 ** random.integers(-4, 5, len(weights[link.writer])) for link in links}
-        scaled, scaled_biases = scale_channels(weights, biases, links, factors)
+        scaled, scaled_biases = scale_channels(weights, biases, factors, input_factors(weights, links, factors))
         photos = torch.randn(2, 3, 64, 64)
         with torch.no_grad():
             before = network(photos)
