@@ -27,47 +27,36 @@ def read_synsets(file: Path) -> dict[str, int]:
         raise DataError(f"{file} must have the columns 'index', a number, and 'synset'") from None
 
 
-def csv_labels(photos: Sequence[ListedPhoto], classes: int, synsets: Mapping[str, int] | None) -> list[int] | None:
-    """Return the class index of each photo of a CSV file; None if the file has no label column.
-
-    Raises:
-        DataError: a label is not one of the network's classes.
-    """
-    if all(photo.class_name is None for photo in photos):
-        return None
-    return _class_indices(photos, _synset_indices(synsets, classes), classes)
-
-
-def folder_labels(
-    photos: Sequence[ListedPhoto], folder: Path, classes: int, synsets: Mapping[str, int] | None
+def class_indices(
+    photos: Sequence[ListedPhoto], classes: int, synsets: Mapping[str, int] | None, folder: Path | None = None
 ) -> list[int] | None:
-    """Return the class index of each photo of a folder; None if the subfolders are not classes.
+    """Return the class index of each photo; None if the photos have no classes.
 
     Subfolders are classes if the name of one is a number or a synset, or if there are as many as the network has
     classes. In the last case the sorted names are the classes in order, as in torchvision's ImageFolder.
 
+    Args:
+        photos: of one folder or CSV file.
+        classes: number of classes of the network.
+        synsets: class index of each synset; None: ImageNet's, if the network has 1,000 classes.
+        folder: whose subfolders are the class names of the photos; None: the names are from a CSV file.
     Raises:
-        DataError: a photo is outside the class subfolders, or its class is not one of the network's.
+        DataError: a photo has no class, or its class is not one of the network's.
     """
     names = {photo.class_name for photo in photos if photo.class_name is not None}
-    subfolders = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    complete = len(subfolders) == classes
-    if not names or not (complete or any(_NUMBER.fullmatch(name) or _SYNSET.fullmatch(name) for name in names)):
+    if not names:
         return None
-    if synsets is None and complete:
-        indices: Mapping[str, int] = {name: index for index, name in enumerate(subfolders)}
-    else:
-        indices = _synset_indices(synsets, classes)
-    return _class_indices(photos, indices, classes)
-
-
-def _synset_indices(synsets: Mapping[str, int] | None, classes: int) -> Mapping[str, int]:
-    if synsets is not None:
-        return synsets
-    return {synset: index for index, synset in enumerate(imagenet_synsets())} if classes == _IMAGENET_CLASSES else {}
-
-
-def _class_indices(photos: Sequence[ListedPhoto], indices: Mapping[str, int], classes: int) -> list[int]:
+    indices = synsets
+    if folder:
+        subfolders = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+        complete = len(subfolders) == classes
+        if not complete and not any(_NUMBER.fullmatch(name) or _SYNSET.fullmatch(name) for name in names):
+            return None
+        if complete and synsets is None:
+            indices = {name: index for index, name in enumerate(subfolders)}
+    if indices is None:
+        imagenet = imagenet_synsets() if classes == _IMAGENET_CLASSES else ()
+        indices = {synset: index for index, synset in enumerate(imagenet)}
     return [_class_index(photo, indices, classes) for photo in photos]
 
 

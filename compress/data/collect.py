@@ -7,10 +7,11 @@ import io
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from compress.data.decoded_cache import cached_pixels
 from compress.data.decoding import DecodedPhotos, PhotoEntry, decode, pixel_shape
@@ -20,7 +21,11 @@ from compress.model import Preprocessing
 from compress.runtime.progress import Progress, no_progress
 
 _MAX_NAMED = 5
-"""Unreadable photos that an error names."""
+"""Number of unreadable photos that an error names."""
+
+
+Limit = Annotated[int, Field(ge=1, strict=True)] | None
+"""Maximum number of photos; None: no limit."""
 
 
 class PhotoList(NamedTuple):
@@ -28,8 +33,8 @@ class PhotoList(NamedTuple):
 
     Attributes:
         entries: at least one.
-        kind: what the photos are; the description is the count and this text.
-        max_unreadable: fraction of the photos that may be unreadable; they are skipped.
+        kind: rest of the description, after the number of photos.
+        max_unreadable: maximum fraction of unreadable photos, which are skipped.
     """
 
     entries: Sequence[PhotoEntry]
@@ -42,10 +47,10 @@ class PhotoSource(ABC):
 
     @abstractmethod
     def list_photos(self, role: Role, classes: int) -> PhotoList:
-        """Return the photos for a role, with labels from 0 to `classes` - 1 or without labels.
+        """Return the photos of a role, with labels from 0 to `classes` - 1 or without labels.
 
         Raises:
-            ConfigError: an option is wrong for this role, or names a file that does not exist.
+            ConfigError: an option is invalid for this role, or names a missing file.
             DataError: there are no photos, or their labels do not fit the network.
         """
 
@@ -58,45 +63,41 @@ class PhotoSource(ABC):
         cache: Path | None = None,
         progress: Progress = no_progress,
     ) -> Photos:
-        """Load the photos for a network.
+        """Load and decode the photos for a network.
 
         Args:
-            preprocessing: the network's.
+            preprocessing: of the network.
             role: use of the photos.
             classes: number of classes of the network.
-            cache: folder of decoded photos, which are read as a memory map; None: decode into memory.
-            progress: counts decoded photos; not called if the cache has them.
+            cache: folder of decoded photos, read as a memory map; None: decode into memory.
+            progress: counts decoded photos.
         Raises:
             ConfigError: as `list_photos`.
             DataError: as `list_photos`; or too many photos cannot be read, or the cache cannot be written.
         """
-        return collect(self.list_photos(role, classes), preprocessing, cache, progress)
+        entries, kind, max_unreadable = self.list_photos(role, classes)
+        if cache:
+            decoded = cached_pixels(cache, entries, preprocessing, progress)
+        else:
+            decoded = _decode_to_memory(entries, preprocessing, progress)
+        skipped = tuple(f"{entries[index].name}: {reason}" for index, reason in decoded.skipped.items())
+        _check_unreadable(skipped, len(entries), max_unreadable)
+        readable = [entry for index, entry in enumerate(entries) if index not in decoded.skipped]
+        labels = None if readable[0].label is None else np.array([entry.label for entry in readable], np.int64)
+        weights = np.array([entry.weight for entry in readable])
+        sample_weights = None if np.ptp(weights) == 0 else weights / weights.mean()
+        return Photos(
+            decoded.pixels,
+            labels,
+            names=tuple(entry.name for entry in readable),
+            description=f"{len(readable):,} {kind}",
+            fingerprint=_fingerprint(decoded.sha256, labels, sample_weights),
+            skipped=skipped,
+            sample_weights=sample_weights,
+        )
 
 
-def collect(listed: PhotoList, preprocessing: Preprocessing, cache: Path | None, progress: Progress) -> Photos:
-    """Decode listed photos and keep their order. Arguments and errors as `PhotoSource.load`."""
-    entries = listed.entries
-    decoded = _decode_all(entries, preprocessing, cache, progress)
-    skipped = tuple(f"{entries[index].name}: {reason}" for index, reason in decoded.skipped.items())
-    _check_unreadable(skipped, len(entries), listed.max_unreadable)
-    readable = [entry for index, entry in enumerate(entries) if index not in decoded.skipped]
-    labels, weights = _labels(readable), _sample_weights(readable)
-    return Photos(
-        pixels=decoded.pixels,
-        labels=labels,
-        names=tuple(entry.name for entry in readable),
-        description=f"{len(readable):,} {listed.kind}",
-        fingerprint=_fingerprint(decoded.sha256, labels, weights),
-        skipped=skipped,
-        sample_weights=weights,
-    )
-
-
-def _decode_all(
-    entries: Sequence[PhotoEntry], preprocessing: Preprocessing, cache: Path | None, progress: Progress
-) -> DecodedPhotos:
-    if cache is not None:
-        return cached_pixels(cache, entries, preprocessing, progress)
+def _decode_to_memory(entries: Sequence[PhotoEntry], preprocessing: Preprocessing, progress: Progress) -> DecodedPhotos:
     stream = io.BytesIO()
     sha256, skipped = decode(entries, preprocessing, stream, progress)
     pixels = np.frombuffer(stream.getbuffer(), np.uint8).reshape(-1, *pixel_shape(preprocessing))
@@ -107,21 +108,11 @@ def _decode_all(
 def _check_unreadable(skipped: Sequence[str], photos: int, max_unreadable: float) -> None:
     if len(skipped) <= max_unreadable * photos and len(skipped) < photos:
         return
-    named = "".join(f"\n  {name}" for name in skipped[:_MAX_NAMED])
-    more = f"\n  and {len(skipped) - _MAX_NAMED:,} more" if len(skipped) > _MAX_NAMED else ""
+    more = [f"and {len(skipped) - _MAX_NAMED:,} more"] if len(skipped) > _MAX_NAMED else []
     raise DataError(
         f"{len(skipped):,} of {photos:,} photos cannot be read, and max_unreadable allows {max_unreadable:.0%};"
-        f" repair or remove these:{named}{more}"
+        " repair or remove these:" + "".join(f"\n  {line}" for line in [*skipped[:_MAX_NAMED], *more])
     )
-
-
-def _labels(entries: Sequence[PhotoEntry]) -> NDArray[np.int64] | None:
-    return None if entries[0].label is None else np.array([entry.label for entry in entries], np.int64)
-
-
-def _sample_weights(entries: Sequence[PhotoEntry]) -> NDArray[np.float64] | None:
-    weights = np.array([entry.weight for entry in entries])
-    return None if np.ptp(weights) == 0 else weights / weights.mean()
 
 
 def _fingerprint(pixels_sha256: str, labels: NDArray[np.int64] | None, weights: NDArray[np.float64] | None) -> str:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from compress.data.collect import PhotoList, PhotoSource
+from compress.data.collect import Limit, PhotoList, PhotoSource
 from compress.data.decoding import PhotoEntry
 from compress.data.photos import Role
 
@@ -29,7 +27,7 @@ class Digits(PhotoSource):
         limit: largest number of images, with equal numbers of each digit; None: all.
     """
 
-    limit: Annotated[int, Field(ge=1, strict=True)] | None = None
+    limit: Limit = None
 
     def list_photos(self, role: Role, classes: int) -> PhotoList:
         """List the digits; see `PhotoSource`."""
@@ -37,13 +35,13 @@ class Digits(PhotoSource):
 
         images, digits = load_digits(return_X_y=True)
         gray = np.round(images.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
+        labeled = classes == _CLASSES
         entries = [
-            _entry(index, gray[index], int(digits[index]) if classes == _CLASSES else None)
+            _entry(index, gray[index], int(digits[index]) if labeled else None)
             for index in _indices(digits, role)[: self.limit]
         ]
-        labels = "labeled 0 to 9" if classes == _CLASSES else f"without labels: the network has {classes:,} classes"
-        kind = f"handwritten digits in the scikit-learn package, {labels}"
-        return PhotoList(entries, kind)
+        labels = "labeled 0 to 9" if labeled else f"without labels: the network has {classes:,} classes"
+        return PhotoList(entries, f"handwritten digits in the scikit-learn package, {labels}")
 
 
 def _indices(digits: NDArray[np.int64], role: Role) -> list[int]:

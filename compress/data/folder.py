@@ -10,8 +10,8 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from compress.data.class_index import csv_labels, folder_labels, read_synsets
-from compress.data.collect import PhotoList, PhotoSource
+from compress.data.class_index import class_indices, read_synsets
+from compress.data.collect import Limit, PhotoList, PhotoSource
 from compress.data.decoding import PhotoEntry
 from compress.data.listing import PHOTO_SUFFIXES, ListedPhoto, list_csv, list_folder
 from compress.data.photos import Role, evenly_spread
@@ -29,22 +29,21 @@ class _LabeledPhoto(NamedTuple):
 class Folder(PhotoSource):
     """Photos in folders or CSV files.
 
-    Subfolders of a folder are classes, named by index or synset, or in sorted order if there are as many as the network
-    has classes; otherwise the photos have no labels. A CSV file has a column `path`, and may have a label column:
-    `index`, `label`, `class` or `synset`.
+    Subfolders are classes, named by index or synset, or in sorted order if there are as many as the network has
+    classes; otherwise the photos have no labels. A CSV file has a column `path`, and may have a label column: `index`,
+    `label`, `class` or `synset`.
 
     Attributes:
         path: a folder, a CSV file or a photo, or a list of them.
         limit: largest number of photos, evenly spread; None: all.
-        max_unreadable: fraction of the photos that may be unreadable; they are skipped.
+        max_unreadable: maximum fraction of unreadable photos, which are skipped.
         labels: `none` uses the photos without labels.
         synsets: CSV file with columns `index` and `synset`; None: ImageNet's, if the network has 1,000 classes.
-        sample_weights: weight of each path's photos in calibration statistics; None: all weights are equal. Not for
-            validation.
+        sample_weights: weight of each path's photos in calibration statistics; None: equal. Not for validation.
     """
 
     path: Path | tuple[Path, ...]
-    limit: Annotated[int, Field(ge=1, strict=True)] | None = None
+    limit: Limit = None
     max_unreadable: Annotated[float, Field(ge=0, le=1)] = 0.05
     labels: Literal["auto", "none"] = "auto"
     synsets: Path | None = None
@@ -69,16 +68,14 @@ class Folder(PhotoSource):
         return PhotoList(entries, kind, self.max_unreadable)
 
     def _photos(self, path: Path, classes: int, synsets: Mapping[str, int] | None) -> Iterable[tuple[Path, int | None]]:
-        """Return the photos of one path with their class indices."""
-        labels: list[int] | None = None
-        if path.is_dir():
+        folder = path if path.is_dir() else None
+        if folder:
             listed = list_folder(path)
-            labels = folder_labels(listed, path, classes, synsets) if self.labels == "auto" else None
         elif path.suffix.lower() == ".csv":
             listed = list_csv(path)
-            labels = csv_labels(listed, classes, synsets) if self.labels == "auto" else None
         else:
             listed = [ListedPhoto(path, None)]
+        labels = class_indices(listed, classes, synsets, folder) if self.labels == "auto" else None
         return zip((photo.path for photo in listed), labels or repeat(None), strict=False)
 
     def _weights(self, paths: int, role: Role) -> tuple[float, ...]:
@@ -101,7 +98,7 @@ def _existing(path: Path, key: str) -> Path:
 
 
 def _all_labeled(photos: Sequence[_LabeledPhoto], role: Role) -> bool:
-    """Return whether labels can be used. Calibration needs no labels, so there some may be missing."""
+    """Return whether all photos have labels. Photos for calibration may lack some: then none is used."""
     unlabeled = next((photo for photo in photos if photo.label is None), None)
     if role == "validation" and unlabeled and any(photo.label is not None for photo in photos):
         raise DataError(

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from compress.data.collect import PhotoList, PhotoSource
+from compress.data.collect import Limit, PhotoList, PhotoSource
 from compress.data.decoding import PhotoEntry
 from compress.data.idx_file import read_idx
 from compress.data.photos import Role, evenly_spread
@@ -21,7 +21,7 @@ from compress.errors import ConfigError, DataError
 _PREFIXES: Mapping[Role, str] = {"calibration": "train", "validation": "t10k"}
 
 _MAX_SIDE = 4096
-"""Largest height and width in pixels, so that a damaged file does not ask for too much memory."""
+"""Maximum height and width in pixels; a damaged file may give any."""
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -32,12 +32,12 @@ class Idx(PhotoSource):
 
     Attributes:
         path: the folder.
-        limit: largest number of images, evenly spread; None: all.
+        limit: maximum number of images, evenly spread; None: all.
         labels: `none` uses the images without labels.
     """
 
     path: Path
-    limit: Annotated[int, Field(ge=1, strict=True)] | None = None
+    limit: Limit = None
     labels: Literal["auto", "none"] = "auto"
 
     def list_photos(self, role: Role, classes: int) -> PhotoList:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 T = TypeVar("T")
 
 Role = Literal["calibration", "validation"]
-"""Use of a set of photos. The two sets must not share a photo."""
+"""Use of a photo set. The two sets share no photo."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,11 +23,11 @@ class Photos:
     Attributes:
         pixels: uint8, shape (count, height, width, channels), RGB or gray.
         labels: int64, shape (count,), class indices; None: no labels.
-        names: where each photo comes from, for messages.
+        names: origin of each photo, for messages.
         description: count and origin, for reports.
         fingerprint: SHA-256 of pixels, labels and sample weights, hex.
-        skipped: files that could not be read, each with the reason.
-        sample_weights: float64, shape (count,), mean 1, weights in statistics; None: all equal.
+        skipped: unreadable files, each with the reason.
+        sample_weights: float64, shape (count,), mean 1; None: equal.
     """
 
     pixels: NDArray[np.uint8] = field(repr=False)
@@ -44,19 +44,16 @@ class Photos:
     def at(self, indices: slice | NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return a copy of the photos at `indices`, shape (n, height, width, channels).
 
-        The pages of a memory map are released after the copy, so that a pass over all photos uses no more memory than
-        the copies. The pages stay in the system's file cache.
+        The process releases the pages of a memory map after the copy; they stay in the system's file cache.
         """
-        selected = np.asarray(self.pixels[indices])
-        if np.may_share_memory(selected, self.pixels):
-            selected = selected.copy()
+        selected = np.array(self.pixels[indices])
         if isinstance(self.pixels, np.memmap) and self.pixels.mode == "r":
             _release_pages(self.pixels)
         return selected
 
 
 def evenly_spread(items: Sequence[T], limit: int | None) -> list[T]:
-    """Return at most `limit` items, evenly spread over the sequence; all items if `limit` is None."""
+    """Return at most `limit` items, evenly spread; all if it is None."""
     count = len(items) if limit is None else min(limit, len(items))
     return [items[n * len(items) // count] for n in range(count)]
 

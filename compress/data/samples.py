@@ -5,14 +5,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 from PIL import Image, ImageOps
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from compress.data.collect import PhotoList, PhotoSource
+from compress.data.collect import Limit, PhotoList, PhotoSource
 from compress.data.decoding import PhotoEntry
 from compress.data.package_files import package_file
 from compress.data.photos import Role
@@ -66,7 +65,7 @@ class Samples(PhotoSource):
         count: number of crops; None: 1,200 for calibration, 200 for validation.
     """
 
-    count: Annotated[int, Field(ge=1, strict=True)] | None = None
+    count: Limit = None
 
     def list_photos(self, role: Role, classes: int) -> PhotoList:
         """List the crops; see `PhotoSource`.

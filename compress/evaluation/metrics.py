@@ -11,8 +11,8 @@ from scipy.special import log_softmax
 from scipy.stats import binomtest, bootstrap, norm
 from torch import nn
 
-from compress.data.batches import batches
 from compress.data.photos import Photos
+from compress.data.transforms import to_input
 from compress.errors import DataError
 from compress.evaluation.results import Accuracy, Fidelity, Interval
 from compress.model import Preprocessing
@@ -63,8 +63,9 @@ def run(
     device = next(network.parameters()).device
     outputs = []
     with torch.inference_mode(), progress("validating", len(photos)) as advance:
-        for pixels in batches(photos, preprocessing, _BATCH_SIZE, processes.rank, processes.world_size):
-            inputs = torch.from_numpy(pixels).to(device, memory_format=torch.channels_last)
+        for start in range(processes.rank * _BATCH_SIZE, len(photos), processes.world_size * _BATCH_SIZE):
+            pixels = photos.at(slice(start, start + _BATCH_SIZE))
+            inputs = torch.from_numpy(to_input(pixels, preprocessing)).to(device, memory_format=torch.channels_last)
             outputs.append(network(inputs).float().cpu().numpy())
             advance(len(pixels))
     logits = np.concatenate(processes.gather_interleaved(outputs))
