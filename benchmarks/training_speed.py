@@ -29,11 +29,10 @@ from torch.nn import functional
 
 from benchmarks.markdown import markdown_table
 from compress.cli import console
-from compress.data.augmentation import Shard
 from compress.data.digits import Digits
 from compress.data.idx import Idx
 from compress.model import Model
-from compress.networks.random_init import RandomWeights
+from compress.networks.squeezenet_weights import RandomWeights
 from compress.passes import Context, Prune, Share, Train
 from compress.training.supervised import SupervisedTraining
 
@@ -137,9 +136,9 @@ def _time_loading(training: SupervisedTraining, seconds: list[float]) -> None:
     """Add the time of each later call of `augment` to a list."""
     augment = training.augment
 
-    def timed(photos: NDArray[np.int64], random: np.random.Generator, shard: Shard | None = None) -> Tensor:
+    def timed(photos: NDArray[np.int64], random: np.random.Generator) -> Tensor:
         started = time.perf_counter()
-        inputs = augment(photos, random, shard)
+        inputs = augment(photos, random)
         seconds.append(time.perf_counter() - started)
         return inputs
 

@@ -65,15 +65,11 @@ class OperatorConverter:
         if node.op == "output" and self.nodes and list(self.nodes[-1].output) == inputs:
             self.nodes[-1].output[:] = ["logits"]
             return "logits"
-        result = None
         module = self._modules[str(node.target)] if node.op == "call_module" else None
         activation = _ACTIVATIONS.get(node.target if module is None else type(module))
         if activation and inputs:
-            result = self._convert_activation(activation, node.name, inputs[0])
-        elif module is not None:
-            result = self._convert_module(node, module, inputs)
-        elif node.op in {"call_function", "call_method"}:
-            result = self._convert_function(node, inputs)
+            return self._convert_activation(activation, node.name, inputs[0])
+        result = self._convert_function(node, inputs) if module is None else self._convert_module(node, module, inputs)
         if result is None:
             raise SqueezeError(f"ONNX export does not support the network's operation {node.format_node()}")
         return result
@@ -87,9 +83,8 @@ class OperatorConverter:
                     dilations=module.dilation, group=module.groups,
                 )  # fmt: skip
             case nn.Linear() if len(node.meta["tensor_meta"].shape) == 2:
-                return self._add(
-                    "Gemm", node.name, *inputs, *self._tensor_names(module.weight, module.bias), transB=1
-                )  # fmt: skip
+                tensors = self._tensor_names(module.weight, module.bias)
+                return self._add("Gemm", node.name, *inputs, *tensors, transB=1)
             case nn.BatchNorm1d() | nn.BatchNorm2d() if module.affine and module.running_mean is not None:
                 tensors = self._tensor_names(module.weight, module.bias, module.running_mean, module.running_var)
                 return self._add("BatchNormalization", node.name, *inputs, *tensors, epsilon=module.eps)

@@ -33,7 +33,8 @@ class StoredTensor:
     @property
     def stored_bytes(self) -> int:
         """Bytes in the file, without a few bytes of field lengths."""
-        return sum(each.ByteSize() for each in self.constants) + sum(each.ByteSize() for each in self.nodes)
+        parts: list[TensorProto | NodeProto] = [*self.constants, *self.nodes]
+        return sum(part.ByteSize() for part in parts)
 
     def add_constant(self, suffix: str, values: NDArray[Any]) -> str:
         """Add an initializer and return its name."""

@@ -47,8 +47,8 @@ def to_module(model: Model, device: torch.device | None = None) -> nn.Module:
         WeightsError: the function is not trusted, or the tensors do not fit the network.
     """
     module = _make_network(model)
-    network = f"{model.architecture} with {model.classes} classes"
-    check_shapes(model.tensors, module, f"these are not the weights of {network}")
+    problem = f"these are not the weights of {model.architecture} with {model.classes} classes"
+    check_shapes(model.tensors, module, problem)
     set_weights(module, model.tensors)
     if device is not None:
         module = module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

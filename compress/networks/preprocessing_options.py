@@ -10,12 +10,11 @@ from pydantic.dataclasses import dataclass
 
 from compress.model import CAFFE, TORCHVISION, Preprocessing
 
-PreprocessingName = Literal["torchvision", "caffe"]
 _Resize = Literal["squash", "crop"]
 _Pixels = Annotated[int, Field(ge=1, le=4096)]
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
 
-PRESETS: dict[PreprocessingName, Preprocessing] = {"torchvision": TORCHVISION, "caffe": CAFFE}
+_PRESETS = {"torchvision": TORCHVISION, "caffe": CAFFE}
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -64,7 +63,7 @@ class InputOptions:
             `preprocessing`.
     """
 
-    preprocessing: PreprocessingName | PreprocessingOptions = "torchvision"
+    preprocessing: Literal["torchvision", "caffe"] | PreprocessingOptions = "torchvision"
     input_size: Annotated[int, Field(ge=16, le=4096)] | None = None
     resize: _Resize | None = None
 
@@ -78,7 +77,7 @@ class InputOptions:
         """Return the preprocessing of a model with these options."""
         if isinstance(self.preprocessing, PreprocessingOptions):
             return self.preprocessing.resolve()
-        preset = PRESETS[self.preprocessing]
+        preset = _PRESETS[self.preprocessing]
         side, resize = self.input_size or preset.height, self.resize or preset.resize
         short_side = _default_short_side(side) if resize == "crop" else 0
         return replace(preset, height=side, width=side, resize=resize, short_side=short_side)

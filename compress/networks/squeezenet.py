@@ -28,9 +28,9 @@ class Fire(nn.Module):
 class SqueezeNet(nn.Module):
     """Feature layers with 512 output channels, a 1x1 convolution to the classes, and the mean over all positions."""
 
-    def __init__(self, features: nn.Sequential, classes: int) -> None:
+    def __init__(self, classes: int, *features: nn.Module) -> None:
         super().__init__()
-        self.features = features
+        self.features = nn.Sequential(*features)
         # Torchvision has a Dropout at index 0 and a ReLU at index 2, so that the convolution is `classifier.1`.
         self.classifier = nn.Sequential(nn.Dropout(0.5), nn.Conv2d(512, classes, 1), nn.ReLU())
 
@@ -46,21 +46,21 @@ def _pool() -> nn.Module:
 
 def squeezenet1_0(classes: int = 1000) -> SqueezeNet:
     """Return SqueezeNet v1.0: 96 filters of 7x7 first, pools after conv1, fire4 and fire8."""
-    features = (
+    return SqueezeNet(
+        classes,
         nn.Conv2d(3, 96, 7, stride=2), nn.ReLU(), _pool(),
         Fire(96, 16, 64), Fire(128, 16, 64), Fire(128, 32, 128), _pool(),
         Fire(256, 32, 128), Fire(256, 48, 192), Fire(384, 48, 192), Fire(384, 64, 256), _pool(),
         Fire(512, 64, 256),
     )  # fmt: skip
-    return SqueezeNet(nn.Sequential(*features), classes)
 
 
 def squeezenet1_1(classes: int = 1000) -> SqueezeNet:
     """Return SqueezeNet v1.1: same accuracy, 2.4 times fewer multiplications; pools after conv1, fire3 and fire5."""
-    features = (
+    return SqueezeNet(
+        classes,
         nn.Conv2d(3, 64, 3, stride=2), nn.ReLU(), _pool(),
         Fire(64, 16, 64), Fire(128, 16, 64), _pool(),
         Fire(128, 32, 128), Fire(256, 32, 128), _pool(),
         Fire(256, 48, 192), Fire(384, 48, 192), Fire(384, 64, 256), Fire(512, 64, 256),
     )  # fmt: skip
-    return SqueezeNet(nn.Sequential(*features), classes)

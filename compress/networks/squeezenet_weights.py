@@ -1,4 +1,4 @@
-"""SqueezeNet weights from state dictionaries: the user's and torchvision's."""
+"""SqueezeNet weights: the user's, torchvision's and random ones."""
 
 from __future__ import annotations
 
@@ -7,25 +7,33 @@ from collections.abc import Mapping
 from dataclasses import replace
 from http.client import HTTPException
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
+from torch import nn
 
 from compress.data.imagenet import imagenet_names
-from compress.errors import WeightsError
+from compress.errors import ConfigError, WeightsError
 from compress.model import TORCHVISION, Model, Preprocessing
-from compress.networks.modules import builtin_network, check_shapes, stored_tensors
-from compress.networks.preprocessing_options import PRESETS, PreprocessingName
+from compress.networks.modules import builtin_network, check_input, check_shapes, stored_tensors
+from compress.networks.preprocessing_options import InputOptions
 from compress.networks.squeezenet import SqueezeNetName
 from compress.networks.state_dict_file import Arrays, existing_file, read_class_names, read_state_dict
 from compress.tensors.forms import Dense
 
+_CLASSIFIER_STD = 0.01
+"""Standard deviation of the classifier's weights, as in SqueezeNet's training: no class is favored."""
+
+_CLASSIFIER_BIAS = 1.0
+"""Initial biases of the classifier. With 0, as in SqueezeNet's training, the final ReLU zeroes half of the logits. On
+ImageNet's maps of 13 x 13, some position always stays positive; on small maps these logits never recover."""
+
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class CheckpointWeights:
+class CheckpointWeights(InputOptions):
     """The user's checkpoint with torchvision's tensor names.
 
     `labels` is a text file with one class name a line; the default is ImageNet's names for 1,000 classes.
@@ -33,7 +41,6 @@ class CheckpointWeights:
 
     path: str
     architecture: SqueezeNetName
-    preprocessing: PreprocessingName = "torchvision"
     labels: str | None = None
 
     @property
@@ -44,7 +51,7 @@ class CheckpointWeights:
     def load(self, seed: int = 0) -> Model:
         """Read the checkpoint; see `WeightSource`."""
         arrays = read_state_dict(existing_file(self.path))
-        model = squeezenet_model(self.architecture, arrays, PRESETS[self.preprocessing])
+        model = squeezenet_model(self.architecture, arrays, self.resolve_preprocessing())
         return replace(model, labels=read_class_names(self.labels, model.classes)) if self.labels else model
 
 
@@ -78,6 +85,41 @@ class TorchvisionWeights:
         return squeezenet_model(self.architecture, read_state_dict(file), TORCHVISION)
 
 
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class RandomWeights(InputOptions):
+    """Random weights from the run's seed, for a pipeline that starts with a stage `train`.
+
+    `labels` are class names; the default is ImageNet's for 1,000 classes.
+    """
+
+    architecture: SqueezeNetName
+    classes: Annotated[int, Field(ge=1, le=1_000_000)]
+    labels: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _check_labels(self) -> RandomWeights:
+        if self.labels and len(self.labels) != self.classes:
+            raise ValueError(f"{len(self.labels)} labels for {self.classes} classes")
+        return self
+
+    @property
+    def description(self) -> str:
+        """Origin of the weights, for the report."""
+        return f"{self.architecture} for {self.classes:,} classes with random weights"
+
+    def load(self, seed: int = 0) -> Model:
+        """Return a model with random weights; see `WeightSource`."""
+        network = builtin_network(self.architecture, self.classes)
+        initialize(network, seed)
+        arrays = {name: parameter.detach().numpy() for name, parameter in network.named_parameters()}
+        model = squeezenet_model(self.architecture, arrays, self.resolve_preprocessing())
+        try:
+            check_input(network, model)
+        except WeightsError as error:
+            raise ConfigError(str(error), key="model.input_size") from error
+        return replace(model, labels=self.labels or model.labels)
+
+
 def squeezenet_model(architecture: str, arrays: Arrays, preprocessing: Preprocessing) -> Model:
     """Return a model with these tensors, and with ImageNet's labels if it has 1,000 classes.
 
@@ -104,3 +146,19 @@ def _download_once(url: str) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(url, str(file), hash_prefix, progress=False)
     return file
+
+
+def initialize(network: nn.Module, seed: int) -> None:
+    """Set the initial weights of a SqueezeNet. All biases but the classifier's are zero.
+
+    Source: He et al. 2015, arXiv:1502.01852, section 2.2, uniform; the classifier as in Iandola et al. 2016,
+    arXiv:1602.07360 (`train_val.prototxt`). Torchvision does the same.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in network.named_parameters():
+        if name == "classifier.1.weight":
+            nn.init.normal_(parameter, std=_CLASSIFIER_STD, generator=generator)
+        elif parameter.dim() > 1:
+            nn.init.kaiming_uniform_(parameter, generator=generator)
+        else:
+            nn.init.constant_(parameter, _CLASSIFIER_BIAS if name == "classifier.1.bias" else 0.0)

@@ -8,8 +8,7 @@ from typing import Any, Protocol
 from compress.model import Model
 from compress.networks.deep_compression import DeepCompressionWeights
 from compress.networks.embedded_weights import EmbeddedWeights
-from compress.networks.random_init import RandomWeights
-from compress.networks.squeezenet_weights import CheckpointWeights, TorchvisionWeights
+from compress.networks.squeezenet_weights import CheckpointWeights, RandomWeights, TorchvisionWeights
 from compress.networks.user_network import UserNetwork
 
 

@@ -16,12 +16,11 @@ from compress.data.digits import Digits
 from compress.errors import DataError, PassError
 from compress.evaluation.metrics import accuracy, run
 from compress.networks.modules import NETWORKS
-from compress.networks.random_init import RandomWeights
+from compress.networks.squeezenet_weights import RandomWeights
 from compress.passes import Context, Prune, Quantize, Share, Train
 from compress.pipeline import invariants
 from compress.runtime.progress import no_progress
 from compress.tensors.forms import Dense, Shared
-from compress.training.parametrizations import CodebookParametrization
 from compress.training.splits import stratified_split
 from compress.training.supervised import SupervisedTraining
 
@@ -81,12 +80,6 @@ class TestLearning:
             pairs = set(zip(before.indices.ravel().tolist(), after.indices.ravel().tolist(), strict=True))
             assert len(pairs) == len({first for first, _ in pairs}) == len({second for _, second in pairs})
             assert np.array_equal(before.indices == 0, after.indices == 0)
-
-    def test_a_change_of_codebook_entry_0_is_an_error(self, shared, labelled, monkeypatch):
-        """Entry 0 is the pruned weight."""
-        monkeypatch.setattr(CodebookParametrization, "apply_mask", lambda self: self.parameter.data.add_(1e-3))
-        with pytest.raises(PassError, match=r"tensor 0\.weight: codebook entry 0, the pruned weight, became 0\.0"):
-            Train(**QUICK)(shared, labelled)
 
     def test_a_step_moves_a_codebook_entry_by_the_mean_gradient_of_its_weights(self, shared, labelled):
         """A sum over a thousand weights would need a smaller learning rate than a sum over ten."""
@@ -194,14 +187,12 @@ class TestLabels:
         ("labels", "message"),
         [
             (None, "train needs labels, and the calibration photos have none; .* or use the pass distill"),
-            ([0, 1, 2, 3, 4, 6], r"photo 5: its label is 6, but the network has 6 classes \(allowed: 0 to 5\)"),
-            ([0, 1, -1, 3, 4, 5], "photo 2: its label is -1"),
             (
                 [0, 1, 2, 2, 5, 5],
                 "none of the 6 calibration photos is of class 3 and 1 other classes; a network forgets a class that it",
             ),
         ],
-        ids=["none", "too large", "negative", "empty class"],
+        ids=["none", "empty class"],
     )
     def test_unusable_labels_are_refused(self, tiny, context, patchwork, labels, message):
         photos = replace(patchwork(6), labels=labels and np.array(labels))
@@ -251,7 +242,7 @@ class TestDivergence:
             if number == 100:
                 good["after step"] = weights_sha256(tiny.with_tensors(self.tensors()))
             if number == 116:
-                good["best"] = self._best.get("network")
+                good["best"] = self.best.get("network")
                 with torch.no_grad():
                     self.network.trained["2.weight"].parameter.fill_(torch.nan)
             step(self, number, photos)

@@ -11,7 +11,7 @@ from small_models import float_squeezenet
 
 from compress import container
 from compress.errors import DataError
-from compress.networks.random_init import RandomWeights
+from compress.networks.squeezenet_weights import RandomWeights
 from compress.pipeline import read_pipeline, run
 from compress.tensors.forms import Dense, Shared
 

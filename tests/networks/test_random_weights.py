@@ -14,7 +14,7 @@ from compress.data.imagenet import imagenet_names
 from compress.errors import ConfigError
 from compress.model import CAFFE, TORCHVISION
 from compress.networks.modules import builtin_network
-from compress.networks.random_init import RandomWeights
+from compress.networks.squeezenet_weights import RandomWeights
 
 
 def test_the_weights_depend_on_the_seed_only():
