@@ -17,18 +17,6 @@ _MAX_LOG_ASPECT = 0.25
 """Largest change of the aspect ratio: each side's fraction changes by a factor of exp(0.25 / 2) at most."""
 
 
-class Shard(NamedTuple):
-    """One process' photos of a batch. Each process draws the random numbers of the whole batch, so that they match.
-
-    Attributes:
-        total: photos in the whole batch.
-        own: indices of this process' photos in the batch.
-    """
-
-    total: int
-    own: slice
-
-
 class Crop(NamedTuple):
     """A rectangle of a photo."""
 
@@ -80,7 +68,8 @@ def random_shifts(
     max_shift: float,
     *,
     mirror: bool,
-    shard: Shard | None = None,
+    batch: int | None = None,
+    shard: slice = slice(None),
 ) -> NDArray[np.uint8]:
     """Return each photo shifted at random; edge pixels are repeated to fill the gap.
 
@@ -89,20 +78,21 @@ def random_shifts(
         random: generator of the shifts.
         max_shift: largest shift as a fraction of the side, 0 to 0.5.
         mirror: mirror half of the photos.
-        shard: place of `pixels` in a larger batch; None: `pixels` is the whole batch.
+        batch: photos in the whole batch, for which each process draws the same random numbers; None: n.
+        shard: place of `pixels` in the batch.
     Returns:
         the same shape.
     Source: Lee et al. 2015, arXiv:1409.5185, section 3 (crops of padded photos), as is usual for small photos.
     """
     photos, height, width, channels = pixels.shape
-    count, own = (photos, slice(None)) if shard is None else shard
-    rows, columns = (_shifted_indices(count, side, round(max_shift * side), random) for side in (height, width))
+    rows, columns = (
+        _shifted_indices(batch or photos, side, round(max_shift * side), random) for side in (height, width)
+    )
     if mirror:
-        columns = np.where(random.random((count, 1)) < 0.5, width - 1 - columns, columns)
-    rows, columns = rows[own], columns[own]
-    lines = np.arange(photos)[:, None] * height + rows
+        columns = np.where(random.random((len(columns), 1)) < 0.5, width - 1 - columns, columns)
+    lines = np.arange(photos)[:, None] * height + rows[shard]
     flat = pixels.reshape(-1, channels)
-    shifted: NDArray[np.uint8] = np.take(flat, lines[:, :, None] * width + columns[:, None], 0)
+    shifted: NDArray[np.uint8] = np.take(flat, lines[:, :, None] * width + columns[shard, None], 0)
     return shifted
 
 

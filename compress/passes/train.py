@@ -76,7 +76,7 @@ class Train(TrainingOptions, Pass):
 def _rescue(training: SupervisedTraining, checkpoint: TrainingCheckpoint, model: Model, context: Context) -> str:
     """Write the last good weights of a failed training to a file, and return a message about it."""
     which = "best weights"
-    if not training.has_best:
+    if not training.best:
         saved = checkpoint.read()
         if saved is None:
             return "no weights were saved"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,9 +15,11 @@ from numpy.typing import NDArray
 
 from compress.container.file import weights_sha256
 from compress.context import Context
+from compress.errors import DataError
 from compress.model import Model
 from compress.networks.factory import identity
 from compress.runtime.atomic_files import write_atomically
+from compress.runtime.distributed import ProcessGroup
 from compress.training.trained_network import TrainedNetwork
 
 _CHECKPOINT_STEPS = 50
@@ -24,18 +27,18 @@ _CHECKPOINT_STEPS = 50
 
 
 class TrainingCheckpoint:
-    """The file with the state of one unfinished training. Its name is a hash of everything that determines the result.
+    """The file with the state of an unfinished training, named by a hash of everything that determines the result.
 
-    Without a cache folder, and in all processes but the first, it stores nothing.
+    It stores nothing if there is no cache folder, and in all processes but the first.
     """
 
     def __init__(self, kind: str, options: object, model: Model, context: Context) -> None:
-        """Find the file's path.
+        """Compute the file's name.
 
         Args:
-            kind: name of the pass, the first part of the file name.
-            options: options of the pass; distinguished by their `repr`.
-            model: the model before the training.
+            kind: name of the pass.
+            options: of the pass; their `repr` is hashed.
+            model: before the training.
             context: of the training.
         """
         models = [
@@ -50,51 +53,72 @@ class TrainingCheckpoint:
         self._path = folder / f"{kind}-{digest}.state" if folder else None
 
     def read(self) -> Mapping[str, Any] | None:
-        """Return the last state written, or None if there is no readable one."""
+        """Return the last state; None if there is no readable one."""
         try:
             return torch.load(self._path, weights_only=True) if self._path else None
         except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
             return None
 
     def write(self, state: Mapping[str, Any]) -> None:
-        """Replace the state: tensors, numbers and strings in tuples, lists and dicts."""
+        """Replace the state. `torch.load` with `weights_only` must be able to read it."""
         if self._path:
             data = io.BytesIO()
             torch.save(dict(state), data)
             write_atomically(self._path, data.getvalue())
 
     def remove(self) -> None:
-        """Remove the file, if there is one."""
+        """Remove the file."""
         if self._path:
             self._path.unlink(missing_ok=True)
 
 
-class ResumableTraining(Protocol):
-    """A training whose remaining steps depend on nothing but its state and their own numbers.
+class ResumableTraining(ABC):
+    """A training whose remaining steps depend only on its state and their own numbers.
 
     Attributes:
         steps: number of all steps.
         network: the network in training.
+        optimizer: of its parameters.
     """
 
     steps: int
     network: TrainedNetwork
+    optimizer: torch.optim.Optimizer
 
+    @abstractmethod
     def batches(self, first_step: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
         """Yield the number of each step from `first_step` on, and the indices of its photos."""
 
+    @abstractmethod
     def step(self, step: int, photos: NDArray[np.int64]) -> None:
-        """Run one step on these photos."""
+        """Run one step on these photos.
+
+        Raises:
+            PassError: the training diverges.
+        """
 
     def state(self) -> dict[str, Any]:
         """Return everything that later steps depend on."""
+        return {"network": self.network.state(), "optimizer": self.optimizer.state_dict()}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Restore what `state` returned."""
+        self.network.load_state(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+def check_batch(photos: int, processes: ProcessGroup) -> None:
+    """Check that a batch has a photo for each process.
+
+    Raises:
+        DataError: it has fewer.
+    """
+    if photos < processes.world_size:
+        raise DataError(f"a batch has {photos} photos for {processes.world_size} processes; each needs one")
 
 
 def run_steps(training: ResumableTraining, checkpoint: TrainingCheckpoint, context: Context, description: str) -> None:
-    """Run all steps of a training, from its checkpoint if there is one, and write a checkpoint every 50 steps."""
+    """Run the steps of a training, from its checkpoint if there is one; write a checkpoint every 50 steps."""
     first = 0
     if saved := context.processes.broadcast(checkpoint.read()):
         training.load_state(saved["training"])

@@ -14,44 +14,43 @@ from compress.calibration.layer_sensitivity import divergence
 from compress.context import Context
 from compress.errors import DataError
 from compress.model import Model
+from compress.training.checkpoints import ResumableTraining, check_batch
 from compress.training.schedules import cosine_schedule
 from compress.training.trained_network import TrainedNetwork, check_loss
 
 _MAX_CACHE_BYTES = 2**27
-"""Photo sets with more logits than this are not cached. They are large enough that few photos are seen twice."""
+"""Limit of the cache. Photo sets with more logits are so large that few photos are used twice."""
 
 
 class TeacherLogits:
     """Logits of the float network, computed once for each photo and once for its mirror image.
 
-    The last bits of logits may depend on the other photos of the batch, so the cache is part of a checkpoint.
+    The last bits of logits may depend on the other photos of the batch, so a checkpoint includes the cache.
     """
 
     def __init__(self, context: Context) -> None:
         self._network = context.network(context.reference)
         photos, classes = len(context.calibration), context.reference.classes
-        self._logits = (
-            np.zeros((photos, 2, classes), np.float32) if photos * 2 * classes * 4 <= _MAX_CACHE_BYTES else None
-        )
-        self._cached = np.zeros((photos, 2), np.bool_)
+        self._cached = torch.zeros(photos, 2, dtype=torch.bool)
+        self._logits = torch.zeros(photos, 2, classes) if photos * 2 * classes * 4 <= _MAX_CACHE_BYTES else None
 
     def __call__(self, inputs: Tensor, photos: NDArray[np.int64], mirrored: NDArray[np.bool_]) -> Tensor:
         """Return the logits of photos, shape (n, classes).
 
         Args:
-            inputs: the photos, mirrored where `mirrored` is true; shape (n, channels, height, width).
+            inputs: the photos, some of them mirrored; shape (n, channels, height, width).
             photos: index of each, shape (n,).
-            mirrored: shape (n,).
+            mirrored: which are mirrored, shape (n,).
         """
         if self._logits is None:
             return self._compute(inputs)
-        keys = photos, mirrored.astype(np.int64)
+        keys = torch.from_numpy(photos), torch.from_numpy(mirrored).long()
         new = ~self._cached[keys]
         if new.any():
-            new_keys = photos[new], keys[1][new]
-            self._logits[new_keys] = self._compute(inputs[torch.from_numpy(new).to(inputs.device)]).cpu().numpy()
+            new_keys = keys[0][new], keys[1][new]
+            self._logits[new_keys] = self._compute(inputs[new.to(inputs.device)]).cpu()
             self._cached[new_keys] = True
-        return torch.from_numpy(self._logits[keys]).to(inputs.device)
+        return self._logits[keys].to(inputs.device)
 
     def _compute(self, inputs: Tensor) -> Tensor:
         with torch.no_grad():
@@ -60,24 +59,17 @@ class TeacherLogits:
 
     def state(self) -> dict[str, Tensor]:
         """Return the cached logits."""
-        if self._logits is None:
-            return {}
-        return {"cached": torch.from_numpy(self._cached), "logits": torch.from_numpy(self._logits[self._cached])}
+        return {} if self._logits is None else {"cached": self._cached, "logits": self._logits[self._cached]}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Restore what `state` returned."""
         if self._logits is not None:
-            self._cached[:] = state["cached"].numpy()
-            self._logits[self._cached] = state["logits"].numpy()
+            self._cached = state["cached"]
+            self._logits[self._cached] = state["logits"]
 
 
-class Distillation:
-    """The steps of one distillation: Adam on the Kullback-Leibler divergence from the float network's softmax.
-
-    Attributes:
-        steps: number of all steps.
-        network: the network in training.
-    """
+class Distillation(ResumableTraining):
+    """The steps of one distillation: Adam on the Kullback-Leibler divergence from the float network's softmax."""
 
     def __init__(self, model: Model, context: Context, steps: int, batch: int, learning_rate: float) -> None:
         """Begin with the model's weights.
@@ -87,8 +79,7 @@ class Distillation:
             context: with the float network and the calibration photos.
             steps: number of steps.
             batch: photos per step.
-            learning_rate: of the first step; it falls to zero along a cosine. Each tensor's is relative to its
-                `value_scale`.
+            learning_rate: of the first step, relative to each tensor's `value_scale`; it falls to zero along a cosine.
         Raises:
             DataError: there are no photos, or fewer in a batch than processes.
             PassError: no tensor can be trained.
@@ -96,19 +87,16 @@ class Distillation:
         photos = len(context.calibration)
         if photos == 0:
             raise DataError("the pass distill needs photos, and data.calibration has none")
-        if min(batch, photos) < context.processes.world_size:
-            raise DataError(
-                f"a batch has {min(batch, photos)} photos for {context.processes.world_size} processes; each needs one"
-            )
         self._context, self.steps, self._learning_rate = context, steps, learning_rate
         self._batch = min(batch, photos)
+        check_batch(self._batch, context.processes)
         self.network, self._teacher = TrainedNetwork(model, context), TeacherLogits(context)
-        self._optimizer = torch.optim.Adam(
+        self.optimizer = torch.optim.Adam(
             [{"params": [each.parameter], "scale": each.value_scale} for each in self.network.trained.values()]
         )
 
     def batches(self, first_step: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
-        """Yield each step and the indices of its photos: in random order, no photo twice before all are used."""
+        """See `ResumableTraining`. The order is random; no photo is used twice before all are used."""
         random = np.random.default_rng(self._context.stage_seed)
         photos = len(self._context.calibration)
         epochs = -(-self.steps * self._batch // photos)
@@ -117,29 +105,20 @@ class Distillation:
             yield step, order[step * self._batch : (step + 1) * self._batch]
 
     def step(self, step: int, photos: NDArray[np.int64]) -> None:
-        """Run one step on these photos, half of them mirrored.
-
-        Raises:
-            PassError: the loss is not finite.
-        """
+        """See `ResumableTraining`. Half of the photos are mirrored."""
         own = self._context.processes.shard(len(photos))
         mirrored = (np.random.default_rng([self._context.stage_seed, step]).random(len(photos)) < 0.5)[own]
         inputs = self._context.inputs(photos[own])
         inputs = torch.where(torch.from_numpy(mirrored).to(inputs.device)[:, None, None, None], inputs.flip(3), inputs)
         loss = divergence(self.network.logits(inputs), self._teacher(inputs, photos[own], mirrored))
         check_loss(self.network.backward(loss, len(mirrored) / len(photos)), step)
-        self.network.update(self._optimizer, self._learning_rate * cosine_schedule(step, self.steps))
+        self.network.update(self.optimizer, self._learning_rate * cosine_schedule(step, self.steps))
 
     def state(self) -> dict[str, Any]:
-        """Return everything that later steps depend on."""
-        return {
-            "network": self.network.state(),
-            "optimizer": self._optimizer.state_dict(),
-            "teacher": self._teacher.state(),
-        }
+        """See `ResumableTraining`."""
+        return super().state() | {"teacher": self._teacher.state()}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state` returned."""
-        self.network.load_state(state["network"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        """See `ResumableTraining`."""
+        super().load_state(state)
         self._teacher.load_state(state["teacher"])

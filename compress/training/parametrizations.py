@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from compress.errors import PassError
 from compress.quantization.codebooks import round_to_precision
 from compress.tensors.checks import check_finite
 from compress.tensors.forms import Dense, Pruned, Shared
@@ -58,7 +57,7 @@ class Parametrization(ABC):
         """Return the trained tensor, in the form of the original one.
 
         Raises:
-            PassError: a value is not finite, is too large for its precision, or did not stay zero.
+            PassError: a value is not finite, or is too large for its precision.
         """
 
 
@@ -102,8 +101,6 @@ class DenseParametrization(Parametrization):
             assert isinstance(self._original, Dense)
             return round_to_precision(values, self._original.stored_as, self.name)
         check_finite(values, self.name)
-        if nonzero := np.count_nonzero(values[~self.mask]):
-            raise PassError(f"{nonzero:,} pruned weights did not stay zero in training", tensor=self.name)
         return self.pruned()
 
 
@@ -117,8 +114,7 @@ class LevelParametrization(Parametrization):
     def tensor(self) -> Shared:
         values = _to_numpy(self.parameter)
         check_finite(values, self.name)
-        levels = np.rint(self._original.unscaled(values)).astype(np.int32)
-        codebook = self._original.codebook
+        levels, codebook = np.rint(self._original.unscaled(values)).astype(np.int32), self._original.codebook
         levels = np.clip(levels, int(codebook.min()), int(codebook.max()))
         return replace(self._original, indices=levels_to_symbols(levels))
 
@@ -131,9 +127,7 @@ class CodebookParametrization(Parametrization):
         spacing = float(np.ptp(entries.astype(np.float64))) / (len(entries) - 1) if len(entries) > 1 else 1.0
         super().__init__(name, entries, spacing, device)
         self._original = original
-        self._indices = CodebookIndices(
-            as_channels_last(torch.from_numpy(original.indices.astype(np.int64))).to(device)
-        )
+        self._indices = CodebookIndices(torch.from_numpy(original.indices.astype(np.int64)).to(device))
         self._scale = torch.from_numpy(original.scale()).to(device)
         # Sum of the squared scales of each entry's weights: without scales, their number.
         energy = np.square(np.broadcast_to(original.scale(), original.shape), dtype=np.float64)
@@ -153,10 +147,7 @@ class CodebookParametrization(Parametrization):
         return as_channels_last((values.flatten(2) @ patterns).view(values.shape))
 
     def tensor(self) -> Shared:
-        values = _to_numpy(self.parameter)
-        if values[0] != 0:
-            raise PassError(f"codebook entry 0, the pruned weight, became {values[0]:g} in training", tensor=self.name)
-        codebook = round_to_precision(values, self._original.stored_as, self.name).values
+        codebook = round_to_precision(_to_numpy(self.parameter), self._original.stored_as, self.name).values
         return sort_codebook(replace(self._original, codebook=codebook))
 
 

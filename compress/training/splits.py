@@ -13,7 +13,7 @@ def training_labels(photos: Photos, classes: int) -> NDArray[np.int64]:
     """Return the labels of photos, shape (photos,), 0 to `classes` - 1.
 
     Raises:
-        DataError: there are no photos or no labels, a label is out of range, or a class has no photo.
+        DataError: there are no photos or no labels, or a class has no photo.
     """
     if len(photos) == 0:
         raise DataError("the pass train needs photos, and data.calibration has none")
@@ -21,13 +21,6 @@ def training_labels(photos: Photos, classes: int) -> NDArray[np.int64]:
         raise DataError(
             "the pass train needs labels, and the calibration photos have none; name labelled photos in "
             "data.calibration, or use the pass distill, which needs no labels"
-        )
-    invalid = np.flatnonzero((photos.labels < 0) | (photos.labels >= classes))
-    if len(invalid):
-        label = int(photos.labels[invalid[0]])
-        raise DataError(
-            f"{photos.names[invalid[0]]}: its label is {label}, but the network has {classes:,} classes"
-            f" (allowed: 0 to {classes - 1:,})"
         )
     empty = np.flatnonzero(np.bincount(photos.labels, minlength=classes) == 0)
     if len(empty):
@@ -44,13 +37,12 @@ def stratified_split(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Split photos into training and validation photos, each class in about the same proportion.
 
-    Every class keeps at least one training photo. With the same seed, the validation photos of a smaller fraction are
-    a subset of those of a larger one.
+    Every class keeps a training photo. With one seed, a larger fraction only adds validation photos.
 
     Args:
         labels: shape (photos,).
-        validation_fraction: fraction of the photos to validate on, 0 to 0.5.
-        seed: of the run, not of the stage, so that no stage trains on the validation photos of another.
+        validation_fraction: 0 to 0.5.
+        seed: of the run, so that all stages have the same validation photos.
     Returns:
         ascending indices of the training photos and of the validation photos.
     Raises:
@@ -61,11 +53,11 @@ def stratified_split(
     order = np.random.default_rng(seed).permutation(len(labels))
     by_class = order[np.argsort(labels[order], kind="stable")]
     counts = np.bincount(labels)
-    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    starts = np.cumsum(counts) - counts
     rank = np.arange(len(labels)) - starts[labels[by_class]]
+    candidates, rank = by_class[rank > 0], rank[rank > 0]
     # Photos with the highest rank within their class, relative to the number of photos of the class, come first.
-    candidates = by_class[np.argsort(-(rank + 0.5) / counts[labels[by_class]], kind="stable")]
-    candidates = candidates[np.isin(candidates, by_class[rank > 0])]
+    candidates = candidates[np.argsort(-(rank + 0.5) / counts[labels[candidates]], kind="stable")]
     if len(candidates) == 0:
         raise DataError(
             f"validation_split is {validation_fraction:g}, but each class has a single photo of the {len(labels):,}; "

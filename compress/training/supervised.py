@@ -15,11 +15,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from compress.context import Context
-from compress.data.augmentation import Shard, random_shifts
-from compress.errors import DataError, PassError
+from compress.data.augmentation import random_shifts
+from compress.errors import PassError
 from compress.model import Model
 from compress.tensors.forms import Pruned
 from compress.tensors.forms import Tensor as WeightTensor
+from compress.training.checkpoints import ResumableTraining, check_batch
 from compress.training.schedules import cosine_schedule
 from compress.training.splits import stratified_split, training_labels
 from compress.training.trained_network import TrainedNetwork, check_loss
@@ -30,10 +31,10 @@ _VALIDATION_BATCH = 100
 """Photos per batch in validation."""
 
 _MAX_LOSS = 100.0
-"""A training diverges where the loss reaches this multiple of a random guess."""
+"""Maximum loss, as a multiple of the loss of a random guess; above it, the training diverges."""
 
 _LEARNED_LOSS = 0.1
-"""Below this multiple of the loss of a random guess, the gradient may vanish because nothing is left to learn."""
+"""Below this multiple of the loss of a random guess, a zero gradient is no error: the network fits the photos."""
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -75,29 +76,24 @@ class TrainingOptions:
 
 
 class MaskSchedule(Protocol):
-    """Which weights are pruned at which step.
-
-    Attributes:
-        last_step: step that sets the final masks.
-    """
+    """Masks by step; `last_step` sets the final ones."""
 
     last_step: int
 
     def is_due(self, step: int) -> bool:
-        """Return whether new masks are set before this step."""
+        """Return whether this step begins with new masks."""
 
     def masks(self, step: int, weights: Mapping[str, Pruned]) -> dict[str, NDArray[np.bool_]]:
-        """Return the masks from this step on, by tensor name, given the current weights."""
+        """Return the new masks, by tensor name."""
 
 
-class SupervisedTraining:
+class SupervisedTraining(ResumableTraining):
     """The steps of one training with labels.
 
     Attributes:
-        steps: number of all steps.
         steps_per_epoch: number of steps of each epoch.
-        network: the network in training.
         mask_schedule: prunes during the training; None: no pruning.
+        best: the best weights so far and their score; empty: validation has selected none.
     """
 
     def __init__(self, options: TrainingOptions, model: Model, context: Context) -> None:
@@ -113,20 +109,16 @@ class SupervisedTraining:
         self._labels = torch.from_numpy(labels.astype(np.int64)).to(context.device)
         self.steps_per_epoch = -(-len(self._photos) // options.batch)
         self.steps = options.epochs * self.steps_per_epoch
-        smallest_batch = len(self._photos) // self.steps_per_epoch
-        if smallest_batch < self._processes.world_size:
-            raise DataError(
-                f"a batch has {smallest_batch} photos for {self._processes.world_size} processes; each needs one"
-            )
+        check_batch(len(self._photos) // self.steps_per_epoch, context.processes)
         self._guess_loss = math.log(max(model.classes, 2))
         self.network = TrainedNetwork(model, context, options.dropout)
-        self._optimizer = self._build_optimizer(model.weight_names())
+        self.optimizer = self._build_optimizer(model.weight_names())
         self.mask_schedule: MaskSchedule | None = None
         self._learns = False
-        self._best: dict[str, Any] = {}
+        self.best: dict[str, Any] = {}
 
     def _build_optimizer(self, weight_names: list[str]) -> torch.optim.Optimizer:
-        """Return the optimizer; parameters with the same scale and decay are one group, which is faster."""
+        """Return the optimizer. One group for all parameters of the same scale and decay is faster."""
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
         for name, each in self.network.trained.items():
             scale = each.update_scale if self._options.optimizer == "adamw" else 1.0
@@ -141,7 +133,7 @@ class SupervisedTraining:
         return torch.optim.SGD(parameters, lr=1.0, momentum=_MOMENTUM, fused=True)
 
     def batches(self, first_step: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
-        """Yield each step from `first_step` on and the indices of its photos: every epoch is a new random order."""
+        """See `ResumableTraining`. Every epoch has a new random order."""
         for epoch in range(first_step // self.steps_per_epoch, self._options.epochs):
             order = np.random.default_rng([self._context.stage_seed, 0, epoch]).permutation(self._photos)
             for number, photos in enumerate(np.array_split(order, self.steps_per_epoch)):
@@ -150,7 +142,7 @@ class SupervisedTraining:
                     yield step, photos
 
     def step(self, step: int, photos: NDArray[np.int64]) -> None:
-        """Run one step on these photos, and after the last one of an epoch the validation.
+        """See `ResumableTraining`. The last step of an epoch includes the validation.
 
         Raises:
             PassError: the training diverges, or no gradient is left.
@@ -162,7 +154,7 @@ class SupervisedTraining:
         self._backward(step, photos)
         warmup_steps = self._options.warmup * self.steps_per_epoch
         rate = self._options.learning_rate * cosine_schedule(step, self.steps, warmup_steps)
-        self.network.update(self._optimizer, rate)
+        self.network.update(self.optimizer, rate)
         if (step + 1) % self.steps_per_epoch == 0:
             self._end_epoch(step)
 
@@ -172,33 +164,24 @@ class SupervisedTraining:
             prunable[name].prune(mask)
 
     def _backward(self, step: int, photos: NDArray[np.int64]) -> None:
-        """Compute the gradients of a step."""
         random = np.random.default_rng([self._context.stage_seed, 1, step])
-        shard = Shard(len(photos), self._processes.shard(len(photos)))
-        own = photos[shard.own]
-        inputs = self.augment(own, random, shard)
+        inputs = self.augment(photos, random)
         logits = self.network.logits(inputs, (int(random.integers(2**32)) + self._processes.rank) % 2**32)
-        smoothing = self._options.label_smoothing
-        loss = self.network.backward(
-            functional.cross_entropy(logits, self._labels[own], label_smoothing=smoothing), len(own) / len(photos)
-        )
-        check_loss(loss, step, limit=_MAX_LOSS * self._guess_loss)
+        labels = self._labels[photos[self._processes.shard(len(photos))]]
+        loss = functional.cross_entropy(logits, labels, label_smoothing=self._options.label_smoothing)
+        batch_loss = self.network.backward(loss, len(labels) / len(photos))
+        check_loss(batch_loss, step, limit=_MAX_LOSS * self._guess_loss)
         trained = list(self.network.trained.values())
         for each in trained:
             each.average_gradient()
         last = trained[-1].parameter.grad
-        self._learns |= loss < _LEARNED_LOSS * self._guess_loss or (last is not None and bool(last.any()))
+        self._learns |= batch_loss < _LEARNED_LOSS * self._guess_loss or (last is not None and bool(last.any()))
 
-    def augment(self, photos: NDArray[np.int64], random: np.random.Generator, shard: Shard | None = None) -> Tensor:
-        """Return photos as the network's input, randomly shifted and mirrored.
-
-        Args:
-            photos: their indices.
-            random: draws the shifts.
-            shard: this process' shard of the batch; None: the photos are the whole batch.
-        """
-        pixels = self._context.calibration.at(photos)
-        shifted = random_shifts(pixels, random, self._options.shift, mirror=self._options.flip, shard=shard)
+    def augment(self, photos: NDArray[np.int64], random: np.random.Generator) -> Tensor:
+        """Return this process' shard of a batch of photos as network input, shifted and mirrored at random."""
+        shard = self._processes.shard(len(photos))
+        pixels, options = self._context.calibration.at(photos[shard]), self._options
+        shifted = random_shifts(pixels, random, options.shift, mirror=options.flip, batch=len(photos), shard=shard)
         return self._context.as_inputs(shifted)
 
     def _end_epoch(self, step: int) -> None:
@@ -216,8 +199,8 @@ class SupervisedTraining:
         if not len(self._validation) or (self.mask_schedule and step < self.mask_schedule.last_step):
             return
         score = self._validate(step)
-        if not self._best or score < self._best["score"]:
-            self._best = {"score": score, "network": self.network.state()}
+        if not self.best or score < self.best["score"]:
+            self.best = {"score": score, "network": self.network.state()}
 
     def _validate(self, step: int) -> tuple[int, float]:
         """Return the errors and the mean loss on the validation photos."""
@@ -235,32 +218,21 @@ class SupervisedTraining:
         check_loss(loss, step, "the validation loss", _MAX_LOSS * self._guess_loss)
         return int(sums[0]), loss
 
-    @property
-    def has_best(self) -> bool:
-        """Whether validation has selected weights."""
-        return bool(self._best)
-
     def state(self) -> dict[str, Any]:
-        """Return everything that later steps depend on."""
+        """See `ResumableTraining`."""
         prunable = self.network.prunable if self.mask_schedule else {}
-        return {
-            "network": self.network.state(),
-            "optimizer": self._optimizer.state_dict(),
-            "masks": {name: torch.from_numpy(each.mask) for name, each in prunable.items()},
-            "learns": self._learns,
-            "best": self._best,
-        }
+        masks = {name: torch.from_numpy(each.mask) for name, each in prunable.items()}
+        return super().state() | {"masks": masks, "learns": self._learns, "best": self.best}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state` returned."""
-        self.network.load_state(state["network"])
+        """See `ResumableTraining`."""
+        super().load_state(state)
         for name, mask in state["masks"].items():
             self.network.prunable[name].prune(mask.numpy())
-        self._optimizer.load_state_dict(state["optimizer"])
-        self._learns, self._best = bool(state["learns"]), dict(state["best"])
+        self._learns, self.best = state["learns"], state["best"]
 
     def tensors(self) -> dict[str, WeightTensor]:
-        """Return the best tensors, or without a validation split the last ones, in their original forms."""
-        if self._best:
-            self.network.load_state(self._best["network"])
+        """Return the best tensors, or the last ones without a validation split, in their original forms."""
+        if self.best:
+            self.network.load_state(self.best["network"])
         return self.network.tensors() | self.network.buffer_tensors()
