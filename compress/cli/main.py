@@ -73,7 +73,7 @@ def run(
     from compress.runtime.devices import find_device  # noqa: PLC0415
 
     spec = options.read_pipeline(pipeline, overrides, seed)
-    own_device = find_device(distributed.local_device(device))
+    own_device = find_device(device)
     with distributed.join_process_group(own_device) as processes:
         if not processes.is_first:
             console.set_verbosity(quiet=True, verbose=False)

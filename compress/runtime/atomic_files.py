@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write `data` to `path`; a reader sees the old file or the whole new one, as with `atomic_writer`."""
+    """Write `data` to `path` with `atomic_writer`."""
     with atomic_writer(path) as stream:
         stream.write(data)
 
@@ -20,34 +20,26 @@ def write_atomically(path: Path, data: bytes) -> None:
 def atomic_writer(path: Path) -> Iterator[BinaryIO]:
     """Yield a seekable binary file that replaces `path` when the block ends without an error.
 
-    The data goes to a temporary file in the same folder, is synced to disk and renamed. After any error, an
-    interruption included, the temporary file is removed and the old file is unchanged.
+    The data goes to a temporary file in the same folder, which is synced to disk and renamed. After an error or an
+    interruption, it is removed, and the old file is unchanged.
 
     Args:
         path: the file; missing folders are created.
     Raises:
-        OSError: the disk is full, the folder is not writable, and so on.
+        OSError: the file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
-        with os.fdopen(handle, "wb") as stream:
+        with temporary.open("xb") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _sync_folder(folder: Path) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from compress.errors import ConfigError
 
 
 def find_device(name: str | None) -> torch.device:
-    """Return the torch device `name`; if it is None, a GPU where there is one, else the CPU.
+    """Return a torch device by name; None: a GPU if there is one, else the CPU.
 
     Raises:
         ConfigError: torch does not know the device, or this machine does not have it.
     """
-    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    name = device_name(name)
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).item()
@@ -21,3 +23,11 @@ def find_device(name: str | None) -> torch.device:
         allowed = ", ".join(["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))])
         raise ConfigError(f"cannot run on {name!r}", key="--device", allowed=allowed) from error
     return device
+
+
+def device_name(name: str | None) -> str:
+    """Return the name of a device; `cuda` and None select the own GPU of a process that `torchrun` started."""
+    if name not in {None, "cuda"} or not torch.cuda.is_available():
+        return name or "cpu"
+    local_rank = os.environ.get("LOCAL_RANK")
+    return f"cuda:{int(local_rank) % torch.cuda.device_count()}" if local_rank else "cuda"

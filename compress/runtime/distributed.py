@@ -1,8 +1,7 @@
 """Process group of a run that `torchrun` starts on several processes.
 
 Every process executes the whole run, so all reach the same collective operations in the same order. Statistics,
-training, distillation and validation are split into shards of the photos. Only the first process writes files and
-prints.
+training and validation are split into shards of the photos. Only the first process writes files and prints.
 """
 
 from __future__ import annotations
@@ -22,17 +21,12 @@ from compress.errors import SqueezeError
 T = TypeVar("T")
 
 _TIMEOUT = timedelta(hours=2)
-"""Longest wait for a live process. Gloo and NCCL report a dead process at once."""
+"""Maximum wait for a live process. Gloo and NCCL report a dead process at once."""
 
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """This process and the number of processes in the run.
-
-    Attributes:
-        rank: index of this process, 0 to world_size - 1.
-        world_size: number of processes.
-    """
+    """The rank of this process and the number of processes."""
 
     rank: int = 0
     world_size: int = 1
@@ -43,15 +37,15 @@ class ProcessGroup:
         return self.rank == 0
 
     def owns(self, index: int) -> bool:
-        """Return whether this process handles item `index` of a sequence that is dealt out in turn."""
+        """Return whether item `index` of an interleaved sequence belongs to this process."""
         return index % self.world_size == self.rank
 
     def shard(self, count: int) -> slice:
-        """Return this process' contiguous shard of `count` items; shard lengths differ by one at most."""
+        """Return this process' contiguous shard of `count` items. Lengths differ by one at most."""
         return slice(count * self.rank // self.world_size, count * (self.rank + 1) // self.world_size)
 
     def all_reduce(self, *tensors: Tensor) -> None:
-        """Replace each tensor in place by its sum over all processes, bit for bit the same in each of them."""
+        """Replace each tensor in place by its sum over all processes, with the same bits in each process."""
         if self.world_size > 1:
             with _explain_lost_process():
                 for tensor in tensors:
@@ -77,7 +71,7 @@ class ProcessGroup:
         return int(count) == self.world_size
 
     def gather_interleaved(self, items: Sequence[T]) -> list[T]:
-        """Return the items of all processes in sequence order, where each process passes the items that it `owns`."""
+        """Return the items of all processes in sequence order; each process passes the items that it `owns`."""
         if self.world_size == 1:
             return list(items)
         shards: list[Sequence[T]] = [()] * self.world_size
@@ -87,7 +81,7 @@ class ProcessGroup:
         return [shards[index % self.world_size][index // self.world_size] for index in range(count)]
 
     def broadcast(self, value: T) -> T:
-        """Return the first process' value in every process; the other processes' values are ignored."""
+        """Return the first process' value in every process."""
         if self.world_size == 1:
             return value
         values = [value if self.is_first else None]
@@ -97,7 +91,7 @@ class ProcessGroup:
         return received
 
     def receive(self, kind: type[T]) -> T:
-        """Return the value of type `kind` that the first process broadcasts; for all other processes."""
+        """Return the value, of type `kind`, that the first process broadcasts."""
         value: object = self.broadcast(None)
         assert isinstance(value, kind)
         return value
@@ -117,16 +111,14 @@ SINGLE_PROCESS = ProcessGroup()
 
 @contextmanager
 def join_process_group(device: torch.device) -> Iterator[ProcessGroup]:
-    """Join the process group that the environment variables of `torchrun` describe.
+    """Join the process group of `torchrun`; without `torchrun`, yield `SINGLE_PROCESS`.
 
     Args:
-        device: where networks run; selects NCCL for tensors on a GPU.
-    Yields:
-        the group; `SINGLE_PROCESS` if `WORLD_SIZE` is 1 or not set.
+        device: where networks run; tensors on a GPU use NCCL.
     Raises:
         SqueezeError: another process cannot be reached.
     """
-    if _world_size() == 1:
+    if os.environ.get("WORLD_SIZE", "1") == "1":
         yield SINGLE_PROCESS
         return
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
@@ -136,21 +128,6 @@ def join_process_group(device: torch.device) -> Iterator[ProcessGroup]:
         yield ProcessGroup(distributed.get_rank(), distributed.get_world_size())
     finally:
         distributed.destroy_process_group()
-
-
-def local_device(name: str | None) -> str | None:
-    """Return the name of this process' own GPU if there are several processes and `name` selects no particular GPU.
-
-    Args:
-        name: device name; `cuda` and None select no particular GPU. Any other name is returned unchanged.
-    """
-    if _world_size() == 1 or name not in {None, "cuda"} or not torch.cuda.is_available():
-        return name
-    return f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % torch.cuda.device_count()}"
-
-
-def _world_size() -> int:
-    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 @contextmanager

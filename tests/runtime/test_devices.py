@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from compress.errors import ConfigError
-from compress.runtime.devices import find_device
+from compress.runtime.devices import device_name, find_device
 
 
 def test_the_default_is_a_gpu_if_there_is_one():
@@ -19,3 +19,14 @@ def test_a_device_is_found_by_name():
 def test_an_unknown_device_is_a_configuration_error_that_lists_the_devices(name):
     with pytest.raises(ConfigError, match=rf"^--device: cannot run on '{name}' \(allowed: cpu"):
         find_device(name)
+
+
+def test_each_process_of_a_machine_has_its_own_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    assert device_name(None) == device_name("cuda") == "cuda"
+    monkeypatch.setenv("LOCAL_RANK", "7")
+    assert device_name(None) == device_name("cuda") == "cuda:3"
+    assert device_name("cpu") == "cpu"
+    assert device_name("cuda:1") == "cuda:1"

@@ -14,7 +14,7 @@ import torch
 from distributed_worker import results
 
 from compress import container
-from compress.runtime.distributed import SINGLE_PROCESS, ProcessGroup, local_device
+from compress.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 
 TESTS = Path(__file__).parents[1]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -120,15 +120,3 @@ def test_shards_cover_everything_once():
         shards = [items[ProcessGroup(rank, world_size).shard(10)] for rank in range(world_size)]
         np.testing.assert_array_equal(np.concatenate(shards), items)
         assert max(map(len, shards)) - min(map(len, shards)) <= 1
-
-
-def test_each_process_of_a_machine_has_its_own_gpu(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    assert local_device(None) is None
-    assert local_device("cuda") == "cuda"
-    monkeypatch.setenv("WORLD_SIZE", "8")
-    monkeypatch.setenv("LOCAL_RANK", "3")
-    assert local_device(None) == local_device("cuda") == "cuda:3"
-    assert local_device("cpu") == "cpu"
-    assert local_device("cuda:1") == "cuda:1"
