@@ -19,11 +19,11 @@ class Preprocessing:
     Attributes:
         height: of the input, pixels.
         width: of the input, pixels.
-        resize: `squash` resizes the whole photo; `crop` resizes the short side to `short_side` and takes the center.
-        channels: order of the input's channels; `L` is one gray channel.
+        resize: `squash` resizes the whole photo, `crop` its short side to `short_side` and takes the center.
+        channels: order of the input's channels; `L` is gray.
         scale: factor of each pixel.
-        mean: per channel, in the input's order.
-        std: per channel, in the input's order.
+        mean: per channel.
+        std: per channel.
         short_side: pixels, for `crop`; else 0.
     """
 
@@ -51,10 +51,10 @@ class Model:
     """A network's architecture, tensors, preprocessing and labels. The last three attributes are not stored in files.
 
     Attributes:
-        architecture: a name in `compress.networks.modules.NETWORKS`, or a function as in `compress.networks.factory`.
+        architecture: a name in `networks.modules.NETWORKS`, or a function as in `networks.factory`.
         classes: number of classes.
         preprocessing: from a photo to the input.
-        tensors: weights, biases and all others by name, in the network's order.
+        tensors: by name, in the network's order.
         labels: class names, or empty.
         uncompressed: names of tensors that passes do not compress, such as those of batch norms.
         trusted: the function in `architecture` may be called. A file cannot set this.
@@ -76,7 +76,7 @@ class Model:
         return replace(self, tensors={**self.tensors, **changed})
 
     def weight_names(self) -> list[str]:
-        """Return the names of the tensors that passes compress: at least two dimensions, and not `uncompressed`."""
+        """Return the names of the tensors that passes compress."""
         names = (name for name, tensor in self.tensors.items() if len(tensor.shape) >= 2)
         return [name for name in names if name not in self.uncompressed]
 
@@ -87,7 +87,7 @@ class Model:
 
 
 def trust_factory(model: Model, factory: str | None) -> Model:
-    """Return the model with its network's function trusted, if it is `factory`, the function that the user named.
+    """Return the model with its function trusted, if the user named that function, `factory`.
 
     Raises:
         ConfigError: the file names another function.

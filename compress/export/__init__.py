@@ -25,7 +25,7 @@ def write_weights(model: Model, path: Path, weight_format: WeightFormat = "float
         path: `.safetensors`, `.pth`, `.pt` or `.onnx`.
         weight_format: `codebook` stores small integers, in `.onnx` files only.
     Raises:
-        ConfigError: unknown suffix, wrong weight format for the suffix, or the package onnx is missing.
+        ConfigError: wrong suffix or weight format, or the package onnx is missing.
         WeightsError: the tensors or the preprocessing do not fit the network; `.onnx` only.
         OSError: the file cannot be written; an old file is unchanged.
     """

@@ -41,14 +41,7 @@ def to_onnx(model: Model, store: StoreTensor) -> ModelProto:
     )
     opsets = [helper.make_opsetid("", OPSET)]
     onnx_model = helper.make_model(graph, producer_name="squeeze-compress", ir_version=IR_VERSION, opset_imports=opsets)
-    helper.set_model_props(onnx_model, _metadata(model))
+    for name, value in {**asdict(model.preprocessing), "labels": model.labels}.items():
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        onnx_model.metadata_props.add(key=name, value=text)
     return onnx_model
-
-
-def _metadata(model: Model) -> dict[str, str]:
-    """Return preprocessing and labels by name: text unchanged, numbers and lists as JSON."""
-    values = {**asdict(model.preprocessing), "labels": model.labels}
-    return {
-        name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        for name, value in values.items()
-    }

@@ -30,14 +30,14 @@ _ACTIVATIONS: Mapping[Any, str] = {
     **dict.fromkeys((nn.Hardswish, functional.hardswish), "HardSwish"),
     **dict.fromkeys((nn.SiLU, functional.silu), "Swish"),
 }
-"""ONNX operator of each torch module, function or method. HardSwish and Swish are newer than our operator set."""
+"""ONNX operators. HardSwish and Swish are newer than our operator set."""
 
 
 class OperatorConverter:
     """The operations of a network in ONNX: `nodes` from `input` to `logits`, and their `constants` but the weights."""
 
     def __init__(self, network: nn.Module, photo: Tensor) -> None:
-        """Convert all operations of a network in evaluation mode; `photo` is an input of the right shape.
+        """Convert a network in evaluation mode; `photo` is an input of the right shape.
 
         Raises:
             SqueezeError: `torch.fx` cannot trace the network, or an operation is not supported.
@@ -58,7 +58,7 @@ class OperatorConverter:
             self._results[node] = self._convert(node)
 
     def _convert(self, node: fx.Node) -> str:
-        """Add the ONNX operations of a node, and return the name of its result."""
+        """Add the operations of a node, and return the name of its result."""
         inputs = [self._results[each] for each in node.all_input_nodes]
         if node.op == "placeholder":
             return "input"

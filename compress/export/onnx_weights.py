@@ -21,10 +21,7 @@ from compress.tensors.scales import scale_of
 
 @dataclass
 class StoredTensor:
-    """A weight tensor in an ONNX graph: initializers, and operations on them in order.
-
-    The last output has the tensor's name; without operations, the only initializer has it.
-    """
+    """A weight tensor in an ONNX graph: constants and operations; the last result has the tensor's name."""
 
     name: str
     constants: list[TensorProto] = field(default_factory=list)
@@ -37,7 +34,7 @@ class StoredTensor:
         return sum(part.ByteSize() for part in parts)
 
     def add_constant(self, suffix: str, values: NDArray[Any]) -> str:
-        """Add an initializer and return its name."""
+        """Add a constant and return its name."""
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values), f"{self.name}.{suffix}"))
         return f"{self.name}.{suffix}"
 
@@ -60,7 +57,7 @@ def as_float32(name: str, tensor: Tensor) -> StoredTensor:
 
 
 def as_smallest(name: str, tensor: Tensor) -> StoredTensor:
-    """Store a tensor as levels, as codebook indices or as float32, whichever takes the fewest bytes."""
+    """Store a tensor as levels, codebook indices or float32, whichever takes the fewest bytes."""
     return min(_candidates(name, tensor), key=lambda stored: stored.stored_bytes)
 
 

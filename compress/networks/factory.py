@@ -68,10 +68,8 @@ class NetworkFactory:
         return f"{self.function} {text}" if options else self.function
 
     def call(self, seed: int = 0) -> nn.Module:
-        """Return the network that the function makes, in evaluation mode and float32, with its batch norms.
+        """Return the network that the function makes, in evaluation mode and float32; `seed` is torch's.
 
-        Args:
-            seed: of torch's generator during the call; the generator's state is restored.
         Raises:
             ConfigError: the function cannot be imported or called, or does not return a module.
         """
@@ -90,8 +88,7 @@ class NetworkFactory:
         """Return the network of `call`, its batch norms folded if the options say so.
 
         Raises:
-            ConfigError: as `call`.
-            WeightsError: batch norms cannot be folded.
+            ConfigError, WeightsError: as `call` and `fold_batch_norms`.
         """
         network = self.call()
         if self.fold_batch_norm:
@@ -99,7 +96,7 @@ class NetworkFactory:
         return network
 
     def source_sha256(self) -> str:
-        """Return a hash of the source files of the function and of all module classes in its network."""
+        """Return a hash of the source files of the function and its network's module classes."""
         modules = {self._import().__module__, *(type(part).__module__ for part in self.call().modules())}
         digest = hashlib.sha256()
         for name in sorted(modules):
@@ -127,7 +124,7 @@ class NetworkFactory:
 
 
 def identity(model: Model) -> tuple[str, ...]:
-    """Return what determines a model's outputs besides its tensors and this package, for cache keys."""
+    """Return what determines a model's outputs besides its tensors, for cache keys."""
     if not is_factory(model.architecture):
         return ()
     return model.architecture, NetworkFactory.parse(model.architecture).source_sha256()

@@ -36,7 +36,7 @@ def fold_batch_norms(network: nn.Module) -> None:
 
 
 def _foldable_pairs(graph: fx.Graph, network: nn.Module) -> Iterator[tuple[str, str]]:
-    """Yield the names of each layer and of its only reader, a batch norm. Both run once, and share no weight."""
+    """Yield the names of each layer and its batch norm. Both run once, and share no weight."""
     modules = dict(network.named_modules(remove_duplicate=False))
     called = {node: modules[str(node.target)] for node in graph.nodes if node.op == "call_module"}
     runs = Counter(map(id, called.values()))

@@ -23,7 +23,7 @@ class LayerCall:
 
 
 def layer_weight_names(network: nn.Module) -> dict[str, str]:
-    """Return the name of each layer's weight tensor by the layer's name; a shared layer or weight has its first name.
+    """Return the name of each layer's weight tensor by the layer's name; shared ones have their first name.
 
     Layers with a computed weight (`torch.nn.utils.parametrizations`) are left out.
     """

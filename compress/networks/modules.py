@@ -41,9 +41,9 @@ def to_module(model: Model, device: torch.device | None = None) -> nn.Module:
 
     Args:
         model: weights and architecture.
-        device: of the network, in the memory format "channels last"; None: the CPU, in torch's default format.
+        device: of the network, in the format "channels last"; None: the CPU, in torch's default format.
     Raises:
-        ConfigError: unknown architecture, or the function that makes the network cannot be imported or called.
+        ConfigError: unknown architecture, or its function cannot be imported or called.
         WeightsError: the function is not trusted, or the tensors do not fit the network.
     """
     module = _make_network(model)
@@ -89,9 +89,9 @@ def zero_input(preprocessing: Preprocessing) -> torch.Tensor:
 
 
 def stored_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
-    """Return the parameters and buffers that a model of this network has, by name, in module order.
+    """Return the parameters and buffers of a model by name, in module order; a shared tensor has its first name.
 
-    A shared tensor has its first name. `num_batches_tracked` is left out: no output depends on it.
+    `num_batches_tracked` is left out: no output depends on it.
     """
     first_names: dict[int, tuple[str, torch.Tensor]] = {}
     for name, tensor in module.state_dict(keep_vars=True).items():

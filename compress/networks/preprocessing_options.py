@@ -54,14 +54,7 @@ class PreprocessingOptions:
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class InputOptions:
-    """Preprocessing in training.
-
-    Attributes:
-        preprocessing: `torchvision`, `caffe`, or all options.
-        input_size: rows and columns of the input, 16 to 4,096; default: as `preprocessing`.
-        resize: `squash` resizes the whole photo, `crop` its short side and takes the center; default: as
-            `preprocessing`.
-    """
+    """Preprocessing in training; `input_size` (rows and columns) and `resize` replace values of a named one."""
 
     preprocessing: Literal["torchvision", "caffe"] | PreprocessingOptions = "torchvision"
     input_size: Annotated[int, Field(ge=16, le=4096)] | None = None

@@ -56,7 +56,7 @@ def squeezenet1_0(classes: int = 1000) -> SqueezeNet:
 
 
 def squeezenet1_1(classes: int = 1000) -> SqueezeNet:
-    """Return SqueezeNet v1.1: same accuracy, 2.4 times fewer multiplications; pools after conv1, fire3 and fire5."""
+    """Return SqueezeNet v1.1: 64 filters of 3x3 first, pools after conv1, fire3 and fire5."""
     return SqueezeNet(
         classes,
         nn.Conv2d(3, 64, 3, stride=2), nn.ReLU(), _pool(),

@@ -34,10 +34,7 @@ ImageNet's maps of 13 x 13, some position always stays positive; on small maps t
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class CheckpointWeights(InputOptions):
-    """The user's checkpoint with torchvision's tensor names.
-
-    `labels` is a text file with one class name a line; the default is ImageNet's names for 1,000 classes.
-    """
+    """The user's checkpoint with torchvision's tensor names; `labels` is a text file with one class name a line."""
 
     path: str
     architecture: SqueezeNetName
@@ -73,7 +70,7 @@ class TorchvisionWeights:
         return f"torchvision's published {self.architecture} ({self.URLS[self.architecture]})"
 
     def load(self, seed: int = 0) -> Model:
-        """Read the weights from the cache, after a download if it has none; see `WeightSource`."""
+        """Read the weights from the cache or download them; see `WeightSource`."""
         url = self.URLS[self.architecture]
         try:
             file = _download_once(url)
@@ -87,10 +84,7 @@ class TorchvisionWeights:
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class RandomWeights(InputOptions):
-    """Random weights from the run's seed, for a pipeline that starts with a stage `train`.
-
-    `labels` are class names; the default is ImageNet's for 1,000 classes.
-    """
+    """Random weights from the run's seed, for a pipeline that starts with a stage `train`."""
 
     architecture: SqueezeNetName
     classes: Annotated[int, Field(ge=1, le=1_000_000)]
@@ -139,7 +133,7 @@ def squeezenet_model(architecture: str, arrays: Arrays, preprocessing: Preproces
 
 
 def _download_once(url: str) -> Path:
-    """Return the file in the cache of `torch.hub`; download it if it is missing or has another hash."""
+    """Return the file in torch.hub's cache; download it if it is missing or has another hash."""
     file = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
     hash_prefix = file.stem.rsplit("-", 1)[-1]
     if not file.is_file() or not hashlib.sha256(file.read_bytes()).hexdigest().startswith(hash_prefix):

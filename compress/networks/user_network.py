@@ -34,7 +34,7 @@ class UserNetwork(InputOptions):
         factory: function that makes the network.
         args: its keyword arguments.
         checkpoint: file with the network's state dictionary; default: the weights that the function makes.
-        fold_batch_norm: fold batch norms into the layers before them.
+        fold_batch_norm: see `fold_batch_norms`.
         labels: text file with one class name a line.
     """
 
@@ -54,8 +54,7 @@ class UserNetwork(InputOptions):
         """Make the network and read its weights; see `WeightSource`.
 
         Raises:
-            ConfigError: also if the function makes no network, or the network does not map photos of this size to
-                logits.
+            ConfigError: also if the function makes no network that maps photos of this size to logits.
             WeightsError: also if batch norms cannot be folded, or a tensor cannot be stored as float32.
         """
         factory = NetworkFactory(self.factory, self.args, self.fold_batch_norm)
@@ -82,7 +81,7 @@ class UserNetwork(InputOptions):
 
 
 def _load_checkpoint(network: nn.Module, checkpoint: Path, function: str) -> None:
-    """Set all tensors of the network from a state dictionary, which may have any name of a shared tensor."""
+    """Set all tensors of the network; a checkpoint may have any name of a shared tensor."""
     first_names = {id(tensor): name for name, tensor in stored_tensors(network).items()}
     known = {name: first_names.get(id(tensor)) for name, tensor in network.state_dict(keep_vars=True).items()}
     named = ((known.get(name, name), array) for name, array in read_state_dict(checkpoint).items())
@@ -92,7 +91,7 @@ def _load_checkpoint(network: nn.Module, checkpoint: Path, function: str) -> Non
 
 
 def _probe(network: nn.Module, preprocessing: Preprocessing) -> tuple[int, set[str]]:
-    """Run the network on zeros; return the number of classes and the weights of the layers that ran."""
+    """Run the network on zeros; return the number of classes and the weights that it used."""
     pre = preprocessing
     try:
         with record_calls(network) as calls, torch.no_grad():

@@ -42,5 +42,5 @@ SOURCES: Mapping[str, type[WeightSource]] = {
 
 
 def source_name(options: Mapping[str, Any]) -> str:
-    """Return the name of the source that `options` describe; the default is `factory` if that key is set."""
+    """Return the name of the source that `options` describe."""
     return str(options.get("source", "factory" if "factory" in options else "embedded"))
