@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
@@ -65,17 +68,32 @@ def _numba_type(annotation: Any) -> Any:
 def _enable_cache(machine_code: Any) -> None:
     """Cache machine code on disk, valid while the function and everything that it uses is the same.
 
-    numba compares the function's own file only. It would run stale code after an edit to a function or a constant that
-    comes from another module.
+    numba compares only the function's own file. The folder's name is therefore a hash that includes the functions and
+    constants that the function uses from other modules.
     """
-    try:
-        machine_code.enable_caching()
-    except RuntimeError:  # numba found no writable folder
-        return
-    cache_file = machine_code._cache._cache_file
+    source = Path(machine_code.py_func.__code__.co_filename)
     used = [(name, _frozen(value)) for name, value in machine_code.py_func.__globals__.items()]
-    key = hashlib.sha256(repr((cache_file._source_stamp, used)).encode()).hexdigest()
-    cache_file._source_stamp = _cache_keys[machine_code] = key
+    with suppress(OSError, RuntimeError):  # the source is not a file, or no folder is writable
+        key = hashlib.sha256(source.read_bytes() + repr(used).encode()).hexdigest()
+        _cache_keys[machine_code] = key
+        with _numba_cache_folder(_cache_root(source) / key):
+            machine_code.enable_caching()
+
+
+def _cache_root(source: Path) -> Path:
+    if numba.config.CACHE_DIR:
+        return Path(numba.config.CACHE_DIR)
+    return source.parent / "__pycache__" if os.access(source.parent, os.W_OK) else Path.home() / ".cache" / "numba"
+
+
+@contextmanager
+def _numba_cache_folder(folder: Path) -> Iterator[None]:
+    previous = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = str(folder)
+    try:
+        yield
+    finally:
+        numba.config.CACHE_DIR = previous
 
 
 def _frozen(value: Any) -> object:

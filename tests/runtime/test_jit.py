@@ -34,12 +34,16 @@ def caller(value):
 def run(tmp_path):
     """Run the caller of an inlined function in a new process, and return its result and how often the cache hit."""
 
-    def result_and_hits(factor=1, expression="value"):
+    def result_and_hits(factor=1, expression="value", cache=str(tmp_path / "cache"), setup=""):
         (tmp_path / "library.py").write_text(LIBRARY.format(factor=factor, expression=expression))
         (tmp_path / "caller.py").write_text(CALLER)
-        program = "import caller; print(caller.caller(10), sum(caller.caller.stats.cache_hits.values()))"
+        program = f"""if True:
+            {setup}
+            import caller, numba
+            assert numba.config.CACHE_DIR == {cache!r}  # unchanged for the functions of others
+            print(caller.caller(10), sum(caller.caller.stats.cache_hits.values()))"""
         paths = os.pathsep.join([str(tmp_path), str(Path.cwd())])
-        environment = {**os.environ, "PYTHONPATH": paths, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+        environment = {**os.environ, "PYTHONPATH": paths, "NUMBA_CACHE_DIR": cache}
         done = subprocess.run(
             [sys.executable, "-B", "-c", program], env=environment, check=True, capture_output=True, text=True
         )
@@ -53,3 +57,17 @@ def test_machine_code_is_cached_until_something_that_it_uses_changes(run):
     assert run() == (10, 1)
     assert run(expression="value + 1") == (11, 0)  # the caller's own file is the same
     assert run(factor=2) == (20, 0)
+
+
+def test_the_cache_is_beside_the_source_by_default(run, tmp_path):
+    assert run(cache="") == (10, 0)
+    assert run(cache="") == (10, 1)
+    assert list((tmp_path / "__pycache__").rglob("caller.caller-*.nbi"))
+
+
+def test_the_cache_of_a_read_only_package_is_in_the_home_folder(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    read_only = "import os; os.access = lambda path, mode: False"
+    assert run(cache="", setup=read_only) == (10, 0)
+    assert run(cache="", setup=read_only) == (10, 1)
+    assert list((tmp_path / "home" / ".cache" / "numba").rglob("caller.caller-*.nbi"))
