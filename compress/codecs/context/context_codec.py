@@ -1,13 +1,11 @@
 """Codec `context`: adaptive binary arithmetic coding with contexts of neighboring weights.
 
-Symbols are coded as levels, integers in zigzag: symbols 0, 1, 2, 3, 4 are levels 0, 1, -1, 2, -2. Levels form a
-matrix: the first dimension is the row, the others together the column, and dimensions from the third on are the taps
-of a kernel. Three options may shorten a stream:
+Symbols 0, 1, 2, 3, 4 are coded as levels 0, 1, -1, 2, -2. Levels form a matrix: the first dimension is the row, the
+others together the column, and dimensions from the third on are the taps of a kernel. Options may shorten a stream:
 
 - trellis: all columns follow `TRELLIS_4096`, and the indices in its quantizers are coded.
-- units: magnitudes are coded in units of 2 to 32 and by their digits within a unit. Fits large magnitudes and the
-  nearly uniform symbols of k-means codebooks.
-- prediction: levels are predicted from the preceding levels of their row. Fits correlated channels.
+- units: magnitudes are coded in units of 2 to 32 and their digits, for large or nearly uniform magnitudes.
+- prediction: levels are predicted from the preceding levels of their row, for correlated channels.
 
 Stream: one byte, see `_Head`; the coded bits.
 """
@@ -23,7 +21,7 @@ from numpy.typing import NDArray
 from compress.codecs.context.context_model import MAX_MAGNITUDE, MEAN_OFFSET, log2_eighths
 from compress.codecs.context.level_coder import code_levels, new_probabilities
 from compress.codecs.context.logistic_mixing import MIN_PROBABILITY
-from compress.codecs.context.nlms_predictor import NO_PREDICTORS, new_predictors
+from compress.codecs.context.nlms_predictor import new_predictors
 from compress.codecs.primitives.error_offsets import offset_by
 from compress.codecs.primitives.range_coder import POSITION, Stream, check_end, finish, min_coded_bytes
 from compress.codecs.primitives.symbol_histogram import histogram
@@ -36,25 +34,13 @@ _MAX_MEAN_OCTAVES = 9
 _MAX_UNIT_BITS = 5
 _UNITS = _MAX_UNIT_BITS + 1
 
-_MIN_PREDICTED = 1024
-"""Number of levels from which on prediction is tried."""
-
-_SMALL = 4096
-"""Number of levels up to which more units are tried."""
-
-_MAX_BY_CHANCE = 32
-"""Number of nonzero levels that may follow the trellis by chance, so that a stream without it may be shorter."""
+_MIN_PREDICTED = 1024  # levels from which on prediction is tried
+_SMALL = 4096  # levels up to which more units are tried
+_MAX_BY_CHANCE = 32  # nonzero levels that may follow the trellis by chance: a stream without it may be shorter
 
 
 class _Head(NamedTuple):
-    """The first byte of a stream.
-
-    Attributes:
-        mean_octaves: logarithm of the mean magnitude, with which the running means start.
-        unit_bits: base-2 logarithm of the unit of magnitudes: of levels, or with a trellis of indices.
-        trellis: whether levels follow the trellis.
-        prediction: whether levels are predicted.
-    """
+    """The first byte of a stream: base-2 logarithms of the mean and of the unit of magnitudes, and the options."""
 
     mean_octaves: int
     unit_bits: int
@@ -66,11 +52,6 @@ class _Head(NamedTuple):
 
     @classmethod
     def of(cls, data: bytes) -> _Head:
-        """Return the head of a stream.
-
-        Raises:
-            FormatError: the first byte is absent or out of range.
-        """
         most = ((_MAX_MEAN_OCTAVES + 1) * _UNITS << 2) - 1
         if not data or data[0] > most:
             raise FormatError("no mean magnitude and options", offset=0, expected=f"a byte of at most {most}")
@@ -87,9 +68,8 @@ class ContextCodec(Codec):
         matrix = np.ascontiguousarray(symbols_to_levels(symbols).reshape(_matrix_shape(symbols.shape)))
         levels = _Levels(matrix, symbols.shape, histogram(symbols))
         trellis = trellis_indices(matrix, TRELLIS_4096) is not None
-        shortest = levels.encode_in_units(trellis)
-        if trellis and np.count_nonzero(symbols) <= _MAX_BY_CHANCE:
-            shortest = min(shortest, levels.encode_in_units(trellis=False), key=len)
+        attempts = [True, False] if trellis and np.count_nonzero(symbols) <= _MAX_BY_CHANCE else [trellis]
+        shortest = min((levels.encode_in_units(attempt) for attempt in attempts), key=len)
         if matrix.size < _MIN_PREDICTED or matrix.shape[1] == 1:
             return shortest
         best = _Head.of(shortest)
@@ -135,7 +115,6 @@ class _Levels:
         self._mean_octaves = min(octaves, _MAX_MEAN_OCTAVES)
 
     def encode(self, unit_bits: int, trellis: bool, prediction: bool = False) -> bytes:
-        """Return the stream with these options."""
         head = _Head(self._mean_octaves, unit_bits, trellis, prediction)
         room = 1000 + 2 * self.matrix.size
         while True:
@@ -156,10 +135,9 @@ class _Levels:
         return shortest
 
     def _max_unit_bits(self, trellis: bool) -> int:
-        """Return the bits of the largest unit tried: at most 1/4 of the largest magnitude.
+        """Return the bits of the largest unit tried: a fraction of the largest magnitude.
 
-        For more than `_SMALL` levels, where a useless attempt takes time: at most 1/8 of the largest magnitude, and 2/3
-        of the mean nonzero magnitude, or 1/2 with a trellis.
+        For many levels, where a useless attempt takes time, also of the mean nonzero magnitude.
         """
         largest = self._counts.size // 2
         unit = largest // 4
@@ -177,20 +155,8 @@ def _code(stream: Stream, levels: NDArray[np.int32], shape: tuple[int, ...], hea
     """Encode or decode levels, and return how many."""
     if not levels.size:
         return 0
-    initial_mean = MEAN_OFFSET * ((1 << head.mean_octaves) - 1)
+    mean = MEAN_OFFSET * ((1 << head.mean_octaves) - 1)
     taps, width = math.prod(shape[2:]), shape[-1] if len(shape) > 2 else 1
-    predictors = new_predictors(*levels.shape) if head.prediction else NO_PREDICTORS
+    probabilities, predictors = new_probabilities(head.unit_bits), new_predictors(levels.shape, head.prediction)
     trellis = TRELLIS_4096 if head.trellis else NO_TRELLIS
-    return int(
-        code_levels(
-            *stream,
-            new_probabilities(head.unit_bits),
-            predictors,
-            levels,
-            taps,
-            width,
-            initial_mean,
-            head.unit_bits,
-            *trellis,
-        )
-    )
+    return code_levels(*stream, probabilities, predictors, levels, taps, width, mean, head.unit_bits, *trellis)

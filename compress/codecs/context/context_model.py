@@ -1,7 +1,6 @@
 """Contexts of a level, computed from already decoded neighbors.
 
-Levels are integers in a matrix, coded row by row. The columns of one convolution kernel's taps are consecutive. Every
-number is part of the format (docs/format.md).
+The taps of a convolution kernel are consecutive columns. Every number is part of the format (docs/format.md).
 """
 
 from __future__ import annotations
@@ -20,32 +19,16 @@ Levels = Annotated[NDArray[np.int32], types.int32[:, ::1]]
 MEAN_OFFSET = 32
 """Added to a mean magnitude, in units of 1/256, before its logarithm: small means share contexts."""
 
-MAX_MAGNITUDE = 4095
-"""Larger magnitudes count as this in a mean."""
-
-MAX_NEIGHBOR = 3
-"""Neighbors are clipped to this magnitude for the sign logit."""
-
-TAPS_BEFORE = 8
-"""Number of preceding taps of the kernel that are used."""
-
-TAP_KINDS = 64
-"""Taps from the last kind on share their weights."""
-
-PREDICTION_INPUT = TAPS_BEFORE + 4
-"""Index of the linear prediction among the inputs of the sign logit; 0 without prediction."""
-
+MAX_MAGNITUDE = 4095  # larger magnitudes count as this in a mean
+MAX_NEIGHBOR = 3  # neighbors are clipped to this magnitude for the sign logit
+TAPS_BEFORE = 8  # preceding taps of the kernel that are used
+TAP_KINDS = 64  # taps from the last kind on share their weights
+PREDICTION_INPUT = TAPS_BEFORE + 4  # index of the linear prediction among the inputs of the sign logit
 SIGN_INPUTS = PREDICTION_INPUT + 1
-"""Number of inputs of the sign logit."""
 
 
-def _logarithms() -> NDArray[np.uint8]:
-    numbers = np.arange(1, 1 << 12)
-    octaves = np.frexp(numbers)[1].astype(np.int64) - 1
-    return np.append(0, 8 * octaves + ((numbers << 3 >> octaves) & 7)).astype(np.uint8)
-
-
-_LOGARITHMS = _logarithms()
+_OCTAVES = np.frexp(np.arange(1, 1 << 12))[1].astype(np.int64) - 1
+_LOGARITHMS = np.append(0, 8 * _OCTAVES + ((np.arange(1, 1 << 12) << 3 >> _OCTAVES) & 7)).astype(np.uint8)
 """`log2_eighths` of numbers below 2 ** 12. Larger numbers are shifted first: four binary digits determine it."""
 
 _RECIPROCALS = np.array([0] + [(1 << 32) // count + 1 for count in range(1, TAPS_BEFORE + 1)], dtype=np.int64)
@@ -54,7 +37,7 @@ _RECIPROCALS = np.array([0] + [(1 << 32) // count + 1 for count in range(1, TAPS
 
 @compiled(inline=True)
 def clip(number: int, minimum: int, maximum: int) -> int:
-    """Return the number between `minimum` and `maximum` that is nearest to `number`."""
+    """Return the nearest number from `minimum` to `maximum`."""
     return max(minimum, min(maximum, number))
 
 
@@ -82,7 +65,6 @@ def updated_mean(mean: int, magnitude: int, count: int) -> int:
 
 @compiled(inline=True)
 def _level_at(levels: Levels, row: int, column: int) -> int:
-    """Return a level; 0 outside the matrix."""
     return levels[np.uintp(row), np.uintp(column)] if row >= 0 and column >= 0 else 0
 
 

@@ -1,7 +1,7 @@
 """Escape codes of codec `context`: the part of a magnitude that its unary decisions leave open.
 
-Large magnitudes continue with an adaptive Exp-Golomb code. Magnitudes in units continue with the digits within the
-unit. Every number is part of the format (docs/format.md).
+Large magnitudes continue with an adaptive Exp-Golomb code, magnitudes in units with the digits within the unit. Every
+number is part of the format (docs/format.md).
 """
 
 from __future__ import annotations
@@ -25,10 +25,7 @@ _LAST_DIGIT_UPDATES = 8  # initial update count of the last digit's probability
 
 
 def new_digit_probabilities(unit_bits: int) -> NDArray[np.int32]:
-    """Return the initial adaptive probabilities of `code_digits`.
-
-    Digits are nearly uniform: their probabilities start with a number of updates, larger for more significant digits.
-    """
+    """Return initial probabilities of digits, nearly uniform: more significant digits start with more updates."""
     probabilities = np.full((_UNITS, 1 << unit_bits), INITIAL_PROBABILITY, dtype=np.int32)
     for digit in range(unit_bits):
         probabilities[:, 1 << digit : 2 << digit] += min(_LAST_DIGIT_UPDATES << (unit_bits - 1 - digit), 255)
@@ -39,7 +36,7 @@ def new_digit_probabilities(unit_bits: int) -> NDArray[np.int32]:
 def code_escape(coder: Coder, arrays: CoderArrays, first: int, scale: int, number: int) -> tuple[Coder, int]:
     """Code a number from 1 to 65,535: in unary how many binary digits follow its first, then these digits.
 
-    Their probabilities start at index `first`; `scale` is the expected magnitude, 0 to 7. The rest: see `code_bit`.
+    Their probabilities start at index `first`; `scale` is the expected magnitude, 0 to 7.
     """
     exponent = 0
     while exponent < _EXPONENTS - 1:

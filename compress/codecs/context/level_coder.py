@@ -1,9 +1,8 @@
 """The coder of levels: contexts, adaptive probabilities and mixers of codec `context`.
 
-Levels are integers in a matrix, coded row by row. The magnitude of a level is predicted from the mean magnitudes of
-its row and its column so far, from its neighbors, and from the certainty of its sign. Signs are predictable where the
-taps of a kernel are correlated, or the rows: classes in a meaningful order. Every number is part of the format
-(docs/format.md).
+Levels are coded row by row. A magnitude is predicted from the mean magnitudes of its row and column, from its
+neighbors, and from the certainty of its sign. Signs are predictable where taps of a kernel, or rows, are correlated.
+Every number is part of the format (docs/format.md).
 """
 
 from __future__ import annotations
@@ -28,12 +27,7 @@ from compress.codecs.context.context_model import (
     sign_regression,
     updated_mean,
 )
-from compress.codecs.context.escape_codes import (
-    ESCAPE_PROBABILITIES,
-    code_digits,
-    code_escape,
-    new_digit_probabilities,
-)
+from compress.codecs.context.escape_codes import ESCAPE_PROBABILITIES, code_digits, code_escape, new_digit_probabilities
 from compress.codecs.context.logistic_mixing import (
     INITIAL_PROBABILITY,
     CoderArrays,
@@ -44,7 +38,7 @@ from compress.codecs.context.logistic_mixing import (
     sigmoid,
     weight_step,
 )
-from compress.codecs.context.nlms_predictor import Predictors, initial_power, input_scale, predict, sign_input, update
+from compress.codecs.context.nlms_predictor import INPUT_SCALE, Predictors, initial_power, predict, sign_input, update
 from compress.codecs.primitives.range_coder import OUTPUT_MARGIN_BYTES, PROBABILITY_BITS, Bytes, Coder
 from compress.codecs.primitives.symbol_histogram import Counts
 from compress.codecs.primitives.trellis import NextStates, Quantizers, index_of, level_of
@@ -69,20 +63,12 @@ _INITIAL_WEIGHTS = np.tile(
 _INITIAL_WEIGHTS[_SIGN_REGRESSIONS:, PREDICTION_INPUT] = 30_000
 
 Contexts = tuple[int, int, int, int, int, int, int]
-"""The contexts of a level.
-
-expected: logarithm of the expected magnitude, if row and column were independent.
-means: context of the mean magnitudes of row and column.
-neighborhood: context of the neighbors' magnitudes.
-signs: context of the sign in the neighbors' signs.
-sign_logit: logit of a positive sign, from the regression.
-tap: of the column.
-quantizer: 0 or 1.
-"""
+"""The contexts of a level: logarithm of the expected magnitude if row and column were independent; mean magnitudes of
+row and column; neighbors' magnitudes; neighbors' signs; logit of a positive sign; tap; quantizer, 0 or 1."""
 
 
 def new_probabilities(unit_bits: int) -> NDArray[np.int32]:
-    """Return the initial adaptive probabilities: of magnitudes, signs, escape codes and digits."""
+    """Return the initial adaptive probabilities of a stream."""
     return np.concatenate([np.full(_DIGITS, INITIAL_PROBABILITY, dtype=np.int32), new_digit_probabilities(unit_bits)])
 
 
@@ -106,10 +92,7 @@ def _code_sign(
 def _code_index(
     coder: Coder, arrays: CoderArrays, magnitude: int, positive: int, contexts: Contexts, unit_bits: int
 ) -> tuple[Coder, int, int]:
-    """Code an index, and return its magnitude and sign.
-
-    The code is: zero or not, the sign, the magnitude in units in unary, an escape code, the digits within the unit.
-    """
+    """Code the magnitude of an index in units, in unary with the sign after the first unit; an escape code; digits."""
     expected, means, neighborhood, signs, sign_logit, tap, quantizer = contexts
     logit = 22 * (expected - 64 - 8 * unit_bits)  # about the logit of "larger?" for Laplacian levels
     units = (magnitude + (1 << unit_bits) - 1) >> unit_bits
@@ -157,16 +140,15 @@ def code_levels(
 ) -> int:
     """Encode levels, or decode them, and return how many: fewer if the output is full or a level is out of range.
 
-    `place` and `data` are a `Stream`, `quantizers` and `next_state` a `Trellis`, of one state without a trellis. The
-    columns are `taps` of kernels, `width` in a row of the kernel. `mean` is the initial mean magnitude, in units of
-    1/256. `probabilities`, `weights` and `predictors` (empty without prediction) change.
+    `place` and `data` are a `Stream`, `quantizers` and `next_state` a `Trellis`. The columns are `taps` of kernels of
+    this `width`. `mean` is the initial mean magnitude, in units of 1/256.
     """
     rows, columns = levels.shape
     has_trellis = quantizers.size > 1
     means, states = np.full(columns, mean, np.int32), np.zeros(columns, np.uint16)
     sums_of_4, sums_of_16 = np.zeros(columns, np.int8), np.zeros(columns, np.int8)
     arrays = CoderArrays(data, probabilities, _INITIAL_WEIGHTS.copy(), np.zeros(SIGN_INPUTS, np.int64))
-    values, scale = np.zeros(columns, np.int16), input_scale(mean)
+    values, scale = np.zeros(columns, np.int16), divide_unsigned(INPUT_SCALE, max(mean, 1))
     total_mean, total_count = mean, _INITIAL_COUNT
     coder, done = (place[0], place[1], place[2], place[3]), 0
     decoding = place[3]

@@ -1,10 +1,8 @@
 """Adaptive probabilities of bits, and mixers of their logits, in integers.
 
 An adaptive probability is one int32: a probability in units of 2 ** -22, times 256, plus its number of updates, at
-most 255. Each coded bit moves it towards that bit: by 5/8 of the distance at first, and by less with every update.
-
-A logit is ln(p / (1 - p)) of a probability p, in units of 1/256. A mixer predicts a bit from the weighted sum of
-several logits, and learns its weights from the coded bits.
+most 255. Each coded bit moves it by a part of the distance, 5/8 at first and less with every update. Logits
+ln(p / (1 - p)) are in units of 1/256. A mixer predicts a bit from a weighted sum of logits, and learns the weights.
 
 Every number is part of the format (docs/format.md).
 
@@ -28,14 +26,7 @@ _Weights = Annotated[NDArray[np.int64], types.int64[:, ::1]]
 
 
 class CoderArrays(NamedTuple):
-    """The arrays that all coding functions read and write.
-
-    Attributes:
-        data: of the stream.
-        probabilities: all adaptive probabilities, by slot.
-        weights: of all mixers, shape (mixers, inputs).
-        inputs: of the sign logit.
-    """
+    """Bytes of the stream, adaptive probabilities by slot, weights (mixers x inputs), inputs of the sign logit."""
 
     data: Bytes
     probabilities: Probabilities
@@ -47,11 +38,9 @@ INITIAL_PROBABILITY = 1 << 29
 """An adaptive probability of one half without updates."""
 
 MIN_PROBABILITY = 32
-"""Least probability of either bit, in units of 2 ** -16: no bit costs more than 11 bits."""
+"""Minimum of either bit, in units of 2 ** -16: no bit costs more than 11 bits."""
 
-MAX_LOGIT = 2047
-LOGIT_ONE = 256
-"""A logit of 1."""
+MAX_LOGIT, LOGIT_ONE = 2047, 256
 
 _WEIGHT_BITS = 16  # binary places of a mixer's weights
 _MIXER_RATE = 6
@@ -63,13 +52,8 @@ _KNOTS = np.concatenate([_RISE, [1 << 15], (1 << 16) - _RISE[::-1]])
 """2 ** 16 / (1 + exp(-x)) for x from -8 to 8 in steps of 1/2; as literals, because math libraries round differently."""
 
 
-def _sigmoids() -> NDArray[np.uint16]:
-    left, between = np.divmod(np.arange(4096), 128)
-    interpolated = (_KNOTS[left] * (128 - between) + _KNOTS[left + 1] * between + 64) >> 7
-    return np.asarray(interpolated, dtype=np.uint16)
-
-
-_SIGMOID = _sigmoids()
+_LEFT, _FRACTION = np.divmod(np.arange(4096), 128)
+_SIGMOID = ((_KNOTS[_LEFT] * (128 - _FRACTION) + _KNOTS[_LEFT + 1] * _FRACTION + 64) >> 7).astype(np.uint16)
 """For each logit from -2048 on, the probability in units of 2 ** -16."""
 
 _LOGIT = np.clip(np.searchsorted(_SIGMOID, 16 * np.arange(4096) + 8) - 2048, -MAX_LOGIT, MAX_LOGIT).astype(np.int16)
@@ -105,10 +89,7 @@ def _updated(adaptive: int, bit: int) -> int:
 
 @compiled(inline=True)
 def weight_step(value: int, error: int) -> int:
-    """Return the gradient step of the weight of an input.
-
-    `error` is the bit times 2 ** 16 minus its predicted probability, times the learning rate.
-    """
+    """Return the gradient step of the weight of an input; `error` includes the learning rate."""
     return (value * error + (1 << 17)) >> 18
 
 

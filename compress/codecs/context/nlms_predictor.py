@@ -1,7 +1,7 @@
 """Linear prediction of a level from the levels before it in its row, by normalized least mean squares (NLMS).
 
-Channels of a layer are correlated. Each column has its own weights for the columns before it, learned from row to
-row, so no table is stored. All arithmetic is in integers, and every number is part of the format (docs/format.md).
+Channels of a layer are correlated. Each column has weights for the columns before it, learned from row to row, so no
+table is stored. Every number is part of the format (docs/format.md).
 
 Source: Haykin 2002, "Adaptive filter theory", chapter 6.
 """
@@ -26,24 +26,23 @@ _STEP_BITS = 6  # further binary places of a step
 _STEP_HALF = 1 << (_STEP_BITS - 1)
 _RATE = 77  # in units of 1 / 2 ** (_STEP_BITS + 2): a step corrects 0.3 of the error
 _MAX_STEP = (1 << 15) - 1
-_INPUT_SCALE = 6 << 16
+INPUT_SCALE = 6 << 16
 _MAX_INPUT = 2000
 
 Predictors = Annotated[NDArray[np.int16], types.int16[:, ::1]]
 _Values = Annotated[NDArray[np.int16], types.int16[::1]]
 
-NO_PREDICTORS = np.zeros((0, 0), dtype=np.int16)
-"""Weights of a stream without prediction."""
 
-
-def new_predictors(rows: int, columns: int) -> NDArray[np.int16]:
-    """Return the initial weights, zeros of shape (columns, order)."""
-    return np.zeros((columns, min(columns, _MAX_ORDER, _ORDER_PER_ROW * rows)), dtype=np.int16)
+def new_predictors(shape: tuple[int, ...], prediction: bool) -> NDArray[np.int16]:
+    """Return the initial weights for a matrix, zeros of shape (columns, order); order 0 without prediction."""
+    rows, columns = shape
+    order = min(columns, _MAX_ORDER, _ORDER_PER_ROW * rows) if prediction else 0
+    return np.zeros((columns, order), dtype=np.int16)
 
 
 @compiled(inline=True)
 def initial_power(mean: int) -> int:
-    """Return the regularization of the input power: the first levels of a row teach little. `mean`: in 1/256."""
+    """Return the regularization of the input power, for a mean magnitude in units of 1/256."""
     return max((100 * mean * mean) >> 16, 1)  # the power of fifty Laplacian levels
 
 
@@ -61,14 +60,8 @@ def predict(predictors: Predictors, values: _Values, column: int) -> int:
 
 
 @compiled(inline=True)
-def input_scale(mean: int) -> int:
-    """Return the factor of `sign_input` for an initial mean magnitude."""
-    return divide_unsigned(_INPUT_SCALE, max(mean, 1))
-
-
-@compiled(inline=True)
 def sign_input(prediction: int, scale: int) -> int:
-    """Return a prediction as an input of the sign logit; `scale` is `input_scale`."""
+    """Return a prediction as an input of the sign logit; `scale` is `INPUT_SCALE` / initial mean magnitude."""
     return clip((prediction * scale) >> 16, -_MAX_INPUT, _MAX_INPUT)
 
 

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from types import TracebackType
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from compress.errors import FormatError
 
 
-@dataclass(slots=True)
-class offset_by:  # noqa: N801 - used like a function; a generator would take ten times as long, several times a tensor
+@contextmanager
+def offset_by(start: int, where: str = "") -> Iterator[None]:
     """Add `start` to the offset of a FormatError raised inside, and put `where` before its problem."""
-
-    start: int
-    where: str = ""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        if isinstance(error, FormatError):
-            problem = f"{self.where}: {error.problem}" if self.where else error.problem
-            raise FormatError(problem, offset=self.start + (error.offset or 0), expected=error.expected) from error
+    try:
+        yield
+    except FormatError as error:
+        problem = f"{where}: {error.problem}" if where else error.problem
+        raise FormatError(problem, offset=start + (error.offset or 0), expected=error.expected) from error

@@ -28,7 +28,8 @@ def _count(symbols: Symbols, counts: Counts) -> None:
         counts[symbol] += 1
 
 
-def entropy_bits(counts: NDArray[np.int64]) -> float:
-    """Return the order-0 entropy of all symbols of a histogram together, in bits."""
+def entropy_bytes(symbols: NDArray[np.uint16]) -> float:
+    """Return the order-0 entropy of all symbols together, in bytes."""
+    counts = histogram(symbols)
     used = counts[counts > 0]
-    return float((used * np.log2(used.sum() / used)).sum())
+    return float((used * np.log2(used.sum() / used)).sum()) / 8
