@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,33 +12,23 @@ _MIN_AREA = 0.35
 """Smallest crop, as a fraction of the photo's area."""
 
 _MAX_LOG_ASPECT = 0.25
-"""Largest change of the aspect ratio: each side's fraction changes by a factor of exp(0.25 / 2) at most."""
-
-
-class Crop(NamedTuple):
-    """A rectangle of a photo."""
-
-    rows: slice
-    columns: slice
-    mirrored: bool
+"""Maximum of |log(a / b)|, where a and b are the crop's fractions of the two sides."""
 
 
 def random_crops(inputs: Tensor, random: np.random.Generator) -> Tensor:
-    """Return one random crop of each photo, resized to the photo's size; half of the crops are mirrored.
+    """Return a random crop of each photo, resized to the photo's size; half of the crops are mirrored.
 
     Args:
         inputs: shape (n, channels, height, width).
         random: generator of the crops.
-    Returns:
-        the same shape, memory format and device.
-    Source: Szegedy et al. 2015, arXiv:1409.4842, section 6, with larger crops, which stay close to whole photos.
+    Source: Szegedy et al. 2015, arXiv:1409.4842, section 6, with larger crops.
     """
     height, width = inputs.shape[2:]
     resized = []
-    for index, crop in enumerate(draw_crops(len(inputs), height, width, random)):
+    for index, (rows, columns, mirrored) in enumerate(draw_crops(len(inputs), height, width, random)):
         # A slice, unlike a single index, keeps the memory format, and rounding depends on it.
-        pixels = inputs[index : index + 1, :, crop.rows, crop.columns]
-        pixels = pixels.flip(3) if crop.mirrored else pixels
+        pixels = inputs[index : index + 1, :, rows, columns]
+        pixels = pixels.flip(3) if mirrored else pixels
         resized.append(functional.interpolate(pixels, (height, width), mode="bilinear", align_corners=False))
     channels_last = inputs.is_contiguous(memory_format=torch.channels_last)
     return torch.cat(resized).contiguous(
@@ -48,8 +36,8 @@ def random_crops(inputs: Tensor, random: np.random.Generator) -> Tensor:
     )
 
 
-def draw_crops(count: int, height: int, width: int, random: np.random.Generator) -> list[Crop]:
-    """Draw a random crop for each of `count` photos of height x width pixels."""
+def draw_crops(count: int, height: int, width: int, random: np.random.Generator) -> list[tuple[slice, slice, bool]]:
+    """Draw a crop for each of `count` photos: rows, columns, and whether it is mirrored."""
     crops = []
     for _ in range(count):
         area, aspect = random.uniform(_MIN_AREA, 1), np.exp(random.uniform(-_MAX_LOG_ASPECT, _MAX_LOG_ASPECT))
@@ -58,7 +46,7 @@ def draw_crops(count: int, height: int, width: int, random: np.random.Generator)
         top = int(random.integers(0, height - rows + 1))
         left = int(random.integers(0, width - columns + 1))
         mirrored = random.random() < 0.5
-        crops.append(Crop(slice(top, top + rows), slice(left, left + columns), mirrored))
+        crops.append((slice(top, top + rows), slice(left, left + columns), mirrored))
     return crops
 
 
@@ -76,13 +64,11 @@ def random_shifts(
     Args:
         pixels: shape (n, height, width, channels).
         random: generator of the shifts.
-        max_shift: largest shift as a fraction of the side, 0 to 0.5.
+        max_shift: maximum shift as a fraction of the side, 0 to 0.5.
         mirror: mirror half of the photos.
         batch: photos in the whole batch, for which each process draws the same random numbers; None: n.
         shard: place of `pixels` in the batch.
-    Returns:
-        the same shape.
-    Source: Lee et al. 2015, arXiv:1409.5185, section 3 (crops of padded photos), as is usual for small photos.
+    Source: Lee et al. 2015, arXiv:1409.5185, section 3 (crops of padded photos).
     """
     photos, height, width, channels = pixels.shape
     rows, columns = (
@@ -97,6 +83,6 @@ def random_shifts(
 
 
 def _shifted_indices(count: int, side: int, max_pixels: int, random: np.random.Generator) -> NDArray[np.int64]:
-    """Return the source row (or column) of each row of each shifted photo, shape (count, side)."""
+    """Return the source row (or column) of each row of each photo, shape (count, side)."""
     indices = np.arange(side) + random.integers(-max_pixels, max_pixels + 1, (count, 1))
     return np.clip(indices, 0, side - 1, out=indices)

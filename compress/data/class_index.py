@@ -19,7 +19,7 @@ def read_synsets(file: Path) -> dict[str, int]:
     """Read the class index of each synset from a CSV file with columns `index` and `synset`.
 
     Raises:
-        DataError: the file has no such columns, or an index is not a number.
+        DataError: a column is missing, or an index is not a number.
     """
     try:
         return {row["synset"].strip(): int(row["index"]) for row in read_csv_rows(file)}
@@ -32,16 +32,16 @@ def class_indices(
 ) -> list[int] | None:
     """Return the class index of each photo; None if the photos have no classes.
 
-    Subfolders are classes if the name of one is a number or a synset, or if there are as many as the network has
-    classes. In the last case the sorted names are the classes in order, as in torchvision's ImageFolder.
+    Subfolders are classes if the name of one is a number or a synset, or if there are as many as classes. Their sorted
+    names are then the classes, as in torchvision's ImageFolder.
 
     Args:
         photos: of one folder or CSV file.
         classes: number of classes of the network.
-        synsets: class index of each synset; None: ImageNet's, if the network has 1,000 classes.
-        folder: whose subfolders are the class names of the photos; None: the names are from a CSV file.
+        synsets: class index of each synset; None: ImageNet's, for 1,000 classes.
+        folder: parent of the class subfolders; None: the photos are of a CSV file.
     Raises:
-        DataError: a photo has no class, or its class is not one of the network's.
+        DataError: a photo has no class, or not one of the network's.
     """
     names = {photo.class_name for photo in photos if photo.class_name is not None}
     if not names:

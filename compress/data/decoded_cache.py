@@ -1,8 +1,8 @@
 """Cache of decoded photos on disk.
 
-Each set of photos has two files: `<key>.npy` with the pixels, and `<key>.json` with their SHA-256 and the photos that
-could not be read. The key is a hash of everything that determines the pixels. The `.json` file is written last; pixels
-without it are ignored.
+A set of photos has two files: `<key>.npy`, the pixels, and `<key>.json`, their SHA-256 and the unreadable photos. The
+key is a hash of everything that determines the pixels. The `.json` file is written last; without it, the other is
+ignored.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _VERSION = 1
 def cached_pixels(
     folder: Path, entries: Sequence[PhotoEntry], preprocessing: Preprocessing, progress: Progress
 ) -> DecodedPhotos:
-    """Return the decoded photos as a memory map of the cache file; decode them first if the cache has none.
+    """Return the decoded photos as a memory map of the cache file, which is written if it is missing.
 
     Raises:
         DataError: the cache cannot be written or read.
@@ -56,7 +56,7 @@ def _key(entries: Sequence[PhotoEntry], preprocessing: Preprocessing) -> str:
 
 
 def _read(path: Path, photos: int) -> DecodedPhotos | None:
-    """Return the cached photos; None if they are missing or incomplete."""
+    """Return the cached photos; None if they are incomplete."""
     try:
         record = json.loads(path.with_suffix(".json").read_text("utf-8"))
         pixels = np.load(path, mmap_mode="r")
@@ -69,7 +69,7 @@ def _read(path: Path, photos: int) -> DecodedPhotos | None:
 
 
 def _any_readable_now(cached: DecodedPhotos, entries: Sequence[PhotoEntry], preprocessing: Preprocessing) -> bool:
-    """Try skipped photos again: `identity` does not change when a disk or a permission comes back."""
+    """Try skipped photos again: their `identity` does not change when a disk comes back."""
     results = (pixels_or_error(entries[index], preprocessing) for index in cached.skipped)
     return any(not isinstance(result, DataError) for result in results)
 
@@ -91,7 +91,7 @@ def _write(path: Path, entries: Sequence[PhotoEntry], preprocessing: Preprocessi
 
 
 def _write_header(stream: BinaryIO, photos: int, preprocessing: Preprocessing) -> None:
-    """Write the `.npy` header at the start of the file. Numpy pads it, so its length does not depend on `photos`."""
+    """Write the `.npy` header, whose length, due to padding, does not depend on `photos`."""
     shape = (photos, *pixel_shape(preprocessing))
     stream.seek(0)
     np.lib.format.write_array_header_1_0(stream, {"descr": "|u1", "fortran_order": False, "shape": shape})

@@ -25,11 +25,11 @@ class PhotoEntry:
     """A photo to decode.
 
     Attributes:
-        name: where it comes from, for messages.
-        identity: JSON values that change whenever the photo changes.
-        read: returns the photo, RGB or gray; raises DataError with the reason if it cannot be read.
-        label: class index, or None. All entries of a source have one, or none has.
-        weight: weight in statistics, relative to the other photos.
+        name: origin, for messages.
+        identity: JSON values that change with the photo.
+        read: returns the photo, RGB or gray, or raises DataError.
+        label: class index; None for all entries of a source or for none.
+        weight: relative weight in statistics.
     """
 
     name: str
@@ -46,7 +46,7 @@ class DecodedPhotos:
     Attributes:
         pixels: shape (n, height, width, channels).
         sha256: hex digest of shape and pixels.
-        skipped: reason by the index of each entry that could not be read.
+        skipped: reason by index of each unreadable entry.
     """
 
     pixels: NDArray[np.uint8]
@@ -55,18 +55,14 @@ class DecodedPhotos:
 
 
 def pixel_shape(preprocessing: Preprocessing) -> tuple[int, int, int]:
-    """Return height, width and channels of a photo's pixels."""
+    """Return height, width and channels of a photo."""
     return preprocessing.height, preprocessing.width, len(preprocessing.channels)
 
 
 def decode(
     entries: Sequence[PhotoEntry], preprocessing: Preprocessing, stream: BinaryIO, progress: Progress
 ) -> tuple[str, dict[int, str]]:
-    """Write the pixels of all readable photos to `stream`, in order.
-
-    Returns:
-        `sha256` and `skipped` of `DecodedPhotos`.
-    """
+    """Write the pixels of readable photos to `stream`, in order; return `sha256` and `skipped` of `DecodedPhotos`."""
     digest = hashlib.sha256(repr(pixel_shape(preprocessing)).encode())
     skipped: dict[int, str] = {}
     with progress("reading photos", len(entries)) as advance:
@@ -81,7 +77,7 @@ def decode(
 
 
 def pixels_or_error(entry: PhotoEntry, preprocessing: Preprocessing) -> NDArray[np.uint8] | DataError:
-    """Return a photo's pixels, or the error that says why it cannot be read."""
+    """Return a photo's pixels, or why it cannot be read."""
     try:
         return to_pixels(entry.read(), preprocessing)
     except DataError as error:
@@ -91,7 +87,7 @@ def pixels_or_error(entry: PhotoEntry, preprocessing: Preprocessing) -> NDArray[
 def _decode_in_order(
     entries: Sequence[PhotoEntry], preprocessing: Preprocessing
 ) -> Iterator[NDArray[np.uint8] | DataError]:
-    """Decode a bounded number of photos ahead, so that memory does not grow with the number of photos."""
+    """Decode a bounded number of photos ahead, to bound memory."""
     workers = os.cpu_count() or 1
     pending: deque[Future[NDArray[np.uint8] | DataError]] = deque()
     with ThreadPoolExecutor(workers) as pool:

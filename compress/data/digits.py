@@ -21,10 +21,10 @@ _VALIDATION_INTERVAL = 3
 class Digits(PhotoSource):
     """scikit-learn's 1,797 handwritten digits, 8 x 8 gray: 1,201 for calibration, 596 for validation.
 
-    The labels are 0 to 9. A network with another number of classes gets the images without labels.
+    The images have labels only for a network with 10 classes.
 
     Attributes:
-        limit: largest number of images, with equal numbers of each digit; None: all.
+        limit: maximum number of images, with equal numbers of each digit; None: all.
     """
 
     limit: Limit = None
@@ -45,7 +45,7 @@ class Digits(PhotoSource):
 
 
 def _indices(digits: NDArray[np.int64], role: Role) -> list[int]:
-    """Return the indices of a role's images, in the order 0, 1, ... 9, 0, 1, ..., so that any prefix is balanced."""
+    """Return the indices of a role's images in the order 0, 1, ... 9, 0, 1, ..., so that prefixes are balanced."""
     by_digit = (np.flatnonzero(digits == digit) for digit in range(_CLASSES))
     ranked = sorted((rank, int(index)) for indices in by_digit for rank, index in enumerate(indices))
     last = _VALIDATION_INTERVAL - 1

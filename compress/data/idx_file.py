@@ -21,19 +21,14 @@ from compress.errors import DataError
 _GZIP_MAGIC = b"\x1f\x8b"
 
 _MAX_DEFLATE_RATIO = 1032
-"""Most bytes that one deflate byte can decompress to."""
+"""Maximum bytes from one deflated byte."""
 
 
 def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
-    """Return the values of an idx file of bytes.
+    """Read an idx file of bytes; gzip is detected by content.
 
-    Args:
-        path: the file; gzip is detected by content.
-        dimensions: expected number of dimensions.
-    Returns:
-        the shape in the header, with no dimension 0.
     Raises:
-        DataError: the header is wrong, the length does not match it, or the file cannot be read or decompressed.
+        DataError: the header or the length is wrong, a dimension is 0, or the file cannot be read or decompressed.
     """
     try:
         with path.open("rb") as file:

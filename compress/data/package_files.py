@@ -9,13 +9,10 @@ from compress.errors import DataError
 
 
 def package_file(package: str, *parts: str) -> Path:
-    """Return the path of a file in an installed package, without importing the package.
+    """Return the path of a file in an installed package.
 
-    `importlib.resources` would import the package, which takes seconds for some packages and may open connections.
+    Unlike `importlib.resources`, it does not import the package, which may take seconds.
 
-    Args:
-        package: top-level import name.
-        parts: folders and file name below the package.
     Raises:
         DataError: the package is not installed, or has no such file.
     """

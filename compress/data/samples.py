@@ -39,13 +39,13 @@ PHOTOS: dict[Role, tuple[tuple[str, ...], ...]] = {
 _DEFAULT_COUNT: dict[Role, int] = {"calibration": 1200, "validation": 200}
 
 _MIN_SIDE = 0.4
-"""Smallest crop, as a fraction of the photo's sides. Smaller crops are blurred when they are enlarged."""
+"""Minimum side of a crop, as a fraction of the photo's. Smaller crops would be blurred."""
 
 _TILE_PIXELS = 128
 """Side of each of the four crops of a mosaic."""
 
 _STEPS = (0.819172513396, 0.671043606704, 0.549700477902)
-"""1/g, 1/g**2 and 1/g**3 with g**4 == g + 1. Multiples of these, modulo 1, fill a cube evenly for any count.
+"""1/g, 1/g**2 and 1/g**3 with g**4 == g + 1. Their multiples, modulo 1, fill a cube evenly.
 
 Source: Roberts 2018, "The unreasonable effectiveness of quasirandom sequences".
 """
@@ -55,11 +55,11 @@ Source: Roberts 2018, "The unreasonable effectiveness of quasirandom sequences".
 class Samples(PhotoSource):
     """Crops of the photos in the wheels of scikit-learn and scikit-image; no labels.
 
-    Calibration and validation use different photos, each in turn. A crop has its photo's aspect ratio and 40% to 100%
-    of its sides; every second crop is mirrored. A larger count adds crops to those of a smaller count.
+    Calibration and validation use different photos. A crop has its photo's aspect ratio and 40% to 100% of its sides;
+    every second crop is mirrored. A larger count only adds crops.
 
-    Calibration uses only five photos. For variety it cycles through four kinds: a crop, a mosaic of four crops, a
-    recolored crop, a recolored mosaic. Validation uses plain crops.
+    Calibration cycles through four kinds: a crop, a mosaic of four crops, a recolored crop, a recolored mosaic.
+    Validation uses plain crops.
 
     Attributes:
         count: number of crops; None: 1,200 for calibration, 200 for validation.
@@ -90,7 +90,7 @@ _ReadPhoto = Callable[[Path], Image.Image]
 
 
 def _crop(paths: Sequence[Path], step: int, read_whole: _ReadPhoto) -> PhotoEntry:
-    """Return the crop at a step of the quasirandom sequence; step 0 is the whole first photo."""
+    """Return the crop at a step of the sequence; step 0 is the whole first photo."""
     path = paths[step % len(paths)]
     shrink, across, down = (step * each % 1 for each in _STEPS)
     side, mirrored = 1 - (1 - _MIN_SIDE) * shrink, step % 2 == 1
@@ -107,7 +107,6 @@ def _crop(paths: Sequence[Path], step: int, read_whole: _ReadPhoto) -> PhotoEntr
 
 
 def _calibration_entry(paths: Sequence[Path], step: int, read_whole: _ReadPhoto) -> PhotoEntry:
-    """Return the entry at a step of the cycle: crop, mosaic, recolored crop, recolored mosaic."""
     number = step // 4
     entry = _mosaic(paths, number, read_whole) if step % 2 else _crop(paths, number, read_whole)
     return _recolor(entry, number) if step % 4 >= 2 else entry
@@ -131,7 +130,7 @@ def _mosaic(paths: Sequence[Path], number: int, read_whole: _ReadPhoto) -> Photo
 
 
 def _recolor(entry: PhotoEntry, number: int) -> PhotoEntry:
-    """Return a photo with a random gain for each color channel, a common gain and a common offset."""
+    """Return a photo with random gains of the color channels and a random offset."""
     random = np.random.default_rng(number)
     gains, offset = random.uniform(0.6, 1.4, 3) * random.uniform(0.7, 1.3), random.uniform(-30, 30)
     tables = np.clip(gains[:, None] * np.arange(256) + offset, 0, 255).round().astype(int)

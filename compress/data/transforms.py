@@ -18,12 +18,10 @@ _WHITE = (255, 255, 255, 255)
 
 
 def read_photo(path: Path) -> Image.Image:
-    """Read a photo as RGB, upright by its EXIF orientation; of an animation the first frame.
+    """Read a photo, or the first frame of an animation, as RGB, upright by its EXIF orientation.
 
-    Args:
-        path: a JPEG, PNG, WEBP, BMP, GIF, TIFF or PPM file.
     Raises:
-        DataError: the file cannot be read, or has so many pixels that Pillow suspects a decompression bomb.
+        DataError: the file cannot be read, or Pillow suspects a decompression bomb.
     """
     try:
         with Image.open(path, formats=_FORMATS) as photo:
@@ -51,15 +49,15 @@ def _to_rgb(photo: Image.Image) -> Image.Image:
 def to_pixels(photo: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:
     """Resize and crop a photo to a network's input size.
 
-    Resizing is bilinear with Pillow's antialiasing. `crop` gives the pixels of torchvision's Resize and CenterCrop.
+    Resizing is bilinear with antialiasing. `crop` gives the pixels of torchvision's Resize and CenterCrop.
 
     Args:
         photo: RGB or gray.
-        preprocessing: the network's.
+        preprocessing: of the network.
     Returns:
-        shape (height, width, channels), RGB or gray; `to_input` reorders channels.
+        shape (height, width, channels), RGB or gray.
     Raises:
-        DataError: the photo is so narrow that resizing its short side would take too much memory.
+        DataError: the photo is so narrow that resizing it would take too much memory.
     """
     photo = photo.convert("L" if preprocessing.channels == "L" else "RGB")
     height, width = preprocessing.height, preprocessing.width
@@ -87,10 +85,10 @@ def to_input(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray
     """Return network input `(pixel * scale - mean) / std`, with channels in the network's order.
 
     Args:
-        pixels: shape (n, height, width, channels), RGB or gray, from `to_pixels`.
-        preprocessing: the network's.
+        pixels: shape (n, height, width, channels), from `to_pixels`.
+        preprocessing: of the network.
     Returns:
-        shape (n, channels, height, width), contiguous.
+        shape (n, channels, height, width).
     """
     ordered = pixels[..., ::-1] if preprocessing.channels == "BGR" else pixels
     values = np.ascontiguousarray(ordered.transpose(0, 3, 1, 2), np.float32)

@@ -17,6 +17,8 @@ from numba.extending import is_jitted
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+_config: Any = numba.config
+
 _cache_keys: dict[Any, str] = {}
 """Key of each compiled function that is cached on disk."""
 
@@ -27,9 +29,8 @@ def compiled(signature: Any = None, *, inline: bool = False) -> Callable[[Functi
     Args:
         signature: numba types of the result and the arguments; None: from the annotations, where an array is
             `Annotated[NDArray[...], numba type]`, and a named tuple has annotated fields.
-        inline: insert the machine code into each caller, where a call costs as much as the work. LLVM does not inline
-            these functions otherwise. An inlined function must not create arrays: it borrows its arguments without
-            reference counting, which would take a third of the time.
+        inline: insert the machine code into each caller, and do without reference counting, which would take a third of
+            the time. An inlined function must not create arrays.
     """
 
     def compile_function(function: Function) -> Function:
@@ -81,19 +82,18 @@ def _enable_cache(machine_code: Any) -> None:
 
 
 def _cache_root(source: Path) -> Path:
-    if numba.config.CACHE_DIR:
-        return Path(numba.config.CACHE_DIR)
+    if _config.CACHE_DIR:
+        return Path(_config.CACHE_DIR)
     return source.parent / "__pycache__" if os.access(source.parent, os.W_OK) else Path.home() / ".cache" / "numba"
 
 
 @contextmanager
 def _numba_cache_folder(folder: Path) -> Iterator[None]:
-    previous = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(folder)
+    previous, _config.CACHE_DIR = _config.CACHE_DIR, str(folder)
     try:
         yield
     finally:
-        numba.config.CACHE_DIR = previous
+        _config.CACHE_DIR = previous
 
 
 def _frozen(value: Any) -> object:
