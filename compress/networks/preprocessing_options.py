@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, model_validator
@@ -45,11 +45,8 @@ class PreprocessingOptions:
 
     def resolve(self) -> Preprocessing:
         """Return the preprocessing of a model with these options."""
-        short_side = self.short_side or _default_short_side(max(self.height, self.width))
-        return Preprocessing(
-            self.height, self.width, self.resize, self.channels, self.scale, self.mean, self.std,
-            short_side if self.resize == "crop" else 0,
-        )  # fmt: skip
+        short_side = self.short_side or _default_short_side(max(self.height, self.width), self.resize)
+        return Preprocessing(**{**asdict(self), "short_side": short_side})
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -72,10 +69,10 @@ class InputOptions:
             return self.preprocessing.resolve()
         preset = _PRESETS[self.preprocessing]
         side, resize = self.input_size or preset.height, self.resize or preset.resize
-        short_side = _default_short_side(side) if resize == "crop" else 0
+        short_side = _default_short_side(side, resize)
         return replace(preset, height=side, width=side, resize=resize, short_side=short_side)
 
 
-def _default_short_side(input_size: int) -> int:
+def _default_short_side(input_size: int, resize: _Resize) -> int:
     """Return the short side with torchvision's ratio: 256 pixels for an input of 224."""
-    return round(input_size * TORCHVISION.short_side / TORCHVISION.height)
+    return round(input_size * TORCHVISION.short_side / TORCHVISION.height) if resize == "crop" else 0

@@ -112,6 +112,5 @@ def _check_values(name: str, tensor: torch.Tensor) -> None:
     values = tensor.detach()
     if values.is_complex() or not torch.isfinite(values).all():
         raise WeightsError(f"{name}: values must be finite real numbers")
-    too_large = not values.is_floating_point() and bool((values.to(torch.int64).abs() > _MAX_EXACT_INTEGER).any())
-    if too_large:
+    if not values.is_floating_point() and (values.to(torch.int64).abs() > _MAX_EXACT_INTEGER).any():
         raise WeightsError(f"{name}: integers above {_MAX_EXACT_INTEGER:,} are not exact in float32")
