@@ -48,7 +48,7 @@ TORCHVISION = Preprocessing(
 
 @dataclass(frozen=True)
 class Model:
-    """A network's architecture, tensors, preprocessing and labels. The last three attributes are not stored in files.
+    """A network and what is needed to run it. The last three attributes are not stored in files.
 
     Attributes:
         architecture: a name in `networks.modules.NETWORKS`, or a function as in `networks.factory`.
@@ -56,7 +56,7 @@ class Model:
         preprocessing: from a photo to the input.
         tensors: by name, in the network's order.
         labels: class names, or empty.
-        uncompressed: names of tensors that passes do not compress, such as those of batch norms.
+        uncompressed: tensors that passes leave out, such as those of batch norms.
         trusted: the function in `architecture` may be called. A file cannot set this.
         reference: the float network with its channels in this model's order and scale; None: no pass changed them.
     """

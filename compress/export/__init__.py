@@ -1,4 +1,4 @@
-"""Export: models as files that other programs read: state dictionaries, or ONNX models of the whole network."""
+"""Export of models to other programs: state dictionaries, or ONNX models of the whole network."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def write_weights(model: Model, path: Path, weight_format: WeightFormat = "float
         weight_format: `codebook` stores small integers, in `.onnx` files only.
     Raises:
         ConfigError: wrong suffix or weight format, or the package onnx is missing.
-        WeightsError: the tensors or the preprocessing do not fit the network; `.onnx` only.
+        WeightsError: `.onnx` only: tensors or preprocessing do not fit the network.
         OSError: the file cannot be written; an old file is unchanged.
     """
     if path.suffix not in _SUFFIXES:

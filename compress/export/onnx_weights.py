@@ -1,7 +1,7 @@
 """Weight tensors in an ONNX graph: float32, or small integers and operations that give the same float32 bits.
 
 ONNX Runtime evaluates these operations once, when it loads the model. DequantizeLinear is not used: it has scales of
-rows or of columns, so a second multiplication would round again; and ONNX Runtime evaluates it for every batch.
+rows or of columns, so a second multiplication would round again, and it is evaluated for every batch.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def _finish(stored: StoredTensor, values: str, tensor: Shared) -> StoredTensor:
 
 
 def _add_scales(stored: StoredTensor, exponents: dict[str, NDArray[np.int32]]) -> str:
-    """Look up each weight's scale by the sum of its exponents, which rounds as `Shared` does."""
+    """Look up each weight's scale by the sum of its exponents, rounded as in `Shared`."""
     position, *others = [
         stored.add_cast(suffix, (each - each.min()).astype(np.uint8), TensorProto.INT32)
         for suffix, each in exponents.items()

@@ -61,8 +61,7 @@ _CHANNELWISE = {
 def channel_links(network: nn.Module) -> tuple[ChannelLink, ...]:
     """Return the links from each convolution and linear layer whose readers are all known.
 
-    A layer whose channels also go to the output, into a sum or into an unknown operation has no links. Neither has a
-    network that `torch.fx` cannot trace.
+    Outputs, sums and unknown operations are unknown readers. A network that `torch.fx` cannot trace has no links.
     """
     try:
         graph = fx.symbolic_trace(network).graph
@@ -144,9 +143,9 @@ def _is_flatten(node: fx.Node, module: nn.Module | None) -> bool:
 
 
 def dead_weights(weights: Weights, biases: Weights, links: Iterable[ChannelLink]) -> dict[str, NDArray[np.bool_]]:
-    """Return masks of the weights that no output depends on: of channels that no layer reads, or that are always zero.
+    """Return masks of the weights of channels that no layer reads or that are always zero.
 
-    Setting dead weights and the biases of unread rows to zero changes no output.
+    Setting these weights and the biases of unread rows to zero changes no output.
 
     Args:
         weights: by name, shape (rows, columns, ...).

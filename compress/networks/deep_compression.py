@@ -5,7 +5,7 @@ Little-endian, without Huffman codes. First the number of entries of each weight
 - a codebook of 256 float32; entry 0 is the pruned value, zero;
 - the biases, float32;
 - a codebook index of one byte for each entry; an entry with index 0 continues a gap that is too long for 4 bits;
-- a gap of 4 bits for each entry, two in a byte, the low half first: the number of positions to skip.
+- a gap of 4 bits for each entry, the low half of a byte first: the number of positions to skip.
 
 Source: Han et al. 2016, arXiv:1510.00149, figure 2; Iandola et al. 2016, arXiv:1602.07360.
 """

@@ -16,7 +16,7 @@ from compress.networks.layer_calls import CompressibleLayer
 def fold_batch_norms(network: nn.Module) -> None:
     """Fold each batch norm into the convolution or linear layer before it, if nothing else reads that layer.
 
-    The network, in evaluation mode, is modified in place. The layer gains a bias; an identity replaces the batch norm.
+    The network, in evaluation mode, is modified in place; an identity replaces the batch norm.
 
     Raises:
         WeightsError: `torch.fx` cannot trace the network.

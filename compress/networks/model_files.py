@@ -16,11 +16,11 @@ def load_model(path: Path, architecture: str | None = None, factory: str | None 
 
     Args:
         path: the file.
-        architecture: network of a state dictionary; None: decided by the kernel size of its first layer.
+        architecture: of a state dictionary; None: decided by the kernels of its first layer.
         factory: function that may make the network of a `.sqz` file, `package.module:function`.
     Raises:
         FormatError: the `.sqz` file is damaged.
-        WeightsError: the state dictionary is unreadable, or belongs to another network.
+        WeightsError: the state dictionary is unreadable or of another network.
         ConfigError: unknown suffix or architecture, or the file names another function.
     """
     if path.suffix == ".sqz":

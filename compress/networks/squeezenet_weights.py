@@ -143,10 +143,10 @@ def _download_once(url: str) -> Path:
 
 
 def initialize(network: nn.Module, seed: int) -> None:
-    """Set the initial weights of a SqueezeNet. All biases but the classifier's are zero.
+    """Set the initial weights of a SqueezeNet, as torchvision does; all biases but the classifier's are zero.
 
     Source: He et al. 2015, arXiv:1502.01852, section 2.2, uniform; the classifier as in Iandola et al. 2016,
-    arXiv:1602.07360 (`train_val.prototxt`). Torchvision does the same.
+    arXiv:1602.07360 (`train_val.prototxt`).
     """
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in network.named_parameters():

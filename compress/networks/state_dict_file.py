@@ -19,7 +19,7 @@ STATE_DICT_SUFFIXES = (".safetensors", ".pth", ".pt")
 def read_state_dict(path: Path) -> Arrays:
     """Read float tensors by name from a `.safetensors`, `.pth` or `.pt` file, without running code in it.
 
-    A dictionary under the key `state_dict` is used, and the prefix `module.` of names is removed.
+    Tensors may be under the key `state_dict`; the prefix `module.` is removed.
 
     Raises:
         WeightsError: the file cannot be read, or holds anything but dense tensors of numbers.
@@ -52,7 +52,7 @@ def _as_array(path: Path, name: object, value: object) -> NDArray[np.float32]:
 
 
 def read_class_names(path: str, classes: int) -> tuple[str, ...]:
-    """Read the class names in the file of the key `model.labels`, one a line.
+    """Read the class names in a file of the key `model.labels`, one a line.
 
     Raises:
         ConfigError: the file does not exist.

@@ -28,12 +28,12 @@ _MAX_EXACT_INTEGER = 1 << 24
 class UserNetwork(InputOptions):
     """The user's own network: any `torch.nn.Module` that maps photos to logits.
 
-    Passes compress the weights of its `Conv1d`, `Conv2d` and `Linear` layers; all other tensors are stored unchanged.
+    Passes compress the weights of `Conv1d`, `Conv2d` and `Linear` layers only.
 
     Attributes:
         factory: function that makes the network.
         args: its keyword arguments.
-        checkpoint: file with the network's state dictionary; default: the weights that the function makes.
+        checkpoint: file with a state dictionary; default: the weights that the function makes.
         fold_batch_norm: see `fold_batch_norms`.
         labels: text file with one class name a line.
     """

@@ -23,9 +23,9 @@ class WeightSource(Protocol):
         """Load the model.
 
         Args:
-            seed: of random weights, if the source has any.
+            seed: of random weights.
         Raises:
-            ConfigError: an option is wrong, or names a file that does not exist.
+            ConfigError: a file does not exist, or the network does not accept the input.
             FormatError: a file is damaged.
             WeightsError: the weights are missing, or do not fit the network.
         """
