@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,23 +44,15 @@ def search(
     from compress.search import run_search  # noqa: PLC0415
 
     spec = options.read_pipeline(pipeline, overrides, seed)
-    result = run_search.search(
-        spec,
-        run_search.Limits(max_bytes, max_drop),
-        out or Path("out") / f"{spec.name}-search",
-        command=_command(),
-        progress=console.progress,
-        on_trial=_show_trial,
-        **more,
-    )
-    console.show_result(result.result)
-    record = result.record
+    folder = out or Path("out") / f"{spec.name}-search"
+    limits = run_search.Limits(max_bytes, max_drop)
+    record, result = run_search.search(spec, limits, folder, progress=console.progress, on_trial=_show_trial, **more)
+    console.show_result(result)
     winner = record.trial(record.winner)
-    console.say(f"winner: {result.winner_path}, trial {winner.number} of {len(record.trials)}: {_values(winner)}")
-    console.say(f"search: {result.page_path}")
-    if result.running:
-        console.say(f"{result.running} trials still run, here or elsewhere; the same command adds their results later")
-    check_goals(result.result.record.goals)
+    path = folder / run_search.WINNER_FILE
+    console.say(f"winner: {path}, trial {winner.number} of {len(record.trials)}: {_values(winner)}")
+    console.say(f"search: {folder / run_search.PAGE_FILE}")
+    check_goals(result.record.goals)
 
 
 @click.command()
@@ -110,13 +100,6 @@ def _check_installed() -> None:
         raise ConfigError(
             f"search needs a package that cannot be imported ({error}); pip install 'squeeze-compress[search]'"
         ) from error
-
-
-def _command() -> str:
-    """Return the command line as given, without the password of the study's URL."""
-    from compress.search.study_storage import redacted  # noqa: PLC0415
-
-    return shlex.join(["squeeze-compress", *map(redacted, sys.argv[1:])])
 
 
 def _nats(divergence: float) -> str:

@@ -46,6 +46,10 @@ class Pass(ABC):
         """The pass keeps the codebook indices of every shared tensor."""
         return False
 
+    def with_amount(self, amount: float) -> Pass:
+        """Return the pass with this amount for all layers; only of a pass that has an `amount`."""
+        raise NotImplementedError
+
     def layer_options(self) -> dict[tuple[str, ...], Mapping[str, Any]]:
         """Return the options by layer pattern, by the path of the option that holds their key `layers`."""
         return {(): getattr(self, "layers", {})}

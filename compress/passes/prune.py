@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -102,6 +103,9 @@ class Prune(Pass):
         if self.sensitivity is not None and self.scope == "global":
             raise ValueError("sensitivity is relative to the standard deviation of a layer; set scope to layer")
         return self
+
+    def with_amount(self, amount: float) -> Prune:
+        return replace(self, sparsity=amount, sensitivity=None, nonzero_weights=None, scope="layer", layers={})
 
     def __call__(self, model: Model, context: Context) -> Model:
         """Return the model with more zeros.

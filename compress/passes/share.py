@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -70,6 +71,9 @@ class Share(Pass):
     kmeans_iterations: Annotated[int, Field(ge=1, le=10_000)] = 100
     statistics_photos: Annotated[int, Field(ge=1)] | None = None
     layers: Mapping[str, Bits] = Field(default_factory=dict)
+
+    def with_amount(self, amount: float) -> Share:
+        return replace(self, bits=round(amount), layers={})
 
     def __call__(self, model: Model, context: Context) -> Model:
         """Return the model with shared weights, and with biases at their precision in the file.

@@ -13,7 +13,6 @@ _HASH = r"[0-9a-f]{32,64}"
 _KINDS = {
     rf"{_HASH}\.(npy|json)": "decoded photos",
     rf"statistics-{_HASH}\.npz": "statistics",
-    rf"sensitivity-{_HASH}\.json": "sensitivity",
     rf"stage-{_HASH}\.(sqz|reference\.sqz|json)": "stage",
     rf"\w+-{_HASH}\.(state|data)": "interrupted stage",
     r"\..+\.tmp": "unfinished file",

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Mapping
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
@@ -16,8 +15,6 @@ from compress.report.goal_shortfall import explain_miss
 from compress.report.histograms import draw_histogram
 from compress.report.record import ALEXNET_BYTES, LayerRecord, RunRecord
 from compress.report.svg import chart_style
-
-Drawn = TypeVar("Drawn")
 
 WIDE, NARROW = 860, 340
 """Widths in pixels of the two versions of a wide chart; CSS shows the one that fits."""
@@ -58,11 +55,6 @@ def load_template(name: str) -> Template:
     for module in (formatting, breakdown):
         environment.filters |= dict(inspect.getmembers(module, inspect.isfunction))
     return environment.get_template(name)
-
-
-def wide_and_narrow(draw: Callable[[Drawn, float, str], str], drawn: Drawn, name: str) -> tuple[Markup, Markup]:
-    """Draw a chart for a wide page and for a phone; `draw` takes the data, a width in pixels and a unique name."""
-    return Markup(draw(drawn, WIDE, f"{name}-wide")), Markup(draw(drawn, NARROW, f"{name}-narrow"))
 
 
 def _draw_charts(record: RunRecord, weights: list[LayerRecord]) -> Mapping[str, object]:

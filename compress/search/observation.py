@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from compress.evaluation.goals import Goal, goal_records
-from compress.evaluation.results import Accuracy, Fidelity, Interval
+from compress.evaluation.results import Accuracy, Fidelity
 
 _ACCURACY_WEIGHT = 10.0
 """One percentage point of accuracy below its limit weighs as much as 10% of the bytes above theirs."""
@@ -22,8 +23,7 @@ class Observation:
         step: index of the stage; after the last stage, each larger subset of the photos is a step.
         file_bytes: of the file, if the pipeline stopped here.
         min_bytes: lower bound for the final file; None: a later stage can make it much smaller.
-        photos: number of photos measured; 0: only bytes are known.
-        fidelity: to the float network; None without photos.
+        fidelity: to the float network; None: only bytes are known.
         reference_accuracy: of the float network; None without labels.
         accuracy: of this network; None without labels.
         is_final: the network is the output of the last stage.
@@ -33,7 +33,6 @@ class Observation:
     step: int
     file_bytes: int
     min_bytes: int | None = None
-    photos: int = 0
     fidelity: Fidelity | None = None
     reference_accuracy: Accuracy | None = None
     accuracy: Accuracy | None = None
@@ -51,16 +50,13 @@ class Observation:
         """Return how far the file misses the goal, summed over its limits; 0 if it meets them.
 
         Bytes and divergence count relative to their limit, a percentage point of accuracy or agreement as 0.1.
-        Without photos, only bytes count.
         """
         if self.fidelity is None:
-            limit = goal.bytes or self.file_bytes
-            return max(self.file_bytes / limit - 1, 0.0)
+            return max(self.file_bytes / goal.bytes - 1, 0.0) if goal.bytes else 0.0
         total = 0.0
         for line in goal_records(goal, self.file_bytes, self.reference_accuracy, self.accuracy, self.fidelity):
-            miss = abs(line.reached - line.limit)
             weight = _ACCURACY_WEIGHT if line.unit in {"points", "fraction"} else 1 / max(line.limit, 1e-9)
-            total += 0.0 if line.met else miss * weight
+            total += 0.0 if line.met else abs(line.reached - line.limit) * weight
         return total
 
     def reason_to_stop(self, goal: Goal) -> str:
@@ -72,20 +68,18 @@ class Observation:
             return f"{self.file_bytes:,} bytes, more than {goal.bytes:,}"
         if self.fidelity is None or not self.is_final or self.is_complete:
             return ""
-        agreement, divergence = self.fidelity.agreement, self.fidelity.divergence_nats
+        agreement, divergence, photos = self.fidelity.agreement, self.fidelity.divergence_nats, self.fidelity.photos
         if goal.min_agreement is not None and agreement.high < goal.min_agreement:
-            return f"agrees on {agreement.value:.1%} of {self.photos:,} photos"
+            return f"agrees on {agreement.value:.1%} of {photos:,} photos"
         if goal.max_divergence is not None and divergence.low > goal.max_divergence:
-            return f"KL {divergence.value:.3g} on {self.photos:,} photos"
-        drop = self._top1_drop_interval()
-        if goal.max_top1_drop is not None and drop is not None and drop.low > goal.max_top1_drop / 100:
-            return f"loses {drop.value * 100:.1f} points of top-1 on {self.photos:,} photos"
+            return f"KL {divergence.value:.3g} on {photos:,} photos"
+        drop, limit = self.top1_drop, goal.max_top1_drop
+        if drop is not None and limit is not None and drop - _drop_half_width(self.fidelity) > limit / 100:
+            return f"loses {drop * 100:.1f} points of top-1 on {photos:,} photos"
         return ""
 
-    def _top1_drop_interval(self) -> Interval | None:
-        """Return the drop of top-1 with its interval, from the photos that only one of the networks gets right."""
-        if self.fidelity is None or self.top1_drop is None:
-            return None
-        lost, won = self.fidelity.correct_only_before or 0, self.fidelity.correct_only_after or 0
-        half_width = _SIGMAS * (lost + won) ** 0.5 / self.photos
-        return Interval(self.top1_drop, self.top1_drop - half_width, self.top1_drop + half_width)
+
+def _drop_half_width(fidelity: Fidelity) -> float:
+    """Return the half-width of the interval of a drop, from the photos that only one of the networks gets right."""
+    lost, won = fidelity.correct_only_before or 0, fidelity.correct_only_after or 0
+    return _SIGMAS * math.sqrt(lost + won) / fidelity.photos

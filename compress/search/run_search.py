@@ -26,12 +26,12 @@ from compress.search.search_pages import search_to_html
 from compress.search.search_record import SEARCH_VERSION, Objective, Origin, SearchRecord, TrialRecord, pareto_front_of
 from compress.search.sensitivity import scan
 from compress.search.study import Study
-from compress.search.study_storage import explain_lost_storage, open_storage, redacted
+from compress.search.study_storage import explain_lost_storage, open_storage
 from compress.search.trial_runner import TrialRunner, first_searched_stage
 from compress.search.tunables import tunables_of
 from compress.search.warm_start import warm_start_points
 
-WINNER_FILE = "winner.yaml"
+WINNER_FILE, PAGE_FILE = "winner.yaml", "search.html"
 _STUDY_FILE = "study.journal"
 
 
@@ -51,30 +51,10 @@ class Limits:
     def goal(self, *, labeled: bool) -> dict[str, float]:
         """Return the limits as a section `goal`."""
         limits: dict[str, float] = {} if self.bytes is None else {"bytes": self.bytes}
-        if self.max_drop is not None and labeled:
-            limits["max_top1_drop"] = self.max_drop
-        elif self.max_drop is not None:
-            limits["min_agreement"] = round(1 - self.max_drop / 100, 6)
-        return limits
-
-
-@dataclass(frozen=True)
-class SearchResult:
-    """The result of a search.
-
-    Attributes:
-        record: of the search.
-        result: of the winner's run.
-        winner_path: the winner's pipeline file.
-        page_path: `search.html`; `search.json` is in the same folder.
-        running: number of trials that still run on other machines.
-    """
-
-    record: SearchRecord
-    result: RunResult
-    winner_path: Path
-    page_path: Path
-    running: int
+        if self.max_drop is None:
+            return limits
+        drop = {"max_top1_drop": self.max_drop} if labeled else {"min_agreement": round(1 - self.max_drop / 100, 6)}
+        return limits | drop
 
 
 def search(
@@ -86,11 +66,10 @@ def search(
     minutes: float | None = None,
     study: str | None = None,
     cache: Path | None = None,
-    command: str = "",
     device: str | None = None,
     progress: Progress = no_progress,
     on_trial: Callable[[TrialRecord], None] = lambda trial: None,
-) -> SearchResult:
+) -> tuple[SearchRecord, RunResult]:
     """Search the smallest file within accuracy limits, or the file closest to the float network within bytes.
 
     Args:
@@ -101,10 +80,11 @@ def search(
         minutes: time after which no trial starts.
         study: path or database URL of the study, which machines may share; None: `out`/study.journal.
         cache: folder that runs share; None: `out`/cache.
-        command: the command line that continues the search, for the page.
         device: where networks run; None: a GPU if there is one.
         progress: reports the progress.
         on_trial: called after each trial.
+    Returns:
+        the search, and the winner's run.
     Raises:
         ConfigError: the pipeline has no section `search`, there are no limits, or the study is not available.
         SqueezeError: the connection to the study was lost, or the pipeline fails with its initial values.
@@ -126,9 +106,8 @@ def search(
             opened.enqueue(_first_points(pipeline, inputs))
         while (count := len(opened.finished())) < trials and (count == 0 or time.monotonic() < deadline):
             on_trial(opened.run_trial(observe))
-        finished, importances, running = opened.finished(), opened.importances(), opened.running_count()
-    record = _record(pipeline, finished, importances, inputs, redacted(place), command)
-    return _run_winner(pipeline, inputs, record, running, out)
+        record = _record(pipeline, opened.finished(), opened.importances())
+    return record, _run_winner(pipeline, inputs, record, out)
 
 
 def _check_searchable(pipeline: Pipeline, limits: Limits) -> None:
@@ -173,14 +152,7 @@ def _first_points(pipeline: Pipeline, inputs: RunInputs) -> list[tuple[Origin, M
     return [initial, *(("scan", point) for point in points)]
 
 
-def _record(
-    pipeline: Pipeline,
-    finished: Sequence[TrialRecord],
-    importances: Mapping[str, float],
-    inputs: RunInputs,
-    study: str,
-    command: str,
-) -> SearchRecord:
+def _record(pipeline: Pipeline, finished: Sequence[TrialRecord], importances: Mapping[str, float]) -> SearchRecord:
     limits = {key: float(limit) for key, limit in asdict(pipeline.goal).items() if limit is not None}
     objective: Objective = "smallest" if pipeline.goal.bytes is None else "closest"
     winner = best_trial(finished, objective, bytes_only=list(limits) == ["bytes"])
@@ -195,11 +167,6 @@ def _record(
         feasible=winner.violation == 0,
         pareto_front=pareto_front_of(finished),
         importances=importances,
-        study=escape_undecodable(study),
-        command=command,
-        seed=pipeline.seed,
-        photos=len(inputs.validation),
-        data=escape_undecodable(inputs.validation.description),
     )
 
 
@@ -227,14 +194,14 @@ def best_trial(finished: Sequence[TrialRecord], objective: Objective, *, bytes_o
     return min(measured + too_large, key=order)
 
 
-def _run_winner(pipeline: Pipeline, inputs: RunInputs, record: SearchRecord, running: int, out: Path) -> SearchResult:
+def _run_winner(pipeline: Pipeline, inputs: RunInputs, record: SearchRecord, out: Path) -> RunResult:
     """Write the winner's pipeline, run it with the proof of its file, and write the page."""
-    path, page = out / WINNER_FILE, out / "search.html"
+    path = out / WINNER_FILE
     write_atomically(path, _with_values(pipeline, record.trial(record.winner).values).configuration.encode())
     winner = replace(read_pipeline(path), name=pipeline.name)  # runs exactly what the file says
     command = environment.run_command(str(path), None, ())
     device, progress = str(inputs.context.device), inputs.context.progress
     result = pipelines.run(winner, out, cache=inputs.cache, command=command, device=device, progress=progress)
     write_atomically(out / "search.json", record.to_json().encode())
-    write_atomically(page, search_to_html(record, winner.configuration, command, result.record).encode())
-    return SearchResult(record, result, path, page, running)
+    write_atomically(out / PAGE_FILE, search_to_html(record, result.record).encode())
+    return result

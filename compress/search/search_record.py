@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import TypeAdapter
 
 from compress.pipeline.search_space import Value
 
@@ -26,14 +26,14 @@ class TrialRecord:
         origin: of the values: the `pipeline` file, the sensitivity `scan`, or the `sampler`.
         state: `measured` on all photos, `pruned` before that, or `failed`.
         reason: why it was pruned or failed; empty if it was measured.
-        file_bytes: of the file; if it was pruned or failed, of the file after its last stage. None: unknown.
+        file_bytes: of the file, or after the last stage of a pruned or failed trial; None: unknown.
         is_final_bytes: `file_bytes` differs from the final file by 2% at most.
-        photos: number of photos behind the next fields; 0: only bytes are known.
+        photos: number behind the next fields; 0: only bytes are known.
         divergence_nats: mean Kullback-Leibler divergence from the float network.
         agreement: fraction of photos with the float network's top-1 class.
         top1_drop: top-1 below the float network's; None without labels.
-        violation: how far the goal is missed, see `Observation.violation`; 0: the known measurements meet it.
-        seconds: its run time; short if its stages were cached.
+        violation: see `Observation.violation`; 0: the measurements meet the goal.
+        seconds: run time; short if stages were cached.
     """
 
     number: int
@@ -53,7 +53,7 @@ class TrialRecord:
 
 @dataclass(frozen=True)
 class SearchRecord:
-    """One search.
+    """One search. The seed, the photos and the program are in the winner's `report.json`.
 
     Attributes:
         version: `SEARCH_VERSION` of the program.
@@ -64,16 +64,9 @@ class SearchRecord:
         trials: all finished trials, by number.
         winner: number of the best trial.
         feasible: whether the winner meets the goal.
-        pareto_front: numbers of the measured trials that no other beats in bytes and divergence, the smallest first.
+        pareto_front: see `pareto_front_of`.
         importances: contribution of each key to the differences between trials; empty if there are too few trials.
-        study: storage of the trials.
-        command: the command line that continues the search.
-        seed: of the run.
-        photos: number of validation photos.
-        data: description of the validation photos.
     """
-
-    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
 
     version: int
     pipeline: str
@@ -85,11 +78,6 @@ class SearchRecord:
     feasible: bool
     pareto_front: tuple[int, ...]
     importances: Mapping[str, float]
-    study: str
-    command: str
-    seed: int
-    photos: int
-    data: str
 
     def trial(self, number: int) -> TrialRecord:
         """Return the trial with this number."""

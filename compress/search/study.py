@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 import optuna
 import psutil
 from optuna.importance import PedAnovaImportanceEvaluator
+from optuna.pruners import NopPruner
 from optuna.samplers import TPESampler
 from optuna.storages import BaseStorage
 from optuna.study import Study as OptunaStudy
@@ -21,13 +23,21 @@ from compress.evaluation.goals import Goal
 from compress.pipeline.search_space import SearchParameter, Value
 from compress.search.observation import Observation
 from compress.search.search_record import Origin, State, TrialRecord
-from compress.search.trial_pruning import BYTES, DominancePruner
 
 Values = Mapping[str, Value]
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 _MIN_TRIALS_FOR_IMPORTANCES = 8
-_RESULT = "result"
 _LOST = "lost-"
+"""Start of a study's attributes that mark lost trials."""
+
+_RESULT, _BYTES_AT = "result", "bytes_at"
+"""Attributes of a trial: its `TrialRecord`, and its bytes by step."""
+
+_DOMINANCE_MARGIN = 1.1
+"""A divergence is worse than another on the same photos if it is 10% larger."""
+
+_MIN_DOMINATING = 2
+"""Number of better trials that prune one."""
 
 
 class Study:
@@ -47,7 +57,7 @@ class Study:
         """
         self._parameters, self._goal, self._seed = parameters, goal, seed
         self._study: OptunaStudy = optuna.create_study(
-            storage=storage, study_name=name, load_if_exists=True, pruner=DominancePruner()
+            storage=storage, study_name=name, load_if_exists=True, pruner=NopPruner()
         )
 
     @property
@@ -80,10 +90,6 @@ class Study:
         results = [(trial.number, trial.user_attrs.get(_RESULT)) for trial in self._trials(_FINISHED)]
         return [TrialRecord(number=number, **result) for number, result in results if result]
 
-    def running_count(self) -> int:
-        """Return the number of running trials, on all machines."""
-        return len(self._trials((TrialState.RUNNING,)))
-
     def importances(self) -> dict[str, float]:
         """Return the contribution of each key to the differences between trials; empty if there are too few."""
         if len(self._trials((TrialState.COMPLETE,))) < _MIN_TRIALS_FOR_IMPORTANCES:
@@ -113,13 +119,13 @@ class Study:
             origin=origin,
             state=state,
             reason=reason,
-            file_bytes=last.file_bytes if last else None,
-            is_final_bytes=last is not None and last.min_bytes is not None,
-            photos=last.photos if last else 0,
-            divergence_nats=last.fidelity.divergence_nats.value if last and last.fidelity else None,
-            agreement=last.fidelity.agreement.value if last and last.fidelity else None,
-            top1_drop=last.top1_drop if last else None,
-            violation=last.violation(self._goal) if last else 0.0,
+            file_bytes=last.file_bytes or None,
+            is_final_bytes=last.min_bytes is not None,
+            photos=last.fidelity.photos if last.fidelity else 0,
+            divergence_nats=last.fidelity.divergence_nats.value if last.fidelity else None,
+            agreement=last.fidelity.agreement.value if last.fidelity else None,
+            top1_drop=last.top1_drop,
+            violation=last.violation(self._goal),
             seconds=round(time.perf_counter() - started, 3),
         )
         return self._tell(trial, record)
@@ -136,21 +142,21 @@ class Study:
 
     def _follow(
         self, trial: Trial, observations: Iterator[Observation], origin: Origin
-    ) -> tuple[State, Observation | None, str]:
+    ) -> tuple[State, Observation, str]:
         """Return the state, the last observation and the reason of a trial.
 
         The trial with the pipeline's initial values is never pruned: all others are compared with it.
         """
-        last, bytes_at, smallest = None, {}, self._smallest_feasible()
+        last, bytes_at, smallest = Observation(step=-1, file_bytes=0), {}, self._smallest_feasible()
         try:
             for last in observations:
                 bytes_at[str(last.step)] = last.file_bytes
-                trial.set_user_attr(BYTES, bytes_at)
+                trial.set_user_attr(_BYTES_AT, bytes_at)
                 if last.fidelity is not None:
                     trial.report(last.fidelity.divergence_nats.value, last.step)
                 if origin == "pipeline" or last.is_complete:
                     continue
-                if reason := self._reason_to_prune(trial, last, smallest):
+                if reason := self._reason_to_prune(last, smallest):
                     return "pruned", last, reason
         except SqueezeError as error:
             if origin == "pipeline":
@@ -159,14 +165,29 @@ class Study:
             return "failed", last, str(error)
         return "measured", last, ""
 
-    def _reason_to_prune(self, trial: Trial, last: Observation, smallest: int | None) -> str:
+    def _reason_to_prune(self, last: Observation, smallest: int | None) -> str:
         if reason := last.reason_to_stop(self._goal):
             return reason
         if smallest is not None and last.min_bytes is not None and last.min_bytes >= smallest:
             return f"{last.file_bytes:,} bytes, and a trial within the limits has {smallest:,}"
-        if last.fidelity is not None and trial.should_prune():
-            return "other trials are smaller and closer"
-        return ""
+        return "other trials are smaller and closer" if self._is_dominated(last) else ""
+
+    def _is_dominated(self, last: Observation) -> bool:
+        """Return whether complete trials had less divergence and no more bytes at the same step.
+
+        Optuna's pruners compare one number. After an early stage, a trial with less divergence usually is one with more
+        bytes, which fails in the end.
+        """
+        if last.fidelity is None:
+            return False
+        better = [
+            trial
+            for trial in self._trials((TrialState.COMPLETE,))
+            if trial.intermediate_values.get(last.step, math.inf) * _DOMINANCE_MARGIN
+            < last.fidelity.divergence_nats.value
+            and trial.user_attrs[_BYTES_AT][str(last.step)] <= last.file_bytes
+        ]
+        return len(better) >= _MIN_DOMINATING
 
     def _smallest_feasible(self) -> int | None:
         """Return the bytes of the smallest file that meets the goal; None if the objective is another."""

@@ -15,8 +15,6 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from compress.errors import ConfigError, SqueezeError
 
-_TIMEOUT_SECONDS = 10
-_TIMEOUT_ARGUMENTS = {"postgresql": "connect_timeout", "mysql": "connect_timeout", "mariadb": "connect_timeout"}
 _MAX_JOURNAL_LINE_BYTES = 1_000
 _ALLOWED = (
     "a file, or a database URL of SQLAlchemy whose driver is installed: postgresql://USER@HOST/NAME, sqlite:///FILE"
@@ -66,12 +64,10 @@ def redacted(place: str) -> str:
 
 def _database(place: str) -> BaseStorage:
     try:
-        url = make_url(place)
+        make_url(place)
     except (ArgumentError, ValueError):
         raise ValueError("not a database URL") from None
-    backend = url.get_backend_name()
-    timeout = {_TIMEOUT_ARGUMENTS[backend]: _TIMEOUT_SECONDS} if backend in _TIMEOUT_ARGUMENTS else {}
-    return RDBStorage(url.render_as_string(hide_password=False), engine_kwargs={"connect_args": timeout})
+    return RDBStorage(place)
 
 
 def _journal(file: Path) -> BaseStorage:
@@ -86,8 +82,7 @@ def _journal(file: Path) -> BaseStorage:
 
 
 def _first_line(error: BaseException) -> str:
-    cause = error
-    while cause.__cause__ is not None:
-        cause = cause.__cause__
-    lines = str(getattr(cause, "strerror", None) or cause).strip().splitlines()
-    return lines[0] if lines else type(cause).__name__
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = str(getattr(error, "strerror", None) or error) or type(error).__name__
+    return text.strip().splitlines()[0]

@@ -18,8 +18,8 @@ from compress.pipeline.inputs import RunInputs
 from compress.pipeline.stages import is_uncompressed, run_stages
 from compress.search.observation import Observation
 
-_SUBSETS = ((0, 8, 8), (4, 8, 4), (2, 4, 2), (1, 2, 1))
-"""Subsets of the photos, each twice as large: start and stride of the added photos, stride of the whole subset."""
+_STRIDES = (8, 4, 2, 1)
+"""A subset has every `stride`-th photo; each is twice as large as the one before."""
 
 _MIN_PHOTOS = 25
 """Size of the smallest subset, if there are as many photos."""
@@ -42,6 +42,8 @@ class TrialRunner:
             first_stage: index of the first stage in which the pipelines differ.
         """
         self._inputs, self._first_stage = inputs, first_stage
+        self._photos = len(inputs.validation)
+        self._strides = [stride for stride in _STRIDES if stride == 1 or self._photos // stride >= _MIN_PHOTOS]
         self._reference_logits: tuple[str, NDArray[np.float32]] | None = None
 
     def observe(self, pipeline: Pipeline) -> Iterator[Observation]:
@@ -69,22 +71,20 @@ class TrialRunner:
         file_bytes = context.file_bytes(model)
         keeps_symbols = all(stage.pass_.keeps_symbols for stage in pipeline.stages[index + 1 :])
         known = Observation(index, file_bytes, int(file_bytes / _MAX_SHRINKAGE) if keeps_symbols else None)
-        stride = next((stride for *_, stride in _SUBSETS if self._photos // stride >= _MIN_PHOTOS), 1)
-        return self._compare(known, self._logits(model, context, 0, stride), reference, context, stride)
+        stride = self._strides[0]
+        return self._compare(known, self._logits(model, context, slice(0, None, stride)), reference, context, stride)
 
     def _observe_file(self, step: int, model: Model, reference: Model, context: Context) -> Iterator[Observation]:
         file_bytes = context.file_bytes(model)
         known = Observation(step, file_bytes, file_bytes, is_final=True)
         yield known
         logits = np.empty((self._photos, model.classes), np.float32)
-        for start, added, stride in _SUBSETS:
-            if start < self._photos:
-                logits[start::added] = self._logits(model, context, start, added)
-            if stride > 1 and self._photos // stride < _MIN_PHOTOS:
-                continue
-            step += 1
-            known = replace(known, step=step, is_complete=stride == 1)
+        added = slice(0, None, self._strides[0])
+        for stride in self._strides:
+            logits[added] = self._logits(model, context, added)
+            known = replace(known, step=known.step + 1, is_complete=stride == 1)
             yield self._compare(known, logits[::stride], reference, context, stride)
+            added = slice(stride // 2, None, stride)
 
     def _compare(
         self, known: Observation, logits: NDArray[np.float32], reference: Model, context: Context, stride: int
@@ -95,7 +95,6 @@ class TrialRunner:
         own, expected = Outputs(logits, labels), Outputs(self._expected(reference, context)[::stride], labels)
         return replace(
             known,
-            photos=len(logits),
             fidelity=metrics.fidelity(own, expected),
             reference_accuracy=metrics.accuracy(expected),
             accuracy=metrics.accuracy(own),
@@ -105,15 +104,11 @@ class TrialRunner:
         """Return the float network's logits of all photos."""
         digest = container.weights_sha256(reference)
         if self._reference_logits is None or self._reference_logits[0] != digest:
-            self._reference_logits = digest, self._logits(reference, context, 0, 1)
+            self._reference_logits = digest, self._logits(reference, context, slice(None))
         return self._reference_logits[1]
 
-    @property
-    def _photos(self) -> int:
-        return len(self._inputs.validation)
-
-    def _logits(self, model: Model, context: Context, start: int, stride: int) -> NDArray[np.float32]:
-        photos, subset = self._inputs.validation, slice(start, None, stride)
+    def _logits(self, model: Model, context: Context, subset: slice) -> NDArray[np.float32]:
+        photos = self._inputs.validation
         labels = None if photos.labels is None else photos.labels[subset]
         some = replace(photos, pixels=photos.pixels[subset], labels=labels, names=photos.names[subset])
         return metrics.run(context.network(model), some, model.preprocessing, context.progress).logits

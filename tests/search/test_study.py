@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 from optuna.storages import InMemoryStorage
+from optuna.trial import TrialState
 from sqlalchemy.exc import OperationalError
 
 from compress.errors import ConfigError, PassError, SqueezeError
@@ -39,11 +40,11 @@ def observe(values, photos=(25, 50, 100)):
     """Observations of a made-up network: more sparsity and fewer bits give fewer bytes and more divergence."""
     size = round(10_000 * (1 - values["sparsity"]) * values["bits"] / 8 * (0.9 if values["coding"] == "context" else 1))
     nats = values["sparsity"] ** 4 + 2.0 ** -values["bits"]
-    yield Observation(0, size * 4, photos=photos[0], fidelity=fidelity(nats * 2, photos[0]))
+    yield Observation(0, size * 4, fidelity=fidelity(nats * 2, photos[0]))
     yield Observation(1, size, size, is_final=True)
     for step, count in enumerate(photos, start=2):
         known = fidelity(nats, count)
-        yield Observation(step, size, size, count, known, is_final=True, is_complete=count == photos[-1])
+        yield Observation(step, size, size, known, is_final=True, is_complete=count == photos[-1])
 
 
 def run_trials(count, storage=None, goal=GOAL, observe=observe, seed=0):
@@ -101,6 +102,10 @@ def test_equal_seeds_give_equal_trials_and_other_seeds_others():
     assert values[0] == values[1] != values[2]
 
 
+def running(study):
+    return len(study._trials((TrialState.RUNNING,)))
+
+
 def test_a_killed_trial_runs_again_and_the_later_trials_are_unchanged(tmp_path, monkeypatch):
     def killed(values):
         raise KeyboardInterrupt
@@ -113,10 +118,10 @@ def test_a_killed_trial_runs_again_and_the_later_trials_are_unchanged(tmp_path, 
         run_trials(13, storage, observe=killed)
     again = Study(open_storage(str(tmp_path / "study.journal")), "s", PARAMETERS, GOAL, 0)
     again.requeue_lost_trials()
-    assert again.running_count() == 1  # this process is alive, and may be at it
+    assert running(again) == 1  # this process is alive, and may be at it
     monkeypatch.setattr(study_module, "_is_alive", lambda worker: False)
     again.requeue_lost_trials()
-    assert again.running_count() == 0
+    assert running(again) == 0
     while len(again.finished()) < 14:
         again.run_trial(observe)
     assert [trial.values for trial in again.finished()] == alone
@@ -148,9 +153,9 @@ def test_a_failed_trial_has_its_reason_but_failing_initial_values_end_the_search
 
 def test_a_trial_that_two_others_dominate_is_pruned():
     def worse_each_time(values):
-        yield Observation(0, 100 + calls["n"], photos=25, fidelity=fidelity(0.1 * 2 ** calls["n"], 25))
+        yield Observation(0, 100 + calls["n"], fidelity=fidelity(0.1 * 2 ** calls["n"], 25))
         calls["n"] += 1
-        yield Observation(1, 100, 100, 100, fidelity(0.1, 100), is_final=True, is_complete=True)
+        yield Observation(1, 100, 100, fidelity(0.1, 100), is_final=True, is_complete=True)
 
     calls = Counter()
     states = [trial.state for trial in run_trials(4, observe=worse_each_time).finished()]
