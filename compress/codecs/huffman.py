@@ -62,8 +62,7 @@ def _optimal_bits(counts: NDArray[np.int64]) -> int:
 
     Args:
         counts: shape (k,), frequencies in ascending order.
-    Source: van Leeuwen 1976, "On the construction of Huffman trees": the two rarest nodes are merged again and again;
-        merged nodes arise in ascending order too.
+    Source: van Leeuwen 1976, "On the construction of Huffman trees": merged nodes arise in ascending order too.
     """
     merged = np.empty(counts.size, np.int64)
     bits, leaf, first = 0, 0, 0

@@ -1,7 +1,7 @@
 """Codec `huffman-runs`: the relative index of Deep Compression, for symbols that are mostly zero.
 
-The symbols become entries (gap, symbol): `gap` zeros, then `symbol`. The gap field has 2 to 8 bits. A longer run of
-zeros takes filler entries (largest gap, 0). Zeros after the last entry follow from the number of symbols.
+The symbols become entries (gap, symbol): `gap` zeros, then `symbol`. A longer run of zeros takes filler entries
+(largest gap, 0).
 
 Stream: one byte, bits of the gap field; varint, number of entries; varint, bytes of the gaps; the gaps and the
 symbols of the entries, each as a `huffman` stream.
@@ -128,7 +128,7 @@ def _encode(symbols: NDArray[np.uint16], gap_bits: int) -> bytes:
 
 
 def _parse_head(data: bytes) -> tuple[int, int, int, int]:
-    """Return the bits of the gap field, the number of entries, and where gaps and symbols begin."""
+    """Return the bits of a gap, the number of entries, and where gaps and symbols begin."""
     if not data or data[0] not in _GAP_BITS:
         raise FormatError("no bits of the gap field", offset=0, expected="2 to 8")
     entries, at = decode_varint(data, 1)

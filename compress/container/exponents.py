@@ -1,9 +1,7 @@
 """Exponents of scales <-> a section of the payload.
 
-Layout: one byte, the codec's id, plus 128 for differences. Without differences: one byte, a base as int8; then the
-codec's stream of exponents minus the base, which is their minimum. With codec `context` the base is any number, and
-the stream is in zigzag code. With differences: the stream of differences to the previous exponent, the first to 0, in
-zigzag code.
+A codec codes the exponents minus a base, or the differences between successive exponents. docs/format.md, "Exponents",
+specifies the section.
 """
 
 from __future__ import annotations

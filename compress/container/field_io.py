@@ -1,4 +1,4 @@
-"""Fields of the header <-> bytes: varints, texts, float64 numbers and choices, each checked against its limit."""
+"""Fields of the header <-> bytes, each checked against its limit."""
 
 from __future__ import annotations
 

@@ -36,9 +36,8 @@ _DEFAULT_CODECS = ("huffman", "huffman-runs")
 def encode(model: Model, codecs: Sequence[str] = _DEFAULT_CODECS) -> bytes:
     """Return `model` as the content of a `.sqz` file; the same model gives the same bytes.
 
-    Args:
-        model: every value finite.
-        codecs: names in `CODECS`; each tensor takes the one with the fewest bytes, the first where equal.
+    Each tensor takes the codec of `codecs` with the fewest bytes, the first where equal.
+
     Raises:
         ConfigError: a codec is unknown, or there is none.
         PassError: a value is not finite, or a pruned weight is minus zero.
@@ -63,10 +62,8 @@ def encode(model: Model, codecs: Sequence[str] = _DEFAULT_CODECS) -> bytes:
 def decode(data: bytes, max_weights: int | None = None) -> Model:
     """Return the model of a file, equal in every bit to the encoded one.
 
-    Args:
-        data: content of a `.sqz` file.
-        max_weights: limit of the weights of all tensors together; None: 1,024 for each byte of the file, but at least
-            2 ** 24 and at most 2 ** 28.
+    `max_weights` limits the weights of all tensors together; None: 1,024 a byte, from 2 ** 24 to 2 ** 28.
+
     Raises:
         FormatError: the file is damaged, cut off, beyond the limit, of another version or not a `.sqz` file.
     """

@@ -1,11 +1,9 @@
 """Float values <-> bytes, without loss: plain, or as byte planes that codec `context` codes.
 
-The bits of a value are an integer. Zigzag differences to the first or second value before may replace it: neighbors
-differ little in a sorted codebook, every second value where positive and negative entries take turns. Plane 0 holds the
-most significant byte of every value, plane 1 the next, and so on. Each plane is plain or coded, whichever is smaller.
-
-Layout: one byte, the distance of differences (0: none), plus 4 if plane 0 is coded, 8 if plane 1 is, and so on; then
-the planes, a coded one after its length as a varint.
+Zigzag differences between the bits of values, or of every second value, may replace them: entries of a sorted codebook
+differ little, and positive and negative ones may take turns. Plane 0 holds the most significant byte of every value,
+plane 1 the next, and so on. Each plane is plain or coded, whichever is smaller. docs/format.md, "Coded values",
+specifies the section.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ _CONTEXT = CODECS["context"]
 _MAX_DISTANCE = 2
 _FIRST_PLANE = 4
 _MAX_DIFFERENCED_VALUES = 1 << 16
-"""Differences are tried up to this many values. More are weights, whose neighbors are independent."""
+"""Differences are tried up to this many values: more are weights, whose neighbors are independent."""
 
 
 def encode_values(name: str, values: NDArray[np.float32], stored_as: FloatName, *, coded: bool) -> tuple[bytes, bool]:
@@ -90,7 +88,7 @@ def _decode_planes(data: bytes, stored_as: FloatName, count: int) -> NDArray[np.
 
 
 def _decode_plane(data: bytes, start: int, count: int, *, coded: bool) -> tuple[NDArray[np.uint8], int]:
-    """Return a plane, and the byte after it. Memory for `count` bytes is allocated only after `data` proves them."""
+    """Return a plane, and the byte after it; checked before memory is allocated."""
     end = start + count
     if coded:
         stream_bytes, start = decode_varint(data, start)

@@ -22,20 +22,19 @@ class TensorLayout:
     """One tensor of a file. Its checksum and its record count as header.
 
     Attributes:
-        name: of the tensor.
-        shape: of the tensor.
-        form: of the tensor, or `coefficients` for shared coefficients of kernels.
+        name: as in the record.
+        shape: as in the record.
+        form: as in the record, or `coefficients` for shared coefficients of kernels.
         nonzero_weights: weights that are not pruned.
-        codebook_entries: including the zero of pruned weights; 0 without a codebook.
-        codec: codec of the indices or of the mask; of a dense tensor, `planes` if its values are coded, else `plain`.
-        scan_order: order in which its symbols are coded.
-        stored_as: precision of the values or of the codebook.
+        codebook_entries: including zero; 0 without a codebook.
+        codec: codec of the symbols; of a dense tensor, `planes` if its values are coded, else `plain`.
+        scan_order: as in the record.
+        stored_as: as in the record.
         index_bytes: coded indices with their code table; of a dense or pruned tensor, the values.
-        position_bytes: coded positions of unpruned weights, where they are separate from the indices.
+        position_bytes: coded positions of unpruned weights, if separate from the indices.
         codebook_bytes: the codebook.
-        scale_bytes: exponents of rows, columns and coefficients.
-        entropy_bytes: order-0 entropy of the symbols, without code tables, plus the bytes of dense or pruned values;
-            for levels on a trellis, the entropy of the indices within its quantizers.
+        scale_bytes: exponents.
+        entropy_bytes: order-0 entropy of the coded symbols, plus the bytes of dense or pruned values.
     """
 
     name: str
@@ -67,13 +66,7 @@ class TensorLayout:
 
 @dataclass(frozen=True)
 class Layout:
-    """Byte counts of a file.
-
-    Attributes:
-        header_bytes: magic, version, header and all checksums.
-        label_bytes: class names.
-        tensors: in file order.
-    """
+    """Byte counts of a file: header and all checksums, class names, tensors in file order."""
 
     header_bytes: int
     label_bytes: int

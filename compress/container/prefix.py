@@ -41,9 +41,6 @@ def header_to_bytes(header: FileHeader) -> bytes:
 def read_header(data: bytes, max_weights: int | None) -> tuple[FileHeader, int]:
     """Return the header, and the offset of the byte after it; check the length and the checksum of the file.
 
-    Args:
-        data: the file.
-        max_weights: limit of the weights of all tensors together; None: 1,024 a byte, from 2 ** 24 to 2 ** 28.
     Raises:
         FormatError: the file is not a `.sqz` file, or is cut off, too long or damaged.
     """

@@ -1,7 +1,4 @@
-"""Scan orders: the order in which a tensor's symbols are coded.
-
-Another order places similar symbols side by side, for example those of one input channel, or of one tap of all kernels.
-"""
+"""Scan orders: the order in which a tensor's symbols are coded. Another order may place similar symbols together."""
 
 from __future__ import annotations
 

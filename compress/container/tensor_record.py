@@ -56,12 +56,12 @@ class TensorRecord:
         shape: in PyTorch's order.
         form: of the decoded tensor.
         stored_as: precision of the values.
-        value_count: numbers stored: all weights, the unpruned ones, or the codebook without its zero.
-        codec: codec of the indices (shared) or the mask (pruned); None for a dense tensor.
-        scan_order: order in which the symbols are coded.
+        value_count: all weights, the unpruned ones, or the codebook without its zero.
+        codec: of the indices or the mask; None for a dense tensor.
+        scan_order: of the symbols.
         symbol_bytes: length of the codec's stream.
         exponent_bytes: of rows, columns and coefficients; None: no such exponents.
-        coded_value_bytes: length of the coded values; None: values are stored plainly.
+        coded_value_bytes: None: values are stored plainly.
         levels: whether the codebook is `levels_codebook`, which stores no values.
     """
 

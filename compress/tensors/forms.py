@@ -42,11 +42,7 @@ class _Values:
 
 @dataclass(frozen=True, eq=False)
 class Dense(_Values):
-    """Float32 values of any shape.
-
-    Attributes:
-        stored_as: precision in the file, which holds each value exactly.
-    """
+    """Float32 values of any shape; the file holds them exactly in the precision `stored_as`."""
 
     stored_as: FloatName = "float32"
 
@@ -78,12 +74,12 @@ class Shared:
     kernel, and `kernel_transform` turns coefficients into weights.
 
     Attributes:
-        codebook: float32, shape (entries,); entry 0 is exactly zero.
-        indices: uint16, the tensor's shape.
-        stored_as: precision of the codebook in the file, which holds each entry exactly.
-        row_exponents: int8, the first dimension's shape; None: 0.
-        column_exponents: int8, the second dimension's shape; None: 0.
-        coefficient_exponents: int8, shape (3, 3); None: indices are of weights.
+        codebook: shape (entries,); entry 0 is exactly zero.
+        indices: the tensor's shape.
+        stored_as: precision of the codebook in the file, exact.
+        row_exponents: shape of the first dimension; None: 0.
+        column_exponents: shape of the second dimension; None: 0.
+        coefficient_exponents: shape (3, 3); None: indices are of weights.
     """
 
     codebook: NDArray[np.float32]
@@ -124,12 +120,10 @@ class Shared:
 
     @property
     def exponents(self) -> tuple[NDArray[np.int8] | None, NDArray[np.int8] | None, NDArray[np.int8] | None]:
-        """Exponents of rows, of columns and of coefficients."""
         return self.row_exponents, self.column_exponents, self.coefficient_exponents
 
     @property
     def has_levels(self) -> bool:
-        """Whether the codebook is `levels_codebook`."""
         return np.array_equal(self.codebook, levels_codebook(len(self.codebook)))
 
     def scale(self) -> NDArray[np.float32]:
@@ -171,6 +165,5 @@ def as_shared(values: NDArray[np.float32]) -> Shared:
 
 
 def _fits(values: NDArray[np.float32], name: FloatName) -> bool:
-    """Return whether each value is a number of this precision."""
     with np.errstate(over="ignore"):
         return name == "float32" or bool(np.array_equal(values, values.astype(name).astype(np.float32), equal_nan=True))

@@ -7,7 +7,7 @@ each dimension are those of the cosine transform without its roots, from the hig
     1  0 -1
     1  1  1
 
-The basis kernel of coefficient (i, j) is the outer product of pattern i (vertical) and pattern j (horizontal).
+A basis kernel is the outer product of a vertical and a horizontal pattern.
 Source: Ahmed, Natarajan & Rao 1974, "Discrete cosine transform".
 """
 
@@ -24,7 +24,7 @@ KERNEL_SIDE = 3
 _PATTERNS = np.array([[1, -2, 1], [1, 0, -1], [1, 1, 1]], dtype=np.float64)
 
 KERNEL_BASIS = np.kron(_PATTERNS, _PATTERNS)
-"""float64, shape (9, 9): row i holds the taps of coefficient i's basis kernel, both row-major. Rows are orthogonal."""
+"""float64, shape (9, 9): row i has the taps of coefficient i's basis kernel. Rows are orthogonal."""
 KERNEL_BASIS.flags.writeable = False
 
 MAX_KERNEL_GAIN = 16
@@ -39,7 +39,7 @@ def has_3x3_kernels(shape: tuple[int, ...]) -> bool:
 def kernels_from_coefficients(coefficients: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the kernels of coefficients, both float32, shape (..., 3, 3).
 
-    The order of the float32 additions is part of the file format: first along each row, then along each column.
+    The order of the float32 additions is part of the file format.
     """
     return _sum_patterns(_sum_patterns(coefficients, -1), -2)
 

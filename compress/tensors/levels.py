@@ -1,4 +1,4 @@
-"""Integer levels of uniformly quantized weights <-> codebook indices, which are the symbols that codecs code."""
+"""Integer levels of uniformly quantized weights <-> symbols, which are codebook indices."""
 
 from __future__ import annotations
 
@@ -26,9 +26,6 @@ _ALL_LEVELS.flags.writeable = False
 
 
 def levels_codebook(entries: int) -> NDArray[np.float32]:
-    """Return the codebook of 1 to 65,536 levels (0, 1, -1, 2, -2, ...), a read-only view of one shared array.
-
-    A file stores only its length, and codec `context` codes its symbols as levels.
-    """
+    """Return the codebook of 1 to 65,536 levels, 0, 1, -1, 2, -2 and so on: a read-only view of one array."""
     assert 1 <= entries <= len(_ALL_LEVELS)
     return _ALL_LEVELS[:entries]

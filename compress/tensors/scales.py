@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SCALE_STEPS_PER_OCTAVE = 4
-"""Scales are powers of 2 ** (1 / 4): steps of 19%, fine enough that rounding a scale costs nothing measurable."""
+"""Steps of 19%: rounding a scale costs nothing measurable."""
 
 _FRACTIONS = np.array([1.0, 2.0**0.25, 2.0**0.5, 2.0**0.75], dtype=np.float32)
 
@@ -14,7 +14,7 @@ _FRACTIONS = np.array([1.0, 2.0**0.25, 2.0**0.5, 2.0**0.75], dtype=np.float32)
 def scale_of(exponents: NDArray[np.integer]) -> NDArray[np.float32]:
     """Return 2 ** (exponents / 4) as float32.
 
-    Each scale is a table entry times an exact power of two, so that every reader gets the same bits.
+    Each is a table entry times an exact power of two, so that every reader gets the same bits.
     """
     wide = exponents.astype(np.int32)
     scale: NDArray[np.float32] = np.ldexp(_FRACTIONS[wide & 3], wide >> 2)

@@ -1,7 +1,7 @@
 """Codec `context`: adaptive binary arithmetic coding with contexts of neighboring weights.
 
-Symbols 0, 1, 2, 3, 4 are coded as levels 0, 1, -1, 2, -2. Levels form a matrix: the first dimension is the row, the
-others together the column, and dimensions from the third on are the taps of a kernel. Options may shorten a stream:
+Symbols are coded as levels. Levels form a matrix: the first dimension is the row, the others together the column, and
+dimensions from the third on are the taps of a kernel. Options may shorten a stream:
 
 - trellis: all columns follow `TRELLIS_4096`, and the indices in its quantizers are coded.
 - units: magnitudes are coded in units of 2 to 32 and their digits, for large or nearly uniform magnitudes.

@@ -29,7 +29,7 @@ SIGN_INPUTS = PREDICTION_INPUT + 1
 
 _OCTAVES = np.frexp(np.arange(1, 1 << 12))[1].astype(np.int64) - 1
 _LOGARITHMS = np.append(0, 8 * _OCTAVES + ((np.arange(1, 1 << 12) << 3 >> _OCTAVES) & 7)).astype(np.uint8)
-"""`log2_eighths` of numbers below 2 ** 12. Larger numbers are shifted first: four binary digits determine it."""
+"""`log2_eighths` of numbers below 2 ** 12; four binary digits determine it."""
 
 _RECIPROCALS = np.array([0] + [(1 << 32) // count + 1 for count in range(1, TAPS_BEFORE + 1)], dtype=np.int64)
 """1/n in units of 2 ** -32, rounded up: exact for a sum of n magnitudes of 16 bits, times 16."""
@@ -43,7 +43,7 @@ def clip(number: int, minimum: int, maximum: int) -> int:
 
 @compiled(inline=True)
 def divide_unsigned(number: int, divisor: int) -> int:
-    """Return `number // divisor` for a nonnegative number: twice as fast as a signed division."""
+    """Return `number // divisor` for a nonnegative number, twice as fast."""
     return np.int64(np.uint64(number) // np.uint64(divisor))  # type: ignore[return-value]
 
 
@@ -59,7 +59,7 @@ def log2_eighths(number: int) -> int:
 
 @compiled(inline=True)
 def updated_mean(mean: int, magnitude: int, count: int) -> int:
-    """Return a running mean, in units of 1/256, after another magnitude; `count` sets the rate."""
+    """Return a running mean, in units of 1/256, after another magnitude."""
     return mean + (((min(magnitude, MAX_MAGNITUDE) * 256 - mean) * ADAPTATION_RATES[np.uintp(count)]) >> 16)  # type: ignore[no-any-return]
 
 
@@ -78,8 +78,7 @@ def clipped_level(levels: Levels, row: int, column: int, max_magnitude: int) -> 
 def neighborhood_context(levels: Levels, row: int, column: int, tap: int, taps: int, magnitude_sum: int) -> int:
     """Return the context of a magnitude in its neighbors, 0 to 1023.
 
-    The first of the `taps` of a kernel uses the levels above and the kernel before. The others use the preceding taps:
-    `magnitude_sum` is the sum of up to `TAPS_BEFORE` magnitudes.
+    The first tap of a kernel uses the levels above and the kernel before, others up to `TAPS_BEFORE` preceding taps.
     """
     if tap == 0:
         above, second = abs(_level_at(levels, row - 1, column)), abs(_level_at(levels, row - 2, column))
@@ -111,7 +110,7 @@ def sign_regression(
     """Fill the inputs of the sign logit, except for the prediction, and return their weighted sum.
 
     The inputs are the preceding taps, the level above, `sums` of the 4 and of the 16 levels above, and the same tap of
-    the kernel before. Taps of other kernels keep their old values and are not used.
+    the kernel before. Inputs of absent taps keep old values without use.
     """
     total, weights, inputs = 0, arrays.weights[np.uintp(weights_row)], arrays.inputs
     for before in range(min(tap, TAPS_BEFORE)):

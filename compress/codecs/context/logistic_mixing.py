@@ -35,10 +35,10 @@ class CoderArrays(NamedTuple):
 
 
 INITIAL_PROBABILITY = 1 << 29
-"""An adaptive probability of one half without updates."""
+"""One half, without updates."""
 
 MIN_PROBABILITY = 32
-"""Minimum of either bit, in units of 2 ** -16: no bit costs more than 11 bits."""
+"""In units of 2 ** -16: no bit costs more than 11 bits."""
 
 MAX_LOGIT, LOGIT_ONE = 2047, 256
 
@@ -57,10 +57,10 @@ _SIGMOID = ((_KNOTS[_LEFT] * (128 - _FRACTION) + _KNOTS[_LEFT + 1] * _FRACTION +
 """For each logit from -2048 on, the probability in units of 2 ** -16."""
 
 _LOGIT = np.clip(np.searchsorted(_SIGMOID, 16 * np.arange(4096) + 8) - 2048, -MAX_LOGIT, MAX_LOGIT).astype(np.int16)
-"""For each probability in units of 2 ** -12, the least logit whose sigmoid reaches the middle of that unit."""
+"""For each probability in units of 2 ** -12, the smallest logit that reaches the middle of that unit."""
 
 ADAPTATION_RATES = (5 << 16) // (5 * np.arange(256) + 8)
-"""By number of updates: the part of the distance that the next update moves, in units of 2 ** -16."""
+"""By number of updates: the part of the distance that an update moves, in units of 2 ** -16."""
 
 
 @compiled(inline=True)
@@ -105,7 +105,7 @@ def code_adaptive(coder: Coder, arrays: CoderArrays, bit: int, slot: int) -> tup
 
 @compiled(inline=True)
 def code_mixed_2(coder: Coder, arrays: CoderArrays, bit: int, slot: int, logit: int, mixer: int) -> tuple[Coder, int]:
-    """Code a bit with a mixer of one adaptive probability and a given logit; see `code_mixed_4`."""
+    """Code a bit as `code_mixed_4`, with one adaptive probability."""
     place, row, weights = np.uintp(slot), np.uintp(mixer), arrays.weights
     adaptive = arrays.probabilities[place]
     first = _LOGIT[np.uintp(adaptive >> 18)]
@@ -122,10 +122,7 @@ def code_mixed_2(coder: Coder, arrays: CoderArrays, bit: int, slot: int, logit: 
 def code_mixed_4(
     coder: Coder, arrays: CoderArrays, bit: int, slots: tuple[int, int, int], logit: int, mixer: int
 ) -> tuple[Coder, int]:
-    """Code a bit with a mixer, a row of the weights, of the adaptive probabilities in `slots` and a given logit.
-
-    The probabilities and the weights are updated.
-    """
+    """Code a bit with a mixer, a row of weights, of the adaptive probabilities in `slots` and a logit; update them."""
     probabilities, weights = arrays.probabilities, arrays.weights
     one, two, three = np.uintp(slots[0]), np.uintp(slots[1]), np.uintp(slots[2])
     row = np.uintp(mixer)

@@ -69,7 +69,7 @@ def sign_input(prediction: int, scale: int) -> int:
 def update(predictors: Predictors, values: _Values, column: int, level: int, prediction: int, power: int) -> int:
     """Update a column's weights with its level, store the clipped level, and return the power for the next column.
 
-    `power` is the sum of the squares of the levels that the level was predicted from, plus `initial_power`.
+    `power` is the sum of squares of the levels that the level was predicted from, plus `initial_power`.
     """
     max_order = predictors.shape[1]
     if max_order == 0:

@@ -1,6 +1,6 @@
 """Codewords <-> bytes, compiled. Bits fill each byte from the most significant one; zeros pad the last byte.
 
-Compiled code does not mix signed with unsigned integers, which numba turns into floats, and raises no errors.
+numba turns sums of signed and unsigned integers into floats, so none are mixed.
 """
 
 from __future__ import annotations
@@ -49,9 +49,8 @@ def _pack(symbols: Symbols, code: Table, out: Bytes) -> None:
 def _pairs(table: Table, table_bits: int, pair_bits: int) -> _Pairs:
     """Return the first two codewords, or the first, of each string of `pair_bits` bits.
 
-    Returns:
-        uint64, from the lowest bits: bits of both (5), whether there are two (1), first symbol (16), second symbol
-        (16); 0 if no codeword fits.
+    From the lowest bits: bits of both (5), whether there are two (1), first symbol (16), second symbol (16); 0 if no
+    codeword fits.
     """
     pairs = np.zeros(1 << pair_bits, np.uint64)
     more = table_bits - pair_bits
@@ -80,8 +79,7 @@ def _eight_bytes(data: ReadOnlyBytes, at: _UInt64) -> _UInt64:
 def _unpack(data: ReadOnlyBytes, table: Table, table_bits: int, out: _Out) -> int:
     """Fill `out` with symbols, and return the number of bits read; -1 if they end before the last codeword.
 
-    The highest bits of a 64-bit window are the next ones. While eight more bytes and six more symbols remain, one load
-    fills the window, which then holds three codewords of any length.
+    While eight more bytes and six more symbols remain, one load fills a 64-bit window with three codewords.
     """
     pair_bits = min(table_bits, _PAIR_BITS)
     pairs = _pairs(table, table_bits, pair_bits)
@@ -127,7 +125,7 @@ def _unpack(data: ReadOnlyBytes, table: Table, table_bits: int, out: _Out) -> in
 def pack(symbols: NDArray[np.uint16], code: NDArray[np.int32], bits: int) -> bytes:
     """Return the codewords of `symbols`, `bits` bits together.
 
-    The encoding table `code` has `codeword << LENGTH_BITS | length` for every symbol up to the largest.
+    The table `code` has `codeword << LENGTH_BITS | length` for every symbol up to the largest.
     """
     out = np.zeros((bits + 7) // 8, dtype=np.uint8)
     _pack(np.ascontiguousarray(symbols), code, out)
@@ -137,12 +135,11 @@ def pack(symbols: NDArray[np.uint16], code: NDArray[np.int32], bits: int) -> byt
 def unpack(data: bytes, start: int, table: NDArray[np.int32], count: int) -> NDArray[np.uint16]:
     """Return the `count` symbols whose codewords are exactly `data[start:]`.
 
-    The decoding table has `symbol << LENGTH_BITS | length` for each string of as many bits as the longest codeword.
-    The code is complete, and its shortest codeword is all zeros.
+    The table has `symbol << LENGTH_BITS | length` for each string of as many bits as the longest codeword, of a
+    complete code whose shortest codeword is all zeros.
 
     Raises:
-        FormatError: the bits end too early, bytes are left over, or the padding is not zero; the offset counts from
-            `data[0]`.
+        FormatError: the bits end too early, bytes are left over, or the padding is not zero.
     """
     shortest = int(table[0]) & 31 if count else 0  # without symbols there may be no table
     bits, out = -1, np.empty(0, dtype=np.uint16)

@@ -1,9 +1,7 @@
-"""The prefix code of the Huffman codecs: its construction, its canonical codewords and its table in a stream.
+"""The prefix code of the Huffman codecs, and its table in a stream.
 
-The lengths of codewords are those that dahuffman constructs. If one is over 16 bits, package-merge gives the best code
-with at most 16. Codewords are canonical: sorted by length and then by symbol, each is the one before plus one.
-
-docs/format.md specifies the table of a code, under `huffman`.
+dahuffman constructs the lengths of codewords. If one is over 16 bits, package-merge gives the best code with at most
+16. docs/format.md, "huffman", specifies the canonical codewords and the table.
 
 Source of package-merge: Larmore and Hirschberg 1990, A fast algorithm for optimal length-limited Huffman codes.
 """
@@ -89,7 +87,7 @@ class PrefixCode:
 
 
 def _package_merge(counts: NDArray[np.int64], max_length: int) -> NDArray[np.int64]:
-    """Return the lengths of the best code with codewords of limited length; ties by symbol, then leaves first."""
+    """Return the lengths of the best code of limited length; ties by symbol, then leaves first."""
     order = np.argsort(counts, kind="stable")
     leaves = counts[order]
     levels = []

@@ -1,4 +1,4 @@
-"""Compiled reader of the table of a prefix code, which may have as many symbols as a small tensor.
+"""Compiled reader of the table of a prefix code.
 
 Functions return a key of `PROBLEMS` (0 for none), a number for its message, and the bit after what was read.
 """

@@ -1,10 +1,8 @@
 """Binary range coder: each bit costs as much as its given probability says.
 
-The encoder narrows an interval of 32-bit numbers. Each bit selects a part of it, a 1 the lower part. When the interval
-is narrower than 2 ** 24, its leading byte is written. After the last bit come the fewest bytes such that any
-continuation lies in the interval, so no stream is a prefix of another.
-
-Compiled code uses 64-bit signed integers only.
+Each bit selects a part of an interval of 32-bit numbers, a 1 the lower part. When it is narrower than 2 ** 24, its
+leading byte is written. After the last bit come the fewest bytes such that any continuation lies in the interval, so
+no stream is a prefix of another.
 
 Source: Martin 1979, "Range encoding"; the arrangement is that of the LZMA SDK's range coder.
 """
@@ -68,7 +66,7 @@ def _carry(data: Bytes, at: int) -> None:
 def code_bit(coder: Coder, data: Bytes, bit: int, probability: int) -> tuple[Coder, int]:
     """Encode `bit`, or decode a bit. Return the new state and the bit.
 
-    `probability` is that of a 1, in units of 2 ** -16, between 0 and 1 exclusively.
+    `probability` is that of a 1, in units of 2 ** -16, more than 0 and less than 2 ** 16.
     """
     start, width, at, decoding = coder
     bound = (width >> PROBABILITY_BITS) * probability
@@ -104,7 +102,7 @@ def finish(stream: Stream) -> bytes:
 
 
 def check_end(stream: Stream) -> None:
-    """Raise a FormatError unless the stream ends with its bytes, after its last bit was decoded."""
+    """Raise a FormatError unless the bytes end with the last decoded bit."""
     above, width, at, _ = stream.place.tolist()
     settled = at - 4
     word = _word_at(stream.data, settled)
@@ -119,7 +117,7 @@ def check_end(stream: Stream) -> None:
 
 
 def _final_bytes(start: int, width: int) -> tuple[int, int]:
-    """Return the fewest bytes whose continuations all lie in the interval, and the least of these numbers."""
+    """Return the fewest bytes whose continuations all lie in the interval: their count, and their value as a word."""
     for count in range(5):
         share = 1 << (32 - 8 * count)
         first = -(-start // share) * share
@@ -133,7 +131,7 @@ def _word_at(data: NDArray[np.uint8], at: int) -> int:
 
 
 def min_coded_bytes(bits: int, min_probability: int) -> int:
-    """Return a lower bound of the bytes of `bits` bits, whose values have at least this probability (2 ** -16)."""
+    """Return a lower bound of the bytes of bits, each of at least this probability in units of 2 ** -16."""
     # The width for a 1 is rounded down by up to 1 in 257.
     cost = -math.log2(1 - min_probability / (1 << PROBABILITY_BITS) * (256 / 257))
     return max(0, int((bits * cost - 32) / 8))

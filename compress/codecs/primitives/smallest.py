@@ -14,8 +14,8 @@ def smallest(
 ) -> _Encoded:
     """Return the encoding with the fewest bytes, that of the first option where equal.
 
-    `encode` returns the bytes of an encoding, and the encoding. Options are encoded in the order of their lower bounds
-    `min_bytes`, until no bound is below the smallest encoding.
+    `encode` returns an encoding's bytes and itself. Options are encoded in the order of their lower bounds `min_bytes`,
+    until no bound is below the smallest encoding.
     """
     best: tuple[int, int, _Encoded] | None = None
     bounds = sorted((min_bytes(option), index, option) for index, option in enumerate(options))

@@ -1,9 +1,8 @@
 """Trellis-coded quantization: a state decides for each weight which of two quantizers applies.
 
 Each column of a matrix starts in state 0. Quantizer 0 has the even levels, quantizer 1 the odd levels and zero. The
-stream codes the index of a level in its quantizer: half the level, rounded away from zero. The parity of the index
-selects the next state. A quantizer has twice the step of the levels and needs fewer bits, and a column can still follow
-nearly every combination of levels.
+stream codes the index of a level in its quantizer, whose parity selects the next state. A quantizer has twice the step
+of the levels and needs fewer bits, and a column can still follow nearly every combination of levels.
 
 Source: Marcellin & Fischer 1990, "Trellis coded quantization of memoryless and Gauss-Markov sources"; the quantizers
 are unions of subsets as in Joshi, Crump & Fischer 1995, "Image subband coding using arithmetic coded trellis coded
@@ -27,12 +26,7 @@ _Indices = Annotated[NDArray[np.int32], types.int32[:, ::1]]
 
 
 class Trellis(NamedTuple):
-    """A finite state machine.
-
-    Attributes:
-        quantizer: int64, shape (states,), the quantizer of each state, 0 or 1.
-        next_state: int64, shape (states, 2), the state after an even and after an odd index.
-    """
+    """A state machine: the quantizer of each state, 0 or 1, and the next state after an even and an odd index."""
 
     quantizer: NDArray[np.int64]
     next_state: NDArray[np.int64]
@@ -44,10 +38,10 @@ class Trellis(NamedTuple):
 
 
 def shift_register_trellis(states: int, quantizer_mask: int, feedback_mask: int) -> Trellis:
-    """Return the trellis of a shift register, whose states are its bits; read-only arrays.
+    """Return the trellis of a shift register.
 
     The quantizer is the parity of the state's bits in `quantizer_mask`. The bit shifted in is the parity of the index
-    xor the parity of the state's bits in `feedback_mask`.
+    xor that of the state's bits in `feedback_mask`.
     """
 
     def parity(mask: int) -> NDArray[np.int64]:
@@ -61,8 +55,7 @@ def shift_register_trellis(states: int, quantizer_mask: int, feedback_mask: int)
 
 
 TRELLIS_4096 = shift_register_trellis(4096, 0b011000001001, 0b110101010010)
-"""The trellis of the file format: 1.50 dB better than one quantizer at equal bits, on numbers spread evenly over 40
-steps to either side of zero. The limit for infinitely many states is 1.53 dB."""
+"""The trellis of the file format: 1.50 dB better than one quantizer at equal bits, of a limit of 1.53 dB."""
 
 TRELLIS_256 = shift_register_trellis(256, 0b01010101, 0b11100100)
 """A trellis of 1.41 dB whose search takes a sixteenth of the time; for estimates, not for files."""

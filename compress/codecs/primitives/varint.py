@@ -1,4 +1,4 @@
-"""Variable-length integers (varints): seven bits a byte, least significant first; the top bit marks a continuation."""
+"""Variable-length integers: seven bits a byte, least significant first; the top bit marks a continuation."""
 
 from __future__ import annotations
 
