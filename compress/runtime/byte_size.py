@@ -12,11 +12,7 @@ _UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 
 
 def parse_bytes(value: object) -> object:
-    """Convert `500kB`, `0.5 MB` or `500000` to a number of bytes; 1 kB is 1,000 bytes.
-
-    Returns:
-        the number as an int; any other value unchanged, for pydantic to reject.
-    """
+    """Convert `500kB`, `0.5 MB` or `500000` to bytes; 1 kB is 1,000 bytes. Return other values unchanged."""
     if isinstance(value, float) and value.is_integer():  # YAML reads 5e5 as a float
         return int(value)
     match = _PATTERN.fullmatch(value) if isinstance(value, str) else None

@@ -98,7 +98,7 @@ class ProcessGroup:
 
     @contextmanager
     def first_before_others(self) -> Iterator[None]:
-        """Run the block in the first process, then in the others, which find its results in the cache."""
+        """Run the block in the first process, which fills the cache, then in the others."""
         if not self.is_first:
             self.broadcast(None)
         yield

@@ -20,9 +20,9 @@ def map_on_all_cores(
     """Return `function(item)` for each item, in order.
 
     Args:
-        function: must not change anything that a call on another item reads.
+        function: independent for each item.
         items: its arguments.
-        weights: amount of work of each item, in weights to code.
+        weights: work of each item, as a number of weights to code.
     Raises:
         Exception: the error of the first failed item in order, independent of timing.
     """

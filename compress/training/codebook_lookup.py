@@ -9,17 +9,17 @@ from torch import Tensor
 
 
 def as_channels_last(weights: Tensor) -> Tensor:
-    """Return weights in the memory format of the photos, so that convolutions do not convert them."""
+    """Return weights in the photos' memory format, so that convolutions need no conversion."""
     return weights.contiguous(memory_format=torch.channels_last) if weights.dim() == 4 else weights
 
 
 class CodebookIndices:
-    """Codebook indices of weights, flat and in the order of channels-last memory.
+    """Codebook indices of weights, flat, in channels-last order.
 
     Attributes:
-        indices: index of each weight.
-        nonzero: positions of the weights whose index is not 0.
-        nonzero_indices: indices of these weights.
+        indices: of all weights.
+        nonzero: positions of indices other than 0.
+        nonzero_indices: indices at these positions.
     """
 
     def __init__(self, indices: Tensor) -> None:
@@ -37,9 +37,9 @@ class CodebookIndices:
 
 
 class CodebookLookup(torch.autograd.Function):
-    """`codebook[indices]`; backward sums the gradients of the weights of each entry, and entry 0 gets none.
+    """`codebook[indices]`, with a zero gradient of entry 0.
 
-    The backward pass of torch's own indexing is far slower on a CPU for a million weights and thirty entries.
+    The backward pass of torch's indexing is far slower on a CPU for a million weights and thirty entries.
     """
 
     @staticmethod
@@ -54,5 +54,5 @@ class CodebookLookup(torch.autograd.Function):
 
 
 def _flatten_channels_last(weights: Tensor) -> Tensor:
-    """Return weights in one dimension, in the order of channels-last memory, without a copy."""
+    """Return weights in channels-last order; a view, if that is their memory format."""
     return (weights.permute(0, 2, 3, 1) if weights.dim() == 4 else weights).reshape(-1)

@@ -1,4 +1,4 @@
-"""Parametrizations: from a tensor to the parameter that is trained, and from there to weights and the new tensor."""
+"""Parametrizations: tensors as functions of the parameters that an optimizer updates."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Parametrization(ABC):
 
     Attributes:
         parameter: what the optimizer updates.
-        value_scale: mean magnitude of dense values, mean distance of codebook entries, or mean step of levels.
+        value_scale: mean magnitude of dense values, distance of codebook entries, or step of levels.
         update_scale: update of the parameter that changes its weights by 1, root mean square.
     """
 
@@ -42,12 +42,12 @@ class Parametrization(ABC):
         return self.parameter
 
     def average_gradient(self) -> None:
-        """Replace a sum of gradients by their mean, where several weights share an entry of the parameter."""
+        """Replace the summed gradients of weights that share an entry by their mean."""
         if self._counts is not None and self.parameter.grad is not None:
             self.parameter.grad /= self._counts
 
     def apply_mask(self) -> None:
-        """Set pruned weights to zero again, after the optimizer has updated the parameter."""
+        """Set pruned weights to zero again, after an update."""
         if self._pruned is not None:
             with torch.no_grad():
                 self.parameter.masked_fill_(self._pruned, 0)
@@ -62,7 +62,7 @@ class Parametrization(ABC):
 
 
 def parametrize(name: str, tensor: Dense | Pruned | Shared, device: torch.device) -> Parametrization | None:
-    """Return the parametrization of a tensor; None for weights on quantization levels, which are not trained."""
+    """Return the parametrization of a tensor; None: weights on quantization levels, which are not trained."""
     if not isinstance(tensor, Shared):
         return DenseParametrization(name, tensor, device)
     if not tensor.has_levels:
@@ -71,7 +71,7 @@ def parametrize(name: str, tensor: Dense | Pruned | Shared, device: torch.device
 
 
 class DenseParametrization(Parametrization):
-    """Weights or biases, each of them trained; pruned weights stay zero."""
+    """Dense weights or biases; pruned weights stay zero."""
 
     def __init__(self, name: str, original: Dense | Pruned, device: torch.device) -> None:
         values = original.to_dense()
@@ -120,7 +120,7 @@ class LevelParametrization(Parametrization):
 
 
 class CodebookParametrization(Parametrization):
-    """Shared weights: the codebook entries are trained, each with the gradients of all its weights; indices stay."""
+    """Shared weights: the codebook entries are trained, the indices are fixed."""
 
     def __init__(self, name: str, original: Shared, device: torch.device) -> None:
         entries = original.codebook
@@ -152,7 +152,7 @@ class CodebookParametrization(Parametrization):
 
 
 def sort_codebook(tensor: Shared) -> Shared:
-    """Return the tensor with the codebook entries after the first in ascending order, as training may swap some."""
+    """Sort the codebook entries after the first, because training may swap some."""
     order = np.concatenate([[0], 1 + np.argsort(tensor.codebook[1:], kind="stable")])
     new_indices = np.empty_like(order)
     new_indices[order] = np.arange(len(order))

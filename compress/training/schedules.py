@@ -6,12 +6,8 @@ import math
 
 
 def cosine_schedule(step: int, steps: int, warmup_steps: float = 0.0) -> float:
-    """Return the learning rate of a step as a fraction of the maximum: a linear warmup, then a cosine down to zero.
+    """Return the learning rate as a fraction of the maximum: a linear warmup, then a cosine down to zero.
 
-    Args:
-        step: index of the step, from 0.
-        steps: number of all steps.
-        warmup_steps: number of steps of the warmup.
     Source: Loshchilov & Hutter 2017, arXiv:1608.03983 (cosine); Goyal et al. 2017, arXiv:1706.02677, section 2.2
     (warmup).
     """

@@ -42,7 +42,7 @@ def stratified_split(
     Args:
         labels: shape (photos,).
         validation_fraction: 0 to 0.5.
-        seed: of the run, so that all stages have the same validation photos.
+        seed: of the run; all stages have the same validation photos.
     Returns:
         ascending indices of the training photos and of the validation photos.
     Raises:

@@ -43,17 +43,16 @@ class TrainingOptions:
 
     Attributes:
         epochs: passes over the training photos.
-        batch: maximum photos per step; the batches of an epoch differ by one photo at most.
-        learning_rate: maximum. It falls to zero along a cosine.
+        batch: maximum photos per step.
+        learning_rate: maximum; it falls to zero along a cosine.
         optimizer: `sgd` with momentum 0.9, or `adamw`.
-        warmup: epochs over which the learning rate first rises.
-        weight_decay: of weights; biases have none.
+        warmup: epochs with a rising learning rate.
+        weight_decay: of weights, not of biases.
         label_smoothing: fraction of each label that is spread over all classes.
-        dropout: probability of the network's dropout layers; None: as the network defines it.
+        dropout: probability of dropout layers; None: as the network defines it.
         shift: maximum random shift of a photo, as a fraction of its side.
         flip: mirror half of the photos; unsuitable for digits and letters.
-        validation_split: fraction of the photos that select the best weights and are never trained on; 0 keeps the
-            last weights.
+        validation_split: fraction of photos that select the best weights instead of training; 0 keeps the last ones.
     """
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 30
@@ -100,7 +99,7 @@ class SupervisedTraining(ResumableTraining):
         """Begin with the model's weights.
 
         Raises:
-            DataError: the photos, their labels or their number do not suit this network.
+            DataError: the photos or their labels do not suit this network.
             PassError: no tensor can be trained.
         """
         self._options, self._context, self._processes = options, context, context.processes
@@ -195,7 +194,7 @@ class SupervisedTraining(ResumableTraining):
         self._update_best(step)
 
     def _update_best(self, step: int) -> None:
-        """Keep the weights if they are the best so far; not before the final masks are set."""
+        """Keep the weights if they are the best with the final masks."""
         if not len(self._validation) or (self.mask_schedule and step < self.mask_schedule.last_step):
             return
         score = self._validate(step)

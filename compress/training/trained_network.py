@@ -19,7 +19,7 @@ from compress.training.parametrizations import DenseParametrization, Parametriza
 
 
 class TrainedNetwork:
-    """A model's network in training: its forward pass, gradients and updates, and the way back to tensors.
+    """A model's network in training.
 
     Attributes:
         trained: parametrizations by tensor name.
@@ -31,7 +31,7 @@ class TrainedNetwork:
         Args:
             model: with the initial weights.
             context: of the training.
-            dropout: probability of all dropout layers; None: as the network defines it.
+            dropout: probability of dropout layers; None: as the network defines it.
         Raises:
             PassError: no tensor can be trained.
         """
@@ -50,12 +50,12 @@ class TrainedNetwork:
 
     @property
     def prunable(self) -> dict[str, DenseParametrization]:
-        """Parametrizations of the weight tensors that are not shared."""
+        """Parametrizations of weight tensors that are not shared."""
         trained = {name: self.trained.get(name) for name in self._weight_names}
         return {name: each for name, each in trained.items() if isinstance(each, DenseParametrization)}
 
     def logits(self, inputs: Tensor, seed: int | None = None) -> Tensor:
-        """Return the logits: in training mode, with dropout drawn from a seed; without a seed in evaluation mode.
+        """Return the logits: in training mode with a seed for dropout, in evaluation mode without.
 
         Raises:
             PassError: the network does not support this batch size.
@@ -70,11 +70,11 @@ class TrainedNetwork:
         return logits
 
     def backward(self, loss: Tensor, batch_fraction: float) -> float:
-        """Compute the gradients of a whole batch from the shards of all processes, and return its loss.
+        """Compute the gradients of a batch from the shards of all processes, and return its loss.
 
         Args:
             loss: mean loss of this process' shard.
-            batch_fraction: fraction of the batch that the shard is.
+            batch_fraction: the shard's fraction of the batch.
         """
         parameters = [each.parameter for each in self.trained.values()]
         for parameter in parameters:
@@ -84,7 +84,7 @@ class TrainedNetwork:
         return self._context.processes.all_reduce_gradients(parameters, loss)
 
     def update(self, optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
-        """Run the optimizer, whose groups have a learning rate relative to their `scale`."""
+        """Run the optimizer. Each group's learning rate is multiplied by its `scale`."""
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * group["scale"]
         optimizer.step()
@@ -92,7 +92,7 @@ class TrainedNetwork:
             each.apply_mask()
 
     def average_buffers(self) -> None:
-        """Replace buffers, which each process updates with its own photos, by their mean over all processes."""
+        """Replace buffers by their mean over all processes, which have updated them with different photos."""
         buffers = [buffer for buffer in self._buffers.values() if buffer.is_floating_point()]
         self._context.processes.all_reduce(*buffers)
         for buffer in buffers:
@@ -125,10 +125,10 @@ class TrainedNetwork:
 
 
 def check_loss(loss: float, step: int, what: str = "the loss", limit: float = math.inf) -> None:
-    """Check that a training does not diverge.
+    """Check a loss.
 
     Raises:
-        PassError: the loss is not finite or not below the limit.
+        PassError: it is not finite or not below the limit.
     """
     if not loss < limit:
         allowed = "a finite loss" if limit == math.inf else f"below {limit:.3g}, 100 times that of a random guess"
@@ -137,7 +137,7 @@ def check_loss(loss: float, step: int, what: str = "the loss", limit: float = ma
 
 @contextmanager
 def _torch_seed(seed: int | None, device: torch.device) -> Iterator[None]:
-    """Seed torch's random numbers in the block, and restore its generators afterwards."""
+    """Seed torch's random numbers in the block, and restore them afterwards."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else [], enabled=seed is not None):
         if seed is not None:
             # Not torch.manual_seed, which also writes to each kind of device that is not there.
