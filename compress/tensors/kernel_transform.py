@@ -51,6 +51,12 @@ def coefficients_from_kernels(kernels: NDArray[np.floating[Any]]) -> NDArray[np.
     return coefficients.reshape(kernels.shape)
 
 
+def derivatives_by_coefficient(by_tap: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Return derivatives by the coefficients of kernels, given those by their taps, both shape (..., n * 9)."""
+    summed: NDArray[np.float64] = by_tap.reshape(-1, KERNEL_SIDE**2).astype(np.float64) @ KERNEL_BASIS.T
+    return summed.reshape(by_tap.shape)
+
+
 def _sum_patterns(coefficients: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
     high, middle, low = (coefficients.take([index], axis) for index in range(KERNEL_SIDE))
     outer = low + high
