@@ -136,7 +136,7 @@ def _mutate_fields(record: TensorRecord, rng: random.Random) -> TensorRecord:
         lengths = list(record.exponent_bytes)
         kind = rng.randrange(len(lengths))
         lengths[kind] = _changed_length(lengths[kind], rng)
-        return replace(record, exponent_bytes=tuple(lengths))  # type: ignore[arg-type]
+        return replace(record, exponent_bytes=tuple(lengths))
     number = _changed_length(getattr(record, name), rng)
     return replace(record, **{name: number if number is not None or name == "coded_value_bytes" else 0})  # type: ignore[arg-type]
 

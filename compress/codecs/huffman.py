@@ -39,6 +39,12 @@ class HuffmanCodec(Codec):
             raise FormatError("the code has no symbols", offset=0, expected=f"a code of {count:,} symbols")
         return unpack(data, start, decoding_table(code.symbols, code.lengths), count).reshape(shape)
 
+    def symbol_bits(self, counts: NDArray[np.float64], zero: int) -> NDArray[np.float64]:
+        code = PrefixCode.from_counts(np.floor(counts).astype(np.int64))
+        bits = np.full(counts.shape, code.lengths.max(initial=0) + 1.0)  # of symbols that are expected less than once
+        bits[code.symbols] = code.lengths
+        return bits
+
     def min_bytes(self, symbols: NDArray[np.uint16], counts: NDArray[np.int64]) -> int:
         return min_huffman_bytes(counts)
 

@@ -30,6 +30,16 @@ class Codec(ABC):
             FormatError: `data` is not a stream of symbols of this shape; the offset counts from `data[0]`.
         """
 
+    def symbol_bits(self, counts: NDArray[np.float64], zero: int) -> NDArray[np.float64]:
+        """Return the bits that each symbol takes in a stream with these frequencies; by default the ideal code length.
+
+        Args:
+            counts: shape (symbols,), all above zero.
+            zero: position of the symbol 0, the zero weight.
+        """
+        bits: NDArray[np.float64] = -np.log2(counts / counts.sum())
+        return bits
+
     def min_bytes(self, symbols: NDArray[np.uint16], counts: NDArray[np.int64]) -> int:
         """Return a lower bound of the bytes of `encode`, faster; `counts` is the `histogram` of `symbols`."""
         return 0

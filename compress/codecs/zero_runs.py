@@ -57,6 +57,15 @@ class ZeroRunsCodec(Codec):
         symbols[positions] = nonzero
         return symbols.reshape(shape)
 
+    def symbol_bits(self, counts: NDArray[np.float64], zero: int) -> NDArray[np.float64]:
+        """Return ideal bits for which symbols are zero, which gaps nearly reach, and Huffman codes for the others."""
+        frequency = counts[zero] / counts.sum()
+        bits = np.full(counts.shape, -np.log2(frequency))
+        others = np.arange(len(counts)) != zero
+        if others.any():
+            bits[others] = _HUFFMAN.symbol_bits(counts[others], 0) - np.log2(1 - frequency)
+        return bits
+
     def min_bytes(self, symbols: NDArray[np.uint16], counts: NDArray[np.int64]) -> int:
         return min(option.min_bytes() for option in _histograms(symbols, counts))
 

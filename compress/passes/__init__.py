@@ -3,7 +3,7 @@
 Input: a model, and a `Context` with the float network and calibration photos. Output: a new model, whose tensors are
 pruned, shared or quantized, or whose weights are trained. A pass is a thin module of options; the work is done in the
 rooms `calibration`, `quantization` and `training`. To add a pass, write a module with a subclass of `Pass` and add the
-class to `PASSES`.
+class to the tuple here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,17 @@ from compress.passes.share import Share
 from compress.passes.simplify import Simplify
 from compress.passes.train import Train
 
-PASSES: dict[str, type[Pass]] = {each.kind: each for each in (Simplify, Prune, Share, Quantize, Distill, Train, Recode)}
+_CLASSES: tuple[type[Pass], ...] = (
+    Simplify,
+    Prune,
+    Share,
+    Quantize,
+    Distill,
+    Train,
+    Recode,
+)
+
+PASSES = {each.kind: each for each in _CLASSES}
 """All passes by their name in a pipeline file."""
 
 __all__ = ["PASSES", "Context", "Distill", "Pass", "Prune", "Quantize", "Recode", "Share", "Simplify", "Train"]

@@ -7,54 +7,48 @@ from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from compress.calibration.layer_statistics import LayerStatistics
 from compress.context import Context
 from compress.errors import PassError
 from compress.model import Model
-from compress.passes.interface import Pass
 from compress.passes.layer_patterns import options_by_layer
-from compress.quantization.codebook_refinement import refine_codebook
-from compress.quantization.codebooks import nearest_entries, round_codebook, round_to_precision
+from compress.passes.network_compression import BiasPrecision, RateDistortionPass
+from compress.quantization.codebooks import CodebookOptions, nearest_entries, round_codebook, round_to_precision
 from compress.quantization.kmeans import Init, kmeans_centroids
-from compress.quantization.rate_distortion import Lambda
-from compress.quantization.step_sizes import equalizing_exponents
+from compress.quantization.layer_quantizer import LayerQuantizer
+from compress.quantization.rate_distortion import symbol_bits_of
 from compress.tensors.checks import check_finite
 from compress.tensors.forms import Dense, FloatName, Pruned, Shared
-from compress.tensors.scales import weight_scales
 
 Bits = Annotated[int, Field(ge=1, le=12)]
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", populate_by_name=True))
-class Share(Pass):
-    """Replace the weights of each layer by the values of a codebook, found by k-means.
+class Share(RateDistortionPass):
+    """Replace the weights of each layer by the values of a codebook.
 
-    A codebook of b bits has at most 2**b values, including the zero of pruned weights. With `lambda`, the values are
-    then assigned again so that `divergence + lambda * bits` is minimal, in the order of the columns, while later
-    weights compensate for the errors of earlier ones; and each value moves to the mean of its weights. This
-    approximates the float network, not the weights given to the pass.
+    A codebook of b bits has at most 2**b values, including the zero of pruned weights. Without `lambda` and `bytes`,
+    k-means finds the values, and each weight takes the nearest one, as in Deep Compression. With one of them, values
+    are assigned so that `divergence + lambda * bits` is minimal, at the bits of the codec that the file takes. Later
+    weights compensate for the errors of earlier ones. Each value then moves to the mean of its weights, and again. Rows
+    and columns have their own scales, from the cost of an error in them; the file stores the scales.
 
     Attributes:
-        bits: bits of an index into the codebook.
+        bits: bits of an index into the codebook, at most.
         init: first centroids: evenly spaced between the smallest and the largest weight (`linear`, best in the paper),
             evenly spaced between the sorted weights (`density`), or random weights (`k-means++`).
-        importance: weight of a weight's squared error in k-means: 1 (`none`), its `magnitude`, or its Fisher
-            information (`fisher`).
-        scales: `fisher` divides each row and column by a power of 2 ** (1 / 4) before k-means, so that an error costs
-            about the same everywhere; the file stores the scales.
-        lambda_: key `lambda`: nats of divergence that one bit is worth. The larger, the smaller the file. None: each
-            weight takes the nearest value.
-        iterations: how often `lambda` assigns the values again.
+        importance: weight of a weight's squared error in k-means: 1 (`none`), or its Fisher information
+            (`fisher`, always with `lambda` or `bytes`).
+        iterations: how often `lambda` or `bytes` assign the values again.
         codebook_precision: precision of the codebook in the file.
-        bias_precision: precision of the biases in the file.
+        bias_precision: precision of the biases in the file; `levels` quantizes them with steps from their Fisher
+            information. Default: `levels` with `lambda` or `bytes`, else `float16`.
         kmeans_iterations: maximum iterations of k-means.
-        statistics_photos: number of calibration photos for the statistics; None: all.
         layers: other bits by layer pattern.
-    Source: Han et al. 2016, arXiv:1510.00149, section 3.
+    Source: Han et al. 2016, arXiv:1510.00149, section 3; Chou, Lookabaugh & Gray 1989, "Entropy-constrained vector
+    quantization".
     """
 
     kind: ClassVar[str] = "share"
@@ -62,15 +56,22 @@ class Share(Pass):
 
     bits: Bits = 5
     init: Init = "linear"
-    importance: Literal["none", "magnitude", "fisher"] = "none"
-    scales: Literal["none", "fisher"] = "none"
-    lambda_: Lambda | None = Field(default=None, validation_alias="lambda", serialization_alias="lambda")
-    iterations: Annotated[int, Field(ge=1, le=100)] = 8
+    importance: Literal["none", "fisher"] = "none"
+    iterations: Annotated[int, Field(ge=1, le=100)] = 4
     codebook_precision: FloatName = "float16"
-    bias_precision: FloatName = "float16"
+    bias_precision: BiasPrecision | None = None
     kmeans_iterations: Annotated[int, Field(ge=1, le=10_000)] = 100
-    statistics_photos: Annotated[int, Field(ge=1)] | None = None
     layers: Mapping[str, Bits] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check_target(self) -> Share:
+        if self.lambda_ is not None and self.bytes is not None:
+            raise ValueError("give lambda or bytes, or neither")
+        if self.bias_precision == "levels" and self.lambda_ is None and self.bytes is None:
+            raise ValueError(
+                "bias_precision levels needs lambda or bytes, which set the steps; take float16 or float32"
+            )
+        return self
 
     def with_amount(self, amount: float) -> Share:
         return replace(self, bits=round(amount), layers={})
@@ -79,59 +80,52 @@ class Share(Pass):
         """Return the model with shared weights, and with biases at their precision in the file.
 
         Raises:
-            PassError: a tensor is not finite, is shared already, or is too large for the precision.
+            PassError: a tensor is not finite, is shared already, or is too large for the precision; or no lambda makes
+                the file as small as `bytes`.
             ConfigError: a pattern in `layers` matches no layer.
         """
         bits = options_by_layer(model, self.bits, self.layers)
-        for name in bits:
-            if isinstance(model.tensors[name], Shared):
+        for name, tensor in model.tensors.items():
+            if name in bits and isinstance(tensor, Shared):
                 raise PassError("its weights are shared already", tensor=name)
+            check_finite(tensor.to_dense(), name)
+        if self.lambda_ is None and self.bytes is None:
+            return self._share_nearest(model, context, bits)
+
+        def compress_layer(layer: LayerQuantizer, lambda_: float, *, final: bool) -> Shared:
+            options = CodebookOptions(
+                2 ** bits[layer.name], self.init, self.kmeans_iterations, self.iterations, self.codebook_precision
+            )
+            return layer.share(lambda_, options, symbol_bits_of(context.codecs), context.stage_seed)
+
+        return self._minimize_cost(model, context, compress_layer, self.bias_precision or "levels")
+
+    def _share_nearest(self, model: Model, context: Context, bits: Mapping[str, int]) -> Model:
+        """Return the model in which each weight takes the nearest centroid of k-means."""
+        precision: FloatName = "float32" if self.bias_precision == "float32" else "float16"
         changed: dict[str, Dense | Shared] = {
-            name: round_to_precision(tensor.to_dense(), self.bias_precision, name)
+            name: round_to_precision(tensor.to_dense(), precision, name)
             for name, tensor in model.tensors.items()
             if name not in bits and name not in model.uncompressed
         }
-        statistics: Mapping[str, LayerStatistics] = {}
-        if self.lambda_ is not None or "fisher" in {self.importance, self.scales}:
-            statistics = context.fisher.layer_statistics(self.statistics_photos)
+        statistics = context.fisher.layer_statistics(self.statistics_photos) if self.importance == "fisher" else {}
         with context.progress("sharing weights", len(bits)) as advance:
             for name, layer_bits in bits.items():
-                shared = self._nearest_values(name, model, layer_bits, statistics, context.stage_seed)
-                if self.lambda_ is not None:
-                    target = context.reference.tensors[name].to_dense()
-                    shared = refine_codebook(name, shared, target, statistics[name], self.lambda_, self.iterations)
-                changed[name] = shared
+                tensor = model.tensors[name]
+                values = tensor.to_dense()
+                mask = tensor.mask if isinstance(tensor, Pruned) else np.ones(values.shape, dtype=np.bool_)
+                fisher = statistics[name].weight_fisher().reshape(values.shape) if name in statistics else mask
+                points, cost = values[mask].astype(np.float64), fisher[mask].astype(np.float64)
+                centroids = kmeans_centroids(
+                    points, cost, 2**layer_bits - 1, self.init, self.kmeans_iterations, context.stage_seed
+                )
+                codebook = round_codebook(centroids, self.codebook_precision, name)
+                # Entry 0 means pruned. An unpruned weight takes it only if a centroid is zero too.
+                has_zero = bool((centroids.astype(self.codebook_precision) == 0).any())
+                entries = np.arange(0 if has_zero else 1, len(codebook), dtype=np.uint16)
+                entries = entries[np.argsort(codebook[entries])]
+                indices = np.zeros(values.shape, np.uint16)
+                indices[mask] = entries[nearest_entries(codebook[entries], points)]
+                changed[name] = Shared(codebook, indices, self.codebook_precision)
                 advance(1)
         return model.with_tensors(changed)
-
-    def _nearest_values(
-        self, name: str, model: Model, bits: int, statistics: Mapping[str, LayerStatistics], seed: int
-    ) -> Shared:
-        """Return a layer in which each weight takes the nearest centroid of k-means."""
-        tensor = model.tensors[name]
-        values = tensor.to_dense()
-        check_finite(values, name)
-        mask = tensor.mask if isinstance(tensor, Pruned) else np.ones(values.shape, dtype=np.bool_)
-        rows = columns = None
-        if self.scales == "fisher":
-            rows, columns = equalizing_exponents(values, statistics[name])
-        scale = np.broadcast_to(weight_scales(values.ndim, rows, columns), values.shape)
-        points = (values / scale)[mask].astype(np.float64)
-        importance = self._importance(values, statistics.get(name)) * np.square(scale, dtype=np.float64)
-        clusters = 2**bits - 1
-        centroids = kmeans_centroids(points, importance[mask], clusters, self.init, self.kmeans_iterations, seed)
-        codebook = round_codebook(centroids, self.codebook_precision, name)
-        # Entry 0 means pruned. An unpruned weight takes it only if a centroid is zero too.
-        has_zero = bool((centroids.astype(self.codebook_precision) == 0).any())
-        entries = np.arange(0 if has_zero else 1, len(codebook), dtype=np.uint16)
-        entries = entries[np.argsort(codebook[entries])]
-        indices = np.zeros(values.shape, np.uint16)
-        indices[mask] = entries[nearest_entries(codebook[entries], points)]
-        return Shared(codebook, indices, self.codebook_precision, rows, columns)
-
-    def _importance(self, values: NDArray[np.float32], statistics: LayerStatistics | None) -> NDArray[np.float64]:
-        if self.importance == "magnitude":
-            return np.abs(values).astype(np.float64)
-        if self.importance == "fisher" and statistics:
-            return statistics.weight_fisher().reshape(values.shape)
-        return np.ones(values.shape)

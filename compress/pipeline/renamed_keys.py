@@ -30,11 +30,13 @@ _ADVICE: Mapping[str, Mapping[str, str]] = {
     },
     "prune": _renamed(kept_weights="nonzero_weights", compensation="obs_update"),
     "prune.criterion": _FISHER,
-    "share": _renamed(
-        slope="lambda", codebook="codebook_precision", biases="bias_precision", iterations="kmeans_iterations"
-    ),
-    "share.importance": _FISHER,
-    "share.scales": _FISHER,
+    "share": {
+        **_renamed(
+            slope="lambda", codebook="codebook_precision", biases="bias_precision", iterations="kmeans_iterations"
+        ),
+        **_removed("scales", "'lambda' and 'bytes' scale rows and columns themselves"),
+    },
+    "share.importance": {**_FISHER, "magnitude": "use 'fisher' or 'none' instead"},
     "quantize": {
         **_renamed(
             slope="lambda", views="augmentations", measured_photos="sensitivity_photos", biases="bias_precision"

@@ -2,14 +2,91 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compress.errors import PassError
+from compress.quantization.kmeans import Init, kmeans_centroids
 from compress.tensors.checks import check_finite
 from compress.tensors.forms import Dense, FloatName
+
+Floats = NDArray[np.float64]
+
+FEEDBACK_MARGIN = 16
+"""Steps by which levels and entries exceed the largest weight. Error feedback moves a weight by a few steps."""
+
+
+@dataclass(frozen=True)
+class CodebookOptions:
+    """How the codebook of a layer is made.
+
+    Attributes:
+        max_entries: including zero.
+        init: of k-means.
+        kmeans_iterations: maximum iterations of k-means.
+        iterations: how often entries are assigned by rate and distortion, and refitted.
+        stored_as: precision of the entries in the file.
+    """
+
+    max_entries: int
+    init: Init
+    kmeans_iterations: int
+    iterations: int
+    stored_as: FloatName
+
+    def first_entries(self, points: Floats, cost: Floats, seed: int) -> Floats:
+        """Return the entries before the first assignment, ascending, 0 among them.
+
+        Evenly spaced entries are one optimal step apart, and reach beyond the points, since error feedback moves
+        weights. Other first entries, and those of a layer that needs more than `max_entries`, come from k-means.
+
+        Args:
+            points: shape (n,), weights divided by their scales, so that the optimal step is 1.
+            cost: shape (n,), of a squared error of 1 in each point.
+            seed: of `k-means++`.
+        """
+        if points.size == 0:
+            return np.zeros(1)
+        low, high = math.floor(points.min()) - FEEDBACK_MARGIN, math.ceil(points.max()) + FEEDBACK_MARGIN
+        if self.init == "linear" and high - low < self.max_entries and low <= 0 <= high:
+            return np.arange(low, high + 1, dtype=np.float64)
+        clusters = min(self.max_entries - 1, high - low)
+        centroids = kmeans_centroids(points, cost, clusters, self.init, self.kmeans_iterations, seed)
+        return np.union1d(centroids, [0.0])
+
+
+def refit_entries(entries: Floats, indices: NDArray[np.integer[Any]], approximated: Floats, cost: Floats) -> Floats:
+    """Return the entries, each but 0 moved to the mean of the values that it stands for, weighted by cost.
+
+    Args:
+        entries: shape (entries,).
+        indices: shape (n,), entry of each unpruned weight.
+        approximated: shape (n,), the values.
+        cost: shape (n,). Entries without any cost stay.
+    """
+    total = np.bincount(indices, cost, len(entries))
+    moment = np.bincount(indices, cost * approximated, len(entries))
+    return np.divide(moment, total, out=entries.copy(), where=(total > 0) & (entries != 0))
+
+
+def merge_rounded(entries: Floats, counts: Floats, stored_as: FloatName, tensor: str) -> tuple[Floats, Floats]:
+    """Return rounded entries, equal ones merged and their counts summed.
+
+    Raises:
+        PassError: an entry is too large for the precision.
+    """
+    rounded, index = np.unique(_round(entries, stored_as, tensor), return_inverse=True)
+    return rounded.astype(np.float64), np.bincount(index, counts).astype(np.float64)
+
+
+def zero_first(entries: Floats, indices: NDArray[np.integer[Any]]) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
+    """Return a codebook that begins with its entry 0, the others ascending, and the new indices."""
+    order = np.argsort(entries != 0, kind="stable")
+    return entries[order].astype(np.float32), np.argsort(order)[indices].astype(np.uint16)
 
 
 def round_codebook(centroids: NDArray[np.float64], stored_as: FloatName, tensor: str) -> NDArray[np.float32]:

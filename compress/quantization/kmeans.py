@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.cluster import kmeans_plusplus
 
 Floats = NDArray[np.float64]
 Init = Literal["linear", "density", "k-means++"]
@@ -17,7 +15,10 @@ Init = Literal["linear", "density", "k-means++"]
 def kmeans_centroids(
     points: Floats, importance: Floats, clusters: int, init: Init, max_iterations: int, seed: int
 ) -> Floats:
-    """Return at most `clusters` centroids of points; the distinct points themselves if they are no more.
+    """Return at most `clusters` centroids of points, ascending; the distinct points themselves if they are no more.
+
+    Lloyd's iterations on sorted points: a cluster is an interval, and its mean a difference of cumulative sums. An
+    empty cluster begins anew at the point farthest from its centroid.
 
     Args:
         points: shape (n,).
@@ -27,18 +28,35 @@ def kmeans_centroids(
             sorted points; `k-means++`: random points.
         max_iterations: at which k-means stops.
         seed: of the random numbers.
+    Source: Lloyd 1982, "Least squares quantization in PCM"; initial centroids of Han et al. 2016, arXiv:1510.00149,
+    section 3.2, and of Arthur & Vassilvitskii 2007, "k-means++".
     """
-    distinct = np.unique(points)
-    if len(distinct) <= clusters:
+    order = np.argsort(points, kind="stable")
+    points, importance = points[order], importance[order] if importance.any() else np.ones(len(points))
+    if len(distinct := np.unique(points)) <= clusters:
         return distinct
-    starts: str | Floats = "k-means++"
+    mass, moment = (np.concatenate([[0.0], np.cumsum(values)]) for values in (importance, importance * points))
+    centroids = _first_centroids(points, importance, clusters, init, seed)
+    for _ in range(max_iterations):
+        ends = np.searchsorted(points, (centroids[1:] + centroids[:-1]) / 2)
+        ends = np.concatenate([[0], ends, [len(points)]])
+        masses = np.diff(mass[ends])
+        full = masses > 0
+        means = np.diff(moment[ends])[full] / masses[full]
+        if not full.all():
+            errors = importance * np.square(points - np.repeat(means, np.diff(ends)[full]))
+            farthest = np.argpartition(-errors, len(full) - len(means))[: len(full) - len(means)]
+            means = np.union1d(means, points[farthest])
+        if np.array_equal(means, centroids):
+            break
+        centroids = means
+    return centroids
+
+
+def _first_centroids(points: Floats, importance: Floats, clusters: int, init: Init, seed: int) -> Floats:
     if init == "linear":
-        starts = np.linspace(distinct[0], distinct[-1], clusters)[:, None]
-    elif init == "density":
-        starts = np.unique(np.quantile(points, (np.arange(clusters) + 0.5) / clusters))[:, None]
-    count = clusters if isinstance(starts, str) else len(starts)
-    kmeans = KMeans(count, init=starts, n_init=1, max_iter=max_iterations, random_state=seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # raised for empty clusters: the codebook is smaller then
-        kmeans.fit(points[:, None], sample_weight=importance / importance.mean() if importance.any() else None)
-    return np.asarray(kmeans.cluster_centers_[:, 0], dtype=np.float64)
+        return np.linspace(points[0], points[-1], clusters)
+    if init == "density":
+        return np.unique(np.quantile(points, (np.arange(clusters) + 0.5) / clusters))
+    centers, _ = kmeans_plusplus(points[:, None], clusters, sample_weight=importance, random_state=seed)
+    return np.unique(centers)

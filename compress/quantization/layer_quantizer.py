@@ -1,8 +1,9 @@
-"""Quantization of one layer: uniform levels at the steps that lambda asks for."""
+"""Compression of one layer by rate and distortion: to uniform levels, or to the entries of a codebook."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,11 +11,19 @@ from scipy.linalg import solve_triangular
 
 from compress.calibration.layer_statistics import row_groups
 from compress.calibration.packed_triangular import diagonals, packed, upper
-from compress.codecs.primitives.trellis import NO_TRELLIS, TRELLIS_256, Trellis
+from compress.codecs.primitives.trellis import TRELLIS_256, Trellis
 from compress.errors import PassError
-from compress.quantization.rate_distortion import rate_costs
-from compress.quantization.step_sizes import Exponents, Floats, bias_exponent, relative_steps, step_exponents
-from compress.quantization.trellis_search import assign_levels
+from compress.quantization.assignment import assign_entries, assign_levels
+from compress.quantization.codebooks import FEEDBACK_MARGIN, CodebookOptions, merge_rounded, refit_entries, zero_first
+from compress.quantization.rate_distortion import SymbolBits, ideal_bits
+from compress.quantization.step_sizes import (
+    Exponents,
+    Floats,
+    bias_exponent,
+    codebook_row_exponents,
+    relative_steps,
+    step_exponents,
+)
 from compress.tensors.forms import FloatName, Shared
 from compress.tensors.kernel_transform import KERNEL_SIDE, coefficients_from_kernels
 from compress.tensors.levels import MAX_FLOAT16_LEVELS, levels_codebook, levels_to_symbols
@@ -26,11 +35,11 @@ _TRELLIS_STEP_RATIO = 0.5 * 10 ** (1.46 / 20)
 
 _MAX_LEVEL = 2**14
 
-_FEEDBACK_MARGIN = 16
-"""Levels beyond the largest weight. Error feedback moves a weight by a few steps."""
-
 _UNSEEN_COUNT = 0.5
-"""Frequency of a level that no weight took."""
+"""Frequency of a level or entry that no weight took."""
+
+Number = TypeVar("Number", bound=np.generic)
+LayerArrays = tuple[Floats, NDArray[np.bool_], Floats, Floats, NDArray[np.float32]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,35 +107,106 @@ class LayerQuantizer:
         bias_fisher = None if self.bias_fisher is None else self.bias_fisher / row_factors**2
         return replace(self, weights=weights, row_fisher=self.row_fisher / row_factors**2, bias_fisher=bias_fisher)
 
-    def quantize(self, lambda_: float, trellis: Trellis, iterations: int) -> Shared:
+    def quantize(self, lambda_: float, trellis: Trellis | None, iterations: int, symbol_bits: SymbolBits) -> Shared:
         """Return the layer on levels: a codebook of integers, and steps as scales.
 
         Args:
             lambda_: nats a bit.
-            trellis: for the levels of each column, or `NO_TRELLIS`.
+            trellis: for the levels of each column; None: every weight takes any level.
             iterations: how often levels are assigned; each time their frequencies determine the next rates. All but the
                 last use the coarse trellis: it gives nearly the same frequencies in a sixteenth of the time.
+            symbol_bits: price of the levels. Along a trellis they take ideal bits.
         Raises:
             PassError: the layer needs more levels than the file format allows.
         """
-        shape = self.weights.shape
-        target = self._as_matrix(self.weights)
-        ratio = 1.0 if trellis is NO_TRELLIS else _TRELLIS_STEP_RATIO
-        exponents = step_exponents(self.relative_steps, shape, lambda_, ratio, kernel_transform=self.kernel_transform)
-        steps = np.broadcast_to(weight_scales(len(shape), *exponents), shape)
-        scale = steps.reshape(target.shape).astype(np.float64)
-        max_level = int(np.abs(target / scale).max(initial=0)) + _FEEDBACK_MARGIN
+        ratio = 1.0 if trellis is None else _TRELLIS_STEP_RATIO
+        exponents = self._exponents(lambda_, ratio)
+        arrays = self._arrays(exponents)
+        target, _, scale, *_ = arrays
+        max_level = int(np.abs(target / scale).max(initial=0)) + FEEDBACK_MARGIN
         if max_level > _MAX_LEVEL:
             problem = (
                 f"lambda {lambda_:g} needs {2 * max_level + 1:,} levels, at most {2 * _MAX_LEVEL + 1:,} are possible"
             )
             raise PassError(f"{problem}; take a larger lambda", tensor=self.name)
-        order = self._column_order
-        arrays = target[:, order], self.mask.reshape(target.shape)[:, order], scale[:, order]
-        ordered = self._assign_levels(*arrays, lambda_, trellis, iterations, max_level)
-        levels = np.empty_like(ordered)
-        levels[:, order] = ordered
-        return shared_levels(levels.reshape(shape), *exponents)
+        # Coefficients of a kernel differ in magnitude, so each has its own frequencies.
+        classes = KERNEL_SIDE**2 if self.kernel_transform else 1
+        if trellis is None:
+            entries = np.arange(-max_level, max_level + 1, dtype=np.float64)
+            rate_cost = np.zeros((classes, len(entries)))  # frequencies are unknown in the first iteration
+            for _ in range(iterations):
+                indices, _, counts = assign_entries(*arrays, rate_cost, entries, self.correlation_factor)
+                bits = [symbol_bits(count + _UNSEEN_COUNT, max_level) for count in counts]
+                rate_cost = lambda_ * np.stack(bits)
+            levels = indices - max_level
+        else:
+            rate_cost = np.zeros((classes, 2, max_level // 2 * 2 + 3))
+            for iteration_trellis in [coarse_trellis(trellis)] * (iterations - 1) + [trellis]:
+                levels, counts = assign_levels(*arrays, rate_cost, self.correlation_factor, iteration_trellis)
+                rate_cost = lambda_ * ideal_bits(counts + _UNSEEN_COUNT)
+        return shared_levels(self._in_tensor_order(levels), *exponents)
+
+    def share(self, lambda_: float, options: CodebookOptions, symbol_bits: SymbolBits, seed: int) -> Shared:
+        """Return the layer on a codebook: entries from k-means, assigned by rate and distortion, and refitted.
+
+        Each iteration assigns entries at prices from the last frequencies. It then moves each to the mean of the values
+        that it stands for, weighted by the cost of an error: k-means with a price for bits. Entries that cost more
+        than they save get no weights. The last iteration first rounds the entries to their precision in the file, and
+        moves none. Unused entries are left out.
+
+        Args:
+            lambda_: nats a bit.
+            options: of the codebook.
+            symbol_bits: price of the entries.
+            seed: of `k-means++`.
+        Raises:
+            PassError: an entry is too large for the precision.
+        """
+        rows, columns, _ = self._exponents(lambda_, 1.0)
+        max_scaled = np.abs(self.weights / weight_scales(self.weights.ndim, rows, columns)).max(initial=0)
+        exponents = codebook_row_exponents(rows, float(max_scaled)), columns, None
+        arrays = self._arrays(exponents)
+        target, mask, scale, row_fisher, inverse_cholesky = arrays
+        group = row_groups(len(target), len(inverse_cholesky))
+        cost = row_fisher[:, None] * (scale / diagonals(inverse_cholesky)[group]) ** 2
+        entries = options.first_entries((target / scale)[mask], cost[mask], seed)
+        counts = np.ones(len(entries))  # the first assignment has equal prices
+        for remaining in reversed(range(options.iterations)):
+            if remaining == 0:
+                entries, counts = merge_rounded(entries, counts, options.stored_as, self.name)
+            rate_cost = lambda_ * symbol_bits(counts + _UNSEEN_COUNT, int(np.searchsorted(entries, 0)))
+            indices, approximated, histograms = assign_entries(
+                *arrays, rate_cost[None], entries, self.correlation_factor
+            )
+            counts = histograms[0].astype(np.float64)
+            if remaining > 0:
+                entries = refit_entries(entries, indices[mask], approximated[mask], cost[mask])
+                order = np.argsort(entries, kind="stable")
+                entries, counts = entries[order], counts[order]
+        used = (counts > 0) | (entries == 0)
+        codebook, symbols = zero_first(entries[used], (np.cumsum(used) - 1)[indices])
+        return Shared(codebook, self._in_tensor_order(symbols), options.stored_as, *exponents)
+
+    def _exponents(self, lambda_: float, ratio: float) -> tuple[Exponents, Exponents, Exponents | None]:
+        """Return the exponents of the optimal steps, times a ratio."""
+        return step_exponents(
+            self.relative_steps, self.weights.shape, lambda_, ratio, kernel_transform=self.kernel_transform
+        )
+
+    def _arrays(self, exponents: tuple[Exponents, Exponents, Exponents | None]) -> LayerArrays:
+        """Return the first arguments of `assign_levels` and `assign_entries`."""
+        shape, order = self.weights.shape, self._column_order
+        target = self._as_matrix(self.weights)
+        steps = np.broadcast_to(weight_scales(len(shape), *exponents), shape)
+        scale = steps.reshape(target.shape).astype(np.float64)
+        ordered = target[:, order], self.mask.reshape(target.shape)[:, order], scale[:, order]
+        return *ordered, self.row_fisher, self.inverse_cholesky
+
+    def _in_tensor_order(self, ordered: NDArray[Number]) -> NDArray[Number]:
+        """Return a matrix of columns in the order of quantization as a tensor."""
+        values = np.empty_like(ordered)
+        values[:, self._column_order] = ordered
+        return values.reshape(self.weights.shape)
 
     @property
     def _taps(self) -> int:
@@ -143,29 +223,6 @@ class LayerQuantizer:
         """Return weights, or their kernel coefficients, as float64, shape (rows, columns)."""
         values = coefficients_from_kernels(weights) if self.kernel_transform else weights.astype(np.float64)
         return values.reshape(len(weights), -1)
-
-    def _assign_levels(
-        self,
-        target: Floats,
-        mask: NDArray[np.bool_],
-        scale: Floats,
-        lambda_: float,
-        trellis: Trellis,
-        iterations: int,
-        max_level: int,
-    ) -> NDArray[np.int32]:
-        # Without a trellis all levels are even: half the scale, and half of each level.
-        factor, max_index = (2, max_level) if trellis is NO_TRELLIS else (1, max_level // 2 + 1)
-        # Coefficients of a kernel differ in magnitude, so each has its own frequencies.
-        classes = KERNEL_SIDE**2 if self.kernel_transform else 1
-        rate_cost = np.zeros((classes, 2, 2 * max_index + 1))  # frequencies are unknown in the first iteration
-        for iteration_trellis in [coarse_trellis(trellis)] * (iterations - 1) + [trellis]:
-            levels, counts = assign_levels(
-                target, mask, scale / factor, self.row_fisher, self.inverse_cholesky, rate_cost,
-                self.correlation_factor, iteration_trellis,
-            )  # fmt: skip
-            rate_cost = rate_costs(counts + _UNSEEN_COUNT, lambda_)
-        return levels // factor
 
 
 def coarse_trellis(trellis: Trellis) -> Trellis:

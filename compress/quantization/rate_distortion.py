@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-Lambda = Annotated[float, Field(ge=0, le=1)]
+from compress.codecs import CODECS
+
+Floats = NDArray[np.float64]
+Lambda = Annotated[float, Field(gt=0, le=1)]
 """Lagrange multiplier, nats of divergence that one bit is worth: the larger, the smaller the file."""
 
+SymbolBits = Callable[[Floats, int], Floats]
+"""Price of symbols in bits, from their frequencies, all above zero, and the position of the zero weight."""
 
-def rate_costs(counts: NDArray[np.floating[Any]], lambda_: float) -> NDArray[np.float64]:
-    """Return lambda times the ideal code length of each symbol, nats, for frequencies along the last dimension.
 
-    All counts are above zero.
+def symbol_bits_of(codecs: Iterable[str]) -> SymbolBits:
+    """Return the price of symbols in a file: that of the codec that codes them in the fewest bits.
+
+    Args:
+        codecs: names of the codecs that the file may use.
     """
-    cost: NDArray[np.float64] = -lambda_ * np.log2(counts / counts.sum(-1, keepdims=True))
-    return cost
+    available = [CODECS[name] for name in codecs]
+
+    def symbol_bits(counts: Floats, zero: int) -> Floats:
+        prices = (codec.symbol_bits(counts, zero) for codec in available)
+        return min(prices, key=lambda bits: float(bits @ counts))
+
+    return symbol_bits
+
+
+def ideal_bits(counts: NDArray[np.floating[Any]]) -> Floats:
+    """Return the ideal code length of each symbol for frequencies along the last dimension, all above zero."""
+    bits: Floats = -np.log2(counts / counts.sum(-1, keepdims=True))
+    return bits

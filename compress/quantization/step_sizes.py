@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.calibration.layer_statistics import LayerStatistics, row_groups
+from compress.calibration.layer_statistics import row_groups
 from compress.tensors.kernel_transform import KERNEL_SIDE
-from compress.tensors.scales import SCALE_STEPS_PER_OCTAVE, scale_of
+from compress.tensors.scales import SCALE_STEPS_PER_OCTAVE
 
 Floats = NDArray[np.float64]
 Exponents = NDArray[np.int8]
@@ -25,27 +25,8 @@ At high rate the divergence is `cost / 2 * step ** 2 / 12`. One bit less doubles
 `2 * ln(2)` times itself per bit. At the optimum this change equals lambda.
 """
 
-_MAX_SCALED_WEIGHT = 1024.0
+_MAX_CODEBOOK_ENTRY = 1024.0
 """Limit of weights divided by their scales: below it, float16 has 11 significant bits down to 2 ** -24 of it."""
-
-
-def equalizing_exponents(weights: NDArray[np.float32], statistics: LayerStatistics) -> tuple[Exponents, Exponents]:
-    """Return row and column exponents under which an error costs about the same in every weight.
-
-    Rate-distortion theory asks for a step in proportion to `cost ** -0.5`. The cost of a column is what remains after
-    error feedback.
-    """
-    column_octaves = np.log2(np.diag(statistics.inverse_cholesky()))
-    columns = _to_exponents(column_octaves.reshape(-1, weights[0, 0].size).mean(1))
-    rows = _to_exponents(_step_octaves(statistics.row_fisher))
-    # The codebook holds the magnitude of the layer; exponents hold differences between rows and columns only.
-    columns -= int(np.median(columns))
-    rows -= int(np.median(rows))
-    exponents = np.add.outer(rows, columns).reshape(weights.shape[:2] + (1,) * (weights.ndim - 2))
-    max_scaled = float((np.abs(weights) / scale_of(exponents)).max(initial=0.0))
-    if max_scaled > 0:
-        rows += int(np.ceil(SCALE_STEPS_PER_OCTAVE * np.log2(max_scaled / _MAX_SCALED_WEIGHT)))
-    return _clip_to_int8(rows), _clip_to_int8(columns)
 
 
 def step_exponents(
@@ -75,6 +56,19 @@ def step_exponents(
         coefficient_octaves = octaves.reshape(-1, KERNEL_SIDE, KERNEL_SIDE).mean(0)
         coefficients = _clip_to_int8(_to_exponents(coefficient_octaves - coefficient_octaves.mean()))
     return _clip_to_int8(rows), _clip_to_int8(columns), coefficients
+
+
+def codebook_row_exponents(rows: Exponents, max_scaled: float) -> Exponents:
+    """Return row exponents under which float16 holds the entries of a codebook.
+
+    Args:
+        rows: optimal exponents.
+        max_scaled: largest magnitude of a weight divided by its optimal scale.
+    """
+    if max_scaled <= _MAX_CODEBOOK_ENTRY:
+        return rows
+    raised = math.ceil(SCALE_STEPS_PER_OCTAVE * math.log2(max_scaled / _MAX_CODEBOOK_ENTRY))
+    return _clip_to_int8(rows.astype(np.int32) + raised)
 
 
 def relative_steps(row_fisher: Floats, diagonals: NDArray[np.floating[Any]]) -> Floats:

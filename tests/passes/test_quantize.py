@@ -151,7 +151,7 @@ class TestBytes:
                 super().__init__(max_bytes, first, min_fill)
                 fills.append(min_fill)
 
-        monkeypatch.setattr("compress.passes.quantize.LambdaSearch", Search)
+        monkeypatch.setattr("compress.passes.network_compression.LambdaSearch", Search)
         Quantize(bytes=1_000)(tiny, context)
         Quantize(bytes=1_000, sensitivity_photos=0)(tiny, context)
         assert fills == [0.99, 0.998, 0.998]

@@ -57,7 +57,7 @@ QUANTIZE = "stages:\n- pass: quantize\n  lambda: 1.0e-6\n"
         ),
         (
             "stages: [{pass: share, scales: curvature}]",
-            "stages.0.scales: cannot be 'curvature'; use 'fisher' instead (all",
+            "stages.0.scales: unknown key of pass 'share'; this option was removed: 'lambda' and 'bytes' scale",
         ),
         (
             "stages: [{pass: train, prune: {sparsity: 0.5, criterion: curvature}}]",

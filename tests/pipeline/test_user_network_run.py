@@ -38,7 +38,7 @@ model:
   preprocessing: {{height: 32, width: 32, mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25], resize: squash}}
 {DATA}
 stages:
-  - {{pass: share, bits: 7, scales: fisher, init: density, kmeans_iterations: 10}}
+  - {{pass: share, bits: 7, init: density, kmeans_iterations: 10}}
 """
 
 

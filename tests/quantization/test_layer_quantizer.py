@@ -11,8 +11,9 @@ from divergence import divergence
 from compress.calibration.layer_statistics import LayerStatistics
 from compress.calibration.packed_triangular import packed
 from compress.codecs import CODECS
-from compress.codecs.primitives.trellis import NO_TRELLIS, TRELLIS_4096
+from compress.codecs.primitives.trellis import TRELLIS_4096
 from compress.quantization.layer_quantizer import LayerQuantizer, quantize_biases, shared_levels
+from compress.quantization.rate_distortion import symbol_bits_of
 
 
 def test_bias_errors_cost_about_what_their_bits_save(tiny, context):
@@ -89,14 +90,14 @@ def test_on_a_real_layer_a_trellis_lowers_the_divergence_at_equal_bytes(squeezen
 
     def cost_at_no_bits(lambda_, trellis):
         """Return the cost of the errors, scaled to zero bits by a factor of 4 per bit."""
-        shared = layer.quantize(lambda_, trellis, iterations=3)
+        shared = layer.quantize(lambda_, trellis, 3, symbol_bits_of(["context"]))
         error = (shared.to_dense() - weights).reshape(len(weights), -1).astype(np.float64)
         cost = statistics.row_fisher @ np.einsum("ij,jk,ik->i", error, statistics.input_factor, error)
         return cost * 4 ** (8 * len(CODECS["context"].encode(shared.indices)) / weights.size)
 
     lambdas = (1e-7, 2e-8, 5e-9)
     plain, along_trellis = (
-        np.array([cost_at_no_bits(lambda_, trellis) for lambda_ in lambdas]) for trellis in (NO_TRELLIS, TRELLIS_4096)
+        np.array([cost_at_no_bits(lambda_, trellis) for lambda_ in lambdas]) for trellis in (None, TRELLIS_4096)
     )
     assert (along_trellis < 0.89 * plain).all()
 
@@ -110,7 +111,7 @@ def test_on_a_real_layer_the_kernel_transform_lowers_the_rate_distortion_cost(sq
         factors = statistics.row_inverse_cholesky(0, kernel_transform=kernel_transform)
         matrices = weights, np.ones(weights.shape, np.bool_), statistics.row_fisher, factors
         layer = LayerQuantizer(name, *matrices, kernel_transform=kernel_transform)
-        shared = layer.quantize(2e-7, TRELLIS_4096, iterations=3)
+        shared = layer.quantize(2e-7, TRELLIS_4096, 3, symbol_bits_of(["context"]))
         return len(CODECS["context"].encode(shared.indices)) + layer.predicted_divergence(shared.to_dense()) / 2e-7 / 8
 
     assert bytes_and_errors(kernel_transform=True) < 0.9 * bytes_and_errors(kernel_transform=False)

@@ -17,7 +17,7 @@ from compress.codecs.primitives.trellis import (
     shift_register_trellis,
     trellis_indices,
 )
-from compress.quantization.trellis_search import assign_levels
+from compress.quantization.assignment import assign_levels
 
 SMALL_TRELLIS = shift_register_trellis(32, 0b01001, 0b11110)
 every_trellis = pytest.mark.parametrize("trellis", [NO_TRELLIS, SMALL_TRELLIS, TRELLIS_256, TRELLIS_4096])

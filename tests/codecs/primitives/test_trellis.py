@@ -14,7 +14,7 @@ from compress.codecs.primitives.trellis import (
     trellis_indices,
     trellis_levels,
 )
-from compress.quantization.trellis_search import assign_levels
+from compress.quantization.assignment import assign_levels
 
 indices = arrays.arrays(
     np.int32, arrays.array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=12), elements=st.integers(-9, 9)

@@ -1,0 +1,191 @@
+"""Compression of a network at one lambda, as in the passes `quantize` and `share`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from typing import Annotated, Literal, Protocol
+
+import torch
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from compress.calibration.layer_sensitivity import sensitivity_corrections
+from compress.context import Context
+from compress.errors import PassError
+from compress.model import Model
+from compress.networks.channel_graph import ChannelLink, channel_links, dead_weights
+from compress.passes.interface import Pass
+from compress.quantization.channel_balancing import Layers, balance_channels
+from compress.quantization.codebooks import round_to_precision
+from compress.quantization.lambda_search import LambdaSearch, initial_lambda
+from compress.quantization.layer_quantizer import LayerQuantizer, quantize_biases
+from compress.quantization.rate_distortion import Lambda
+from compress.quantization.regularization import regularized_quantizer
+from compress.runtime.byte_size import Bytes
+from compress.tensors.forms import Dense, FloatName, Shared
+
+_MIN_FILL = 0.998
+"""Fraction of the byte limit that the file uses at least."""
+
+_MIN_FIRST_FILL = 0.99
+"""The same for the first compression, which only serves to measure the sensitivity of layers."""
+
+
+class CompressLayer(Protocol):
+    """Compresses a layer at a lambda."""
+
+    def __call__(self, layer: LayerQuantizer, lambda_: float, /, *, final: bool) -> Shared: ...
+
+
+BiasPrecision = Literal["levels"] | FloatName
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", populate_by_name=True))
+class RateDistortionPass(Pass):
+    """A pass that minimizes `divergence + lambda * bits` over all weights.
+
+    Attributes:
+        lambda_: key `lambda`: nats of divergence that one bit is worth. The larger, the smaller the file. One value for
+            the whole network gives the bits to the layers that need them.
+        bytes: limit of the file size; the pass searches for the lambda that fills it.
+        statistics_photos: number of calibration photos for the statistics; None: all.
+        augmentations: how often the statistics use each photo: unchanged first, then as random crops.
+        sensitivity_photos: number of calibration photos that measure how much each layer of a first compression adds
+            to the divergence. The second compression gives more bits to layers that add more than predicted, and none
+            to channels that no layer reads any more. 0: compress once.
+    """
+
+    lambda_: Lambda | None = Field(default=None, validation_alias="lambda", serialization_alias="lambda")
+    bytes: Bytes | None = None
+    statistics_photos: Annotated[int, Field(ge=1)] | None = None
+    augmentations: Annotated[int, Field(ge=1, le=100)] = 1
+    sensitivity_photos: Annotated[int, Field(ge=0)] = 1000
+
+    def _minimize_cost(
+        self,
+        model: Model,
+        context: Context,
+        compress_layer: CompressLayer,
+        bias_precision: BiasPrecision,
+        *,
+        kernel_transform: bool = False,
+    ) -> Model:
+        """Return the compressed model, and the float model with balanced channels as its reference.
+
+        Args:
+            model: with plain weights.
+            context: of the pass.
+            compress_layer: called with a layer, lambda, and whether this is the last compression or one that is only
+                measured.
+            bias_precision: precision of the biases in the file.
+            kernel_transform: compress the transform coefficients of 3x3 kernels.
+        """
+        weights = sum(model.tensors[name].to_dense().size for name in model.weight_names())
+        lambda_ = self.lambda_ if self.bytes is None else initial_lambda(self.bytes, weights)
+        assert lambda_ is not None  # one of the two is given
+        links = channel_links(context.network(model))
+        layers = self._layer_quantizers(model, context, lambda_, kernel_transform=kernel_transform)
+        balanced, layers = balance_channels(model, layers, links)
+
+        def compress(layers: Layers, lambda_: float, *, final: bool) -> tuple[Model, float]:
+            def compress_at(lambda_: float) -> Model:
+                return _compressed(balanced, layers, lambda_, bias_precision, partial(compress_layer, final=final))
+
+            if self.bytes is None:
+                return compress_at(lambda_), lambda_
+            return fill_bytes(compress_at, self.bytes, lambda_, _MIN_FILL if final else _MIN_FIRST_FILL, context)
+
+        if self.sensitivity_photos > 0:
+            first, lambda_ = compress(layers, lambda_, final=False)
+            layers = self._corrected(layers, first, balanced, links, context)
+        compressed, _ = compress(layers, lambda_, final=True)
+        return replace(compressed, reference=balanced)
+
+    def _layer_quantizers(self, model: Model, context: Context, lambda_: float, *, kernel_transform: bool) -> Layers:
+        statistics = context.fisher.row_statistics(self.statistics_photos, self.augmentations)
+        photos = min(len(context.calibration), self.statistics_photos or len(context.calibration))
+        samples, last = self.augmentations * photos, list(statistics)[-1]
+        return {
+            name: regularized_quantizer(
+                name, model.tensors[name], statistics[name], samples, lambda_,
+                is_classifier=name == last, kernel_transform=kernel_transform,
+            )
+            for name in model.weight_names()
+        }  # fmt: skip
+
+    def _corrected(
+        self, layers: Layers, compressed: Model, balanced: Model, links: Sequence[ChannelLink], context: Context
+    ) -> Layers:
+        """Return the layers with measured instead of predicted error costs, and with dead weights pruned."""
+        contributions = context.fisher.layer_contributions(
+            compressed, balanced, self.sensitivity_photos, context.stage_seed
+        )
+        weights = {name: compressed.tensors[name].to_dense() for name in layers}
+        biases = {name: compressed.tensors[bias].to_dense() for name, bias in compressed.bias_names().items()}
+        predicted = {name: layer.predicted_divergence(weights[name]) for name, layer in layers.items()}
+        corrections = sensitivity_corrections(contributions, predicted)
+        dead = dead_weights(weights, biases, links)
+        return {
+            name: replace(layer, row_fisher=layer.row_fisher * corrections[name], mask=layer.mask & ~dead[name])
+            for name, layer in layers.items()
+        }
+
+
+def _compressed(
+    model: Model,
+    layers: Layers,
+    lambda_: float,
+    bias_precision: BiasPrecision,
+    compress_layer: Callable[[LayerQuantizer, float], Shared],
+) -> Model:
+    def compress(layer: LayerQuantizer) -> Shared:
+        return compress_layer(layer, lambda_)
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        changed: dict[str, Dense | Shared] = dict(zip(layers, pool.map(compress, layers.values()), strict=True))
+    biases = {bias: layers[name] for name, bias in model.bias_names().items()}
+    for name, tensor in model.tensors.items():
+        if name not in layers and name not in model.uncompressed:
+            values, fisher = tensor.to_dense(), biases[name].bias_fisher if name in biases else None
+            if bias_precision == "levels" and fisher is not None and len(fisher) == values.size:
+                changed[name] = quantize_biases(values, fisher, lambda_)
+            else:
+                precision: FloatName = "float16" if bias_precision == "levels" else bias_precision
+                changed[name] = round_to_precision(values, precision, name)
+    return model.with_tensors(changed)
+
+
+def fill_bytes(
+    compress_at: Callable[[float], Model], max_bytes: int, lambda_: float, min_fill: float, context: Context
+) -> tuple[Model, float]:
+    """Return the model whose file fills a number of bytes, and its lambda.
+
+    Args:
+        compress_at: returns the model compressed at a lambda.
+        max_bytes: limit of the file size.
+        lambda_: the first to try.
+        min_fill: fraction of `max_bytes` that ends the search.
+        context: with the codecs of the file.
+    Raises:
+        PassError: no lambda makes the file small enough.
+    """
+    search = LambdaSearch(max_bytes, lambda_, min_fill)
+    best: tuple[Model, float] | None = None
+    with context.progress("searching for lambda", 0) as advance:
+        while (trial := search.next_lambda()) is not None:
+            try:
+                candidate = compress_at(trial)
+                file_bytes = context.file_bytes(candidate)
+            except PassError:  # more levels than a file can have
+                search.record(trial, None)
+            else:
+                search.record(trial, file_bytes)
+                if file_bytes <= max_bytes:
+                    best = candidate, trial
+            advance(1)
+    if best is None:
+        raise PassError(f"no lambda makes the file as small as {max_bytes:,} bytes; allow more, or prune first")
+    return best
