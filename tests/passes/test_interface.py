@@ -5,15 +5,34 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import pytest
+from pydantic import ValidationError
 
-from compress.passes import PASSES, Pass, Prune, Recode, Simplify, Train
+from compress.passes import PASSES, Distill, Pass, Prune, Quantize, Recode, Share, Simplify, Train
 
 
 def test_every_pass_is_registered_under_its_kind():
     assert {"simplify", "prune", "share", "quantize", "distill", "train", "recode"} <= set(PASSES)
     assert all(kind == each.kind for kind, each in PASSES.items())
     assert all(issubclass(each, Pass) for each in PASSES.values())
+
+
+@pytest.mark.parametrize("kind", PASSES)
+def test_every_pass_rejects_an_unknown_option(kind):
+    with pytest.raises(ValidationError, match="no_such_option"):
+        PASSES[kind](no_such_option=1)
+
+
+@pytest.mark.parametrize(
+    "pass_", [Share(bits=3), Share(lambda_=1e-6), Quantize(lambda_=1e-6), Distill(steps=2), Simplify()], ids=repr
+)
+def test_pruned_weights_stay_pruned(pass_, tiny, context):
+    pruned = Prune(sparsity=0.5)(tiny, context)
+    changed = pass_(pruned, context)
+    for name in tiny.weight_names():
+        zeros = np.count_nonzero(changed.tensors[name].to_dense() == 0)
+        assert zeros >= np.count_nonzero(~pruned.tensors[name].mask)
 
 
 def test_a_new_pass_needs_a_kind_and_a_call_only(tiny, context):
