@@ -51,10 +51,12 @@ class CodebookOptions:
         """
         if points.size == 0:
             return np.zeros(1)
-        low, high = math.floor(points.min()) - FEEDBACK_MARGIN, math.ceil(points.max()) + FEEDBACK_MARGIN
-        if self.init == "linear" and high - low < self.max_entries and low <= 0 <= high:
-            return np.arange(low, high + 1, dtype=np.float64)
-        clusters = min(self.max_entries - 1, high - low)
+        low, high = math.floor(min(points.min(), 0)), math.ceil(max(points.max(), 0))
+        free = self.max_entries - 1 - (high - low)
+        if self.init == "linear" and free >= 0:
+            margin = min(FEEDBACK_MARGIN, free // 2)
+            return np.arange(low - margin, high + margin + 1, dtype=np.float64)
+        clusters = max(min(self.max_entries - 1, high - low), 1)
         centroids = kmeans_centroids(points, cost, clusters, self.init, self.kmeans_iterations, seed)
         return np.union1d(centroids, [0.0])
 

@@ -17,7 +17,7 @@ def kmeans_centroids(
 ) -> Floats:
     """Return at most `clusters` centroids of points, ascending; the distinct points themselves if they are no more.
 
-    Lloyd's iterations on sorted points: a cluster is an interval, and its mean a difference of cumulative sums. An
+    Lloyd's iterations on sorted points, in which a cluster is an interval. Points of importance 0 do not count. An
     empty cluster begins anew at the point farthest from its centroid.
 
     Args:
@@ -31,21 +31,22 @@ def kmeans_centroids(
     Source: Lloyd 1982, "Least squares quantization in PCM"; initial centroids of Han et al. 2016, arXiv:1510.00149,
     section 3.2, and of Arthur & Vassilvitskii 2007, "k-means++".
     """
+    if not importance.any():
+        importance = np.ones(len(points))
     order = np.argsort(points, kind="stable")
-    points, importance = points[order], importance[order] if importance.any() else np.ones(len(points))
+    order = order[importance[order] > 0]
+    points, importance = points[order], importance[order]
     if len(distinct := np.unique(points)) <= clusters:
         return distinct
-    mass, moment = (np.concatenate([[0.0], np.cumsum(values)]) for values in (importance, importance * points))
     centroids = _first_centroids(points, importance, clusters, init, seed)
     for _ in range(max_iterations):
         ends = np.searchsorted(points, (centroids[1:] + centroids[:-1]) / 2)
-        ends = np.concatenate([[0], ends, [len(points)]])
-        masses = np.diff(mass[ends])
-        full = masses > 0
-        means = np.diff(moment[ends])[full] / masses[full]
-        if not full.all():
-            errors = importance * np.square(points - np.repeat(means, np.diff(ends)[full]))
-            farthest = np.argpartition(-errors, len(full) - len(means))[: len(full) - len(means)]
+        sizes = np.diff(ends, prepend=0, append=len(points))
+        starts = (np.cumsum(sizes) - sizes)[sizes > 0]
+        means = np.add.reduceat(importance * points, starts) / np.add.reduceat(importance, starts)
+        if empty := len(centroids) - len(means):
+            errors = importance * np.square(points - np.repeat(means, sizes[sizes > 0]))
+            farthest = np.argpartition(-errors, empty)[:empty]
             means = np.union1d(means, points[farthest])
         if np.array_equal(means, centroids):
             break

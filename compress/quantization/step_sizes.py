@@ -25,6 +25,9 @@ At high rate the divergence is `cost / 2 * step ** 2 / 12`. One bit less doubles
 `2 * ln(2)` times itself per bit. At the optimum this change equals lambda.
 """
 
+_MIN_BIAS_FISHER = 1e-300
+"""Fisher information, nats, of biases that no photo reaches: as good as none, and its inverse is finite."""
+
 _MAX_CODEBOOK_ENTRY = 1024.0
 """Limit of weights divided by their scales: below it, float16 has 11 significant bits down to 2 ** -24 of it."""
 
@@ -93,7 +96,7 @@ def bias_exponent(biases: NDArray[np.float32], bias_fisher: Floats, lambda_: flo
         max_level: limit of the levels.
     """
     min_step = float(np.abs(biases).max(initial=0)) / max_level
-    step = math.sqrt(OPTIMAL_STEP_COST * lambda_ / max(float(bias_fisher.mean()), np.finfo(np.float64).tiny))
+    step = math.sqrt(OPTIMAL_STEP_COST * lambda_ / max(float(bias_fisher.mean()), _MIN_BIAS_FISHER))
     exponent: np.int8 = _clip_to_int8(_to_exponents(np.log2(np.array([max(step, min_step, 2.0**-30)]))))[0]
     return exponent
 

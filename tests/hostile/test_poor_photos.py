@@ -13,8 +13,9 @@ from compress.tensors.forms import Dense
 
 PASSES = {
     "prune by fisher, with obs_update": [Prune(sparsity=0.5, criterion="fisher", obs_update=True)],
-    "share by fisher": [Share(bits=3, scales="fisher", importance="fisher")],
+    "share by fisher": [Share(bits=3, importance="fisher")],
     "share with lambda": [Share(bits=3, lambda_=1e-7)],
+    "share to bytes": [Share(bits=3, bytes=1400)],
     "quantize": [Quantize(lambda_=1e-4)],
     "quantize to bytes": [Quantize(bytes=1400)],
     "distill": [Share(bits=3), Distill(steps=2)],

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from functools import partial
 
 import pytest
 
@@ -28,7 +29,10 @@ def test_files_of_an_earlier_run_are_unchanged(tmp_path, number, exit_code):
     for name, content in OLD.items():
         (out / name).write_bytes(content)
     command = [sys.executable, "-m", "compress", "-v", "run", tmp_path / "endless.yaml", "--out", out]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+    # A shell starts background jobs with SIGINT ignored, and children inherit that.
+    listen = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL, "text": True}
+    with subprocess.Popen(command, preexec_fn=listen, **pipes) as process:  # noqa: PLW1509
         too_long = threading.Timer(120, process.kill)
         too_long.start()
         # With -v a line reports finished work: the endless stage starts after the validation of the float network.
