@@ -165,11 +165,6 @@ def _stages(document: Document) -> tuple[Stage, ...]:
 
 
 def _stage_name(document: Document, index: int, taken: set[str]) -> str:
-    """Return the name of a stage.
-
-    Raises:
-        ConfigError: the name is not allowed, reserved or taken.
-    """
     keys: list[Key] = ["stages", index, "name"]
     name = stage_name(document.at(keys[:2]))
     if not isinstance(name, str) or not _NAME.fullmatch(name):
@@ -183,11 +178,7 @@ def _stage_name(document: Document, index: int, taken: set[str]) -> str:
 
 
 def _mapping(document: Document, keys: Sequence[Key], allowed: str | None = None) -> Mapping[str, Any]:
-    """Return the mapping at a path; an empty one if the path is missing or has no value.
-
-    Raises:
-        ConfigError: the value, or one above it, is something else.
-    """
+    """Return the mapping at a path; an empty one if the path is missing or has no value."""
     node: Any = document.root
     for depth, key in enumerate(keys):
         in_list = isinstance(node, list)
@@ -209,15 +200,9 @@ def _select(
     default: str | None,
     also: Sequence[str] = (),
 ) -> Any:
-    """Return the dataclass that the key `selector` names, made from the other keys of the mapping.
+    """Return the dataclass that the key `selector` (`source`, `pass`) names, made from the other keys of the mapping.
 
-    Args:
-        document: the pipeline file.
-        keys: path of the mapping.
-        selector: `source` or `pass`.
-        kinds: the dataclasses by name.
-        default: name used without the key; None: the key is required.
-        also: further keys of the mapping that are no options of the dataclass.
+    Without `default` the key is required. The keys `also` are no options of the dataclass.
     """
     options = dict(_mapping(document, keys, f"'{selector}: NAME' and its options; NAME is one of {', '.join(kinds)}"))
     kind = options.pop(selector, default)

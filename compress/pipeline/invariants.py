@@ -12,12 +12,8 @@ from compress.tensors.forms import Dense, Pruned, Shared, Tensor
 def check_invariants(before: Model, after: Model, stage: str) -> None:
     """Check that a stage keeps the results of earlier stages.
 
-    Args:
-        before: input of the stage.
-        after: its output.
-        stage: its name.
     Raises:
-        PassError: names the stage and the tensor.
+        PassError: it does not; names the stage and the tensor.
     """
     if list(before.tensors) != list(after.tensors):
         raise PassError("the tensors of the network changed", stage=stage)
