@@ -64,11 +64,12 @@ class Quantize(RateDistortionPass):
                 raise PassError("its weights are shared already; quantize takes plain weights", tensor=name)
         for name, tensor in model.tensors.items():
             check_finite(tensor.to_dense(), name)
+        symbol_bits = symbol_bits_of(context.codecs)
         trellis = TRELLIS_4096 if _is_enabled(self.trellis, context) else None
 
         def compress_layer(layer: LayerQuantizer, lambda_: float, *, final: bool) -> Shared:
             layer_trellis = trellis if final or trellis is None else coarse_trellis(trellis)
-            return layer.quantize(lambda_, layer_trellis, self.iterations, symbol_bits_of(context.codecs))
+            return layer.quantize(lambda_, layer_trellis, self.iterations, symbol_bits)
 
         kernel_transform = _is_enabled(self.kernel_transform, context)
         return self._minimize_cost(

@@ -92,11 +92,13 @@ class Share(RateDistortionPass):
         if self.lambda_ is None and self.bytes is None:
             return self._share_nearest(model, context, bits)
 
+        symbol_bits = symbol_bits_of(context.codecs)
+
         def compress_layer(layer: LayerQuantizer, lambda_: float, *, final: bool) -> Shared:
             options = CodebookOptions(
                 2 ** bits[layer.name], self.init, self.kmeans_iterations, self.iterations, self.codebook_precision
             )
-            return layer.share(lambda_, options, symbol_bits_of(context.codecs), context.stage_seed)
+            return layer.share(lambda_, options, symbol_bits, context.stage_seed)
 
         return self._minimize_cost(model, context, compress_layer, self.bias_precision or "levels")
 
