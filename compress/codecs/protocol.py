@@ -8,6 +8,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from compress.codecs.primitives.symbol_histogram import ideal_bits
+
 
 class Codec(ABC):
     """A lossless code of symbols, by name in configurations and by id in files.
@@ -37,8 +39,7 @@ class Codec(ABC):
             counts: shape (symbols,), all above zero.
             zero: position of the symbol 0, the zero weight.
         """
-        bits: NDArray[np.float64] = -np.log2(counts / counts.sum())
-        return bits
+        return ideal_bits(counts)
 
     def min_bytes(self, symbols: NDArray[np.uint16], counts: NDArray[np.int64]) -> int:
         """Return a lower bound of the bytes of `encode`, faster; `counts` is the `histogram` of `symbols`."""

@@ -11,11 +11,12 @@ from scipy.linalg import solve_triangular
 
 from compress.calibration.layer_statistics import row_groups
 from compress.calibration.packed_triangular import diagonals, packed, upper
+from compress.codecs.primitives.symbol_histogram import ideal_bits
 from compress.codecs.primitives.trellis import TRELLIS_256, Trellis
 from compress.errors import PassError
 from compress.quantization.assignment import assign_entries, assign_levels
 from compress.quantization.codebooks import FEEDBACK_MARGIN, CodebookOptions, merge_rounded, refit_entries, zero_first
-from compress.quantization.rate_distortion import SymbolBits, ideal_bits
+from compress.quantization.rate_distortion import SymbolBits
 from compress.quantization.step_sizes import (
     Exponents,
     Floats,

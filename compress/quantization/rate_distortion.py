@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,9 +32,3 @@ def symbol_bits_of(codecs: Iterable[str]) -> SymbolBits:
         return min(prices, key=lambda bits: float(bits @ counts))
 
     return symbol_bits
-
-
-def ideal_bits(counts: NDArray[np.floating[Any]]) -> Floats:
-    """Return the ideal code length of each symbol for frequencies along the last dimension, all above zero."""
-    bits: Floats = -np.log2(counts / counts.sum(-1, keepdims=True))
-    return bits

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from numba import types
@@ -33,3 +33,9 @@ def entropy_bytes(symbols: NDArray[np.uint16]) -> float:
     counts = histogram(symbols)
     used = counts[counts > 0]
     return float((used * np.log2(used.sum() / used)).sum()) / 8
+
+
+def ideal_bits(counts: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Return the ideal code length of each symbol for frequencies along the last dimension, all above zero."""
+    bits: NDArray[np.float64] = -np.log2(counts / counts.sum(-1, keepdims=True))
+    return bits
