@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -30,6 +31,8 @@ _quiet = False
 _verbose = False
 _WIDTH_WITHOUT_TERMINAL = 160
 _MIN_REPORTED_SECONDS = 2.0
+SECONDS_BETWEEN_LINES = 30.0
+"""Between two lines about the same work without a terminal."""
 
 
 def set_verbosity(*, quiet: bool, verbose: bool) -> None:
@@ -62,7 +65,7 @@ def error(text: str) -> None:
 
 @contextmanager
 def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar of `total` items (0: unknown); without a terminal, print the time of long work at its end."""
+    """Show a progress bar of `total` items (0: unknown); without a terminal, print lines about long work."""
     if _quiet:
         yield lambda count: None
     elif _err.is_terminal:
@@ -71,11 +74,48 @@ def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
             task = bar.add_task(title, total=total or None)
             yield lambda count: bar.advance(task, count)
     else:
-        started = time.perf_counter()
-        yield lambda count: None
-        seconds = time.perf_counter() - started
-        if seconds > _MIN_REPORTED_SECONDS or _verbose:
-            _err.print(f"{title}: {seconds:.0f} s", markup=False)
+        with _ProgressLines(title, total) as advance:
+            yield advance
+
+
+class _ProgressLines:
+    """Prints a line every 30 seconds about work that is not done, and its time when it is done.
+
+    A thread prints them, so that logs stay alive even if the work is one long step.
+    """
+
+    def __init__(self, title: str, total: int) -> None:
+        self._title, self._total, self._done = title, total, 0
+        self._started, self._finished = time.perf_counter(), threading.Event()
+        self._thread = threading.Thread(target=self._print_lines, daemon=True)
+
+    def __enter__(self) -> Callable[[int], None]:
+        self._thread.start()
+        return self._advance
+
+    def __exit__(self, *error: object) -> None:
+        self._finished.set()
+        self._thread.join()
+        seconds = time.perf_counter() - self._started
+        if error[0] is None and (seconds > _MIN_REPORTED_SECONDS or _verbose):
+            self._print(f"{seconds:.0f} s")
+
+    def _advance(self, count: int) -> None:
+        self._done += count
+
+    def _print_lines(self) -> None:
+        while not self._finished.wait(SECONDS_BETWEEN_LINES):
+            seconds = time.perf_counter() - self._started
+            if not self._total:
+                self._print(f"{self._done:,} done in {seconds:.0f} s" if self._done else f"{seconds:.0f} s so far")
+            elif not self._done:
+                self._print(f"0 of {self._total:,} done in {seconds:.0f} s")
+            else:
+                left = seconds / self._done * (self._total - self._done)
+                self._print(f"{self._done:,} of {self._total:,} done in {seconds:.0f} s, about {left:.0f} s left")
+
+    def _print(self, text: str) -> None:
+        _err.print(f"{self._title}: {text}", markup=False)
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int = 1) -> None:
