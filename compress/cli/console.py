@@ -18,12 +18,12 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from compress.container.inspection import Inspection
-    from compress.evaluation.comparison_record import ModelComparison, PairedAccuracy, PhotoPredictions, Prediction
-    from compress.evaluation.results import Accuracy, Interval
+    from compress.evaluation.comparison_record import ModelComparison, PairedAccuracy, PhotoPredictions
+    from compress.evaluation.results import Accuracy, Interval, Prediction
     from compress.networks.description import LayerDescription
     from compress.pipeline import RunResult
     from compress.pipeline.cache_listing import CacheEntry
-    from compress.report.record import StageRecord
+    from compress.report.record import PhotoExample, StageRecord
 
 _out = Console(highlight=False)
 _err = Console(stderr=True, highlight=False)
@@ -149,12 +149,24 @@ def show_result(result: RunResult) -> None:
         f"{ALEXNET_BYTES / file_bytes:.0f} than AlexNet")  # fmt: skip
     if not labeled:
         say("These photos have no labels: fidelity to the float network was measured, not accuracy.")
+    _show_example(record.example)
     for goal in record.goals:
         say(goal_line(goal))
         if cause := explain_miss(record, goal):
             say(f"  {to_ascii(cause)}")
     say(f"model:  {result.model_path}")
     say(f"report: {result.report_path}")
+
+
+def _show_example(example: PhotoExample) -> None:
+    say("")
+    say(f"{example.photo}:")
+    rows = [
+        (f"{before.probability:.1%}", before.name, f"{after.probability:.1%}", after.name)
+        for before, after in zip(example.before, example.after, strict=True)
+    ]
+    show_table(("float network", "", "the file", ""), rows, text_columns=4)
+    say("")
 
 
 def _stage_row(stage: StageRecord, *, labeled: bool) -> list[str]:

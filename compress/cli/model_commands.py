@@ -111,8 +111,8 @@ def predict(
 
     for photo, classes in predict_photos(_load(model, architecture, factory), photos, device):
         console.say(str(photo))
-        for name, probability in classes:
-            console.say(f"  {probability:6.1%}  {name}")
+        for each in classes:
+            console.say(f"  {each.probability:6.1%}  {each.name}")
 
 
 @click.command()

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from scipy.special import softmax
 
 from compress import container
 from compress.data.photos import Photos
@@ -168,7 +167,6 @@ def _photo_predictions(a: _MeasuredModel, b: _MeasuredModel) -> tuple[PhotoPredi
     """Return each photo's predictions, highest divergence first; a model without class names uses the other's."""
     names_a = a.model.labels or class_names(b.model)
     names_b = b.model.labels or class_names(a.model)
-    predictions_a, predictions_b = _predictions(a.outputs, names_a), _predictions(b.outputs, names_b)
     divergences = metrics.divergences(b.outputs, a.outputs)
     labels = [None] * len(a.photos) if a.photos.labels is None else a.photos.labels.tolist()
     return tuple(
@@ -177,20 +175,11 @@ def _photo_predictions(a: _MeasuredModel, b: _MeasuredModel) -> tuple[PhotoPredi
             label=labels[index],
             label_name=None if labels[index] is None else names_a[labels[index]],
             divergence_nats=float(divergences[index]),
-            a=predictions_a[index],
-            b=predictions_b[index],
+            a=metrics.predictions(a.outputs.logits[index], names_a, 1)[0],
+            b=metrics.predictions(b.outputs.logits[index], names_b, 1)[0],
         )
         for index in np.argsort(-divergences, kind="stable")
     )
-
-
-def _predictions(outputs: Outputs, names: Sequence[str]) -> list[comparison_record.Prediction]:
-    probabilities = softmax(outputs.logits.astype(np.float64), axis=1)
-    best = outputs.logits.argmax(axis=1).tolist()
-    return [
-        comparison_record.Prediction(index, names[index], float(row[index]))
-        for index, row in zip(best, probabilities, strict=True)
-    ]
 
 
 def _goals(goal: Goal, a: ComparedModel, b: ComparedModel, fidelity: Fidelity) -> tuple[GoalRecord, ...]:

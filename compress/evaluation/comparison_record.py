@@ -9,7 +9,7 @@ import dataclasses
 import json
 from dataclasses import dataclass
 
-from compress.evaluation.results import Accuracy, GoalRecord, Interval
+from compress.evaluation.results import Accuracy, GoalRecord, Interval, Prediction
 
 COMPARISON_VERSION = 2
 
@@ -47,15 +47,6 @@ class PairedAccuracy:
     correct_only_b: int
     difference: Interval
     p_value: float
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The class with the highest probability."""
-
-    index: int
-    name: str
-    probability: float
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
-from scipy.special import softmax
 from torch import nn
 
 from compress.data.photos import Photos
@@ -15,14 +13,11 @@ from compress.data.sources import source_at
 from compress.data.transforms import read_photo, to_input, to_pixels
 from compress.errors import DataError
 from compress.evaluation import metrics
-from compress.evaluation.results import Accuracy
+from compress.evaluation.results import Accuracy, Prediction
 from compress.model import Model
 from compress.networks.modules import check_input, to_module
 from compress.runtime.devices import find_device
 from compress.runtime.progress import Progress, no_progress
-
-NamedProbability = tuple[str, float]
-"""Class name, probability."""
 
 
 def evaluate_model(
@@ -58,7 +53,7 @@ def read_labeled_photos(model: Model, data: Path, limit: int | None, cache: Path
 
 def predict_photos(
     model: Model, photos: Sequence[Path], device: str | None, k: int = 5
-) -> Iterator[tuple[Path, list[NamedProbability]]]:
+) -> Iterator[tuple[Path, tuple[Prediction, ...]]]:
     """Yield each photo with its `k` most probable classes, best first.
 
     Raises:
@@ -74,9 +69,8 @@ def predict_photos(
             raise DataError(f"{photo}: {error}") from error
         with torch.inference_mode():
             inputs = torch.from_numpy(to_input(pixels, model.preprocessing)).to(next(network.parameters()).device)
-            probabilities = softmax(network(inputs).cpu().numpy()[0].astype(np.float64))
-        best = np.argsort(-probabilities, kind="stable")[:k]
-        yield photo, [(names[index], float(probabilities[index])) for index in best]
+            logits = network(inputs).cpu().numpy()[0]
+        yield photo, metrics.predictions(logits, names, k)
 
 
 def class_names(model: Model) -> tuple[str, ...]:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import log_softmax
+from scipy.special import log_softmax, softmax
 from scipy.stats import binomtest, bootstrap, norm
 from torch import nn
 
 from compress.data.photos import Photos
 from compress.data.transforms import to_input
 from compress.errors import DataError
-from compress.evaluation.results import Accuracy, Fidelity, Interval
+from compress.evaluation.results import Accuracy, Fidelity, Interval, Prediction
 from compress.model import Preprocessing
 from compress.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from compress.runtime.progress import Progress
@@ -97,6 +98,19 @@ def divergences(outputs: Outputs, reference: Outputs) -> NDArray[np.float64]:
     actual = log_softmax(outputs.logits.astype(np.float64), axis=1)
     divergence: NDArray[np.float64] = np.maximum((np.exp(expected) * (expected - actual)).sum(axis=1), 0.0)
     return divergence
+
+
+def predictions(logits: NDArray[np.float32], names: Sequence[str], k: int) -> tuple[Prediction, ...]:
+    """Return the `k` most probable classes of one photo, best first; of equal ones, the first class first.
+
+    Args:
+        logits: shape (classes,).
+        names: of the classes.
+        k: number of classes.
+    """
+    probabilities = softmax(logits.astype(np.float64))
+    best = np.argsort(-logits, kind="stable")[:k].tolist()
+    return tuple(Prediction(index, names[index], float(probabilities[index])) for index in best)
 
 
 def wilson_interval(successes: NDArray[np.bool_]) -> Interval:

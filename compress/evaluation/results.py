@@ -42,6 +42,15 @@ class Fidelity:
     correct_only_after: int | None
 
 
+@dataclass(frozen=True)
+class Prediction:
+    """One class and its probability."""
+
+    index: int
+    name: str
+    probability: float
+
+
 GoalUnit = Literal["bytes", "fraction", "points", "nats"]
 
 

@@ -29,7 +29,7 @@ from compress.pipeline.yaml_document import SECTIONS, Document, read_document
 
 _ROLES = ("calibration", "validation")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
-_RESERVED_NAMES = ("baseline", "proof")
+_RESERVED_NAMES = ("baseline", "encode", "proof")
 _CODECS = {"huffman": ("huffman", "huffman-runs"), "context": tuple(CODECS), "raw": ("raw",)}
 
 

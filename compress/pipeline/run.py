@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from compress import container
 from compress.pipeline.config import Pipeline
 from compress.pipeline.inputs import load_inputs
 from compress.pipeline.run_record import build_record
@@ -14,7 +13,6 @@ from compress.pipeline.stage_recorder import StageRecorder
 from compress.pipeline.stages import run_stages
 from compress.report import write_report
 from compress.report.record import RunRecord
-from compress.runtime.atomic_files import write_atomically
 from compress.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from compress.runtime.progress import Progress, no_progress
 
@@ -81,8 +79,7 @@ def run(
     if not processes.is_first:
         return processes.receive(RunResult)
     path = out / MODEL_FILE
-    data = container.encode(recorder.model, pipeline.encode.codecs)
-    write_atomically(path, data)
+    data = recorder.record_file(path, pipeline.encode.codecs)
     recorder.record_proof(path)
     record = build_record(pipeline, inputs, recorder, MODEL_FILE, data, command)
     return processes.broadcast(RunResult(record, path, write_report(record, out)))

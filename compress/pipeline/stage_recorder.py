@@ -1,8 +1,12 @@
-"""Measurement of each stage: validation against the float network, and the record of the stage."""
+"""Measurement of each stage: validation against the float network, and the record of the stage.
+
+Before the stage `encode`, files are counted with indices of a fixed width, so that the records show what each stage
+saves and what the entropy coder saves.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +17,7 @@ from numpy.typing import NDArray
 from compress import container
 from compress.errors import SqueezeError
 from compress.evaluation import metrics
+from compress.evaluation.evaluate import class_names
 from compress.evaluation.metrics import Outputs
 from compress.evaluation.round_trip import run_round_trip
 from compress.model import Model
@@ -20,8 +25,15 @@ from compress.pipeline.config import options_of
 from compress.pipeline.inputs import RunInputs
 from compress.pipeline.resource_meter import ResourceMeter, ResourceUsage
 from compress.pipeline.stages import StageResult
-from compress.report.record import StageRecord
+from compress.report.record import PhotoExample, StageRecord
+from compress.runtime.atomic_files import write_atomically
+from compress.runtime.file_names import escape_undecodable
 from compress.tensors.forms import Shared, Tensor
+
+_FIXED_WIDTH = ("raw",)
+"""Codecs of a file without entropy coding."""
+
+_EXAMPLE_CLASSES = 5
 
 
 class StageRecorder:
@@ -42,7 +54,7 @@ class StageRecorder:
         self._photos, self._context = inputs.validation, inputs.context
         with ResourceMeter() as meter:
             self._reference_outputs = self._run(self.reference)
-        self._reference_usage = meter.usage
+        self._outputs, self._reference_usage = self._reference_outputs, meter.usage
         self._float_outputs: list[Outputs] = []
         self.stages = [self._baseline()]
 
@@ -53,15 +65,27 @@ class StageRecorder:
         """
         self.model = result.model
         with ResourceMeter() as meter:
-            outputs = self._run(self.model)
+            self._outputs = self._run(self.model)
         if result.is_reference:
-            self._replace_reference(result.stage.name, outputs)
+            self._replace_reference(result.stage.name, self._outputs)
         if result.is_float:
-            self._float_outputs.append(outputs)
-        name, pass_ = result.stage.name, result.stage.pass_
-        file_bytes = self._context.file_bytes(self.model)
-        usages = result.usage, meter.usage
-        self.stages.append(self._record(name, pass_.kind, options_of(pass_), self.model, file_bytes, outputs, usages))
+            self._float_outputs.append(self._outputs)
+        pass_ = result.stage.pass_
+        self.stages.append(self._record(result.stage.name, pass_.kind, options_of(pass_), (result.usage, meter.usage)))
+
+    def record_file(self, path: Path, codecs: Sequence[str]) -> bytes:
+        """Write the file, record the stage `encode`, and return the content of the file.
+
+        Args:
+            path: of the file.
+            codecs: names of the codecs that the file may use.
+        """
+        with ResourceMeter() as meter:
+            data = container.encode(self.model, codecs)
+            write_atomically(path, data)
+        options = {"codecs": list(codecs)}
+        self.stages.append(self._record("encode", "encode", options, (meter.usage, ResourceUsage()), len(data)))
+        return data
 
     def record_proof(self, path: Path) -> None:
         """Validate and record the file, decoded in a new process.
@@ -73,10 +97,19 @@ class StageRecorder:
             round_trip = run_round_trip(path, self._photos, str(self._context.device), trusted=self.model.trusted)
         if round_trip.weights_sha256 != container.weights_sha256(self.model):
             raise SqueezeError(f"{path}: the decoded weights differ from the encoded ones")
-        outputs = Outputs(round_trip.logits, self._photos.labels)
+        self._outputs = Outputs(round_trip.logits, self._photos.labels)
         usages = meter.usage, ResourceUsage()
-        self.stages.append(self._record("proof", "proof", {}, self.model, path.stat().st_size, outputs, usages))
+        self.stages.append(self._record("proof", "proof", {}, usages, path.stat().st_size))
         self.decode_seconds = round_trip.decode_seconds
+
+    def example(self) -> PhotoExample:
+        """Return the predictions for the first photo by the float network and by the latest stage."""
+        names = class_names(self.model)
+        before, after = (
+            metrics.predictions(outputs.logits[0], names, _EXAMPLE_CLASSES)
+            for outputs in (self._reference_outputs, self._outputs)
+        )
+        return PhotoExample(escape_undecodable(self._photos.names[0]), before, after)
 
     def _replace_reference(self, stage: str, outputs: Outputs) -> None:
         self.trained_by.append(stage)
@@ -86,10 +119,7 @@ class StageRecorder:
         self.stages = [self._baseline(), *again]
 
     def _baseline(self) -> StageRecord:
-        file_bytes = self._context.file_bytes(self.reference)
-        usages = ResourceUsage(), self._reference_usage
-        outputs = self._reference_outputs
-        return self._record("baseline", "baseline", {}, self.reference, file_bytes, outputs, usages)
+        return self._record("baseline", "baseline", {}, (ResourceUsage(), self._reference_usage))
 
     def _run(self, model: Model) -> Outputs:
         network, context = self._context.network(model), self._context
@@ -100,15 +130,15 @@ class StageRecorder:
         name: str,
         kind: str,
         options: Mapping[str, object],
-        model: Model,
-        file_bytes: int,
-        outputs: Outputs,
         usages: tuple[ResourceUsage, ResourceUsage],
+        file_bytes: int | None = None,
     ) -> StageRecord:
         """Return the record of a stage; `usages` are of the pass and of its validation."""
-        weights = [model.tensors[layer] for layer in model.weight_names()]
+        weights = [self.model.tensors[layer] for layer in self.model.weight_names()]
         dense = [tensor.to_dense() for tensor in weights]
         count, zeros = sum(values.size for values in dense), sum(int((values == 0).sum()) for values in dense)
+        if file_bytes is None:
+            file_bytes = len(container.encode(self.model, _FIXED_WIDTH))
         return StageRecord(
             name=name,
             kind=kind,
@@ -120,8 +150,8 @@ class StageRecorder:
             seconds=usages[0].seconds,
             validation_seconds=usages[1].seconds,
             peak_memory_bytes=max(usage.peak_bytes for usage in usages),
-            accuracy=metrics.accuracy(outputs),
-            fidelity=metrics.fidelity(outputs, self._reference_outputs),
+            accuracy=metrics.accuracy(self._outputs),
+            fidelity=metrics.fidelity(self._outputs, self._reference_outputs),
         )
 
 

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict
 
-from compress.evaluation.results import Accuracy, Fidelity, GoalRecord
+from compress.evaluation.results import Accuracy, Fidelity, GoalRecord, Prediction
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 ALEXNET_BYTES = 240_000_000
 """AlexNet's float32 weights as the SqueezeNet paper counts them (arXiv:1602.07360, table 2)."""
 
@@ -29,9 +29,9 @@ class StageRecord:
     """One stage and the model after it.
 
     Attributes:
-        kind: the pass, or `baseline` or `proof`.
+        kind: the pass, or `baseline`, `encode` or `proof`.
         options: all options of the pass, as JSON values: lists, no tuples.
-        file_bytes: size of the `.sqz` file if the pipeline ended here.
+        file_bytes: size of the `.sqz` file if the pipeline ended here: before `encode`, with indices of a fixed width.
         sparsity: fraction of zeros among the weights, biases excluded.
         bits_per_weight: `file_bytes` * 8 over the number of weights.
         distinct_values: summed over the layers.
@@ -39,7 +39,6 @@ class StageRecord:
         validation_seconds: the validation after it.
         peak_memory_bytes: maximum resident memory during the stage.
         accuracy: None without labels.
-        notes: sentences of the pass for the reader.
     """
 
     name: str
@@ -54,7 +53,6 @@ class StageRecord:
     peak_memory_bytes: int
     accuracy: Accuracy | None
     fidelity: Fidelity
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -175,6 +173,20 @@ class DataRecord:
 
 
 @dataclass(frozen=True)
+class PhotoExample:
+    """The most probable classes of one validation photo, best first.
+
+    Attributes:
+        before: of the float network.
+        after: of the file.
+    """
+
+    photo: str
+    before: tuple[Prediction, ...]
+    after: tuple[Prediction, ...]
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """One run of one pipeline.
 
@@ -188,6 +200,7 @@ class RunRecord:
         float_bytes: parameters * 4.
         stages: the baseline first, the proof last.
         layers: in the order of the network.
+        example: the first validation photo.
         decode_seconds: time to read and decode the file in a fresh process, imports excluded.
         command: command line that repeats the run.
         configuration: the pipeline as YAML, overrides applied.
@@ -211,6 +224,7 @@ class RunRecord:
     stages: tuple[StageRecord, ...]
     layers: tuple[LayerRecord, ...]
     file: FileRecord
+    example: PhotoExample
     decode_seconds: float
     command: str
     configuration: str

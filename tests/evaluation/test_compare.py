@@ -54,7 +54,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def labeled(folder: Path) -> Path:
     """Labels: two from the float model's predictions, one from the constant model's, one from neither."""
     photos = sorted((folder / "photos").glob("*.png"))
-    seen = [LABELS.index(guesses[0][0]) for _, guesses in predict_photos(float_squeezenet(), photos, "cpu", k=1)]
+    seen = [guesses[0].index for _, guesses in predict_photos(float_squeezenet(), photos, "cpu", k=1)]
     assert ALWAYS not in seen
     neither = next(index for index in range(len(LABELS)) if index not in {*seen, ALWAYS})
     lines = [f"photos/{photo.name},{label}" for photo, label in zip(photos, (*seen[:2], ALWAYS, neither), strict=True)]
@@ -123,10 +123,10 @@ class TestPhotos:
         assert found.divergence_nats.value == pytest.approx(np.mean(divergences))
         says = {guesses[0] for _, guesses in
                 predict_photos(float_squeezenet(), sorted((folder / "photos").glob("*.png")), "cpu", 1)}  # fmt: skip
-        assert {photo.a.name for photo in found.photos} == {name for name, _ in says}
+        assert {photo.a.name for photo in found.photos} == {each.name for each in says}
         for photo in found.photos:
             assert Path(photo.photo).stem in PHOTOS
-            assert any(photo.a.probability == pytest.approx(chance, rel=1e-4) for _, chance in says)
+            assert any(photo.a.probability == pytest.approx(each.probability, rel=1e-4) for each in says)
             assert (photo.b.index, photo.b.name) == (ALWAYS, LABELS[ALWAYS])
             assert photo.b.probability > 0.99
             assert photo.label_name == LABELS[photo.label]

@@ -70,26 +70,26 @@ def test_predictions_are_named_and_sorted_for_each_photo(model, labeled):
     found = list(predict_photos(model, photos, "cpu"))
     assert [photo for photo, _ in found] == photos
     for _, predictions in found:
-        names, probabilities = zip(*predictions, strict=True)
+        names, probabilities = zip(*((each.name, each.probability) for each in predictions), strict=True)
         assert len(set(names)) == 5
         assert set(names) <= set(LABELS)
         assert list(probabilities) == sorted(probabilities, reverse=True)
         assert 0 < sum(probabilities) <= 1
     ((_, alone),) = predict_photos(model, photos[-1:], "cpu", k=CLASSES)
     assert alone[:5] == found[-1][1]
-    assert sum(probability for _, probability in alone) == pytest.approx(1)
+    assert sum(each.probability for each in alone) == pytest.approx(1)
 
 
 def test_without_class_names_classes_are_numbered(model, labeled, tmp_path):
     photo = next(labeled.rglob("*.png"))
     ((_, predictions),) = predict_photos(replace(model, labels=()), [photo], "cpu", k=1)
-    assert predictions[0][0] in {f"class {place}" for place in range(CLASSES)}
+    assert predictions[0].name in {f"class {place}" for place in range(CLASSES)}
 
 
 def test_the_trained_network_recognizes_a_cat(squeezenet, tmp_path):
     Image.fromarray(data.chelsea()).save(tmp_path / "chelsea.png")
     ((_, predictions),) = predict_photos(squeezenet, [tmp_path / "chelsea.png"], "cpu")
-    assert any("cat" in name.lower() for name, _ in predictions[:2]), predictions
+    assert any("cat" in each.name.lower() for each in predictions[:2]), predictions
 
 
 def test_an_error_names_the_file_that_is_no_photo(model, tmp_path):

@@ -170,7 +170,7 @@ def test_the_documented_example_classifies_a_photo(squeezenet, tmp_path, monkeyp
     document = (Path(__file__).parents[2] / "docs" / "onnx.md").read_text("utf-8")
     exec(re.search(r"```python\n(.*?)```", document, re.DOTALL)[1], {})
     ((_, guesses),) = predict_photos(squeezenet, [Path("cat.jpg")], "cpu")
-    assert capsys.readouterr().out.strip() == guesses[0][0] == "Egyptian Mau"
+    assert capsys.readouterr().out.strip() == guesses[0].name == "Egyptian Mau"
 
 
 def test_bytes_are_the_same_in_another_process_and_hold_no_local_path(models, tmp_path):

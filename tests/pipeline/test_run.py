@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from scipy.special import softmax
 from small_models import LABELS, float_squeezenet
 
 import compress
@@ -17,11 +18,14 @@ from compress import container
 from compress.cli.main import main
 from compress.data.digits import Digits
 from compress.errors import SqueezeError
+from compress.evaluation import metrics
 from compress.evaluation.round_trip import run_round_trip
 from compress.export import write_weights
+from compress.networks.modules import to_module
 from compress.pipeline.run_record import data_record
 from compress.report import from_json, to_html, to_json
 from compress.report.record import RunRecord
+from compress.runtime.progress import no_progress
 from compress.tensors.forms import Dense, Shared
 
 PIPELINE = """\
@@ -75,12 +79,25 @@ def test_a_run_prints_its_stages_bytes_goal_and_paths(finished):
     rows = [line.split() for line in shown.splitlines()]
     header = next(row for row in rows if row[:1] == ["stage"])
     assert [word for word in header if word in {"top-1", "top-5", "agreement"}] == ["top-1", "top-5", "agreement"]
-    assert [row[0] for row in rows if row][1:6] == ["baseline", "prune", "share", "distill", "proof"]
+    assert [row[0] for row in rows if row][1:7] == ["baseline", "prune", "share", "distill", "encode", "proof"]
     file_bytes = (finished.out / "model.sqz").stat().st_size
     assert f"{file_bytes:,} bytes: " in shown
     assert f"goal met: bytes of the file at most 300,000 bytes, reached {file_bytes:,} bytes" in shown
     assert f"model:  {finished.out / 'model.sqz'}" in shown
     assert f"report: {finished.out / 'report.html'}" in shown
+
+
+def test_the_run_compares_the_predictions_for_the_first_photo(finished):
+    example, decoded = finished.record.example, container.read(finished.out / "model.sqz")
+    photos = Digits(limit=4).load(decoded.preprocessing, "validation", classes=10)
+    assert example.photo == photos.names[0]
+    for model, shown in ((float_squeezenet(), example.before), (decoded, example.after)):
+        outputs = metrics.run(to_module(model), photos, decoded.preprocessing, no_progress)
+        best = np.argsort(-outputs.logits[0])[:5]
+        assert [each.name for each in shown] == [LABELS[index] for index in best]
+        assert [each.probability for each in shown] == pytest.approx(softmax(outputs.logits[0])[best], rel=1e-4)
+        for each in shown:
+            assert re.search(rf"{each.probability:.1%} +{each.name}", finished.shown.stdout)
 
 
 def test_the_record_agrees_with_the_file(finished):
@@ -100,7 +117,7 @@ def test_the_record_agrees_with_the_file(finished):
 
 def test_every_stage_is_recorded_with_its_measurements(finished):
     stages = finished.record.stages
-    assert [stage.kind for stage in stages] == ["baseline", "prune", "share", "distill", "proof"]
+    assert [stage.kind for stage in stages] == ["baseline", "prune", "share", "distill", "encode", "proof"]
     weights = sum(layer.weights for layer in finished.record.layers if len(layer.shape) > 1)
     for stage in stages:
         assert stage.bits_per_weight == pytest.approx(stage.file_bytes * 8 / weights)
@@ -112,12 +129,13 @@ def test_every_stage_is_recorded_with_its_measurements(finished):
     for stage in stages[1:4]:
         assert stage.seconds > 0
         assert stage.validation_seconds > 0
-    baseline, prune, share, distill, proof = stages
+    baseline, prune, share, distill, encode, proof = stages
     assert (baseline.sparsity, baseline.fidelity.agreement.value) == (0, 1)
     assert baseline.fidelity.divergence_nats.value == 0
     assert prune.sparsity == pytest.approx(0.6, abs=1e-3)
     assert share.distinct_values <= 26 * 8
-    assert share.file_bytes < prune.file_bytes < baseline.file_bytes
+    assert encode.file_bytes < share.file_bytes < prune.file_bytes < baseline.file_bytes
+    assert encode.options == {"codecs": ["huffman", "huffman-runs"]}
     assert distill.options["steps"] == 2
     assert proof.accuracy == distill.accuracy
     assert proof.fidelity.agreement == distill.fidelity.agreement
@@ -195,7 +213,7 @@ def test_context_coding_without_class_names_gives_the_same_weights_in_fewer_byte
     assert container.weights_sha256(before) == container.weights_sha256(after)
     record = from_json((tmp_path / "report.json").read_text("utf-8"))
     assert {"context", "planes"} <= {layer.codec for layer in record.layers}
-    for one, other in zip(record.stages, finished.record.stages, strict=True):
+    for one, other in zip(record.stages[-2:], finished.record.stages[-2:], strict=True):
         assert one.file_bytes < other.file_bytes
     assert record.stages[-1].file_bytes == record.stages[-2].file_bytes == (tmp_path / "model.sqz").stat().st_size
 

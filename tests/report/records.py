@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from compress.evaluation.results import Accuracy, Fidelity, GoalRecord, Interval
+from compress.evaluation.results import Accuracy, Fidelity, GoalRecord, Interval, Prediction
 from compress.report.record import (
     SCHEMA_VERSION,
     DataRecord,
     FileRecord,
     LayerRecord,
+    PhotoExample,
     RunRecord,
     StageRecord,
     WeightHistogram,
@@ -129,8 +130,9 @@ def stages_of(file_bytes: int, labeled: bool) -> tuple[StageRecord, ...]:
     rows = (
         ("baseline", "baseline", 4_955_163, 0.0, 1_234_712, 551, 772, 1000, 0.0, 0, 0),
         ("prune", "prune", 1_688_310, 0.66, 419_802, 537, 761, 921, 0.071, 44, 30),
-        ("share", "share", 534_902, 0.66, 858, 519, 752, 862, 0.162, 71, 39),
-        ("distill", "distill", file_bytes, 0.661, 858, 541, 769, 918, 0.058, 39, 29),
+        ("share", "share", 1_034_902, 0.66, 858, 519, 752, 862, 0.162, 71, 39),
+        ("distill", "distill", 1_034_902, 0.661, 858, 541, 769, 918, 0.058, 39, 29),
+        ("encode", "encode", file_bytes, 0.661, 858, 541, 769, 918, 0.058, 39, 29),
         ("proof", "proof", file_bytes, 0.661, 858, 541, 769, 918, 0.058, 39, 29),
     )
     return tuple(
@@ -153,16 +155,13 @@ def stages_of(file_bytes: int, labeled: bool) -> tuple[StageRecord, ...]:
                 before if labeled else None,
                 after if labeled else None,
             ),
-            notes=("Global threshold 0.0213; 71% of the weights remain in the least pruned layer.",)
-            if kind == "prune"
-            else (),
         )
         for index, (name, kind, size, sparsity, distinct, top1, top5, agreed, nats, before, after) in enumerate(rows)
     )
 
 
 def make_record(*, labeled: bool = True, goal_bytes: int = 500_000) -> RunRecord:
-    """Return a run on SqueezeNet v1.1: 26 layers, 5 stages."""
+    """Return a run on SqueezeNet v1.1: 26 layers, 6 stages."""
     rng = np.random.default_rng(7)
     shapes = layer_shapes()
     layers = [weight_layer(name, shape, rng) for name, shape in shapes]
@@ -204,6 +203,11 @@ def make_record(*, labeled: bool = True, goal_bytes: int = 500_000) -> RunRecord
         stages=stages_of(file.file_bytes, labeled),
         layers=tuple(layers),
         file=file,
+        example=PhotoExample(
+            "photos/validation/n02123045/cat.jpg",
+            tuple(Prediction(index, f"class {index}", 0.6 / 2**index) for index in range(5)),
+            tuple(Prediction(index, f"class {index}", 0.5 / 2**index) for index in range(5)),
+        ),
         decode_seconds=0.21,
         command="squeeze-compress run squeezenet-imagenet --seed 7 --set data.validation.path=photos/validation",
         configuration=CONFIGURATION,
@@ -228,7 +232,7 @@ def make_hostile_record() -> RunRecord:
         replace(layer, name=f"{HOSTILE}.{index}.weight", codec=HOSTILE) for index, layer in enumerate(record.layers)
     )
     stages = tuple(
-        replace(stage, name=HOSTILE + str(index), kind=HOSTILE, options={HOSTILE: HOSTILE}, notes=(HOSTILE,))
+        replace(stage, name=HOSTILE + str(index), kind=HOSTILE, options={HOSTILE: HOSTILE})
         for index, stage in enumerate(record.stages)
     )
     return replace(
@@ -245,6 +249,7 @@ def make_hostile_record() -> RunRecord:
         stages=stages,
         layers=layers,
         file=replace(record.file, path=HOSTILE, sha256=HOSTILE),
+        example=PhotoExample(HOSTILE, (Prediction(0, HOSTILE, 1.0),), (Prediction(0, HOSTILE, 1.0),)),
         command=HOSTILE,
         configuration=f"key: {HOSTILE}\n",
         versions={HOSTILE: HOSTILE},
