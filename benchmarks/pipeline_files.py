@@ -15,7 +15,7 @@ from compress.pipeline.environment import run_command
 from compress.pipeline.run import MODEL_FILE
 from compress.report import from_json
 
-CLASSIC_PIPELINE = "squeezenet-deep-compression"
+CLASSIC_PIPELINE = "deep-compression"
 PIPELINES = ("squeezenet-500k", "squeezenet-400k", "squeezenet-300k", "squeezenet-240k", CLASSIC_PIPELINE)
 _WITHOUT_PASS = ("baseline", "proof")
 

@@ -96,6 +96,10 @@ class FisherStatistics:
                     write_statistics(path, gathered)
         return StatisticsFile(path)
 
+    def samples(self, limit: int | None, augmentations: int = 1) -> int:
+        """Return the number of inputs of `row_statistics` with the same arguments."""
+        return len(self._indices(limit)) * augmentations
+
     def layer_contributions(self, model: Model, before: Model, limit: int, seed: int) -> Mapping[str, Floats]:
         """Return how much each layer's error contributes to the divergence of a compressed model, in nats.
 

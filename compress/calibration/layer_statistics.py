@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +18,7 @@ from compress.tensors.kernel_transform import derivatives_by_coefficient
 
 Floats = NDArray[np.float64]
 
-_INVERTED_TOGETHER = 16
+_GROUPS_TOGETHER = 16
 """Row blocks that are inverted in one call."""
 
 
@@ -62,7 +63,7 @@ class LayerStatistics:
                 photos are the same or none reaches the layer.
         Source: Frantar et al. 2022 (GPTQ), arXiv:2210.17323.
         """
-        factor: Floats = _inverse_cholesky(self.input_factor[None], np.array([damping]))[0]
+        factor: Floats = _inverse_cholesky(_damped(self.input_factor[None], np.array([damping])))[0]
         return factor
 
     def row_inverse_cholesky(
@@ -83,20 +84,35 @@ class LayerStatistics:
         Returns:
             float32, packed upper triangles of (groups, columns, columns); of one group if `row_weight` is 0.
         """
-        groups = 1 if self.row_blocks is None or row_weight == 0 else len(self.row_blocks)
-        group = row_groups(len(self.row_fisher), groups)
-        group_damping = np.bincount(group, np.broadcast_to(damping, group.shape)) / np.bincount(group)
-        if groups == 1:
-            factors = _inverse_cholesky(self.input_factor[None], group_damping, kernel_transform=kernel_transform)
-            return packed(factors).astype(np.float32)
-        assert self.row_blocks is not None
-        triangles = np.empty_like(self.row_blocks) if out is None else out
-        for start in range(0, groups, _INVERTED_TOGETHER):
-            batch = slice(start, start + _INVERTED_TOGETHER)
-            row_blocks = symmetric(self.row_blocks[batch].astype(np.float64))
-            mixed = row_weight * row_blocks + (1 - row_weight) * self.input_factor
-            triangles[batch] = packed(_inverse_cholesky(mixed, group_damping[batch], kernel_transform=kernel_transform))
+        groups, columns = self.group_of_row(row_weight)[-1] + 1, len(self.input_factor)
+        triangles = np.empty((groups, columns * (columns + 1) // 2), np.float32) if out is None or groups == 1 else out
+        for start, hessians in self.row_hessians(row_weight, damping):
+            matrices = _by_coefficient(hessians) if kernel_transform else hessians
+            triangles[start : start + len(matrices)] = packed(_inverse_cholesky(matrices))
         return triangles
+
+    def row_hessians(self, row_weight: float, damping: Floats | float) -> Iterator[tuple[int, Floats]]:
+        """Yield the damped mixtures of row blocks and `input_factor`; see `row_inverse_cholesky` for the arguments.
+
+        Yields:
+            index of the first group of `group_of_row`, and the matrices of this and the next groups, shape (n, columns,
+            columns).
+        """
+        group = self.group_of_row(row_weight)
+        group_damping = np.bincount(group, np.broadcast_to(damping, group.shape)) / np.bincount(group)
+        for start in range(0, len(group_damping), _GROUPS_TOGETHER):
+            batch = slice(start, start + _GROUPS_TOGETHER)
+            mixed = self.input_factor[None]
+            if len(group_damping) > 1:
+                assert self.row_blocks is not None
+                row_blocks = symmetric(self.row_blocks[batch].astype(np.float64))
+                mixed = row_weight * row_blocks + (1 - row_weight) * self.input_factor
+            yield start, _damped(mixed, group_damping[batch])
+
+    def group_of_row(self, row_weight: float) -> NDArray[np.int64]:
+        """Return which rows share a matrix in `row_hessians`: `row_groups`, shape (rows,)."""
+        groups = 1 if self.row_blocks is None or row_weight == 0 else len(self.row_blocks)
+        return row_groups(len(self.row_fisher), groups)
 
     def correlation_inverse_cholesky(self, correlation_weight: float) -> Floats | None:
         """Return the factor that feeds the error of a row to later rows, as `inverse_cholesky` does for columns.
@@ -110,7 +126,7 @@ class LayerStatistics:
             return None
         identity = np.eye(len(self.row_correlation))
         mixed = correlation_weight * self.row_correlation.astype(np.float64) + (1 - correlation_weight) * identity
-        factor: Floats = _inverse_cholesky(mixed[None], np.zeros(1))[0]
+        factor: Floats = _inverse_cholesky(mixed[None])[0]
         return factor
 
     def feedback_cost(self, inverse_cholesky: Floats) -> Floats:
@@ -144,19 +160,27 @@ def permute_inverse_cholesky(factor: NDArray[np.floating[Any]], order: NDArray[n
     return np.ascontiguousarray(np.linalg.cholesky(permuted.T @ permuted).T)
 
 
-def _inverse_cholesky(matrices: Floats, damping: Floats, *, kernel_transform: bool = False) -> Floats:
-    """Return the upper Cholesky factors of the inverses of damped matrices, shape (n, columns, columns).
+def _damped(matrices: Floats, damping: Floats) -> Floats:
+    """Return matrices, shape (n, columns, columns), with a fraction of the mean diagonal added to it."""
+    columns = matrices.shape[-1]
+    mean = np.trace(matrices, axis1=1, axis2=2) / columns
+    added = damping * np.where(mean > 0, mean, 1.0)
+    damped: Floats = matrices + added[:, None, None] * np.eye(columns)
+    return damped
+
+
+def _by_coefficient(hessians: Floats) -> Floats:
+    """Return the Hessians for the transform coefficients of 3x3 kernels."""
+    return derivatives_by_coefficient(derivatives_by_coefficient(hessians).transpose(0, 2, 1))
+
+
+def _inverse_cholesky(matrices: Floats) -> Floats:
+    """Return the upper Cholesky factors of the inverses of matrices, shape (n, columns, columns).
 
     With rows and columns in reverse order, such a factor is the inverse of the lower Cholesky factor of the matrix
     itself. This takes half the time of an inversion and a factorization.
     """
-    columns = matrices.shape[-1]
-    mean = np.trace(matrices, axis1=1, axis2=2) / columns
-    added = damping * np.where(mean > 0, mean, 1.0)
-    damped = matrices + added[:, None, None] * np.eye(columns)
-    if kernel_transform:
-        damped = derivatives_by_coefficient(derivatives_by_coefficient(damped).transpose(0, 2, 1))
-    factors = torch.linalg.cholesky(torch.from_numpy(damped).flip(1, 2))
-    identity = torch.eye(columns, dtype=factors.dtype).expand_as(factors)
+    factors = torch.linalg.cholesky(torch.from_numpy(matrices).flip(1, 2))
+    identity = torch.eye(matrices.shape[-1], dtype=factors.dtype).expand_as(factors)
     inverse: Floats = torch.linalg.solve_triangular(factors, identity, upper=False).flip(1, 2).numpy()
     return inverse

@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
+from compress.data.collage import make_collage
 from compress.data.collect import Limit, PhotoList, PhotoSource
 from compress.data.decoding import PhotoEntry
 from compress.data.package_files import package_file
@@ -19,6 +20,7 @@ from compress.data.transforms import read_photo
 
 _SKLEARN = ("sklearn", "datasets", "images")
 _SKIMAGE = ("skimage", "data")
+_MATPLOTLIB = ("matplotlib", "mpl-data", "sample_data")
 
 PHOTOS: dict[Role, tuple[tuple[str, ...], ...]] = {
     "calibration": (
@@ -27,22 +29,29 @@ PHOTOS: dict[Role, tuple[tuple[str, ...], ...]] = {
         (*_SKIMAGE, "chelsea.png"),  # a cat
         (*_SKIMAGE, "motorcycle_left.png"),  # a motorcycle in a garage; a stereo pair shows one scene, so both photos
         (*_SKIMAGE, "motorcycle_right.png"),  # have the same role
+        ("ndf", "tests", "book-2020460_640.jpg"),  # books and a cup at a window
+        (*_MATPLOTLIB, "grace_hopper.jpg"),  # a woman in a uniform
+        (*_SKIMAGE, "coins.png"),
+        (*_SKIMAGE, "camera.png"),  # a man behind a camera
+        (*_SKIMAGE, "retina.jpg"),
+        (*_SKIMAGE, "ihc.png"),  # cells under a microscope
+        (*_SKIMAGE, "hubble_deep_field.jpg"),
+        (*_SKIMAGE, "grass.png"),
+        (*_SKIMAGE, "gravel.png"),
+        (*_SKIMAGE, "brick.png"),
     ),
     "validation": (
-        (*_SKIMAGE, "astronaut.png"),  # a woman in a space suit, a flag, a helmet
         (*_SKIMAGE, "coffee.png"),  # a cup, a saucer and a spoon on a wooden table
+        (*_SKIMAGE, "astronaut.png"),  # a woman in a space suit, a flag, a helmet
         (*_SKIMAGE, "rocket.jpg"),  # a rocket between masts at dusk
     ),
 }
-"""Color photos of natural scenes and objects in the wheels of scikit-learn and scikit-image."""
+"""Photos in the wheels of packages that this one needs. The more different they are, the better the statistics."""
 
 _DEFAULT_COUNT: dict[Role, int] = {"calibration": 1200, "validation": 200}
 
 _MIN_SIDE = 0.4
 """Minimum side of a crop, as a fraction of the photo's. Smaller crops would be blurred."""
-
-_TILE_PIXELS = 128
-"""Side of each of the four crops of a mosaic."""
 
 _STEPS = (0.819172513396, 0.671043606704, 0.549700477902)
 """1/g, 1/g**2 and 1/g**3 with g**4 == g + 1. Their multiples, modulo 1, fill a cube evenly.
@@ -53,13 +62,12 @@ Source: Roberts 2018, "The unreasonable effectiveness of quasirandom sequences".
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Samples(PhotoSource):
-    """Crops of the photos in the wheels of scikit-learn and scikit-image; no labels.
+    """Crops of the photos in the wheels of packages that this one needs; no labels.
 
     Calibration and validation use different photos. A crop has its photo's aspect ratio and 40% to 100% of its sides;
     every second crop is mirrored. A larger count only adds crops.
 
-    Calibration cycles through four kinds: a crop, a mosaic of four crops, a recolored crop, a recolored mosaic.
-    Validation uses plain crops.
+    Calibration alternates crops and collages of all photos. Validation uses crops.
 
     Attributes:
         count: number of crops; None: 1,200 for calibration, 200 for validation.
@@ -77,9 +85,9 @@ class Samples(PhotoSource):
         paths = [package_file(*parts) for parts in PHOTOS[role]]
         read = functools.cache(read_photo)
         make = _calibration_entry if role == "calibration" else _crop
-        cuts = "crops and mosaics" if role == "calibration" else "crops"
+        cuts = "crops and collages" if role == "calibration" else "crops"
         kind = (
-            f"{cuts} of {len(paths)} photos in the scikit-learn and scikit-image packages"
+            f"{cuts} of {len(paths)} photos in installed packages"
             f" ({', '.join(path.stem for path in paths)}), without labels:"
             " they measure fidelity to the float network, not accuracy"
         )
@@ -107,35 +115,12 @@ def _crop(paths: Sequence[Path], step: int, read_whole: _ReadPhoto) -> PhotoEntr
 
 
 def _calibration_entry(paths: Sequence[Path], step: int, read_whole: _ReadPhoto) -> PhotoEntry:
-    number = step // 4
-    entry = _mosaic(paths, number, read_whole) if step % 2 else _crop(paths, number, read_whole)
-    return _recolor(entry, number) if step % 4 >= 2 else entry
+    return _collage(paths, step // 2, read_whole) if step % 2 else _crop(paths, step // 2, read_whole)
 
 
-def _mosaic(paths: Sequence[Path], number: int, read_whole: _ReadPhoto) -> PhotoEntry:
-    """Return a square of four crops of different photos."""
-    # Consecutive steps are crops of different photos. The odd stride between mosaics combines all photos.
-    crops = [_crop(paths, 7 * number + tile, read_whole) for tile in range(4)]
-
+def _collage(paths: Sequence[Path], number: int, read_whole: _ReadPhoto) -> PhotoEntry:
     def read() -> Image.Image:
-        side = _TILE_PIXELS
-        square = Image.new("RGB", (2 * side, 2 * side))
-        for index, crop in enumerate(crops):
-            tile = crop.read().convert("RGB").resize((side, side), Image.Resampling.BILINEAR, reducing_gap=2)
-            square.paste(tile, (side * (index % 2), side * (index // 2)))
-        return square
+        return make_collage([read_whole(path) for path in paths], np.random.default_rng(number))
 
-    identity = ("mosaic", _TILE_PIXELS, *(part for crop in crops for part in crop.identity))
-    return PhotoEntry(f"mosaic {number}: {'; '.join(crop.name for crop in crops)}", identity, read)
-
-
-def _recolor(entry: PhotoEntry, number: int) -> PhotoEntry:
-    """Return a photo with random gains of the color channels and a random offset."""
-    random = np.random.default_rng(number)
-    gains, offset = random.uniform(0.6, 1.4, 3) * random.uniform(0.7, 1.3), random.uniform(-30, 30)
-    tables = np.clip(gains[:, None] * np.arange(256) + offset, 0, 255).round().astype(int)
-
-    def read() -> Image.Image:
-        return entry.read().convert("RGB").point(tables.ravel().tolist())
-
-    return PhotoEntry(f"{entry.name}, recolored", (*entry.identity, *gains.tolist(), offset), read)
+    identity = (part for path in paths for part in (path.name, path.stat().st_size))
+    return PhotoEntry(f"collage {number}", ("collage", number, *identity), read)

@@ -106,8 +106,8 @@ class RateDistortionPass(Pass):
 
     def _layer_quantizers(self, model: Model, context: Context, lambda_: float, *, kernel_transform: bool) -> Layers:
         statistics = context.fisher.row_statistics(self.statistics_photos, self.augmentations)
-        photos = min(len(context.calibration), self.statistics_photos or len(context.calibration))
-        samples, last = self.augmentations * photos, list(statistics)[-1]
+        samples = context.fisher.samples(self.statistics_photos, self.augmentations)
+        last = list(statistics)[-1]
         return {
             name: regularized_quantizer(
                 name, model.tensors[name], statistics[name], samples, lambda_,

@@ -17,16 +17,11 @@ from compress.errors import PassError
 from compress.model import Model
 from compress.passes.interface import Pass
 from compress.passes.layer_patterns import options_by_layer
+from compress.quantization.brain_surgeon import obs_update
 from compress.tensors.checks import check_finite
 from compress.tensors.forms import Pruned, Shared, Tensor
 
 _STRICT = ConfigDict(extra="forbid")
-
-_DAMPING = 0.01
-"""Added to the diagonal of the input factor, as a fraction of its mean, so that the photos need not determine every
-weight."""
-
-_ROWS_PER_BATCH = 32
 
 Mask = NDArray[np.bool_]
 Sparsity = Annotated[float, Field(ge=0, le=1)]
@@ -79,6 +74,7 @@ class Prune(Pass):
         criterion: `magnitude` ranks by absolute value; `fisher` by the divergence that the weight's removal causes.
         statistics_photos: number of calibration photos for the statistics; None: all.
         obs_update: change the remaining weights of each row to compensate for the pruned ones (optimal brain surgeon).
+            It gathers statistics of rows, which `share` and `quantize` use too.
         layers: other amounts by layer pattern.
     Source: Han et al. 2015, arXiv:1506.02626; LeCun et al. 1990, "Optimal brain damage"; Hassibi & Stork 1992, "Second
     order derivatives for network pruning: optimal brain surgeon", here for all weights of a row together.
@@ -120,16 +116,27 @@ class Prune(Pass):
                 raise PassError("its weights are shared already; prune first, then share", tensor=name)
             check_finite(model.tensors[name].to_dense(), name)
         statistics: Mapping[str, LayerStatistics] = {}
-        if self.criterion == "fisher" or self.obs_update:
+        if self.criterion == "fisher":
             statistics = context.fisher.layer_statistics(self.statistics_photos)
         importance = {name: self._importance(model.tensors[name], statistics.get(name)) for name in names}
-        pruned: dict[str, Tensor] = {}
-        for name, mask in self._masks(model, importance).items():
-            values = model.tensors[name].to_dense()
-            if self.obs_update:
-                values = obs_updated(values, mask, statistics[name].input_factor)
-            pruned[name] = Pruned(np.where(mask, values, np.float32(0)), np.array(mask))
-        return model.with_tensors(pruned)
+        masks = self._masks(model, importance)
+        values = {name: np.where(mask, model.tensors[name].to_dense(), np.float32(0)) for name, mask in masks.items()}
+        if self.obs_update:
+            values = self._obs_updated(model, masks, context)
+        return model.with_tensors({name: Pruned(values[name], np.array(mask)) for name, mask in masks.items()})
+
+    def _obs_updated(self, model: Model, masks: Mapping[str, Mask], context: Context) -> dict[str, NDArray[np.float32]]:
+        statistics = context.fisher.row_statistics(self.statistics_photos)
+        samples, last = context.fisher.samples(self.statistics_photos), list(statistics)[-1]
+        with context.progress("compensating for pruned weights", len(masks)) as advance:
+
+            def update(name: str) -> NDArray[np.float32]:
+                weights = model.tensors[name].to_dense()
+                updated = obs_update(weights, masks[name], statistics[name], samples, is_classifier=name == last)
+                advance(1)
+                return updated
+
+            return {name: update(name) for name in masks}
 
     def _importance(self, tensor: Tensor, statistics: LayerStatistics | None) -> NDArray[np.float32]:
         """Return each weight's importance: a magnitude, times the root of the Fisher information; -1 if pruned."""
@@ -168,28 +175,3 @@ class Prune(Pass):
                 f"'layers', to {elsewhere + weights:,})"
             )
         return 1 - (self.nonzero_weights - elsewhere) / max(weights, 1)
-
-
-def obs_updated(values: NDArray[np.float32], mask: Mask, input_factor: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return the weights whose unpruned ones compensate for the pruned ones of their row at the lowest cost.
-
-    Args:
-        values: shape (rows, ...).
-        mask: the same shape; False for pruned weights.
-        input_factor: shape (columns, columns), as in `LayerStatistics`.
-    Returns:
-        the same shape, 0 where pruned.
-    """
-    weights, masks = values.reshape(len(values), -1).astype(np.float64), mask.reshape(len(mask), -1)
-    columns = weights.shape[1]
-    damped = input_factor + _DAMPING * (np.trace(input_factor) / columns or 1.0) * np.eye(columns)
-    updated = np.zeros_like(weights)
-    for start in range(0, len(weights), _ROWS_PER_BATCH):
-        batch = slice(start, start + _ROWS_PER_BATCH)
-        unpruned = masks[batch]
-        # A pruned weight has the equation x = 0, so that the systems of all rows have the same size.
-        system = np.where(unpruned[:, :, None] & unpruned[:, None, :], damped, 0.0)
-        system += (~unpruned)[:, :, None] * np.eye(columns)
-        right_side = np.where(unpruned, weights[batch] @ damped, 0.0)
-        updated[batch] = np.linalg.solve(system, right_side[:, :, None])[:, :, 0]
-    return np.where(mask, updated.reshape(values.shape), 0.0).astype(np.float32)

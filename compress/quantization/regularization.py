@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,17 +58,35 @@ def regularized_quantizer(
     """
     weights = tensor.to_dense()
     mask = tensor.mask if isinstance(tensor, Pruned) else np.ones(tensor.shape, dtype=np.bool_)
-    half_weight = _SAMPLES_FOR_HALF_CLASS_WEIGHT if is_classifier else _SAMPLES_FOR_HALF_ROW_WEIGHT
-    min_damping = _MIN_CLASSIFIER_DAMPING if is_classifier else _MIN_DAMPING
+    row_weight, min_damping = _row_weight_and_damping(samples, is_classifier=is_classifier)
     damping = np.minimum(min_damping + noise_to_signal(weights, statistics, lambda_), _MAX_DAMPING)
     kernel_transform = kernel_transform and has_3x3_kernels(mask.shape) and _has_whole_kernels(mask)
     inverse_cholesky = statistics.row_inverse_cholesky(
-        samples / (samples + half_weight), damping, out=statistics.row_blocks, kernel_transform=kernel_transform
+        row_weight, damping, out=statistics.row_blocks, kernel_transform=kernel_transform
     )
     correlation_weight = _MAX_CORRELATION_WEIGHT * samples / (samples + _SAMPLES_FOR_HALF_CORRELATION_WEIGHT)
     correlation_factor = statistics.correlation_inverse_cholesky(correlation_weight)
     arrays = weights, mask, statistics.row_fisher, inverse_cholesky, correlation_factor
     return LayerQuantizer(name, *arrays, kernel_transform, statistics.bias_fisher)
+
+
+def regularized_hessians(
+    statistics: LayerStatistics, samples: int, *, is_classifier: bool
+) -> tuple[NDArray[np.int64], Iterator[tuple[int, Floats]]]:
+    """Return `group_of_row` and `row_hessians` of a layer's statistics before quantization.
+
+    Args:
+        statistics: of the layer.
+        samples: number of photos, times augmentations, of the statistics.
+        is_classifier: the layer is the last one.
+    """
+    row_weight, damping = _row_weight_and_damping(samples, is_classifier=is_classifier)
+    return statistics.group_of_row(row_weight), statistics.row_hessians(row_weight, damping)
+
+
+def _row_weight_and_damping(samples: int, *, is_classifier: bool) -> tuple[float, float]:
+    half_weight = _SAMPLES_FOR_HALF_CLASS_WEIGHT if is_classifier else _SAMPLES_FOR_HALF_ROW_WEIGHT
+    return samples / (samples + half_weight), _MIN_CLASSIFIER_DAMPING if is_classifier else _MIN_DAMPING
 
 
 def noise_to_signal(weights: NDArray[np.float32], statistics: LayerStatistics, lambda_: float) -> Floats:

@@ -45,7 +45,7 @@ POINTS = (
     a_point(NNCODEC, "qp -28", 585_052, 0.1057, 40, 25, 0.082),
     a_point(NNCODEC, "qp -30", 645_100, 0.0685, 36, 20, 0.044),
     a_point(NNCODEC, "qp -32", 733_320, 0.0232, 15, 15),
-    a_point(CLASSIC, "squeezenet-deep-compression", 478_000, 0.13, 35, 24),
+    a_point(CLASSIC, "deep-compression", 478_000, 0.13, 35, 24),
     a_point(OURS, "squeezenet-240k", 239_800, 0.135, 50, 30, 0.033),
     a_point(OURS, "squeezenet-500k", 495_000, 0.011, 11, 10),
     a_point(OURS, "squeezenet-300k", 299_500, 0.06, 30, 22),

@@ -10,7 +10,6 @@ from pydantic import ValidationError
 from compress.errors import ConfigError, PassError
 from compress.model import Model
 from compress.passes import Prune, Share
-from compress.passes.prune import obs_updated
 from compress.tensors.forms import Dense, Pruned
 
 WEIGHTS = ("0.weight", "2.weight", "4.weight")
@@ -237,28 +236,3 @@ class TestObsUpdate:
             assert np.array_equal(plain.tensors[name].mask, updated.tensors[name].mask)
             assert not values(updated, name)[~updated.tensors[name].mask].any()
         assert divergence(updated, context) < 0.7 * divergence(plain, context)
-
-    def test_no_other_remaining_weights_cost_less(self):
-        random = np.random.default_rng(0)
-        weights, mask = random.standard_normal((3, 6)).astype(np.float32), random.random((3, 6)) < 0.5
-        root = random.standard_normal((9, 6))
-        input_factor = root.T @ root / np.square(root).sum()
-        best = obs_updated(weights, mask, input_factor).astype(np.float64)
-
-        def cost(values):
-            error = weights - values
-            return np.einsum("ij,jk,ik->i", error, input_factor + 0.01 * np.trace(input_factor) / 6 * np.eye(6), error)
-
-        for _ in range(50):
-            other = best + 0.01 * np.where(mask, random.standard_normal((3, 6)), 0)
-            assert (cost(other) >= cost(best) - 1e-9).all()
-
-    @pytest.mark.parametrize("mask", [True, False])
-    def test_a_row_pruned_fully_or_not_at_all_needs_no_update(self, mask):
-        weights = np.arange(1, 7, dtype=np.float32).reshape(2, 3)
-        updated = obs_updated(weights, np.full((2, 3), mask), np.eye(3) / 3)
-        np.testing.assert_allclose(updated, weights if mask else np.zeros((2, 3)), rtol=1e-6)
-
-    def test_a_layer_without_input_keeps_its_weights(self):
-        weights, mask = np.ones((2, 3), np.float32), np.array([[True, False, True]] * 2)
-        np.testing.assert_allclose(obs_updated(weights, mask, np.zeros((3, 3))), np.where(mask, weights, 0))
