@@ -15,7 +15,7 @@ from torch import Tensor
 from compress.calibration.layer_sensitivity import Floats, layer_contributions
 from compress.calibration.layer_statistics import LayerStatistics
 from compress.calibration.photo_batches import Indices, PhotoBatch, network_inputs, photo_batches, spread_indices
-from compress.calibration.statistics_accumulator import accumulate_statistics
+from compress.calibration.statistics_accumulator import ROW_BLOCK_BYTES, accumulate_statistics
 from compress.calibration.statistics_file import StatisticsFile, write_statistics
 from compress.container.file import weights_sha256
 from compress.data.photos import Photos
@@ -26,7 +26,7 @@ from compress.networks.modules import to_module
 from compress.runtime.distributed import ProcessGroup
 from compress.runtime.progress import Progress
 
-_STATISTICS_VERSION = 4
+_STATISTICS_VERSION = 5
 """Increased when the statistics of the same network and photos change."""
 
 _MAX_CACHED = 2
@@ -69,28 +69,31 @@ class FisherStatistics:
         indices = self._indices(limit)
         key = (*self._network_and_photos, self.seed, len(indices))
         if key not in self.cache:
-            gathered = self._gather(indices, 1, row_blocks=False)
+            gathered = self._gather(indices, 1, None)
             for oldest in list(self.cache)[: len(self.cache) + 1 - _MAX_CACHED]:
                 del self.cache[oldest]
             self.cache[key] = gathered
         return self.cache[key]
 
-    def row_statistics(self, limit: int | None, augmentations: int = 1) -> Mapping[str, LayerStatistics]:
-        """Return statistics with row blocks and row correlation, by name: 1 or 2 GB, kept in `store`.
+    def row_statistics(
+        self, limit: int | None, augmentations: int = 1, row_block_bytes: int = ROW_BLOCK_BYTES
+    ) -> Mapping[str, LayerStatistics]:
+        """Return statistics with row blocks and row correlation, by name, kept in `store`.
 
         Args:
             limit: use at most this number of photos; None: all.
             augmentations: how often each photo is used: unchanged first, then as random crops.
+            row_block_bytes: memory for all row blocks.
         Raises:
             DataError: as `layer_statistics`, or `store` is not writable.
             PassError: as `layer_statistics`.
         """
         indices = self._indices(limit)
         if self.store is None:
-            return self._gather(indices, augmentations, row_blocks=True)
-        path = self.store / f"statistics-{self._digest(len(indices), augmentations)}.npz"
+            return self._gather(indices, augmentations, row_block_bytes)
+        path = self.store / f"statistics-{self._digest(len(indices), augmentations, row_block_bytes)}.npz"
         if not self.processes.all_agree(path.exists()):
-            gathered = self._gather(indices, augmentations, row_blocks=True)
+            gathered = self._gather(indices, augmentations, row_block_bytes)
             with self.processes.first_before_others():
                 if not path.exists():
                     write_statistics(path, gathered)
@@ -124,7 +127,7 @@ class FisherStatistics:
         with self.progress("measuring layer sensitivity", len(indices)) as advance:
             return layer_contributions(*networks, errors, inputs, advance, self.processes)
 
-    def _gather(self, indices: Indices, augmentations: int, *, row_blocks: bool) -> dict[str, LayerStatistics]:
+    def _gather(self, indices: Indices, augmentations: int, row_block_bytes: int | None) -> dict[str, LayerStatistics]:
         total = len(indices) * augmentations
         if 0 < total < self.processes.world_size:
             raise DataError(
@@ -132,7 +135,12 @@ class FisherStatistics:
             )
         network, batches = to_module(self.reference, self.device), self._batches(indices, augmentations, self.seed)
         with self.progress("gathering statistics", total) as advance:
-            return accumulate_statistics(network, batches, advance, row_blocks=row_blocks, processes=self.processes)
+            if row_block_bytes is None:
+                return accumulate_statistics(network, batches, advance, processes=self.processes)
+            return accumulate_statistics(
+                network, batches, advance,
+                row_blocks=True, row_block_bytes=row_block_bytes, processes=self.processes,
+            )  # fmt: skip
 
     def _indices(self, limit: int | None) -> Indices:
         return spread_indices(len(self.photos), limit)
@@ -148,9 +156,9 @@ class FisherStatistics:
     def _network_and_photos(self) -> tuple[object, ...]:
         return self.photos.fingerprint, weights_sha256(self.reference), *identity(self.reference)
 
-    def _digest(self, photos: int, augmentations: int) -> str:
+    def _digest(self, photos: int, augmentations: int, row_block_bytes: int) -> str:
         """Return a hash of everything that determines the row statistics."""
         processes = () if self.processes.world_size == 1 else (self.processes.world_size,)
-        settings = photos, augmentations, self.seed, self.device.type, torch.__version__, *processes
+        settings = photos, augmentations, row_block_bytes, self.seed, self.device.type, torch.__version__, *processes
         determined_by = (_STATISTICS_VERSION, *self._network_and_photos, *settings)
         return hashlib.sha256(repr(determined_by).encode()).hexdigest()[:32]

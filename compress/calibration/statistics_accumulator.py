@@ -51,8 +51,14 @@ _MAX_LAYER_ENTRIES = 264 * 10**6
 """Largest number of entries in the row blocks of a layer, of which slightly more than half are stored: a classifier of
 1,000 classes and 512 channels. Rows of larger layers share a block with adjacent rows: often similar classes."""
 
-_MAX_NETWORK_ENTRIES = 58 * 10**7
-"""Largest number of entries in the row blocks of all layers together. SqueezeNet has 570 million."""
+ROW_BLOCK_BYTES = 1_200_000_000
+"""Memory for the row blocks of all layers together. Those of SqueezeNet take 1.14 GB."""
+
+_BYTES_PER_ENTRY = 2
+"""Bytes of an entry of a row block: half of the entries are stored, as float32."""
+
+_PHOTOS_TOGETHER = 40
+"""Photos whose gradients are added to the row blocks in one step. Memory bandwidth limits smaller steps."""
 
 _STRIP_ROWS = 96
 """Rows of a block that are accumulated together, from their first diagonal entry on. The entries left of it follow by
@@ -71,6 +77,7 @@ def accumulate_statistics(
     advance: Advance,
     *,
     row_blocks: bool = False,
+    row_block_bytes: int = ROW_BLOCK_BYTES,
     processes: ProcessGroup = SINGLE_PROCESS,
 ) -> dict[str, LayerStatistics]:
     """Return the statistics of every weight tensor by name, from a forward and backward pass of each batch.
@@ -79,8 +86,9 @@ def accumulate_statistics(
         network: in evaluation mode.
         batches: the photos. Each process has one batch at least.
         advance: called with the number of photos done.
-        row_blocks: gather `row_blocks` too, at most 620 MB per layer and 1.4 GB in all, and `row_correlation`, except
-            for the last layer, layers of more than 256 rows and grouped convolutions.
+        row_blocks: gather `row_blocks` too, and `row_correlation`, except for the last layer, layers of more than 256
+            rows and grouped convolutions.
+        row_block_bytes: memory for all row blocks. Adjacent rows share a block so that they fit.
         processes: the processes that share the batches.
     Raises:
         DataError: there are no photos.
@@ -96,7 +104,7 @@ def accumulate_statistics(
         gradients, class_gradients = _gradients(network, batch, batch.inputs, row_blocks=row_blocks)
         last = gradients[-1][0].weight
         if row_blocks and not groups:
-            groups = _row_groups_by_layer({call.weight: call.layer for call, _ in gradients})
+            groups = _row_groups_by_layer({call.weight: call.layer for call, _ in gradients}, row_block_bytes)
         for name, calls in _by_weight(gradients).items():
             if name not in layers:
                 correlated = row_blocks and name != last and all(_has_row_correlation(call.layer) for call, _ in calls)
@@ -107,6 +115,7 @@ def accumulate_statistics(
     if not total_weight:
         raise DataError("calibration needs at least one photo")
     for layer in layers.values():
+        layer.flush()
         processes.all_reduce(*layer.sums())
     statistics = {name: layers.pop(name).statistics(total_weight) for name in list(layers)}  # frees each layer's sums
     return statistics | {last: statistics[last].with_equal_rows()}
@@ -150,14 +159,14 @@ def _by_weight(gradients: CallGradients) -> dict[str, CallGradients]:
     return found
 
 
-def _row_groups_by_layer(layers: Mapping[str, CompressibleLayer]) -> dict[str, int]:
+def _row_groups_by_layer(layers: Mapping[str, CompressibleLayer], row_block_bytes: int) -> dict[str, int]:
     """Return the number of row blocks of each layer, so that all fit into memory."""
     shapes = {name: layer.weight.flatten(1).shape for name, layer in layers.items()}
     max_entries = _MAX_LAYER_ENTRIES
     while True:
         groups = {name: max(1, min(rows, max_entries // columns**2)) for name, (rows, columns) in shapes.items()}
         entries = sum(count * shapes[name][1] ** 2 for name, count in groups.items())
-        if entries <= _MAX_NETWORK_ENTRIES or max(groups.values()) == 1:
+        if entries * _BYTES_PER_ENTRY <= row_block_bytes or max(groups.values()) == 1:
             return groups
         max_entries //= 2
 
@@ -186,6 +195,7 @@ class _LayerAccumulator:
             for start in range(0, columns, _STRIP_ROWS)
         ]
         self._row_products = torch.zeros(rows, rows, device=layer.weight.device) if correlated else None
+        self._waiting: list[Tensor] = []
 
     def sums(self) -> list[Tensor]:
         """Return all sums over photos."""
@@ -203,10 +213,16 @@ class _LayerAccumulator:
         if self._row_products is not None:
             flat = by_row.flatten(1)
             self._row_products.addmm_(flat, flat.T)
-        self._add_row_blocks(by_row)
+        self._waiting.append(by_row.contiguous())
+        if sum(gradients.shape[1] for gradients in self._waiting) >= _PHOTOS_TOGETHER:
+            self.flush()
 
-    def _add_row_blocks(self, gradients: Tensor) -> None:
-        """Add gradients, shape (rows, photos, columns), to the strips, in place."""
+    def flush(self) -> None:
+        """Add the gradients that wait to the strips, in place."""
+        if not self._waiting:
+            return
+        gradients = torch.cat(self._waiting, 1)  # (rows, photos, columns)
+        self._waiting.clear()
         if self._groups == len(gradients):
             for start, strip in self._strips_from():
                 within = gradients[..., start : start + _STRIP_ROWS]

@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from compress.calibration.layer_sensitivity import sensitivity_corrections
+from compress.calibration.statistics_accumulator import ROW_BLOCK_BYTES
 from compress.context import Context
 from compress.errors import PassError
 from compress.model import Model
@@ -53,6 +54,7 @@ class RateDistortionPass(Pass):
         bytes: limit of the file size; the pass searches for the lambda that fills it.
         statistics_photos: number of calibration photos for the statistics; None: all.
         augmentations: how often the statistics use each photo: unchanged first, then as random crops.
+        row_block_memory: bytes for the statistics of single rows. With less, adjacent rows share statistics.
         sensitivity_photos: number of calibration photos that measure how much each layer of a first compression adds
             to the divergence. The second compression gives more bits to layers that add more than predicted, and none
             to channels that no layer reads any more. 0: compress once.
@@ -62,6 +64,7 @@ class RateDistortionPass(Pass):
     bytes: Bytes | None = None
     statistics_photos: Annotated[int, Field(ge=1)] | None = None
     augmentations: Annotated[int, Field(ge=1, le=100)] = 1
+    row_block_memory: Bytes = ROW_BLOCK_BYTES
     sensitivity_photos: Annotated[int, Field(ge=0)] = 1000
 
     def _minimize_cost(
@@ -105,7 +108,7 @@ class RateDistortionPass(Pass):
         return replace(compressed, reference=balanced)
 
     def _layer_quantizers(self, model: Model, context: Context, lambda_: float, *, kernel_transform: bool) -> Layers:
-        statistics = context.fisher.row_statistics(self.statistics_photos, self.augmentations)
+        statistics = context.fisher.row_statistics(self.statistics_photos, self.augmentations, self.row_block_memory)
         samples = context.fisher.samples(self.statistics_photos, self.augmentations)
         last = list(statistics)[-1]
         return {

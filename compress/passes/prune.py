@@ -12,12 +12,14 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from compress.calibration.layer_statistics import LayerStatistics
+from compress.calibration.statistics_accumulator import ROW_BLOCK_BYTES
 from compress.context import Context
 from compress.errors import PassError
 from compress.model import Model
 from compress.passes.interface import Pass
 from compress.passes.layer_patterns import options_by_layer
 from compress.quantization.brain_surgeon import obs_update
+from compress.runtime.byte_size import Bytes
 from compress.tensors.checks import check_finite
 from compress.tensors.forms import Pruned, Shared, Tensor
 
@@ -74,7 +76,8 @@ class Prune(Pass):
         criterion: `magnitude` ranks by absolute value; `fisher` by the divergence that the weight's removal causes.
         statistics_photos: number of calibration photos for the statistics; None: all.
         obs_update: change the remaining weights of each row to compensate for the pruned ones (optimal brain surgeon).
-            It gathers statistics of rows, which `share` and `quantize` use too.
+            It gathers statistics of rows, which `share` and `quantize` use too if their options are the same.
+        row_block_memory: bytes for the statistics of single rows. With less, adjacent rows share statistics.
         layers: other amounts by layer pattern.
     Source: Han et al. 2015, arXiv:1506.02626; LeCun et al. 1990, "Optimal brain damage"; Hassibi & Stork 1992, "Second
     order derivatives for network pruning: optimal brain surgeon", here for all weights of a row together.
@@ -90,6 +93,7 @@ class Prune(Pass):
     criterion: Literal["magnitude", "fisher"] = "magnitude"
     statistics_photos: Annotated[int, Field(ge=1)] | None = None
     obs_update: bool = False
+    row_block_memory: Bytes = ROW_BLOCK_BYTES
     layers: Mapping[str, LayerPruning] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -126,7 +130,7 @@ class Prune(Pass):
         return model.with_tensors({name: Pruned(values[name], np.array(mask)) for name, mask in masks.items()})
 
     def _obs_updated(self, model: Model, masks: Mapping[str, Mask], context: Context) -> dict[str, NDArray[np.float32]]:
-        statistics = context.fisher.row_statistics(self.statistics_photos)
+        statistics = context.fisher.row_statistics(self.statistics_photos, 1, self.row_block_memory)
         samples, last = context.fisher.samples(self.statistics_photos), list(statistics)[-1]
         with context.progress("compensating for pruned weights", len(masks)) as advance:
 

@@ -38,6 +38,11 @@ class CodebookOptions:
     iterations: int
     stored_as: FloatName
 
+    @property
+    def entry_bits(self) -> int:
+        """Bits of an entry in the codebook."""
+        return 8 * np.dtype(self.stored_as).itemsize
+
     def first_entries(self, points: Floats, cost: Floats, seed: int) -> Floats:
         """Return the entries before the first assignment, ascending, 0 among them.
 

@@ -151,9 +151,10 @@ class LayerQuantizer:
         """Return the layer on a codebook: entries from k-means, assigned by rate and distortion, and refitted.
 
         Each iteration assigns entries at prices from the last frequencies. It then moves each to the mean of the values
-        that it stands for, weighted by the cost of an error: k-means with a price for bits. Entries that cost more
-        than they save get no weights. The last iteration first rounds the entries to their precision in the file, and
-        moves none. Unused entries are left out.
+        that it stands for, weighted by the cost of an error: k-means with a price for bits. The weights of an entry
+        share the price of its place in the codebook, so that entries that cost more than they save get no weights.
+        The last iteration first rounds the entries to their precision in the file, and moves none. Unused entries are
+        left out.
 
         Args:
             lambda_: nats a bit.
@@ -171,11 +172,15 @@ class LayerQuantizer:
         group = row_groups(len(target), len(inverse_cholesky))
         cost = row_fisher[:, None] * (scale / diagonals(inverse_cholesky)[group]) ** 2
         entries = options.first_entries((target / scale)[mask], cost[mask], seed)
-        counts = np.ones(len(entries))  # the first assignment has equal prices
-        for remaining in reversed(range(options.iterations)):
+        counts = np.ones(len(entries))
+        for iteration in range(options.iterations):
+            remaining = options.iterations - 1 - iteration
             if remaining == 0:
                 entries, counts = merge_rounded(entries, counts, options.stored_as, self.name)
-            rate_cost = lambda_ * symbol_bits(counts + _UNSEEN_COUNT, int(np.searchsorted(entries, 0)))
+            rate_cost = np.zeros(len(entries))  # frequencies are unknown in the first iteration
+            if iteration > 0:
+                bits = symbol_bits(counts + _UNSEEN_COUNT, int(np.searchsorted(entries, 0)))
+                rate_cost = lambda_ * (bits + options.entry_bits / (counts + _UNSEEN_COUNT) * (entries != 0))
             indices, approximated, histograms = assign_entries(
                 *arrays, rate_cost[None], entries, self.correlation_factor
             )

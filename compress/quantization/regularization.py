@@ -15,7 +15,7 @@ from compress.tensors.kernel_transform import has_3x3_kernels
 
 Floats = NDArray[np.float64]
 
-_SAMPLES_FOR_HALF_ROW_WEIGHT = 10_000
+_SAMPLES_FOR_HALF_ROW_WEIGHT = 5_000
 """Number of samples at which the block of a row has a weight of one half in a mixture with the input factor."""
 
 _SAMPLES_FOR_HALF_CLASS_WEIGHT = 2_000
@@ -29,8 +29,11 @@ _SAMPLES_FOR_HALF_CORRELATION_WEIGHT = 1_000
 _MIN_DAMPING = 0.01
 """Damping of the Hessian, as a fraction of its mean diagonal."""
 
-_MIN_CLASSIFIER_DAMPING = 0.1
-"""The same for the last layer. Its rows are classes, and few photos show each class."""
+_MIN_CLASSIFIER_DAMPING, _MAX_CLASSIFIER_DAMPING = 0.1, 0.3
+"""The same for the last layer, whose rows are classes: for many samples of each class, and for few."""
+
+_CLASS_SAMPLES_FOR_UNIT_DAMPING = 0.25
+"""Number of samples for each class at which the damping of the last layer would be higher by 1."""
 
 _MAX_DAMPING = 0.5
 
@@ -58,7 +61,7 @@ def regularized_quantizer(
     """
     weights = tensor.to_dense()
     mask = tensor.mask if isinstance(tensor, Pruned) else np.ones(tensor.shape, dtype=np.bool_)
-    row_weight, min_damping = _row_weight_and_damping(samples, is_classifier=is_classifier)
+    row_weight, min_damping = _row_weight_and_damping(len(statistics.row_fisher), samples, is_classifier=is_classifier)
     damping = np.minimum(min_damping + noise_to_signal(weights, statistics, lambda_), _MAX_DAMPING)
     kernel_transform = kernel_transform and has_3x3_kernels(mask.shape) and _has_whole_kernels(mask)
     inverse_cholesky = statistics.row_inverse_cholesky(
@@ -80,13 +83,15 @@ def regularized_hessians(
         samples: number of photos, times augmentations, of the statistics.
         is_classifier: the layer is the last one.
     """
-    row_weight, damping = _row_weight_and_damping(samples, is_classifier=is_classifier)
+    row_weight, damping = _row_weight_and_damping(len(statistics.row_fisher), samples, is_classifier=is_classifier)
     return statistics.group_of_row(row_weight), statistics.row_hessians(row_weight, damping)
 
 
-def _row_weight_and_damping(samples: int, *, is_classifier: bool) -> tuple[float, float]:
-    half_weight = _SAMPLES_FOR_HALF_CLASS_WEIGHT if is_classifier else _SAMPLES_FOR_HALF_ROW_WEIGHT
-    return samples / (samples + half_weight), _MIN_CLASSIFIER_DAMPING if is_classifier else _MIN_DAMPING
+def _row_weight_and_damping(rows: int, samples: int, *, is_classifier: bool) -> tuple[float, float]:
+    if is_classifier:
+        damping = _MIN_CLASSIFIER_DAMPING + _CLASS_SAMPLES_FOR_UNIT_DAMPING * rows / max(samples, 1)
+        return samples / (samples + _SAMPLES_FOR_HALF_CLASS_WEIGHT), min(damping, _MAX_CLASSIFIER_DAMPING)
+    return samples / (samples + _SAMPLES_FOR_HALF_ROW_WEIGHT), _MIN_DAMPING
 
 
 def noise_to_signal(weights: NDArray[np.float32], statistics: LayerStatistics, lambda_: float) -> Floats:

@@ -59,10 +59,10 @@ NETWORKS = {
 }
 
 
-def statistics_of(network, photos, batch=100, advance=lambda count: None, row_blocks=False):
+def statistics_of(network, photos, batch=100, advance=lambda count: None, **options):
     generator, classes = torch.Generator().manual_seed(SEED), network.eval()(photos[:1]).shape[1]
     batches = (PhotoBatch(torch.randn((len(some), classes), generator=generator), some) for some in photos.split(batch))
-    return accumulate_statistics(network, batches, advance, row_blocks=row_blocks)
+    return accumulate_statistics(network, batches, advance, **options)
 
 
 def reference_statistics(network, photos):
@@ -291,10 +291,9 @@ def test_the_predicted_divergence_of_a_small_error_is_close_to_the_measured(tiny
 
 
 def test_rows_of_a_large_network_share_blocks_so_that_all_fit_into_memory(monkeypatch):
-    monkeypatch.setattr("compress.calibration.statistics_accumulator._MAX_NETWORK_ENTRIES", 2000)
     monkeypatch.setattr("compress.calibration.statistics_accumulator._MAX_LAYER_ENTRIES", 1000)
     network = nn.Sequential(nn.Linear(7, 18), nn.ReLU(), nn.Linear(18, 30), nn.ReLU(), nn.Linear(30, 4))
-    found = statistics_of(network, torch.randn(9, 7), row_blocks=True)
+    found = statistics_of(network, torch.randn(9, 7), row_blocks=True, row_block_bytes=4000)
     row_blocks = [layer.row_blocks for layer in found.values()]
     assert row_blocks[0].shape == (10, 28)  # half of the limit for one layer, so that all fit
     assert row_blocks[1] is None

@@ -132,9 +132,11 @@ class TestKernelTransform:
             mask = np.ones(values.shape, np.bool_)
             mask[gone] = False
             pruned = tiny.with_tensors({"2.weight": Pruned(np.where(mask, values, np.float32(0)), mask)})
-            found = Quantize(lambda_=1e-4)(pruned, context).tensors["2.weight"]
+            quantized = Quantize(lambda_=1e-4)(pruned, context)
+            found, balanced = quantized.tensors["2.weight"], quantized.reference.tensors["2.weight"]
             assert (found.coefficient_exponents is not None) == coefficients
-            assert not found.to_dense()[~mask].any()
+            assert (~balanced.mask).sum() == (~mask).sum()
+            assert not found.to_dense()[~balanced.mask].any()
 
 
 class TestBytes:
