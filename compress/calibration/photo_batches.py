@@ -16,7 +16,7 @@ from compress.data.transforms import to_input
 from compress.model import Preprocessing
 from compress.runtime.distributed import ProcessGroup
 
-_MAX_BATCH_PHOTOS = 10
+_MAX_BATCH_PHOTOS = 5
 """Photos in a forward and backward pass. Larger batches are no faster and take more memory."""
 
 Indices = NDArray[np.int64]

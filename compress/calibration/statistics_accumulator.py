@@ -57,7 +57,7 @@ ROW_BLOCK_BYTES = 1_200_000_000
 _BYTES_PER_ENTRY = 2
 """Bytes of an entry of a row block: half of the entries are stored, as float32."""
 
-_PHOTOS_TOGETHER = 40
+_PHOTOS_TOGETHER = 20
 """Photos whose gradients are added to the row blocks in one step. Memory bandwidth limits smaller steps."""
 
 _STRIP_ROWS = 96
@@ -160,15 +160,15 @@ def _by_weight(gradients: CallGradients) -> dict[str, CallGradients]:
 
 
 def _row_groups_by_layer(layers: Mapping[str, CompressibleLayer], row_block_bytes: int) -> dict[str, int]:
-    """Return the number of row blocks of each layer, so that all fit into memory."""
+    """Return the number of row blocks of each layer: as many as fit into memory, fewer for the largest layers."""
     shapes = {name: layer.weight.flatten(1).shape for name, layer in layers.items()}
-    max_entries = _MAX_LAYER_ENTRIES
+    groups = {name: max(1, min(rows, _MAX_LAYER_ENTRIES // columns**2)) for name, (rows, columns) in shapes.items()}
     while True:
-        groups = {name: max(1, min(rows, max_entries // columns**2)) for name, (rows, columns) in shapes.items()}
-        entries = sum(count * shapes[name][1] ** 2 for name, count in groups.items())
-        if entries * _BYTES_PER_ENTRY <= row_block_bytes or max(groups.values()) == 1:
+        entries = {name: count * shapes[name][1] ** 2 for name, count in groups.items()}
+        shrinkable = {name: count for name, count in entries.items() if groups[name] > 1}
+        if not shrinkable or sum(entries.values()) * _BYTES_PER_ENTRY <= row_block_bytes:
             return groups
-        max_entries //= 2
+        groups[max(shrinkable, key=lambda name: shrinkable[name])] //= 2
 
 
 def _has_row_correlation(layer: CompressibleLayer) -> bool:

@@ -39,6 +39,11 @@ PHOTOS: dict[Role, tuple[tuple[str, ...], ...]] = {
         (*_SKIMAGE, "grass.png"),
         (*_SKIMAGE, "gravel.png"),
         (*_SKIMAGE, "brick.png"),
+        (*_SKIMAGE, "page.png"),  # printed text
+        (*_SKIMAGE, "text.png"),  # handwriting
+        (*_SKIMAGE, "moon.png"),
+        (*_SKIMAGE, "color.png"),  # a color wheel
+        (*_SKIMAGE, "cell.png"),
     ),
     "validation": (
         (*_SKIMAGE, "coffee.png"),  # a cup, a saucer and a spoon on a wooden table

@@ -16,7 +16,7 @@ def photo_names(photos):
 
 
 def test_calibration_and_validation_are_cut_from_different_photos(small):
-    calibration = photo_names(Samples(30).load(small, "calibration", classes=1000))
+    calibration = photo_names(Samples(40).load(small, "calibration", classes=1000))
     validation = photo_names(Samples(20).load(small, "validation", classes=1000))
     assert calibration == {parts[-1] for parts in PHOTOS["calibration"]}
     assert validation == {parts[-1] for parts in PHOTOS["validation"]}
