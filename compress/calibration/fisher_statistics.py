@@ -24,6 +24,7 @@ from compress.model import Model
 from compress.networks.factory import identity
 from compress.networks.modules import to_module
 from compress.runtime.distributed import ProcessGroup
+from compress.runtime.free_memory import release_free_memory
 from compress.runtime.progress import Progress
 
 _STATISTICS_VERSION = 5
@@ -97,6 +98,8 @@ class FisherStatistics:
             with self.processes.first_before_others():
                 if not path.exists():
                     write_statistics(path, gathered)
+            del gathered
+            release_free_memory()
         return StatisticsFile(path)
 
     def samples(self, limit: int | None, augmentations: int = 1) -> int:

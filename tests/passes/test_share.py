@@ -216,7 +216,7 @@ class TestLambda:
     def test_a_larger_lambda_gives_fewer_bytes_and_more_divergence_on_a_real_layer(self, real_layer, real_context):
         """From 1e-6 on: below, the divergence of few photos does not distinguish the values."""
         byte_counts, divergences = [], []
-        for lambda_ in (1e-8, 1e-6, 1e-5, 1e-4):
+        for lambda_ in (1e-8, 1e-6, 1e-5, 2e-4):
             shared = share_layer(real_layer, real_context, lambda_)
             byte_counts.append(len(encode(shared)))
             divergences.append(divergence(real_context.reference.with_tensors(shared.tensors), real_context))
@@ -250,6 +250,26 @@ class TestLambda:
     def test_bytes_that_no_lambda_reaches_are_an_error(self, tiny, context):
         with pytest.raises(PassError, match="no lambda makes the file as small as 100 bytes"):
             Share(bytes=100)(tiny, context)
+
+    def test_bits_may_end_before_the_bytes_are_used(self, tiny, context):
+        shared = Share(bits=2, bytes=1_000_000)(tiny, context)
+        assert context.file_bytes(shared) < 100_000
+        assert all(len(shared.tensors[name].codebook) <= 4 for name in WEIGHTS)
+
+    def test_a_codebook_has_no_more_values_than_its_layer(self, tiny, context):
+        mask = np.zeros(tiny.tensors["4.weight"].shape, np.bool_)
+        mask[0, 0] = True  # one weight is left
+        pruned = tiny.with_tensors({"4.weight": Pruned(values(tiny, "4.weight") * mask, mask)})
+        shared = Share(bits=8, lambda_=TINY_LAMBDA)(pruned, context)
+        assert len(shared.tensors["4.weight"].codebook) == 2
+        assert np.count_nonzero(values(shared, "4.weight")) == 1
+
+    def test_a_value_that_costs_more_than_it_saves_has_no_entry(self, tiny, context):
+        """Each of 96 weights has a value of its own, which takes 16 bits in the codebook."""
+        found = Share(bits=8, lambda_=1e-5)(tiny, context).tensors["2.weight"]
+        counts = np.bincount(found.indices.ravel())[1:]
+        assert found.indices.size > 800
+        assert np.median(counts) > 8
 
     def test_prices_are_those_of_the_codec_that_the_file_takes(self, tiny, context):
         """A Huffman code has no codeword below one bit, so very frequent zeros save less than with context coding."""
