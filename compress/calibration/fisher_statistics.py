@@ -136,6 +136,7 @@ class FisherStatistics:
             raise DataError(
                 f"{total:,} calibration photos for {self.processes.world_size:,} processes; each process needs one"
             )
+        release_free_memory()  # the statistics are what takes most memory in a run
         network, batches = to_module(self.reference, self.device), self._batches(indices, augmentations, self.seed)
         with self.progress("gathering statistics", total) as advance:
             if row_block_bytes is None:
