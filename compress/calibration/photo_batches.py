@@ -16,8 +16,11 @@ from compress.data.transforms import to_input
 from compress.model import Preprocessing
 from compress.runtime.distributed import ProcessGroup
 
-_MAX_BATCH_PHOTOS = 5
-"""Photos in a forward and backward pass. Larger batches are no faster and take more memory."""
+_MAX_BATCH_PHOTOS = 10
+"""Photos whose random numbers are drawn together."""
+
+_MAX_PASS_PHOTOS = 5
+"""Photos in a forward and backward pass. More are no faster and take more memory."""
 
 Indices = NDArray[np.int64]
 
@@ -91,4 +94,9 @@ def photo_batches(
                 draw_crops(len(batch), height, width, random)
             elif augmentation and inputs is not None:
                 inputs = random_crops(inputs, random)
-            yield PhotoBatch(torch.randn((len(batch), classes), generator=generator), inputs, weights)
+            noise = torch.randn((len(batch), classes), generator=generator)
+            for first in range(0, len(batch), _MAX_PASS_PHOTOS):
+                part = slice(first, first + _MAX_PASS_PHOTOS)
+                yield PhotoBatch(
+                    noise[part], None if inputs is None else inputs[part], None if weights is None else weights[part]
+                )

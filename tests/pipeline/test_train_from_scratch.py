@@ -39,7 +39,7 @@ def done(tmp_path_factory):
 
 
 def test_the_trained_network_is_the_reference_of_all_stages(done):
-    baseline, first, on, prune, share, again, proof = done.record.stages
+    baseline, first, on, prune, share, again, _, proof = done.record.stages
     assert (baseline.kind, baseline.sparsity, on.name) == ("baseline", 0, "on")
     for stage in (baseline, on):
         assert stage.fidelity.agreement.value == 1
@@ -91,7 +91,7 @@ def test_training_after_simplify_makes_the_reference_but_gradual_pruning_does_no
     train, pruned = f"pass: train, {options}", f"pass: train, name: on, {options}, prune: {{sparsity: 0.5}}"
     text = f"data: {data}\nstages: [{{pass: simplify}}, {{{train}}}, {{{pruned}}}]"
     pipeline = replace(read(text), model=WithDeadChannels())
-    baseline, simplified, train, on, _ = run(pipeline, tmp_path / "out", device="cpu").record.stages
+    baseline, simplified, train, on, *_ = run(pipeline, tmp_path / "out", device="cpu").record.stages
     assert simplified.sparsity == train.sparsity == baseline.sparsity > 0
     assert train.fidelity.divergence_nats.value == 0 < simplified.fidelity.divergence_nats.value
     assert on.sparsity == pytest.approx(0.5, abs=0.01)

@@ -50,7 +50,7 @@ def mobile(tmp_path_factory):
 
 
 def test_a_network_with_depthwise_layers_and_batch_norms_is_compressed(mobile):
-    *_, shared, distilled, again, proof = mobile.record.stages
+    *_, shared, distilled, again, _, proof = mobile.record.stages
     assert shared.file_bytes < mobile.record.float_bytes / 2
     assert again.accuracy == proof.accuracy
     assert distilled.fidelity.divergence_nats.value < shared.fidelity.divergence_nats.value
