@@ -48,6 +48,13 @@ class PhotoBatch(NamedTuple):
         """Sum of the sample weights."""
         return self.photos if self.weights is None else float(self.weights.sum())
 
+    def passes(self) -> Iterator[PhotoBatch]:
+        """Yield the photos of each forward and backward pass."""
+        for first in range(0, self.photos, _MAX_PASS_PHOTOS):
+            part = slice(first, first + _MAX_PASS_PHOTOS)
+            inputs, weights = (None if each is None else each[part] for each in (self.inputs, self.weights))
+            yield PhotoBatch(self.noise[part], inputs, weights)
+
 
 def network_inputs(pixels: NDArray[np.uint8], preprocessing: Preprocessing, device: torch.device) -> Tensor:
     """Return photos, shape (n, height, width, channels), as network input on the device, in memory channels last."""
@@ -94,9 +101,4 @@ def photo_batches(
                 draw_crops(len(batch), height, width, random)
             elif augmentation and inputs is not None:
                 inputs = random_crops(inputs, random)
-            noise = torch.randn((len(batch), classes), generator=generator)
-            for first in range(0, len(batch), _MAX_PASS_PHOTOS):
-                part = slice(first, first + _MAX_PASS_PHOTOS)
-                yield PhotoBatch(
-                    noise[part], None if inputs is None else inputs[part], None if weights is None else weights[part]
-                )
+            yield PhotoBatch(torch.randn((len(batch), classes), generator=generator), inputs, weights)

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import TypeVar
 
 import numpy as np
@@ -97,7 +98,7 @@ def accumulate_statistics(
     layers: dict[str, _LayerAccumulator] = {}
     groups: dict[str, int] = {}
     total_weight, last = 0.0, ""
-    for batch in batches:
+    for batch in chain.from_iterable(batch.passes() for batch in batches):
         total_weight += batch.total_weight
         if batch.inputs is None:
             continue
