@@ -70,7 +70,7 @@ class FisherStatistics:
         indices = self._indices(limit)
         key = (*self._network_and_photos, self.seed, len(indices))
         if key not in self.cache:
-            gathered = self._gather(indices, 1, None)
+            gathered = self._gather(indices, 1, 0)
             for oldest in list(self.cache)[: len(self.cache) + 1 - _MAX_CACHED]:
                 del self.cache[oldest]
             self.cache[key] = gathered
@@ -99,7 +99,7 @@ class FisherStatistics:
                 if not path.exists():
                     write_statistics(path, gathered)
             del gathered
-            release_free_memory()
+            release_free_memory()  # the next passes need as much
         return StatisticsFile(path)
 
     def samples(self, limit: int | None, augmentations: int = 1) -> int:
@@ -130,21 +130,17 @@ class FisherStatistics:
         with self.progress("measuring layer sensitivity", len(indices)) as advance:
             return layer_contributions(*networks, errors, inputs, advance, self.processes)
 
-    def _gather(self, indices: Indices, augmentations: int, row_block_bytes: int | None) -> dict[str, LayerStatistics]:
+    def _gather(self, indices: Indices, augmentations: int, row_block_bytes: int) -> dict[str, LayerStatistics]:
         total = len(indices) * augmentations
         if 0 < total < self.processes.world_size:
             raise DataError(
                 f"{total:,} calibration photos for {self.processes.world_size:,} processes; each process needs one"
             )
-        release_free_memory()  # the statistics are what takes most memory in a run
         network, batches = to_module(self.reference, self.device), self._batches(indices, augmentations, self.seed)
         with self.progress("gathering statistics", total) as advance:
-            if row_block_bytes is None:
-                return accumulate_statistics(network, batches, advance, processes=self.processes)
             return accumulate_statistics(
-                network, batches, advance,
-                row_blocks=True, row_block_bytes=row_block_bytes, processes=self.processes,
-            )  # fmt: skip
+                network, batches, advance, row_block_bytes=row_block_bytes, processes=self.processes
+            )
 
     def _indices(self, limit: int | None) -> Indices:
         return spread_indices(len(self.photos), limit)

@@ -19,7 +19,7 @@ from compress.tensors.kernel_transform import derivatives_by_coefficient
 Floats = NDArray[np.float64]
 
 _GROUPS_TOGETHER = 8
-"""Row blocks that are inverted in one call."""
+"""Row blocks that are mixed and inverted together."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -53,7 +53,7 @@ _MAX_LAYER_ENTRIES = 264 * 10**6
 1,000 classes and 512 channels. Rows of larger layers share a block with adjacent rows: often similar classes."""
 
 ROW_BLOCK_BYTES = 1_200_000_000
-"""Memory for the row blocks of all layers together. Those of SqueezeNet take 1.14 GB."""
+"""Default of the memory for the row blocks of all layers together. Those of SqueezeNet take 1.14 GB."""
 
 _BYTES_PER_ENTRY = 2
 """Bytes of an entry of a row block: half of the entries are stored, as float32."""
@@ -77,8 +77,7 @@ def accumulate_statistics(
     batches: Iterable[PhotoBatch],
     advance: Advance,
     *,
-    row_blocks: bool = False,
-    row_block_bytes: int = ROW_BLOCK_BYTES,
+    row_block_bytes: int = 0,
     processes: ProcessGroup = SINGLE_PROCESS,
 ) -> dict[str, LayerStatistics]:
     """Return the statistics of every weight tensor by name, from a forward and backward pass of each batch.
@@ -87,14 +86,15 @@ def accumulate_statistics(
         network: in evaluation mode.
         batches: the photos. Each process has one batch at least.
         advance: called with the number of photos done.
-        row_blocks: gather `row_blocks` too, and `row_correlation`, except for the last layer, layers of more than 256
-            rows and grouped convolutions.
-        row_block_bytes: memory for all row blocks. Adjacent rows share a block so that they fit.
+        row_block_bytes: memory for all row blocks. Adjacent rows share a block so that they fit. 0: gather neither row
+            blocks nor `row_correlation`, which the last layer, layers of more than 256 rows and grouped convolutions
+            never have.
         processes: the processes that share the batches.
     Raises:
         DataError: there are no photos.
         PassError: the statistics of a layer do not fit into memory.
     """
+    row_blocks = row_block_bytes > 0
     layers: dict[str, _LayerAccumulator] = {}
     groups: dict[str, int] = {}
     total_weight, last = 0.0, ""
@@ -166,10 +166,10 @@ def _row_groups_by_layer(layers: Mapping[str, CompressibleLayer], row_block_byte
     groups = {name: max(1, min(rows, _MAX_LAYER_ENTRIES // columns**2)) for name, (rows, columns) in shapes.items()}
     while True:
         entries = {name: count * shapes[name][1] ** 2 for name, count in groups.items()}
-        shrinkable = {name: count for name, count in entries.items() if groups[name] > 1}
-        if not shrinkable or sum(entries.values()) * _BYTES_PER_ENTRY <= row_block_bytes:
+        divided = [name for name, count in groups.items() if count > 1]
+        if not divided or sum(entries.values()) * _BYTES_PER_ENTRY <= row_block_bytes:
             return groups
-        groups[max(shrinkable, key=lambda name: shrinkable[name])] //= 2
+        groups[max(divided, key=lambda name: entries[name])] //= 2
 
 
 def _has_row_correlation(layer: CompressibleLayer) -> bool:
@@ -219,7 +219,7 @@ class _LayerAccumulator:
             self.flush()
 
     def flush(self) -> None:
-        """Add the gradients that wait to the strips, in place."""
+        """Add the waiting gradients to the strips, in place."""
         if not self._waiting:
             return
         gradients = torch.cat(self._waiting, 1)  # (rows, photos, columns)

@@ -119,33 +119,30 @@ class Prune(Pass):
             if isinstance(model.tensors[name], Shared):
                 raise PassError("its weights are shared already; prune first, then share", tensor=name)
             check_finite(model.tensors[name].to_dense(), name)
-        statistics: Mapping[str, LayerStatistics] = {}
+        fisher: Mapping[str, LayerStatistics] = {}
         if self.criterion == "fisher":
-            statistics = context.fisher.layer_statistics(self.statistics_photos)
-        importance = {name: self._importance(model.tensors[name], statistics.get(name)) for name in names}
+            fisher = context.fisher.layer_statistics(self.statistics_photos)
+        importance = {name: self._importance(model.tensors[name], fisher.get(name)) for name in names}
         masks = self._masks(model, importance)
-        values = {name: np.where(mask, model.tensors[name].to_dense(), np.float32(0)) for name, mask in masks.items()}
+        statistics: Mapping[str, LayerStatistics] = {}
         if self.obs_update:
-            values = self._obs_updated(model, masks, context)
-        return model.with_tensors({name: Pruned(values[name], np.array(mask)) for name, mask in masks.items()})
-
-    def _obs_updated(self, model: Model, masks: Mapping[str, Mask], context: Context) -> dict[str, NDArray[np.float32]]:
-        statistics = context.fisher.row_statistics(self.statistics_photos, 1, self.row_block_memory)
-        samples, last = context.fisher.samples(self.statistics_photos), list(statistics)[-1]
-        with context.progress("compensating for pruned weights", len(masks)) as advance:
-
-            def update(name: str) -> NDArray[np.float32]:
-                weights = model.tensors[name].to_dense()
-                updated = obs_update(weights, masks[name], statistics[name], samples, is_classifier=name == last)
+            statistics = context.fisher.row_statistics(self.statistics_photos, 1, self.row_block_memory)
+        samples = context.fisher.samples(self.statistics_photos)
+        pruned: dict[str, Tensor] = {}
+        with context.progress("pruning", len(masks)) as advance:
+            for name, mask in masks.items():
+                values = model.tensors[name].to_dense()
+                if self.obs_update:
+                    is_classifier = name == list(statistics)[-1]
+                    values = obs_update(values, mask, statistics[name], samples, is_classifier=is_classifier)
+                pruned[name] = Pruned(np.where(mask, values, np.float32(0)), np.array(mask))
                 advance(1)
-                return updated
-
-            return {name: update(name) for name in masks}
+        return model.with_tensors(pruned)
 
     def _importance(self, tensor: Tensor, statistics: LayerStatistics | None) -> NDArray[np.float32]:
         """Return each weight's importance: a magnitude, times the root of the Fisher information; -1 if pruned."""
         importance = np.abs(tensor.to_dense())
-        if self.criterion == "fisher" and statistics:
+        if statistics is not None:
             importance *= np.sqrt(statistics.weight_fisher().reshape(importance.shape)).astype(np.float32)
         if isinstance(tensor, Pruned):
             importance[~tensor.mask] = -1

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 
-_MIN_LAMBDA = 1e-12
-_MIN_LOG, _MAX_LOG = math.log(_MIN_LAMBDA), 0.0
+_MIN_LOG, _MAX_LOG = math.log(1e-12), 0.0
 """Range of the logarithm of lambda."""
 
 _MAX_TRIALS = 20
@@ -18,8 +17,8 @@ def initial_lambda(file_bytes: int, weights: int) -> float:
         file_bytes: size of the file.
         weights: number of weights of the network.
     """
-    bits_per_weight = min(8 * file_bytes / max(weights, 1), 32)
-    return max(6e-8 * 4 ** ((2.74 - bits_per_weight) / 0.8), _MIN_LAMBDA)
+    bits_per_weight = min(8 * file_bytes / max(weights, 1), 32)  # more would make lambda 0
+    return float(6e-8 * 4 ** ((2.74 - bits_per_weight) / 0.8))
 
 
 class LambdaSearch:

@@ -174,8 +174,8 @@ class LayerQuantizer:
         entries = options.first_entries((target / scale)[mask], cost[mask], seed)
         counts = np.ones(len(entries))
         for iteration in range(options.iterations):
-            remaining = options.iterations - 1 - iteration
-            if remaining == 0:
+            is_last = iteration == options.iterations - 1
+            if is_last:
                 entries, counts = merge_rounded(entries, counts, options.stored_as, self.name)
             rate_cost = np.zeros(len(entries))  # frequencies are unknown in the first iteration
             if iteration > 0:
@@ -185,7 +185,7 @@ class LayerQuantizer:
                 *arrays, rate_cost[None], entries, self.correlation_factor
             )
             counts = histograms[0].astype(np.float64)
-            if remaining > 0:
+            if not is_last:
                 entries = refit_entries(entries, indices[mask], approximated[mask], cost[mask])
                 order = np.argsort(entries, kind="stable")
                 entries, counts = entries[order], counts[order]

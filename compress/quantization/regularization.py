@@ -61,7 +61,7 @@ def regularized_quantizer(
     """
     weights = tensor.to_dense()
     mask = tensor.mask if isinstance(tensor, Pruned) else np.ones(tensor.shape, dtype=np.bool_)
-    row_weight, min_damping = _row_weight_and_damping(len(statistics.row_fisher), samples, is_classifier=is_classifier)
+    row_weight, min_damping = _row_weight_and_damping(statistics, samples, is_classifier=is_classifier)
     damping = np.minimum(min_damping + noise_to_signal(weights, statistics, lambda_), _MAX_DAMPING)
     kernel_transform = kernel_transform and has_3x3_kernels(mask.shape) and _has_whole_kernels(mask)
     inverse_cholesky = statistics.row_inverse_cholesky(
@@ -83,13 +83,15 @@ def regularized_hessians(
         samples: number of photos, times augmentations, of the statistics.
         is_classifier: the layer is the last one.
     """
-    row_weight, damping = _row_weight_and_damping(len(statistics.row_fisher), samples, is_classifier=is_classifier)
+    row_weight, damping = _row_weight_and_damping(statistics, samples, is_classifier=is_classifier)
     return statistics.group_of_row(row_weight), statistics.row_hessians(row_weight, damping)
 
 
-def _row_weight_and_damping(rows: int, samples: int, *, is_classifier: bool) -> tuple[float, float]:
+def _row_weight_and_damping(statistics: LayerStatistics, samples: int, *, is_classifier: bool) -> tuple[float, float]:
+    """Return the weight of row blocks in the mixture with the input factor, and the minimum damping."""
     if is_classifier:
-        damping = _MIN_CLASSIFIER_DAMPING + _CLASS_SAMPLES_FOR_UNIT_DAMPING * rows / max(samples, 1)
+        classes = len(statistics.row_fisher)
+        damping = _MIN_CLASSIFIER_DAMPING + _CLASS_SAMPLES_FOR_UNIT_DAMPING * classes / max(samples, 1)
         return samples / (samples + _SAMPLES_FOR_HALF_CLASS_WEIGHT), min(damping, _MAX_CLASSIFIER_DAMPING)
     return samples / (samples + _SAMPLES_FOR_HALF_ROW_WEIGHT), _MIN_DAMPING
 

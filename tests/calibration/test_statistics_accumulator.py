@@ -10,7 +10,7 @@ from user_networks import mixed_layers
 
 from compress.calibration.packed_triangular import symmetric
 from compress.calibration.photo_batches import PhotoBatch
-from compress.calibration.statistics_accumulator import accumulate_statistics
+from compress.calibration.statistics_accumulator import ROW_BLOCK_BYTES, accumulate_statistics
 from compress.data.transforms import to_input
 from compress.errors import DataError
 from compress.evaluation.metrics import Outputs, divergences
@@ -108,7 +108,7 @@ def with_minimum(fisher):
 def test_statistics_equal_the_reference_computed_photo_by_photo(kind):
     make, shape = NETWORKS[kind]
     network, photos = make(), torch.randn(9, *shape)
-    statistics = statistics_of(network, photos, row_blocks=True)
+    statistics = statistics_of(network, photos, row_block_bytes=ROW_BLOCK_BYTES)
     row_blocks, biases, row_products = reference_statistics(network, photos)
     assert list(statistics) == list(row_blocks)
     last = list(row_blocks)[-1]
@@ -140,7 +140,7 @@ def test_statistics_equal_the_reference_computed_photo_by_photo(kind):
 def test_row_blocks_of_classes_do_not_depend_on_the_noise():
     network, photos = NETWORKS["linear"][0]().eval(), torch.randn(9, 7)
     one, another = (
-        accumulate_statistics(network, [PhotoBatch(noise, photos)], lambda count: None, row_blocks=True)
+        accumulate_statistics(network, [PhotoBatch(noise, photos)], lambda count: None, row_block_bytes=ROW_BLOCK_BYTES)
         for noise in torch.randn(2, 9, 4)
     )
     np.testing.assert_array_equal(one["2.weight"].row_blocks, another["2.weight"].row_blocks)
@@ -150,7 +150,7 @@ def test_row_blocks_of_classes_do_not_depend_on_the_noise():
 def test_a_photo_counts_for_all_classes_that_it_resembles():
     network = nn.Sequential(nn.Linear(2, 3, bias=False)).eval()
     network[0].weight.data = torch.tensor([[10.0, 0.0], [0.0, 10.0], [7.0, 0.0]])
-    row_blocks = statistics_of(network, torch.eye(2), row_blocks=True)["0.weight"].row_blocks
+    row_blocks = statistics_of(network, torch.eye(2), row_block_bytes=ROW_BLOCK_BYTES)["0.weight"].row_blocks
     # p of the third class is 16.44 / (54.6 + 1 + 16.44) on the first photo and 1 / (1 + 54.6 + 1) on the second: a
     # tenth of its block comes from a photo of another class.
     np.testing.assert_allclose(symmetric(row_blocks[2]), np.diag([0.9103, 0.0897]), atol=1e-4)
@@ -160,7 +160,7 @@ def test_rows_of_a_layer_too_large_for_memory_share_blocks_with_adjacent_rows(mo
     monkeypatch.setattr("compress.calibration.statistics_accumulator._MAX_LAYER_ENTRIES", 40 * 7**2)
     network, photos = nn.Sequential(nn.Linear(7, 90)).eval(), torch.randn(9, 7)
     row_blocks, blocks = (
-        statistics_of(network, photos, row_blocks=True)["0.weight"].row_blocks,
+        statistics_of(network, photos, row_block_bytes=ROW_BLOCK_BYTES)["0.weight"].row_blocks,
         class_blocks(network, photos, "0.weight"),
     )
     groups = np.arange(90) * 40 // 90
@@ -179,7 +179,7 @@ def test_grouped_and_large_layers_have_no_row_correlation():
     network = nn.Sequential(
         nn.Conv2d(4, 8, 1, groups=2), nn.Conv2d(8, 257, 1), nn.Conv2d(257, 5, 1), nn.Conv2d(5, 3, 1), nn.Flatten()
     )
-    statistics = statistics_of(network, torch.randn(9, 4, 1, 1), row_blocks=True)
+    statistics = statistics_of(network, torch.randn(9, 4, 1, 1), row_block_bytes=ROW_BLOCK_BYTES)
     assert [name for name, layer in statistics.items() if layer.row_correlation is not None] == ["2.weight"]
 
 
@@ -187,7 +187,9 @@ def test_a_row_that_is_always_zero_has_no_correlation():
     network = nn.Sequential(nn.Linear(7, 6), nn.ReLU(), nn.Linear(6, 4))
     with torch.no_grad():
         network[0].bias[2] = -1000.0
-    correlation = statistics_of(network, torch.randn(20, 7), row_blocks=True)["0.weight"].row_correlation
+    correlation = statistics_of(network, torch.randn(20, 7), row_block_bytes=ROW_BLOCK_BYTES)[
+        "0.weight"
+    ].row_correlation
     np.testing.assert_array_equal(correlation[2], np.eye(6, dtype=np.float32)[2])
 
 
@@ -216,7 +218,7 @@ def test_a_sample_weight_of_three_equals_three_copies(row_blocks):
     drawn[4:] = drawn[0]
     weights = torch.tensor([3.0, 1.0, 1.0, 1.0], dtype=torch.float64)
     weighted, repeated = (
-        accumulate_statistics(network, [batch], lambda count: None, row_blocks=row_blocks)
+        accumulate_statistics(network, [batch], lambda count: None, row_block_bytes=ROW_BLOCK_BYTES * row_blocks)
         for batch in (PhotoBatch(drawn[:4], photos, weights), PhotoBatch(drawn, thrice))
     )
     for name, expected in repeated.items():
@@ -293,7 +295,7 @@ def test_the_predicted_divergence_of_a_small_error_is_close_to_the_measured(tiny
 def test_rows_of_a_large_network_share_blocks_so_that_all_fit_into_memory(monkeypatch):
     monkeypatch.setattr("compress.calibration.statistics_accumulator._MAX_LAYER_ENTRIES", 1000)
     network = nn.Sequential(nn.Linear(7, 18), nn.ReLU(), nn.Linear(18, 30), nn.ReLU(), nn.Linear(30, 4))
-    found = statistics_of(network, torch.randn(9, 7), row_blocks=True, row_block_bytes=4000)
+    found = statistics_of(network, torch.randn(9, 7), row_block_bytes=4000)
     row_blocks = [layer.row_blocks for layer in found.values()]
     assert row_blocks[0].shape == (9, 28)  # 18 blocks and one of each other layer take more than 4,000 bytes
     assert row_blocks[1] is None

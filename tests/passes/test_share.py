@@ -265,7 +265,7 @@ class TestLambda:
         assert np.count_nonzero(values(shared, "4.weight")) == 1
 
     def test_a_value_that_costs_more_than_it_saves_has_no_entry(self, tiny, context):
-        """Each of 96 weights has a value of its own, which takes 16 bits in the codebook."""
+        """All weights differ, and a value takes 16 bits in the codebook."""
         found = Share(bits=8, lambda_=1e-5)(tiny, context).tensors["2.weight"]
         counts = np.bincount(found.indices.ravel())[1:]
         assert found.indices.size > 800
