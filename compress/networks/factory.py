@@ -124,7 +124,6 @@ class NetworkFactory:
 
 
 def identity(model: Model) -> tuple[str, ...]:
-    """Return what determines a model's outputs besides its tensors, for cache keys."""
-    if not is_factory(model.architecture):
-        return ()
-    return model.architecture, NetworkFactory.parse(model.architecture).source_sha256()
+    """Return what determines a model's outputs on photos besides its tensors, for cache keys."""
+    source = (NetworkFactory.parse(model.architecture).source_sha256(),) if is_factory(model.architecture) else ()
+    return model.architecture, repr(model.preprocessing), *source

@@ -41,10 +41,7 @@ class TrainingCheckpoint:
             model: before the training.
             context: of the training.
         """
-        models = [
-            (each.architecture, *identity(each), weights_sha256(each), each.preprocessing)
-            for each in (model, context.reference)
-        ]
+        models = [(*identity(each), weights_sha256(each)) for each in (model, context.reference)]
         forms = [(type(tensor).__name__, getattr(tensor, "stored_as", "")) for tensor in model.tensors.values()]
         seeds = context.seed, context.stage_seed
         key = (torch.__version__, options, *models, forms, context.calibration.fingerprint, *seeds, str(context.device))

@@ -78,6 +78,7 @@ class TestRowStatistics:
     ):
         stored = replace(context, store=tmp_path)
         stored.fisher.row_statistics(None, 1)
+        brighter = replace(tiny, preprocessing=replace(tiny.preprocessing, mean=(0.0, 0.0, 0.0)))
         shifted = tiny.with_tensors({"4.bias": Dense(np.ones(6, np.float32))})
         for other, photos, augmentations in (
             (stored, 30, 1),
@@ -85,6 +86,7 @@ class TestRowStatistics:
             (replace(stored, seed=1), None, 1),
             (replace(stored, calibration=patchwork(60, seed=1)), None, 1),
             (replace(stored, reference=shifted), None, 1),
+            (replace(stored, reference=brighter), None, 1),
         ):
             before = len(list(tmp_path.iterdir()))
             other.fisher.row_statistics(photos, augmentations)

@@ -183,3 +183,9 @@ def test_an_architecture_round_trips_through_its_text():
     )
     assert NetworkFactory.parse(factory.architecture) == factory
     assert np.array_equal(NetworkFactory.parse("a.b:c").args, {})
+
+
+def test_the_identity_for_caches_depends_on_the_preprocessing():
+    model = MIXED_LAYERS.load()
+    brighter = replace(model, preprocessing=replace(model.preprocessing, scale=2.0))
+    assert identity(brighter) != identity(model) == identity(MIXED_LAYERS.load())
