@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 from ruamel.yaml.scalarbool import ScalarBoolean
 
 from compress.errors import ConfigError
@@ -75,7 +76,7 @@ def _to_json(value: object) -> object:
 def _first_error(
     document: Document, keys: Sequence[Key], schema: Schema, errors: ValidationError, also: Sequence[str], owner: str
 ) -> ConfigError:
-    located = [(error, _path_in_file(error["loc"], document.at(keys))) for error in errors.errors()]
+    located = [(error, _path_in_file(error, document.at(keys))) for error in errors.errors()]
     # An unknown key explains a missing one. Of the errors of a union's members, the deepest is about the intended one.
     error, path = min(located, key=lambda each: (each[0]["type"] not in _UNKNOWN_KEY, -len(each[1])))
     place = [*keys, *path]
@@ -92,16 +93,14 @@ def _first_error(
     return document.error(place, f"cannot be {_shown(error['input'])}{instead}", _allowed(node, schema))
 
 
-def _path_in_file(loc: Sequence[Key], node: Any) -> list[Key]:
+def _path_in_file(error: ErrorDetails, node: Any) -> list[Key]:
     """Return the keys of an error's location that are in the file, and a missing key; not the members of unions."""
     path: list[Key] = []
-    for depth, key in enumerate(loc):
+    for key in error["loc"]:
         if has_key(node, key):
             path.append(key)
             node = node[key]
-        elif depth == 0 or (depth == len(loc) - 1 and isinstance(node, Mapping)):
-            path.append(key)
-    return path
+    return [*path, error["loc"][-1]] if error["type"] == "missing" else path
 
 
 def _schema_at(schema: Schema, path: Sequence[Key]) -> Schema:

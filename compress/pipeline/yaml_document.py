@@ -11,7 +11,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from compress.errors import ConfigError, nearest
 from compress.pipeline.key_paths import Key, has_key, join_keys, resolve_key, split_key, stage_name, value_at
-from compress.pipeline.yaml_text import check_extent, dump_yaml, parse_yaml, parse_yaml_value, read_text
+from compress.pipeline.yaml_text import check_extent, dump_yaml, expand_aliases, parse_yaml, parse_yaml_value, read_text
 
 SECTIONS = ("model", "data", "stages", "encode", "goal", "search", "seed")
 
@@ -69,6 +69,7 @@ class Document:
         """
         # The text is parsed again: a copy of the parsed document puts comments before a list where YAML forbids them.
         root, given = parse_yaml(self.text, self.file), (*self.overrides, *overrides)
+        expand_aliases(root)
         overridden: dict[str, str] = {}
         for override in given:
             overridden.update(_apply(root, override))

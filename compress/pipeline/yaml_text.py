@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import re
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq, merge_attrib
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.reader import ReaderError
@@ -100,6 +102,25 @@ def check_extent(root: Any, file: Path | str) -> None:
             raise ConfigError("too many values for a pipeline; check its aliases (*)", file=file)
         inside = node.values() if isinstance(node, Mapping) else node if isinstance(node, list) else ()
         pending += [(value, depth + 1) for value in inside]
+
+
+def expand_aliases(root: Any) -> None:
+    """Replace aliases (`*`) and merges (`<<`) in a parsed document by copies, so that each value has one place."""
+    _expand(root, set())
+
+
+def _expand(node: Any, seen: set[int]) -> None:
+    for key, child in list(node.items() if isinstance(node, CommentedMap) else enumerate(node)):
+        own = child
+        if anchor := getattr(child, "anchor", None):
+            anchor.value = None
+        if isinstance(child, CommentedMap | CommentedSeq):
+            own = copy.deepcopy(child) if id(child) in seen else child
+            seen.add(id(own))
+            _expand(own, seen)
+        node[key] = own  # also makes a merged key the mapping's own
+    if hasattr(node, merge_attrib):
+        delattr(node, merge_attrib)
 
 
 def _syntax_error(error: YAMLError) -> tuple[str, int | None]:

@@ -133,6 +133,10 @@ def test_an_override_creates_missing_sections(tmp_path):
             "stages.share.layers.classifier.1.weight=x",
             "--set: stages.share.layers.classifier.1.weight: cannot be 'x' (allowed: a whole number, 1 to 12)",
         ),
+        (
+            "data.validation.path=my: photos",
+            "--set: data.validation.path: cannot be a mapping (allowed: text or a list)",
+        ),
         ("data.validation.path=", "--set: data.validation.path: cannot be empty"),
         (
             "data.validation.source=folders",
@@ -178,3 +182,38 @@ def test_a_mutated_file_gives_a_pipeline_or_a_config_error(tmp_path, whole, chan
         read_pipeline(file, overrides)
     except ConfigError as error:
         assert str(error)  # noqa: PT017
+
+
+ALIASES = """\
+data:
+  calibration: &photos {source: digits, limit: &limit 500}
+  validation: *photos
+stages:
+  - &prune {pass: prune, sparsity: 0.5, layers: &layers {features.0.weight: {sparsity: 0.1}}}
+  - {<<: *prune, name: more}
+  - {pass: share, layers: *layers}
+seed: *limit
+"""
+
+
+@pytest.mark.parametrize(
+    ("override", "unchanged"),
+    [
+        ("data.validation.limit=7", ["data", "calibration"]),
+        ("data.calibration.limit=7", ["data", "validation"]),
+        ("stages.prune.sparsity=0.9", ["stages", 1]),
+        ("stages.more.sparsity=0.9", ["stages", 0]),
+        ("stages.more.layers.features.0.weight.sparsity=0.9", ["stages", 0, "layers"]),
+        ("stages.prune.layers.features.0.weight.sparsity=0.9", ["stages", 2, "layers"]),
+        ("data.calibration.limit=7", ["seed"]),
+    ],
+)
+def test_an_override_of_a_value_with_aliases_changes_one_place(tmp_path, override, unchanged):
+    file = tmp_path / "p.yaml"
+    file.write_text(ALIASES)
+    before, after = read_document(file), read_document(file, [override])
+    key, _, value = override.partition("=")
+    assert str(after.at(after.path_of(key))) == value != str(before.at(before.path_of(key)))
+    assert after.at(unchanged) == before.at(unchanged)
+    file.write_text(after.dump())
+    assert read_document(file).root == after.root
