@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,9 @@ from compress.model import Preprocessing
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 """Allowed formats, detected by content. Pillow would run another program for some others, such as EPS."""
+
+_MIN_FLOAT_WHITE = 16
+"""Minimum of the largest value of a float photo from 0 to 255. Smaller ones also occur in photos brighter than 1."""
 
 _WHITE = (255, 255, 255, 255)
 
@@ -37,13 +41,31 @@ def read_photo(path: Path) -> Image.Image:
 
 
 def _to_rgb(photo: Image.Image) -> Image.Image:
-    """Convert any mode to RGB: transparent pixels to white, 16 bits to 8."""
-    if photo.mode.startswith("I"):  # Pillow would clip every value above 255
-        photo = Image.fromarray((np.clip(np.asarray(photo), 0, 65_535) >> 8).astype(np.uint8))
+    """Convert any mode to RGB: transparent pixels to white, 16 bits and floats to 8 bits."""
+    if photo.mode == "F" or photo.mode.startswith("I"):  # Pillow would clip every value above 255
+        photo = Image.fromarray(_to_bytes(np.asarray(photo)))
     if photo.has_transparency_data:
         photo = photo.convert("RGBA")
         photo = Image.alpha_composite(Image.new("RGBA", photo.size, _WHITE), photo)
     return photo.convert("RGB")
+
+
+def _to_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return gray values as bytes: 16-bit integers, or floats from 0 to 1 or from 0 to 255.
+
+    Raises:
+        DataError: the range of the values is another one, or leaves it open which range was meant.
+    """
+    low, high = values.min(), values.max()
+    if values.dtype.kind == "f":
+        if low >= 0 and (high <= 1 or _MIN_FLOAT_WHITE <= high <= 255):
+            return np.round(values * (255 if high <= 1 else 1)).astype(np.uint8)
+        allowed = "0 to 1, or 0 to 255"
+    else:
+        if low >= 0 and (high == 0 or 255 < high <= 65_535):
+            return (values >> 8).astype(np.uint8)
+        allowed = "0 to 65,535; with a maximum of 255, the photo would be black"
+    raise DataError(f"gray values from {low:g} to {high:g} (allowed: {allowed}); save the photo with 8 bits")
 
 
 def to_pixels(photo: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:

@@ -159,3 +159,38 @@ def test_a_postscript_file_is_not_run(tmp_path):
 
 def test_squash_ignores_the_short_side(noise):
     np.testing.assert_array_equal(to_pixels(noise, CAFFE), to_pixels(noise, replace(CAFFE, short_side=99)))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "white", "kind"),
+    [
+        ("tif", 1, np.float32),
+        ("tif", 255, np.float32),
+        ("tif", 65_535, np.uint16),
+        ("tif", 65_535, np.int32),
+        ("png", 65_535, np.uint16),
+    ],
+)
+def test_gray_values_of_other_types_become_the_bytes_of_the_same_photo(tmp_path, suffix, white, kind):
+    ramp = np.linspace(0, 1, 256).reshape(16, 16)
+    Image.fromarray((ramp * white).astype(kind)).save(tmp_path / f"photo.{suffix}")
+    read = np.asarray(read_photo(tmp_path / f"photo.{suffix}"))
+    assert np.abs(read - 255 * ramp[..., None]).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.array([[-1, 1]], np.float32), r"gray values from -1 to 1 \(allowed: 0 to 1, or 0 to 255\)"),
+        (np.array([[0, 1.5]], np.float32), r"from 0 to 1\.5"),
+        (np.array([[0, 300]], np.float32), r"from 0 to 300"),
+        (np.array([[0, np.nan]], np.float32), r"from nan to nan"),
+        (np.array([[0, 200]], np.uint16), r"from 0 to 200 .*the photo would be black"),
+        (np.array([[0, 70_000]], np.int32), r"from 0 to 70000 \(allowed: 0 to 65,535"),
+        (np.array([[-5, 300]], np.int32), r"from -5 to 300"),
+    ],
+)
+def test_gray_values_of_an_unclear_range_are_a_data_error(tmp_path, values, message):
+    Image.fromarray(values).save(tmp_path / "photo.tif")
+    with pytest.raises(DataError, match=message + ".*save the photo with 8 bits"):
+        read_photo(tmp_path / "photo.tif")
