@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -52,6 +53,19 @@ class DecodedPhotos:
     pixels: NDArray[np.uint8]
     sha256: str
     skipped: dict[int, str]
+
+
+def file_identity(path: Path) -> tuple[str | int, ...]:
+    """Return values that change with the content of a file, without reading it.
+
+    A copy can keep size and modification time of the file that it replaces. The time of the last change of the inode
+    (on Windows: of creation) cannot be set.
+    """
+    try:
+        status = path.stat()
+    except OSError:  # reading the photo fails too, and gives the reason
+        return (str(path.absolute()),)
+    return str(path.absolute()), status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def pixel_shape(preprocessing: Preprocessing) -> tuple[int, int, int]:

@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from compress.data.class_index import class_indices, read_synsets
 from compress.data.collect import Limit, PhotoList, PhotoSource
-from compress.data.decoding import PhotoEntry
+from compress.data.decoding import PhotoEntry, file_identity
 from compress.data.listing import PHOTO_SUFFIXES, ListedPhoto, list_csv, list_folder
 from compress.data.photos import Role, evenly_spread
 from compress.data.transforms import read_photo
@@ -109,11 +109,5 @@ def _all_labeled(photos: Sequence[_LabeledPhoto], role: Role) -> bool:
 
 
 def _entry(photo: _LabeledPhoto, labeled: bool) -> PhotoEntry:
-    try:
-        status = photo.path.stat()
-        state = (status.st_size, status.st_mtime_ns)
-    except OSError:  # reading the photo fails too, and gives the reason
-        state = (-1, -1)
-    identity = (str(photo.path.absolute()), *state)
     label = photo.label if labeled else None
-    return PhotoEntry(str(photo.path), identity, lambda: read_photo(photo.path), label, photo.weight)
+    return PhotoEntry(str(photo.path), file_identity(photo.path), lambda: read_photo(photo.path), label, photo.weight)

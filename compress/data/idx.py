@@ -13,7 +13,7 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from compress.data.collect import Limit, PhotoList, PhotoSource
-from compress.data.decoding import PhotoEntry
+from compress.data.decoding import PhotoEntry, file_identity
 from compress.data.idx_file import read_idx
 from compress.data.photos import Role, evenly_spread
 from compress.errors import ConfigError, DataError
@@ -47,8 +47,7 @@ class Idx(PhotoSource):
         images, labels = _read_images(file), None
         if self.labels == "auto":
             labels = _read_labels(_existing(folder, f"{prefix}-labels", 1, role), len(images), classes)
-        status = file.stat()
-        identity = str(file.absolute()), status.st_size, status.st_mtime_ns
+        identity = file_identity(file)
 
         def entry(index: int) -> PhotoEntry:
             label = None if labels is None else int(labels[index])

@@ -160,3 +160,15 @@ def test_a_cache_that_is_a_file_is_a_data_error(load, tmp_path):
 def test_photos_keep_their_order(load):
     reds = load()[0].pixels[:, 0, 0, 0]
     np.testing.assert_array_equal(reds, np.arange(20) * 10)
+
+
+def test_a_photo_replaced_by_one_of_the_same_size_and_time_is_decoded_again(load, folder, draw):
+    first, _ = load()
+    photo = folder / "07.png"
+    before = photo.stat()
+    draw(photo, (71, 5, 5))
+    assert photo.stat().st_size == before.st_size
+    os.utime(photo, ns=(before.st_atime_ns, before.st_mtime_ns))
+    second, decoded = load()
+    assert decoded == 20
+    assert second.fingerprint != first.fingerprint
