@@ -34,6 +34,7 @@ from benchmarks.rate_accuracy_record import (
 )
 from compress import container
 from compress.cli import console
+from compress.data.sources import source_at
 from compress.errors import ConfigError, SqueezeError
 from compress.evaluation import metrics
 from compress.evaluation.evaluate import read_labeled_photos
@@ -137,7 +138,7 @@ def measure_all(options: RateAccuracyOptions) -> None:
         ensure_file(name, file, options.device)
     torch.use_deterministic_algorithms(True, warn_only=True)
     reference = EmbeddedWeights().load()
-    photos = read_labeled_photos(reference, options.photos, options.limit, work / "cache", console.progress)
+    photos = read_labeled_photos(reference, source_at(options.photos, options.limit), work / "cache", console.progress)
     measurer = PointMeasurer(reference, photos, options.device)
     points = [measurer.measure_pipeline(name, file, options.repeats) for name, file in files.items()]
     nncodec_versions: Mapping[str, str] = {}

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
+    from compress.data.class_index import LabelRule
     from compress.evaluation.comparison_record import ModelComparison
     from compress.pipeline import RunResult
 
@@ -65,6 +66,8 @@ def compare(
     architecture: str | None = None,
     factory: str | None = None,
     device: str | None = None,
+    labels: LabelRule = "auto",
+    label_column: str | None = None,
 ) -> ModelComparison:
     """Compare two models on the same photos, as `squeeze-compress compare` does.
 
@@ -76,13 +79,23 @@ def compare(
         architecture: network of a checkpoint; None: the one that fits its first layer.
         factory: as in `load`.
         device: None: a GPU if there is one.
+        labels: match class folders to class `names`, take their sorted `order` for the classes, or `none`.
+        label_column: column of a CSV file with the class.
     Raises:
         SqueezeError: a model or the photos cannot be used, or the models have different numbers of classes.
     """
     from compress.evaluation.compare import compare_models  # noqa: PLC0415
 
     paths = (str(path) for path in (a, b, data))
-    return compare_models(*paths, limit=limit, architecture=architecture, factory=factory, device=device)
+    return compare_models(
+        *paths,
+        limit=limit,
+        architecture=architecture,
+        factory=factory,
+        device=device,
+        labels=labels,
+        label_column=label_column,
+    )
 
 
 def run(

@@ -19,7 +19,8 @@ from rich.table import Table
 if TYPE_CHECKING:
     from compress.container.inspection import Inspection
     from compress.evaluation.comparison_record import ModelComparison, PairedAccuracy, PhotoPredictions
-    from compress.evaluation.results import Accuracy, Interval, Prediction
+    from compress.evaluation.evaluate import Evaluation
+    from compress.evaluation.results import Interval, Prediction
     from compress.networks.description import LayerDescription
     from compress.pipeline import RunResult
     from compress.pipeline.cache_listing import CacheEntry
@@ -147,6 +148,8 @@ def show_result(result: RunResult) -> None:
     say("")
     say(f"{file_bytes:,} bytes: {record.float_bytes / file_bytes:.1f} times smaller than float32, "
         f"{ALEXNET_BYTES / file_bytes:.0f} than AlexNet")  # fmt: skip
+    for data in record.data:
+        say(f"{data.role}: {data.description}")
     if not labeled:
         say("These photos have no labels: fidelity to the float network was measured, not accuracy.")
     _show_example(record.example)
@@ -227,12 +230,13 @@ def show_inspection(inspection: Inspection) -> None:
     say(f"sha256 of the decoded weights: {inspection.weights_sha256}")
 
 
-def show_accuracy(accuracy: Accuracy, skipped: Sequence[str]) -> None:
-    """Print top-1 and top-5 with their 95% intervals."""
-    say(f"photos {accuracy.photos:,}")
+def show_evaluation(evaluation: Evaluation) -> None:
+    """Print top-1 and top-5 with their 95% intervals, and where the labels came from."""
+    accuracy = evaluation.accuracy
+    say(f"photos: {evaluation.data}")
     for name, interval in (("top-1", accuracy.top1), ("top-5", accuracy.top5)):
         say(f"{name} {interval.value:.1%} (95% interval {interval.low:.1%} to {interval.high:.1%})")
-    for photo in skipped:
+    for photo in evaluation.skipped:
         say(f"skipped {photo}")
 
 

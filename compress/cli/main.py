@@ -47,7 +47,7 @@ class _ErrorHandlingGroup(click.Group):
 def main(quiet: bool, verbose: bool) -> None:
     """Compress a trained SqueezeNet with little loss of accuracy, and measure the accuracy of the file."""
     console.set_verbosity(quiet=quiet, verbose=verbose)
-    logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, stream=sys.stderr)
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, format="%(levelname)s: %(message)s")
     for library in ("matplotlib", "numba", "PIL"):
         logging.getLogger(library).setLevel(logging.WARNING)
 

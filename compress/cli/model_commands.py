@@ -123,20 +123,24 @@ def predict(
     type=click.Path(exists=True, path_type=Path),
     help="Labeled photos: a folder with one subfolder for each class, or a CSV file.",
 )
+@options.labels
+@options.label_column
 @options.architecture
 @options.limit
 @options.factory
 @options.device
 def evaluate(
-    model: Path, data: Path, architecture: str | None, limit: int | None, factory: str | None, device: str | None
-) -> None:
+    model: Path, data: Path, architecture: str | None, limit: int | None, factory: str | None, device: str | None,
+    **more: Any,
+) -> None:  # fmt: skip
     """Measure top-1 and top-5 accuracy on labeled photos.
 
     MODEL is a .sqz, .safetensors or .pth file.
     """
     from compress.evaluation.evaluate import evaluate_model  # noqa: PLC0415
 
-    console.show_accuracy(*evaluate_model(_load(model, architecture, factory), data, limit, device, console.progress))
+    loaded = _load(model, architecture, factory)
+    console.show_evaluation(evaluate_model(loaded, data, limit, device, console.progress, **more))
 
 
 @click.command()
@@ -148,6 +152,8 @@ def evaluate(
     type=options.PathOrName("samples", dir_okay=True),
     help="Photos: a folder, a CSV, or 'samples'.",
 )
+@options.labels
+@options.label_column
 @options.architecture
 @options.limit
 @click.option("--cache", type=options.FOLDER, help="Folder for decoded photos; may be the cache of a run.")

@@ -57,6 +57,14 @@ class FileBytes(click.IntRange):
 
 device = click.option("--device", help="Device of the networks: cpu, cuda, ... [default: a GPU if there is one]")
 architecture = click.option("--architecture", help="Network of a checkpoint; a .sqz file names its own.")
+labels = click.option(
+    "--labels",
+    type=click.Choice(["auto", "names", "order", "none"]),
+    default="auto",
+    show_default=True,
+    help="Match folders to class names, take their sorted order for the classes, or ignore labels.",
+)
+label_column = click.option("--label-column", metavar="NAME", help="Column of a CSV file with the class.")
 limit = click.option("--limit", type=click.IntRange(1), help="Maximum number of photos.")
 factory = click.option(
     "--factory", metavar="MODULE:FUNCTION", help="Function that builds your own network; its code will run."

@@ -1,18 +1,78 @@
-"""Class indices from the class names of folders and CSV files."""
+"""Class indices from class names: of the network, as text in sorted order, as numbers, as synsets."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 from compress.data.imagenet import imagenet_synsets
 from compress.data.listing import ListedPhoto, read_csv_rows
 from compress.errors import DataError
 
+LabelRule = Literal["auto", "names", "order", "none"]
+"""Meaning of the names of class folders: `names` of the network's classes, or classes in sorted `order`."""
+
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _SYNSET = re.compile(r"n[0-9]{8}")
 _IMAGENET_CLASSES = 1000
+_SHOWN_NAMES = 3
+
+
+@dataclass(frozen=True)
+class NetworkClasses:
+    """The classes of a network.
+
+    Attributes:
+        count: number of classes.
+        names: in class order; empty: unknown.
+        synsets: class index of each synset; None: ImageNet's, for 1,000 classes.
+    """
+
+    count: int
+    names: Sequence[str] = ()
+    synsets: Mapping[str, int] | None = None
+
+    def has_names(self, names: Iterable[str]) -> bool:
+        """Return whether all of these are names of classes; case, `_` and `-` do not matter."""
+        return all(_normalize(name) in self._by_name for name in names)
+
+    def index_of(self, name: str) -> int | None:
+        """Return the index of a class by its name; None if no class or several have it."""
+        return self._by_name.get(_normalize(name))
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, int]:
+        names = [_normalize(name) for name in self.names]
+        occurrences = Counter(names)
+        return {name: index for index, name in enumerate(names) if occurrences[name] == 1}
+
+    @cached_property
+    def by_synset(self) -> Mapping[str, int]:
+        """Class index by synset."""
+        if self.synsets is not None:
+            return self.synsets
+        return {synset: index for index, synset in enumerate(self._imagenet_synsets())}
+
+    def _imagenet_synsets(self) -> tuple[str, ...]:
+        return imagenet_synsets() if self.count == _IMAGENET_CLASSES else ()
+
+
+class Labels(NamedTuple):
+    """Labels of photos.
+
+    Attributes:
+        indices: class index of each photo.
+        origin: how they were found, for reports.
+    """
+
+    indices: list[int]
+    origin: str
 
 
 def read_synsets(file: Path) -> dict[str, int]:
@@ -27,51 +87,77 @@ def read_synsets(file: Path) -> dict[str, int]:
         raise DataError(f"{file} must have the columns 'index', a number, and 'synset'") from None
 
 
-def class_indices(
-    photos: Sequence[ListedPhoto], classes: int, synsets: Mapping[str, int] | None, folder: Path | None = None
-) -> list[int] | None:
-    """Return the class index of each photo; None if the photos have no classes.
-
-    Subfolders are classes if the name of one is a number or a synset, or if there are as many as classes. Their sorted
-    names are then the classes, as in torchvision's ImageFolder.
+def find_labels(photos: Sequence[ListedPhoto], classes: NetworkClasses, rule: LabelRule, of: str) -> Labels | None:
+    """Return the labels of photos whose class names are names of classes, numbers or synsets; None if they are not.
 
     Args:
-        photos: of one folder or CSV file.
-        classes: number of classes of the network.
-        synsets: class index of each synset; None: ImageNet's, for 1,000 classes.
-        folder: parent of the class subfolders; None: the photos are of a CSV file.
+        photos: with class names.
+        classes: of the network.
+        rule: `names` takes no numbers and synsets.
+        of: place of the names, for `Labels.origin`.
     Raises:
         DataError: a photo has no class, or not one of the network's.
     """
-    names = {photo.class_name for photo in photos if photo.class_name is not None}
-    if not names:
+    names = {photo.class_name for photo in photos if photo.class_name}
+    found: dict[str, int | None]
+    if rule == "names" or (classes.names and classes.has_names(names)):
+        found = {name: classes.index_of(name) for name in names}
+        how = f"class names {of} ({_examples(found)})"
+    elif any(_NUMBER.fullmatch(name) or _SYNSET.fullmatch(name) or name in classes.by_synset for name in names):
+        found = {name: int(name) if _NUMBER.fullmatch(name) else classes.by_synset.get(name) for name in names}
+        how = f"{'class indices' if all(map(_NUMBER.fullmatch, names)) else 'synsets'} {of}"
+    else:
         return None
-    indices = synsets
-    if folder:
-        subfolders = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-        complete = len(subfolders) == classes
-        if not complete and not any(_NUMBER.fullmatch(name) or _SYNSET.fullmatch(name) for name in names):
-            return None
-        if complete and synsets is None:
-            indices = {name: index for index, name in enumerate(subfolders)}
-    if indices is None:
-        imagenet = imagenet_synsets() if classes == _IMAGENET_CLASSES else ()
-        indices = {synset: index for index, synset in enumerate(imagenet)}
-    return [_class_index(photo, indices, classes) for photo in photos]
+    return Labels([_checked(photo, found, classes) for photo in photos], how)
 
 
-def _class_index(photo: ListedPhoto, indices: Mapping[str, int], classes: int) -> int:
-    name = photo.class_name or ""
-    index = int(name) if _NUMBER.fullmatch(name) else indices.get(name)
-    if index is not None and 0 <= index < classes:
+def labels_in_order(photos: Sequence[ListedPhoto], names: Collection[str], classes: NetworkClasses, of: str) -> Labels:
+    """Return the labels of photos whose classes are all `names` in sorted order, as in torchvision's ImageFolder.
+
+    Raises:
+        DataError: there are more or fewer names than classes, or a photo has no class.
+    """
+    if len(names) != classes.count:
+        raise DataError(
+            f"`labels: order` needs one name for each of the {classes.count:,} classes, and there are {len(names):,} "
+            f"{of}: {shorten(sorted(names))}"
+        )
+    found = {name: index for index, name in enumerate(sorted(names))}
+    return Labels([_checked(photo, found, classes) for photo in photos], f"sorted order {of} ({_examples(found)})")
+
+
+def shorten(names: Collection[str]) -> str:
+    """Return the first names as text."""
+    more = f" and {len(names) - _SHOWN_NAMES:,} more" if len(names) > _SHOWN_NAMES else ""
+    return ", ".join(islice(names, _SHOWN_NAMES)) + more
+
+
+def _normalize(name: str) -> str:
+    return re.sub(r"[\s_-]+", " ", name.strip()).casefold()
+
+
+def _examples(found: Mapping[str, int | None]) -> str:
+    return shorten([f"{name} is {found[name]}" for name in sorted(found)])
+
+
+def _checked(photo: ListedPhoto, found: Mapping[str, int | None], classes: NetworkClasses) -> int:
+    index = found.get(photo.class_name or "")
+    if index is not None and 0 <= index < classes.count:
         return index
+    raise class_error(photo, index, classes)
+
+
+def class_error(photo: ListedPhoto, index: int | None, classes: NetworkClasses) -> DataError:
+    """Return the error for a photo with no class of the network."""
+    name = photo.class_name
     if not name:
         problem = "has no class, but other photos have one"
     elif index is None:
-        problem = f"has the class {name!r}, which is neither a number nor a known synset of {classes:,} classes"
+        neither = "no class name, number nor" if classes.names else "neither a number nor a"
+        problem = f"has the class {name!r}, which is {neither} known synset of {classes.count:,} classes"
     else:
-        problem = f"has the class {name}, but the network's classes are 0 to {classes - 1:,}"
-    raise DataError(
+        problem = f"has the class {name}, but the network's classes are 0 to {classes.count - 1:,}"
+    return DataError(
         f"{photo.path} {problem}; correct the class, give the class of each synset (`synsets:`, a CSV file with columns"
         " index and synset), or use the photos without labels (`labels: none`)"
     )

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from compress.data.class_index import NetworkClasses
 from compress.data.decoded_cache import cached_pixels
 from compress.data.decoding import DecodedPhotos, PhotoEntry, decode, pixel_shape
 from compress.data.photos import Photos, Role
@@ -41,13 +42,43 @@ class PhotoList(NamedTuple):
     kind: str
     max_unreadable: float = 0.0
 
+    @property
+    def labels(self) -> list[int | None] | None:
+        """Class index of each photo; None: no labels."""
+        return None if self.entries[0].label is None else [entry.label for entry in self.entries]
+
+    def decode(
+        self, preprocessing: Preprocessing, cache: Path | None = None, progress: Progress = no_progress
+    ) -> Photos:
+        """Decode the photos for a network; see `PhotoSource.load`."""
+        entries = self.entries
+        if cache:
+            decoded = cached_pixels(cache, entries, preprocessing, progress)
+        else:
+            decoded = _decode_to_memory(entries, preprocessing, progress)
+        skipped = tuple(f"{entries[index].name}: {reason}" for index, reason in decoded.skipped.items())
+        _check_unreadable(skipped, len(entries), self.max_unreadable)
+        readable = [entry for index, entry in enumerate(entries) if index not in decoded.skipped]
+        labels = None if self.labels is None else np.array([entry.label for entry in readable], np.int64)
+        weights = np.array([entry.weight for entry in readable])
+        sample_weights = None if np.ptp(weights) == 0 else weights / weights.mean()
+        return Photos(
+            decoded.pixels,
+            labels,
+            names=tuple(entry.name for entry in readable),
+            description=f"{len(readable):,} {self.kind}",
+            fingerprint=_fingerprint(decoded.sha256, labels, sample_weights),
+            skipped=skipped,
+            sample_weights=sample_weights,
+        )
+
 
 class PhotoSource(ABC):
     """Base of the sources of photos. A source is a frozen dataclass of its options in the pipeline file."""
 
     @abstractmethod
-    def list_photos(self, role: Role, classes: int) -> PhotoList:
-        """Return the photos of a role, with labels from 0 to `classes` - 1 or without labels.
+    def list_photos(self, role: Role, classes: NetworkClasses) -> PhotoList:
+        """Return the photos of a role, with labels of these classes or without labels.
 
         Raises:
             ConfigError: an option is invalid for this role, or names a missing file.
@@ -60,6 +91,7 @@ class PhotoSource(ABC):
         role: Role,
         *,
         classes: int,
+        class_names: Sequence[str] = (),
         cache: Path | None = None,
         progress: Progress = no_progress,
     ) -> Photos:
@@ -69,32 +101,14 @@ class PhotoSource(ABC):
             preprocessing: of the network.
             role: use of the photos.
             classes: number of classes of the network.
+            class_names: of the network, in class order; empty: unknown.
             cache: folder of decoded photos, read as a memory map; None: decode into memory.
             progress: counts decoded photos.
         Raises:
             ConfigError: as `list_photos`.
             DataError: as `list_photos`; or too many photos cannot be read, or the cache cannot be written.
         """
-        entries, kind, max_unreadable = self.list_photos(role, classes)
-        if cache:
-            decoded = cached_pixels(cache, entries, preprocessing, progress)
-        else:
-            decoded = _decode_to_memory(entries, preprocessing, progress)
-        skipped = tuple(f"{entries[index].name}: {reason}" for index, reason in decoded.skipped.items())
-        _check_unreadable(skipped, len(entries), max_unreadable)
-        readable = [entry for index, entry in enumerate(entries) if index not in decoded.skipped]
-        labels = None if readable[0].label is None else np.array([entry.label for entry in readable], np.int64)
-        weights = np.array([entry.weight for entry in readable])
-        sample_weights = None if np.ptp(weights) == 0 else weights / weights.mean()
-        return Photos(
-            decoded.pixels,
-            labels,
-            names=tuple(entry.name for entry in readable),
-            description=f"{len(readable):,} {kind}",
-            fingerprint=_fingerprint(decoded.sha256, labels, sample_weights),
-            skipped=skipped,
-            sample_weights=sample_weights,
-        )
+        return self.list_photos(role, NetworkClasses(classes, class_names)).decode(preprocessing, cache, progress)
 
 
 def _decode_to_memory(entries: Sequence[PhotoEntry], preprocessing: Preprocessing, progress: Progress) -> DecodedPhotos:

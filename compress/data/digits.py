@@ -8,6 +8,7 @@ from PIL import Image
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
+from compress.data.class_index import NetworkClasses
 from compress.data.collect import Limit, PhotoList, PhotoSource
 from compress.data.decoding import PhotoEntry
 from compress.data.photos import Role
@@ -29,18 +30,18 @@ class Digits(PhotoSource):
 
     limit: Limit = None
 
-    def list_photos(self, role: Role, classes: int) -> PhotoList:
+    def list_photos(self, role: Role, classes: NetworkClasses) -> PhotoList:
         """List the digits; see `PhotoSource`."""
         from sklearn.datasets import load_digits  # noqa: PLC0415  takes a second to import
 
         images, digits = load_digits(return_X_y=True)
         gray = np.round(images.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
-        labeled = classes == _CLASSES
+        labeled = classes.count == _CLASSES
         entries = [
             _entry(index, gray[index], int(digits[index]) if labeled else None)
             for index in _indices(digits, role)[: self.limit]
         ]
-        labels = "labeled 0 to 9" if labeled else f"without labels: the network has {classes:,} classes"
+        labels = "labeled 0 to 9" if labeled else f"without labels: the network has {classes.count:,} classes"
         return PhotoList(entries, f"handwritten digits in the scikit-learn package, {labels}")
 
 

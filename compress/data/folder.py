@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, NamedTuple
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from compress.data.class_index import class_indices, read_synsets
+from compress.data.class_index import LabelRule, Labels, NetworkClasses, read_synsets
 from compress.data.collect import Limit, PhotoList, PhotoSource
+from compress.data.csv_labels import csv_labels
 from compress.data.decoding import PhotoEntry, file_identity
-from compress.data.listing import PHOTO_SUFFIXES, ListedPhoto, list_csv, list_folder
+from compress.data.folder_labels import folder_labels
+from compress.data.listing import PHOTO_SUFFIXES, list_csv, list_folder
 from compress.data.photos import Role, evenly_spread
 from compress.data.transforms import read_photo
 from compress.errors import ConfigError, DataError
@@ -29,15 +32,16 @@ class _LabeledPhoto(NamedTuple):
 class Folder(PhotoSource):
     """Photos in folders or CSV files.
 
-    Subfolders are classes, named by index or synset, or in sorted order if there are as many as the network has
-    classes; otherwise the photos have no labels. A CSV file has a column `path`, and may have a label column: `index`,
-    `label`, `class` or `synset`.
+    Subfolders are classes, see `folder_labels`. A CSV file has a column `path`, and may have a label column: `index`,
+    `label`, `class`, `synset`, or as `label_column` says.
 
     Attributes:
         path: a folder, a CSV file or a photo, or a list of them.
         limit: largest number of photos, evenly spread; None: all.
         max_unreadable: maximum fraction of unreadable photos, which are skipped.
-        labels: `none` uses the photos without labels.
+        labels: `names` matches classes by their names, `order` takes their sorted names for the network's classes,
+            `none` uses the photos without labels.
+        label_column: of CSV files.
         synsets: CSV file with columns `index` and `synset`; None: ImageNet's, if the network has 1,000 classes.
         sample_weights: weight of each path's photos in calibration statistics; None: equal. Not for validation.
     """
@@ -45,38 +49,45 @@ class Folder(PhotoSource):
     path: Path | tuple[Path, ...]
     limit: Limit = None
     max_unreadable: Annotated[float, Field(ge=0, le=1)] = 0.05
-    labels: Literal["auto", "none"] = "auto"
+    labels: LabelRule = "auto"
+    label_column: str | None = None
     synsets: Path | None = None
     sample_weights: tuple[Annotated[float, Field(ge=0.001, le=1000)], ...] | None = None
 
-    def list_photos(self, role: Role, classes: int) -> PhotoList:
+    def list_photos(self, role: Role, classes: NetworkClasses) -> PhotoList:
         """List the photos; see `PhotoSource`."""
         paths = self.path if isinstance(self.path, tuple) else (self.path,)
         weights = self._weights(len(paths), role)
-        synsets = None if self.synsets is None else read_synsets(_existing(self.synsets, f"data.{role}.synsets"))
+        if self.synsets is not None:
+            classes = replace(classes, synsets=read_synsets(_existing(self.synsets, f"data.{role}.synsets")))
+        listed = [self._photos(_existing(path, f"data.{role}.path"), classes, role) for path in paths]
         photos = [
             _LabeledPhoto(photo, label, weight)
-            for path, weight in zip(paths, weights, strict=True)
-            for photo, label in self._photos(_existing(path, f"data.{role}.path"), classes, synsets)
+            for (files, labels), weight in zip(listed, weights, strict=True)
+            for photo, label in zip(files, labels.indices if labels else repeat(None), strict=False)
         ]
         places = ", ".join(map(str, paths))
         if not photos:
             raise DataError(f"no photos in {places}; looked for {', '.join(sorted(PHOTO_SUFFIXES))}")
         labeled = _all_labeled(photos, role)
+        origins = dict.fromkeys(labels.origin for _, labels in listed if labels)
         entries = [_entry(photo, labeled) for photo in evenly_spread(photos, self.limit)]
-        kind = f"photos from {places}, {'labeled' if labeled else 'without labels'}"
-        return PhotoList(entries, kind, self.max_unreadable)
+        how = f"labeled by {'; '.join(origins)}" if labeled else "without labels"
+        return PhotoList(entries, f"photos from {places}, {how}", self.max_unreadable)
 
-    def _photos(self, path: Path, classes: int, synsets: Mapping[str, int] | None) -> Iterable[tuple[Path, int | None]]:
-        folder = path if path.is_dir() else None
-        if folder:
-            listed = list_folder(path)
-        elif path.suffix.lower() == ".csv":
-            listed = list_csv(path)
-        else:
-            listed = [ListedPhoto(path, None)]
-        labels = class_indices(listed, classes, synsets, folder) if self.labels == "auto" else None
-        return zip((photo.path for photo in listed), labels or repeat(None), strict=False)
+    def _photos(self, path: Path, classes: NetworkClasses, role: Role) -> tuple[Sequence[Path], Labels | None]:
+        """Return the photos of a path, and their labels if they have some."""
+        required, rule = role == "validation", self.labels
+        if path.is_dir():
+            photos = list_folder(path)
+            labels = None if rule == "none" else folder_labels(photos, path, classes, rule, required=required)
+            return [photo.path for photo in photos], labels
+        if path.suffix.lower() != ".csv":
+            return [path], None
+        paths, columns = list_csv(path)
+        if rule == "none" or not paths:
+            return paths, None
+        return paths, csv_labels(path, paths, columns, classes, rule, self.label_column, required=required)
 
     def _weights(self, paths: int, role: Role) -> tuple[float, ...]:
         key = f"data.{role}.sample_weights"

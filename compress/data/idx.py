@@ -12,6 +12,7 @@ from PIL import Image
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
+from compress.data.class_index import NetworkClasses
 from compress.data.collect import Limit, PhotoList, PhotoSource
 from compress.data.decoding import PhotoEntry, file_identity
 from compress.data.idx_file import read_idx
@@ -40,13 +41,13 @@ class Idx(PhotoSource):
     limit: Limit = None
     labels: Literal["auto", "none"] = "auto"
 
-    def list_photos(self, role: Role, classes: int) -> PhotoList:
+    def list_photos(self, role: Role, classes: NetworkClasses) -> PhotoList:
         """List the images; see `PhotoSource`."""
         folder, prefix = self.path.expanduser(), _PREFIXES[role]
         file = _existing(folder, f"{prefix}-images", 3, role)
         images, labels = _read_images(file), None
         if self.labels == "auto":
-            labels = _read_labels(_existing(folder, f"{prefix}-labels", 1, role), len(images), classes)
+            labels = _read_labels(_existing(folder, f"{prefix}-labels", 1, role), len(images), classes.count)
         identity = file_identity(file)
 
         def entry(index: int) -> PhotoEntry:

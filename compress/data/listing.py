@@ -13,8 +13,8 @@ from compress.errors import DataError
 PHOTO_SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .png .webp .bmp .gif .tif .tiff .ppm .pgm".split()  # noqa: SIM905  reads better
 )
-_LABEL_COLUMNS = ("index", "label", "class", "synset")
-"""Columns for the class, by priority."""
+_SYSTEM_FOLDERS = frozenset(["__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"])
+"""Folders that archivers and file systems add."""
 
 
 class ListedPhoto(NamedTuple):
@@ -39,13 +39,18 @@ def list_folder(folder: Path) -> list[ListedPhoto]:
     return [ListedPhoto(path, None if path.parent == folder else path.relative_to(folder).parts[0]) for path in paths]
 
 
+def is_ignored(name: str) -> bool:
+    """Return whether a file or folder of this name is hidden, or a folder of the system."""
+    return name.startswith(".") or name in _SYSTEM_FOLDERS
+
+
 def _walk(folder: str, ancestors: frozenset[str]) -> Iterator[str]:
     """Yield photos. Follow links to folders, but not to an ancestor: that would never end."""
     real_path = os.path.realpath(folder)
     if real_path in ancestors:
         return
     with os.scandir(folder) as scanned:
-        entries = sorted((entry for entry in scanned if not entry.name.startswith(".")), key=lambda entry: entry.name)
+        entries = sorted((entry for entry in scanned if not is_ignored(entry.name)), key=lambda entry: entry.name)
     for entry in entries:
         if entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and Path(entry.path).is_dir()):
             yield from _walk(entry.path, ancestors | {real_path})
@@ -53,8 +58,15 @@ def _walk(folder: str, ancestors: frozenset[str]) -> Iterator[str]:
             yield entry.path
 
 
-def list_csv(file: Path) -> list[ListedPhoto]:
-    """List the photos of a CSV file with a column `path` and possibly a label column.
+class CsvListing(NamedTuple):
+    """The photos of a CSV file, and the cells of each column but `path`."""
+
+    paths: list[Path]
+    columns: dict[str, list[str]]
+
+
+def list_csv(file: Path) -> CsvListing:
+    """List the photos of a CSV file with a column `path`.
 
     Paths are relative to the folder of the file, or to the folder with the file's name without its suffix.
 
@@ -62,14 +74,11 @@ def list_csv(file: Path) -> list[ListedPhoto]:
         DataError: the file is not CSV, or has no column `path`.
     """
     rows = read_csv_rows(file)
-    columns = list(rows[0]) if rows else []
-    if rows and "path" not in columns:
-        raise DataError(f"{file} has no column 'path'; its columns are {', '.join(columns)}")
-    label_column = next((column for column in _LABEL_COLUMNS if column in columns), None)
-    return [
-        ListedPhoto(_locate(Path(row["path"]), file), row[label_column].strip() if label_column else None)
-        for row in rows
-    ]
+    names = list(rows[0]) if rows else []
+    if rows and "path" not in names:
+        raise DataError(f"{file} has no column 'path'; its columns are {', '.join(names)}")
+    columns = {name: [row[name].strip() for row in rows] for name in names if name not in ("", "path")}
+    return CsvListing([_locate(Path(row["path"]), file) for row in rows], columns)
 
 
 def _locate(path: Path, file: Path) -> Path:
@@ -81,12 +90,14 @@ def read_csv_rows(file: Path) -> list[dict[str, str]]:
     """Return the rows of a CSV file by column name, in lower case.
 
     Raises:
-        DataError: the file is not UTF-8 or not CSV, or the rows differ in length.
+        DataError: the file is not UTF-8 or not CSV, the rows differ in length, or two columns have one name.
     """
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.reader(stream)
             columns = [column.strip().lower() for column in next(reader, [])]
+            if repeated := [name for name in columns if name and columns.count(name) > 1]:
+                raise DataError(f"{file} has two columns {repeated[0]!r}; rename one")
             rows = []
             for cells in filter(None, reader):
                 if len(cells) != len(columns):

@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
+from compress.data.class_index import NetworkClasses
 from compress.data.collage import make_collage
 from compress.data.collect import Limit, PhotoList, PhotoSource
 from compress.data.decoding import PhotoEntry
@@ -80,7 +81,7 @@ class Samples(PhotoSource):
 
     count: Limit = None
 
-    def list_photos(self, role: Role, classes: int) -> PhotoList:
+    def list_photos(self, role: Role, classes: NetworkClasses) -> PhotoList:
         """List the crops; see `PhotoSource`.
 
         Raises:

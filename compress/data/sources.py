@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from compress.data.class_index import LabelRule
 from compress.data.collect import PhotoSource
 from compress.data.digits import Digits
 from compress.data.folder import Folder
@@ -14,6 +15,13 @@ from compress.data.samples import Samples
 SOURCES: Mapping[str, type[PhotoSource]] = {"samples": Samples, "folder": Folder, "digits": Digits, "idx": Idx}
 
 
-def source_at(path: Path, limit: int | None) -> PhotoSource:
-    """Return the source of the photos at a path: a folder, a CSV file, a photo, or a folder of idx files."""
-    return Idx(path, limit) if has_idx_files(path) else Folder(path, limit)
+def source_at(
+    path: Path, limit: int | None, labels: LabelRule = "auto", label_column: str | None = None
+) -> PhotoSource:
+    """Return the source of the photos at a path: a folder, a CSV file, a photo, or a folder of idx files.
+
+    See `Folder` for the arguments. The labels of idx files are numbers.
+    """
+    if has_idx_files(path):
+        return Idx(path, limit, "none" if labels == "none" else "auto")
+    return Folder(path, limit, labels=labels, label_column=label_column)

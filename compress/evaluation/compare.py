@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from compress import container
+from compress.data.class_index import LabelRule, NetworkClasses
+from compress.data.collect import PhotoList, PhotoSource
 from compress.data.photos import Photos
 from compress.data.samples import Samples
 from compress.data.sources import source_at
@@ -17,10 +19,11 @@ from compress.evaluation import comparison_record, metrics
 from compress.evaluation.comparison_record import ComparedModel, ModelComparison, PairedAccuracy, PhotoPredictions
 from compress.evaluation.evaluate import class_names, on_device
 from compress.evaluation.goals import Goal, goal_records
+from compress.evaluation.label_order import warn_of_other_order
 from compress.evaluation.metrics import Outputs
 from compress.evaluation.results import Fidelity, GoalRecord
 from compress.evaluation.significance import mcnemar
-from compress.model import Model
+from compress.model import Model, Preprocessing
 from compress.networks.embedded_weights import EmbeddedWeights
 from compress.networks.model_files import load_model
 from compress.runtime.file_names import escape_undecodable
@@ -48,13 +51,15 @@ def compare_models(
     factory: str | None = None,
     device: str | None = None,
     cache: Path | None = None,
+    labels: LabelRule = "auto",
+    label_column: str | None = None,
     goal: Goal | None = None,
     progress: Progress = no_progress,
 ) -> ModelComparison:
     """Run two models on the same photos, each with its own preprocessing; see `compress.compare` for the arguments.
 
     `data` may also be a folder of idx files or one photo. `cache` is a folder for decoded photos; None keeps them in
-    memory. `goal` limits B relative to A.
+    memory. `labels` and `label_column` as in `Folder`. `goal` limits B relative to A.
 
     Raises:
         ConfigError: the models have different numbers of classes, or there is no such device.
@@ -65,12 +70,14 @@ def compare_models(
     models = [_load_model(name, architecture, factory) for name in (a, b)]
     _check_classes(models, (a, b))
     networks = [on_device(model, device) for model in models]
-    photos = _read_photos(models, data, limit, cache, progress)
-    _check_labels(photos[0], goal, data)
+    samples = data == SAMPLES and not Path(data).exists()  # a folder of this name takes precedence
+    source = Samples(count=limit) if samples else source_at(Path(data), limit, labels, label_column)
+    photos = _read_photos(models, source, data, goal, cache, progress)
     outputs = [
         metrics.run(network, own_photos, model.preprocessing, progress)
         for network, own_photos, model in zip(networks, photos, models, strict=True)
     ]
+    warn_of_other_order(outputs[0])
     measured_a, measured_b = map(_MeasuredModel, (a, b), models, photos, outputs)
     return _compare(measured_a, measured_b, goal)
 
@@ -90,25 +97,22 @@ def _check_classes(models: Sequence[Model], names: tuple[str, str]) -> None:
 
 
 def _read_photos(
-    models: Sequence[Model], data: str, limit: int | None, cache: Path | None, progress: Progress
+    models: Sequence[Model], source: PhotoSource, data: str, goal: Goal, cache: Path | None, progress: Progress
 ) -> list[Photos]:
     """Return the photos in each model's preprocessing; read once if both are equal."""
-    samples = data == SAMPLES and not Path(data).exists()  # a folder of this name takes precedence
-    source = Samples(count=limit) if samples else source_at(Path(data), limit)
-    photos: list[Photos] = []
-    for model in models:
-        if photos and model.preprocessing == models[0].preprocessing:
-            photos.append(photos[0])
-        else:
-            photos.append(
-                source.load(model.preprocessing, "validation", classes=model.classes, cache=cache, progress=progress)
-            )
+    names = next((model.labels for model in models if model.labels), ())
+    listed = source.list_photos("validation", NetworkClasses(models[0].classes, names))
+    _check_labels(listed, goal, data)
+    decoded: dict[Preprocessing, Photos] = {}
+    for preprocessing in (model.preprocessing for model in models):
+        decoded[preprocessing] = decoded.get(preprocessing) or listed.decode(preprocessing, cache, progress)
+    photos = [decoded[model.preprocessing] for model in models]
     if photos[0].names != photos[1].names:
         raise DataError(f"{data}: the set of readable photos changed during the comparison; run it again")
     return photos
 
 
-def _check_labels(photos: Photos, goal: Goal, data: str) -> None:
+def _check_labels(photos: PhotoList, goal: Goal, data: str) -> None:
     if goal.needs_labels and photos.labels is None:
         raise DataError(
             f"{data}: a limit on the drop of top-1 or top-5 needs labels, and these photos have none; give a folder "

@@ -4,51 +4,85 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import nn
 
+from compress.data.class_index import LabelRule, NetworkClasses
+from compress.data.collect import PhotoSource
 from compress.data.photos import Photos
 from compress.data.sources import source_at
 from compress.data.transforms import read_photo, to_input, to_pixels
 from compress.errors import DataError
 from compress.evaluation import metrics
+from compress.evaluation.label_order import warn_of_other_order
 from compress.evaluation.results import Accuracy, Prediction
 from compress.model import Model
 from compress.networks.modules import check_input, to_module
 from compress.runtime.devices import find_device
+from compress.runtime.file_names import escape_undecodable
 from compress.runtime.progress import Progress, no_progress
 
 
+class Evaluation(NamedTuple):
+    """Accuracy on labeled photos.
+
+    Attributes:
+        accuracy: top-1 and top-5.
+        data: description of the photos and their labels.
+        skipped: unreadable photos, each with the reason.
+    """
+
+    accuracy: Accuracy
+    data: str
+    skipped: tuple[str, ...]
+
+
 def evaluate_model(
-    model: Model, data: Path, limit: int | None, device: str | None, progress: Progress = no_progress
-) -> tuple[Accuracy, tuple[str, ...]]:
-    """Return the accuracy and the photos that could not be read; see `compare_models` for the arguments.
+    model: Model,
+    data: Path,
+    limit: int | None,
+    device: str | None,
+    progress: Progress = no_progress,
+    *,
+    labels: LabelRule = "auto",
+    label_column: str | None = None,
+) -> Evaluation:
+    """Measure the accuracy of a model; see `compare_models` for the arguments.
 
     Raises:
         DataError: the photos have no labels, or cannot be read.
         WeightsError: the model's preprocessing does not fit its network.
     """
     network = on_device(model, device)
-    photos = read_labeled_photos(model, data, limit, None, progress)
-    accuracy = metrics.accuracy(metrics.run(network, photos, model.preprocessing, progress))
+    photos = read_labeled_photos(model, source_at(data, limit, labels, label_column), None, progress)
+    outputs = metrics.run(network, photos, model.preprocessing, progress)
+    warn_of_other_order(outputs)
+    accuracy = metrics.accuracy(outputs)
     assert accuracy is not None  # there are labels
-    return accuracy, photos.skipped
+    return Evaluation(accuracy, escape_undecodable(photos.description), tuple(map(escape_undecodable, photos.skipped)))
 
 
-def read_labeled_photos(model: Model, data: Path, limit: int | None, cache: Path | None, progress: Progress) -> Photos:
-    """Return labeled photos in a model's preprocessing; see `compare_models` for the arguments.
+def read_labeled_photos(model: Model, source: PhotoSource, cache: Path | None, progress: Progress) -> Photos:
+    """Return the labeled photos of a source in a model's preprocessing.
+
+    Args:
+        model: has preprocessing and classes.
+        source: of the photos.
+        cache: folder for decoded photos; None keeps them in memory.
+        progress: counts decoded photos.
 
     Raises:
         DataError: the photos have no labels, or cannot be read.
     """
-    source = source_at(data, limit)
-    photos = source.load(model.preprocessing, "validation", classes=model.classes, cache=cache, progress=progress)
-    if photos.labels is None:
+    listed = source.list_photos("validation", NetworkClasses(model.classes, model.labels))
+    if listed.labels is None:
         raise DataError(
-            f"{data}: these photos have no labels; give a folder with one subfolder for each class, or a CSV file"
+            f"{listed.kind}: these photos have no labels; give a folder with one subfolder for each class, or a CSV "
+            "file"
         )
-    return photos
+    return listed.decode(model.preprocessing, cache, progress)
 
 
 def predict_photos(

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 import torch
 
 from compress import container
+from compress.data.class_index import NetworkClasses
+from compress.data.collect import PhotoList
 from compress.data.photos import Photos, Role
 from compress.errors import ConfigError, DataError
 from compress.model import Model
@@ -66,13 +68,15 @@ def load_inputs(
     """
     found_device = find_device(device)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    reference = _load_reference(pipeline)
+    reference = _located(pipeline, partial(pipeline.model.load, pipeline.seed))
     preflight.check_layers(pipeline, reference)
+    lists = [_list_photos(pipeline, role, reference) for role in get_args(Role)]
+    preflight.check_labels(pipeline.goal, lists[1])
+    if pipeline.encode.labels == "none":
+        reference = replace(reference, labels=())
     with processes.first_before_others():
-        calibration = _load_photos(pipeline, "calibration", reference, cache, progress)
-        validation = _load_photos(pipeline, "validation", reference, cache, progress)
+        calibration, validation = (photos.decode(reference.preprocessing, cache, progress) for photos in lists)
     _check_equal(processes, reference, calibration, validation)
-    preflight.check_labels(pipeline.goal, validation)
     preflight.check_disjoint(calibration, validation)
     preflight.check_training(pipeline, calibration, reference.classes)
     context = Context(
@@ -89,15 +93,9 @@ def load_inputs(
     return RunInputs(context, validation, cache)
 
 
-def _load_reference(pipeline: Pipeline) -> Model:
-    reference = _located(pipeline, partial(pipeline.model.load, pipeline.seed))
-    return replace(reference, labels=()) if pipeline.encode.labels == "none" else reference
-
-
-def _load_photos(pipeline: Pipeline, role: Role, model: Model, cache: Path, progress: Progress) -> Photos:
+def _list_photos(pipeline: Pipeline, role: Role, model: Model) -> PhotoList:
     source = pipeline.calibration if role == "calibration" else pipeline.validation
-    read = partial(source.load, model.preprocessing, role, classes=model.classes, cache=cache, progress=progress)
-    return _located(pipeline, read)
+    return _located(pipeline, partial(source.list_photos, role, NetworkClasses(model.classes, model.labels)))
 
 
 def _located(pipeline: Pipeline, load_it: Callable[[], Loaded]) -> Loaded:

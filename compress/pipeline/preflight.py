@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+from compress.data.collect import PhotoList
 from compress.data.photos import Photos
 from compress.errors import ConfigError, DataError
 from compress.evaluation.goals import Goal
@@ -27,7 +28,7 @@ def check_layers(pipeline: Pipeline, model: Model) -> None:
                 raise pipeline.document.located(error, "stages", index, *path) from error
 
 
-def check_labels(goal: Goal, validation: Photos) -> None:
+def check_labels(goal: Goal, validation: Photos | PhotoList) -> None:
     """Check that the validation photos have labels if the goal limits accuracy.
 
     Raises:

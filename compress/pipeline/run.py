@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from compress.evaluation.label_order import warn_of_other_order
 from compress.pipeline.config import Pipeline
 from compress.pipeline.inputs import load_inputs
 from compress.pipeline.run_record import build_record
@@ -74,6 +75,8 @@ def run(
             )
     inputs = load_inputs(pipeline, cache or out / CACHE, device, progress, out, processes)
     recorder = StageRecorder(inputs)
+    if processes.is_first and not any(stage.pass_.needs_labels for stage in pipeline.stages):
+        warn_of_other_order(recorder.reference_outputs)
     for result in run_stages(pipeline, inputs):
         recorder.record(result)
     if not processes.is_first:

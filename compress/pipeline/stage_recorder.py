@@ -42,6 +42,7 @@ class StageRecorder:
     Attributes:
         model: output of the latest stage.
         reference: the float network; the output of a stage that trains it replaces the loaded one.
+        reference_outputs: its outputs on the validation photos.
         trained_by: names of the stages that trained the reference.
         stages: the records: the baseline first, then one for each stage.
         decode_seconds: time to read and decode the file in a new process.
@@ -53,8 +54,8 @@ class StageRecorder:
         self.decode_seconds = 0.0
         self._photos, self._context = inputs.validation, inputs.context
         with ResourceMeter() as meter:
-            self._reference_outputs = self._run(self.reference)
-        self._outputs, self._reference_usage = self._reference_outputs, meter.usage
+            self.reference_outputs = self._run(self.reference)
+        self._outputs, self._reference_usage = self.reference_outputs, meter.usage
         self._float_outputs: list[Outputs] = []
         self.stages = [self._baseline()]
 
@@ -107,13 +108,13 @@ class StageRecorder:
         names = class_names(self.model)
         before, after = (
             metrics.predictions(outputs.logits[0], names, _EXAMPLE_CLASSES)
-            for outputs in (self._reference_outputs, self._outputs)
+            for outputs in (self.reference_outputs, self._outputs)
         )
         return PhotoExample(escape_undecodable(self._photos.names[0]), before, after)
 
     def _replace_reference(self, stage: str, outputs: Outputs) -> None:
         self.trained_by.append(stage)
-        self.reference, self._reference_outputs = self.model, outputs
+        self.reference, self.reference_outputs = self.model, outputs
         earlier = zip(self.stages[1:], self._float_outputs, strict=True)
         again = [replace(record, fidelity=metrics.fidelity(own, outputs)) for record, own in earlier]
         self.stages = [self._baseline(), *again]
@@ -151,7 +152,7 @@ class StageRecorder:
             validation_seconds=usages[1].seconds,
             peak_memory_bytes=max(usage.peak_bytes for usage in usages),
             accuracy=metrics.accuracy(self._outputs),
-            fidelity=metrics.fidelity(self._outputs, self._reference_outputs),
+            fidelity=metrics.fidelity(self._outputs, self.reference_outputs),
         )
 
 

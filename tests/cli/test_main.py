@@ -286,7 +286,7 @@ def test_evaluate_prints_accuracy_with_intervals_and_skipped_photos(sqz, tmp_pat
         save(tmp_path / "photos" / f"{number % 10}" / f"{number}.png")
     (tmp_path / "photos" / "3" / "3.png").write_bytes(b"broken")
     lines = invoke("evaluate", sqz, "--data", tmp_path / "photos", "--device", "cpu").stdout.splitlines()
-    assert lines[0] == "photos 29"
+    assert lines[0] == f"photos: 29 photos from {tmp_path / 'photos'}, labeled by class indices of the subfolders"
     assert re.fullmatch(r"top-1 \d+\.\d% \(95% interval \d+\.\d% to \d+\.\d%\)", lines[1])
     assert lines[2].startswith("top-5 ")
     assert lines[3].startswith(f"skipped {tmp_path / 'photos' / '3' / '3.png'}: not a photo")

@@ -40,14 +40,14 @@ def labeled(model, tmp_path_factory) -> Path:
 
 
 def test_top_1_and_top_5_are_counted_with_their_intervals(model, labeled):
-    accuracy, skipped = evaluate_model(model, labeled, None, "cpu")
+    accuracy, _, skipped = evaluate_model(model, labeled, None, "cpu")
     assert (accuracy.photos, accuracy.top1.value, accuracy.top5.value, skipped) == (4, 0.5, 0.5, ())
     assert accuracy.top1.low == pytest.approx(0.1500, abs=1e-4)  # Wilson's interval for 2 of 4
     assert accuracy.top1.high == pytest.approx(0.8500, abs=1e-4)
 
 
 def test_a_limit_bounds_the_number_of_photos(model, labeled):
-    assert evaluate_model(model, labeled, 3, "cpu")[0].photos == 3
+    assert evaluate_model(model, labeled, 3, "cpu").accuracy.photos == 3
 
 
 def test_photos_without_labels_are_refused(model, tmp_path):

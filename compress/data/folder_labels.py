@@ -1,0 +1,71 @@
+"""Labels of the photos of a folder, from the names of its subfolders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from compress.data.class_index import LabelRule, Labels, NetworkClasses, find_labels, labels_in_order, shorten
+from compress.data.listing import ListedPhoto, is_ignored
+from compress.errors import DataError
+
+_SPLITS = frozenset("train training val valid validation dev test testing eval holdout calibration".split())  # noqa: SIM905
+_OF = "of the subfolders"
+
+
+def folder_labels(
+    photos: Sequence[ListedPhoto], folder: Path, classes: NetworkClasses, rule: LabelRule, *, required: bool
+) -> Labels | None:
+    """Return the labels of a folder's photos; None if they have none.
+
+    Subfolders are classes if they have the names of the network's classes, class indices or synsets, or if there are as
+    many as classes of a network without class names. Far fewer subfolders, none of them named like a class, are no
+    classes.
+
+    Args:
+        photos: of the folder.
+        folder: parent of the subfolders.
+        classes: of the network.
+        rule: how subfolders and classes are matched.
+        required: doubt is an error even if the subfolders are not as many as the classes.
+    Raises:
+        DataError: it is unclear to which class the photos belong.
+    """
+    names = {photo.class_name for photo in photos if photo.class_name}
+    if not names and rule == "auto":
+        return None
+    subfolders = {path.name for path in folder.iterdir() if path.is_dir() and not is_ignored(path.name)}
+    if rule == "order":
+        return labels_in_order(photos, subfolders, classes, _OF)
+    if labels := find_labels(photos, classes, rule, _OF):
+        return labels
+    complete = len(subfolders) == classes.count
+    if complete and not classes.names and not names <= _SPLITS:
+        return labels_in_order(photos, subfolders, classes, _OF)
+    in_doubt = all(photo.class_name for photo in photos) and (
+        2 * len(subfolders) >= classes.count or names <= _SPLITS or any(classes.has_names([name]) for name in names)
+    )
+    if complete or (required and in_doubt):
+        raise DataError(
+            f"{folder}: {_problem(names, subfolders, classes)}, or use the photos without labels (`labels: none`)"
+        )
+    return None
+
+
+def _problem(names: set[str], subfolders: set[str], classes: NetworkClasses) -> str:
+    """Return why subfolders are no classes, and what to do."""
+    if names <= _SPLITS:
+        parts = f"the subfolders {shorten(sorted(names))} are parts of a data set, not classes"
+        return f"{parts}; name one of them in the path"
+    order = ", or take the subfolders in sorted order (`labels: order`)" if len(subfolders) == classes.count else ""
+    if not classes.names:
+        return (
+            f"{len(subfolders):,} subfolders ({shorten(sorted(subfolders))}) for {classes.count:,} classes; add or "
+            f"remove subfolders until there is one for each class{order}"
+        )
+    unknown = sorted(name for name in names if not classes.has_names([name]))
+    missing = [name for name in classes.names if not any(NetworkClasses(1, [name]).has_names([each]) for each in names)]
+    return (
+        f"the subfolders {shorten(unknown)} have no name of a class of the network; classes without photos: "
+        f"{shorten(missing)}; rename the subfolders{order}"
+    )

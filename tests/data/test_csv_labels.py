@@ -1,0 +1,87 @@
+"""The label column of a CSV file: row numbers are no labels, and columns must agree."""
+
+import csv
+
+import pytest
+
+from compress.data.folder import Folder
+from compress.errors import DataError
+
+
+@pytest.fixture
+def labels_of(tmp_path, draw, small):
+    """Labels of photos that a CSV file with these columns lists."""
+
+    def load(classes=10, names=(), role="validation", column=None, rule="auto", **columns):
+        rows = list(zip(*columns.values(), strict=True))
+        paths = [f"{number}.png" for number in range(len(rows))]
+        for path in paths:
+            draw(tmp_path / path)
+        with (tmp_path / "list.csv").open("w", newline="") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(["path", *columns])
+            writer.writerows([path, *row] for path, row in zip(paths, rows, strict=True))
+        source = Folder(tmp_path / "list.csv", labels=rule, label_column=column)
+        photos = source.load(small, role, classes=classes, class_names=names)
+        return None if photos.labels is None else photos.labels.tolist()
+
+    return load
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_row_number_beside_a_label_is_no_label(labels_of, first):
+    assert labels_of(index=range(first, first + 3), label=[7, 5, 5]) == [7, 5, 5]
+    assert labels_of(index=range(first, first + 3), label=["eel", "cat", "cat"], names=("cat", "eel")) == [1, 0, 0]
+
+
+def test_a_row_number_alone_needs_a_confirmation(labels_of):
+    with pytest.raises(DataError, match=r"column index counts the rows.*`label_column: index`.*`labels: none`"):
+        labels_of(index=[0, 1, 2])
+    assert labels_of(index=[0, 1, 2], column="index") == [0, 1, 2]
+
+
+def test_columns_that_agree_are_no_doubt(labels_of):
+    synsets = ["n01440764", "n01443537", "n01440764"]
+    assert labels_of(index=[0, 1, 0], synset=synsets, classes=1000) == [0, 1, 0]
+    assert labels_of(index=[0, 1, 0], synset=synsets) == [0, 1, 0]
+    assert labels_of(label=[4, 2, 4], **{"class": ["dog", "cat", "dog"]}) == [4, 2, 4]
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"index": [8, 3, 5], "label": [1, 2, 1]},
+        {"index": [8, 3, 5], "class": ["dog", "cat", "dog"]},
+        {"index": [0, 1, 0], "synset": ["n01443537", "n01440764", "n01443537"], "classes": 1000},
+        {"index": [8, 3, 5], "label": [1, 99, 1]},
+    ],
+)
+def test_columns_that_disagree_are_an_error_that_names_the_option(labels_of, columns):
+    with pytest.raises(DataError, match=r"columns index and \w+ give different classes, for example for .*`label_col"):
+        labels_of(**columns)
+    assert labels_of(**columns, column="index") == columns["index"]
+
+
+def test_another_column_is_named_or_an_error(labels_of):
+    columns = {"author": ["a", "b"], "target": [3, 1]}
+    with pytest.raises(
+        DataError, match=r"none of the columns author, target is known.*`label_column:`.*`labels: none`"
+    ):
+        labels_of(**columns)
+    assert labels_of(**columns, role="calibration") is None
+    assert labels_of(**columns, rule="none") is None
+    assert labels_of(**columns, column="Target") == [3, 1]
+    with pytest.raises(DataError, match=r"no column 'class'; its columns are path, author, target"):
+        labels_of(**columns, column="class")
+
+
+def test_text_is_a_class_name_or_in_sorted_order_when_that_is_asked_for(labels_of):
+    assert labels_of(label=["Eel", "cat"], names=("cat", "dog", "eel"), classes=3) == [2, 0]
+    with pytest.raises(DataError, match=r"0\.png has the class 'eel', which is neither a number nor"):
+        labels_of(label=["eel", "cat"], classes=2)
+    assert labels_of(label=["eel", "cat"], classes=2, rule="order") == [1, 0]
+
+
+def test_two_columns_of_one_name_are_an_error(labels_of):
+    with pytest.raises(DataError, match="two columns 'label'; rename one"):
+        labels_of(label=[1, 2], Label=[3, 4])
