@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +18,24 @@ from compress.cli.cache_commands import cache
 from compress.cli.search_commands import search, sensitivity
 from compress.errors import ConfigError, SqueezeError
 
-_INTERRUPTED = 130
-"""Exit code after Ctrl-C, as in shells."""
+_SIGNAL_EXIT_CODE = 128
+"""A process that a signal ends has the exit code 128 + signal in shells."""
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which stops the program as Ctrl-C does. A job of a script that runs in the background gets no Ctrl-C."""
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise _Terminated
 
 
 class _ErrorHandlingGroup(click.Group):
     """Turns errors into one message and an exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        if threading.current_thread() is threading.main_thread():  # elsewhere Python refuses
+            signal.signal(signal.SIGTERM, _terminate)
         try:
             return super().invoke(ctx)
         except SqueezeError as error:
@@ -35,9 +47,10 @@ class _ErrorHandlingGroup(click.Group):
             file = f"{error.filename}: " if error.filename else ""
             console.error(f"{file}{error.strerror or error}")
             sys.exit(1)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             console.error("stopped; files of an earlier run are unchanged")
-            sys.exit(_INTERRUPTED)
+            number = signal.SIGTERM if isinstance(error, _Terminated) else signal.SIGINT
+            sys.exit(_SIGNAL_EXIT_CODE + number)
 
 
 @click.group(cls=_ErrorHandlingGroup, context_settings={"help_option_names": ["-h", "--help"]})
