@@ -14,6 +14,7 @@ from compress.pipeline.stage_recorder import StageRecorder
 from compress.pipeline.stages import run_stages
 from compress.report import write_report
 from compress.report.record import RunRecord
+from compress.runtime.atomic_files import locked_folder, write_atomically
 from compress.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from compress.runtime.progress import Progress, no_progress
 
@@ -56,8 +57,7 @@ def run(
 
     Args:
         pipeline: to run.
-        out: folder for `model.sqz`, `report.json` and `report.html`; each replaces the file of an earlier run when it
-            is complete.
+        out: folder for `model.sqz`, `report.json` and `report.html`, which replace those of an earlier run at the end.
         cache: folder for decoded photos, statistics, results of stages and checkpoints, which runs may share; None:
             `out`/cache.
         fresh: neither read nor write the cache.
@@ -81,8 +81,11 @@ def run(
         recorder.record(result)
     if not processes.is_first:
         return processes.receive(RunResult)
-    path = out / MODEL_FILE
-    data = recorder.record_file(path, pipeline.encode.codecs)
-    recorder.record_proof(path)
+    with TemporaryDirectory(prefix="squeeze-compress-") as folder:
+        data = recorder.record_file(Path(folder, MODEL_FILE), pipeline.encode.codecs)
+        recorder.record_proof(Path(folder, MODEL_FILE))
     record = build_record(pipeline, inputs, recorder, MODEL_FILE, data, command)
-    return processes.broadcast(RunResult(record, path, write_report(record, out)))
+    with locked_folder(out):  # another run may end now: the file and its report belong together
+        write_atomically(out / MODEL_FILE, data)
+        report = write_report(record, out)
+    return processes.broadcast(RunResult(record, out / MODEL_FILE, report))

@@ -10,6 +10,7 @@ from user_networks import mobilenet, resnet18
 
 from compress import container, load
 from compress.cli.main import main
+from compress.errors import SqueezeError
 from compress.model import trust_factory
 from compress.networks.modules import to_module
 from compress.pipeline import read_pipeline, run
@@ -124,3 +125,27 @@ def test_commands_run_the_code_that_a_file_names_only_if_allowed(mobile):
     assert code == 0
     assert "conv 3x3 in 16 groups" in said
     assert describe("--factory", "user_networks:resnet18")[0] == 2
+
+
+NOT_TWICE = """
+import sys
+from user_networks import mobilenet
+def net():
+    if "compress.evaluation.round_trip" in sys.orig_argv:
+        raise RuntimeError("not in a fresh process")
+    return mobilenet()
+"""
+
+
+def test_a_file_that_fails_its_proof_leaves_the_files_of_an_earlier_run(tmp_path, monkeypatch):
+    (tmp_path / "not_twice.py").write_text(NOT_TWICE)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "p.yaml").write_text(
+        "model: {factory: 'not_twice:net', input_size: 32, resize: squash}\n"
+        "data: {calibration: {source: digits, limit: 10}, validation: {source: digits, limit: 10}}\n"
+    )
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "model.sqz").write_bytes(b"an old model")
+    with pytest.raises(SqueezeError, match="not in a fresh process"):
+        run(read_pipeline(tmp_path / "p.yaml"), tmp_path / "out", device="cpu")
+    assert (tmp_path / "out" / "model.sqz").read_bytes() == b"an old model"

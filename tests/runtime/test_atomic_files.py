@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from compress.runtime.atomic_files import atomic_writer, write_atomically
+from compress.runtime.atomic_files import atomic_writer, locked_folder, write_atomically
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and limits of POSIX")
 ROOT = Path(__file__).parents[2]
@@ -121,3 +121,19 @@ def test_a_killed_process_leaves_the_old_file_or_the_whole_new_file(tmp_path, ca
     done = write_in_subprocess(path, kill_at(call, count))
     assert done.returncode == -9, done.stderr
     assert path.read_bytes() == content
+
+
+@posix
+def test_a_locked_folder_is_locked_for_other_processes_and_free_afterwards(tmp_path):
+    try_lock = f"""
+import fcntl, os
+fcntl.flock(os.open({str(tmp_path)!r}, os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_NB)
+"""
+
+    def is_free():
+        return subprocess.run([sys.executable, "-c", try_lock], stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+    with locked_folder(tmp_path):
+        assert not is_free()
+    assert is_free()
+    assert list(tmp_path.iterdir()) == []
