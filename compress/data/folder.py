@@ -28,6 +28,14 @@ class _LabeledPhoto(NamedTuple):
     weight: float
 
 
+class _PathListing(NamedTuple):
+    """The photos at a path, their labels, and the path as descriptions show it."""
+
+    photos: Sequence[Path]
+    labels: Labels | None
+    place: str
+
+
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Folder(PhotoSource):
     """Photos in folders or CSV files.
@@ -63,31 +71,32 @@ class Folder(PhotoSource):
         listed = [self._photos(_existing(path, f"data.{role}.path"), classes, role) for path in paths]
         photos = [
             _LabeledPhoto(photo, label, weight)
-            for (files, labels), weight in zip(listed, weights, strict=True)
+            for (files, labels, _), weight in zip(listed, weights, strict=True)
             for photo, label in zip(files, labels.indices if labels else repeat(None), strict=False)
         ]
-        places = ", ".join(map(str, paths))
+        places = ", ".join(each.place for each in listed)
         if not photos:
             raise DataError(f"no photos in {places}; looked for {', '.join(sorted(PHOTO_SUFFIXES))}")
         labeled = _all_labeled(photos, role)
-        origins = dict.fromkeys(labels.origin for _, labels in listed if labels)
+        origins = dict.fromkeys(each.labels.origin for each in listed if each.labels)
         entries = [_entry(photo, labeled) for photo in evenly_spread(photos, self.limit)]
         how = f"labeled by {'; '.join(origins)}" if labeled else "without labels"
         return PhotoList(entries, f"photos from {places}, {how}", self.max_unreadable)
 
-    def _photos(self, path: Path, classes: NetworkClasses, role: Role) -> tuple[Sequence[Path], Labels | None]:
+    def _photos(self, path: Path, classes: NetworkClasses, role: Role) -> _PathListing:
         """Return the photos of a path, and their labels if they have some."""
         required, rule = role == "validation", self.labels
         if path.is_dir():
-            photos = list_folder(path)
+            photos, _ = listing = list_folder(path)
             labels = None if rule == "none" else folder_labels(photos, path, classes, rule, required=required)
-            return [photo.path for photo in photos], labels
+            return _PathListing([photo.path for photo in photos], labels, f"{path}{listing.ignored_text}")
         if path.suffix.lower() != ".csv":
-            return [path], None
+            return _PathListing([path], None, str(path))
         paths, columns = list_csv(path)
         if rule == "none" or not paths:
-            return paths, None
-        return paths, csv_labels(path, paths, columns, classes, rule, self.label_column, required=required)
+            return _PathListing(paths, None, str(path))
+        labels = csv_labels(path, paths, columns, classes, rule, self.label_column, required=required)
+        return _PathListing(paths, labels, str(path))
 
     def _weights(self, paths: int, role: Role) -> tuple[float, ...]:
         key = f"data.{role}.sample_weights"
@@ -104,7 +113,8 @@ class Folder(PhotoSource):
 def _existing(path: Path, key: str) -> Path:
     path = path.expanduser()
     if not path.exists():
-        raise ConfigError(f"{path} does not exist", key=key, allowed="a path that exists")
+        allowed = "a path that exists; --set data.calibration.path=PATH and --set data.validation.path=PATH name others"
+        raise ConfigError(f"{path} does not exist", key=key, allowed=allowed)
     return path
 
 

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from compress.data.transforms import is_photo
 from compress.errors import DataError
 
 PHOTO_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .webp .bmp .gif .tif .tiff .ppm .pgm".split()  # noqa: SIM905  reads better
+    ".jpg .jpeg .jpe .jfif .png .webp .bmp .gif .tif .tiff .ppm .pgm .avif".split()  # noqa: SIM905  reads better
 )
+_UNREADABLE_SUFFIXES = frozenset(
+    ".heic .heif .jxl .jp2 .svg .psd .eps .dng .cr2 .cr3 .nef .arw .orf .rw2 .raf".split()  # noqa: SIM905
+)
+"""Images that Pillow cannot read, or only by another program."""
+
 _SYSTEM_FOLDERS = frozenset(["__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"])
 """Folders that archivers and file systems add."""
 
@@ -24,7 +31,21 @@ class ListedPhoto(NamedTuple):
     class_name: str | None
 
 
-def list_folder(folder: Path) -> list[ListedPhoto]:
+class FolderListing(NamedTuple):
+    """The photos of a folder, and the number of other images by suffix; files without suffix may be images."""
+
+    photos: list[ListedPhoto]
+    ignored: Mapping[str, int]
+
+    @property
+    def ignored_text(self) -> str:
+        """Number and suffixes of the ignored files, for messages; empty if there are none."""
+        if not self.ignored:
+            return ""
+        return f" ({sum(self.ignored.values()):,} files ignored: {', '.join(self.ignored)})"
+
+
+def list_folder(folder: Path) -> FolderListing:
     """List the photos of a folder and its subfolders in sorted order, without hidden files.
 
     The class name is the top-level subfolder of the photo.
@@ -32,11 +53,13 @@ def list_folder(folder: Path) -> list[ListedPhoto]:
     Raises:
         DataError: a folder cannot be read.
     """
+    ignored: Counter[str] = Counter()
     try:
-        paths = [Path(path) for path in _walk(str(folder), frozenset())]
+        paths = [Path(path) for path in _walk(str(folder), frozenset(), ignored)]
     except OSError as error:
         raise DataError(f"cannot read the folder {error.filename}: {error.strerror}") from error
-    return [ListedPhoto(path, None if path.parent == folder else path.relative_to(folder).parts[0]) for path in paths]
+    photos = [ListedPhoto(path, None if path.parent == folder else path.relative_to(folder).parts[0]) for path in paths]
+    return FolderListing(photos, ignored)
 
 
 def is_ignored(name: str) -> bool:
@@ -44,8 +67,8 @@ def is_ignored(name: str) -> bool:
     return name.startswith(".") or name in _SYSTEM_FOLDERS
 
 
-def _walk(folder: str, ancestors: frozenset[str]) -> Iterator[str]:
-    """Yield photos. Follow links to folders, but not to an ancestor: that would never end."""
+def _walk(folder: str, ancestors: frozenset[str], ignored: Counter[str]) -> Iterator[str]:
+    """Yield photos, and count other images. Follow links to folders, but not to an ancestor: that would never end."""
     real_path = os.path.realpath(folder)
     if real_path in ancestors:
         return
@@ -53,9 +76,13 @@ def _walk(folder: str, ancestors: frozenset[str]) -> Iterator[str]:
         entries = sorted((entry for entry in scanned if not is_ignored(entry.name)), key=lambda entry: entry.name)
     for entry in entries:
         if entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and Path(entry.path).is_dir()):
-            yield from _walk(entry.path, ancestors | {real_path})
-        elif os.path.splitext(entry.name)[1].lower() in PHOTO_SUFFIXES:  # noqa: PTH122  a Path for each is slow
+            yield from _walk(entry.path, ancestors | {real_path}, ignored)
+            continue
+        suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122  a Path for each is slow
+        if suffix in PHOTO_SUFFIXES or (not suffix and is_photo(Path(entry.path))):
             yield entry.path
+        elif suffix in _UNREADABLE_SUFFIXES or not suffix:
+            ignored[suffix or "no suffix"] += 1
 
 
 class CsvListing(NamedTuple):

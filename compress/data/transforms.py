@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from compress.errors import DataError
 from compress.model import Preprocessing
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+_AVIF = ("AVIF",) if "avif" in features.modules and features.check("avif") else ()
+
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", *_AVIF)
 """Allowed formats, detected by content. Pillow would run another program for some others, such as EPS."""
 
 _MIN_FLOAT_WHITE = 16
 """Minimum of the largest value of a float photo from 0 to 255. Smaller ones also occur in photos brighter than 1."""
 
 _WHITE = (255, 255, 255, 255)
+
+
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # twice as many pixels are an error
+
+
+def is_photo(path: Path) -> bool:
+    """Return whether the content of a file begins as a photo does."""
+    try:
+        with Image.open(path, formats=_FORMATS):
+            return True
+    except Exception:  # as in `read_photo`
+        return False
 
 
 def read_photo(path: Path) -> Image.Image:
@@ -30,6 +45,11 @@ def read_photo(path: Path) -> Image.Image:
     try:
         with Image.open(path, formats=_FORMATS) as photo:
             return _to_rgb(ImageOps.exif_transpose(photo))
+    except Image.DecompressionBombError:
+        raise DataError(
+            f"too large: a photo of more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels may be a decompression "
+            "bomb; scale it down"
+        ) from None
     except UnidentifiedImageError:
         raise DataError(f"not a photo ({', '.join(_FORMATS)})") from None
     except OSError as error:

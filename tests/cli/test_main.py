@@ -174,7 +174,7 @@ def save(path: Path) -> None:
 
 
 def test_unusable_photos_end_a_run_with_1_and_no_model(with_photos):
-    assert refused(1, "run", "p.yaml").startswith("no photos in photos; looked for .bmp, ")
+    assert refused(1, "run", "p.yaml").startswith("no photos in photos; looked for .avif, .bmp, ")
     (with_photos / "a.png").write_bytes(b"broken")
     assert "1 of 1 photos cannot be read" in refused(1, "run", "p.yaml")
     save(with_photos / "a.png")
@@ -383,7 +383,7 @@ def test_quiet_prints_results_and_errors_only(here, sqz, photo):
     loud, quiet = invoke("predict", sqz, photo), invoke("-q", "predict", sqz, photo)
     assert quiet.stdout == loud.stdout
     assert quiet.stderr == ""
-    assert refused(1, "-q", "predict", sqz, sqz).endswith("not a photo (JPEG, PNG, WEBP, BMP, GIF, TIFF, PPM)")
+    assert refused(1, "-q", "predict", sqz, sqz).endswith("not a photo (JPEG, PNG, WEBP, BMP, GIF, TIFF, PPM, AVIF)")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs file names that are not Unicode")

@@ -147,7 +147,7 @@ def test_unreadable_photos_are_named_and_skipped(tmp_path, draw, small):
     assert len(photos) == len(photos.names) == 2
     assert photos.labels.tolist() == [0, 2]
     assert colors(photos) == [0, 2]
-    assert photos.skipped == (f"{tmp_path / '1' / 'a.png'}: not a photo (JPEG, PNG, WEBP, BMP, GIF, TIFF, PPM)",)
+    assert photos.skipped == (f"{tmp_path / '1' / 'a.png'}: not a photo (JPEG, PNG, WEBP, BMP, GIF, TIFF, PPM, AVIF)",)
 
 
 def test_too_many_unreadable_photos_are_an_error_that_names_the_first(tmp_path, draw, small):
@@ -289,3 +289,14 @@ class TestSampleWeights:
 def test_invalid_options_are_errors(options):
     with pytest.raises(ValidationError):
         Folder(path="photos", **options)
+
+
+def test_files_without_suffix_are_read_and_unreadable_images_are_counted(tmp_path, draw, small):
+    draw(tmp_path / "a.png", RED).rename(tmp_path / "a")
+    draw(tmp_path / "b.avif", BLUE)
+    for name in ("c.HEIC", "d.heic", "e.dng", "LICENSE", "notes.txt"):
+        (tmp_path / name).write_text("no photo")
+    photos = validate(tmp_path, small)
+    assert colors(photos) == [0, 2]
+    ignored = "(4 files ignored: no suffix, .heic, .dng)"
+    assert photos.description == f"2 photos from {tmp_path} {ignored}, without labels"

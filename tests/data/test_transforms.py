@@ -1,4 +1,6 @@
 import contextlib
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -147,8 +149,23 @@ def test_truncated_or_altered_files_raise_only_data_errors(tmp_path: Path, noise
 def test_a_decompression_bomb_is_a_data_error(tmp_path, noise, monkeypatch):
     noise.save(tmp_path / "photo.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(DataError, match="decompression bomb"):
+    with pytest.raises(
+        DataError, match=r"^too large: a photo of more than 2,000 pixels .* decompression bomb; scale it"
+    ):
         read_photo(tmp_path / "photo.png")
+
+
+def test_a_large_photo_is_read_without_a_warning(tmp_path, noise):
+    noise.save(tmp_path / "photo.png")
+    code = f"""
+from pathlib import Path
+from PIL import Image
+from compress.data.transforms import read_photo
+Image.MAX_IMAGE_PIXELS = 4000
+read_photo(Path({str(tmp_path / "photo.png")!r}))
+"""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_postscript_file_is_not_run(tmp_path):
