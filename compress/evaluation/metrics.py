@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -89,6 +89,7 @@ def fidelity(outputs: Outputs, reference: Outputs) -> Fidelity:
     if outputs.labels is not None:
         before, after = paired_counts(outputs.correct(1), reference.correct(1))
     divergence = normal_interval(divergences(outputs, reference))
+    divergence = replace(divergence, low=max(divergence.low, 0.0))  # the normal distribution has no such limit
     return Fidelity(len(agree), wilson_interval(agree), divergence, before, after)
 
 

@@ -30,7 +30,7 @@ class Fidelity:
 
     Attributes:
         agreement: fraction of photos with the same top-1 class; Wilson interval.
-        divergence_nats: mean Kullback-Leibler divergence of the softmax; normal interval.
+        divergence_nats: mean Kullback-Leibler divergence of the softmax; normal interval, cut at 0.
         correct_only_before: photos that only the float network classifies correctly; None without labels.
         correct_only_after: photos that only this network classifies correctly; None without labels.
     """
