@@ -63,7 +63,7 @@ ci: env ## Example of a model gate for other teams, see docs/ci.md; not the CI o
 	$(BIN)/squeeze-compress run docs/ci/pipeline.yaml --out $(OUT)/ci --cache $(OUT)/ci/cache
 	accepted=$(OUT)/ci/accepted.sqz; [ -e $$accepted ] || accepted=embedded; \
 	  $(BIN)/squeeze-compress compare $$accepted $(OUT)/ci/model.sqz --data samples --limit 100 --cache $(OUT)/ci/cache \
-	    --json $(OUT)/ci/comparison.json --min-agreement 0.75 --max-divergence 0.1
+	    --min-agreement 0.75 --max-divergence 0.1 --json > $(OUT)/ci/comparison.json
 	cp $(OUT)/ci/model.sqz $(OUT)/ci/accepted.sqz
 
 clean: ## Remove the environment, results and caches.

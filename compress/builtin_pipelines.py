@@ -23,8 +23,9 @@ def find_pipeline(name: str) -> Path:
     Raises:
         ConfigError: there is neither.
     """
-    if Path(name).is_file():
-        return Path(name)
+    file = Path(name).expanduser() if name.startswith("~") else Path(name)
+    if file.is_file():
+        return file
     builtin = builtin_pipelines()
     if name in builtin:
         return builtin[name]

@@ -11,7 +11,7 @@ from compress.cli import console, options
 _SECONDS_PER_DAY = 86_400
 
 _folders_argument = click.argument(
-    "folders", nargs=-1, type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="[FOLDER]..."
+    "folders", nargs=-1, type=options.UserPath(exists=True, file_okay=False, path_type=Path), metavar="[FOLDER]..."
 )
 
 
@@ -22,12 +22,17 @@ def cache() -> None:
 
 @cache.command("list")
 @_folders_argument
-def list_cache(folders: tuple[Path, ...]) -> None:
+@options.as_json
+def list_cache(folders: tuple[Path, ...], as_json: bool) -> None:
     """List the content of the cache FOLDERs, or of all caches in ./out."""
     from compress.pipeline.cache_listing import find_caches, list_entries  # noqa: PLC0415
 
-    for folder in folders or tuple(find_caches(Path("out"))):
-        console.show_cache(folder, list_entries(folder))
+    listed = {folder: list_entries(folder) for folder in folders or tuple(find_caches(Path("out")))}
+    if as_json:
+        console.say_json({str(folder): [entry.to_json() for entry in entries] for folder, entries in listed.items()})
+        return
+    for folder, entries in listed.items():
+        console.show_cache(folder, entries)
 
 
 @cache.command("clean")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 import threading
 import time
@@ -11,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
@@ -31,6 +34,9 @@ _err = Console(stderr=True, highlight=False)
 _quiet = False
 _verbose = False
 _WIDTH_WITHOUT_TERMINAL = 160
+_MIN_TEXT_WIDTH = 16
+"""Width to which a narrow terminal folds the text columns of a table."""
+
 _MIN_REPORTED_SECONDS = 2.0
 SECONDS_BETWEEN_LINES = 30.0
 """Between two lines about the same work without a terminal."""
@@ -49,6 +55,11 @@ def set_verbosity(*, quiet: bool, verbose: bool) -> None:
 def say(text: str) -> None:
     """Print a result."""
     _out.print(text, markup=False, soft_wrap=True)
+
+
+def say_json(value: object) -> None:
+    """Print a result as JSON, the only output on stdout."""
+    click.echo(json.dumps(value, indent=2, allow_nan=False))
 
 
 def note(text: str) -> None:
@@ -120,34 +131,48 @@ class _ProgressLines:
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int = 1) -> None:
-    """Print a table; the columns after the first `text_columns` are numbers, aligned to the right."""
+    """Print a table; the columns after the first `text_columns` are numbers, aligned to the right.
+
+    Text folds where the terminal is narrow, and numbers are never cut: then the table is wider than the terminal.
+    """
     table = Table(box=None, header_style="bold", pad_edge=False)
     for index, column in enumerate(columns):
         if index < text_columns:
-            table.add_column(column, overflow="fold")
+            table.add_column(column, overflow="fold", min_width=min(_widest(index, columns, rows), _MIN_TEXT_WIDTH))
         else:
             table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(*map(escape, row))
-    _out.print(table)
+    widest = [_widest(index, columns, rows) for index in range(len(columns))]
+    needed = sum(min(width, _MIN_TEXT_WIDTH) for width in widest[:text_columns]) + sum(widest[text_columns:])
+    width = max(_out.width, needed + 2 * len(columns))
+    Console(highlight=False, width=width).print(table, soft_wrap=False, crop=False)
 
 
-def show_result(result: RunResult) -> None:
-    """Print the stages of a run, its goals with the causes of misses, and the paths."""
+def _widest(index: int, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    return max(cell_len(row[index]) for row in (columns, *rows))
+
+
+def show_result(result: RunResult, *, as_json: bool = False) -> None:
+    """Print the record as JSON, or the stages of a run, its goals with the causes of misses, and the paths."""
     # `compress.report` imports matplotlib, which is slow.
     from compress.report.formatting import to_ascii  # noqa: PLC0415
     from compress.report.goal_shortfall import explain_miss, goal_line  # noqa: PLC0415
     from compress.report.record import ALEXNET_BYTES  # noqa: PLC0415
+    from compress.report.report_json import to_json  # noqa: PLC0415
 
     record = result.record
+    if as_json:
+        click.echo(to_json(record), nl=False)
+        return
     labeled = record.stages[0].accuracy is not None
     accuracy = ("top-1", "top-5") if labeled else ()
     columns = ("stage", "bytes", "zeros", "bits/weight", *accuracy, "agreement", "KL, nats", "seconds")
     show_table(columns, [_stage_row(stage, labeled=labeled) for stage in record.stages])
     file_bytes = record.file.file_bytes
     say("")
-    say(f"{file_bytes:,} bytes: {record.float_bytes / file_bytes:.1f} times smaller than float32, "
-        f"{ALEXNET_BYTES / file_bytes:.0f} than AlexNet")  # fmt: skip
+    alexnet = f", {ALEXNET_BYTES / file_bytes:.0f} than AlexNet" if record.is_imagenet_classifier else ""
+    say(f"{file_bytes:,} bytes: {record.float_bytes / file_bytes:.1f} times smaller than float32{alexnet}")
     for data in record.data:
         say(f"{data.role}: {data.description}")
     if not labeled:
@@ -183,7 +208,7 @@ def _stage_row(stage: StageRecord, *, labeled: bool) -> list[str]:
 
 
 def _percent(interval: Interval) -> str:
-    return f"{interval.value:.1%} ({interval.low * 100:.1f}-{interval.high * 100:.1f})"
+    return f"{interval.value:.1%} ({interval.low * 100:.1f} to {interval.high * 100:.1f})"
 
 
 def show_layers(network: str, layers: Sequence[LayerDescription]) -> None:
@@ -211,23 +236,33 @@ def show_inspection(inspection: Inspection) -> None:
     say(f"{inspection.file}: {layout.file_bytes:,} bytes, {model.architecture}, {model.classes:,} classes")
     say(f"input: {preprocessing.height}x{preprocessing.width} {preprocessing.channels}, {preprocessing.resize}; "
         f"class names: {'yes' if model.labels else 'no'}")  # fmt: skip
-    show_table(
-        ("tensor", "shape", "form", "codec",
-         "nonzero", "values", "bits/weight", "indices", "positions", "codebook", "scales"),
-        [
-            (
-                tensor.name, "x".join(map(str, tensor.shape)), tensor.form, tensor.codec,
-                f"{tensor.nonzero_weights / max(tensor.weights, 1):.1%}",
-                f"{tensor.codebook_entries:,}" if tensor.codebook_entries else "", f"{tensor.bits_per_weight:.2f}",
-                f"{tensor.index_bytes:,}", f"{tensor.position_bytes:,}", f"{tensor.codebook_bytes:,}",
-                f"{tensor.scale_bytes:,}",
-            )
-            for tensor in layout.tensors
-        ],
-        text_columns=4,
-    )  # fmt: skip
+    parts = {
+        "indices": [tensor.index_bytes for tensor in layout.tensors],
+        "positions": [tensor.position_bytes for tensor in layout.tensors],
+        "codebook": [tensor.codebook_bytes for tensor in layout.tensors],
+        "scales": [tensor.scale_bytes for tensor in layout.tensors],
+    }
+    used = {name: sizes for name, sizes in parts.items() if any(sizes)}
+    rows = [
+        (
+            tensor.name, "x".join(map(str, tensor.shape)), tensor.form, tensor.codec,
+            f"{tensor.nonzero_weights / max(tensor.weights, 1):.1%}",
+            f"{tensor.codebook_entries:,}" if tensor.codebook_entries else "", f"{tensor.bits_per_weight:.2f}",
+            *(f"{sizes[index]:,}" for sizes in used.values()),
+        )
+        for index, tensor in enumerate(layout.tensors)
+    ]  # fmt: skip
+    columns = ("tensor", "shape", "form", "codec", "nonzero", "values", "bits/weight", *used)
+    show_table(columns, rows, text_columns=4)
     say(f"header and checksums {layout.header_bytes:,} bytes, class names {layout.label_bytes:,} bytes")
     say(f"sha256 of the decoded weights: {inspection.weights_sha256}")
+
+
+def show_prediction(photo: Path, classes: Sequence[Prediction]) -> None:
+    """Print the most probable classes of a photo."""
+    say(str(photo))
+    for each in classes:
+        say(f"  {each.probability:6.1%}  {each.name}")
 
 
 def show_evaluation(evaluation: Evaluation) -> None:
@@ -277,7 +312,7 @@ def _show_metrics(comparison: ModelComparison) -> None:
         say("These photos have no labels: the comparison has no accuracy, only fidelity.")
     agreement, divergence = comparison.agreement, comparison.divergence_nats
     say(f"agreement: {_percent(agreement)} of the photos")
-    say(f"KL divergence of B from A: {divergence.value:.4f} nats ({divergence.low:.4f}-{divergence.high:.4f})")
+    say(f"KL divergence of B from A: {divergence.value:.4f} nats ({divergence.low:.4f} to {divergence.high:.4f})")
 
 
 def _paired(paired: PairedAccuracy) -> str:

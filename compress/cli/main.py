@@ -70,8 +70,9 @@ def main(quiet: bool, verbose: bool) -> None:
 @click.option("--out", type=options.FOLDER, help="Folder for the results. [out/NAME]")
 @click.option("--fresh", is_flag=True, help="Neither read nor write the cache.")
 def run(
-    pipeline: str, overrides: tuple[str, ...], seed: int | None, device: str | None, out: Path | None, **more: Any
-) -> None:
+    pipeline: str, overrides: tuple[str, ...], seed: int | None, device: str | None, out: Path | None, as_json: bool,
+    **more: Any,
+) -> None:  # fmt: skip
     """Compress a network as a pipeline describes it.
 
     PIPELINE is a YAML file or the name of a built-in pipeline; ./pipeline.yaml by default. The results of stages are
@@ -100,7 +101,7 @@ def run(
             **more,
         )
     if processes.is_first:
-        console.show_result(result)
+        console.show_result(result, as_json=as_json)
         check_goals(result.record.goals)
 
 

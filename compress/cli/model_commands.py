@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import json
+import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from compress.cli import console, options
+from compress.runtime.file_names import escape_undecodable
 
 if TYPE_CHECKING:
     from compress.export import WeightFormat
     from compress.model import Model
 
 _model_argument = click.argument("model", type=options.EXISTING_FILE)
+_named_model_argument = click.argument("model", type=options.PathOrName("embedded", dir_okay=False))
 
 
 @click.command()
 @_model_argument
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.as_json
 @options.max_weights
 def inspect(model: Path, as_json: bool, max_weights: int | None) -> None:
     """List the tensors of a .sqz file and their bytes.
@@ -30,15 +33,16 @@ def inspect(model: Path, as_json: bool, max_weights: int | None) -> None:
 
     inspection = inspect_file(model, max_weights)
     if as_json:
-        click.echo(json.dumps(inspection.to_json(), indent=2))
+        console.say_json(inspection.to_json())
     else:
         console.show_inspection(inspection)
 
 
 @click.command()
 @_model_argument
+@options.as_json
 @options.max_weights
-def verify(model: Path, max_weights: int | None) -> None:
+def verify(model: Path, as_json: bool, max_weights: int | None) -> None:
     """Check a .sqz file and print the hash of its weights.
 
     Decodes all of MODEL and checks every checksum.
@@ -46,8 +50,18 @@ def verify(model: Path, max_weights: int | None) -> None:
     from compress import container  # noqa: PLC0415
 
     decoded = container.read(model, max_weights)
-    console.say(f"{model}: valid; {len(decoded.tensors)} tensors, {model.stat().st_size:,} bytes")
-    console.say(f"sha256 of the decoded weights: {container.weights_sha256(decoded)}")
+    file_bytes, sha256 = model.stat().st_size, container.weights_sha256(decoded)
+    if as_json:
+        record = {
+            "file": str(model),
+            "file_bytes": file_bytes,
+            "tensors": len(decoded.tensors),
+            "weights_sha256": sha256,
+        }
+        console.say_json(record)
+    else:
+        console.say(f"{model}: valid; {len(decoded.tensors)} tensors, {file_bytes:,} bytes")
+        console.say(f"sha256 of the decoded weights: {sha256}")
 
 
 @click.command()
@@ -60,9 +74,12 @@ def verify(model: Path, max_weights: int | None) -> None:
     show_default=True,
     help="In .onnx: float32 values, or small integers that the runtime converts to the same float32 values.",
 )
+@click.option("--force", is_flag=True, help="Overwrite OUTPUT without a question.")
 @options.factory
 @options.max_weights
-def decompress(model: Path, output: Path, weights: WeightFormat, factory: str | None, max_weights: int | None) -> None:
+def decompress(
+    model: Path, output: Path, weights: WeightFormat, force: bool, factory: str | None, max_weights: int | None
+) -> None:
     """Convert a .sqz file to .safetensors, .pth or .onnx.
 
     .safetensors and .pth hold the float32 weights of MODEL under torchvision's tensor names; .onnx holds the network.
@@ -71,7 +88,9 @@ def decompress(model: Path, output: Path, weights: WeightFormat, factory: str | 
     from compress.export import write_weights  # noqa: PLC0415
     from compress.model import trust_factory  # noqa: PLC0415
 
-    write_weights(trust_factory(container.read(model, max_weights), factory), output, weights)
+    decoded = trust_factory(container.read(model, max_weights), factory)
+    options.confirm_overwrite(output, force=force)
+    write_weights(decoded, output, weights)
     console.say(f"{output}: {output.stat().st_size:,} bytes")
 
 
@@ -79,8 +98,9 @@ def decompress(model: Path, output: Path, weights: WeightFormat, factory: str | 
 @click.argument("network")
 @click.option("--classes", type=click.IntRange(1), default=1000, show_default=True, help="Number of classes.")
 @click.option("--input", "side", type=click.IntRange(32), default=227, show_default=True, help="Input side, pixels.")
+@options.as_json
 @options.factory
-def describe(network: str, classes: int, side: int, factory: str | None) -> None:
+def describe(network: str, classes: int, side: int, as_json: bool, factory: str | None) -> None:
     """List the layers of a network.
 
     Shows output shapes, parameters and multiply-accumulates of NETWORK, the name of a network or a model file.
@@ -88,59 +108,88 @@ def describe(network: str, classes: int, side: int, factory: str | None) -> None
     from compress.networks.description import describe_model, describe_network  # noqa: PLC0415
 
     if Path(network).is_file():
-        model = _load(Path(network), None, factory)
-        console.show_layers(model.architecture, describe_model(model))
+        model = _load(network, None, factory)
+        network, layers = model.architecture, describe_model(model)
     else:
-        console.show_layers(network, describe_network(network, classes, side, side))
+        layers = describe_network(network, classes, side, side)
+    if as_json:
+        console.say_json({"network": network, "layers": [asdict(layer) for layer in layers]})
+    else:
+        console.show_layers(network, layers)
 
 
 @click.command()
-@_model_argument
-@click.argument("photos", nargs=-1, required=True, type=options.EXISTING_FILE)
+@_named_model_argument
+@click.argument("photos", nargs=-1, required=True, type=options.EXISTING_PATH)
+@options.as_json
 @options.architecture
 @options.factory
 @options.device
 def predict(
-    model: Path, photos: tuple[Path, ...], architecture: str | None, factory: str | None, device: str | None
+    model: str,
+    photos: tuple[Path, ...],
+    as_json: bool,
+    architecture: str | None,
+    factory: str | None,
+    device: str | None,
 ) -> None:
     """Classify photos with a model.
 
-    Prints for each of the PHOTOS the five most probable classes, highest probability first.
+    Prints for each of the PHOTOS, which may be folders, the five most probable classes, highest probability first.
+    MODEL is a .sqz, .safetensors or .pth file, or 'embedded' for the installed float weights.
+
+    Exit code 1: a photo cannot be read; the others are classified.
     """
     from compress.evaluation.evaluate import predict_photos  # noqa: PLC0415
 
-    for photo, classes in predict_photos(_load(model, architecture, factory), photos, device):
-        console.say(str(photo))
-        for each in classes:
-            console.say(f"  {each.probability:6.1%}  {each.name}")
+    unreadable: list[str] = []
+
+    def report(error: Exception) -> None:
+        unreadable.append(str(error))
+        console.error(str(error))
+
+    found = predict_photos(_load(model, architecture, factory), photos, device, on_error=report)
+    if as_json:
+        records = [{"photo": escape_undecodable(str(photo)), "classes": [*map(asdict, each)]} for photo, each in found]
+        console.say_json({"photos": records, "unreadable": [*map(escape_undecodable, unreadable)]})
+    else:
+        for photo, classes in found:
+            console.show_prediction(photo, classes)
+    if unreadable:
+        sys.exit(1)
 
 
 @click.command()
-@_model_argument
+@_named_model_argument
 @click.option(
     "--data",
     required=True,
-    type=click.Path(exists=True, path_type=Path),
+    type=options.EXISTING_PATH,
     help="Labeled photos: a folder with one subfolder for each class, or a CSV file.",
 )
 @options.labels
 @options.label_column
+@options.as_json
 @options.architecture
 @options.limit
 @options.factory
 @options.device
 def evaluate(
-    model: Path, data: Path, architecture: str | None, limit: int | None, factory: str | None, device: str | None,
-    **more: Any,
+    model: str, data: Path, as_json: bool, architecture: str | None, limit: int | None, factory: str | None,
+    device: str | None, **more: Any,
 ) -> None:  # fmt: skip
     """Measure top-1 and top-5 accuracy on labeled photos.
 
-    MODEL is a .sqz, .safetensors or .pth file.
+    MODEL is a .sqz, .safetensors or .pth file, or 'embedded' for the installed float weights.
     """
     from compress.evaluation.evaluate import evaluate_model  # noqa: PLC0415
 
     loaded = _load(model, architecture, factory)
-    console.show_evaluation(evaluate_model(loaded, data, limit, device, console.progress, **more))
+    evaluation = evaluate_model(loaded, data, limit, device, console.progress, **more)
+    if as_json:
+        console.say_json(evaluation._asdict() | {"accuracy": asdict(evaluation.accuracy)})
+    else:
+        console.show_evaluation(evaluation)
 
 
 @click.command()
@@ -158,7 +207,7 @@ def evaluate(
 @options.limit
 @click.option("--cache", type=options.FOLDER, help="Folder for decoded photos; may be the cache of a run.")
 @click.option("--show", "max_shown", type=click.IntRange(0), default=10, show_default=True, help="Photos to list.")
-@click.option("--json", "json_file", type=options.NEW_FILE, help="Write the complete comparison to this file.")
+@options.as_json
 @click.option("--max-top1-drop", type=options.FiniteFloat(0, 100), help="Maximum drop of top-1, percentage points.")
 @click.option("--max-top5-drop", type=options.FiniteFloat(0, 100), help="Maximum drop of top-5, percentage points.")
 @click.option("--min-agreement", type=options.FiniteFloat(0, 1), help="Minimum fraction with A's top-1 class.")
@@ -166,7 +215,7 @@ def evaluate(
 @options.factory
 @options.device
 def compare(
-    a: str, b: str, data: str, max_shown: int, json_file: Path | None,
+    a: str, b: str, data: str, max_shown: int, as_json: bool,
     max_top1_drop: float | None, max_top5_drop: float | None, min_agreement: float | None,
     max_divergence: float | None, **more: Any,
 ) -> None:  # fmt: skip
@@ -180,20 +229,20 @@ def compare(
     from compress.evaluation.compare import compare_models  # noqa: PLC0415
     from compress.evaluation.goals import Goal  # noqa: PLC0415
     from compress.report.goal_shortfall import check_goals  # noqa: PLC0415
-    from compress.runtime.atomic_files import write_atomically  # noqa: PLC0415
 
     goal = Goal(None, max_top1_drop, max_top5_drop, min_agreement, max_divergence)
     comparison = compare_models(a, b, data, goal=goal, progress=console.progress, **more)
-    if json_file:
-        write_atomically(json_file, comparison.to_json().encode())
-    console.show_comparison(comparison, max_shown)
+    if as_json:
+        console.say_json(asdict(comparison))
+    else:
+        console.show_comparison(comparison, max_shown)
     check_goals(comparison.goals)
 
 
 COMMANDS = (inspect, verify, decompress, describe, predict, evaluate, compare)
 
 
-def _load(path: Path, architecture: str | None, factory: str | None) -> Model:
-    from compress.networks.model_files import load_model  # noqa: PLC0415
+def _load(name: str, architecture: str | None, factory: str | None) -> Model:
+    from compress.networks.model_files import load_named_model  # noqa: PLC0415
 
-    return load_model(path, architecture, factory)
+    return load_named_model(name, architecture, factory)

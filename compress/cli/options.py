@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from compress.errors import ConfigError
+
 if TYPE_CHECKING:
     from compress.pipeline import Pipeline
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-FOLDER = click.Path(file_okay=False, path_type=Path)
-NEW_FILE = click.Path(dir_okay=False, path_type=Path)
-EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+class UserPath(click.Path):
+    """A path with `~` expanded, which shells do not do after `=`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        expanded = str(Path(value).expanduser()) if str(value).startswith("~") else value
+        return super().convert(expanded, param, ctx)
+
+
+FOLDER = UserPath(file_okay=False, path_type=Path)
+NEW_FILE = UserPath(dir_okay=False, path_type=Path)
+EXISTING_FILE = UserPath(exists=True, dir_okay=False, path_type=Path)
+EXISTING_PATH = UserPath(exists=True, path_type=Path)
 
 
 class FiniteFloat(click.FloatRange):
@@ -27,7 +40,7 @@ class FiniteFloat(click.FloatRange):
         return number if math.isfinite(number) else self.fail(f"{value!r} is not finite.", param, ctx)
 
 
-class PathOrName(click.Path):
+class PathOrName(UserPath):
     """An existing path, or one allowed name; the value is a `str`."""
 
     def __init__(self, name: str, *, dir_okay: bool) -> None:
@@ -55,6 +68,7 @@ class FileBytes(click.IntRange):
         return super().convert(int(str(parsed)), param, ctx)
 
 
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON to stdout instead of text.")
 device = click.option("--device", help="Device of the networks: cpu, cuda, ... [default: a GPU if there is one]")
 architecture = click.option("--architecture", help="Network of a checkpoint; a .sqz file names its own.")
 labels = click.option(
@@ -76,10 +90,23 @@ max_weights = click.option(
 )
 
 
+def confirm_overwrite(path: Path, *, force: bool) -> None:
+    """Ask at the terminal before a file is overwritten.
+
+    Raises:
+        ConfigError: the file exists, and the answer is no, or nobody can be asked.
+    """
+    if force or not path.exists():
+        return
+    if not (sys.stdin.isatty() and click.confirm(f"{path} exists; overwrite it?", err=True)):
+        raise ConfigError("exists already; overwrite it with --force, or name another file", file=path)
+
+
 def pipeline(command: Command) -> Command:
-    """Add the argument PIPELINE and the options `--set`, `--seed`, `--cache` and `--device`."""
+    """Add the argument PIPELINE and the options `--set`, `--seed`, `--cache`, `--json` and `--device`."""
     for decorate in (
         device,
+        as_json,
         click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Replace the seed of the pipeline."),
         click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Replace a value of the pipeline."),
         click.option("--cache", type=FOLDER, help="Folder for intermediate results. [OUT/cache]"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ def search(
     out: Path | None,
     max_bytes: int | None,
     max_drop: float | None,
+    as_json: bool,
     **more: Any,
 ) -> None:
     """Find the best values of the searchable keys of PIPELINE.
@@ -47,11 +49,14 @@ def search(
     folder = out or Path("out") / f"{spec.name}-search"
     limits = run_search.Limits(max_bytes, max_drop)
     record, result = run_search.search(spec, limits, folder, progress=console.progress, on_trial=_show_trial, **more)
-    console.show_result(result)
-    winner = record.trial(record.winner)
-    path = folder / run_search.WINNER_FILE
-    console.say(f"winner: {path}, trial {winner.number} of {len(record.trials)}: {_values(winner)}")
-    console.say(f"search: {folder / run_search.PAGE_FILE}")
+    if as_json:
+        console.say_json(asdict(record))
+    else:
+        console.show_result(result)
+        winner = record.trial(record.winner)
+        path = folder / run_search.WINNER_FILE
+        console.say(f"winner: {path}, trial {winner.number} of {len(record.trials)}: {_values(winner)}")
+        console.say(f"search: {folder / run_search.PAGE_FILE}")
     check_goals(result.record.goals)
 
 
@@ -67,6 +72,7 @@ def sensitivity(
     overrides: tuple[str, ...],
     seed: int | None,
     device: str | None,
+    as_json: bool,
 ) -> None:
     """Measure the divergence from compressing each layer alone.
 
@@ -82,6 +88,10 @@ def sensitivity(
     folder = out or Path("out") / spec.name
     cache = cache or folder / CACHE
     result = scan(spec, load_inputs(spec, cache, device, console.progress), photos)
+    page = write_scan(result, folder)
+    if as_json:
+        console.say_json(asdict(result))
+        return
     rows = [
         (layer.name.removesuffix(".weight"), f"{layer.weights:,}", *map(_nats, layer.divergences))
         for layer in result.layers
@@ -89,7 +99,7 @@ def sensitivity(
     rows.append(("all layers at once", "", *map(_nats, result.all_layers)))
     console.show_table(("layer", "weights", *(setting.label for setting in result.settings)), rows)
     console.say("KL divergence in nats if this layer alone is compressed, without retraining")
-    console.say(f"page: {write_scan(result, folder)}")
+    console.say(f"page: {page}")
 
 
 def _check_installed() -> None:

@@ -24,13 +24,12 @@ from compress.evaluation.metrics import Outputs
 from compress.evaluation.results import Fidelity, GoalRecord
 from compress.evaluation.significance import mcnemar
 from compress.model import Model, Preprocessing
-from compress.networks.embedded_weights import EmbeddedWeights
-from compress.networks.model_files import load_model
+from compress.networks.model_files import EMBEDDED, load_named_model
 from compress.runtime.file_names import escape_undecodable
 from compress.runtime.progress import Progress, no_progress
 
-EMBEDDED, SAMPLES = "embedded", "samples"
-"""Names of the installed model and photos."""
+SAMPLES = "samples"
+"""Name of the installed photos."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +66,7 @@ def compare_models(
         FormatError, WeightsError: a model cannot be read or run.
     """
     goal = goal or Goal()
-    models = [_load_model(name, architecture, factory) for name in (a, b)]
+    models = [load_named_model(name, architecture, factory if Path(name).suffix == ".sqz" else None) for name in (a, b)]
     _check_classes(models, (a, b))
     networks = [on_device(model, device) for model in models]
     samples = data == SAMPLES and not Path(data).exists()  # a folder of this name takes precedence
@@ -80,12 +79,6 @@ def compare_models(
     warn_of_other_order(outputs[0])
     measured_a, measured_b = map(_MeasuredModel, (a, b), models, photos, outputs)
     return _compare(measured_a, measured_b, goal)
-
-
-def _load_model(name: str, architecture: str | None, factory: str | None) -> Model:
-    if name == EMBEDDED:
-        return EmbeddedWeights().load()
-    return load_model(Path(name), architecture, factory if Path(name).suffix == ".sqz" else None)
 
 
 def _check_classes(models: Sequence[Model], names: tuple[str, str]) -> None:

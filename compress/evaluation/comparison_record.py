@@ -1,4 +1,4 @@
-"""The content of the JSON file that `compare --json` writes.
+"""The JSON that `compare --json` prints.
 
 Fractions run from 0 to 1. Raise `COMPARISON_VERSION` when a field is added, is removed or changes its meaning.
 """

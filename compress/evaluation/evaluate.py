@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ from torch import nn
 
 from compress.data.class_index import LabelRule, NetworkClasses
 from compress.data.collect import PhotoSource
+from compress.data.listing import PHOTO_SUFFIXES, list_folder
 from compress.data.photos import Photos
 from compress.data.sources import source_at
 from compress.data.transforms import read_photo, to_input, to_pixels
@@ -23,6 +24,11 @@ from compress.networks.modules import check_input, to_module
 from compress.runtime.devices import find_device
 from compress.runtime.file_names import escape_undecodable
 from compress.runtime.progress import Progress, no_progress
+
+
+def raise_error(error: DataError) -> None:
+    """Raise an error: the default of `predict_photos`."""
+    raise error
 
 
 class Evaluation(NamedTuple):
@@ -86,25 +92,45 @@ def read_labeled_photos(model: Model, source: PhotoSource, cache: Path | None, p
 
 
 def predict_photos(
-    model: Model, photos: Sequence[Path], device: str | None, k: int = 5
+    model: Model,
+    paths: Sequence[Path],
+    device: str | None,
+    k: int = 5,
+    on_error: Callable[[DataError], None] = raise_error,
 ) -> Iterator[tuple[Path, tuple[Prediction, ...]]]:
     """Yield each photo with its `k` most probable classes, best first.
 
+    Args:
+        model: the model.
+        paths: photos, and folders of photos.
+        device: where the network runs; None: a GPU if there is one.
+        k: number of classes.
+        on_error: called for each photo that cannot be read.
     Raises:
-        DataError: a photo cannot be read.
+        DataError: a folder has no photos, or as `on_error` does.
         WeightsError: the model's preprocessing does not fit its network.
     """
     network = on_device(model, device)
     names = class_names(model)
-    for photo in photos:
+    for photo in (photo for path in paths for photo in _photos_at(path)):
         try:
             pixels = to_pixels(read_photo(photo), model.preprocessing)[None]
         except DataError as error:
-            raise DataError(f"{photo}: {error}") from error
+            on_error(DataError(f"{photo}: {error}"))
+            continue
         with torch.inference_mode():
             inputs = torch.from_numpy(to_input(pixels, model.preprocessing)).to(next(network.parameters()).device)
             logits = network(inputs).cpu().numpy()[0]
         yield photo, metrics.predictions(logits, names, k)
+
+
+def _photos_at(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    listing = list_folder(path)
+    if not listing.photos:
+        raise DataError(f"no photos in {path}{listing.ignored_text}; looked for {', '.join(sorted(PHOTO_SUFFIXES))}")
+    return [photo.path for photo in listing.photos]
 
 
 def class_names(model: Model) -> tuple[str, ...]:

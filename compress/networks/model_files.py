@@ -7,8 +7,17 @@ from pathlib import Path
 from compress import container
 from compress.errors import ConfigError
 from compress.model import TORCHVISION, Model, trust_factory
+from compress.networks.embedded_weights import EmbeddedWeights
 from compress.networks.squeezenet_weights import squeezenet_model
 from compress.networks.state_dict_file import STATE_DICT_SUFFIXES, read_state_dict
+
+EMBEDDED = "embedded"
+"""Name of the installed float weights on the command line."""
+
+
+def load_named_model(name: str, architecture: str | None = None, factory: str | None = None) -> Model:
+    """Return the installed float weights (`embedded`), or the model of a file; see `load_model`."""
+    return EmbeddedWeights().load() if name == EMBEDDED else load_model(Path(name), architecture, factory)
 
 
 def load_model(path: Path, architecture: str | None = None, factory: str | None = None) -> Model:

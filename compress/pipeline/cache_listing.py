@@ -6,7 +6,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 _HASH = r"[0-9a-f]{32,64}"
@@ -38,6 +38,10 @@ class CacheEntry:
     files: tuple[Path, ...]
     file_bytes: int
     age_seconds: float
+
+    def to_json(self) -> dict[str, object]:
+        """Return the entry as JSON values."""
+        return {**asdict(self), "files": [str(file) for file in self.files]}
 
 
 def list_entries(folder: Path) -> list[CacheEntry]:

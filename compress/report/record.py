@@ -19,6 +19,8 @@ SCHEMA_VERSION = 4
 ALEXNET_BYTES = 240_000_000
 """AlexNet's float32 weights as the SqueezeNet paper counts them (arXiv:1602.07360, table 2)."""
 
+_IMAGENET_CLASSES = 1000
+
 HISTOGRAM_BINS = 60
 CODEBOOK_MARKS = 260
 """Intervals into which `WeightHistogram` divides its range to place codebook entries."""
@@ -230,3 +232,9 @@ class RunRecord:
     configuration: str
     versions: Mapping[str, str]
     machine: str
+
+    @property
+    def is_imagenet_classifier(self) -> bool:
+        """Whether the last layer has the outputs of ImageNet's 1,000 classes: AlexNet is comparable."""
+        outputs = [layer.shape[0] for layer in self.layers if len(layer.shape) >= 2]
+        return bool(outputs) and outputs[-1] == _IMAGENET_CLASSES

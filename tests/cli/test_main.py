@@ -15,12 +15,14 @@ import pytest
 from click.testing import CliRunner, Result
 from forge import small_file
 from PIL import Image
+from rich.console import Console
 from skimage import data
 from small_models import LABELS, float_squeezenet, shared_squeezenet
 
 import compress
 from compress import container
 from compress.builtin_pipelines import builtin_pipelines
+from compress.cli import console
 from compress.cli.main import main
 from compress.export import write_weights
 from compress.networks.model_files import load_model
@@ -247,7 +249,7 @@ def test_decompress_writes_weights_that_load_equal(sqz, tmp_path, name):
 def test_decompress_writes_onnx_with_float32_or_codebook_weights(sqz, tmp_path):
     sizes = []
     for more in ([], ["--weights", "float32"], ["--weights", "codebook"]):
-        shown = invoke("decompress", sqz, "-o", tmp_path / "m.onnx", *more).stdout
+        shown = invoke("decompress", sqz, "-o", tmp_path / "m.onnx", "--force", *more).stdout
         sizes.append((tmp_path / "m.onnx").stat().st_size)
         assert shown == f"{tmp_path / 'm.onnx'}: {sizes[-1]:,} bytes\n"
     assert sizes[0] == sizes[1] > 3 * sizes[2]
@@ -401,3 +403,81 @@ def test_max_weights_limits_what_is_decoded_and_the_error_names_it(sqz, here):
     for command in (["verify", sqz], ["inspect", sqz], ["decompress", sqz, "-o", "out.pth"]):
         assert "--max-weights" in refused(1, *command, "--max-weights", 5)
     assert not list(here.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "keys"),
+    [
+        (["inspect", "SQZ"], {"tensors", "file_bytes"}),
+        (["verify", "SQZ"], {"file", "file_bytes", "tensors", "weights_sha256"}),
+        (["describe", "SQZ"], {"network", "layers"}),
+        (["predict", "SQZ", "PHOTO"], {"photos", "unreadable"}),
+        (["evaluate", "SQZ", "--data", "labeled"], {"accuracy", "data", "skipped"}),
+        (["compare", "SQZ", "SQZ", "--data", "PHOTO"], {"a", "b", "photos"}),
+        (["cache", "list", "."], {"."}),
+    ],
+)
+def test_json_is_all_that_stdout_gets(here, sqz, photo, arguments, keys):
+    save(here / "labeled" / "3" / "a.png")
+    shown = invoke(*({"SQZ": sqz, "PHOTO": photo}.get(part, part) for part in arguments), "--json")
+    content = json.loads(shown.stdout, parse_constant=pytest.fail)
+    assert keys <= content.keys()
+
+
+def test_predict_goes_on_after_a_bad_photo_and_ends_with_1(sqz, photo, tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"broken")
+    shown = invoke("predict", sqz, tmp_path / "bad.png", photo)
+    assert shown.exit_code == 1
+    assert shown.stdout == invoke("predict", sqz, photo).stdout
+    assert shown.stderr.startswith(f"error: {tmp_path / 'bad.png'}: not a photo")
+    content = json.loads(invoke("predict", sqz, tmp_path, "--json").stdout)
+    assert [Path(each["photo"]).name for each in content["photos"]] == ["coffee.png"]
+    assert len(content["unreadable"]) == 1
+
+
+def test_predict_takes_folders(sqz, photo, here):
+    assert invoke("predict", sqz, photo.parent).stdout == invoke("predict", sqz, photo).stdout
+    (here / "none").mkdir()
+    (here / "none" / "IMG_1.HEIC").write_bytes(b"")
+    assert "no photos in none (1 files ignored: .heic)" in refused(1, "predict", sqz, "none")
+
+
+def test_the_embedded_weights_can_be_evaluated_and_predict(here):
+    save(here / "photos" / "n01440764" / "a.png")
+    shown = invoke("evaluate", "embedded", "--data", "photos", "--device", "cpu")
+    assert shown.stdout.startswith("photos: 1 photos from photos, labeled by synsets of the subfolders")
+    assert len(invoke("predict", "embedded", "photos", "--device", "cpu").stdout.splitlines()) == 6
+
+
+def test_a_tilde_is_the_home_folder_after_an_equals_sign_too(here, sqz, photo, monkeypatch):
+    monkeypatch.setenv("HOME", str(here))
+    (here / "model.sqz").write_bytes(sqz.read_bytes())
+    assert invoke("decompress", "~/model.sqz", "--output=~/w.pth").exit_code == 0
+    assert (here / "w.pth").exists()
+    assert invoke("compare", "~/model.sqz", "~/model.sqz", f"--data=~/{photo.name}").exit_code == 0
+    assert invoke("init", "--output=~/p.yaml").exit_code == 0
+    message = refused(2, "run", "~/p.yaml", "--set", "data.validation={source: folder, path: ~/none}")
+    assert f"data.validation.path: {here}/none does not exist" in message
+
+
+def test_decompress_overwrites_only_with_force(here, sqz):
+    Path("w.pth").write_bytes(b"mine")
+    message = refused(2, "decompress", sqz, "-o", "w.pth")
+    assert message == "w.pth: exists already; overwrite it with --force, or name another file"
+    assert Path("w.pth").read_bytes() == b"mine"
+    assert invoke("decompress", sqz, "-o", "w.pth", "--force").exit_code == 0
+
+
+@pytest.mark.parametrize("width", [20, 60, 160])
+def test_a_table_cuts_neither_names_nor_numbers(capsys, monkeypatch, width):
+    monkeypatch.setattr(console, "_out", Console(width=width))
+    name, number = "features.denseblock4.denselayer16.conv2.weight", "123,456,789"
+    console.show_table(("layer", "shape", "bytes", "other"), [(name, "512x512x3x3", number, number)], text_columns=2)
+    shown = capsys.readouterr().out
+    assert shown.count(number) == 2
+    assert "\u2026" not in shown
+    assert name in "".join(line.split(" ")[0] for line in shown.splitlines()[1:])
+
+
+def test_inspect_leaves_out_columns_of_zeros(here, sqz):
+    assert invoke("inspect", sqz).stdout.splitlines()[2].split()[-3:] == ["bits/weight", "indices", "codebook"]

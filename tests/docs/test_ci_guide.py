@@ -25,7 +25,8 @@ def commands() -> Iterator[list[str]]:
     assert of_make
     folded = re.sub(r"\\\n|\n {6,10}(?=--|squeeze)", " ", of_make[1] + "\n".join(EXAMPLES))
     for line in re.findall(r"squeeze-compress ((?:run|compare) .*)", folded):
-        yield shlex.split(line.replace("$$", "").replace("$(OUT)", "out"), comments=True)
+        words = re.sub(r" > \S+", "", line)  # without the shell's redirection
+        yield shlex.split(words.replace("$$", "").replace("$(OUT)", "out"), comments=True)
 
 
 def test_there_are_three_examples_of_run_and_compare():

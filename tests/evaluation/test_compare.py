@@ -239,9 +239,9 @@ class TestTerminal:
         assert lines[0] == f"A  {folder / 'float.sqz'}: {a:,} bytes, squeezenet1_1"
         assert lines[2].startswith(f"B has {b / a:.1%} of A's bytes; the weights differ, sha256 ")
         top1 = next(line for line in lines if line.startswith("top-1"))
-        assert top1.startswith("top-1: A 50.0% (15.0-85.0), B 25.0% (4.6-69.9); B minus A -25.0 points (")
+        assert top1.startswith("top-1: A 50.0% (15.0 to 85.0), B 25.0% (4.6 to 69.9); B minus A -25.0 points (")
         assert top1.endswith("; correct only in A 2, only in B 1, McNemar p = 1")
-        assert "agreement: 0.0% (0.0-49.0) of the photos" in lines
+        assert "agreement: 0.0% (0.0 to 49.0) of the photos" in lines
         at = lines.index("different top-1 classes: 4 of the photos; the 3 with the highest divergence:")
         assert lines[at + 1].split() == ["photo", "label", "A", "B", "KL,", "nats"]
         assert [f"{LABELS[ALWAYS]} 100.0%" in line for line in lines[at + 2 :]] == [True, True, True]
@@ -265,9 +265,9 @@ class TestLimits:
         assert shown.exit_code == 0
         assert shown.stdout.count("goal met: ") == 4
 
-    def test_a_model_beyond_the_limits_ends_with_3_and_the_margins(self, folder, labeled, tmp_path):
+    def test_a_model_beyond_the_limits_ends_with_3_and_the_margins(self, folder, labeled):
         missed = invoke(
-            folder / "float.sqz", folder / "constant.sqz", "--data", labeled, "--json", tmp_path / "new" / "c.json",
+            folder / "float.sqz", folder / "constant.sqz", "--data", labeled,
             "--max-top1-drop", 20, "--min-agreement", 0.9,
         )  # fmt: skip
         assert missed.exit_code == 3
@@ -275,8 +275,12 @@ class TestLimits:
         assert missed.stderr == (
             "error: the goal was missed: top-1 drop by 5.0 points, agreement with A by 90.0 points\n"
         )
-        told = json.loads((tmp_path / "new" / "c.json").read_text())
-        assert [goal["met"] for goal in told["goals"]] == [False, False]
+
+    def test_a_missed_limit_is_in_the_json(self, folder, labeled):
+        missed = invoke(
+            folder / "float.sqz", folder / "constant.sqz", "--data", labeled, "--json", "--max-top1-drop", 20
+        )
+        assert (missed.exit_code, [goal["met"] for goal in json.loads(missed.stdout)["goals"]]) == (3, [False])
 
     def test_a_better_model_has_no_drop(self, folder, labeled):
         assert (
@@ -286,11 +290,9 @@ class TestLimits:
 
 
 class TestJson:
-    def test_the_json_holds_every_photo_and_the_whole_comparison(self, folder, labeled, tmp_path):
-        invoke(
-            folder / "float.sqz", folder / "shared.sqz", "--data", labeled, "--show", 1, "--json", tmp_path / "c.json"
-        )
-        told = json.loads((tmp_path / "c.json").read_text(), parse_constant=pytest.fail)
+    def test_the_json_holds_every_photo_and_the_whole_comparison(self, folder, labeled):
+        shown = invoke(folder / "float.sqz", folder / "shared.sqz", "--data", labeled, "--show", 1, "--json")
+        told = json.loads(shown.stdout, parse_constant=pytest.fail)
         assert told["schema_version"] == 2
         assert len(told["photos"]) == 4
         assert told["a"]["weights_sha256"] == container.weights_sha256(float_squeezenet())

@@ -185,6 +185,7 @@ def test_bytes_are_the_same_in_another_process_and_hold_no_local_path(models, tm
             "m.sqz",
             "-o",
             "again.onnx",
+            "--force",
             "--weights",
             weight_format,
         ]
@@ -321,7 +322,7 @@ def test_without_the_package_onnx_the_error_has_advice_and_other_formats_work(tm
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
 
     def decompress(output: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", code, "decompress", "m.sqz", "-o", output]
+        command = [sys.executable, "-c", code, "decompress", "m.sqz", "-o", output, "--force"]
         return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 
     done = decompress("m.onnx")
