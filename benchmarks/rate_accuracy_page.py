@@ -8,7 +8,6 @@ from benchmarks.markdown import markdown_table
 from benchmarks.rate_accuracy_record import NNCODEC, AccuracyChange, RateAccuracyPoint, RateAccuracyRecord
 from compress.evaluation.results import Interval
 from compress.report.formatting import (
-    EN_DASH,
     MINUS,
     nats,
     nats_interval,
@@ -19,6 +18,8 @@ from compress.report.formatting import (
     thousands,
     times,
 )
+
+_EN_DASH = "\u2013"
 
 _RATE = ("", "bytes", "times smaller than float32", "top-1", "top-5", "agreement", "KL, nats")
 _CHANGE = ("", "points (95%)", "only before / only after", "p")
@@ -79,7 +80,7 @@ def _change_row(point: RateAccuracyPoint, change: AccuracyChange) -> list[str]:
 
 
 def _time_row(point: RateAccuracyPoint) -> list[str]:
-    passes = EN_DASH if point.seconds.passes is None else seconds(point.seconds.passes)
+    passes = _EN_DASH if point.seconds.passes is None else seconds(point.seconds.passes)
     return [_name(point), passes, seconds(point.seconds.encode), seconds(point.seconds.decode)]
 
 

@@ -170,6 +170,7 @@ def show_result(result: RunResult, *, as_json: bool = False) -> None:
     columns = ("stage", "bytes", "zeros", "bits/weight", *accuracy, "agreement", "KL, nats", "seconds")
     show_table(columns, [_stage_row(stage, labeled=labeled) for stage in record.stages])
     file_bytes = record.file.file_bytes
+    say("KL: how far the class probabilities are from those of the float network; 0 is the same")
     say("")
     alexnet = f", {ALEXNET_BYTES / file_bytes:.0f} than AlexNet" if record.is_imagenet_classifier else ""
     say(f"{file_bytes:,} bytes: {record.float_bytes / file_bytes:.1f} times smaller than float32{alexnet}")

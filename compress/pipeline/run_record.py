@@ -132,7 +132,7 @@ def _bytes_by_codec(tensor: Tensor) -> Mapping[str, int]:
 
 def _index_bits(tensor: Tensor, layout: TensorLayout) -> int:
     if isinstance(tensor, Shared):
-        return max(int(np.ceil(np.log2(len(tensor.codebook)))), 0)
+        return (distinct_values(tensor) - 1).bit_length()
     return 16 if layout.stored_as == "float16" else 32
 
 

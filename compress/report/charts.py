@@ -67,4 +67,4 @@ def draw_metric(record: RunRecord, metric: StageMetric) -> str:
 def _limits(intervals: list[Interval]) -> tuple[float, float]:
     low, high = min(interval.low for interval in intervals), max(interval.high for interval in intervals)
     padding = (high - low) * 0.06 or max(abs(high) * 0.01, 1e-6)
-    return low - padding, high + padding
+    return max(low - padding, min(low, 0.0)), high + padding  # neither a fraction nor a divergence is negative

@@ -8,7 +8,6 @@ NARROW = "\u00a0"
 """No-break space between a number and its unit."""
 
 MINUS = "\u2212"
-EN_DASH = "\u2013"
 
 
 def thousands(count: float) -> str:
@@ -76,15 +75,14 @@ def seconds(duration: float) -> str:
 
 
 def percent_interval(interval: Interval) -> str:
-    """Return the ends of an interval in percent: `52.0-58.2`."""
-    return f"{interval.low * 100:.1f}{EN_DASH}{interval.high * 100:.1f}"
+    """Return the ends of an interval in percent: `52.0 to 58.2`."""
+    return f"{interval.low * 100:.1f} to {interval.high * 100:.1f}"
 
 
 def nats_interval(interval: Interval) -> str:
-    """Return the ends of an interval; one value if they are equal."""
-    if interval.low == interval.high:
-        return nats(interval.low)
-    return f"{nats(interval.low)}{EN_DASH}{nats(interval.high)}"
+    """Return the ends of an interval of a divergence, which is at least 0; one value if they are equal."""
+    low = max(interval.low, 0.0)
+    return nats(low) if low == interval.high else f"{nats(low)} to {nats(interval.high)}"
 
 
 def plural(count: int, noun: str) -> str:
@@ -124,4 +122,4 @@ def goal_margin(goal: GoalRecord) -> str:
 
 def to_ascii(text: str) -> str:
     """Replace this module's special characters, for terminals."""
-    return text.replace(NARROW, " ").replace(MINUS, "-").replace(EN_DASH, "-")
+    return text.replace(NARROW, " ").replace(MINUS, "-")

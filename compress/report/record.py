@@ -104,7 +104,7 @@ class LayerRecord:
         name: torchvision's tensor name.
         shape: output channels first.
         nonzero_weights: number of weights that are not pruned.
-        index_bits: bits of a fixed-length codebook index; 32 or 16 without a codebook.
+        index_bits: bits of a fixed-length index of the distinct values; 32 or 16 without a codebook.
         distinct_values: distinct values in use, zero included.
         scan_order: `out-in`, `in-out` or `kernel-first`.
         codec_bytes: size with each codec in its best scan order; empty without a codebook.

@@ -15,13 +15,13 @@ from benchmarks.rate_accuracy_record import (
     sort_points,
 )
 from compress.evaluation.results import Interval
-from compress.report.formatting import EN_DASH, MINUS, NARROW
+from compress.report.formatting import MINUS, NARROW
 from compress.report.record import DataRecord
 
 
 def plain(text: str) -> str:
     """Return a text in ASCII."""
-    return text.replace(MINUS, "-").replace(EN_DASH, "-").replace(NARROW, " ")
+    return text.replace(MINUS, "-").replace("\u2013", "-").replace(NARROW, " ")
 
 
 def about(value: float, half: float) -> Interval:

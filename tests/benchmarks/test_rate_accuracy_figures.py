@@ -89,7 +89,7 @@ class TestJson:
 
 class TestTable:
     def test_a_row_has_bytes_accuracy_and_fidelity(self):
-        assert row("squeezenet-500k") == ["495,000", "10.0", "55.0%", "80.3%", "90.0%", "0.011 (0.00978-0.0122)"]
+        assert row("squeezenet-500k") == ["495,000", "10.0", "55.0%", "80.3%", "90.0%", "0.011 (0.00978 to 0.0122)"]
 
     def test_the_first_table_of_statistics_is_of_top_1_and_the_second_of_top_5(self):
         assert row("NNCodec qp -30", 1) == ["-1.6 (-2.6 to -0.6)", "36 / 20", "0.044"]

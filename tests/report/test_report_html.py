@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from records import HOSTILE, make_hostile_record, make_record
 
+from compress.evaluation.results import Interval
 from compress.report import from_json, to_html, write_report
 from compress.report.record import CODEBOOK_MARKS, WeightHistogram
 
@@ -166,3 +167,28 @@ def test_both_files_are_written(tmp_path):
     assert page.read_text(encoding="utf-8") == to_html(make_record())
     assert from_json((page.parent / "report.json").read_text(encoding="utf-8")) == make_record()
     assert len(list(page.parent.iterdir())) == 2
+
+
+def test_alexnet_is_named_for_classifiers_of_imagenet_alone(pages):
+    assert "AlexNet" in pages["labeled"]
+    record = make_record()
+    *layers, last = record.layers[:-1] if len(record.layers[-1].shape) < 2 else record.layers
+    ten = replace(record, layers=(*layers, replace(last, shape=(10, *last.shape[1:]))))
+    assert "AlexNet" not in to_html(ten)
+
+
+def test_divergence_is_explained_and_never_negative():
+    record = make_record()
+    proof = record.stages[-1]
+    low = replace(proof, fidelity=replace(proof.fidelity, divergence_nats=Interval(0.001, -0.004, 0.006)))
+    words = Elements(to_html(replace(record, stages=(*record.stages[:-1], low)))).words()
+    assert "0: the same class probabilities; 95% interval 0 to 0.006" in words
+    assert "\u22120.004" not in words
+    assert "KL divergence tells how far the class probabilities are from those of the float network" in words
+
+
+@pytest.mark.parametrize(("codec", "words"), [("huffman", "and the decoder in C"), ("context", "not the decoder in C")])
+def test_the_page_says_which_decoders_read_the_file(codec, words):
+    record = make_record()
+    layers = tuple(replace(layer, codec=codec) for layer in record.layers)
+    assert words in Elements(to_html(replace(record, layers=layers))).words()
