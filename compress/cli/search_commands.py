@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 @click.option("--out", type=options.FOLDER, help="Folder for the results. [out/NAME-search]")
 @click.option("--bytes", "max_bytes", type=options.FileBytes(), metavar="BYTES", help="Maximum file size: 400kB.")
 @click.option("--max-drop", type=options.FiniteFloat(0, 100), help="Maximum drop of top-1, percentage points.")
-@click.option("--trials", type=click.IntRange(1), default=30, show_default=True, help="Total of all machines.")
+@click.option(
+    "--trials",
+    type=click.IntRange(1),
+    default=30,
+    show_default=True,
+    help="Different values to try, on all machines together.",
+)
 @click.option("--minutes", type=options.FiniteFloat(0), help="Start no trial after this time.")
 @click.option("--study", help="File or database URL of the trials; machines may share it. [OUT/study.journal]")
 def search(
@@ -55,7 +61,7 @@ def search(
         console.show_result(result)
         winner = record.trial(record.winner)
         path = folder / run_search.WINNER_FILE
-        console.say(f"winner: {path}, trial {winner.number} of {len(record.trials)}: {_values(winner)}")
+        console.say(f"winner: {path}, trial {winner.number}, the best of {len(record.trials)}: {_values(winner)}")
         console.say(f"search: {folder / run_search.PAGE_FILE}")
     check_goals(result.record.goals)
 

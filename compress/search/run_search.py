@@ -105,7 +105,10 @@ def search(
         if opened.is_new:
             opened.enqueue(_first_points(pipeline, inputs))
         while (count := len(opened.finished())) < trials and (count == 0 or time.monotonic() < deadline):
-            on_trial(opened.run_trial(observe))
+            trial = opened.run_trial(observe)
+            if trial is None:
+                break
+            on_trial(trial)
         record = _record(pipeline, opened.finished(), opened.importances())
     return record, _run_winner(pipeline, inputs, record, out)
 

@@ -6,7 +6,7 @@ import math
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import optuna
@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from compress.errors import SqueezeError
 from compress.evaluation.goals import Goal
 from compress.pipeline.search_space import SearchParameter, Value
+from compress.search.grid import untried_values
 from compress.search.observation import Observation
 from compress.search.search_record import Origin, State, TrialRecord
 
@@ -35,6 +36,9 @@ _RESULT, _BYTES_AT = "result", "bytes_at"
 
 _DOMINANCE_MARGIN = 1.1
 """A divergence is worse than another on the same photos if it is 10% larger."""
+
+_MAX_REPEATS = 20
+"""Number of suggestions of tried values after which the sampler is not asked any more."""
 
 _MIN_DOMINATING = 2
 """Number of better trials that prune one."""
@@ -96,20 +100,20 @@ class Study:
             return {}
         return optuna.importance.get_param_importances(self._study, evaluator=PedAnovaImportanceEvaluator())
 
-    def run_trial(self, observe: Callable[[Values], Iterator[Observation]]) -> TrialRecord:
-        """Run one trial.
+    def run_trial(self, observe: Callable[[Values], Iterator[Observation]]) -> TrialRecord | None:
+        """Run one trial with new values.
 
         Args:
             observe: yields the observations of a trial with these values; it is not resumed once the trial is pruned.
+        Returns:
+            None: all values were tried.
         Raises:
             SqueezeError: the trial with the pipeline's initial values failed.
         """
-        trial = self._ask()
-        trial.set_user_attr("worker", _this_process())
-        values = {each.key: each.rounded(_suggest(trial, each)) for each in self._parameters}
-        duplicate = next((done for done in self.finished() if done.values == values), None)
-        if duplicate is not None:
-            return self._tell(trial, replace(duplicate, number=trial.number, seconds=0.0))
+        asked = self._ask_new()
+        if asked is None:
+            return None
+        trial, values = asked
         started = time.perf_counter()
         origin: Origin = trial.user_attrs.get("origin", "sampler")
         state, last, reason = self._follow(trial, observe(values), origin)
@@ -129,6 +133,33 @@ class Study:
             seconds=round(time.perf_counter() - started, 3),
         )
         return self._tell(trial, record)
+
+    def _ask_new(self) -> tuple[Trial, Values] | None:
+        """Start a trial with values that no other has; None if there are none left.
+
+        A sampler that knows the best of few values suggests them again and again: then any untried values are next.
+        """
+        for attempt in range(2 * _MAX_REPEATS):
+            if attempt >= _MAX_REPEATS:
+                untried = untried_values(self._parameters, self._tried())
+                if untried is None:
+                    return None
+                self._study.enqueue_trial(dict(untried))
+            trial = self._ask()
+            trial.set_user_attr("worker", _this_process())
+            tried = self._tried()
+            values = {each.key: each.rounded(_suggest(trial, each)) for each in self._parameters}
+            if values not in tried:
+                return trial, values
+            self._study.tell(trial, state=TrialState.FAIL)
+        return None
+
+    def _tried(self) -> list[Values]:
+        """Return the values of all finished and running trials."""
+        running = (trial.params for trial in self._trials((TrialState.RUNNING,)))
+        complete = (params for params in running if len(params) == len(self._parameters))
+        rounded = [{each.key: each.rounded(params[each.key]) for each in self._parameters} for params in complete]
+        return [*(trial.values for trial in self.finished()), *rounded]
 
     def _ask(self) -> Trial:
         """Start a trial, with enqueued values or with values of the sampler.

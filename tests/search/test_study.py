@@ -212,3 +212,31 @@ def test_a_lost_connection_is_one_error_that_says_how_to_continue():
 
 def test_a_password_is_never_shown():
     assert redacted("postgresql://me:secret@host/db") == "postgresql://me:***@host/db"
+
+
+FEW = (SearchParameter("bits", 4, Range(2, 5)), SearchParameter("coding", "raw", choices=("raw", "context")))
+
+
+def test_no_values_are_tried_twice_and_the_search_ends_when_none_are_left():
+    study = Study(InMemoryStorage(), "s", FEW, GOAL, 0)
+    study.enqueue([("pipeline", {"bits": 4, "coding": "raw"})])
+    seen = []
+
+    def counting(values):
+        seen.append(tuple(values.values()))
+        yield from observe({"sparsity": 0.5, **values})
+
+    while study.run_trial(counting):
+        pass
+    assert sorted(seen) == sorted((bits, coding) for bits in range(2, 6) for coding in ("raw", "context"))
+    assert len(study.finished()) == 8
+
+
+def test_values_that_round_to_the_same_are_the_same():
+    narrow = (SearchParameter("sparsity", 0.5, Range(0.5, 0.5002)),)
+    study = Study(InMemoryStorage(), "s", narrow, GOAL, 0)
+    values = []
+    while trial := study.run_trial(lambda values: observe({**INITIAL, **values})):
+        values.append(trial.values["sparsity"])
+    assert sorted(values) == sorted(set(values))
+    assert set(values) <= {0.5, 0.5001, 0.5002}
