@@ -1,4 +1,4 @@
-"""Compresses a trained SqueezeNet with little loss of accuracy, and measures the accuracy of the file.
+"""Compresses a trained SqueezeNet or your own network, and measures how much accuracy the file keeps.
 
 `load` returns a torch module, `read` numpy arrays; `run` and `compare` do the same as the commands.
 """

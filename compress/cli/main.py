@@ -58,7 +58,7 @@ class _ErrorHandlingGroup(click.Group):
 @click.option("-q", "--quiet", is_flag=True, help="Print results and errors only.")
 @click.option("-v", "--verbose", is_flag=True, help="Print more progress, and the traceback of an error.")
 def main(quiet: bool, verbose: bool) -> None:
-    """Compress a trained SqueezeNet with little loss of accuracy, and measure the accuracy of the file."""
+    """Compress a trained SqueezeNet or your own network, and measure how much accuracy the file keeps."""
     console.set_verbosity(quiet=quiet, verbose=verbose)
     logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, format="%(levelname)s: %(message)s")
     for library in ("matplotlib", "numba", "PIL"):
