@@ -159,5 +159,6 @@ def class_error(photo: ListedPhoto, index: int | None, classes: NetworkClasses) 
         problem = f"has the class {name}, but the network's classes are 0 to {classes.count - 1:,}"
     return DataError(
         f"{photo.path} {problem}; correct the class, give the class of each synset (`synsets:`, a CSV file with columns"
-        " index and synset), or use the photos without labels (`labels: none`)"
+        " index and synset), take the sorted names for the network's classes (`labels: order`), or use the photos"
+        " without labels (`labels: none`)"
     )
