@@ -63,7 +63,8 @@ def read_photo(path: Path) -> Image.Image:
 def _to_rgb(photo: Image.Image) -> Image.Image:
     """Convert any mode to RGB: transparent pixels to white, 16 bits and floats to 8 bits."""
     if photo.mode == "F" or photo.mode.startswith("I"):  # Pillow would clip every value above 255
-        photo = Image.fromarray(_to_bytes(np.asarray(photo)))
+        values, transparent = np.asarray(photo), photo.info.get("transparency")
+        photo = Image.fromarray(np.where(values == transparent, np.uint8(255), _to_bytes(values)))
     if photo.has_transparency_data:
         photo = photo.convert("RGBA")
         photo = Image.alpha_composite(Image.new("RGBA", photo.size, _WHITE), photo)

@@ -195,6 +195,11 @@ def test_gray_values_of_other_types_become_the_bytes_of_the_same_photo(tmp_path,
     assert np.abs(read - 255 * ramp[..., None]).max() <= 1
 
 
+def test_transparent_values_of_16_bits_become_white(tmp_path):
+    Image.fromarray(np.array([[0, 0x8000]], np.uint16)).save(tmp_path / "photo.png", transparency=0)
+    assert np.asarray(read_photo(tmp_path / "photo.png"))[..., 0].tolist() == [[255, 0x80]]
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
