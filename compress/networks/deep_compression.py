@@ -25,8 +25,8 @@ from pydantic.dataclasses import dataclass
 from compress.errors import FormatError, format_errors_of
 from compress.model import CAFFE, Model
 from compress.networks.modules import builtin_network
+from compress.networks.source_files import Arrays, existing_file
 from compress.networks.squeezenet_weights import squeezenet_model
-from compress.networks.state_dict_file import Arrays, existing_file
 
 _ARCHITECTURE = "squeezenet1_0"
 _CODEBOOK_ENTRIES = 256

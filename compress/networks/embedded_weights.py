@@ -17,8 +17,8 @@ from pydantic.dataclasses import dataclass
 from compress.errors import WeightsError
 from compress.model import CAFFE, Model
 from compress.networks.modules import builtin_network
+from compress.networks.source_files import Arrays
 from compress.networks.squeezenet_weights import squeezenet_model
-from compress.networks.state_dict_file import Arrays
 
 _ARCHITECTURE = "squeezenet1_1"
 _FIRE_LAYERS = ("squeeze1x1", "expand1x1", "expand3x3")

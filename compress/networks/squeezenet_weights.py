@@ -18,10 +18,13 @@ from torch import nn
 from compress.data.imagenet import imagenet_names
 from compress.errors import ConfigError, WeightsError
 from compress.model import TORCHVISION, Model, Preprocessing
+from compress.networks.checkpoint_file import read_checkpoint
+from compress.networks.checkpoint_options import CheckpointOptions
 from compress.networks.modules import builtin_network, check_input, check_shapes, stored_tensors
 from compress.networks.preprocessing_options import InputOptions
+from compress.networks.source_files import Arrays, existing_file, read_class_names
 from compress.networks.squeezenet import SqueezeNetName
-from compress.networks.state_dict_file import Arrays, existing_file, read_class_names, read_state_dict
+from compress.networks.state_dict_search import ExpectedTensors, expected_tensors, find_state_dict
 from compress.tensors.forms import Dense
 
 _CLASSIFIER_STD = 0.01
@@ -33,7 +36,7 @@ ImageNet's maps of 13 x 13, some position always stays positive; on small maps t
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class CheckpointWeights(InputOptions):
+class CheckpointWeights(CheckpointOptions):
     """The user's checkpoint with torchvision's tensor names; `labels` is a text file with one class name a line."""
 
     path: str
@@ -43,13 +46,15 @@ class CheckpointWeights(InputOptions):
     @property
     def description(self) -> str:
         """Origin of the weights, for the report."""
-        return f"the checkpoint {Path(self.path).name}"
+        return f"the checkpoint {self.described(self.path)}"
 
     def load(self, seed: int = 0) -> Model:
         """Read the checkpoint; see `WeightSource`."""
-        arrays = read_state_dict(existing_file(self.path))
-        model = squeezenet_model(self.architecture, arrays, self.resolve_preprocessing())
-        return replace(model, labels=read_class_names(self.labels, model.classes)) if self.labels else model
+        checkpoint = read_checkpoint(existing_file(self.path))
+        state = find_state_dict(checkpoint, expected_squeezenet(self.architecture), self.checkpoint_key, self.strict)
+        model = squeezenet_model(self.architecture, state.arrays, self.resolve_preprocessing())
+        labels = read_class_names(self.labels, model.classes) if self.labels else model.labels
+        return replace(model, labels=labels, source_notes=state.notes)
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -79,7 +84,8 @@ class TorchvisionWeights:
                 f"cannot download {url} ({error}); download it on a machine with internet access and use "
                 "'source: checkpoint', or use 'source: embedded'"
             ) from error
-        return squeezenet_model(self.architecture, read_state_dict(file), TORCHVISION)
+        state = find_state_dict(read_checkpoint(file), expected_squeezenet(self.architecture))
+        return squeezenet_model(self.architecture, state.arrays, TORCHVISION)
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -112,6 +118,13 @@ class RandomWeights(InputOptions):
         except WeightsError as error:
             raise ConfigError(str(error), key="model.input_size") from error
         return replace(model, labels=self.labels or model.labels)
+
+
+def expected_squeezenet(architecture: str) -> ExpectedTensors:
+    """Return the tensors of a SqueezeNet for any number of classes."""
+    expected = expected_tensors(builtin_network(architecture, 1))
+    classifier = {name: (None, *expected.shapes[name][1:]) for name in ("classifier.1.weight", "classifier.1.bias")}
+    return replace(expected, shapes={**expected.shapes, **classifier})
 
 
 def squeezenet_model(architecture: str, arrays: Arrays, preprocessing: Preprocessing) -> Model:
