@@ -62,7 +62,7 @@ def compare_models(
         FormatError, WeightsError: a model cannot be read or run.
     """
     goal = goal or Goal()
-    models = [_load_model(name, architecture, factory) for name in (a, b)]
+    models = _load_models((a, b), architecture, factory)
     _check_classes(models, (a, b))
     networks = [on_device(model, device) for model in models]
     photos = _read_photos(models, data, limit, cache, progress)
@@ -75,10 +75,17 @@ def compare_models(
     return _compare(measured_a, measured_b, goal)
 
 
-def _load_model(name: str, architecture: str | None, factory: str | None) -> Model:
-    if name == EMBEDDED:
-        return EmbeddedWeights().load()
-    return load_model(Path(name), architecture, factory if Path(name).suffix == ".sqz" else None)
+def _load_models(names: Sequence[str], architecture: str | None, factory: str | None) -> list[Model]:
+    """Return the models; a checkpoint of another program has the preprocessing of the first `.sqz` file."""
+    compressed = {name: load_model(Path(name), None, factory) for name in names if Path(name).suffix == ".sqz"}
+    like = next(iter(compressed.values()), None)
+
+    def load(name: str) -> Model:
+        if name == EMBEDDED:
+            return EmbeddedWeights().load()
+        return compressed.get(name) or load_model(Path(name), architecture, factory, like)
+
+    return [load(name) for name in names]
 
 
 def _check_classes(models: Sequence[Model], names: tuple[str, str]) -> None:
