@@ -10,6 +10,8 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from compress.errors import torch_required
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -36,6 +38,7 @@ def read(path: str | PathLike[str]) -> dict[str, NDArray[np.float32]]:
     return {name: tensor.to_dense() for name, tensor in container.read(Path(path)).tensors.items()}
 
 
+@torch_required()
 def load(path: str | PathLike[str], factory: str | None = None) -> nn.Module:
     """Read a `.sqz` file as a torch module in evaluation mode.
 
@@ -56,6 +59,7 @@ def load(path: str | PathLike[str], factory: str | None = None) -> nn.Module:
     return to_module(trust_factory(container.read(Path(path)), factory))
 
 
+@torch_required()
 def compare(
     a: str | PathLike[str],
     b: str | PathLike[str],
@@ -85,6 +89,7 @@ def compare(
     return compare_models(*paths, limit=limit, architecture=architecture, factory=factory, device=device)
 
 
+@torch_required()
 def run(
     pipeline: str | PathLike[str],
     out: str | PathLike[str],

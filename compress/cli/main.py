@@ -14,7 +14,7 @@ import compress
 from compress.cli import console, model_commands, options
 from compress.cli.cache_commands import cache
 from compress.cli.search_commands import search, sensitivity
-from compress.errors import ConfigError, SqueezeError
+from compress.errors import ConfigError, SqueezeError, torch_required
 
 _INTERRUPTED = 130
 """Exit code after Ctrl-C, as in shells."""
@@ -25,7 +25,8 @@ class _ErrorHandlingGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with torch_required():
+                return super().invoke(ctx)
         except SqueezeError as error:
             # Every process of a machine finds the same configuration error: one reports it.
             if not (isinstance(error, ConfigError) and os.environ.get("LOCAL_RANK", "0") != "0"):

@@ -98,7 +98,8 @@ def _check_installed() -> None:
         import sqlalchemy  # noqa: F401, PLC0415
     except ImportError as error:
         raise ConfigError(
-            f"search needs a package that cannot be imported ({error}); pip install 'squeeze-compress[search]'"
+            f"search needs a package that cannot be imported ({error}); in a clone of squeeze-compress: "
+            "pip install '.[search]'"
         ) from error
 
 

@@ -59,7 +59,9 @@ def _to_onnx(model: Model, path: Path, weight_format: WeightFormat) -> bytes:
         from compress.export.onnx_network import to_onnx  # noqa: PLC0415
         from compress.export.onnx_weights import as_float32, as_smallest  # noqa: PLC0415
     except ImportError as error:
-        advice = "pip install 'squeeze-compress[onnx]'"
+        if error.name == "torch":
+            raise
+        advice = "in a clone of squeeze-compress: pip install '.[onnx]'"
         raise ConfigError(f"cannot import the package onnx ({error}); {advice}", file=path) from error
     network = to_onnx(model, as_smallest if weight_format == "codebook" else as_float32)
     data: bytes = network.SerializeToString(deterministic=True)
