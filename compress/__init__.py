@@ -113,12 +113,13 @@ def run(
     """
     from compress import pipeline as pipelines  # noqa: PLC0415
     from compress.builtin_pipelines import find_pipeline  # noqa: PLC0415
+
+    overrides = tuple(overrides)
+    spec = pipelines.read_pipeline(find_pipeline(str(pipeline)), overrides)  # before the slow imports
     from compress.pipeline.environment import run_command  # noqa: PLC0415
     from compress.runtime.devices import find_device  # noqa: PLC0415
     from compress.runtime.distributed import join_process_group  # noqa: PLC0415
 
-    overrides = tuple(overrides)
-    spec = pipelines.read_pipeline(find_pipeline(str(pipeline)), overrides)
     own_device = find_device(device)
     with join_process_group(own_device) as processes:
         return pipelines.run(

@@ -41,8 +41,8 @@ def command(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("--help",), ("run", "--help"), ("inspect", MODEL), ("verify", MODEL), ("pipelines",), ("init",),
-        ("decompress", MODEL, "-o", "weights.safetensors"),
+        ("--help",), ("run", "--help"), ("pipelines",), ("init",), ("cache", "list"), ("inspect", MODEL),
+        ("verify", MODEL), ("decompress", MODEL, "-o", "weights.safetensors"),
     ],
     ids=lambda arguments: " ".join(map(str, arguments[:1])),
 )  # fmt: skip
@@ -73,6 +73,15 @@ def test_a_command_that_needs_torch_says_how_to_install_it(tmp_path, arguments):
         "  pip install '.[torch]'",
     ]
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("arguments", [("run",), ("sensitivity",), ("search", "--bytes", "400kB")])
+def test_a_mistake_in_a_pipeline_is_found_before_torch_is_imported(tmp_path, arguments):
+    done = command(tmp_path, arguments[0], "squeezenet", "--set", "stages.0.sparsit=2", *arguments[1:])
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(
+        "error: --set: stages.0.sparsit: unknown key of pass 'prune'; did you mean 'sparsity'?"
+    )
 
 
 def test_functions_that_need_torch_raise_the_same_error(tmp_path):

@@ -67,13 +67,13 @@ def run(
 
     Exit codes: 0 done, 1 failed, 2 bad configuration, 3 the goal was missed.
     """
+    spec = options.read_pipeline(pipeline, overrides, seed)  # before the slow imports
     from compress import pipeline as pipelines  # noqa: PLC0415
     from compress.pipeline.environment import run_command  # noqa: PLC0415
     from compress.report.goal_shortfall import check_goals  # noqa: PLC0415
     from compress.runtime import distributed  # noqa: PLC0415
     from compress.runtime.devices import find_device  # noqa: PLC0415
 
-    spec = options.read_pipeline(pipeline, overrides, seed)
     own_device = find_device(device)
     with distributed.join_process_group(own_device) as processes:
         if not processes.is_first:

@@ -11,10 +11,10 @@ from compress.model import TORCHVISION, Model, trust_factory
 from compress.networks.checkpoint_file import CHECKPOINT_SUFFIXES, Checkpoint, has_checkpoint_suffix, read_checkpoint
 from compress.networks.description_text import METADATA_KEY, parse_description
 from compress.networks.factory import NetworkFactory, is_factory
+from compress.networks.factory_models import load_checkpoint, model_of
 from compress.networks.float_values import to_float32
-from compress.networks.squeezenet_weights import expected_squeezenet, squeezenet_model
+from compress.networks.squeezenet_model import expected_squeezenet, squeezenet_model
 from compress.networks.state_dict_search import find_state_dict
-from compress.networks.user_network import load_checkpoint, model_of
 from compress.tensors.forms import Dense
 
 
