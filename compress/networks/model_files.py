@@ -45,7 +45,10 @@ def load_model(
         raise ConfigError(f"unknown format {path.suffix!r}", file=path, allowed=allowed)
     checkpoint = read_checkpoint(path)
     if METADATA_KEY in checkpoint.metadata:
-        return trust_factory(_described_model(checkpoint), factory)
+        model = trust_factory(_described_model(checkpoint), factory)
+        if architecture not in {None, model.architecture}:
+            raise ConfigError(f"{path} holds {model.architecture}, not {architecture}", key="--architecture")
+        return model
     if factory and not architecture:
         return _factory_model(checkpoint, factory, like)
     name = architecture or _guess(checkpoint)

@@ -50,6 +50,8 @@ def test_decompressed_weights_of_a_squeezenet_keep_its_preprocessing(tmp_path):
     model = replace(shared_squeezenet(), preprocessing=CAFFE)
     write_weights(model, tmp_path / "model.safetensors")
     assert load_model(tmp_path / "model.safetensors").preprocessing == CAFFE
+    with pytest.raises(ConfigError, match="holds squeezenet1_1, not squeezenet1_0"):
+        load_model(tmp_path / "model.safetensors", architecture="squeezenet1_0")
 
 
 @pytest.mark.parametrize("text", ["not base64", "AAAA"])
