@@ -56,7 +56,7 @@ def test_a_large_float64_value_is_no_whole_number_that_someone_counted():
         ("meta", lambda: WEIGHTS.to("meta")),
         ("quantized", lambda: torch.quantize_per_tensor(WEIGHTS, 0.1, 0, torch.qint8)),
         ("nested", lambda: torch.nested.nested_tensor([WEIGHTS, WEIGHTS[:2]])),
-        ("torch.int4", lambda: torch.empty(2, dtype=torch.int4)),
+        ("torch.int4", lambda: torch.zeros(2, dtype=torch.uint8).view(torch.int4)),
     ],
 )
 def test_anything_but_dense_real_numbers_is_an_error_with_the_kind(kind, make):
