@@ -1,4 +1,5 @@
-# The environment is in $(VENV), results are in $(OUT). Packages have the versions of constraints.txt.
+# The environment is in $(VENV), results are in $(OUT). Packages have the versions of constraints.txt; torch comes from
+# the package index TORCH_INDEX, if set.
 PYTHON ?= python3
 VENV ?= .venv
 OUT ?= out
@@ -10,14 +11,15 @@ READY = $(VENV)/ready
 
 help: ## List the targets.
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 10
-	@echo 'Variables: PYTHON ($(PYTHON)), VENV, the environment ($(VENV)), OUT, results ($(OUT)).'
+	@echo 'Variables: PYTHON ($(PYTHON)), VENV, the environment ($(VENV)), OUT, results ($(OUT)),'
+	@echo '  TORCH_INDEX, package index of torch ($(or $(TORCH_INDEX),the usual one)).'
 
 env: $(READY) ## Create or update the environment.
 # The stamp is written last, so that a failed installation starts over.
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is required; choose one with: make PYTHON=python3.12")'
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(TORCH_INDEX:%=--index-url %) torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,check]'
 	@touch $@
 

@@ -32,7 +32,7 @@ from compress.cli import console
 from compress.errors import SqueezeError
 from compress.networks.embedded_weights import EmbeddedWeights
 from compress.pipeline import environment
-from compress.pipeline.run import MODEL_FILE
+from compress.pipeline.runner import MODEL_FILE
 from compress.runtime.atomic_files import write_atomically
 from compress.runtime.file_names import escape_undecodable
 from compress.runtime.threads import available_cores

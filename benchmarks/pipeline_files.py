@@ -12,7 +12,7 @@ from compress.builtin_pipelines import find_pipeline
 from compress.cli import console
 from compress.errors import FormatError
 from compress.pipeline.environment import run_command
-from compress.pipeline.run import MODEL_FILE
+from compress.pipeline.runner import MODEL_FILE
 from compress.report import from_json
 
 CLASSIC_PIPELINE = "deep-compression"

@@ -29,11 +29,12 @@ from torch.nn import functional
 
 from benchmarks.markdown import markdown_table
 from compress.cli import console
+from compress.context import Context
 from compress.data.digits import Digits
 from compress.data.idx import Idx
 from compress.model import Model
 from compress.networks.squeezenet_weights import RandomWeights
-from compress.passes import Context, Prune, Share, Train
+from compress.passes import Prune, Share, Train
 from compress.training.supervised import SupervisedTraining
 
 _WARMUP_STEPS = 4

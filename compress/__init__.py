@@ -10,6 +10,8 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from compress.errors import torch_required
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -37,6 +39,7 @@ def read(path: str | PathLike[str]) -> dict[str, NDArray[np.float32]]:
     return {name: tensor.to_dense() for name, tensor in container.read(Path(path)).tensors.items()}
 
 
+@torch_required()
 def load(path: str | PathLike[str], factory: str | None = None) -> nn.Module:
     """Read a `.sqz` file as a torch module in evaluation mode.
 
@@ -57,6 +60,7 @@ def load(path: str | PathLike[str], factory: str | None = None) -> nn.Module:
     return to_module(trust_factory(container.read(Path(path)), factory))
 
 
+@torch_required()
 def compare(
     a: str | PathLike[str],
     b: str | PathLike[str],
@@ -98,6 +102,7 @@ def compare(
     )
 
 
+@torch_required()
 def run(
     pipeline: str | PathLike[str],
     out: str | PathLike[str],
@@ -121,12 +126,13 @@ def run(
     """
     from compress import pipeline as pipelines  # noqa: PLC0415
     from compress.builtin_pipelines import find_pipeline  # noqa: PLC0415
+
+    overrides = tuple(overrides)
+    spec = pipelines.read_pipeline(find_pipeline(str(pipeline)), overrides)  # before the slow imports
     from compress.pipeline.environment import run_command  # noqa: PLC0415
     from compress.runtime.devices import find_device  # noqa: PLC0415
     from compress.runtime.distributed import join_process_group  # noqa: PLC0415
 
-    overrides = tuple(overrides)
-    spec = pipelines.read_pipeline(find_pipeline(str(pipeline)), overrides)
     own_device = find_device(device)
     with join_process_group(own_device) as processes:
         return pipelines.run(

@@ -103,6 +103,26 @@ def format_errors_of(file: Path | str) -> Iterator[None]:
         raise FormatError(error.problem, offset=error.offset, expected=error.expected, file=file) from error
 
 
+@contextmanager
+def torch_required() -> Iterator[None]:
+    """Turn a failed import of torch in the block, or in the decorated function, into an error that says what to do.
+
+    Raises:
+        ConfigError: torch is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise ConfigError(
+            "torch is not installed; only inspect, verify and decompress to .safetensors work without it. For a CPU, "
+            "run in a clone of squeeze-compress:\n"
+            "  pip install torch --index-url https://download.pytorch.org/whl/cpu\n"
+            "  pip install '.[torch]'"
+        ) from error
+
+
 class GoalMissed(SqueezeError):
     """The pipeline ran, and its file is larger or less accurate than the goal allows."""
 

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 
 from compress.container.file import weights_sha256
+from compress.context import Context
 from compress.data.digits import Digits
 from compress.evaluation import metrics
 from compress.model import Model
 from compress.networks.user_network import UserNetwork
-from compress.passes import Context, Distill, Share, Train
+from compress.passes import Distill, Share, Train
 from compress.runtime.distributed import SINGLE_PROCESS, ProcessGroup, join_process_group
 
 Results = dict[str, np.ndarray]

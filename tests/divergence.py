@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from compress.context import Context
 from compress.evaluation.metrics import divergences, run
 from compress.model import Model
-from compress.passes import Context
 from compress.runtime.progress import no_progress
 
 

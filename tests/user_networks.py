@@ -46,6 +46,11 @@ def three_convolutions() -> nn.Module:
     return nn.Sequential(*convolutions, nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
+def gray_convolution() -> nn.Module:
+    """A network for gray photos."""
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
 class InvertedResidual(nn.Module):
     """Expansion, depthwise convolution and projection, as in Sandler et al. 2018, arXiv:1801.04381, figure 4."""
 

@@ -15,7 +15,8 @@ from torch import Tensor
 from compress.calibration.layer_sensitivity import Floats, layer_contributions
 from compress.calibration.layer_statistics import LayerStatistics
 from compress.calibration.photo_batches import Indices, PhotoBatch, network_inputs, photo_batches, spread_indices
-from compress.calibration.statistics_accumulator import ROW_BLOCK_BYTES, accumulate_statistics
+from compress.calibration.row_block_memory import ROW_BLOCK_BYTES
+from compress.calibration.statistics_accumulator import accumulate_statistics
 from compress.calibration.statistics_file import StatisticsFile, write_statistics
 from compress.container.file import weights_sha256
 from compress.data.photos import Photos

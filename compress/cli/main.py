@@ -16,7 +16,7 @@ import compress
 from compress.cli import console, model_commands, options
 from compress.cli.cache_commands import cache
 from compress.cli.search_commands import search, sensitivity
-from compress.errors import ConfigError, SqueezeError
+from compress.errors import ConfigError, SqueezeError, torch_required
 
 _SIGNAL_EXIT_CODE = 128
 """A process that a signal ends has the exit code 128 + signal in shells."""
@@ -37,7 +37,8 @@ class _ErrorHandlingGroup(click.Group):
         if threading.current_thread() is threading.main_thread():  # elsewhere Python refuses
             signal.signal(signal.SIGTERM, _terminate)
         try:
-            return super().invoke(ctx)
+            with torch_required():
+                return super().invoke(ctx)
         except SqueezeError as error:
             # Every process of a machine finds the same configuration error: one reports it.
             if not (isinstance(error, ConfigError) and os.environ.get("LOCAL_RANK", "0") != "0"):
@@ -80,13 +81,13 @@ def run(
 
     Exit codes: 0 done, 1 failed, 2 bad configuration, 3 the goal was missed.
     """
+    spec = options.read_pipeline(pipeline, overrides, seed)  # before the slow imports
     from compress import pipeline as pipelines  # noqa: PLC0415
     from compress.pipeline.environment import run_command  # noqa: PLC0415
     from compress.report.goal_shortfall import check_goals  # noqa: PLC0415
     from compress.runtime import distributed  # noqa: PLC0415
     from compress.runtime.devices import find_device  # noqa: PLC0415
 
-    spec = options.read_pipeline(pipeline, overrides, seed)
     own_device = find_device(device)
     with distributed.join_process_group(own_device) as processes:
         if not processes.is_first:

@@ -48,10 +48,10 @@ def search(
     Exit codes: 0 done, 1 failed, 2 bad configuration, 3 no trial meets the limits.
     """
     _check_installed()
+    spec = options.read_pipeline(pipeline, overrides, seed)  # before the slow imports
     from compress.report.goal_shortfall import check_goals  # noqa: PLC0415
     from compress.search import run_search  # noqa: PLC0415
 
-    spec = options.read_pipeline(pipeline, overrides, seed)
     folder = out or Path("out") / f"{spec.name}-search"
     limits = run_search.Limits(max_bytes, max_drop)
     record, result = run_search.search(spec, limits, folder, progress=console.progress, on_trial=_show_trial, **more)
@@ -85,12 +85,12 @@ def sensitivity(
     Each layer of PIPELINE's network is pruned, then shared, at several strengths. Training stages before the first
     compression run first. Writes sensitivity.html and sensitivity.json.
     """
+    spec = options.read_pipeline(pipeline, overrides, seed)  # before the slow imports
     from compress.pipeline.inputs import load_inputs  # noqa: PLC0415
-    from compress.pipeline.run import CACHE  # noqa: PLC0415
+    from compress.pipeline.runner import CACHE  # noqa: PLC0415
     from compress.search.search_pages import write_scan  # noqa: PLC0415
     from compress.search.sensitivity import scan  # noqa: PLC0415
 
-    spec = options.read_pipeline(pipeline, overrides, seed)
     folder = out or Path("out") / spec.name
     cache = cache or folder / CACHE
     result = scan(spec, load_inputs(spec, cache, device, console.progress), photos)
@@ -114,7 +114,8 @@ def _check_installed() -> None:
         import sqlalchemy  # noqa: F401, PLC0415
     except ImportError as error:
         raise ConfigError(
-            f"search needs a package that cannot be imported ({error}); pip install 'squeeze-compress[search]'"
+            f"search needs a package that cannot be imported ({error}); in a clone of squeeze-compress: "
+            "pip install '.[search]'"
         ) from error
 
 

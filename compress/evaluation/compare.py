@@ -66,7 +66,7 @@ def compare_models(
         FormatError, WeightsError: a model cannot be read or run.
     """
     goal = goal or Goal()
-    models = [load_named_model(name, architecture, factory if Path(name).suffix == ".sqz" else None) for name in (a, b)]
+    models = _load_models((a, b), architecture, factory)
     _check_classes(models, (a, b))
     networks = [on_device(model, device) for model in models]
     samples = data == SAMPLES and not Path(data).exists()  # a folder of this name takes precedence
@@ -79,6 +79,13 @@ def compare_models(
     warn_of_other_order(outputs[0])
     measured_a, measured_b = map(_MeasuredModel, (a, b), models, photos, outputs)
     return _compare(measured_a, measured_b, goal)
+
+
+def _load_models(names: Sequence[str], architecture: str | None, factory: str | None) -> list[Model]:
+    """Return the models; a checkpoint of another program has the preprocessing of the first `.sqz` file."""
+    compressed = {name: load_named_model(name, None, factory) for name in names if Path(name).suffix == ".sqz"}
+    like = next(iter(compressed.values()), None)
+    return [compressed.get(name) or load_named_model(name, architecture, factory, like) for name in names]
 
 
 def _check_classes(models: Sequence[Model], names: tuple[str, str]) -> None:

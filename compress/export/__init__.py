@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import OrderedDict
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,7 @@ from safetensors.numpy import save
 
 from compress.errors import ConfigError
 from compress.model import Model
+from compress.networks.description_text import METADATA_KEY, description_text
 from compress.runtime.atomic_files import write_atomically
 
 WeightFormat = Literal["float32", "codebook"]
@@ -36,16 +38,19 @@ def write_weights(model: Model, path: Path, weight_format: WeightFormat = "float
     if path.suffix == ".onnx":
         data = _to_onnx(model, path, weight_format)
     else:
-        arrays = {name: np.ascontiguousarray(tensor.to_dense()) for name, tensor in model.tensors.items()}
-        data = save(arrays) if path.suffix == ".safetensors" else _to_torch(arrays)
+        arrays = {name: np.require(tensor.to_dense(), requirements="C") for name, tensor in model.tensors.items()}
+        metadata = {METADATA_KEY: description_text(model)}
+        data = save(arrays, metadata) if path.suffix == ".safetensors" else _to_torch(arrays, metadata)
     write_atomically(path, data)
 
 
-def _to_torch(arrays: dict[str, np.ndarray]) -> bytes:
+def _to_torch(arrays: dict[str, np.ndarray], metadata: dict[str, str]) -> bytes:
     import torch  # noqa: PLC0415
 
+    weights = OrderedDict((name, torch.from_numpy(array.copy())) for name, array in arrays.items())
+    vars(weights).update(metadata)  # torch also keeps the metadata of a state dictionary in an attribute
     stream = io.BytesIO()
-    torch.save({name: torch.from_numpy(array.copy()) for name, array in arrays.items()}, stream)
+    torch.save(weights, stream)
     return stream.getvalue()
 
 
@@ -54,7 +59,9 @@ def _to_onnx(model: Model, path: Path, weight_format: WeightFormat) -> bytes:
         from compress.export.onnx_network import to_onnx  # noqa: PLC0415
         from compress.export.onnx_weights import as_float32, as_smallest  # noqa: PLC0415
     except ImportError as error:
-        advice = "pip install 'squeeze-compress[onnx]'"
+        if error.name == "torch":
+            raise
+        advice = "in a clone of squeeze-compress: pip install '.[onnx]'"
         raise ConfigError(f"cannot import the package onnx ({error}); {advice}", file=path) from error
     network = to_onnx(model, as_smallest if weight_format == "codebook" else as_float32)
     data: bytes = network.SerializeToString(deterministic=True)

@@ -24,9 +24,7 @@ from pydantic.dataclasses import dataclass
 
 from compress.errors import FormatError, format_errors_of
 from compress.model import CAFFE, Model
-from compress.networks.modules import builtin_network
-from compress.networks.squeezenet_weights import squeezenet_model
-from compress.networks.state_dict_file import Arrays, existing_file
+from compress.networks.source_files import Arrays, existing_file
 
 _ARCHITECTURE = "squeezenet1_0"
 _CODEBOOK_ENTRIES = 256
@@ -45,6 +43,9 @@ class DeepCompressionWeights:
 
     def load(self, seed: int = 0) -> Model:
         """Read the file; see `WeightSource`."""
+        from compress.networks.modules import builtin_network  # noqa: PLC0415
+        from compress.networks.squeezenet_model import squeezenet_model  # noqa: PLC0415
+
         shapes = {name: tuple(p.shape) for name, p in builtin_network(_ARCHITECTURE, 1000).named_parameters()}
         path = existing_file(self.path)
         with format_errors_of(path):

@@ -16,9 +16,7 @@ from pydantic.dataclasses import dataclass
 
 from compress.errors import WeightsError
 from compress.model import CAFFE, Model
-from compress.networks.modules import builtin_network
-from compress.networks.squeezenet_weights import squeezenet_model
-from compress.networks.state_dict_file import Arrays
+from compress.networks.source_files import Arrays
 
 _ARCHITECTURE = "squeezenet1_1"
 _FIRE_LAYERS = ("squeeze1x1", "expand1x1", "expand3x3")
@@ -34,6 +32,8 @@ class EmbeddedWeights:
 
     def load(self, seed: int = 0) -> Model:
         """Read the weights without importing the package; see `WeightSource`."""
+        from compress.networks.squeezenet_model import squeezenet_model  # noqa: PLC0415
+
         try:
             path = Path(str(importlib.metadata.distribution(self.DISTRIBUTION).locate_file(self.FILE)))
             arrays = _from_keras(_ArrayUnpickler(io.BytesIO(path.read_bytes())).load())
@@ -61,6 +61,8 @@ class _ArrayUnpickler(pickle.Unpickler):
 
 def _from_keras(layers: Mapping[str, list[NDArray[np.float32]]]) -> Arrays:
     """Convert Keras' kernels (height, width, in, out) to torch's (out, in, height, width)."""
+    from compress.networks.modules import builtin_network  # noqa: PLC0415
+
     names = [name for name, _ in builtin_network(_ARCHITECTURE, 1000).named_parameters()]
     keras_names = ["conv1", *(f"fire{i}/{layer}" for i in range(2, 10) for layer in _FIRE_LAYERS), "conv10"]
     arrays: Arrays = {}

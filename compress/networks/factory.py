@@ -13,16 +13,16 @@ import inspect
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import torch
 from pydantic import ConfigDict, Field, JsonValue
 from pydantic.dataclasses import dataclass
-from torch import nn
 
 from compress.errors import ConfigError, WeightsError
 from compress.model import Model
-from compress.networks.folding import fold_batch_norms
+
+if TYPE_CHECKING:
+    from torch import nn
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*"
 
@@ -73,6 +73,8 @@ class NetworkFactory:
         Raises:
             ConfigError: the function cannot be imported or called, or does not return a module.
         """
+        import torch  # noqa: PLC0415
+
         function = self._import()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -80,7 +82,7 @@ class NetworkFactory:
                 network = function(**self.args)
             except Exception as error:  # the function is the user's code
                 raise self._error(f"{type(error).__name__}: {error}, when called with {self.args}", "args") from error
-        if not isinstance(network, nn.Module):
+        if not isinstance(network, torch.nn.Module):
             raise self._error(f"it returned {type(network).__name__}, not a torch.nn.Module")
         return network.float().eval()
 
@@ -90,6 +92,8 @@ class NetworkFactory:
         Raises:
             ConfigError, WeightsError: as `call` and `fold_batch_norms`.
         """
+        from compress.networks.folding import fold_batch_norms  # noqa: PLC0415
+
         network = self.call()
         if self.fold_batch_norm:
             fold_batch_norms(network)

@@ -95,7 +95,7 @@ def stored_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
     """
     first_names: dict[int, tuple[str, torch.Tensor]] = {}
     for name, tensor in module.state_dict(keep_vars=True).items():
-        if not name.endswith("num_batches_tracked"):
+        if isinstance(tensor, torch.Tensor) and not name.endswith("num_batches_tracked"):  # else an extra state
             first_names.setdefault(id(tensor), (name, tensor))
     return dict(first_names.values())
 
@@ -105,7 +105,10 @@ def set_weights(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     stored = stored_tensors(module)
     with torch.no_grad():
         for name, tensor in tensors.items():
-            stored[name].copy_(torch.from_numpy(np.array(tensor.to_dense())))
+            target = stored[name]
+            if 0 in target.stride():  # expanded: many elements in one place
+                target.data = target.data.clone()
+            target.copy_(torch.from_numpy(np.array(tensor.to_dense())))
 
 
 def as_dense(tensor: torch.Tensor) -> Dense:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
-
-SqueezeNetName = Literal["squeezenet1_0", "squeezenet1_1"]
 
 
 class Fire(nn.Module):

@@ -8,7 +8,6 @@ class to the tuple here.
 
 from __future__ import annotations
 
-from compress.context import Context
 from compress.passes.distill import Distill
 from compress.passes.interface import Pass
 from compress.passes.prune import Prune
@@ -31,4 +30,4 @@ _CLASSES: tuple[type[Pass], ...] = (
 PASSES = {each.kind: each for each in _CLASSES}
 """All passes by their name in a pipeline file."""
 
-__all__ = ["PASSES", "Context", "Distill", "Pass", "Prune", "Quantize", "Recode", "Share", "Simplify", "Train"]
+__all__ = ["PASSES", "Distill", "Pass", "Prune", "Quantize", "Recode", "Share", "Simplify", "Train"]

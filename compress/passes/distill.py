@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from compress.context import Context
 from compress.model import Model
 from compress.passes.interface import Pass
-from compress.training.checkpoints import TrainingCheckpoint, run_steps
-from compress.training.distillation import Distillation
+
+if TYPE_CHECKING:
+    from compress.context import Context
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -50,6 +50,9 @@ class Distill(Pass):
             DataError: there are no calibration photos, or fewer in a batch than processes.
             PassError: no tensor can be trained, or the loss is not finite; names the step.
         """
+        from compress.training.checkpoints import TrainingCheckpoint, run_steps  # noqa: PLC0415
+        from compress.training.distillation import Distillation  # noqa: PLC0415
+
         distillation = Distillation(model, context, self.steps, self.batch, self.learning_rate)
         run_steps(distillation, TrainingCheckpoint(self.kind, self, model, context), context, "distilling")
         return model.with_tensors(distillation.network.tensors())

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from compress.context import Context
 from compress.errors import PassError
 from compress.model import Model
 from compress.passes.layer_patterns import options_by_layer
 from compress.passes.prune import LayerPruning, Prune, Sparsity
 from compress.tensors.forms import Pruned, Shared
+
+if TYPE_CHECKING:
+    from compress.context import Context
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from compress.context import Context
 from compress.model import Model
+
+if TYPE_CHECKING:
+    from compress.context import Context
 
 
 class Pass(ABC):

@@ -6,26 +6,20 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from typing import Annotated, Literal, Protocol
 
 import torch
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
 
 from compress.calibration.layer_sensitivity import sensitivity_corrections
-from compress.calibration.statistics_accumulator import ROW_BLOCK_BYTES
 from compress.context import Context
 from compress.errors import PassError
 from compress.model import Model
 from compress.networks.channel_graph import ChannelLink, channel_links, dead_weights
-from compress.passes.interface import Pass
+from compress.passes.rate_distortion_pass import BiasPrecision, CompressLayer, RateDistortionPass
 from compress.quantization.channel_balancing import Layers, balance_channels
 from compress.quantization.codebooks import round_to_precision
 from compress.quantization.lambda_search import LambdaSearch, initial_lambda
 from compress.quantization.layer_quantizer import LayerQuantizer, quantize_biases
-from compress.quantization.rate_distortion import Lambda
 from compress.quantization.regularization import regularized_quantizer
-from compress.runtime.byte_size import Bytes
 from compress.tensors.forms import Dense, FloatName, Shared
 
 _MIN_FILL = 0.998
@@ -35,106 +29,88 @@ _MIN_FIRST_FILL = 0.99
 """The same for the first compression, which only serves to measure the sensitivity of layers."""
 
 
-class CompressLayer(Protocol):
-    """Compresses a layer at a lambda."""
+def minimize_cost(
+    options: RateDistortionPass,
+    model: Model,
+    context: Context,
+    compress_layer: CompressLayer,
+    bias_precision: BiasPrecision,
+    *,
+    kernel_transform: bool = False,
+) -> Model:
+    """Return the compressed model, and the float model with balanced channels as its reference.
 
-    def __call__(self, layer: LayerQuantizer, lambda_: float, /, *, final: bool) -> Shared: ...
-
-
-BiasPrecision = Literal["levels"] | FloatName
-
-
-@dataclass(frozen=True, config=ConfigDict(extra="forbid", populate_by_name=True))
-class RateDistortionPass(Pass):
-    """A pass that minimizes `divergence + lambda * bits` over all weights.
-
-    Attributes:
-        lambda_: key `lambda`: nats of divergence that one bit is worth. The larger, the smaller the file. One value for
-            the whole network gives the bits to the layers that need them.
-        bytes: limit of the file size; the pass searches for the lambda that fills it.
-        statistics_photos: number of calibration photos for the statistics; None: all.
-        augmentations: how often the statistics use each photo: unchanged first, then as random crops.
-        row_block_memory: bytes for the statistics of single rows. With less, adjacent rows share statistics.
-        sensitivity_photos: number of calibration photos that measure how much each layer of a first compression adds
-            to the divergence. The second compression gives more bits to layers that add more than predicted, and none
-            to channels that no layer reads any more. 0: compress once.
+    Args:
+        options: `lambda` or `bytes`, and the statistics.
+        model: with plain weights.
+        context: of the pass.
+        compress_layer: called with a layer, lambda, and whether this is the last compression or one that is only
+            measured.
+        bias_precision: precision of the biases in the file.
+        kernel_transform: compress the transform coefficients of 3x3 kernels.
+    Raises:
+        PassError: no lambda makes the file as small as `bytes`.
     """
+    weights = sum(model.tensors[name].to_dense().size for name in model.weight_names())
+    lambda_ = options.lambda_ if options.bytes is None else initial_lambda(options.bytes, weights)
+    assert lambda_ is not None  # one of the two is given
+    links = channel_links(context.network(model))
+    layers = _layer_quantizers(options, model, context, lambda_, kernel_transform=kernel_transform)
+    balanced, layers = balance_channels(model, layers, links)
 
-    lambda_: Lambda | None = Field(default=None, validation_alias="lambda", serialization_alias="lambda")
-    bytes: Bytes | None = None
-    statistics_photos: Annotated[int, Field(ge=1)] | None = None
-    augmentations: Annotated[int, Field(ge=1, le=100)] = 1
-    row_block_memory: Bytes = ROW_BLOCK_BYTES
-    sensitivity_photos: Annotated[int, Field(ge=0)] = 1000
+    def compress(layers: Layers, lambda_: float, *, final: bool) -> tuple[Model, float]:
+        def compress_at(lambda_: float) -> Model:
+            return _compressed(balanced, layers, lambda_, bias_precision, partial(compress_layer, final=final))
 
-    def _minimize_cost(
-        self,
-        model: Model,
-        context: Context,
-        compress_layer: CompressLayer,
-        bias_precision: BiasPrecision,
-        *,
-        kernel_transform: bool = False,
-    ) -> Model:
-        """Return the compressed model, and the float model with balanced channels as its reference.
+        if options.bytes is None:
+            return compress_at(lambda_), lambda_
+        return fill_bytes(compress_at, options.bytes, lambda_, _MIN_FILL if final else _MIN_FIRST_FILL, context)
 
-        Args:
-            model: with plain weights.
-            context: of the pass.
-            compress_layer: called with a layer, lambda, and whether this is the last compression or one that is only
-                measured.
-            bias_precision: precision of the biases in the file.
-            kernel_transform: compress the transform coefficients of 3x3 kernels.
-        """
-        weights = sum(model.tensors[name].to_dense().size for name in model.weight_names())
-        lambda_ = self.lambda_ if self.bytes is None else initial_lambda(self.bytes, weights)
-        assert lambda_ is not None  # one of the two is given
-        links = channel_links(context.network(model))
-        layers = self._layer_quantizers(model, context, lambda_, kernel_transform=kernel_transform)
-        balanced, layers = balance_channels(model, layers, links)
+    if options.sensitivity_photos > 0:
+        first, lambda_ = compress(layers, lambda_, final=False)
+        layers = _corrected(options, layers, first, balanced, links, context)
+    compressed, _ = compress(layers, lambda_, final=True)
+    return replace(compressed, reference=balanced)
 
-        def compress(layers: Layers, lambda_: float, *, final: bool) -> tuple[Model, float]:
-            def compress_at(lambda_: float) -> Model:
-                return _compressed(balanced, layers, lambda_, bias_precision, partial(compress_layer, final=final))
 
-            if self.bytes is None:
-                return compress_at(lambda_), lambda_
-            return fill_bytes(compress_at, self.bytes, lambda_, _MIN_FILL if final else _MIN_FIRST_FILL, context)
-
-        if self.sensitivity_photos > 0:
-            first, lambda_ = compress(layers, lambda_, final=False)
-            layers = self._corrected(layers, first, balanced, links, context)
-        compressed, _ = compress(layers, lambda_, final=True)
-        return replace(compressed, reference=balanced)
-
-    def _layer_quantizers(self, model: Model, context: Context, lambda_: float, *, kernel_transform: bool) -> Layers:
-        statistics = context.fisher.row_statistics(self.statistics_photos, self.augmentations, self.row_block_memory)
-        samples = context.fisher.samples(self.statistics_photos, self.augmentations)
-        last = list(statistics)[-1]
-        return {
-            name: regularized_quantizer(
-                name, model.tensors[name], statistics[name], samples, lambda_,
-                is_classifier=name == last, kernel_transform=kernel_transform,
-            )
-            for name in model.weight_names()
-        }  # fmt: skip
-
-    def _corrected(
-        self, layers: Layers, compressed: Model, balanced: Model, links: Sequence[ChannelLink], context: Context
-    ) -> Layers:
-        """Return the layers with measured instead of predicted error costs, and with dead weights pruned."""
-        contributions = context.fisher.layer_contributions(
-            compressed, balanced, self.sensitivity_photos, context.stage_seed
+def _layer_quantizers(
+    options: RateDistortionPass, model: Model, context: Context, lambda_: float, *, kernel_transform: bool
+) -> Layers:
+    statistics = context.fisher.row_statistics(
+        options.statistics_photos, options.augmentations, options.row_block_memory
+    )
+    samples = context.fisher.samples(options.statistics_photos, options.augmentations)
+    last = list(statistics)[-1]
+    return {
+        name: regularized_quantizer(
+            name, model.tensors[name], statistics[name], samples, lambda_,
+            is_classifier=name == last, kernel_transform=kernel_transform,
         )
-        weights = {name: compressed.tensors[name].to_dense() for name in layers}
-        biases = {name: compressed.tensors[bias].to_dense() for name, bias in compressed.bias_names().items()}
-        predicted = {name: layer.predicted_divergence(weights[name]) for name, layer in layers.items()}
-        corrections = sensitivity_corrections(contributions, predicted)
-        dead = dead_weights(weights, biases, links)
-        return {
-            name: replace(layer, row_fisher=layer.row_fisher * corrections[name], mask=layer.mask & ~dead[name])
-            for name, layer in layers.items()
-        }
+        for name in model.weight_names()
+    }  # fmt: skip
+
+
+def _corrected(
+    options: RateDistortionPass,
+    layers: Layers,
+    compressed: Model,
+    balanced: Model,
+    links: Sequence[ChannelLink],
+    context: Context,
+) -> Layers:
+    """Return the layers with measured instead of predicted error costs, and with dead weights pruned."""
+    contributions = context.fisher.layer_contributions(
+        compressed, balanced, options.sensitivity_photos, context.stage_seed
+    )
+    weights = {name: compressed.tensors[name].to_dense() for name in layers}
+    biases = {name: compressed.tensors[bias].to_dense() for name, bias in compressed.bias_names().items()}
+    predicted = {name: layer.predicted_divergence(weights[name]) for name, layer in layers.items()}
+    corrections = sensitivity_corrections(contributions, predicted)
+    dead = dead_weights(weights, biases, links)
+    return {
+        name: replace(layer, row_fisher=layer.row_fisher * corrections[name], mask=layer.mask & ~dead[name])
+        for name, layer in layers.items()
+    }
 
 
 def _compressed(

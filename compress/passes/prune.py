@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from compress.calibration.layer_statistics import LayerStatistics
-from compress.calibration.statistics_accumulator import ROW_BLOCK_BYTES
-from compress.context import Context
+from compress.calibration.row_block_memory import ROW_BLOCK_BYTES
 from compress.errors import PassError
 from compress.model import Model
 from compress.passes.interface import Pass
 from compress.passes.layer_patterns import options_by_layer
-from compress.quantization.brain_surgeon import obs_update
 from compress.runtime.byte_size import Bytes
 from compress.tensors.checks import check_finite
 from compress.tensors.forms import Pruned, Shared, Tensor
+
+if TYPE_CHECKING:
+    from compress.calibration.layer_statistics import LayerStatistics
+    from compress.context import Context
 
 _STRICT = ConfigDict(extra="forbid")
 
@@ -114,6 +115,8 @@ class Prune(Pass):
             PassError: a tensor is not finite or is shared already, or `nonzero_weights` is out of range.
             ConfigError: a pattern in `layers` matches no layer.
         """
+        from compress.quantization.brain_surgeon import obs_update  # noqa: PLC0415
+
         names = model.weight_names()
         for name in names:
             if isinstance(model.tensors[name], Shared):

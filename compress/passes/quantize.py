@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from compress.codecs.primitives.trellis import TRELLIS_4096
-from compress.context import Context
 from compress.errors import PassError
 from compress.model import Model
-from compress.passes.network_compression import BiasPrecision, RateDistortionPass
-from compress.quantization.layer_quantizer import LayerQuantizer, coarse_trellis
+from compress.passes.rate_distortion_pass import BiasPrecision, RateDistortionPass
 from compress.quantization.rate_distortion import symbol_bits_of
 from compress.tensors.checks import check_finite
 from compress.tensors.forms import Shared
+
+if TYPE_CHECKING:
+    from compress.context import Context
+    from compress.quantization.layer_quantizer import LayerQuantizer
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", populate_by_name=True))
@@ -59,6 +60,10 @@ class Quantize(RateDistortionPass):
             PassError: a weight is not finite or is shared already; a layer needs more levels than a file can have; or
                 no lambda makes the file as small as `bytes`.
         """
+        from compress.codecs.primitives.trellis import TRELLIS_4096  # noqa: PLC0415
+        from compress.passes.network_compression import minimize_cost  # noqa: PLC0415
+        from compress.quantization.layer_quantizer import coarse_trellis  # noqa: PLC0415
+
         for name in model.weight_names():
             if isinstance(model.tensors[name], Shared):
                 raise PassError("its weights are shared already; quantize takes plain weights", tensor=name)
@@ -72,8 +77,8 @@ class Quantize(RateDistortionPass):
             return layer.quantize(lambda_, layer_trellis, self.iterations, symbol_bits)
 
         kernel_transform = _is_enabled(self.kernel_transform, context)
-        return self._minimize_cost(
-            model, context, compress_layer, self.bias_precision, kernel_transform=kernel_transform
+        return minimize_cost(
+            self, model, context, compress_layer, self.bias_precision, kernel_transform=kernel_transform
         )
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from compress.context import Context
 from compress.errors import PassError
 from compress.model import Model
 from compress.passes.interface import Pass
 from compress.tensors.forms import Shared, as_shared
+
+if TYPE_CHECKING:
+    from compress.context import Context
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))

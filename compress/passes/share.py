@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from compress.context import Context
 from compress.errors import PassError
 from compress.model import Model
 from compress.passes.layer_patterns import options_by_layer
-from compress.passes.network_compression import BiasPrecision, RateDistortionPass
+from compress.passes.rate_distortion_pass import BiasPrecision, RateDistortionPass
 from compress.quantization.codebooks import CodebookOptions, nearest_entries, round_codebook, round_to_precision
 from compress.quantization.kmeans import Init, kmeans_centroids
-from compress.quantization.layer_quantizer import LayerQuantizer
 from compress.quantization.rate_distortion import symbol_bits_of
 from compress.tensors.checks import check_finite
 from compress.tensors.forms import Dense, FloatName, Pruned, Shared
+
+if TYPE_CHECKING:
+    from compress.context import Context
+    from compress.quantization.layer_quantizer import LayerQuantizer
 
 Bits = Annotated[int, Field(ge=1, le=12)]
 
@@ -84,6 +86,8 @@ class Share(RateDistortionPass):
                 the file as small as `bytes`.
             ConfigError: a pattern in `layers` matches no layer.
         """
+        from compress.passes.network_compression import minimize_cost  # noqa: PLC0415
+
         bits = options_by_layer(model, self.bits, self.layers)
         for name, tensor in model.tensors.items():
             if name in bits and isinstance(tensor, Shared):
@@ -100,7 +104,7 @@ class Share(RateDistortionPass):
             )
             return layer.share(lambda_, options, symbol_bits, context.stage_seed)
 
-        return self._minimize_cost(model, context, compress_layer, self.bias_precision or "levels")
+        return minimize_cost(self, model, context, compress_layer, self.bias_precision or "levels")
 
     def _share_nearest(self, model: Model, context: Context, bits: Mapping[str, int]) -> Model:
         """Return the model in which each weight takes the nearest centroid of k-means."""

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from compress.context import Context
 from compress.errors import PassError
 from compress.model import Model
-from compress.networks.channel_graph import channel_links, dead_weights
 from compress.passes.interface import Pass
 from compress.tensors.checks import check_finite
 from compress.tensors.forms import Dense, Pruned, Shared
+
+if TYPE_CHECKING:
+    from compress.context import Context
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -33,6 +34,8 @@ class Simplify(Pass):
         Raises:
             PassError: a weight is not finite or is shared already.
         """
+        from compress.networks.channel_graph import channel_links, dead_weights  # noqa: PLC0415
+
         for name, tensor in model.tensors.items():
             if isinstance(tensor, Shared):
                 raise PassError("its weights are shared already; simplify before you share or quantize", tensor=name)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from compress import container
-from compress.context import Context
 from compress.errors import PassError
 from compress.model import Model
 from compress.passes.gradual_pruning import GradualMaskSchedule, GradualPruning
 from compress.passes.interface import Pass
-from compress.training.checkpoints import TrainingCheckpoint, run_steps
-from compress.training.supervised import SupervisedTraining, TrainingOptions
+from compress.training.training_options import TrainingOptions
+
+if TYPE_CHECKING:
+    from compress.context import Context
+    from compress.training.checkpoints import TrainingCheckpoint
+    from compress.training.supervised import SupervisedTraining
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -61,6 +63,9 @@ class Train(TrainingOptions, Pass):
             PassError: no tensor can be trained, the training diverges, or no gradient is left. The message names the
                 step, and the file with the last good weights.
         """
+        from compress.training.checkpoints import TrainingCheckpoint, run_steps  # noqa: PLC0415
+        from compress.training.supervised import SupervisedTraining  # noqa: PLC0415
+
         training = SupervisedTraining(self, model, context)
         if self.prune:
             training.mask_schedule = GradualMaskSchedule(self.prune, model, context, training.steps)
@@ -75,6 +80,8 @@ class Train(TrainingOptions, Pass):
 
 def _rescue(training: SupervisedTraining, checkpoint: TrainingCheckpoint, model: Model, context: Context) -> str:
     """Write the last good weights of a failed training to a file, and return a message about it."""
+    from compress import container  # noqa: PLC0415
+
     which = "best weights"
     if not training.best:
         saved = checkpoint.read()

@@ -13,7 +13,6 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from compress.builtin_pipelines import first_comment
-from compress.codecs import CODECS
 from compress.data.collect import PhotoSource
 from compress.data.sources import SOURCES as PHOTO_SOURCES
 from compress.errors import nearest
@@ -30,7 +29,12 @@ from compress.pipeline.yaml_document import SECTIONS, Document, read_document
 _ROLES = ("calibration", "validation")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _RESERVED_NAMES = ("baseline", "encode", "proof")
-_CODECS = {"huffman": ("huffman", "huffman-runs"), "context": tuple(CODECS), "raw": ("raw",)}
+_CODECS: Mapping[str, tuple[str, ...] | None] = {
+    "huffman": ("huffman", "huffman-runs"),
+    "context": None,
+    "raw": ("raw",),
+}
+"""Names of the codecs by `coding`; None: all."""
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -49,7 +53,9 @@ class Encode:
     @property
     def codecs(self) -> tuple[str, ...]:
         """Names of the allowed codecs."""
-        return _CODECS[self.coding]
+        from compress.codecs import CODECS  # noqa: PLC0415  compiles their loops
+
+        return _CODECS[self.coding] or tuple(CODECS)
 
 
 @plain_dataclass(frozen=True)

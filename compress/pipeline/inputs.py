@@ -11,12 +11,12 @@ from typing import TypeVar, get_args
 import torch
 
 from compress import container
+from compress.context import Context
 from compress.data.class_index import NetworkClasses
 from compress.data.collect import PhotoList
 from compress.data.photos import Photos, Role
 from compress.errors import ConfigError, DataError
 from compress.model import Model
-from compress.passes import Context
 from compress.pipeline import preflight
 from compress.pipeline.config import Pipeline
 from compress.runtime.devices import find_device

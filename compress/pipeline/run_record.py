@@ -46,7 +46,7 @@ def build_record(
         pipeline=escape_undecodable(pipeline.name),
         description=pipeline.description,
         network=reference.architecture,
-        weights_source=", ".join([pipeline.model.description, *trained_by]),
+        weights_source=", ".join([pipeline.model.description, *inputs.reference.source_notes, *trained_by]),
         weights_sha256=container.weights_sha256(reference),
         parameters=parameters,
         float_bytes=parameters * 4,

@@ -15,10 +15,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from compress import container
+from compress.context import Context
 from compress.errors import FormatError
 from compress.model import Model
 from compress.networks.factory import identity
-from compress.passes import Context
 from compress.pipeline import environment
 from compress.pipeline.config import Stage, options_of
 from compress.pipeline.resource_meter import ResourceUsage

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from compress.context import Context
 from compress.errors import ConfigError, PassError
 from compress.model import Model
-from compress.passes import Context
 from compress.pipeline.config import Pipeline, Stage
 from compress.pipeline.inputs import RunInputs
 from compress.pipeline.invariants import check_invariants

@@ -6,7 +6,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.cluster import kmeans_plusplus
 
 Floats = NDArray[np.float64]
 Init = Literal["linear", "density", "k-means++"]
@@ -59,5 +58,7 @@ def _first_centroids(points: Floats, importance: Floats, clusters: int, init: In
         return np.linspace(points[0], points[-1], clusters)
     if init == "density":
         return np.unique(np.quantile(points, (np.arange(clusters) + 0.5) / clusters))
+    from sklearn.cluster import kmeans_plusplus  # noqa: PLC0415  slow to import
+
     centers, _ = kmeans_plusplus(points[:, None], clusters, sample_weight=importance, random_state=seed)
     return np.unique(centers)

@@ -9,8 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from compress.codecs import CODECS
-
 Floats = NDArray[np.float64]
 Lambda = Annotated[float, Field(gt=0, le=1)]
 """Lagrange multiplier, nats of divergence that one bit is worth: the larger, the smaller the file."""
@@ -25,6 +23,8 @@ def symbol_bits_of(codecs: Iterable[str]) -> SymbolBits:
     Args:
         codecs: names of the codecs that the file may use.
     """
+    from compress.codecs import CODECS  # noqa: PLC0415  compiles their loops
+
     available = [CODECS[name] for name in codecs]
 
     def symbol_bits(counts: Floats, zero: int) -> Floats:

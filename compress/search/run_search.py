@@ -16,7 +16,7 @@ from compress.errors import ConfigError, SqueezeError
 from compress.evaluation.goals import Goal
 from compress.pipeline import Pipeline, RunResult, environment, read_pipeline
 from compress.pipeline.inputs import RunInputs, load_inputs
-from compress.pipeline.run import CACHE
+from compress.pipeline.runner import CACHE
 from compress.pipeline.search_space import Value, override
 from compress.runtime.atomic_files import write_atomically
 from compress.runtime.file_names import escape_undecodable

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress import container
+from compress.context import Context
 from compress.evaluation import metrics
 from compress.evaluation.metrics import Outputs
 from compress.model import Model
-from compress.passes import Context
 from compress.pipeline.config import Pipeline
 from compress.pipeline.inputs import RunInputs
 from compress.pipeline.stages import is_uncompressed, run_stages

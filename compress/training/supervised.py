@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import ConfigDict, Field, model_validator
-from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -24,6 +22,7 @@ from compress.training.checkpoints import ResumableTraining, check_batch
 from compress.training.schedules import cosine_schedule
 from compress.training.splits import stratified_split, training_labels
 from compress.training.trained_network import TrainedNetwork, check_loss
+from compress.training.training_options import TrainingOptions
 
 _MOMENTUM = 0.9
 
@@ -35,43 +34,6 @@ _MAX_LOSS = 100.0
 
 _LEARNED_LOSS = 0.1
 """Below this multiple of the loss of a random guess, a zero gradient is no error: the network fits the photos."""
-
-
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class TrainingOptions:
-    """Options of supervised training.
-
-    Attributes:
-        epochs: passes over the training photos.
-        batch: maximum photos per step.
-        learning_rate: maximum; it falls to zero along a cosine.
-        optimizer: `sgd` with momentum 0.9, or `adamw`.
-        warmup: epochs with a rising learning rate.
-        weight_decay: of weights, not of biases.
-        label_smoothing: fraction of each label that is spread over all classes.
-        dropout: probability of dropout layers; None: as the network defines it.
-        shift: maximum random shift of a photo, as a fraction of its side.
-        flip: mirror half of the photos; unsuitable for digits and letters.
-        validation_split: fraction of photos that select the best weights instead of training; 0 keeps the last ones.
-    """
-
-    epochs: Annotated[int, Field(ge=1, le=100_000)] = 30
-    batch: Annotated[int, Field(ge=1)] = 64
-    learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.01
-    optimizer: Literal["sgd", "adamw"] = "sgd"
-    warmup: Annotated[float, Field(ge=0, le=100_000)] = 0.0
-    weight_decay: Annotated[float, Field(ge=0, le=1)] = 2e-4
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
-    shift: Annotated[float, Field(ge=0, le=0.5)] = 0.125
-    flip: bool = True
-    validation_split: Annotated[float, Field(ge=0, le=0.5)] = 0.1
-
-    @model_validator(mode="after")
-    def _warmup_within_epochs(self) -> TrainingOptions:
-        if self.warmup > self.epochs:
-            raise ValueError(f"warmup is {self.warmup:g} epochs (allowed: 0 to {self.epochs}, the epochs)")
-        return self
 
 
 class MaskSchedule(Protocol):

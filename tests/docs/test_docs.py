@@ -144,7 +144,7 @@ def test_every_dependency_is_explained_and_pinned_within_its_range(requirement):
 def test_every_import_is_a_declared_dependency():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
-    for_users = (*project["dependencies"], *extras["onnx"], *extras["search"])
+    for_users = (*project["dependencies"], *extras["onnx"], *extras["search"], *extras["torch"])
     declared = {canonicalize_name(Requirement(text).name) for text in for_users}
     nodes = [node for file in ROOT.glob("compress/**/*.py") for node in ast.walk(ast.parse(file.read_text("utf-8")))]
     names = {name.name for node in nodes if isinstance(node, ast.Import) for name in node.names}

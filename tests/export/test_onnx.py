@@ -328,7 +328,7 @@ def test_without_the_package_onnx_the_error_has_advice_and_other_formats_work(tm
     done = decompress("m.onnx")
     assert (done.returncode, done.stdout) == (2, "")
     assert re.fullmatch(
-        r"error: m\.onnx: cannot import the package onnx \(.*\); pip install 'squeeze-compress\[onnx\]'\n",
+        r"error: m\.onnx: cannot import the package onnx \(.*\); in a clone of .*: pip install '\.\[onnx\]'\n",
         done.stderr,
     )
     assert (tmp_path / "m.onnx").read_bytes() == b"an old file"

@@ -14,7 +14,7 @@ from compress import container, load
 from compress.errors import ConfigError, WeightsError
 from compress.model import trust_factory
 from compress.networks.factory import NetworkFactory, identity
-from compress.networks.modules import to_module
+from compress.networks.modules import set_weights, to_module
 from compress.networks.preprocessing_options import PreprocessingOptions
 from compress.networks.user_network import UserNetwork
 
@@ -150,6 +150,33 @@ def test_a_checkpoint_of_another_network_is_an_error_that_lists_tensors(tmp_path
     torch.save(mixed_layers(classes=4).state_dict(), tmp_path / "four.pth")
     with pytest.raises(WeightsError, match=r"head\.weight is \(4, 8\), not \(5, 8\)"):
         replace(MIXED_LAYERS, checkpoint=str(tmp_path / "four.pth")).load()
+
+
+def test_integers_of_a_checkpoint_are_kept_or_refused(tmp_path):
+    state = mixed_layers().state_dict()
+    source = replace(MIXED_LAYERS, checkpoint=str(tmp_path / "trained.pth"))
+    torch.save({**state, "order": state["order"] + 0.5}, tmp_path / "trained.pth")
+    with pytest.raises(WeightsError, match=r"order holds values that are not torch\.int64, as in the network"):
+        source.load()
+    torch.save({**state, "order": state["order"] + (1 << 24) + 1}, tmp_path / "trained.pth")
+    with pytest.raises(WeightsError, match=r"trained\.pth: order: the whole number 16,777,21\d is not exact"):
+        source.load()
+
+
+def test_options_choose_the_tensors_of_a_checkpoint_and_the_report_names_them(tmp_path):
+    state = mixed_layers().state_dict()
+    torch.save({"model": {**state, "loss": torch.ones(1)}, "ema": state}, tmp_path / "trained.pth")
+    source = replace(MIXED_LAYERS, checkpoint=str(tmp_path / "trained.pth"), checkpoint_key="model", strict=False)
+    assert source.load().source_notes == ("ignoring loss",)
+    assert source.description.endswith("with the weights of trained.pth under model")
+
+
+def test_an_expanded_tensor_takes_the_values_of_a_checkpoint(tmp_path):
+    network = mixed_layers()
+    network.positions = torch.nn.Parameter(torch.zeros(1).expand_as(network.positions))
+    model = MIXED_LAYERS.load()
+    set_weights(network, model.tensors)
+    assert np.array_equal(network.positions.detach(), model.tensors["positions"].to_dense())
 
 
 def test_a_wrong_number_of_class_names_is_an_error(tmp_path):

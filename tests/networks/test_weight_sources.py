@@ -28,7 +28,6 @@ from compress.model import CAFFE, TORCHVISION
 from compress.networks.embedded_weights import EmbeddedWeights
 from compress.networks.modules import builtin_network, to_module
 from compress.networks.squeezenet_weights import CheckpointWeights, TorchvisionWeights
-from compress.networks.state_dict_file import read_state_dict
 
 ROOT = Path(__file__).parents[2]
 ABSENT = Path(__file__).parent / "absent"
@@ -253,50 +252,6 @@ class TestCheckpointWeights:
         (tmp_path / "names.txt").write_bytes(content)
         with pytest.raises(WeightsError, match=message):
             CheckpointWeights(str(tmp_path / "w.pth"), "squeezenet1_1", labels=str(tmp_path / "names.txt")).load()
-
-    @pytest.mark.parametrize(
-        ("held", "message"),
-        [
-            ([1, 2], "holds list, not a dictionary"),
-            ({}, "holds dict"),
-            ({"epoch": 3}, "epoch is a int, not a dense tensor"),
-            ({"w": torch.eye(3).to_sparse()}, "w is a Tensor, not a dense tensor"),
-            ({"w": torch.empty(3, device="meta")}, "w is a Tensor, not a dense tensor"),
-            ({"w": torch.zeros(3, dtype=torch.complex64)}, "w is a Tensor, not a dense tensor"),
-        ],
-        ids=["list", "empty", "number", "sparse", "no content", "complex"],
-    )
-    def test_anything_but_a_dictionary_of_dense_tensors_is_an_error(self, tmp_path, held, message):
-        torch.save(held, tmp_path / "w.pth")
-        with pytest.raises(WeightsError, match=message):
-            read_state_dict(tmp_path / "w.pth")
-
-    def test_an_unknown_format_is_an_error_that_lists_the_known_ones(self, tmp_path):
-        (tmp_path / "w.onnx").write_bytes(b"")
-        with pytest.raises(WeightsError, match=r"'\.onnx' \(allowed: \.safetensors, \.pth, \.pt\)"):
-            read_state_dict(tmp_path / "w.onnx")
-
-    @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
-    @pytest.mark.parametrize("file", ["w.safetensors", "w.pth", "old.pth"])
-    def test_a_truncated_or_altered_file_raises_only_weights_errors(self, tmp_path, file):
-        tensors = {"a": torch.randn(3, 4), "b": torch.ones(2)}
-        path = tmp_path / file
-        if file.endswith("safetensors"):
-            save_file(tensors, path)
-        else:
-            torch.save(tensors, path, _use_new_zipfile_serialization=file == "w.pth")
-        whole, random = path.read_bytes(), np.random.default_rng(0)
-        refused = 0
-        for _ in range(100):
-            altered = bytearray(whole[: random.integers(len(whole))])
-            if len(altered) > 0:
-                altered[random.integers(len(altered))] ^= 0xFF
-            path.write_bytes(altered)
-            try:
-                read_state_dict(path)
-            except WeightsError:
-                refused += 1
-        assert refused > 90  # zip keeps its directory at the end, safetensors its sizes at the start
 
 
 class TestTorchvisionWeights:

@@ -12,12 +12,13 @@ from pydantic import ValidationError
 
 from compress import container
 from compress.container.file import weights_sha256
+from compress.context import Context
 from compress.data.digits import Digits
 from compress.errors import DataError, PassError
 from compress.evaluation.metrics import accuracy, run
 from compress.networks.modules import NETWORKS
 from compress.networks.squeezenet_weights import RandomWeights
-from compress.passes import Context, Prune, Quantize, Share, Train
+from compress.passes import Prune, Quantize, Share, Train
 from compress.pipeline import invariants
 from compress.runtime.progress import no_progress
 from compress.tensors.forms import Dense, Shared

@@ -157,4 +157,4 @@ def test_without_its_packages_the_error_says_how_to_install_them(folder, monkeyp
     monkeypatch.setitem(sys.modules, "optuna", None)
     done = go(folder, "out", "--bytes", "200kB")
     assert done.exit_code == 2
-    assert "pip install 'squeeze-compress[search]'" in done.stderr
+    assert "in a clone of squeeze-compress: pip install '.[search]'" in done.stderr

@@ -1,0 +1,180 @@
+"""Checkpoint files: tensors by name, read without running code.
+
+A checkpoint of `torch.save` is a pickle. Torch's restricted unpickler rebuilds its tensors, and stand-ins without code
+take the place of every other class or function that the pickle names.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+import zipfile
+from collections import OrderedDict, deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from compress.errors import WeightsError
+
+CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar", ".index.json")
+
+SAVE_STATE = "save the state dictionary: torch.save(network.state_dict(), 'network.pth')"
+"""Advice for a file without a state dictionary."""
+
+_COMPRESSED = {b"\x1f\x8b": "gzip", b"BZ": "bzip2", b"\xfd7": "xz", b"\x28\xb5": "zstd"}
+_MAX_DEPTH, _MAX_ENTRIES = 16, 1 << 22
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """The content of a checkpoint.
+
+    Attributes:
+        path: the file.
+        tensors: by the keys on the way to them, joined by dots.
+        mappings: of each tensor, the keys on the way to the mapping that holds it.
+        metadata: text in a `.safetensors` file, or in attributes of a mapping in a `.pth` file.
+        holds_network: it also holds a whole pickled network, which is not read.
+    """
+
+    path: Path
+    tensors: Mapping[str, torch.Tensor]
+    mappings: Mapping[str, str]
+    metadata: Mapping[str, str]
+    holds_network: bool
+
+
+def has_checkpoint_suffix(path: Path) -> bool:
+    """Return whether the file name is that of a checkpoint."""
+    return path.name.endswith(CHECKPOINT_SUFFIXES)
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read all tensors of a checkpoint, or of all its shards that a file `.index.json` lists.
+
+    Raises:
+        WeightsError: the file cannot be read without running code, or has no tensors.
+    """
+    _check_format(path)
+    checkpoint = _flatten(path, _read_shards(path) if path.suffix == ".json" else _read_file(path))
+    if not checkpoint.tensors and not checkpoint.holds_network:
+        raise WeightsError(f"{path}: holds no tensors by name; {SAVE_STATE}")
+    return checkpoint
+
+
+def _check_format(path: Path) -> None:
+    with path.open("rb") as stream:
+        magic = stream.read(2)
+    if magic in _COMPRESSED:
+        raise WeightsError(f"{path}: is compressed by {_COMPRESSED[magic]}; decompress it first")
+    if not has_checkpoint_suffix(path):
+        allowed = ", ".join(CHECKPOINT_SUFFIXES)
+        raise WeightsError(f"{path}: unknown format {path.suffix!r} (allowed: {allowed})")
+
+
+def _read_file(path: Path) -> object:
+    """Return the object in a file; for `.safetensors`, a mapping."""
+    try:
+        return _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    except (MemoryError, WeightsError):
+        raise
+    except Exception as error:  # torch raises errors of many kinds for a damaged file
+        if isinstance(error, SafetensorError):
+            raise WeightsError(f"{path}: not a readable .safetensors file: {error}") from error
+        raise WeightsError(
+            f"{path}: not a readable state dictionary of tensors: it is damaged, holds objects with code, or is not of "
+            f"torch.save; {SAVE_STATE}"
+        ) from error
+
+
+def _read_safetensors(path: Path) -> object:
+    with safe_open(path, "pt") as file:
+        state = OrderedDict((name, file.get_tensor(name)) for name in file.keys())  # noqa: SIM118  no mapping
+        vars(state).update(file.metadata() or {})
+    return state
+
+
+def _read_pickle(path: Path) -> object:
+    named = ["argparse.Namespace"]
+    if zipfile.is_zipfile(path):  # else written by torch before 1.6
+        with zipfile.ZipFile(path) as archive:
+            if any(name.endswith("/constants.pkl") for name in archive.namelist()):
+                raise WeightsError(f"{path}: is a TorchScript program, not weights; {SAVE_STATE}")
+        named = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    with warnings.catch_warnings(), torch.serialization.safe_globals([_stand_in(name) for name in named]):
+        warnings.simplefilter("ignore")  # torch's advice on pickles
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+class _Mapping:
+    """Stands in for a class in a pickle: takes its items and attributes, as all that the unpickler can fill."""
+
+    def __new__(cls, *_: object) -> Any:
+        return OrderedDict()
+
+
+class _Ignored:
+    """Stands in for numpy's classes and functions, whose state is no mapping."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __setstate__(self, _: object) -> None:
+        pass
+
+
+def _stand_in(name: str) -> type:
+    module, _, last = name.rpartition(".")
+    kind = _Ignored if module.partition(".")[0] == "numpy" else _Mapping
+    return type(last, (kind,), {"__module__": module, "__qualname__": last})
+
+
+def _read_shards(path: Path) -> dict[str, object]:
+    """Return the tensors of all files that an index lists."""
+    try:
+        shards: dict[str, str] = json.loads(path.read_text("utf-8"))["weight_map"]
+        files = [path.parent / name for name in sorted(set(shards.values())) if Path(name).name == name]
+        outside = set(shards.values()) - {file.name for file in files}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise WeightsError(f"{path}: not an index of shards: expected 'weight_map', the file of each tensor") from error
+    if absent := sorted({*outside, *(file.name for file in files if not file.is_file())}):
+        raise WeightsError(f"{path}: no shard {', '.join(absent)} in {path.parent}")
+    parts = [read_checkpoint(file).tensors for file in files if file.suffix != ".json"]
+    state: dict[str, object] = {name: tensor for part in parts for name, tensor in part.items()}
+    if missing := sorted(shards.keys() - state.keys()):
+        raise WeightsError(f"{path}: the shards lack {', '.join(missing[:8])}")
+    return {name: state[name] for name in shards}
+
+
+def _flatten(path: Path, state: object) -> Checkpoint:
+    """Return all tensors in nested mappings and lists."""
+    tensors: dict[str, torch.Tensor] = {}
+    mappings: dict[str, str] = {}
+    attributes: dict[str, object] = {}
+    waiting: deque[tuple[str, object, int]] = deque([("", state, 0)])
+    visited = 0
+    while waiting:
+        prefix, node, depth = waiting.popleft()
+        attributes.update(getattr(node, "__dict__", {}))
+        for key, value in _items(node):
+            name, visited = f"{prefix}{key}", visited + 1
+            if depth > _MAX_DEPTH or visited > _MAX_ENTRIES:
+                raise WeightsError(f"{path}: its mappings are nested too deeply; {SAVE_STATE}")
+            if isinstance(value, torch.Tensor):
+                if name in tensors:
+                    raise WeightsError(f"{path}: two tensors are named {name}; {SAVE_STATE}")
+                tensors[name], mappings[name] = value, prefix
+            else:
+                waiting.append((f"{name}.", value, depth + 1))
+    metadata = {key: text for key, text in attributes.items() if isinstance(text, str)}
+    return Checkpoint(path, tensors, mappings, metadata, "_modules" in attributes)
+
+
+def _items(node: object) -> list[tuple[object, object]]:
+    if isinstance(node, Mapping):
+        return list(node.items())
+    return list(enumerate(node)) if isinstance(node, list | tuple) else []

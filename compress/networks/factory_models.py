@@ -1,0 +1,79 @@
+"""Networks that the user's code makes: their checkpoints, and the models of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from compress.errors import ConfigError, WeightsError
+from compress.model import Model, Preprocessing
+from compress.networks.checkpoint_file import Checkpoint
+from compress.networks.factory import NetworkFactory
+from compress.networks.float_values import to_float32
+from compress.networks.folding import fold_batch_norms
+from compress.networks.layer_calls import record_calls
+from compress.networks.modules import check_shapes, set_weights, stored_tensors, zero_input
+from compress.networks.state_dict_search import expected_tensors, find_state_dict
+from compress.tensors.forms import Dense
+
+
+def load_checkpoint(
+    network: nn.Module, checkpoint: Checkpoint, function: str, key: str | None = None, strict: bool = True
+) -> tuple[str, ...]:
+    """Set all tensors of the network that a function made; return notes for the report.
+
+    Raises:
+        ConfigError, WeightsError: as `find_state_dict`; WeightsError also if shapes differ or integers become others.
+    """
+    state = find_state_dict(checkpoint, expected_tensors(network), key, strict)
+    tensors = {name: Dense(array) for name, array in state.arrays.items()}
+    check_shapes(tensors, network, f"{checkpoint.path}: not the weights of the network of {function}")
+    set_weights(network, tensors)
+    for name, tensor in stored_tensors(network).items():
+        if not tensor.is_floating_point() and not np.array_equal(tensor.float().numpy(), state.arrays[name]):
+            raise WeightsError(f"{checkpoint.path}: {name} holds values that are not {tensor.dtype}, as in the network")
+    return state.notes
+
+
+def model_of(network: nn.Module, factory: NetworkFactory, preprocessing: Preprocessing) -> Model:
+    """Return the model of a network that `factory.call` made, its batch norms folded if the factory says so.
+
+    Raises:
+        ConfigError: the network does not map photos of this preprocessing to logits.
+        WeightsError: batch norms cannot be folded, or a tensor cannot be stored as float32.
+    """
+    if factory.fold_batch_norm:
+        fold_batch_norms(network)
+    classes, weights = _probe(network, preprocessing)
+    tensors = {name: _to_dense(name, tensor) for name, tensor in stored_tensors(network).items()}
+    biases = {f"{name.removesuffix('weight')}bias" for name in weights}
+    uncompressed = frozenset(tensors.keys() - weights - biases)
+    return Model(factory.architecture, classes, preprocessing, tensors, uncompressed=uncompressed, trusted=True)
+
+
+def _probe(network: nn.Module, preprocessing: Preprocessing) -> tuple[int, set[str]]:
+    """Run the network on zeros; return the number of classes and the weights that it used."""
+    pre = preprocessing
+    try:
+        with record_calls(network) as calls, torch.no_grad():
+            logits: Any = network(zero_input(pre))
+    except Exception as error:  # the network is the user's code
+        problem = f"the network does not accept photos of {pre.height} x {pre.width} pixels in {pre.channels}"
+        raise ConfigError(f"{problem}: {type(error).__name__}: {error}", key="model") from error
+    if not isinstance(logits, torch.Tensor) or logits.dim() != 2 or len(logits) != 1:
+        result = f"a tensor of {tuple(logits.shape)}" if isinstance(logits, torch.Tensor) else type(logits).__name__
+        raise ConfigError(f"the network returns {result} for one photo, expected logits (1, classes)", key="model")
+    weights = {call.weight for call in calls}
+    if not weights:
+        raise ConfigError("the network has no convolution and no linear layer to compress", key="model")
+    return logits.shape[1], weights
+
+
+def _to_dense(name: str, tensor: torch.Tensor) -> Dense:
+    values = to_float32(name, tensor)
+    if not np.isfinite(values).all():
+        raise WeightsError(f"{name}: values must be finite real numbers")
+    return Dense(values)

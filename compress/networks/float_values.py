@@ -1,0 +1,58 @@
+"""Conversion of a tensor's values to float32, which a file stores."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from compress.errors import WeightsError
+
+_MAX_EXACT_FLOAT64 = 1 << 53
+"""Float64 represents all integers up to this one."""
+
+
+def to_float32(name: str, tensor: torch.Tensor) -> NDArray[np.float32]:
+    """Return a tensor's values in float32, in row-major order. Whole numbers are exact, others rounded.
+
+    Args:
+        name: of the tensor, for errors.
+        tensor: of any precision and memory layout.
+    Raises:
+        WeightsError: the values are not dense real numbers, or are whole numbers that float32 does not represent.
+    """
+    kinds = {
+        "nested": tensor.is_nested,
+        "sparse": tensor.layout != torch.strided,
+        "complex": tensor.is_complex(),
+        "quantized": tensor.is_quantized,
+        "meta": tensor.is_meta,
+    }
+    kind = next((kind for kind, applies in kinds.items() if applies), None)
+    try:
+        values = None if kind else tensor.detach().cpu().resolve_neg().float()
+    except RuntimeError:  # packed types, such as torch.int4, have no values
+        kind = str(tensor.dtype)
+    if kind or values is None:
+        raise WeightsError(f"{name}: a {kind} tensor, not a dense tensor of real numbers")
+    check_whole_numbers(name, tensor)
+    return values.contiguous().numpy()
+
+
+def check_whole_numbers(name: str, tensor: torch.Tensor) -> None:
+    """Check that float32 represents the whole numbers in a tensor of real numbers.
+
+    Raises:
+        WeightsError: it does not.
+    """
+    if tensor.dtype == torch.bool or (tensor.is_floating_point() and tensor.dtype != torch.float64):
+        return
+    values = tensor.detach().double()
+    beyond = values.abs() >= _MAX_EXACT_FLOAT64
+    whole = (values == values.round()) & ~beyond
+    inexact = whole & (values.float().double() != values)
+    if not tensor.is_floating_point():
+        inexact |= beyond
+    if inexact.any():
+        value = int(values[inexact][0])
+        raise WeightsError(f"{name}: the whole number {value:,} is not exact in float32, the precision of a file")

@@ -1,0 +1,41 @@
+"""Files that the section `model` of a pipeline names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compress.errors import ConfigError, WeightsError
+
+Arrays = dict[str, NDArray[np.float32]]
+"""The tensors of a network by name."""
+
+
+def read_class_names(path: str, classes: int) -> tuple[str, ...]:
+    """Read the class names in a file of the key `model.labels`, one a line.
+
+    Raises:
+        ConfigError: the file does not exist.
+        WeightsError: the file is not UTF-8 text, or has another number of names.
+    """
+    try:
+        names = tuple(existing_file(path, "labels").read_text("utf-8").splitlines())
+    except UnicodeDecodeError as error:
+        raise WeightsError(f"{path}: class names must be UTF-8 text ({error})") from error
+    if len(names) != classes:
+        raise WeightsError(f"{path}: {len(names):,} class names for {classes:,} classes")
+    return names
+
+
+def existing_file(path: str, key: str = "path") -> Path:
+    """Return the path in the key `model.KEY`, with `~` expanded.
+
+    Raises:
+        ConfigError: there is no such file.
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise ConfigError(f"no file {path}", key=f"model.{key}")
+    return file
