@@ -6,7 +6,7 @@ import io
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from compress.builtin_models import BuiltinModel
     from compress.container.inspection import Inspection
     from compress.evaluation.comparison_record import ModelComparison, PairedAccuracy, PhotoPredictions
     from compress.evaluation.results import Accuracy, Interval, Prediction
@@ -225,6 +226,23 @@ def show_inspection(inspection: Inspection) -> None:
     )  # fmt: skip
     say(f"header and checksums {layout.header_bytes:,} bytes, class names {layout.label_bytes:,} bytes")
     say(f"sha256 of the decoded weights: {inspection.weights_sha256}")
+
+
+def show_models(models: Iterable[BuiltinModel]) -> None:
+    """Print the built-in models with the accuracy of their files."""
+    columns = ("model", "bytes", "top-1", "change", "top-5", "change", "agreement", "KL, nats")
+    show_table(
+        columns,
+        [
+            [
+                model.name, f"{model.file_bytes:,}",
+                f"{model.top1:.1%}", f"{(model.top1 - model.float_top1) * 100:+.1f}",
+                f"{model.top5:.1%}", f"{(model.top5 - model.float_top5) * 100:+.1f}",
+                f"{model.agreement:.1%}", f"{model.divergence_nats:.3f}",
+            ]
+            for model in models
+        ],
+    )  # fmt: skip
 
 
 def show_accuracy(accuracy: Accuracy, skipped: Sequence[str]) -> None:

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from compress.builtin_models import find_model
+from compress.errors import ConfigError
+
 if TYPE_CHECKING:
     from compress.pipeline import Pipeline
 
@@ -27,11 +30,21 @@ class FiniteFloat(click.FloatRange):
         return number if math.isfinite(number) else self.fail(f"{value!r} is not finite.", param, ctx)
 
 
+class ModelFile(click.Path):
+    """A model file or the name of a built-in model; the value is the path of the file."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return find_model(value)
+        except ConfigError as error:
+            self.fail(str(error), param, ctx)
+
+
 class PathOrName(click.Path):
     """An existing path, or one allowed name; the value is a `str`."""
 
-    def __init__(self, name: str, *, dir_okay: bool) -> None:
-        super().__init__(exists=True, dir_okay=dir_okay)
+    def __init__(self, name: str) -> None:
+        super().__init__(exists=True)
         self.allowed_name = name
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:

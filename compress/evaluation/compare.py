@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from compress import container
+from compress.builtin_models import find_model
 from compress.data.photos import Photos
 from compress.data.samples import Samples
 from compress.data.sources import source_at
@@ -78,7 +79,8 @@ def compare_models(
 def _load_model(name: str, architecture: str | None, factory: str | None) -> Model:
     if name == EMBEDDED:
         return EmbeddedWeights().load()
-    return load_model(Path(name), architecture, factory if Path(name).suffix == ".sqz" else None)
+    path = find_model(name)
+    return load_model(path, architecture, factory if path.suffix == ".sqz" else None)
 
 
 def _check_classes(models: Sequence[Model], names: tuple[str, str]) -> None:
