@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
 import compress
 from compress.builtin_models import builtin_models, find_model
+from compress.cli.main import main
 from compress.data.package_files import package_file
 from compress.errors import ConfigError
 
@@ -18,9 +18,8 @@ MODELS = builtin_models()
 CARDS = Path(__file__).parents[1] / "docs" / "models"
 
 
-def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "compress", *arguments]
-    return subprocess.run(line, capture_output=True, text=True, check=False, timeout=120)
+def command(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments)
 
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
@@ -57,14 +56,14 @@ def test_unknown_name_suggests_a_model():
 
 
 def test_predict_takes_a_name_and_prints_class_names():
-    done = command("predict", "squeezenet", package_file("skimage", "data", "coffee.png"))
-    assert done.returncode == 0, done.stderr
+    done = command("predict", "squeezenet", str(package_file("skimage", "data", "coffee.png")))
+    assert done.exit_code == 0, done.stderr
     assert len(done.stdout.splitlines()) == 6
     assert "class " not in done.stdout
 
 
 def test_models_lists_bytes_and_accuracy():
     done = command("models")
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     for model in MODELS.values():
         assert f"{model.file_bytes:,}" in done.stdout

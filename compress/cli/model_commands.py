@@ -41,6 +41,8 @@ def inspect(model: Path, as_json: bool, max_weights: int | None) -> None:
     """List the tensors of a .sqz file and their bytes.
 
     Shows for each tensor of MODEL the shape, the nonzero weights, the codec and the bytes of each component.
+
+    Example: squeeze-compress inspect model.sqz
     """
     from compress.container.inspection import inspect_file  # noqa: PLC0415
 
@@ -58,6 +60,8 @@ def verify(model: Path, max_weights: int | None) -> None:
     """Check a .sqz file and print the hash of its weights.
 
     Decodes all of MODEL and checks every checksum.
+
+    Example: squeeze-compress verify model.sqz
     """
     from compress import container  # noqa: PLC0415
 
@@ -82,6 +86,8 @@ def decompress(model: Path, output: Path, weights: WeightFormat, factory: str | 
     """Convert a .sqz file to .safetensors, .pth or .onnx.
 
     .safetensors and .pth hold the float32 weights of MODEL under torchvision's tensor names; .onnx holds the network.
+
+    Example: squeeze-compress decompress model.sqz -o model.onnx
     """
     from compress import container  # noqa: PLC0415
     from compress.export import write_weights  # noqa: PLC0415
@@ -100,6 +106,8 @@ def describe(network: str, classes: int, side: int, factory: str | None) -> None
     """List the layers of a network.
 
     Shows output shapes, parameters and multiply-accumulates of NETWORK, the name of a network or a model file.
+
+    Example: squeeze-compress describe squeezenet1_1
     """
     from compress.networks.description import describe_model, describe_network  # noqa: PLC0415
 
@@ -122,6 +130,8 @@ def predict(
     """Classify photos with a model.
 
     Prints for each of the PHOTOS the five most probable classes, highest probability first.
+
+    Example: squeeze-compress predict squeezenet cat.jpg
     """
     from compress.evaluation.evaluate import predict_photos  # noqa: PLC0415
 
@@ -149,6 +159,8 @@ def evaluate(
     """Measure top-1 and top-5 accuracy on labeled photos.
 
     MODEL is a .sqz, .safetensors or .pth file.
+
+    Example: squeeze-compress evaluate model.sqz --data photos
     """
     from compress.evaluation.evaluate import evaluate_model  # noqa: PLC0415
 
@@ -186,6 +198,8 @@ def compare(
     for the installed float weights. The photos need no labels.
 
     Exit code 3: B exceeds --max-top1-drop, --max-top5-drop or --max-divergence, or is below --min-agreement.
+
+    Example: squeeze-compress compare embedded model.sqz --data samples
     """
     from compress.evaluation.compare import compare_models  # noqa: PLC0415
     from compress.evaluation.goals import Goal  # noqa: PLC0415

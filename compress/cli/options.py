@@ -81,12 +81,17 @@ max_weights = click.option(
 )
 
 
+overrides = click.option(
+    "--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Replace a value of the pipeline."
+)
+
+
 def pipeline(command: Command) -> Command:
     """Add the argument PIPELINE and the options `--set`, `--seed`, `--cache` and `--device`."""
     for decorate in (
         device,
         click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Replace the seed of the pipeline."),
-        click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Replace a value of the pipeline."),
+        overrides,
         click.option("--cache", type=FOLDER, help="Folder for intermediate results. [OUT/cache]"),
         click.argument("pipeline", default="pipeline.yaml"),
     ):

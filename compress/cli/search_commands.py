@@ -38,6 +38,8 @@ def search(
     with the same command, and other machines join it with the same --study.
 
     Exit codes: 0 done, 1 failed, 2 bad configuration, 3 no trial meets the limits.
+
+    Example: squeeze-compress search pipeline.yaml --bytes 400kB
     """
     _check_installed()
     from compress.report.goal_shortfall import check_goals  # noqa: PLC0415
@@ -72,6 +74,8 @@ def sensitivity(
 
     Each layer of PIPELINE's network is pruned, then shared, at several strengths. Training stages before the first
     compression run first. Writes sensitivity.html and sensitivity.json.
+
+    Example: squeeze-compress sensitivity squeezenet
     """
     from compress.pipeline.inputs import load_inputs  # noqa: PLC0415
     from compress.pipeline.run import CACHE  # noqa: PLC0415
