@@ -29,35 +29,38 @@ __all__ = ["__version__", "compare", "load", "read", "run"]
 
 
 def read(path: str | PathLike[str]) -> dict[str, NDArray[np.float32]]:
-    """Read the float32 weights of a `.sqz` file, by torchvision's tensor names, without torch.
+    """Read the float32 weights of a `.sqz` file or a built-in model, by torchvision's tensor names, without torch.
 
     Raises:
         FormatError: the file breaks the format.
+        ConfigError: there is neither such a file nor such a built-in model.
     """
     from compress import container  # noqa: PLC0415
+    from compress.builtin_models import find_model  # noqa: PLC0415
 
-    return {name: tensor.to_dense() for name, tensor in container.read(Path(path)).tensors.items()}
+    return {name: tensor.to_dense() for name, tensor in container.read(find_model(str(path))).tensors.items()}
 
 
 @torch_required()
 def load(path: str | PathLike[str], factory: str | None = None) -> nn.Module:
-    """Read a `.sqz` file as a torch module in evaluation mode.
+    """Read a `.sqz` file or a built-in model as a torch module in evaluation mode.
 
     `compress.data.transforms` prepares photos for it with the file's preprocessing.
 
     Args:
-        path: the file.
+        path: the file, or the name of a built-in model (`squeeze-compress models`).
         factory: `package.module:function` that builds your own network; called only if you name it here.
     Raises:
         FormatError: the file breaks the format.
         WeightsError: its tensors do not fit its network.
-        ConfigError: the file names another function, or the function cannot be imported.
+        ConfigError: no such file or model, the file names another function, or the function cannot be imported.
     """
     from compress import container  # noqa: PLC0415
+    from compress.builtin_models import find_model  # noqa: PLC0415
     from compress.model import trust_factory  # noqa: PLC0415
     from compress.networks.modules import to_module  # noqa: PLC0415
 
-    return to_module(trust_factory(container.read(Path(path)), factory))
+    return to_module(trust_factory(container.read(find_model(str(path))), factory))
 
 
 @torch_required()
@@ -76,7 +79,7 @@ def compare(
     """Compare two models on the same photos, as `squeeze-compress compare` does.
 
     Args:
-        a: the reference: a `.sqz` file, a checkpoint, or `embedded`.
+        a: the reference: a `.sqz` file, a checkpoint, a built-in model, or `embedded`.
         b: like `a`.
         data: photos, labeled or not: a folder, a CSV file, or `samples` for the installed ones.
         limit: maximum number of photos, evenly spread.

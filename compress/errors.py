@@ -31,6 +31,7 @@ class ConfigError(SqueezeError):
         problem: the message without its place and without `allowed`.
         file: the pipeline file, or `--set`; None: unknown.
         line: line in the file, from 1; None: unknown.
+        column: column of the key in that line, from 1; None: unknown. The message leaves it out.
         key: dotted path of the key; None: unknown.
         allowed: the allowed values; None: `problem` says it.
     """
@@ -43,10 +44,12 @@ class ConfigError(SqueezeError):
         *,
         file: Path | str | None = None,
         line: int | None = None,
+        column: int | None = None,
         key: str | None = None,
         allowed: str | None = None,
     ) -> None:
-        self.problem, self.file, self.line, self.key, self.allowed = problem, file, line, key, allowed
+        self.problem, self.file, self.line, self.column = problem, file, line, column
+        self.key, self.allowed = key, allowed
         place = ":".join(str(part) for part in (file, line) if part is not None)
         message = ": ".join(part for part in (place, key, problem) if part)
         super().__init__(f"{message} (allowed: {allowed})" if allowed else message)

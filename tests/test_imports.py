@@ -13,13 +13,13 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ROOMS = (
-    "errors", "runtime", "tensors", "model", "codecs", "container", "data", "networks", "calibration", "context",
-    "export", "evaluation", "quantization", "training", "passes", "report", "builtin_pipelines", "pipeline", "search",
-    "__init__", "cli", "__main__",
+    "errors", "runtime", "tensors", "model", "codecs", "container", "builtin_models", "data", "networks", "calibration",
+    "context", "export", "evaluation", "quantization", "training", "passes", "report", "builtin_pipelines", "pipeline",
+    "search", "__init__", "cli", "__main__",
 )  # fmt: skip
 """The rooms of `compress/` from the bottom to the top."""
 
-WITHOUT_TORCH = ("errors", "tensors", "model", "codecs", "container", "builtin_pipelines")
+WITHOUT_TORCH = ("errors", "tensors", "model", "codecs", "container", "builtin_models", "builtin_pipelines")
 SLOW_TO_IMPORT = {"torch", "sklearn", "matplotlib"}
 
 

@@ -7,7 +7,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from compress.builtin_models import BuiltinModel
     from compress.container.inspection import Inspection
     from compress.evaluation.comparison_record import ModelComparison, PairedAccuracy, PhotoPredictions
     from compress.evaluation.evaluate import Evaluation
@@ -264,6 +265,23 @@ def show_prediction(photo: Path, classes: Sequence[Prediction]) -> None:
     say(str(photo))
     for each in classes:
         say(f"  {each.probability:6.1%}  {each.name}")
+
+
+def show_models(models: Iterable[BuiltinModel]) -> None:
+    """Print the built-in models with the accuracy of their files."""
+    columns = ("model", "bytes", "top-1", "change", "top-5", "change", "agreement", "KL, nats")
+    show_table(
+        columns,
+        [
+            [
+                model.name, f"{model.file_bytes:,}",
+                f"{model.top1:.1%}", f"{(model.top1 - model.float_top1) * 100:+.1f}",
+                f"{model.top5:.1%}", f"{(model.top5 - model.float_top5) * 100:+.1f}",
+                f"{model.agreement:.1%}", f"{model.divergence_nats:.3f}",
+            ]
+            for model in models
+        ],
+    )  # fmt: skip
 
 
 def show_evaluation(evaluation: Evaluation) -> None:

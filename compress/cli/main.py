@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 import compress
-from compress.cli import console, model_commands, options
+from compress.cli import console, model_commands, options, setup_commands
 from compress.cli.cache_commands import cache
 from compress.cli.search_commands import search, sensitivity
 from compress.errors import ConfigError, SqueezeError, torch_required
@@ -80,6 +80,8 @@ def run(
     cached: after a change of the pipeline, a run starts at the first stage that changed.
 
     Exit codes: 0 done, 1 failed, 2 bad configuration, 3 the goal was missed.
+
+    Example: squeeze-compress run squeezenet --set goal.bytes=480kB
     """
     spec = options.read_pipeline(pipeline, overrides, seed)  # before the slow imports
     from compress import pipeline as pipelines  # noqa: PLC0415
@@ -122,6 +124,8 @@ def init(name: str, output: Path) -> None:
     """Write a commented pipeline to edit.
 
     It is a copy of the built-in pipeline NAME.
+
+    Example: squeeze-compress init deep-compression -o mine.yaml
     """
     from compress.builtin_pipelines import find_pipeline  # noqa: PLC0415
     from compress.runtime.atomic_files import write_atomically  # noqa: PLC0415
@@ -133,5 +137,5 @@ def init(name: str, output: Path) -> None:
     console.say(f"wrote {output}; run it with: squeeze-compress run {output}")
 
 
-for command in (*model_commands.COMMANDS, cache, search, sensitivity):
+for command in (*model_commands.COMMANDS, *setup_commands.COMMANDS, cache, search, sensitivity):
     main.add_command(command)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from compress.builtin_models import builtin_models
 from compress.cli import console, options
 from compress.runtime.file_names import escape_undecodable
 
@@ -16,8 +17,22 @@ if TYPE_CHECKING:
     from compress.export import WeightFormat
     from compress.model import Model
 
-_model_argument = click.argument("model", type=options.EXISTING_FILE)
-_named_model_argument = click.argument("model", type=options.PathOrName("embedded", dir_okay=False))
+_model_argument = click.argument("model", type=options.ModelFile())
+_named_model_argument = click.argument("model", type=options.ModelFile(also="embedded"))
+
+
+@click.command()
+@options.as_json
+def models(as_json: bool) -> None:
+    """List the built-in models.
+
+    Every command takes their names in place of a file. Accuracy is measured on labeled photos of ImageNet's classes.
+    """
+    builtin = builtin_models().values()
+    if as_json:
+        console.say_json([asdict(model) for model in builtin])
+    else:
+        console.show_models(builtin)
 
 
 @click.command()
@@ -28,6 +43,8 @@ def inspect(model: Path, as_json: bool, max_weights: int | None) -> None:
     """List the tensors of a .sqz file and their bytes.
 
     Shows for each tensor of MODEL the shape, the nonzero weights, the codec and the bytes of each component.
+
+    Example: squeeze-compress inspect model.sqz
     """
     from compress.container.inspection import inspect_file  # noqa: PLC0415
 
@@ -46,6 +63,8 @@ def verify(model: Path, as_json: bool, max_weights: int | None) -> None:
     """Check a .sqz file and print the hash of its weights.
 
     Decodes all of MODEL and checks every checksum.
+
+    Example: squeeze-compress verify model.sqz
     """
     from compress import container  # noqa: PLC0415
 
@@ -83,6 +102,8 @@ def decompress(
     """Convert a .sqz file to .safetensors, .pth or .onnx.
 
     .safetensors and .pth hold the float32 weights of MODEL under torchvision's tensor names; .onnx holds the network.
+
+    Example: squeeze-compress decompress model.sqz -o model.onnx
     """
     from compress import container  # noqa: PLC0415
     from compress.export import write_weights  # noqa: PLC0415
@@ -104,6 +125,8 @@ def describe(network: str, classes: int, side: int, as_json: bool, factory: str 
     """List the layers of a network.
 
     Shows output shapes, parameters and multiply-accumulates of NETWORK, the name of a network or a model file.
+
+    Example: squeeze-compress describe squeezenet1_1
     """
     from compress.networks.description import describe_model, describe_network  # noqa: PLC0415
 
@@ -139,6 +162,8 @@ def predict(
     MODEL is a .sqz, .safetensors or .pth file, or 'embedded' for the installed float weights.
 
     Exit code 1: a photo cannot be read; the others are classified.
+
+    Example: squeeze-compress predict squeezenet cat.jpg
     """
     from compress.evaluation.evaluate import predict_photos  # noqa: PLC0415
 
@@ -181,6 +206,8 @@ def evaluate(
     """Measure top-1 and top-5 accuracy on labeled photos.
 
     MODEL is a .sqz, .safetensors or .pth file, or 'embedded' for the installed float weights.
+
+    Example: squeeze-compress evaluate model.sqz --data photos
     """
     from compress.evaluation.evaluate import evaluate_model  # noqa: PLC0415
 
@@ -193,12 +220,12 @@ def evaluate(
 
 
 @click.command()
-@click.argument("a", type=options.PathOrName("embedded", dir_okay=False))
-@click.argument("b", type=options.PathOrName("embedded", dir_okay=False))
+@click.argument("a")
+@click.argument("b")
 @click.option(
     "--data",
     required=True,
-    type=options.PathOrName("samples", dir_okay=True),
+    type=options.PathOrName("samples"),
     help="Photos: a folder, a CSV, or 'samples'.",
 )
 @options.labels
@@ -221,10 +248,12 @@ def compare(
 ) -> None:  # fmt: skip
     """Compare two models on the same photos.
 
-    A is the reference, B the model to judge: .sqz, .safetensors or .pth files, or 'embedded' for the installed float
-    weights. The photos need no labels.
+    A is the reference, B the model to judge: .sqz, .safetensors or .pth files, names of built-in models, or 'embedded'
+    for the installed float weights. The photos need no labels.
 
     Exit code 3: B exceeds --max-top1-drop, --max-top5-drop or --max-divergence, or is below --min-agreement.
+
+    Example: squeeze-compress compare embedded model.sqz --data samples
     """
     from compress.evaluation.compare import compare_models  # noqa: PLC0415
     from compress.evaluation.goals import Goal  # noqa: PLC0415
@@ -239,7 +268,7 @@ def compare(
     check_goals(comparison.goals)
 
 
-COMMANDS = (inspect, verify, decompress, describe, predict, evaluate, compare)
+COMMANDS = (models, inspect, verify, decompress, describe, predict, evaluate, compare)
 
 
 def _load(name: str, architecture: str | None, factory: str | None) -> Model:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from compress.builtin_models import find_model
 from compress.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -40,11 +41,31 @@ class FiniteFloat(click.FloatRange):
         return number if math.isfinite(number) else self.fail(f"{value!r} is not finite.", param, ctx)
 
 
+class ModelFile(UserPath):
+    """A model file or the name of a built-in model; the value is the path of the file.
+
+    Args:
+        also: another allowed name, which stays as it is.
+    """
+
+    def __init__(self, also: str | None = None) -> None:
+        super().__init__(path_type=Path)
+        self.also = also
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == self.also:
+            return value
+        try:
+            return find_model(str(super().convert(value, param, ctx)))
+        except ConfigError as error:
+            self.fail(str(error), param, ctx)
+
+
 class PathOrName(UserPath):
     """An existing path, or one allowed name; the value is a `str`."""
 
-    def __init__(self, name: str, *, dir_okay: bool) -> None:
-        super().__init__(exists=True, dir_okay=dir_okay)
+    def __init__(self, name: str) -> None:
+        super().__init__(exists=True)
         self.allowed_name = name
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -102,13 +123,18 @@ def confirm_overwrite(path: Path, *, force: bool) -> None:
         raise ConfigError("exists already; overwrite it with --force, or name another file", file=path)
 
 
+overrides = click.option(
+    "--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Replace a value of the pipeline."
+)
+
+
 def pipeline(command: Command) -> Command:
     """Add the argument PIPELINE and the options `--set`, `--seed`, `--cache`, `--json` and `--device`."""
     for decorate in (
         device,
         as_json,
         click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Replace the seed of the pipeline."),
-        click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Replace a value of the pipeline."),
+        overrides,
         click.option("--cache", type=FOLDER, help="Folder for intermediate results. [OUT/cache]"),
         click.argument("pipeline", default="pipeline.yaml"),
     ):

@@ -46,6 +46,8 @@ def search(
     with the same command, and other machines join it with the same --study.
 
     Exit codes: 0 done, 1 failed, 2 bad configuration, 3 no trial meets the limits.
+
+    Example: squeeze-compress search pipeline.yaml --bytes 400kB
     """
     _check_installed()
     spec = options.read_pipeline(pipeline, overrides, seed)  # before the slow imports
@@ -84,6 +86,8 @@ def sensitivity(
 
     Each layer of PIPELINE's network is pruned, then shared, at several strengths. Training stages before the first
     compression run first. Writes sensitivity.html and sensitivity.json.
+
+    Example: squeeze-compress sensitivity squeezenet
     """
     spec = options.read_pipeline(pipeline, overrides, seed)  # before the slow imports
     from compress.pipeline.inputs import load_inputs  # noqa: PLC0415

@@ -21,6 +21,7 @@ from compress.evaluation.label_order import warn_of_other_order
 from compress.evaluation.results import Accuracy, Prediction
 from compress.model import Model
 from compress.networks.modules import check_input, to_module
+from compress.networks.squeezenet_model import default_class_names
 from compress.runtime.devices import find_device
 from compress.runtime.file_names import escape_undecodable
 from compress.runtime.progress import Progress, no_progress
@@ -134,8 +135,9 @@ def _photos_at(path: Path) -> list[Path]:
 
 
 def class_names(model: Model) -> tuple[str, ...]:
-    """Return the model's class names, or `class 0`, `class 1` and so on."""
-    return model.labels or tuple(f"class {index}" for index in range(model.classes))
+    """Return the model's class names, or ImageNet's for a SqueezeNet of 1,000 classes, or `class 0` and so on."""
+    names = model.labels or default_class_names(model.architecture, model.classes)
+    return names or tuple(f"class {index}" for index in range(model.classes))
 
 
 def on_device(model: Model, device: str | None) -> nn.Module:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from compress import container
+from compress.builtin_models import find_model
 from compress.errors import ConfigError, format_errors_of
 from compress.model import TORCHVISION, Model, trust_factory
 from compress.networks.checkpoint_file import CHECKPOINT_SUFFIXES, Checkpoint, has_checkpoint_suffix, read_checkpoint
@@ -26,7 +27,7 @@ def load_named_model(
     name: str, architecture: str | None = None, factory: str | None = None, like: Model | None = None
 ) -> Model:
     """Return the installed float weights (`embedded`), or the model of a file; see `load_model`."""
-    return EmbeddedWeights().load() if name == EMBEDDED else load_model(Path(name), architecture, factory, like)
+    return EmbeddedWeights().load() if name == EMBEDDED else load_model(find_model(name), architecture, factory, like)
 
 
 def load_model(

@@ -44,7 +44,8 @@ class Document:
         near = f"{join_keys(keys[:-1] or keys)}."
         causes = [f"--set {written}" for path, written in self.overridden.items() if path.startswith(near)]
         problem += f" (with {', '.join(causes)})" if causes else ""
-        return ConfigError(problem, file=self.file, line=self._line(keys), key=dotted or None, allowed=allowed)
+        line, column = self._position(keys)
+        return ConfigError(problem, file=self.file, line=line, column=column, key=dotted or None, allowed=allowed)
 
     def located(self, error: ConfigError, *above: Key) -> ConfigError:
         """Return the error with file and line; its key is relative to the path `above`."""
@@ -79,17 +80,18 @@ class Document:
         """Return the document as YAML, comments included."""
         return dump_yaml(self.root)
 
-    def _line(self, keys: Sequence[Key]) -> int | None:
-        """Return the line of the deepest key of the path that the file has."""
+    def _position(self, keys: Sequence[Key]) -> tuple[int | None, int | None]:
+        """Return line and column of the deepest key of the path that the file has."""
         node: Any = self.root
-        line: int | None = None
+        position: tuple[int | None, int | None] = None, None
         for key in keys:
             if not has_key(node, key):
                 break
             if isinstance(node, CommentedMap | CommentedSeq) and node.lc.data and key in node.lc.data:
-                line = node.lc.data[key][0] + 1
+                line, column = node.lc.data[key][:2]
+                position = line + 1, column + 1
             node = node[key]
-        return line
+        return position
 
 
 def read_document(file: Path, overrides: Iterable[str] = ()) -> Document:

@@ -1,0 +1,67 @@
+"""The built-in models: `models/NAME.sqz`, their index, and a card for each in `docs/models`.
+
+`python -m benchmarks.model_index NAME...` takes the file that each pipeline wrote into `OUT/NAME`, and measures it and
+the float network on the same labeled photos. Models that are not named stay as they are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import click
+
+from benchmarks.model_card import model_card
+from compress.builtin_models import BuiltinModel, builtin_models, models_folder
+from compress.cli import console
+from compress.evaluation.compare import compare_models
+from compress.evaluation.comparison_record import ModelComparison
+from compress.networks.model_files import EMBEDDED
+from compress.pipeline.runner import MODEL_FILE
+from compress.runtime.atomic_files import write_atomically
+
+_PATH = click.Path(path_type=Path)
+_CARDS = Path("docs/models")
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("names", nargs=-1, required=True)
+@click.option("--data", default="../shared/data/validation-1000.csv", show_default=True, help="Labeled photos.")
+@click.option("--out", default="out", show_default=True, type=_PATH, help="Folder of runs.")
+def main(names: tuple[str, ...], data: str, out: Path) -> None:
+    """Add the files of pipelines NAMES to the built-in models."""
+    models = builtin_models()
+    _CARDS.mkdir(exist_ok=True)
+    for name in names:
+        file = out / name / MODEL_FILE
+        comparison = compare_models(EMBEDDED, str(file), data, progress=console.progress)
+        models[name] = _measured(name, file, comparison)
+        shutil.copyfile(file, models[name].path)
+        write_atomically(_CARDS / f"{name}.md", model_card(models[name], comparison).encode())
+    rows = [dataclasses.asdict(model) for model in models.values()]
+    write_atomically(models_folder() / "index.json", (json.dumps(rows, indent=2) + "\n").encode())
+
+
+def _measured(name: str, file: Path, comparison: ModelComparison) -> BuiltinModel:
+    before, after = comparison.a.accuracy, comparison.b.accuracy
+    if before is None or after is None:
+        raise click.UsageError("the photos have no labels")
+    return BuiltinModel(
+        name=name,
+        file_bytes=comparison.b.file_bytes,
+        sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
+        photos=after.photos,
+        top1=after.top1.value,
+        top5=after.top5.value,
+        float_top1=before.top1.value,
+        float_top5=before.top5.value,
+        agreement=comparison.agreement.value,
+        divergence_nats=comparison.divergence_nats.value,
+    )
+
+
+if __name__ == "__main__":
+    main()

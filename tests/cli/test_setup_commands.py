@@ -1,0 +1,103 @@
+"""`validate`, `schema`, `completion` and `doctor`."""
+
+from __future__ import annotations
+
+import json
+
+import jsonschema
+import pytest
+from click.testing import CliRunner, Result
+from ruamel.yaml import YAML
+
+from compress.builtin_pipelines import builtin_pipelines
+from compress.cli.main import main
+from compress.pipeline import read_pipeline
+from compress.pipeline.json_schema import pipeline_schema
+
+VALIDATOR = jsonschema.Draft202012Validator(pipeline_schema())
+
+
+def command(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments, prog_name="squeeze-compress")
+
+
+def load(text: str) -> object:
+    return YAML(typ="safe").load(text)
+
+
+def test_validate_names_file_line_and_column(tmp_path):
+    file = tmp_path / "p.yaml"
+    file.write_text("stages:\n  - pass: prune\n    sparsty: 0.5\n")
+    done = command("validate", str(file))
+    assert done.exit_code == 2
+    assert f"{file}:3:5: stages.0.sparsty: unknown key" in done.stderr
+    assert "did you mean 'sparsity'" in done.stderr
+
+
+def test_validate_names_the_stages_of_a_valid_pipeline():
+    done = command("validate", "squeezenet")
+    assert (done.exit_code, done.stdout) == (0, "squeezenet: valid; stages: prune, share\n")
+
+
+@pytest.mark.parametrize("file", builtin_pipelines().values(), ids=builtin_pipelines())
+def test_every_built_in_pipeline_satisfies_the_schema(file):
+    VALIDATOR.validate(load(file.read_text("utf-8")))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "stages: [{pass: prune, sparsty: 0.5}]",
+        "stages: [{pass: prune, sparsity: 1.5}]",
+        "stages: [{pass: prun}]",
+        "stages: [{sparsity: 0.5}]",
+        "data: {calibration: {source: folder}}",
+        "data: {training: {source: digits}}",
+        "encode: {coding: zip}",
+        "goal: {bites: 1}",
+        "seed: -1",
+        "stage: []",
+    ],
+)
+def test_schema_refuses_what_a_run_refuses(text, tmp_path):
+    with pytest.raises(jsonschema.ValidationError):
+        VALIDATOR.validate(load(text))
+    (tmp_path / "p.yaml").write_text(text)
+    assert command("validate", str(tmp_path / "p.yaml")).exit_code == 2
+
+
+@pytest.mark.parametrize("text", ["", "stages: [{pass: share, lambda: 1e-6, name: mine}]", "model: {source: embedded}"])
+def test_schema_accepts_what_a_run_accepts(text, tmp_path):
+    (tmp_path / "p.yaml").write_text(text or "{}")
+    read_pipeline(tmp_path / "p.yaml")
+    VALIDATOR.validate(load(text or "{}"))
+
+
+def test_schema_describes_every_option_of_every_pass():
+    for pass_ in pipeline_schema()["properties"]["stages"]["items"]["oneOf"]:
+        undescribed = {name for name, option in pass_["properties"].items() if "description" not in option}
+        assert undescribed <= {"pass", "name"}, pass_["title"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_prints_a_script_for_the_shell(shell):
+    done = command("completion", shell)
+    assert "_SQUEEZE_COMPRESS_COMPLETE" in done.stdout, done.stderr
+
+
+def test_doctor_finds_weights_photos_and_models():
+    done = command("doctor", "--json")
+    assert done.exit_code == 0, done.stderr
+    checks = {check["subject"]: check for check in json.loads(done.stdout)}
+    assert all(checks[subject]["ok"] for subject in ("torch", "weights", "photos", "class names", "built-in models"))
+
+
+def test_help_lists_every_command_with_its_whole_summary():
+    listing = command("--help").stdout.partition("Commands:")[2]
+    assert "..." not in listing
+    assert len(listing.splitlines()) > len({"run", "validate"})
+
+
+@pytest.mark.parametrize("name", ["run", "init", "compare", "predict", "evaluate", "decompress", "search", "schema"])
+def test_help_of_a_command_has_an_example(name):
+    assert f"squeeze-compress {name}" in command(name, "--help").stdout.partition("Example")[2]

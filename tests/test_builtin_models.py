@@ -1,0 +1,69 @@
+"""The built-in models: their index tells the truth, and every command takes their names."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+import compress
+from compress.builtin_models import builtin_models, find_model
+from compress.cli.main import main
+from compress.data.package_files import package_file
+from compress.errors import ConfigError
+
+MODELS = builtin_models()
+CARDS = Path(__file__).parents[1] / "docs" / "models"
+
+
+def command(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments)
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+def test_index_describes_the_file(model):
+    data = model.path.read_bytes()
+    assert (model.file_bytes, model.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+    card = (CARDS / f"{model.name}.md").read_text("utf-8")
+    assert f"`{model.sha256}`" in card
+    assert f"{model.top1:.1%}" in card
+
+
+def test_all_models_together_take_less_than_3_mb():
+    assert sum(model.file_bytes for model in MODELS.values()) < 3_000_000
+
+
+def test_every_file_in_the_folder_is_in_the_index():
+    assert {path.stem for path in find_model("squeezenet").parent.glob("*.sqz")} == set(MODELS)
+
+
+def test_a_name_loads_a_module_and_arrays():
+    module, arrays = compress.load("squeezenet"), compress.read("squeezenet")
+    assert arrays.keys() == module.state_dict().keys()
+
+
+def test_a_file_takes_precedence_over_a_model_of_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("squeezenet").write_bytes(b"mine")
+    assert find_model("squeezenet") == Path("squeezenet")
+
+
+def test_unknown_name_suggests_a_model():
+    with pytest.raises(ConfigError, match="did you mean 'squeezenet'"):
+        find_model("squeeznet")
+
+
+def test_predict_takes_a_name_and_prints_class_names():
+    done = command("predict", "squeezenet", str(package_file("skimage", "data", "coffee.png")))
+    assert done.exit_code == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 6
+    assert "class " not in done.stdout
+
+
+def test_models_lists_bytes_and_accuracy():
+    done = command("models")
+    assert done.exit_code == 0, done.stderr
+    for model in MODELS.values():
+        assert f"{model.file_bytes:,}" in done.stdout
