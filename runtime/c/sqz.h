@@ -4,8 +4,8 @@
  * the file is read. The reader writes to the workspace, the caller's buffers and the structs below, and nowhere else.
  * It checks every length in a file before use and refuses a file that differs from docs/format.md in any way.
  *
- * It reads the codecs `raw`, `huffman` and `huffman-runs`, and reports the rest as unsupported: the codec `context`,
- * coded values, and labels in LZMA2.
+ * It reads the codecs `raw`, `huffman` and `huffman-runs`, and reports the rest as unsupported: the codec `context`
+ * and coded values.
  *
  * `float` and `double` must be IEEE 754 numbers of 32 and 64 bits. Either byte order will do.
  */
@@ -61,8 +61,7 @@ typedef enum sqz_error {
     SQZ_UNSUPPORTED_CONTEXT = 65, /* codec `context` */
     SQZ_UNSUPPORTED_CODEC = 66,   /* an unknown codec */
     SQZ_UNSUPPORTED_CODED_VALUES = 67,
-    SQZ_UNSUPPORTED_LZMA2 = 68,    /* of the labels only */
-    SQZ_UNSUPPORTED_IN_PIECES = 69 /* sqz_read_weights cannot read this tensor; use sqz_decode */
+    SQZ_UNSUPPORTED_IN_PIECES = 68 /* sqz_read_weights cannot read this tensor; use sqz_decode */
 } sqz_error;
 
 #define SQZ_IS_UNSUPPORTED(error) ((error) >= SQZ_UNSUPPORTED_VERSION)
@@ -83,7 +82,7 @@ typedef struct sqz_file {
     uint8_t mean_count, std_count;
     double scale;
     const uint8_t *mean, *std;
-    uint8_t label_compression;    /* 0 none, 1 raw deflate, 2 LZMA2, which is unsupported */
+    uint8_t label_compression;    /* 0 none, 1 raw deflate */
     uint32_t label_plain_bytes;   /* bytes that sqz_labels writes; 0 without labels */
     size_t label_workspace_bytes; /* workspace that sqz_open needs for sqz_labels */
     uint32_t tensors;

@@ -47,7 +47,7 @@ enum {
     INFLATE_BYTES = 3 * (LITERALS + DISTANCES) /* workspace for their lengths and, two bytes each, their symbols */
 };
 
-enum { STORED = 0, DEFLATE = 1, LZMA2 = 2 }; /* compression of the header and the labels */
+enum { STORED = 0, DEFLATE = 1 }; /* compression of the header and the labels */
 
 enum { /* flags of a record; the two lowest bits are the form */
     FORM_BITS = 3,
@@ -706,7 +706,7 @@ static sqz_error read_fields(sqz_file *file, cursor *fields) {
     file->mean = take_float64s(fields, file->mean_count);
     file->std_count = (uint8_t)take_at_most(fields, MAX_CHANNELS);
     file->std = take_float64s(fields, file->std_count);
-    file->label_compression = (uint8_t)take_at_most(fields, LZMA2);
+    file->label_compression = (uint8_t)take_at_most(fields, DEFLATE);
     label_bytes = take_varint(fields);
     file->label_plain_bytes = take_at_most(fields, MAX_LABEL_BYTES);
     file->tensors = take_at_most(fields, MAX_TENSORS);
@@ -1152,9 +1152,6 @@ static int are_labels_valid(const char *labels, uint32_t length, uint32_t classe
 }
 
 sqz_error sqz_labels(const sqz_file *file, char *labels, size_t capacity) {
-    if (file->label_compression == LZMA2) {
-        return SQZ_UNSUPPORTED_LZMA2;
-    }
     if (capacity < file->label_plain_bytes) {
         return SQZ_SMALL_BUFFER;
     }
@@ -1646,7 +1643,6 @@ const char *sqz_error_name(sqz_error error) {
     case SQZ_UNSUPPORTED_CONTEXT: return "unsupported-context";
     case SQZ_UNSUPPORTED_CODEC: return "unsupported-codec";
     case SQZ_UNSUPPORTED_CODED_VALUES: return "unsupported-coded-values";
-    case SQZ_UNSUPPORTED_LZMA2: return "unsupported-lzma2";
     case SQZ_UNSUPPORTED_IN_PIECES: return "unsupported-in-pieces";
     }
     return "unknown";
