@@ -32,9 +32,13 @@ static sqz_bits bits_from(sqz_span span) {
 /* Returns the next 16 bits, zeros beyond the end. */
 static uint32_t peek_bits(const sqz_bits *bits) {
     size_t left = (size_t)(bits->end - bits->at);
-    uint32_t number = left > 0 ? (uint32_t)bits->at[0] << 16 : 0;
-    number |= left > 1 ? (uint32_t)bits->at[1] << 8 : 0;
-    number |= left > 2 ? bits->at[2] : 0u;
+    uint32_t number;
+    if (left > 2) {
+        number = (uint32_t)bits->at[0] << 16 | (uint32_t)bits->at[1] << 8 | bits->at[2];
+    } else {
+        number = left > 0 ? (uint32_t)bits->at[0] << 16 : 0;
+        number |= left > 1 ? (uint32_t)bits->at[1] << 8 : 0;
+    }
     return number >> (8 - bits->bit) & 0xFFFFu;
 }
 
