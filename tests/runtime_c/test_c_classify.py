@@ -11,7 +11,7 @@ import pytest
 from c_network import RUNTIME, build
 from PIL import Image
 from skimage import data
-from test_squeezenet import CAT, random_squeezenet
+from test_c_squeezenet import CAT, random_squeezenet
 
 from compress.container.file import encode
 from compress.model import Model
