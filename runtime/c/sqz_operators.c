@@ -61,6 +61,7 @@ enum { DEPTHWISE = 16 }; /* more than PIXELS of any tile */
 #include "sqz_tile.h"
 
 static int has_avx2(void) {
+    __builtin_cpu_init(); /* for programs without the compiler's own start-up code */
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 #else

@@ -44,7 +44,11 @@ TARGET INLINE void NAME(tile)(const tile_job *job, const float *in, float *out, 
                     const float *at = x + p * job->pixel_step + i;
                     UNROLL for (v = 0; v < VECTORS; v++) {
                         NAME(lanes) w = NAME(load)(weights + LANES * v);
-                        sums[p][v] += depthwise ? w * NAME(load)(at + LANES * v) : w * *at;
+                        if (depthwise) {
+                            sums[p][v] += w * NAME(load)(at + LANES * v);
+                        } else {
+                            sums[p][v] += w * *at;
+                        }
                     }
                 }
             }
