@@ -17,6 +17,7 @@ from compress.networks.folding import fold_batch_norms
 from compress.networks.layer_calls import record_calls
 from compress.networks.modules import as_dense, check_shapes, set_weights, stored_tensors, zero_input
 from compress.networks.preprocessing_options import InputOptions
+from compress.networks.program import network_program
 from compress.networks.state_dict_file import existing_file, read_class_names, read_state_dict
 from compress.tensors.forms import Dense
 
@@ -75,6 +76,7 @@ class UserNetwork(InputOptions):
             preprocessing,
             {name: as_dense(tensor) for name, tensor in stored.items()},
             read_class_names(self.labels, classes) if self.labels else (),
+            network_program(network, preprocessing),
             uncompressed=frozenset(set(stored) - weights - biases),
             trusted=True,
         )
