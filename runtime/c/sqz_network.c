@@ -864,13 +864,21 @@ static sqz_error run_program(const sqz_network *network, float *arena, float *lo
 
 /* ---- 7. Interface ---- */
 
+/* Find the program: that of the file, or a built-in one. */
 static sqz_error find_program(sqz_network *network) {
-    return find_builtin(network);
+    sqz_span program = network->file->program;
+    if (program.begin == NULL) {
+        return find_builtin(network);
+    }
+    network->program = program.begin;
+    network->program_end = program.end;
+    return SQZ_OK;
 }
 
 sqz_error sqz_network_open(sqz_network *network, const sqz_file *file, sqz_value *values, uint32_t capacity) {
     sqz_error error;
     uint32_t count;
+    reader program;
     memset(network, 0, sizeof *network);
     network->file = file;
     network->values = values;
@@ -878,7 +886,10 @@ sqz_error sqz_network_open(sqz_network *network, const sqz_file *file, sqz_value
     if (error) {
         return error;
     }
-    (void)program_of(network, &count);
+    program = program_of(network, &count);
+    if (program.bad || count == 0) {
+        return SQZ_BAD_NETWORK;
+    }
     network->value_count = count + 1;
     if (capacity < network->value_count) {
         return SQZ_SMALL_BUFFER;

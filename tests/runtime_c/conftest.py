@@ -9,5 +9,5 @@ from benchmarks.c_decoder import SANITIZERS
 @pytest.fixture(scope="session")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Driver:
     folder = tmp_path_factory.mktemp("c-network")
-    program = build(folder / "driver", DRIVER, SANITIZERS)
+    program = build(folder / "driver", DRIVER, (*SANITIZERS, "-DSQZ_MAX_ACTIVATION=1048576u"))
     return Driver(program, folder)
