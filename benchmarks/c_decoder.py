@@ -11,7 +11,11 @@ from types import TracebackType
 
 from compress.errors import ConfigError
 
-SOURCES = Path(__file__).parents[1] / "decoders" / "c"
+SOURCES = Path(__file__).parents[1] / "runtime" / "c"
+DUMP = SOURCES / "dump" / "sqz_dump.c"
+NETWORK = [SOURCES / f"sqz_{part}.c" for part in ("network", "operators", "photo")]
+"""What runs networks, besides the decoder."""
+
 WARNINGS = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
 SANITIZERS = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
@@ -34,11 +38,11 @@ def build(program: Path, flags: Sequence[str] = ("-O2",), sources: Sequence[Path
     Args:
         program: path of the result.
         flags: of the compiler, in addition to the warnings.
-        sources: in addition to the decoder; None: `sqz_dump.c`.
+        sources: in addition to the decoder; None: `DUMP`.
     Raises:
         ConfigError: there is no compiler, or it fails.
     """
-    files = [SOURCES / "sqz.c", *(sources or [SOURCES / "sqz_dump.c"])]
+    files = [*sorted({*SOURCES.glob("*.c")} - {*NETWORK}), *(sources or [DUMP])]
     program.parent.mkdir(parents=True, exist_ok=True)
     command = [compiler(), *WARNINGS, *flags, f"-I{SOURCES}", *map(str, files), "-o", str(program)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -54,12 +58,10 @@ class CAnswer:
     Attributes:
         crc: CRC-32 of all weights, float32, little-endian, in order; None: refused.
         error: name of the error, `crashed`, or an empty string.
-        labels_read: whether it read the labels.
     """
 
     crc: int | None
     error: str = ""
-    labels_read: bool = True
 
     @property
     def unsupported(self) -> bool:
@@ -102,7 +104,7 @@ class CDecoder:
             self._process = self._start()
             return CAnswer(None, "crashed")
         if words[0] == "ok":
-            return CAnswer(int(words[1], 16), labels_read=words[2] == "labels")
+            return CAnswer(int(words[1], 16))
         return CAnswer(None, words[1])
 
     def close(self) -> int:

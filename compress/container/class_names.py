@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compress.container.compression import DEFLATE, LZMA, STORED, compress, decompress
+from compress.container.compression import compress, decompress
 from compress.errors import DataError, FormatError
 
 _MAX_PLAIN_BYTES = 1 << 24
@@ -21,7 +21,7 @@ def encode_class_names(names: tuple[str, ...], classes: int) -> tuple[int, bytes
     plain = "".join(f"{name}\n" for name in names).encode()
     if len(plain) > _MAX_PLAIN_BYTES:
         raise DataError(f"labels of {len(plain):,} bytes (allowed: up to {_MAX_PLAIN_BYTES:,})")
-    return *compress(plain, (STORED, DEFLATE, LZMA)), len(plain)
+    return *compress(plain), len(plain)
 
 
 def decode_class_names(stored: bytes, coding: int, plain_bytes: int, classes: int) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import struct
 import zlib
 
 from compress.codecs.primitives.error_offsets import offset_by
-from compress.container.compression import DEFLATE, STORED, compress, decompress
+from compress.container.compression import compress, decompress
 from compress.container.header import FileHeader
 from compress.errors import FormatError
 
@@ -34,7 +34,7 @@ def header_to_bytes(header: FileHeader) -> bytes:
         SqueezeError: a number in the header is larger than the format allows.
     """
     plain = header.to_bytes()
-    coding, stored = compress(plain, (STORED, DEFLATE))
+    coding, stored = compress(plain)
     return PREFIX.pack(MAGIC, VERSION, coding, len(stored), len(plain), zlib.crc32(stored)) + stored
 
 

@@ -20,8 +20,6 @@ from compress.errors import ConfigError
 from compress.model import Model
 from compress.networks.modules import to_module
 
-RUNTIME = Path(__file__).parents[2] / "runtime" / "c"
-SOURCES = [RUNTIME / f"sqz_{name}.c" for name in ("network", "operators", "photo")]
 DRIVER = Path(__file__).with_name("network_driver.c")
 MODES = ("loaded", "streamed")
 MAX_ERROR = 1e-5
@@ -31,7 +29,7 @@ MAX_ERROR = 1e-5
 def build(program: Path, main: Path, flags: tuple[str, ...]) -> Path:
     """Build the runtime with a main program; without a compiler the tests fail instead of being skipped."""
     try:
-        return c_decoder.build(program, (*flags, f"-I{RUNTIME}"), [*SOURCES, main, Path("-lm")])
+        return c_decoder.build(program, flags, [*c_decoder.NETWORK, main, Path("-lm")])
     except ConfigError as error:
         pytest.fail(str(error))
 

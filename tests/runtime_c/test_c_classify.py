@@ -8,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from c_network import RUNTIME, build
+from c_network import build
 from PIL import Image
 from skimage import data
 from test_c_squeezenet import CAT, random_squeezenet
 
+from benchmarks.c_decoder import SOURCES
 from compress.container.file import encode
 from compress.model import Model
 
@@ -21,7 +22,9 @@ COMMENT = b"P5 # a comment\n# another\n"
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory) -> Path:
-    return build(tmp_path_factory.mktemp("classify") / "sqz_classify", RUNTIME / "sqz_classify.c", ("-O2",))
+    return build(
+        tmp_path_factory.mktemp("classify") / "sqz_classify", SOURCES / "classify" / "sqz_classify.c", ("-O1",)
+    )
 
 
 def classify(program: Path, folder: Path, model: Model, photo: bytes) -> subprocess.CompletedProcess[str]:
@@ -71,7 +74,7 @@ def test_exit_codes(program, tmp_path):
 
 
 def test_the_example_in_the_guide_compiles(tmp_path):
-    (example,) = re.findall(r"```c\n(.*?)```", (RUNTIME / "network.md").read_text("utf-8"), re.DOTALL)
+    (example,) = re.findall(r"```c\n(.*?)```", (SOURCES / "network.md").read_text("utf-8"), re.DOTALL)
     main = "int main(void) { return classify(NULL, 0, NULL, 1, 1) != SQZ_CUT_OFF; }"
     source = tmp_path / "example.c"
     source.write_text(f"{example}\n{main}\n", "utf-8")

@@ -97,7 +97,7 @@ def test_weights_of_every_form_are_read_whole_and_in_pieces(driver: Driver):
     assert_same(driver, in_every_form(random_squeezenet()), CAT)
 
 
-@pytest.mark.parametrize("codecs", [["raw", "huffman", "huffman-runs"], ["huffman-runs"]])
+@pytest.mark.parametrize("codecs", [["raw", "huffman", "huffman-runs"], ["huffman-runs"], ["context"]])
 def test_the_way_of_coding_changes_no_bit_of_the_logits(driver: Driver, codecs):
     model = in_every_form(random_squeezenet())
     results = [driver.classify(encode(model, each), CAT, mode) for each in (["raw"], codecs) for mode in MODES]
@@ -108,7 +108,7 @@ def test_the_way_of_coding_changes_no_bit_of_the_logits(driver: Driver, codecs):
 def fast(tmp_path_factory) -> Driver:
     """The driver as users build it, without sanitizers."""
     folder = tmp_path_factory.mktemp("fast")
-    return Driver(build(folder / "driver", DRIVER, ("-O3",)), folder)
+    return Driver(build(folder / "driver", DRIVER, ("-O2",)), folder)
 
 
 def test_the_trained_network_finds_the_same_five_classes_in_every_kind_of_photo(fast: Driver, squeezenet: Model):

@@ -128,7 +128,7 @@ static void print_best(const sqz_file *file, float *probabilities) {
     char *labels = (char *)allocate(file->label_plain_bytes), *end = labels + file->label_plain_bytes;
     int shown;
     if (sqz_labels(file, labels, file->label_plain_bytes)) {
-        end = labels; /* LZMA2, or damaged: numbers instead */
+        end = labels; /* damaged: numbers instead */
     }
     for (shown = 0; shown < SHOWN && (uint32_t)shown < file->classes; shown++) {
         uint32_t i, best = 0;

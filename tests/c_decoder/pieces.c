@@ -31,7 +31,7 @@ static int check_tensor(const sqz_file *file, const sqz_tensor *tensor) {
             float weight;
             bad = sqz_read_symbols(&pieces, &symbol, 1) ? fail("symbols", at) : 0;
             if (!bad && !tensor->coefficients) {
-                weight = sqz_codebook(tensor, symbol) * sqz_scale(&pieces, row, column);
+                weight = sqz_codebook(&pieces, symbol) * sqz_scale(&pieces, row, column);
                 bad = memcmp(&weight, weights + at, 4) ? fail("weight", at) : 0;
             }
         }
@@ -72,7 +72,7 @@ int main(void) {
         }
         tensors = file.tensors;
         needed = tensor.workspace_bytes > file.workspace_bytes ? tensor.workspace_bytes : file.workspace_bytes;
-        for (given = 0; given <= needed && !bad; given++) {
+        for (given = 0; given <= needed && !bad; given = given == 2000 && needed > 2100 ? needed - 100 : given + 1) {
             error = with_workspace(bytes, length, given, index, &file, &tensor, &bad);
             if (error != (given < needed ? SQZ_SMALL_WORKSPACE : SQZ_OK)) {
                 return fail("unexpected answer with this workspace", given);

@@ -1,23 +1,21 @@
-/* sqz.c - reader of `.sqz` files. sqz.h describes its use. docs/format.md specifies the format; the comments below cite
- * its sections.
+/* sqz.c - reader of `.sqz` files. sqz.h describes its use, sqz_internal.h lists the other parts. docs/format.md specifies
+ * the format; the comments below cite its sections.
  *
- * From the bottom up, each part uses only the parts before it:
+ * From the bottom up, each section uses only the sections before it:
  *
  *     1. Numbers        bytes -> integers and floats; CRC-32; UTF-8                  "Conventions"
  *     2. Fields         a cursor that reads varints, bytes and float64s              "Conventions"
- *     3. Bits           bits of a stream; canonical prefix codes                     "Conventions", "1, huffman"
- *     4. Deflate        raw deflate, of the header and the labels                    RFC 1951
- *     5. Codecs         streams of `raw`, `huffman` and `huffman-runs`               "Codecs"
- *     6. Header         fields and names                                             "The header"
- *     7. Records        one tensor: its record, sections and workspace               "A record", "A payload"
- *     8. File           sqz_open: prefix, header, checksums; names and labels        "The whole", "The header"
- *     9. Values         float16, codebook, scales, exponents                         "Weights", "Exponents"
+ *     3. Header         fields and names                                             "The header"
+ *     4. Records        one tensor: its record and the sections of its payload       "A record", "A payload"
+ *     5. Workspace      what a tensor needs                                          "A payload"
+ *     6. File           sqz_open: prefix, header, checksums; names and labels        "The whole", "The header"
+ *     7. Values         plain and coded values, codebook                             "Weights", "Coded values"
+ *     8. Exponents      scales                                                       "Scales", "Exponents"
+ *     9. Symbols        the streams of a tensor's symbols                            "Codecs", "Scan orders"
  *    10. Weights        symbols -> weights, in pieces or whole                       "Weights"
  *
- * There is no recursion, and no loop without a bound: a stream that ends too early continues with zeros, every loop
- * over bits ends on zeros, and `over` then refuses the stream. Functions that return int return 1 for success and 0
- * for failure, unless their comment says otherwise. */
-#include "sqz.h"
+ * There is no recursion, and every loop has a bound. */
+#include "sqz_internal.h"
 
 #include <string.h>
 
@@ -36,19 +34,15 @@ enum {
     MAX_TENSORS = 8192,
     MAX_PROGRAM_BYTES = 1 << 16,
     MAX_DIMENSIONS = 8,
+    MAX_DISTANCE = 2,            /* of differences between coded values */
     MAX_ENTRIES = 1 << 16,       /* of a codebook, its zero included */
     MAX_FLOAT16_LEVELS = 4097,   /* of a codebook of levels in float16 */
-    MAX_SYMBOLS = 1 << 16,       /* different ones */
-    MAX_CODEWORD_BITS = 16,
     KERNEL_SIDE = 3,             /* of kernels with coefficients */
     KERNEL_TAPS = KERNEL_SIDE * KERNEL_SIDE,
-    MAX_KERNEL_GAIN = 16,        /* bound of the largest weight over the largest coefficient */
-    LITERALS = 288,              /* symbols of deflate's two codes */
-    DISTANCES = 32,
-    INFLATE_BYTES = 3 * (LITERALS + DISTANCES) /* workspace for their lengths and, two bytes each, their symbols */
+    MAX_KERNEL_GAIN = 16         /* bound of the largest weight over the largest coefficient */
 };
 
-enum { STORED = 0, DEFLATE = 1, LZMA2 = 2 }; /* compression of the header and the labels */
+enum { STORED = 0, DEFLATE = 1 }; /* compression of the header and the labels */
 
 enum { /* flags of a record; the two lowest bits are the form */
     FORM_BITS = 3,
@@ -62,32 +56,17 @@ enum { /* flags of a record; the two lowest bits are the form */
     MAX_FLAGS = 511
 };
 
-enum { CONTEXT = 3 }; /* id of the codec `context`, which is unsupported */
-
 #define FLOAT32_INFINITY 0x7F800000u
 #define FLOAT32_MAGNITUDE 0x7FFFFFFFu
 
-static size_t larger(size_t left, size_t right) {
+static uint64_t larger(uint64_t left, uint64_t right) {
     return left > right ? left : right;
-}
-
-static size_t span_bytes(sqz_span span) {
-    return span.begin == NULL ? 0 : (size_t)(span.end - span.begin);
 }
 
 /* ---- 1. Numbers: docs/format.md, "Conventions" ---- */
 
-static uint16_t little16(const uint8_t *bytes) {
-    return (uint16_t)(bytes[0] | (unsigned)bytes[1] << 8);
-}
-
 static uint32_t little32(const uint8_t *bytes) {
     return little16(bytes) | (uint32_t)little16(bytes + 2) << 16;
-}
-
-static void put16(uint8_t *bytes, uint32_t number) {
-    bytes[0] = (uint8_t)(number & 255);
-    bytes[1] = (uint8_t)(number >> 8 & 255);
 }
 
 static float float_of(uint32_t bits) {
@@ -172,13 +151,6 @@ static cursor cursor_from(sqz_span span) {
     return fields;
 }
 
-static sqz_span span_between(const uint8_t *begin, const uint8_t *end) {
-    sqz_span span;
-    span.begin = begin;
-    span.end = end;
-    return span;
-}
-
 /* The bytes that are not read yet. */
 static sqz_span rest_of(const cursor *fields) {
     return span_between(fields->at, fields->end);
@@ -245,445 +217,7 @@ static sqz_span take_name(cursor *names, size_t *shared) {
     return take_span(names, take_varint(names));
 }
 
-/* ---- 3. Bits and canonical prefix codes: docs/format.md, "Conventions" and "1, huffman" ----
- *
- * A canonical code is given by the number of codewords of each length and by the symbols in the order of codewords:
- * codewords of one length are consecutive numbers, and follow those of the length before with a zero appended. */
-
-/* `flip` is MSB_FIRST if bits fill a byte from the most significant one, LSB_FIRST if from the least. */
-enum { LSB_FIRST = 0, MSB_FIRST = 7 };
-
-static sqz_bits bits_from(sqz_span span, uint8_t flip) {
-    sqz_bits bits;
-    bits.at = span.begin;
-    bits.end = span.end;
-    bits.bit = 0;
-    bits.flip = flip;
-    bits.over = 0;
-    return bits;
-}
-
-/* Beyond the end bits are zero, and `over` is set. */
-static uint32_t take_bit(sqz_bits *bits) {
-    uint32_t bit;
-    if (bits->at == bits->end) {
-        bits->over = 1;
-        return 0;
-    }
-    bit = (uint32_t)*bits->at >> (bits->bit ^ bits->flip) & 1u;
-    if (++bits->bit == 8) {
-        bits->bit = 0;
-        bits->at++;
-    }
-    return bit;
-}
-
-/* Takes a number of up to 16 bits; its bits have the order in which bits fill a byte. */
-static uint32_t take_bits(sqz_bits *bits, unsigned width) {
-    uint32_t number = 0;
-    unsigned i;
-    for (i = 0; i < width; i++) {
-        number = bits->flip ? number << 1 | take_bit(bits) : number | take_bit(bits) << i;
-    }
-    return number;
-}
-
-/* Skips to the next byte; returns whether all skipped bits are zero. */
-static int skip_padding(sqz_bits *bits) {
-    uint32_t passed = 0;
-    while (bits->bit) {
-        passed |= take_bit(bits);
-    }
-    return !passed;
-}
-
-/* Returns the room left in a code, in codewords of the longest length: 0 for a complete code, above 0 for an incomplete
- * one, below 0 for an impossible one. */
-static int32_t room_in_code(const uint32_t *histogram, unsigned max_bits) {
-    int32_t room = 1;
-    unsigned length;
-    for (length = 1; length <= max_bits; length++) {
-        room = 2 * room - (int32_t)histogram[length]; /* at most 2^16 */
-        if (room < 0) {
-            return room;
-        }
-    }
-    return room;
-}
-
-/* Sets the offset of the first symbol of each length. */
-static void offsets_of(const uint32_t *histogram, uint32_t *offsets) {
-    unsigned length;
-    offsets[0] = offsets[1] = 0;
-    for (length = 1; length < MAX_CODEWORD_BITS; length++) {
-        offsets[length + 1] = offsets[length] + histogram[length];
-    }
-}
-
-/* Returns the next symbol of a canonical code, or -1 if no codeword matches. Decodes one bit at a time: codewords of
- * `length` bits are `first` and the numbers after it, and the symbol of `first` is at `index`. */
-static int32_t take_symbol(sqz_bits *bits, const uint32_t *histogram, const uint8_t *symbols) {
-    uint32_t code = 0, first = 0, index = 0;
-    unsigned length;
-    for (length = 1; length <= MAX_CODEWORD_BITS; length++) {
-        code |= take_bit(bits);
-        if (code - first < histogram[length]) {
-            return little16(symbols + 2 * (size_t)(index + code - first));
-        }
-        index += histogram[length];
-        first = (first + histogram[length]) << 1;
-        code <<= 1;
-    }
-    return -1;
-}
-
-/* ---- 4. Raw deflate: RFC 1951 ----
- *
- * Like zlib, it accepts an incomplete code with one codeword of one bit, or with none, and ignores padding. */
-
-/* Makes a code from the lengths of its codewords, RFC 1951 section 3.2.2. */
-static int deflate_code(const uint8_t *lengths, unsigned count, uint32_t *histogram, uint8_t *symbols) {
-    uint32_t offsets[MAX_CODEWORD_BITS + 1];
-    unsigned i;
-    int32_t room;
-    memset(histogram, 0, (MAX_CODEWORD_BITS + 1) * sizeof *histogram);
-    for (i = 0; i < count; i++) {
-        histogram[lengths[i]]++;
-    }
-    room = room_in_code(histogram, MAX_CODEWORD_BITS);
-    if (room < 0 || (room > 0 && histogram[0] + histogram[1] != count)) {
-        return 0;
-    }
-    offsets_of(histogram, offsets);
-    for (i = 0; i < count; i++) {
-        if (lengths[i]) {
-            put16(symbols + 2 * (size_t)offsets[lengths[i]]++, i);
-        }
-    }
-    histogram[0] = 0;
-    return 1;
-}
-
-/* Reads the lengths of both codes of a dynamic block, section 3.2.7. The code of the lengths uses `literals`, which the
- * code of the literals overwrites later. */
-static int deflate_lengths(sqz_bits *bits, uint8_t *lengths, unsigned *literal_count, unsigned *distance_count,
-                           uint32_t *histogram, uint8_t *literals) {
-    static const uint8_t order[19] = {16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15};
-    unsigned i, codes;
-    *literal_count = take_bits(bits, 5) + 257;
-    *distance_count = take_bits(bits, 5) + 1;
-    codes = take_bits(bits, 4) + 4;
-    if (*literal_count > 286 || *distance_count > 30) {
-        return 0;
-    }
-    memset(lengths, 0, 19);
-    for (i = 0; i < codes; i++) {
-        lengths[order[i]] = (uint8_t)take_bits(bits, 3);
-    }
-    if (!deflate_code(lengths, 19, histogram, literals) || room_in_code(histogram, MAX_CODEWORD_BITS) != 0) {
-        return 0;
-    }
-    for (i = 0; i < *literal_count + *distance_count;) {
-        int32_t symbol = take_symbol(bits, histogram, literals);
-        unsigned repeats = 1;
-        uint8_t length = 0;
-        if (symbol < 0 || bits->over) {
-            return 0;
-        }
-        if (symbol < 16) {
-            length = (uint8_t)symbol;
-        } else if (symbol == 16) {
-            if (i == 0) {
-                return 0;
-            }
-            length = lengths[i - 1];
-            repeats = 3 + take_bits(bits, 2);
-        } else {
-            repeats = symbol == 17 ? 3 + take_bits(bits, 3) : 11 + take_bits(bits, 7);
-        }
-        if (repeats > *literal_count + *distance_count - i) {
-            return 0;
-        }
-        memset(lengths + i, length, repeats);
-        i += repeats;
-    }
-    return lengths[256] != 0; /* the end of the block needs a codeword */
-}
-
-/* Sets the lengths of both codes of a fixed block, section 3.2.6. */
-static void fixed_lengths(uint8_t *lengths) {
-    memset(lengths, 8, 144);
-    memset(lengths + 144, 9, 112);
-    memset(lengths + 256, 7, 24);
-    memset(lengths + 280, 8, 8);
-    memset(lengths + LITERALS, 5, DISTANCES);
-}
-
-/* Returns a length or a distance, section 3.2.5: `per_group` consecutive symbols have the same number of extra bits. */
-static uint32_t with_extra_bits(sqz_bits *bits, uint32_t symbol, unsigned per_group) {
-    uint32_t extra = symbol < 2 * per_group ? 0 : symbol / per_group - 1;
-    uint32_t start = symbol < 2 * per_group ? symbol : (per_group + symbol % per_group) << extra;
-    return start + take_bits(bits, extra);
-}
-
-/* Decodes the symbols of a block up to its end. */
-static int inflate_block(sqz_bits *bits, const uint32_t *literal_histogram, const uint8_t *literals,
-                         const uint32_t *distance_histogram, const uint8_t *distances, uint8_t *out, size_t out_bytes,
-                         size_t *done) {
-    for (;;) {
-        int32_t symbol = take_symbol(bits, literal_histogram, literals);
-        uint32_t length, distance;
-        if (symbol < 0 || symbol > 285 || bits->over) {
-            return 0;
-        }
-        if (symbol == 256) {
-            return 1;
-        }
-        if (symbol < 256) {
-            if (*done == out_bytes) {
-                return 0;
-            }
-            out[(*done)++] = (uint8_t)symbol;
-            continue;
-        }
-        length = symbol == 285 ? 258 : 3 + with_extra_bits(bits, (uint32_t)symbol - 257, 4);
-        symbol = take_symbol(bits, distance_histogram, distances);
-        if (symbol < 0 || symbol > 29) {
-            return 0;
-        }
-        distance = 1 + with_extra_bits(bits, (uint32_t)symbol, 2);
-        if (bits->over || distance > *done || length > out_bytes - *done) {
-            return 0;
-        }
-        for (; length; length--, (*done)++) {
-            out[*done] = out[*done - distance];
-        }
-    }
-}
-
-/* Copies a stored block, section 3.2.4. */
-static int inflate_stored(sqz_bits *bits, uint8_t *out, size_t out_bytes, size_t *done) {
-    uint32_t length;
-    (void)skip_padding(bits);
-    if (bits->end - bits->at < 4) {
-        return 0;
-    }
-    length = little16(bits->at);
-    if ((length ^ little16(bits->at + 2)) != 0xFFFF) {
-        return 0;
-    }
-    bits->at += 4;
-    if (length > (size_t)(bits->end - bits->at) || length > out_bytes - *done) {
-        return 0;
-    }
-    if (length) {
-        memcpy(out + *done, bits->at, length);
-    }
-    bits->at += length;
-    *done += length;
-    return 1;
-}
-
-/* Inflates `in` into exactly `out_bytes`, with INFLATE_BYTES of scratch memory. */
-static int inflate_raw(sqz_span in, uint8_t *out, size_t out_bytes, uint8_t *scratch) {
-    uint8_t *lengths = scratch, *literals = lengths + LITERALS + DISTANCES, *distances = literals + 2 * LITERALS;
-    uint32_t literal_histogram[MAX_CODEWORD_BITS + 1], distance_histogram[MAX_CODEWORD_BITS + 1];
-    sqz_bits bits = bits_from(in, LSB_FIRST);
-    size_t done = 0;
-    uint32_t last;
-    do {
-        unsigned literal_count = LITERALS, distance_count = DISTANCES;
-        uint32_t kind;
-        last = take_bit(&bits);
-        kind = take_bits(&bits, 2);
-        if (bits.over || kind == 3) {
-            return 0;
-        }
-        if (kind == 0) {
-            if (!inflate_stored(&bits, out, out_bytes, &done)) {
-                return 0;
-            }
-            continue;
-        }
-        if (kind == 1) {
-            fixed_lengths(lengths);
-        } else if (!deflate_lengths(&bits, lengths, &literal_count, &distance_count, literal_histogram, literals)) {
-            return 0;
-        }
-        if (!deflate_code(lengths, literal_count, literal_histogram, literals) ||
-            !deflate_code(lengths + literal_count, distance_count, distance_histogram, distances) ||
-            !inflate_block(&bits, literal_histogram, literals, distance_histogram, distances, out, out_bytes, &done)) {
-            return 0;
-        }
-    } while (!last);
-    (void)skip_padding(&bits);
-    return !bits.over && bits.at == bits.end && done == out_bytes;
-}
-
-/* ---- 5. Codecs: docs/format.md, "Codecs" ---- */
-
-/* gamma(n) of "1, huffman", for n up to 2^17 - 1; returns 0 if n is larger. */
-static uint32_t take_gamma(sqz_bits *bits) {
-    unsigned zeros = 0;
-    while (!take_bit(bits)) {
-        if (bits->over || ++zeros > 16) {
-            return 0;
-        }
-    }
-    return 1u << zeros | take_bits(bits, zeros);
-}
-
-/* Step 2 of "1, huffman": takes a run of unused symbols and a run of `run` used ones. Sets `next`, the symbol after
- * the last, to the first used one. `left` used symbols are not named yet. */
-static int take_run(sqz_bits *bits, uint32_t *next, uint32_t left, uint32_t *run) {
-    uint32_t unused = take_gamma(bits);
-    *run = take_gamma(bits);
-    if (unused == 0 || *run == 0 || *run > left || unused - 1 > MAX_SYMBOLS - *next) {
-        return 0;
-    }
-    *next += unused - 1;
-    return *run <= MAX_SYMBOLS - *next;
-}
-
-/* Step 3 of "1, huffman": returns the length of a codeword, given the previous one; 0 if it leaves 1 to 16 or moves
- * both up and down. */
-static uint32_t take_length(sqz_bits *bits, uint32_t length) {
-    uint32_t direction = 0;
-    int moved = 0;
-    while (take_bit(bits)) {
-        uint32_t down = take_bit(bits);
-        if (moved && down != direction) {
-            return 0;
-        }
-        direction = down;
-        moved = 1;
-        length = down ? length - 1 : length + 1;
-        if (length < 1 || length > MAX_CODEWORD_BITS) {
-            return 0;
-        }
-    }
-    return length;
-}
-
-/* Step 1 of "1, huffman": returns the number of used symbols; 0 if there is none, or too many. */
-static uint32_t used_symbols(sqz_span span) {
-    sqz_bits bits = bits_from(span, MSB_FIRST);
-    uint32_t used = take_gamma(&bits);
-    return bits.over || used == 0 || used - 1 > MAX_SYMBOLS ? 0 : used - 1;
-}
-
-/* Returns the workspace for a stream of `huffman`: two bytes a symbol, and none for a code with one symbol. */
-static size_t table_bytes(sqz_span span) {
-    uint32_t used = used_symbols(span);
-    return used < 2 ? 0 : 2 * (size_t)used;
-}
-
-/* Sorts the used symbols by length and then by symbol. The names and the lengths, which are far apart in the stream,
- * are read a second time and side by side: so no table of the lengths is needed. */
-static void fill_table(sqz_stream *stream, sqz_bits names, sqz_bits lengths, uint8_t *table) {
-    uint32_t offsets[MAX_CODEWORD_BITS + 1], next = 0, named, run, length = take_bits(&lengths, 4) + 1;
-    offsets_of(stream->histogram, offsets);
-    for (named = 0; named < stream->used; named += run) {
-        uint32_t i;
-        (void)take_run(&names, &next, stream->used - named, &run);
-        for (i = 0; i < run; i++) {
-            length = take_length(&lengths, length);
-            put16(table + 2 * (size_t)offsets[length]++, next++);
-        }
-    }
-}
-
-/* Begins a stream of `huffman`: reads its code into `table`, which has table_bytes. */
-static int open_huffman(sqz_stream *stream, sqz_span span, uint8_t *table) {
-    sqz_bits *bits = &stream->bits, names, lengths;
-    uint32_t next = 0, named, run, i, length;
-    memset(stream, 0, sizeof *stream);
-    *bits = bits_from(span, MSB_FIRST);
-    stream->used = used_symbols(span);
-    stream->symbols = table;
-    i = take_gamma(bits);
-    if (bits->over || i != stream->used + 1) {
-        return 0;
-    }
-    names = *bits;
-    for (named = 0; named < stream->used; named += run) {
-        if (!take_run(bits, &next, stream->used - named, &run) || bits->over) {
-            return 0;
-        }
-        next += run;
-    }
-    stream->only = (uint16_t)(next ? next - 1 : 0);
-    if (stream->used < 2) {
-        return skip_padding(bits);
-    }
-    lengths = *bits;
-    length = take_bits(bits, 4) + 1;
-    for (i = 0; i < stream->used; i++) {
-        length = take_length(bits, length);
-        if (length == 0 || bits->over) {
-            return 0;
-        }
-        stream->histogram[length]++;
-    }
-    if (room_in_code(stream->histogram, MAX_CODEWORD_BITS) != 0) {
-        return 0;
-    }
-    fill_table(stream, names, lengths, table);
-    return skip_padding(bits);
-}
-
-/* Begins a stream of `raw`. */
-static int open_raw(sqz_stream *stream, sqz_span span) {
-    memset(stream, 0, sizeof *stream);
-    if (span_bytes(span) == 0 || *span.begin > 16) {
-        return 0;
-    }
-    stream->raw = 1;
-    stream->width = *span.begin;
-    stream->bits = bits_from(span_between(span.begin + 1, span.end), MSB_FIRST);
-    return 1;
-}
-
-static int open_stream(sqz_stream *stream, unsigned codec, sqz_span span, uint8_t *table) {
-    return codec == SQZ_RAW ? open_raw(stream, span) : open_huffman(stream, span, table);
-}
-
-/* Returns the next symbol, or -1. */
-static int32_t next_symbol(sqz_stream *stream) {
-    int32_t symbol;
-    if (!stream->raw && stream->used < 2) {
-        return stream->used ? stream->only : -1;
-    }
-    symbol = stream->raw ? (int32_t)take_bits(&stream->bits, stream->width)
-                         : take_symbol(&stream->bits, stream->histogram, stream->symbols);
-    return stream->bits.over ? -1 : symbol;
-}
-
-/* Returns whether the stream ends here, with zeros as padding. */
-static int at_stream_end(sqz_stream *stream) {
-    return skip_padding(&stream->bits) && stream->bits.at == stream->bits.end;
-}
-
-/* The parts of a stream of `huffman-runs`: "2, huffman-runs". */
-typedef struct runs {
-    uint32_t max_gap, entries;
-    sqz_span gaps, symbols;
-} runs;
-
-static int find_runs(runs *parts, sqz_span span, uint32_t max_entries) {
-    cursor fields = cursor_from(span);
-    sqz_span width = take_span(&fields, 1);
-    parts->entries = take_at_most(&fields, max_entries);
-    parts->gaps = take_span(&fields, take_varint(&fields));
-    parts->symbols = rest_of(&fields);
-    if (fields.bad || *width.begin < 2 || *width.begin > 8) {
-        return 0;
-    }
-    parts->max_gap = (1u << *width.begin) - 1;
-    return 1;
-}
-
-/* ---- 6. Header: docs/format.md, "The header" ---- */
+/* ---- 3. Header: docs/format.md, "The header" ---- */
 
 /* Reads the fields before the names. */
 static sqz_error read_fields(sqz_file *file, cursor *fields) {
@@ -707,7 +241,7 @@ static sqz_error read_fields(sqz_file *file, cursor *fields) {
     file->mean = take_float64s(fields, file->mean_count);
     file->std_count = (uint8_t)take_at_most(fields, MAX_CHANNELS);
     file->std = take_float64s(fields, file->std_count);
-    file->label_compression = (uint8_t)take_at_most(fields, LZMA2);
+    file->label_compression = (uint8_t)take_at_most(fields, DEFLATE);
     label_bytes = take_varint(fields);
     file->label_plain_bytes = take_at_most(fields, MAX_LABEL_BYTES);
     file->tensors = take_at_most(fields, MAX_TENSORS);
@@ -739,7 +273,7 @@ static void skip_names(cursor *fields, uint32_t tensors, size_t *max_bytes) {
         uint32_t further = take_at_most(fields, MAX_TEXT_BYTES - shared);
         (void)take_span(fields, further);
         length = shared + further;
-        *max_bytes = larger(*max_bytes, length);
+        *max_bytes = length > *max_bytes ? length : *max_bytes;
     }
 }
 
@@ -783,7 +317,7 @@ static sqz_error check_names(sqz_span span, uint32_t tensors, uint8_t *name) {
     return SQZ_OK;
 }
 
-/* ---- 7. Records: docs/format.md, "A record" and "A payload" ---- */
+/* ---- 4. Records: docs/format.md, "A record" and "A payload" ---- */
 
 /* Reads the dimensions and the extents. `room` is the number of weights that the tensor may have, where an extent of
  * zero counts as one. */
@@ -911,43 +445,138 @@ static sqz_error split_payload(cursor *payloads, sqz_tensor *tensor, const secti
     return payloads->bad ? SQZ_CUT_OFF : SQZ_OK;
 }
 
+/* ---- 5. Workspace: docs/format.md, "A payload" ----
+ *
+ * From its start: coded values; all exponents; the tables of one stream at a time. */
+
+/* The parts of a stream of `huffman-runs`: "2, huffman-runs". */
+typedef struct runs {
+    uint32_t max_gap, entries;
+    sqz_span gaps, symbols;
+} runs;
+
+static int find_runs(runs *parts, sqz_span span, uint32_t max_entries) {
+    cursor fields = cursor_from(span);
+    sqz_span width = take_span(&fields, 1);
+    parts->entries = take_at_most(&fields, max_entries);
+    parts->gaps = take_span(&fields, take_varint(&fields));
+    parts->symbols = rest_of(&fields);
+    if (fields.bad || *width.begin < 2 || *width.begin > 8) {
+        return 0;
+    }
+    parts->max_gap = (1u << *width.begin) - 1;
+    return 1;
+}
+
+/* The shape of a matrix of one column. */
+static sqz_shape column_of(uint32_t rows) {
+    sqz_shape shape;
+    shape.rows = rows;
+    shape.columns = shape.taps = shape.width = 1;
+    return shape;
+}
+
+/* Returns the shape of the symbols: "Scan orders". */
+static sqz_shape symbol_shape(const sqz_tensor *tensor) {
+    sqz_shape shape;
+    int is_swapped = tensor->scan_order == SQZ_IN_OUT;
+    if (tensor->weights == 0) {
+        return column_of(0); /* no symbols need no memory, whatever the other extents are */
+    }
+    shape.rows = is_swapped ? tensor->columns : tensor->rows;
+    shape.columns = is_swapped ? tensor->rows : tensor->columns;
+    shape.taps = tensor->taps;
+    shape.width = tensor->dimensions > 2 ? tensor->shape[tensor->dimensions - 1] : 1;
+    if (tensor->scan_order == SQZ_KERNEL_FIRST) {
+        shape.rows *= tensor->taps;
+        shape.taps = shape.width = 1;
+    }
+    shape.columns *= shape.taps;
+    return shape;
+}
+
 /* Returns the stream in a section of exponents, after its head of one or two bytes: "Exponents". */
 static sqz_span exponent_stream(sqz_span section) {
     size_t head = span_bytes(section) && *section.begin & 128 ? 1 : 2;
     return span_between(span_bytes(section) < head ? section.end : section.begin + head, section.end);
 }
 
-/* Returns the workspace for the code table of exponents. */
-static size_t exponent_table_bytes(sqz_span section) {
-    int is_huffman = span_bytes(section) && (*section.begin & 127) == SQZ_HUFFMAN;
-    return is_huffman ? table_bytes(exponent_stream(section)) : 0;
+/* Returns the workspace of a stream of exponents. */
+static uint64_t exponent_stream_bytes(sqz_span section, uint32_t count) {
+    sqz_shape shape = column_of(count);
+    unsigned codec = span_bytes(section) ? *section.begin & 127u : SQZ_RAW;
+    return sqzi_stream_bytes(codec, exponent_stream(section), &shape);
 }
 
-/* Returns the workspace for the code tables of symbols. */
-static size_t symbol_table_bytes(const sqz_tensor *tensor) {
+/* Returns the workspace of the streams of symbols. */
+static uint64_t symbol_stream_bytes(const sqz_tensor *tensor) {
+    sqz_shape shape = symbol_shape(tensor);
     runs parts;
-    if (tensor->codec == SQZ_HUFFMAN) {
-        return table_bytes(tensor->symbols);
+    if (tensor->codec != SQZ_RUNS) {
+        return tensor->codec > SQZ_CONTEXT ? 0 : sqzi_stream_bytes((unsigned)tensor->codec, tensor->symbols, &shape);
     }
-    if (tensor->codec == SQZ_RUNS && find_runs(&parts, tensor->symbols, tensor->weights)) {
-        return table_bytes(parts.gaps) + table_bytes(parts.symbols);
-    }
-    return 0;
-}
-
-/* Returns the workspace to decode a tensor: all its exponents, and the tables of one section at a time. */
-static size_t tensor_workspace(const sqz_tensor *tensor) {
-    size_t exponents = 0, table;
-    if (tensor->form == SQZ_DENSE) {
+    if (!find_runs(&parts, tensor->symbols, tensor->weights)) {
         return 0;
     }
-    exponents += tensor->flags & ROW_EXPONENTS ? tensor->rows : 0;
-    exponents += tensor->flags & COLUMN_EXPONENTS ? tensor->columns : 0;
-    exponents += tensor->coefficients ? KERNEL_TAPS : 0;
-    table = larger(symbol_table_bytes(tensor), exponent_table_bytes(tensor->row_exponents));
-    table = larger(table, exponent_table_bytes(tensor->column_exponents));
-    table = larger(table, exponent_table_bytes(tensor->coefficient_exponents));
-    return exponents + table;
+    return sqzi_stream_bytes(SQZ_HUFFMAN, parts.gaps, &shape) + sqzi_stream_bytes(SQZ_HUFFMAN, parts.symbols, &shape);
+}
+
+static uint32_t value_width(const sqz_tensor *tensor) {
+    return tensor->float16 ? 2 : 4;
+}
+
+/* Takes the head of coded values: "Coded values". */
+static unsigned take_value_head(cursor *section, const sqz_tensor *tensor) {
+    sqz_span head = take_span(section, 1);
+    if (span_bytes(head) == 0 || *head.begin >> (2 + value_width(tensor)) || (*head.begin & 3) > MAX_DISTANCE) {
+        spoil(section);
+        return 0;
+    }
+    return *head.begin;
+}
+
+static int is_plane_coded(unsigned head, uint32_t plane) {
+    return head >> (2 + plane) & 1;
+}
+
+/* Takes a plane of coded values, or the stream of a coded one. */
+static sqz_span take_plane(cursor *section, const sqz_tensor *tensor, int is_coded) {
+    return take_span(section, is_coded ? take_varint(section) : tensor->value_count);
+}
+
+/* Returns the workspace of coded values, and sets that of the tables of one plane at a time. */
+static uint64_t coded_value_bytes(const sqz_tensor *tensor, uint64_t *tables) {
+    cursor section = cursor_from(tensor->values);
+    sqz_shape shape = column_of(tensor->value_count);
+    uint32_t plane;
+    unsigned head;
+    *tables = 0;
+    if (!(tensor->flags & CODED_VALUES)) {
+        return 0;
+    }
+    head = take_value_head(&section, tensor);
+    for (plane = 0; plane < value_width(tensor); plane++) {
+        sqz_span span = take_plane(&section, tensor, is_plane_coded(head, plane));
+        if (is_plane_coded(head, plane)) {
+            *tables = larger(*tables, sqzi_context_bytes(span, &shape));
+        }
+    }
+    return (uint64_t)value_width(tensor) * tensor->value_count;
+}
+
+/* Returns the workspace of the header and of what is needed to decode a tensor. */
+static size_t tensor_workspace(const sqz_tensor *tensor, size_t header_bytes) {
+    uint64_t tables, bytes = header_bytes + coded_value_bytes(tensor, &tables);
+    if (tensor->form != SQZ_DENSE) {
+        bytes += tensor->flags & ROW_EXPONENTS ? tensor->rows : 0;
+        bytes += tensor->flags & COLUMN_EXPONENTS ? tensor->columns : 0;
+        bytes += tensor->coefficients ? KERNEL_TAPS : 0;
+        tables = larger(tables, symbol_stream_bytes(tensor));
+        tables = larger(tables, exponent_stream_bytes(tensor->row_exponents, tensor->rows));
+        tables = larger(tables, exponent_stream_bytes(tensor->column_exponents, tensor->columns));
+        tables = larger(tables, exponent_stream_bytes(tensor->coefficient_exponents, KERNEL_TAPS));
+    }
+    return bytes + tables > SIZE_MAX ? SIZE_MAX : (size_t)(bytes + tables);
 }
 
 /* Reads the next tensor, at next_names, next_records and next_payloads. */
@@ -970,7 +599,7 @@ static sqz_error read_tensor(const sqz_file *file, sqz_tensor *tensor, uint64_t 
     tensor->next_names = rest_of(&names);
     tensor->next_records = rest_of(&records);
     tensor->next_payloads = rest_of(&payloads);
-    tensor->workspace_bytes = file->header_workspace_bytes + tensor_workspace(tensor);
+    tensor->workspace_bytes = tensor_workspace(tensor, file->header_workspace_bytes);
     return SQZ_OK;
 }
 
@@ -1024,7 +653,7 @@ static sqz_error check_records(sqz_file *file) {
     return span_bytes(tensor.next_payloads) ? SQZ_LEFT_OVER : SQZ_OK;
 }
 
-/* ---- 8. File: docs/format.md, "The whole" and "The header" ---- */
+/* ---- 6. File: docs/format.md, "The whole" and "The header" ---- */
 
 /* Checks the magic and the version. */
 static sqz_error check_prefix(const uint8_t *bytes, size_t length) {
@@ -1056,7 +685,7 @@ static sqz_error inflate_header(sqz_file *file, sqz_span stored, uint32_t plain_
     file->workspace += plain_bytes;
     file->workspace_left -= plain_bytes;
     *header = span_between(plain, file->workspace);
-    return inflate_raw(stored, plain, plain_bytes, file->workspace) ? SQZ_OK : SQZ_BAD_DEFLATE;
+    return sqzi_inflate(stored, plain, plain_bytes, file->workspace) ? SQZ_OK : SQZ_BAD_DEFLATE;
 }
 
 /* Finds the header, and inflates it if it is compressed; everything after it becomes `payloads`. */
@@ -1100,7 +729,7 @@ static sqz_error read_header(sqz_file *file, sqz_span header) {
     if (fields.bad) {
         return SQZ_BAD_HEADER;
     }
-    file->workspace_bytes = larger(file->workspace_bytes, file->header_workspace_bytes + max_name_bytes);
+    file->workspace_bytes = (size_t)larger(file->workspace_bytes, file->header_workspace_bytes + max_name_bytes);
     if (max_name_bytes > file->workspace_left) {
         return SQZ_SMALL_WORKSPACE;
     }
@@ -1163,9 +792,6 @@ static int are_labels_valid(const char *labels, uint32_t length, uint32_t classe
 }
 
 sqz_error sqz_labels(const sqz_file *file, char *labels, size_t capacity) {
-    if (file->label_compression == LZMA2) {
-        return SQZ_UNSUPPORTED_LZMA2;
-    }
     if (capacity < file->label_plain_bytes) {
         return SQZ_SMALL_BUFFER;
     }
@@ -1173,7 +799,7 @@ sqz_error sqz_labels(const sqz_file *file, char *labels, size_t capacity) {
         if (file->workspace_left < INFLATE_BYTES) {
             return SQZ_SMALL_WORKSPACE;
         }
-        if (!inflate_raw(file->labels, (uint8_t *)labels, file->label_plain_bytes, file->workspace)) {
+        if (!sqzi_inflate(file->labels, (uint8_t *)labels, file->label_plain_bytes, file->workspace)) {
             return SQZ_BAD_LABELS;
         }
     } else if (file->label_plain_bytes) {
@@ -1182,7 +808,7 @@ sqz_error sqz_labels(const sqz_file *file, char *labels, size_t capacity) {
     return are_labels_valid(labels, file->label_plain_bytes, file->classes) ? SQZ_OK : SQZ_BAD_LABELS;
 }
 
-/* ---- 9. Values, scales and exponents: docs/format.md, "Weights" and "Exponents" ---- */
+/* ---- 7. Values: docs/format.md, "Weights" and "Coded values" ---- */
 
 /* Returns the bits of a float16 number as float32. */
 static uint32_t float16_bits(uint32_t half) {
@@ -1202,10 +828,10 @@ static uint32_t float16_bits(uint32_t half) {
     return sign | (exponent + 112) << 23 | fraction << 13;
 }
 
-/* Returns the bits of a stored value as float32. */
-static uint32_t value_bits(const sqz_tensor *tensor, uint32_t index) {
-    return tensor->float16 ? float16_bits(little16(tensor->values.begin + 2 * (size_t)index))
-                           : little32(tensor->values.begin + 4 * (size_t)index);
+/* Returns the bits of a value as float32. */
+static uint32_t value_bits(const sqz_weights *weights, uint32_t index) {
+    return weights->tensor->float16 ? float16_bits(little16(weights->values + 2 * (size_t)index))
+                                    : little32(weights->values + 4 * (size_t)index);
 }
 
 /* Returns the level of a symbol: 0, 1, -1, 2, -2 for 0, 1, 2, 3, 4. */
@@ -1213,12 +839,96 @@ static float level_of(uint32_t symbol) {
     return symbol & 1 ? (float)(symbol / 2 + 1) : -(float)(symbol / 2) + 0.0f;
 }
 
-float sqz_codebook(const sqz_tensor *tensor, uint32_t entry) {
+float sqz_codebook(const sqz_weights *weights, uint32_t entry) {
     if (entry == 0) {
         return 0.0f;
     }
-    return tensor->levels ? level_of(entry) : float_of(value_bits(tensor, entry - 1));
+    return weights->tensor->levels ? level_of(entry) : float_of(value_bits(weights, entry - 1));
 }
+
+/* Decodes a plane to every `width`-th byte of `out`; `tables` is free workspace. */
+static int decode_plane(sqz_span span, uint8_t *out, uint32_t width, uint32_t count, uint8_t *tables) {
+    sqz_shape shape = column_of(count);
+    sqz_stream stream;
+    uint32_t i;
+    if (!sqzi_open_stream(&stream, SQZ_CONTEXT, span, &shape, tables)) {
+        return 0;
+    }
+    for (i = 0; i < count; i++) {
+        int32_t symbol = sqzi_next_symbol(&stream);
+        if (symbol < 0 || symbol > 255) {
+            return 0;
+        }
+        out[(size_t)i * width] = (uint8_t)symbol;
+    }
+    return sqzi_at_stream_end(&stream);
+}
+
+/* Turns zigzag codes of differences into the bits of the values, in place. */
+static void undo_differences(uint8_t *values, uint32_t width, uint32_t count, uint32_t distance) {
+    uint32_t i, j;
+    for (i = 0; i < count; i++) {
+        uint8_t *value = values + (size_t)i * width;
+        uint32_t code = width == 2 ? little16(value) : little32(value), bits = code & 1 ? ~(code >> 1) : code >> 1;
+        if (i >= distance) {
+            const uint8_t *before = value - (size_t)distance * width;
+            bits += width == 2 ? little16(before) : little32(before);
+        }
+        for (j = 0; j < width; j++) {
+            value[j] = (uint8_t)(bits >> 8 * j & 255);
+        }
+    }
+}
+
+/* Decodes coded values to the workspace, and advances it. Plane 0 has the most significant bytes. */
+static int begin_values(sqz_weights *weights, uint8_t **workspace) {
+    const sqz_tensor *tensor = weights->tensor;
+    cursor section = cursor_from(tensor->values);
+    uint32_t width = value_width(tensor), plane, i;
+    uint8_t *values = *workspace, *tables;
+    unsigned head;
+    weights->values = tensor->values.begin;
+    if (!(tensor->flags & CODED_VALUES)) {
+        return 1;
+    }
+    tables = values + (size_t)width * tensor->value_count;
+    head = take_value_head(&section, tensor);
+    for (plane = 0; plane < width; plane++) {
+        int is_coded = is_plane_coded(head, plane);
+        sqz_span span = take_plane(&section, tensor, is_coded);
+        uint8_t *out = values + (width - 1 - plane);
+        if (section.bad || (is_coded && !decode_plane(span, out, width, tensor->value_count, tables))) {
+            return 0;
+        }
+        for (i = 0; !is_coded && i < tensor->value_count; i++) {
+            out[(size_t)i * width] = span.begin[i];
+        }
+    }
+    if (head & 3) {
+        undo_differences(values, width, tensor->value_count, head & 3);
+    }
+    weights->values = values;
+    *workspace = tables;
+    return span_bytes(rest_of(&section)) == 0;
+}
+
+/* Checks that all values are finite; sets the bits of the largest magnitude. */
+static int check_values(const sqz_weights *weights, uint32_t *largest) {
+    const sqz_tensor *tensor = weights->tensor;
+    uint32_t i;
+    *largest = 0;
+    for (i = 0; i < tensor->value_count; i++) {
+        uint32_t bits = tensor->levels ? bits_of(level_of(i + 1)) : value_bits(weights, i);
+        uint32_t magnitude = bits & FLOAT32_MAGNITUDE;
+        if (magnitude >= FLOAT32_INFINITY) {
+            return 0;
+        }
+        *largest = magnitude > *largest ? magnitude : *largest;
+    }
+    return 1;
+}
+
+/* ---- 8. Exponents: docs/format.md, "Scales" and "Exponents" ---- */
 
 /* Returns 2^(exponent / 4), from the table of "Scales": a fraction of an octave, its float32 exponent increased. */
 static float scale_of(int32_t exponent) {
@@ -1236,23 +946,10 @@ float sqz_scale(const sqz_weights *weights, uint32_t row, uint32_t column) {
     return scale_of(exponent_of(weights, row, column));
 }
 
-/* Checks that all values are finite; sets the bits of the largest magnitude. */
-static int check_values(const sqz_tensor *tensor, uint32_t *largest) {
-    uint32_t i;
-    *largest = 0;
-    for (i = 0; i < tensor->value_count; i++) {
-        uint32_t bits = tensor->levels ? bits_of(level_of(i + 1)) : value_bits(tensor, i);
-        uint32_t magnitude = bits & FLOAT32_MAGNITUDE;
-        if (magnitude >= FLOAT32_INFINITY) {
-            return 0;
-        }
-        *largest = magnitude > *largest ? magnitude : *largest;
-    }
-    return 1;
-}
-
-/* Decodes a section of `count` exponents; sets the largest one. `table` is workspace for the code. */
-static int decode_exponents(sqz_span section, int8_t *exponents, uint32_t count, uint8_t *table, int32_t *largest) {
+/* Decodes a section of `count` exponents; sets the largest one. `tables` is free workspace. */
+static int decode_exponents(sqz_span section, unsigned symbol_codec, int8_t *exponents, uint32_t count, uint8_t *tables,
+                            int32_t *largest) {
+    sqz_shape shape = column_of(count);
     sqz_stream stream;
     int32_t exponent = 0;
     unsigned codec, has_differences;
@@ -1262,42 +959,36 @@ static int decode_exponents(sqz_span section, int8_t *exponents, uint32_t count,
     }
     codec = *section.begin & 127u;
     has_differences = *section.begin & 128u;
-    if (codec > SQZ_HUFFMAN || (!has_differences && span_bytes(section) < 2)) {
+    if ((codec > SQZ_HUFFMAN && (codec != SQZ_CONTEXT || codec != symbol_codec)) || (!has_differences && span_bytes(section) < 2)) {
         return 0;
     }
     if (!has_differences) {
         exponent = section.begin[1] < 128 ? section.begin[1] : section.begin[1] - 256; /* the base */
     }
-    if (!open_stream(&stream, codec, exponent_stream(section), table)) {
+    if (!sqzi_open_stream(&stream, codec, exponent_stream(section), &shape, tables)) {
         return 0;
     }
     *largest = -128;
     for (i = 0; i < count; i++) {
-        int32_t symbol = next_symbol(&stream), result;
+        int32_t symbol = sqzi_next_symbol(&stream), result;
         if (symbol < 0) {
             return 0;
         }
-        if (has_differences) {
-            exponent += symbol & 1 ? -(symbol / 2) - 1 : symbol / 2; /* zigzag code */
+        if (has_differences || codec == SQZ_CONTEXT) {
+            symbol = symbol & 1 ? -(symbol / 2) - 1 : symbol / 2; /* zigzag code */
         }
-        result = has_differences ? exponent : exponent + symbol;
+        result = exponent + symbol;
+        exponent = has_differences ? result : exponent;
         if (result < -128 || result > 127) {
             return 0;
         }
         exponents[i] = (int8_t)result;
         *largest = result > *largest ? result : *largest;
     }
-    return at_stream_end(&stream);
+    return sqzi_at_stream_end(&stream);
 }
 
 /* ---- 10. Weights: docs/format.md, "Weights" ---- */
-
-static sqz_error check_supported(const sqz_tensor *tensor) {
-    if (tensor->form != SQZ_DENSE && tensor->codec > SQZ_RUNS) {
-        return tensor->codec == CONTEXT ? SQZ_UNSUPPORTED_CONTEXT : SQZ_UNSUPPORTED_CODEC;
-    }
-    return tensor->flags & CODED_VALUES ? SQZ_UNSUPPORTED_CODED_VALUES : SQZ_OK;
-}
 
 /* Checks the checksum of the payload, which follows the symbols. */
 static int check_payload_crc(const sqz_tensor *tensor) {
@@ -1307,11 +998,12 @@ static int check_payload_crc(const sqz_tensor *tensor) {
 
 /* Exponents of a tensor while they are decoded: the free workspace, and the sum of the largest of each kind. */
 typedef struct exponent_reader {
+    unsigned symbol_codec;
     uint8_t *workspace;
     int32_t largest_sum;
 } exponent_reader;
 
-/* Decodes one kind of exponents, if the tensor has them, to the start of the free workspace; the code's table lies
+/* Decodes one kind of exponents, if the tensor has them, to the start of the free workspace; its tables lie
  * behind them, where the next kind or the symbols overwrite it. */
 static int begin_exponents(exponent_reader *reader, sqz_span section, uint32_t count, const int8_t **exponents) {
     int8_t *out = (int8_t *)reader->workspace;
@@ -1320,7 +1012,7 @@ static int begin_exponents(exponent_reader *reader, sqz_span section, uint32_t c
         return 1;
     }
     reader->workspace += count;
-    if (!decode_exponents(section, out, count, reader->workspace, &largest)) {
+    if (!decode_exponents(section, reader->symbol_codec, out, count, reader->workspace, &largest)) {
         return 0;
     }
     reader->largest_sum += largest;
@@ -1333,6 +1025,7 @@ static int begin_all_exponents(sqz_weights *weights, uint8_t **workspace, uint32
     const sqz_tensor *tensor = weights->tensor;
     exponent_reader reader;
     float largest;
+    reader.symbol_codec = (unsigned)tensor->codec;
     reader.workspace = *workspace;
     reader.largest_sum = 0;
     if (!begin_exponents(&reader, tensor->row_exponents, tensor->rows, &weights->row_exponents) ||
@@ -1347,20 +1040,22 @@ static int begin_all_exponents(sqz_weights *weights, uint8_t **workspace, uint32
 }
 
 /* Begins the stream of symbols, or both streams of `huffman-runs`. */
-static int begin_symbols(sqz_weights *weights, uint8_t *table) {
+static int begin_symbols(sqz_weights *weights, uint8_t *tables) {
     const sqz_tensor *tensor = weights->tensor;
+    sqz_shape shape = symbol_shape(tensor);
     runs parts;
     weights->codec = (uint8_t)tensor->codec;
     if (weights->codec != SQZ_RUNS) {
-        return open_stream(&weights->symbols, weights->codec, tensor->symbols, table);
+        return sqzi_open_stream(&weights->symbols, weights->codec, tensor->symbols, &shape, tables);
     }
     if (!find_runs(&parts, tensor->symbols, tensor->weights)) {
         return 0;
     }
     weights->entries = parts.entries;
     weights->max_gap = parts.max_gap;
-    return open_huffman(&weights->gaps, parts.gaps, table) &&
-           open_huffman(&weights->symbols, parts.symbols, table + table_bytes(parts.gaps));
+    return sqzi_open_stream(&weights->gaps, SQZ_HUFFMAN, parts.gaps, &shape, tables) &&
+           sqzi_open_stream(&weights->symbols, SQZ_HUFFMAN, parts.symbols, &shape,
+                            tables + sqzi_stream_bytes(SQZ_HUFFMAN, parts.gaps, &shape));
 }
 
 /* Checks the end of the streams, after the last weight. */
@@ -1368,10 +1063,10 @@ static sqz_error check_end(sqz_weights *weights) {
     if (weights->codec == SQZ_NO_CODEC) {
         return SQZ_OK;
     }
-    if (weights->codec == SQZ_RUNS && (weights->entries || weights->entry_pending || !at_stream_end(&weights->gaps))) {
+    if (weights->codec == SQZ_RUNS && (weights->entries || weights->entry_pending || !sqzi_at_stream_end(&weights->gaps))) {
         return SQZ_BAD_SYMBOLS;
     }
-    if (!at_stream_end(&weights->symbols)) {
+    if (!sqzi_at_stream_end(&weights->symbols)) {
         return SQZ_BAD_SYMBOLS;
     }
     if (weights->tensor->form == SQZ_PRUNED && weights->values_taken != weights->tensor->value_count) {
@@ -1385,9 +1080,8 @@ static sqz_error begin_tensor(const sqz_file *file, sqz_weights *weights) {
     const sqz_tensor *tensor = weights->tensor;
     uint8_t *workspace = file->workspace;
     uint32_t largest_value;
-    sqz_error error = check_supported(tensor);
-    if (error) {
-        return error;
+    if (tensor->codec > SQZ_CONTEXT) {
+        return SQZ_UNSUPPORTED_CODEC;
     }
     if (!check_payload_crc(tensor)) {
         return SQZ_BAD_CHECKSUM;
@@ -1395,7 +1089,7 @@ static sqz_error begin_tensor(const sqz_file *file, sqz_weights *weights) {
     if (file->workspace_left < tensor->workspace_bytes - file->header_workspace_bytes) {
         return SQZ_SMALL_WORKSPACE;
     }
-    if (!check_values(tensor, &largest_value)) {
+    if (!begin_values(weights, &workspace) || !check_values(weights, &largest_value)) {
         return SQZ_BAD_VALUES;
     }
     if (tensor->form != SQZ_DENSE) {
@@ -1425,8 +1119,8 @@ static int32_t next_of_runs(sqz_weights *weights) {
         if (weights->entries == 0) {
             return 0;
         }
-        gap = next_symbol(&weights->gaps);
-        symbol = next_symbol(&weights->symbols);
+        gap = sqzi_next_symbol(&weights->gaps);
+        symbol = sqzi_next_symbol(&weights->symbols);
         if (gap < 0 || symbol < 0 || (uint32_t)gap > weights->max_gap) {
             return -1;
         }
@@ -1446,7 +1140,7 @@ static int32_t next_of_runs(sqz_weights *weights) {
 /* Returns the next symbol, or -1 if it is damaged or out of the form's range. */
 static int32_t next_index(sqz_weights *weights) {
     const sqz_tensor *tensor = weights->tensor;
-    int32_t symbol = weights->codec == SQZ_RUNS ? next_of_runs(weights) : next_symbol(&weights->symbols);
+    int32_t symbol = weights->codec == SQZ_RUNS ? next_of_runs(weights) : sqzi_next_symbol(&weights->symbols);
     if (symbol <= 0) {
         return symbol;
     }
@@ -1492,7 +1186,7 @@ static sqz_error finish(sqz_weights *weights, sqz_error error) {
 
 /* Returns the shared weight or coefficient at the present position. */
 static float shared_weight(const sqz_weights *weights, uint32_t index) {
-    float value = sqz_codebook(weights->tensor, index);
+    float value = sqz_codebook(weights, index);
     int32_t exponent = exponent_of(weights, weights->row, weights->column);
     if (weights->coefficient_exponents) {
         exponent += weights->coefficient_exponents[weights->tap];
@@ -1528,7 +1222,7 @@ static int next_weight(sqz_weights *weights, float *out) {
     const sqz_tensor *tensor = weights->tensor;
     int32_t index;
     if (tensor->form == SQZ_DENSE) {
-        *out = float_of(value_bits(tensor, tensor->weights - weights->left));
+        *out = float_of(value_bits(weights, tensor->weights - weights->left));
         step(weights);
         return 1;
     }
@@ -1539,7 +1233,7 @@ static int next_weight(sqz_weights *weights, float *out) {
     if (tensor->form == SQZ_SHARED) {
         *out = shared_weight(weights, (uint32_t)index);
     } else {
-        *out = index ? float_of(value_bits(tensor, weights->values_taken - 1)) : 0.0f;
+        *out = index ? float_of(value_bits(weights, weights->values_taken - 1)) : 0.0f;
     }
     step(weights);
     return 1;
@@ -1604,7 +1298,7 @@ static sqz_error decode_scanned(sqz_weights *weights, float *out) {
         step(weights);
     }
     for (i = 0; tensor->form == SQZ_PRUNED && i < tensor->weights; i++) {
-        out[i] = out[i] > 0 ? float_of(value_bits(tensor, taken++)) : 0.0f;
+        out[i] = out[i] > 0 ? float_of(value_bits(weights, taken++)) : 0.0f;
     }
     return check_end(weights);
 }
@@ -1654,10 +1348,7 @@ const char *sqz_error_name(sqz_error error) {
     case SQZ_SMALL_WORKSPACE: return "small-workspace";
     case SQZ_SMALL_BUFFER: return "small-buffer";
     case SQZ_UNSUPPORTED_VERSION: return "unsupported-version";
-    case SQZ_UNSUPPORTED_CONTEXT: return "unsupported-context";
     case SQZ_UNSUPPORTED_CODEC: return "unsupported-codec";
-    case SQZ_UNSUPPORTED_CODED_VALUES: return "unsupported-coded-values";
-    case SQZ_UNSUPPORTED_LZMA2: return "unsupported-lzma2";
     case SQZ_UNSUPPORTED_IN_PIECES: return "unsupported-in-pieces";
     }
     return "unknown";

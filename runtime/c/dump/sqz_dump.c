@@ -3,8 +3,7 @@
  *     sqz_dump FILE          list the tensors, and the workspace that each needs
  *     sqz_dump FILE OUT      the same, and write all weights, in order, to OUT; `-` is standard output
  *     sqz_dump --stream      read files from standard input, each after its length in 4 bytes, and print a line for
- *                            each: `ok CRC32 labels`, `ok CRC32 labels-unread` or `error NAME`; the CRC-32 is of all
- *                            weights
+ *                            each: `ok CRC32` or `error NAME`; the CRC-32 is of all weights
  *
  * Exit codes: 0 done; 1 the file is refused, or cannot be read or written; 2 bad usage; 3 the file is unsupported. */
 #include "sqz.h"
@@ -106,13 +105,11 @@ static sqz_error decode(const sqz_file *file, const sqz_tensor *tensor, float **
     return error;
 }
 
-/* Reads the labels; LZMA2 is not an error here, but leaves `is_read` 0. */
-static sqz_error read_labels(const sqz_file *file, int *is_read) {
+static sqz_error read_labels(const sqz_file *file) {
     char *text = (char *)allocate(file->label_plain_bytes);
     sqz_error error = sqz_labels(file, text, file->label_plain_bytes);
     free(text);
-    *is_read = error == SQZ_OK;
-    return error == SQZ_UNSUPPORTED_LZMA2 ? SQZ_OK : error;
+    return error;
 }
 
 /* Reads the name and the weights of a tensor; continues the checksum of weights. */
@@ -133,9 +130,9 @@ static sqz_error read_tensor(const sqz_file *file, const sqz_tensor *tensor, uin
 }
 
 /* Reads everything in an open file; SQZ_DONE if all is valid. */
-static sqz_error read_all(const sqz_file *file, uint32_t *crc, int *has_labels) {
+static sqz_error read_all(const sqz_file *file, uint32_t *crc) {
     sqz_tensor tensor;
-    sqz_error error = read_labels(file, has_labels);
+    sqz_error error = read_labels(file);
     if (error) {
         return error;
     }
@@ -154,14 +151,13 @@ static void print_answer(const uint8_t *bytes, size_t length) {
     void *workspace;
     size_t needed;
     uint32_t crc = 0;
-    int has_labels = 0;
     sqz_error error = open_exactly(&file, bytes, length, &workspace, &needed);
     if (error == SQZ_OK) {
-        error = read_all(&file, &crc, &has_labels);
+        error = read_all(&file, &crc);
     }
     free(workspace);
     if (error == SQZ_DONE) {
-        printf("ok %08lx %s\n", (unsigned long)crc, has_labels ? "labels" : "labels-unread");
+        printf("ok %08lx\n", (unsigned long)crc);
     } else {
         printf("error %s\n", sqz_error_name(error));
     }

@@ -4,8 +4,7 @@
  * the file is read. The reader writes to the workspace, the caller's buffers and the structs below, and nowhere else.
  * It checks every length in a file before use and refuses a file that differs from docs/format.md in any way.
  *
- * It reads the codecs `raw`, `huffman` and `huffman-runs`, and reports the rest as unsupported: the codec `context`,
- * coded values, and labels in LZMA2.
+ * It reads every file of format version 1.
  *
  * `float` and `double` must be IEEE 754 numbers of 32 and 64 bits. Either byte order will do.
  */
@@ -58,11 +57,8 @@ typedef enum sqz_error {
 
     /* The file may be valid, but this reader does not support it. */
     SQZ_UNSUPPORTED_VERSION = 64,
-    SQZ_UNSUPPORTED_CONTEXT = 65, /* codec `context` */
-    SQZ_UNSUPPORTED_CODEC = 66,   /* an unknown codec */
-    SQZ_UNSUPPORTED_CODED_VALUES = 67,
-    SQZ_UNSUPPORTED_LZMA2 = 68,    /* of the labels only */
-    SQZ_UNSUPPORTED_IN_PIECES = 69 /* sqz_read_weights cannot read this tensor; use sqz_decode */
+    SQZ_UNSUPPORTED_CODEC = 65,
+    SQZ_UNSUPPORTED_IN_PIECES = 66 /* sqz_read_weights cannot read this tensor; use sqz_decode */
 } sqz_error;
 
 #define SQZ_IS_UNSUPPORTED(error) ((error) >= SQZ_UNSUPPORTED_VERSION)
@@ -83,7 +79,7 @@ typedef struct sqz_file {
     uint8_t mean_count, std_count;
     double scale;
     const uint8_t *mean, *std;
-    uint8_t label_compression;    /* 0 none, 1 raw deflate, 2 LZMA2, which is unsupported */
+    uint8_t label_compression;    /* 0 none, 1 raw deflate */
     uint32_t label_plain_bytes;   /* bytes that sqz_labels writes; 0 without labels */
     size_t label_workspace_bytes; /* workspace that sqz_open needs for sqz_labels */
     uint32_t tensors;
@@ -99,7 +95,7 @@ typedef struct sqz_file {
 
 enum { SQZ_DENSE = 0, SQZ_PRUNED = 1, SQZ_SHARED = 2 };                /* sqz_tensor.form */
 enum { SQZ_OUT_IN = 0, SQZ_IN_OUT = 1, SQZ_KERNEL_FIRST = 2 };         /* sqz_tensor.scan_order */
-enum { SQZ_RAW = 0, SQZ_HUFFMAN = 1, SQZ_RUNS = 2, SQZ_NO_CODEC = 3 }; /* sqz_weights.codec */
+enum { SQZ_RAW = 0, SQZ_HUFFMAN = 1, SQZ_RUNS = 2, SQZ_CONTEXT = 3, SQZ_NO_CODEC = 4 }; /* sqz_weights.codec */
 
 typedef struct sqz_tensor {
     uint32_t index; /* in the file */
@@ -123,19 +119,25 @@ typedef struct sqz_tensor {
     uint16_t flags;
 } sqz_tensor;
 
+struct sqz_context; /* the state of codec `context`, in the workspace */
+
 /* A bit reader, and the symbols of one stream. Private. */
 typedef struct sqz_bits {
     const uint8_t *at, *end;
-    uint8_t bit, flip, over;
+    uint8_t bit, over;
 } sqz_bits;
 
 typedef struct sqz_stream {
     sqz_bits bits;
-    uint8_t raw, width;
+    uint8_t codec, width;
     uint16_t only;          /* the symbol of a code with one symbol */
     uint32_t used;          /* symbols in use */
     uint32_t histogram[17]; /* of codewords, by length */
-    const uint8_t *symbols; /* by codeword, two bytes each */
+    uint32_t limits[17];    /* the first 16 bits that begin a longer codeword, by length */
+    uint32_t places[17];    /* from a codeword to the place of its symbol, by length */
+    const uint8_t *lengths; /* by the next bits */
+    const uint8_t *symbols; /* by place, two bytes each */
+    struct sqz_context *context;
 } sqz_stream;
 
 /* A tensor that is read in pieces. `row`, `column` and `tap` are the position of the next weight: the index in the
@@ -146,6 +148,7 @@ typedef struct sqz_weights {
 
     /* Private. */
     const sqz_tensor *tensor;
+    const uint8_t *values; /* in the file, or decoded to the workspace */
     const int8_t *row_exponents, *column_exponents, *coefficient_exponents;
     sqz_stream symbols, gaps;
     uint32_t entries, zeros, values_taken;
@@ -179,9 +182,9 @@ sqz_error sqz_begin(const sqz_file *file, const sqz_tensor *tensor, sqz_weights 
 sqz_error sqz_read_weights(sqz_weights *weights, float *out, size_t count);
 sqz_error sqz_read_symbols(sqz_weights *weights, uint16_t *out, size_t count);
 
-/* An entry of a shared tensor's codebook, 0 to value_count; and, after sqz_begin, its factor in a row and a column.
+/* After sqz_begin: an entry of a shared tensor's codebook, 0 to value_count, and its factor in a row and a column.
  * Coefficients have a further factor each. */
-float sqz_codebook(const sqz_tensor *tensor, uint32_t entry);
+float sqz_codebook(const sqz_weights *weights, uint32_t entry);
 float sqz_scale(const sqz_weights *weights, uint32_t row, uint32_t column);
 
 /* Write the labels in UTF-8, each with a line feed: label_plain_bytes bytes. */
