@@ -13,6 +13,9 @@ from compress.errors import ConfigError
 
 SOURCES = Path(__file__).parents[1] / "runtime" / "c"
 DUMP = SOURCES / "dump" / "sqz_dump.c"
+NETWORK = [SOURCES / f"sqz_{part}.c" for part in ("network", "operators", "photo")]
+"""What runs networks, besides the decoder."""
+
 WARNINGS = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
 SANITIZERS = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
@@ -39,7 +42,7 @@ def build(program: Path, flags: Sequence[str] = ("-O2",), sources: Sequence[Path
     Raises:
         ConfigError: there is no compiler, or it fails.
     """
-    files = [*sorted(SOURCES.glob("*.c")), *(sources or [DUMP])]
+    files = [*sorted({*SOURCES.glob("*.c")} - {*NETWORK}), *(sources or [DUMP])]
     program.parent.mkdir(parents=True, exist_ok=True)
     command = [compiler(), *WARNINGS, *flags, f"-I{SOURCES}", *map(str, files), "-o", str(program)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -56,6 +56,7 @@ class Model:
         preprocessing: from a photo to the input.
         tensors: by name, in the network's order.
         labels: class names, or empty.
+        program: the network's operations, for the runtime in C; empty if it does not need or support one.
         uncompressed: tensors that passes leave out, such as those of batch norms.
         trusted: the function in `architecture` may be called. A file cannot set this.
         reference: the float network with its channels in this model's order and scale; None: no pass changed them.
@@ -67,6 +68,7 @@ class Model:
     preprocessing: Preprocessing
     tensors: Mapping[str, Tensor] = field(repr=False)
     labels: tuple[str, ...] = field(default=(), repr=False)
+    program: bytes = field(default=b"", repr=False)
     uncompressed: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
     trusted: bool = field(default=False, compare=False)
     reference: Model | None = field(default=None, repr=False, compare=False)

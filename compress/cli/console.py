@@ -236,8 +236,9 @@ def show_inspection(inspection: Inspection) -> None:
     model, layout = inspection.model, inspection.layout
     preprocessing = model.preprocessing
     say(f"{inspection.file}: {layout.file_bytes:,} bytes, {model.architecture}, {model.classes:,} classes")
+    has_labels, runs_in_c = ("yes" if each else "no" for each in (model.labels, inspection.runs_in_c))
     say(f"input: {preprocessing.height}x{preprocessing.width} {preprocessing.channels}, {preprocessing.resize}; "
-        f"class names: {'yes' if model.labels else 'no'}")  # fmt: skip
+        f"class names: {has_labels}; runs in C: {runs_in_c}")  # fmt: skip
     parts = {
         "indices": [tensor.index_bytes for tensor in layout.tensors],
         "positions": [tensor.position_bytes for tensor in layout.tensors],

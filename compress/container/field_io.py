@@ -25,9 +25,9 @@ class FieldWriter:
             raise SqueezeError(f"{field}: {number:,} does not fit a .sqz file (allowed: 0 to {maximum:,})")
         self.data += encode_varint(number)
 
-    def text(self, encoded: bytes, max_bytes: int) -> None:
-        """Write the length and the bytes of an encoded text."""
-        self.varint(len(encoded), max_bytes, "bytes of a name")
+    def text(self, encoded: bytes, max_bytes: int, field: str = "name") -> None:
+        """Write the length and the bytes of an encoded text, or of another field."""
+        self.varint(len(encoded), max_bytes, f"bytes of a {field}")
         self.data += encoded
 
     def floats(self, numbers: Sequence[float]) -> None:
@@ -66,6 +66,16 @@ class FieldReader:
 
     def choice(self, choices: Sequence[_Choice], field: str) -> _Choice:
         return choices[self.varint(len(choices) - 1, field)]
+
+    def optional_bytes(self, max_bytes: int, field: str) -> bytes:
+        """Return the bytes of a last field, at least one, which `text` wrote; empty if the header ends here."""
+        if self.at == len(self._data):
+            return b""
+        start = self.at
+        content = self._take(self.varint(max_bytes, f"bytes of a {field}"), f"a {field}")
+        if not content:
+            raise FormatError(f"bytes are left over after the header: an empty {field}", offset=start)
+        return content
 
     def end(self) -> None:
         """Check that no bytes follow."""

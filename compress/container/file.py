@@ -53,7 +53,8 @@ def encode(model: Model, codecs: Sequence[str] = _DEFAULT_CODECS) -> bytes:
     )
     network = model.architecture, model.classes, model.preprocessing
     records = tuple(record for record, _ in encoded)
-    sections = [header_to_bytes(FileHeader(*network, label_coding, len(labels), label_plain_bytes, records)), labels]
+    header = FileHeader(*network, label_coding, len(labels), label_plain_bytes, records, model.program)
+    sections = [header_to_bytes(header), labels]
     sections += [payload + CRC.pack(zlib.crc32(payload)) for _, payload in encoded]
     body = b"".join(sections)
     return body + CRC.pack(zlib.crc32(body))
@@ -74,7 +75,7 @@ def decode(data: bytes, max_weights: int | None = None) -> Model:
     weights = [record.weights for record in header.tensors]
     decoded = map_on_all_cores(lambda item: _read_payload(decode_tensor, data, *item), _records(header, start), weights)
     tensors = {record.name: tensor for record, tensor in zip(header.tensors, decoded, strict=True)}
-    return Model(header.architecture, header.classes, header.preprocessing, tensors, labels)
+    return Model(header.architecture, header.classes, header.preprocessing, tensors, labels, header.program)
 
 
 def write(path: Path | str, model: Model, codecs: Sequence[str] = _DEFAULT_CODECS) -> int:

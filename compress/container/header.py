@@ -17,6 +17,7 @@ _MAX_CLASSES = 1 << 24
 _MAX_PIXELS = 1 << 16
 _MAX_CHANNELS = 16
 _MAX_TENSORS = 1 << 13
+_MAX_PROGRAM_BYTES = 1 << 16
 
 _RESIZES: tuple[Literal["squash", "crop"], ...] = ("squash", "crop")
 _CHANNELS: tuple[Literal["RGB", "BGR", "L"], ...] = ("RGB", "BGR", "L")
@@ -33,6 +34,7 @@ class FileHeader:
     label_bytes: int
     label_plain_bytes: int
     tensors: tuple[TensorRecord, ...]
+    program: bytes = b""
 
     def to_bytes(self) -> bytes:
         """Return the header, uncompressed.
@@ -50,6 +52,8 @@ class FileHeader:
         _write_names(out, (tensor.name for tensor in self.tensors))
         for tensor in self.tensors:
             tensor.write(out)
+        if self.program:
+            out.text(self.program, _MAX_PROGRAM_BYTES, "program")
         return bytes(out.data)
 
     @classmethod
@@ -68,8 +72,10 @@ class FileHeader:
         for name in _read_names(fields, fields.varint(_MAX_TENSORS, "tensors")):
             tensors.append(TensorRecord.read(fields, name, max_weights))
             max_weights -= tensors[-1].weights
+        program = fields.optional_bytes(_MAX_PROGRAM_BYTES, "program")
         fields.end()
-        return cls(architecture, classes, preprocessing, label_coding, label_bytes, label_plain_bytes, tuple(tensors))
+        labels = label_coding, label_bytes, label_plain_bytes
+        return cls(architecture, classes, preprocessing, *labels, tuple(tensors), program)
 
 
 def _write_preprocessing(out: FieldWriter, preprocessing: Preprocessing) -> None:

@@ -10,6 +10,9 @@ from compress.container.layout import Layout
 from compress.errors import format_errors_of
 from compress.model import Model
 
+_BUILT_INTO_C = ("squeezenet1_0", "squeezenet1_1")
+"""Networks that need no program."""
+
 
 @dataclass(frozen=True)
 class Inspection:
@@ -19,6 +22,11 @@ class Inspection:
     model: Model
     layout: Layout
     weights_sha256: str
+
+    @property
+    def runs_in_c(self) -> bool:
+        """Whether the runtime in C knows the network's operations."""
+        return bool(self.model.program) or self.model.architecture in _BUILT_INTO_C
 
     def to_json(self) -> dict[str, object]:
         """Return it as JSON values, without the tensors' values."""
@@ -31,6 +39,7 @@ class Inspection:
             "architecture": self.model.architecture,
             "classes": self.model.classes,
             "has_labels": bool(self.model.labels),
+            "runs_in_c": self.runs_in_c,
             "preprocessing": asdict(self.model.preprocessing),
             "tensors": [
                 asdict(tensor) | {"weights": tensor.weights, "bits_per_weight": tensor.bits_per_weight}

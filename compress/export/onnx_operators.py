@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 from torch import Tensor, fx, nn
-from torch.fx.passes.shape_prop import ShapeProp
-from torch.nn import functional
 
 from compress.errors import SqueezeError
-
-_ONE_BY_ONE = {1, (1, 1)}
-
-_BINARY: Mapping[Any, str] = {
-    **dict.fromkeys((operator.add, operator.iadd, torch.add, "add", "add_"), "Add"),
-    **dict.fromkeys((operator.mul, operator.imul, torch.mul, "mul", "mul_"), "Mul"),
-}
-_ACTIVATIONS: Mapping[Any, str] = {
-    **dict.fromkeys((nn.ReLU, torch.relu, functional.relu, "relu", "relu_"), "Relu"),
-    **dict.fromkeys((nn.Sigmoid, torch.sigmoid, functional.sigmoid, "sigmoid"), "Sigmoid"),
-    **dict.fromkeys((nn.Tanh, torch.tanh, functional.tanh, "tanh"), "Tanh"),
-    **dict.fromkeys((nn.ReLU6, functional.relu6), "Clip"),
-    **dict.fromkeys((nn.Hardsigmoid, functional.hardsigmoid), "HardSigmoid"),
-    **dict.fromkeys((nn.Hardswish, functional.hardswish), "HardSwish"),
-    **dict.fromkeys((nn.SiLU, functional.silu), "Swish"),
-}
-"""ONNX operators. HardSwish and Swish are newer than our operator set."""
+from compress.networks.operations import ACTIVATIONS, BINARY, ONE_BY_ONE, pair, trace
 
 
 class OperatorConverter:
@@ -43,9 +23,7 @@ class OperatorConverter:
             SqueezeError: `torch.fx` cannot trace the network, or an operation is not supported.
         """
         try:
-            traced = fx.symbolic_trace(network)
-            with torch.inference_mode():
-                ShapeProp(traced).propagate(photo)
+            graph = trace(network, photo)
         except Exception as error:  # the network's own code runs here, and may not support tracing
             raise SqueezeError(f"ONNX export needs torch.fx, which cannot trace the network: {error}") from error
         self.nodes: list[NodeProto] = []
@@ -54,7 +32,7 @@ class OperatorConverter:
         tensors = reversed(network.state_dict(keep_vars=True).items())
         self._names = {id(tensor): name for name, tensor in tensors}  # reversed: the first name of a tensor remains
         self._results: dict[fx.Node, str] = {}
-        for node in traced.graph.nodes:
+        for node in graph.nodes:
             self._results[node] = self._convert(node)
 
     def _convert(self, node: fx.Node) -> str:
@@ -66,7 +44,7 @@ class OperatorConverter:
             self.nodes[-1].output[:] = ["logits"]
             return "logits"
         module = self._modules[str(node.target)] if node.op == "call_module" else None
-        activation = _ACTIVATIONS.get(node.target if module is None else type(module))
+        activation = ACTIVATIONS.get(node.target if module is None else type(module))
         if activation and inputs:
             return self._convert_activation(activation, node.name, inputs[0])
         result = self._convert_function(node, inputs) if module is None else self._convert_module(node, module, inputs)
@@ -93,7 +71,7 @@ class OperatorConverter:
             case nn.AvgPool2d(divisor_override=None, ceil_mode=False):
                 include_pad = int(module.count_include_pad)
                 return self._add_pool("AveragePool", node, module, inputs, count_include_pad=include_pad)
-            case nn.AdaptiveAvgPool2d() if module.output_size in _ONE_BY_ONE:
+            case nn.AdaptiveAvgPool2d() if module.output_size in ONE_BY_ONE:
                 return self._add("GlobalAveragePool", node.name, *inputs)
             case nn.Flatten(start_dim=1, end_dim=-1):
                 return self._add("Flatten", node.name, *inputs)
@@ -103,8 +81,8 @@ class OperatorConverter:
 
     def _convert_function(self, node: fx.Node, inputs: list[str]) -> str | None:
         function, arguments = node.target, node.args[1:]
-        if function in _BINARY and len(inputs) == len(node.args) == 2 and not node.kwargs:
-            return self._add(_BINARY[function], node.name, *inputs)
+        if function in BINARY and len(inputs) == len(node.args) == 2 and not node.kwargs:
+            return self._add(BINARY[function], node.name, *inputs)
         if function is torch.cat and arguments == (1,):
             return self._add("Concat", node.name, *inputs, axis=1)
         if function in {"flatten", torch.flatten} and arguments in {(1,), (1, -1)}:
@@ -129,9 +107,9 @@ class OperatorConverter:
     def _add_pool(
         self, operation: str, node: fx.Node, pool: nn.MaxPool2d | nn.AvgPool2d, inputs: list[str], **more: int
     ) -> str:
-        padding = _pair(pool.padding)
+        padding = pair(pool.padding)
         return self._add(
-            operation, node.name, *inputs, kernel_shape=_pair(pool.kernel_size), strides=_pair(pool.stride),
+            operation, node.name, *inputs, kernel_shape=pair(pool.kernel_size), strides=pair(pool.stride),
             pads=padding * 2 if any(padding) else None, ceil_mode=int(pool.ceil_mode), **more,
         )  # fmt: skip
 
@@ -141,7 +119,3 @@ class OperatorConverter:
     def _add(self, operation: str, result: str, *inputs: str, **attributes: Any) -> str:
         self.nodes.append(helper.make_node(operation, inputs, [result], **attributes))
         return result
-
-
-def _pair(sides: int | tuple[int, ...]) -> tuple[int, ...]:
-    return (sides, sides) if isinstance(sides, int) else tuple(sides)

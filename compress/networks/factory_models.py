@@ -16,6 +16,7 @@ from compress.networks.float_values import to_float32
 from compress.networks.folding import fold_batch_norms
 from compress.networks.layer_calls import record_calls
 from compress.networks.modules import check_shapes, set_weights, stored_tensors, zero_input
+from compress.networks.program import network_program
 from compress.networks.state_dict_search import expected_tensors, find_state_dict
 from compress.tensors.forms import Dense
 
@@ -51,7 +52,15 @@ def model_of(network: nn.Module, factory: NetworkFactory, preprocessing: Preproc
     tensors = {name: _to_dense(name, tensor) for name, tensor in stored_tensors(network).items()}
     biases = {f"{name.removesuffix('weight')}bias" for name in weights}
     uncompressed = frozenset(tensors.keys() - weights - biases)
-    return Model(factory.architecture, classes, preprocessing, tensors, uncompressed=uncompressed, trusted=True)
+    return Model(
+        factory.architecture,
+        classes,
+        preprocessing,
+        tensors,
+        program=network_program(network, preprocessing),
+        uncompressed=uncompressed,
+        trusted=True,
+    )
 
 
 def _probe(network: nn.Module, preprocessing: Preprocessing) -> tuple[int, set[str]]:

@@ -32,6 +32,7 @@ enum {
     MAX_TEXT_BYTES = 1024,
     MAX_CHANNELS = 16,
     MAX_TENSORS = 8192,
+    MAX_PROGRAM_BYTES = 1 << 16,
     MAX_DIMENSIONS = 8,
     MAX_DISTANCE = 2,            /* of differences between coded values */
     MAX_ENTRIES = 1 << 16,       /* of a codebook, its zero included */
@@ -652,8 +653,18 @@ sqz_error sqz_next(const sqz_file *file, sqz_tensor *tensor) {
     return read_tensor(file, tensor, SQZ_MAX_WEIGHTS);
 }
 
+/* Reads the program, which may be absent, up to the end of the header. */
+static int read_program(sqz_file *file, sqz_span rest) {
+    cursor fields = cursor_from(rest);
+    if (span_bytes(rest) == 0) {
+        return 1;
+    }
+    file->program = take_span(&fields, take_at_most(&fields, MAX_PROGRAM_BYTES));
+    return !fields.bad && span_bytes(file->program) && span_bytes(rest_of(&fields)) == 0;
+}
+
 /* Checks all records, the limit of weights, and the ends of the header and of the file. */
-static sqz_error check_records(const sqz_file *file) {
+static sqz_error check_records(sqz_file *file) {
     sqz_tensor tensor;
     uint64_t room = SQZ_MAX_WEIGHTS;
     uint32_t i;
@@ -665,7 +676,7 @@ static sqz_error check_records(const sqz_file *file) {
         }
         room -= tensor.weights;
     }
-    if (span_bytes(tensor.next_records)) {
+    if (!read_program(file, tensor.next_records)) {
         return SQZ_BAD_HEADER;
     }
     return span_bytes(tensor.next_payloads) ? SQZ_LEFT_OVER : SQZ_OK;

@@ -87,6 +87,7 @@ typedef struct sqz_file {
 
     /* Private. */
     sqz_span names, records, labels, payloads;
+    sqz_span program; /* of the network, unchecked */
     size_t header_workspace_bytes;
     uint8_t *workspace;
     size_t workspace_left;

@@ -220,7 +220,7 @@ def test_describe_takes_a_model_file_with_its_own_classes_and_input(sqz):
 def test_inspect_shows_a_row_for_each_tensor(sqz):
     shown = invoke("inspect", sqz).stdout
     assert f"{sqz}: {sqz.stat().st_size:,} bytes, squeezenet1_1, 10 classes" in shown
-    assert "class names: yes" in shown
+    assert "class names: yes; runs in C: yes" in shown
     for name in shared_squeezenet().tensors:
         assert re.search(rf"^{re.escape(name)} .*(shared|dense)", shown, re.MULTILINE)
 

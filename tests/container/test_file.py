@@ -73,6 +73,14 @@ def test_a_published_file_is_read_forever(name, model):
     assert_same(decode((GOLDEN / f"{name}.sqz").read_bytes()), model)
 
 
+def test_a_program_follows_the_records():
+    model = replace(small_model(), program=b"any bytes")
+    assert (GOLDEN / "program-v1.sqz").read_bytes() == encode(model)
+    assert_same(decode((GOLDEN / "program-v1.sqz").read_bytes()), model)
+    with pytest.raises(SqueezeError, match="65,537"):
+        encode(replace(model, program=bytes(65_537)))
+
+
 def test_a_codebook_of_levels_has_no_bytes():
     found = {tensor.name: tensor for tensor in layout(LEVELS).tensors}
     assert found["layer.0.weight"].codebook_bytes == found["layer.0.bias"].codebook_bytes == 0

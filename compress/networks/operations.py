@@ -1,0 +1,47 @@
+"""The operations of a network, as `torch.fx` traces them, for conversion to other forms."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.fx.passes.shape_prop import ShapeProp
+from torch.nn import functional
+
+BINARY: Mapping[Any, str] = {
+    **dict.fromkeys((operator.add, operator.iadd, torch.add, "add", "add_"), "Add"),
+    **dict.fromkeys((operator.mul, operator.imul, torch.mul, "mul", "mul_"), "Mul"),
+}
+ACTIVATIONS: Mapping[Any, str] = {
+    **dict.fromkeys((nn.ReLU, torch.relu, functional.relu, "relu", "relu_"), "Relu"),
+    **dict.fromkeys((nn.Sigmoid, torch.sigmoid, functional.sigmoid, "sigmoid"), "Sigmoid"),
+    **dict.fromkeys((nn.Tanh, torch.tanh, functional.tanh, "tanh"), "Tanh"),
+    **dict.fromkeys((nn.ReLU6, functional.relu6), "Clip"),
+    **dict.fromkeys((nn.Hardsigmoid, functional.hardsigmoid), "HardSigmoid"),
+    **dict.fromkeys((nn.Hardswish, functional.hardswish), "HardSwish"),
+    **dict.fromkeys((nn.SiLU, functional.silu), "Swish"),
+}
+"""ONNX operators of torch's functions, methods and module classes. HardSwish and Swish are newer than our set."""
+
+ONE_BY_ONE = {1, (1, 1)}
+"""Output sizes of an adaptive pool that averages over all positions."""
+
+
+def trace(network: nn.Module, photo: torch.Tensor) -> fx.Graph:
+    """Return a network's graph, with shapes for an input in `node.meta["tensor_meta"]`.
+
+    Raises:
+        Exception: of any kind; the network's own code runs here, and may not support tracing.
+    """
+    traced = fx.symbolic_trace(network)
+    with torch.inference_mode():
+        ShapeProp(traced).propagate(photo)
+    return traced.graph
+
+
+def pair(sides: int | tuple[int, ...]) -> tuple[int, ...]:
+    """Return a pool's setting for both directions."""
+    return (sides, sides) if isinstance(sides, int) else tuple(sides)

@@ -1,0 +1,973 @@
+/* sqz_network.c - plans and runs a network; sqz_network.h describes its use.
+ *
+ *     1. Program      reads operations one after another             docs/format.md, "The program"
+ *     2. Built in     programs of SqueezeNet
+ *     3. Shapes       the result of each operation, and its checks
+ *     4. Memory       places of results in the arena
+ *     5. Weights      decodes and packs them, whole or a block at a time
+ *     6. Run          executes the operations
+ *     7. Interface
+ *
+ * Every field of a program is checked in part 3, when the network is opened. Later parts rely on it. */
+#include "sqz_operators.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { MAX_EXTENT = 1 << 16 };
+
+#define NONE 0xFFFFFFFFu /* no tensor */
+
+static uint32_t larger(uint32_t left, uint32_t right) {
+    return left > right ? left : right;
+}
+
+static size_t larger_size(size_t left, size_t right) {
+    return left > right ? left : right;
+}
+
+/* ---- 1. Program ---- */
+
+enum { CONVOLUTION, LINEAR, MAX_POOL, AVERAGE_POOL, GLOBAL_AVERAGE, SUM, PRODUCT, CONCATENATION, ACTIVATION, KINDS };
+
+/* An operation: its fields, and the first two of its inputs. */
+typedef struct operation {
+    uint32_t kind, activation;
+    uint32_t input[2]; /* numbers of values */
+    uint32_t weights, bias; /* tensors of the file; NONE: no bias */
+    uint32_t groups;
+    uint32_t flag;          /* ceil mode of a max pool; an average pool counts padding */
+    sqz_window window;
+    const uint8_t *inputs; /* of a concatenation */
+    uint32_t input_count;
+} operation;
+
+/* Reads a program. `bad` is set by a field that is cut off or too large. */
+typedef struct reader {
+    const uint8_t *at, *end;
+    int bad;
+} reader;
+
+static uint32_t take(reader *program, uint32_t maximum) {
+    uint32_t number = 0, shift, byte;
+    for (shift = 0; shift < 28 && program->at < program->end; shift += 7) {
+        byte = *program->at++;
+        number |= (byte & 127u) << shift;
+        if (byte < 128 && (byte || !shift) && number <= maximum) {
+            return number;
+        }
+        if (byte < 128) {
+            break;
+        }
+    }
+    program->bad = 1;
+    return 0;
+}
+
+/* Take a value of an operation: its distance from the result, `value`. */
+static uint32_t take_input(reader *program, uint32_t value) {
+    uint32_t distance = take(program, value);
+    program->bad |= distance == 0;
+    return value - distance;
+}
+
+static void take_pair(reader *program, uint32_t *pair) {
+    pair[0] = take(program, MAX_EXTENT);
+    pair[1] = take(program, MAX_EXTENT);
+}
+
+static void take_tensors(reader *program, operation *next) {
+    uint32_t bias;
+    next->weights = take(program, SQZ_MAX_TENSORS);
+    bias = take(program, SQZ_MAX_TENSORS);
+    next->bias = bias ? bias - 1 : NONE;
+}
+
+static void take_inputs(reader *program, operation *next, uint32_t value) {
+    uint32_t i;
+    next->input_count = take(program, SQZ_MAX_OPERATIONS);
+    next->inputs = program->at;
+    for (i = 0; i < next->input_count && !program->bad; i++) {
+        (void)take_input(program, value);
+    }
+    program->bad |= next->input_count == 0;
+}
+
+/* Take the operation whose result is `value`. */
+static operation take_operation(reader *program, uint32_t value) {
+    operation next;
+    memset(&next, 0, sizeof next);
+    next.kind = take(program, KINDS - 1);
+    next.activation = take(program, SQZ_ACTIVATIONS - 1);
+    if (next.kind == CONCATENATION) {
+        take_inputs(program, &next, value);
+        return next;
+    }
+    next.input[0] = take_input(program, value);
+    switch (next.kind) {
+    case CONVOLUTION:
+        take_tensors(program, &next);
+        next.groups = take(program, MAX_EXTENT);
+        take_pair(program, next.window.stride);
+        take_pair(program, next.window.padding);
+        take_pair(program, next.window.dilation);
+        break;
+    case LINEAR: take_tensors(program, &next); break;
+    case MAX_POOL:
+    case AVERAGE_POOL:
+        take_pair(program, next.window.kernel);
+        take_pair(program, next.window.stride);
+        take_pair(program, next.window.padding);
+        next.window.dilation[0] = next.window.dilation[1] = 1;
+        next.flag = take(program, 1);
+        break;
+    case SUM:
+    case PRODUCT: next.input[1] = take_input(program, value); break;
+    default: break;
+    }
+    return next;
+}
+
+/* The reader of a network's program, behind the number of operations. */
+static reader program_of(const sqz_network *network, uint32_t *count) {
+    reader program;
+    program.at = network->program;
+    program.end = network->program_end;
+    program.bad = 0;
+    *count = take(&program, SQZ_MAX_OPERATIONS);
+    return program;
+}
+
+/* ---- 2. Built in ---- */
+
+#include "sqz_squeezenet.h"
+
+/* The CRC-32 of the names of all tensors, each with a zero byte; 0 if one is longer than any name of SqueezeNet. */
+static uint32_t crc_of_names(const sqz_file *file) {
+    sqz_tensor tensor;
+    sqz_error error;
+    uint32_t crc = 0;
+    for (error = sqz_first(file, &tensor); error == SQZ_OK; error = sqz_next(file, &tensor)) {
+        char name[32];
+        if (sqz_name(file, &tensor, name, sizeof name)) {
+            return 0;
+        }
+        crc = sqz_crc32(crc, (const uint8_t *)name, tensor.name_bytes + 1);
+    }
+    return crc;
+}
+
+/* Find the program of an architecture. Its tensors must have SqueezeNet's names in SqueezeNet's order. */
+static sqz_error find_builtin(sqz_network *network) {
+    const sqz_file *file = network->file;
+    size_t i;
+    for (i = 0; i < sizeof BUILTIN / sizeof *BUILTIN; i++) {
+        if (file->architecture_bytes != strlen(BUILTIN[i].architecture) ||
+            memcmp(file->architecture, BUILTIN[i].architecture, file->architecture_bytes) != 0) {
+            continue;
+        }
+        if (crc_of_names(file) != BUILTIN[i].crc_of_names) {
+            return SQZ_BAD_NETWORK;
+        }
+        network->program = BUILTIN[i].program;
+        network->program_end = network->program + BUILTIN[i].bytes;
+        return SQZ_OK;
+    }
+    return SQZ_UNSUPPORTED_NETWORK;
+}
+
+/* ---- 3. Shapes ---- */
+
+/* Find a tensor. Files have no index: tensors are passed one after another, which is fast in ascending order. A new
+ * `tensor` has the index NONE. */
+static sqz_error find_tensor(const sqz_file *file, sqz_tensor *tensor, uint32_t index) {
+    sqz_error error = SQZ_OK;
+    if (tensor->index == NONE || index < tensor->index) {
+        error = sqz_first(file, tensor);
+    }
+    while (error == SQZ_OK && tensor->index < index) {
+        error = sqz_next(file, tensor);
+    }
+    return error == SQZ_DONE ? SQZ_BAD_NETWORK : error;
+}
+
+/* A convolution or linear layer as the packed weights see it. */
+typedef struct layer {
+    uint32_t outputs, inputs, taps; /* of one group: filters, input channels, and the product of the kernel's sides */
+    uint32_t groups;
+    uint32_t blocks; /* in all groups */
+    int depthwise;
+} layer;
+
+static uint32_t blocks_of(uint32_t outputs) {
+    return (outputs + SQZ_BLOCK - 1) / SQZ_BLOCK;
+}
+
+static size_t block_floats(const layer *of) {
+    return SQZ_BLOCK * (1 + (size_t)of->taps * of->inputs);
+}
+
+/* Make the layer of an operation from its weights' shape and its input; 0 if they do not fit each other. A linear layer
+ * is a convolution with a kernel as large as its input. Sets the extents of the kernel. */
+static int make_layer(operation *of, const sqz_tensor *weights, const sqz_value *in, layer *made) {
+    uint32_t groups = of->kind == LINEAR ? 1 : of->groups, columns = weights->columns;
+    if (of->kind == LINEAR) {
+        of->window.kernel[0] = in->height;
+        of->window.kernel[1] = in->width;
+        of->window.stride[0] = of->window.stride[1] = of->window.dilation[0] = of->window.dilation[1] = 1;
+    } else if (weights->dimensions == 4) {
+        of->window.kernel[0] = weights->shape[2];
+        of->window.kernel[1] = weights->shape[3];
+    }
+    made->taps = of->window.kernel[0] * of->window.kernel[1];
+    if (weights->dimensions != (of->kind == LINEAR ? 2 : 4) || weights->weights == 0 || groups == 0 ||
+        weights->rows % groups || weights->rows > MAX_EXTENT) {
+        return 0;
+    }
+    if (of->kind == LINEAR) {
+        if (columns % made->taps) {
+            return 0;
+        }
+        columns /= made->taps;
+    }
+    if (columns * (uint64_t)groups != in->channels) {
+        return 0;
+    }
+    made->depthwise = groups > 1 && columns == 1 && weights->rows == groups;
+    made->groups = made->depthwise ? 1 : groups;
+    made->outputs = weights->rows / made->groups;
+    made->inputs = columns;
+    made->blocks = made->groups * blocks_of(made->outputs);
+    return 1;
+}
+
+/* Set the output's extent along an axis; 0 if the window does not fit. Floor mode, as all but some max pools. */
+static int slide(const sqz_window *window, int axis, uint32_t in, int is_ceil, uint32_t *out) {
+    uint64_t kernel = window->kernel[axis], stride = window->stride[axis], padding = window->padding[axis];
+    uint64_t reach = window->dilation[axis] * (kernel - 1) + 1, room = in + 2 * padding;
+    if (kernel < 1 || stride < 1 || window->dilation[axis] < 1 || room < reach) {
+        return 0;
+    }
+    *out = (uint32_t)((room - reach + (is_ceil ? stride - 1 : 0)) / stride + 1);
+    if (is_ceil && (*out - 1) * stride >= in + padding) { /* the last window would lie in the padding */
+        (*out)--;
+    }
+    return 1;
+}
+
+static int slide_both(const sqz_window *window, const sqz_value *in, int is_ceil, sqz_value *out) {
+    return slide(window, 0, in->height, is_ceil, &out->height) && slide(window, 1, in->width, is_ceil, &out->width);
+}
+
+/* A pool's window reaches at least one pixel everywhere. */
+static int is_pool_valid(const sqz_window *window) {
+    return 2 * window->padding[0] <= window->kernel[0] && 2 * window->padding[1] <= window->kernel[1];
+}
+
+/* Prepare the layer of an operation, whose `tensor` becomes its weights; also checks the bias. */
+static sqz_error find_layer(const sqz_network *network, operation *of, sqz_tensor *tensor, layer *made) {
+    sqz_tensor bias;
+    sqz_error error = find_tensor(network->file, tensor, of->weights);
+    if (error) {
+        return error;
+    }
+    if (!make_layer(of, tensor, &network->values[of->input[0]], made)) {
+        return SQZ_BAD_NETWORK;
+    }
+    if (of->bias != NONE) {
+        bias = *tensor;
+        error = find_tensor(network->file, &bias, of->bias);
+        if (!error && (bias.dimensions != 1 || bias.weights != tensor->rows)) {
+            return SQZ_BAD_NETWORK;
+        }
+    }
+    return error;
+}
+
+/* Set the shape of a layer's output. */
+static sqz_error shape_layer(const sqz_network *network, operation *of, sqz_tensor *tensor, sqz_value *out) {
+    layer made;
+    sqz_error error = find_layer(network, of, tensor, &made);
+    if (error) {
+        return error;
+    }
+    out->channels = tensor->rows;
+    return slide_both(&of->window, &network->values[of->input[0]], 0, out) ? SQZ_OK : SQZ_BAD_NETWORK;
+}
+
+/* The inputs of a concatenation, one after another. */
+static reader inputs_of(const sqz_network *network, const operation *of) {
+    reader inputs;
+    inputs.at = of->inputs;
+    inputs.end = network->program_end;
+    inputs.bad = 0;
+    return inputs;
+}
+
+static sqz_error shape_concatenation(const sqz_network *network, const operation *of, uint32_t value, sqz_value *out) {
+    reader inputs = inputs_of(network, of);
+    uint32_t i;
+    for (i = 0; i < of->input_count; i++) {
+        const sqz_value *in = &network->values[take_input(&inputs, value)];
+        if ((i && (in->height != out->height || in->width != out->width)) || of->activation) {
+            return SQZ_BAD_NETWORK;
+        }
+        out->height = in->height;
+        out->width = in->width;
+        out->channels += in->channels; /* at most SQZ_MAX_OPERATIONS times MAX_EXTENT */
+    }
+    return SQZ_OK;
+}
+
+static int have_one_shape(const sqz_value *left, const sqz_value *right) {
+    return left->channels == right->channels && left->height == right->height && left->width == right->width;
+}
+
+static int is_one_pixel_of(const sqz_value *one, const sqz_value *other) {
+    return one->channels == other->channels && one->height == 1 && one->width == 1;
+}
+
+/* Set the shape of an operation's result. Sets the border that its input needs. */
+static sqz_error shape_result(const sqz_network *network, operation *of, uint32_t value, sqz_tensor *tensor) {
+    sqz_value *out = &network->values[value], *in = &network->values[of->input[0]];
+    const sqz_value *other = &network->values[of->input[1]];
+    out->channels = in->channels;
+    out->height = in->height;
+    out->width = in->width;
+    switch (of->kind) {
+    case CONVOLUTION:
+        in->border = larger(in->border, larger(of->window.padding[0], of->window.padding[1]));
+        return shape_layer(network, of, tensor, out);
+    case LINEAR: return shape_layer(network, of, tensor, out);
+    case MAX_POOL:
+    case AVERAGE_POOL:
+        if (!is_pool_valid(&of->window)) {
+            return SQZ_BAD_NETWORK;
+        }
+        return slide_both(&of->window, in, of->kind == MAX_POOL && of->flag, out) ? SQZ_OK : SQZ_BAD_NETWORK;
+    case GLOBAL_AVERAGE: out->height = out->width = 1; return SQZ_OK;
+    case SUM:
+    case PRODUCT:
+        return have_one_shape(in, other) || (of->kind == PRODUCT && is_one_pixel_of(other, in)) ? SQZ_OK
+                                                                                                : SQZ_BAD_NETWORK;
+    case CONCATENATION: out->channels = 0; return shape_concatenation(network, of, value, out);
+    default: return SQZ_OK;
+    }
+}
+
+/* Floats of a buffer, with its border, and those behind it that a depthwise convolution reads. */
+static uint64_t buffer_floats(const sqz_value *of) {
+    uint64_t height = of->height + 2 * (uint64_t)of->border, width = of->width + 2 * (uint64_t)of->border;
+    return height * width * of->channels + SQZ_BLOCK;
+}
+
+/* Check the extents of a value, so that later arithmetic cannot overflow. */
+static sqz_error check_extents(const sqz_value *of) {
+    if (of->channels < 1 || of->height < 1 || of->width < 1) {
+        return SQZ_BAD_NETWORK;
+    }
+    if (of->channels > MAX_EXTENT || of->height > MAX_EXTENT || of->width > MAX_EXTENT || of->border > MAX_EXTENT ||
+        (of->height + 2 * (uint64_t)of->border) * (of->width + 2 * (uint64_t)of->border) > SQZ_MAX_ACTIVATION ||
+        buffer_floats(of) > SQZ_MAX_ACTIVATION) {
+        return SQZ_LARGE_NETWORK;
+    }
+    return SQZ_OK;
+}
+
+static void begin_value(sqz_value *of, uint32_t number) {
+    memset(of, 0, sizeof *of);
+    of->buffer = number;
+    of->first_use = of->last_use = number;
+}
+
+static sqz_error shape_input(const sqz_network *network) {
+    const sqz_file *file = network->file;
+    sqz_value *input = &network->values[0];
+    begin_value(input, 0);
+    input->channels = file->channels == 2 ? 1 : 3;
+    input->height = file->height;
+    input->width = file->width;
+    return check_extents(input);
+}
+
+/* Set the shapes of all values, and check the whole program. */
+static sqz_error shape_values(const sqz_network *network) {
+    uint32_t count, value;
+    reader program = program_of(network, &count);
+    sqz_value *last = &network->values[count];
+    sqz_tensor tensor;
+    sqz_error error = shape_input(network);
+    memset(&tensor, 0, sizeof tensor);
+    tensor.index = NONE;
+    for (value = 1; value <= count && !error; value++) {
+        operation next = take_operation(&program, value);
+        if (program.bad) {
+            return SQZ_BAD_NETWORK;
+        }
+        begin_value(&network->values[value], value);
+        error = shape_result(network, &next, value, &tensor);
+        error = error ? error : check_extents(&network->values[value]);
+    }
+    if (error) {
+        return error;
+    }
+    if (program.at != program.end || last->channels != network->file->classes || last->height != 1 ||
+        last->width != 1) {
+        return SQZ_BAD_NETWORK;
+    }
+    return SQZ_OK;
+}
+
+/* ---- 4. Memory ---- */
+
+/* Let the inputs of a concatenation lie in its own memory. An input of several lies in the last one; others copy it. */
+static void place_inputs(const sqz_network *network, const operation *of, uint32_t value) {
+    reader inputs = inputs_of(network, of);
+    uint32_t i, channel = 0;
+    for (i = 0; i < of->input_count; i++) {
+        sqz_value *in = &network->values[take_input(&inputs, value)];
+        if (in->buffer != value) {
+            in->buffer = value;
+            in->channel = channel;
+        }
+        channel += in->channels;
+    }
+}
+
+/* Find the outermost concatenation of each value, from the last value on, and collect the border and the first use. */
+static void find_buffers(const sqz_network *network, uint32_t count) {
+    uint32_t value;
+    for (value = count + 1; value-- > 0;) {
+        sqz_value *of = &network->values[value], *buffer = &network->values[of->buffer];
+        of->channel += buffer == of ? 0 : buffer->channel;
+        of->buffer = buffer->buffer;
+        buffer = &network->values[of->buffer];
+        buffer->border = larger(buffer->border, of->border);
+        buffer->first_use = value < buffer->first_use ? value : buffer->first_use;
+    }
+}
+
+static void use(const sqz_network *network, uint32_t input, uint32_t value) {
+    sqz_value *buffer = &network->values[network->values[input].buffer];
+    buffer->last_use = larger(buffer->last_use, value);
+}
+
+/* Set each buffer's last use. */
+static void find_last_uses(const sqz_network *network) {
+    uint32_t count, value, i;
+    reader program = program_of(network, &count);
+    for (value = 1; value <= count; value++) {
+        operation next = take_operation(&program, value);
+        reader inputs = inputs_of(network, &next);
+        use(network, value, value);
+        if (next.kind != CONCATENATION) {
+            use(network, next.input[0], value);
+        }
+        if (next.kind == SUM || next.kind == PRODUCT) {
+            use(network, next.input[1], value);
+        }
+        for (i = 0; i < next.input_count; i++) {
+            use(network, take_input(&inputs, value), value);
+        }
+    }
+    use(network, count, count + 1); /* the logits are read after the last operation */
+}
+
+/* Whether two buffers would share memory that both need at the same time, if `left` were at `offset`. */
+static int collides(const sqz_value *left, uint64_t offset, const sqz_value *right) {
+    return left->first_use <= right->last_use && right->first_use <= left->last_use &&
+           offset < right->offset + buffer_floats(right) && right->offset < offset + buffer_floats(left);
+}
+
+/* Place a buffer at the lowest offset where it collides with none that is placed already. */
+static sqz_error place_buffer(sqz_network *network, uint32_t count, sqz_value *buffer) {
+    uint64_t offset = 0, end;
+    uint32_t i;
+    for (i = 0; i <= count;) {
+        const sqz_value *other = &network->values[i];
+        if (other->offset != SIZE_MAX && collides(buffer, offset, other)) {
+            offset = other->offset + buffer_floats(other);
+            i = 0;
+        } else {
+            i++;
+        }
+    }
+    end = offset + buffer_floats(buffer);
+    if (end > SIZE_MAX / sizeof(float) / 2) {
+        return SQZ_LARGE_NETWORK;
+    }
+    buffer->offset = (size_t)offset;
+    network->activation_floats = larger_size(network->activation_floats, (size_t)end);
+    return SQZ_OK;
+}
+
+/* Place all buffers, the largest first. */
+static sqz_error place_buffers(sqz_network *network, uint32_t count) {
+    uint32_t i;
+    for (;;) {
+        sqz_value *largest = NULL;
+        sqz_error error;
+        for (i = 0; i <= count; i++) {
+            sqz_value *of = &network->values[i];
+            if (of->buffer == i && of->offset == SIZE_MAX &&
+                (largest == NULL || buffer_floats(of) > buffer_floats(largest))) {
+                largest = of;
+            }
+        }
+        if (largest == NULL) {
+            return SQZ_OK;
+        }
+        error = place_buffer(network, count, largest);
+        if (error) {
+            return error;
+        }
+    }
+}
+
+static sqz_error plan_memory(sqz_network *network) {
+    uint32_t count, value;
+    reader program = program_of(network, &count);
+    for (value = 1; value <= count; value++) {
+        operation next = take_operation(&program, value);
+        if (next.kind == CONCATENATION) {
+            place_inputs(network, &next, value);
+        }
+    }
+    find_buffers(network, count);
+    find_last_uses(network);
+    for (value = 0; value <= count; value++) {
+        sqz_error error = check_extents(&network->values[value]); /* again, now that its border is known */
+        network->values[value].offset = SIZE_MAX;                 /* not placed yet */
+        if (error) {
+            return error;
+        }
+    }
+    return place_buffers(network, count);
+}
+
+/* ---- 5. Weights ---- */
+
+/* The weights of a layer while they are decoded. Where the decoder cannot deliver them in pieces, `whole` has them all;
+ * otherwise `pieces` delivers them, in the order of the blocks if `is_in_order`. */
+typedef struct weight_source {
+    layer of;
+    sqz_tensor tensor;
+    sqz_weights pieces;
+    float *bias, *whole;
+    int is_whole, is_in_order;
+} weight_source;
+
+static void describe_source(weight_source *source) {
+    const sqz_tensor *tensor = &source->tensor;
+    int is_row_major = tensor->scan_order == SQZ_OUT_IN;
+    source->is_whole = tensor->coefficients || (tensor->form == SQZ_PRUNED && !is_row_major);
+    source->is_in_order = source->is_whole || is_row_major;
+}
+
+/* Floats that a source needs, besides the blocks. */
+static uint64_t source_floats(const weight_source *source) {
+    return source->tensor.rows + (source->is_whole ? (uint64_t)source->tensor.weights : 0);
+}
+
+/* Begin to decode the weights of `source->tensor`; `scratch` has source_floats. */
+static sqz_error begin_source(const sqz_file *file, weight_source *source, uint32_t bias, float *scratch) {
+    sqz_tensor *tensor = &source->tensor;
+    sqz_error error = SQZ_OK;
+    source->bias = scratch;
+    source->whole = scratch + tensor->rows;
+    memset(source->bias, 0, tensor->rows * sizeof *scratch);
+    if (bias != NONE) {
+        sqz_tensor of_bias = *tensor;
+        error = find_tensor(file, &of_bias, bias);
+        error = error ? error : sqz_decode(file, &of_bias, source->bias, tensor->rows);
+    }
+    if (error) {
+        return error;
+    }
+    return source->is_whole ? sqz_decode(file, tensor, source->whole, tensor->weights)
+                            : sqz_begin(file, tensor, &source->pieces);
+}
+
+/* Filters of a block: `count` of them, from the row `begin` on. */
+typedef struct block_rows {
+    uint32_t begin, count;
+} block_rows;
+
+static block_rows rows_of(const layer *of, uint32_t block) {
+    uint32_t in_group = blocks_of(of->outputs), first = block % in_group * SQZ_BLOCK;
+    block_rows rows;
+    rows.begin = block / in_group * of->outputs + first;
+    rows.count = of->outputs - first < SQZ_BLOCK ? of->outputs - first : SQZ_BLOCK;
+    return rows;
+}
+
+/* The place of a weight in packed blocks, whose first one is number `first`. `column` is its place in the filter, input
+ * channels first. */
+static float *slot(const layer *of, float *blocks, uint32_t first, uint32_t row, uint32_t column) {
+    uint32_t group = row / of->outputs, filter = row % of->outputs;
+    uint32_t block = group * blocks_of(of->outputs) + filter / SQZ_BLOCK - first;
+    size_t place = (size_t)(column % of->taps) * of->inputs + column / of->taps;
+    return blocks + block * block_floats(of) + SQZ_BLOCK * (1 + place) + filter % SQZ_BLOCK;
+}
+
+static void pack_whole(const weight_source *source, float *blocks, uint32_t first, block_rows rows) {
+    uint32_t columns = source->of.taps * source->of.inputs, row, column;
+    for (row = rows.begin; row < rows.begin + rows.count; row++) {
+        for (column = 0; column < columns; column++) {
+            *slot(&source->of, blocks, first, row, column) = source->whole[(size_t)row * columns + column];
+        }
+    }
+}
+
+/* Decode pieces and pack them, up to a row if they are in order, otherwise all. */
+static sqz_error pack_pieces(weight_source *source, float *blocks, uint32_t first, uint32_t end) {
+    sqz_weights *pieces = &source->pieces;
+    while (pieces->left && (!source->is_in_order || pieces->row < end)) {
+        float *to = slot(&source->of, blocks, first, pieces->row, pieces->column * source->tensor.taps + pieces->tap);
+        sqz_error error = sqz_read_weights(pieces, to, 1);
+        if (error) {
+            return error;
+        }
+    }
+    return SQZ_OK;
+}
+
+/* Pack the next `count` blocks, from number `first` on: all of them unless the source is in order. */
+static sqz_error pack_blocks(weight_source *source, float *blocks, uint32_t first, uint32_t count) {
+    block_rows rows = {0, 0};
+    uint32_t block;
+    memset(blocks, 0, count * block_floats(&source->of) * sizeof *blocks);
+    for (block = first; block < first + count; block++) {
+        rows = rows_of(&source->of, block);
+        memcpy(blocks + (block - first) * block_floats(&source->of), source->bias + rows.begin,
+               rows.count * sizeof *blocks);
+        if (source->is_whole) {
+            pack_whole(source, blocks, first, rows);
+        }
+    }
+    return source->is_whole ? SQZ_OK : pack_pieces(source, blocks, first, rows.begin + rows.count);
+}
+
+/* Blocks that are packed at a time while a network runs without loaded weights. */
+static uint32_t blocks_at_a_time(const weight_source *source) {
+    return source->is_in_order ? 1 : source->of.blocks;
+}
+
+/* Plan the memory of one layer's weights; both counts are in floats. */
+static void plan_layer(sqz_network *network, weight_source *source, sqz_value *value, uint64_t *packed,
+                       uint64_t *loading, uint64_t *scratch) {
+    uint64_t block = SQZ_BLOCK * (1 + (uint64_t)source->of.taps * source->of.inputs), needed;
+    describe_source(source);
+    value->weights = (size_t)*packed;
+    *packed += source->of.blocks * block;
+    needed = *packed + source_floats(source);
+    *loading = needed > *loading ? needed : *loading;
+    needed = source_floats(source) + blocks_at_a_time(source) * block;
+    *scratch = needed > *scratch ? needed : *scratch;
+    network->file_workspace_bytes = larger_size(network->file_workspace_bytes, source->tensor.workspace_bytes);
+}
+
+/* Plan the memory of all weights: packed and loaded, or scratch memory of each run. */
+static sqz_error plan_weights(sqz_network *network) {
+    uint64_t packed = 0, loading = 0, scratch = 0;
+    uint32_t count, value;
+    reader program = program_of(network, &count);
+    weight_source source;
+    memset(&source, 0, sizeof source);
+    source.tensor.index = NONE;
+    for (value = 1; value <= count; value++) {
+        operation next = take_operation(&program, value);
+        if (next.kind <= LINEAR) {
+            sqz_error error = find_layer(network, &next, &source.tensor, &source.of);
+            if (error) {
+                return error;
+            }
+            plan_layer(network, &source, &network->values[value], &packed, &loading, &scratch);
+            if (packed > SIZE_MAX / sizeof(float) / 2 || loading > SIZE_MAX / sizeof(float) / 2 ||
+                scratch > SIZE_MAX / sizeof(float) / 2) {
+                return SQZ_LARGE_NETWORK;
+            }
+        }
+    }
+    network->weights_bytes = (size_t)loading * sizeof(float);
+    network->scratch_floats = (size_t)scratch;
+    return network->file_workspace_bytes - network->file->header_workspace_bytes > network->file->workspace_left
+               ? SQZ_SMALL_WORKSPACE
+               : SQZ_OK;
+}
+
+sqz_error sqz_network_load(sqz_network *network, float *weights, size_t weights_bytes) {
+    uint32_t count, value;
+    reader program = program_of(network, &count);
+    weight_source source;
+    if (weights_bytes < network->weights_bytes) {
+        return SQZ_SMALL_BUFFER;
+    }
+    source.tensor.index = NONE;
+    network->weights = NULL;
+    for (value = 1; value <= count; value++) {
+        operation next = take_operation(&program, value);
+        float *blocks = weights + network->values[value].weights;
+        sqz_error error = SQZ_OK;
+        if (next.kind > LINEAR) {
+            continue;
+        }
+        error = find_layer(network, &next, &source.tensor, &source.of);
+        if (!error) {
+            describe_source(&source);
+            error = begin_source(network->file, &source, next.bias,
+                                 blocks + source.of.blocks * block_floats(&source.of));
+        }
+        error = error ? error : pack_blocks(&source, blocks, 0, source.of.blocks);
+        if (error) {
+            return error;
+        }
+    }
+    network->weights = weights;
+    return SQZ_OK;
+}
+
+/* ---- 6. Run ---- */
+
+static sqz_map map_of(const sqz_network *network, float *arena, uint32_t value) {
+    const sqz_value *of = &network->values[value], *buffer = &network->values[of->buffer];
+    sqz_map map;
+    map.channels = of->channels;
+    map.height = of->height;
+    map.width = of->width;
+    map.pixel_step = buffer->channels;
+    map.row_step = map.pixel_step * (buffer->width + 2 * (size_t)buffer->border);
+    map.at = arena + buffer->offset + buffer->border * (map.row_step + map.pixel_step) + of->channel;
+    return map;
+}
+
+/* Some channels of a map. */
+static sqz_map slice(const sqz_map *map, uint32_t first, uint32_t channels) {
+    sqz_map some = *map;
+    some.at += first;
+    some.channels = channels;
+    return some;
+}
+
+/* Write zeros around a value, before the first write to its buffer. */
+static void clear_border(const sqz_network *network, float *arena, uint32_t value) {
+    const sqz_value *buffer = &network->values[network->values[value].buffer];
+    if (buffer->border && buffer->first_use == value) {
+        memset(arena + buffer->offset, 0, (size_t)buffer_floats(buffer) * sizeof *arena);
+    }
+}
+
+static void run_block(const operation *of, const layer *as, const sqz_map *in, const sqz_map *out, uint32_t block,
+                      const float *weights) {
+    block_rows rows = rows_of(as, block);
+    uint32_t first = as->depthwise ? rows.begin : rows.begin / as->outputs * as->inputs;
+    sqz_map from = slice(in, first, as->depthwise ? rows.count : as->inputs), to = slice(out, rows.begin, rows.count);
+    sqz_convolve(&from, &to, weights, &of->window, as->depthwise, (sqz_activation)of->activation);
+}
+
+/* Run a layer with weights that are decoded on the way. */
+static sqz_error run_decoding(const sqz_network *network, const operation *of, weight_source *source,
+                              const sqz_map *in, const sqz_map *out, float *scratch) {
+    uint32_t block, step = blocks_at_a_time(source), i;
+    float *blocks = scratch + (size_t)source_floats(source);
+    sqz_error error = begin_source(network->file, source, of->bias, scratch);
+    for (block = 0; block < source->of.blocks && !error; block += step) {
+        error = pack_blocks(source, blocks, block, step);
+        for (i = 0; i < step && !error; i++) {
+            run_block(of, &source->of, in, out, block + i, blocks + i * block_floats(&source->of));
+        }
+    }
+    return error;
+}
+
+static sqz_error run_layer(const sqz_network *network, operation *of, uint32_t value, weight_source *source,
+                           const sqz_map *in, const sqz_map *out, float *arena) {
+    sqz_error error = find_layer(network, of, &source->tensor, &source->of);
+    uint32_t block;
+    if (error) {
+        return error;
+    }
+    if (network->weights == NULL) {
+        describe_source(source);
+        return run_decoding(network, of, source, in, out, arena + network->activation_floats);
+    }
+    for (block = 0; block < source->of.blocks; block++) {
+        const float *weights = network->weights + network->values[value].weights;
+        run_block(of, &source->of, in, out, block, weights + block * block_floats(&source->of));
+    }
+    return SQZ_OK;
+}
+
+/* Copy those inputs that do not lie in their place already. */
+static void concatenate(const sqz_network *network, const operation *of, uint32_t value, float *arena) {
+    reader inputs = inputs_of(network, of);
+    sqz_map out = map_of(network, arena, value);
+    uint32_t i, channel = 0;
+    for (i = 0; i < of->input_count; i++) {
+        sqz_map in = map_of(network, arena, take_input(&inputs, value)), to = slice(&out, channel, in.channels);
+        if (in.at != to.at) {
+            sqz_copy(&in, &to);
+        }
+        channel += in.channels;
+    }
+}
+
+static sqz_window whole_window(const sqz_map *map) {
+    sqz_window window;
+    memset(&window, 0, sizeof window);
+    window.kernel[0] = window.stride[0] = map->height;
+    window.kernel[1] = window.stride[1] = map->width;
+    return window;
+}
+
+static sqz_error run_operation(const sqz_network *network, operation *of, uint32_t value, weight_source *source,
+                               float *arena) {
+    sqz_map in = map_of(network, arena, of->input[0]), other = map_of(network, arena, of->input[1]);
+    sqz_map out = map_of(network, arena, value);
+    clear_border(network, arena, value);
+    switch (of->kind) {
+    case CONVOLUTION:
+    case LINEAR: return run_layer(network, of, value, source, &in, &out, arena);
+    case MAX_POOL: sqz_max_pool(&in, &out, &of->window); break;
+    case AVERAGE_POOL: sqz_average_pool(&in, &out, &of->window, of->flag != 0); break;
+    case GLOBAL_AVERAGE: {
+        sqz_window window = whole_window(&in);
+        sqz_average_pool(&in, &out, &window, 1);
+        break;
+    }
+    case SUM: sqz_sum(&in, &other, &out); break;
+    case PRODUCT: sqz_product(&in, &other, &out); break;
+    case CONCATENATION: concatenate(network, of, value, arena); break;
+    default: sqz_copy(&in, &out);
+    }
+    sqz_activate(&out, (sqz_activation)of->activation);
+    return SQZ_OK;
+}
+
+/* Run all operations on the input, which is in the arena. */
+static sqz_error run_program(const sqz_network *network, float *arena, float *logits) {
+    uint32_t count, value;
+    reader program = program_of(network, &count);
+    weight_source source;
+    sqz_map result = map_of(network, arena, count);
+    source.tensor.index = NONE;
+    for (value = 1; value <= count; value++) {
+        operation next = take_operation(&program, value);
+        sqz_error error = run_operation(network, &next, value, &source, arena);
+        if (error) {
+            return error;
+        }
+    }
+    memcpy(logits, result.at, result.channels * sizeof *logits);
+    return SQZ_OK;
+}
+
+/* ---- 7. Interface ---- */
+
+/* Find the program: that of the file, or a built-in one. */
+static sqz_error find_program(sqz_network *network) {
+    sqz_span program = network->file->program;
+    if (program.begin == NULL) {
+        return find_builtin(network);
+    }
+    network->program = program.begin;
+    network->program_end = program.end;
+    return SQZ_OK;
+}
+
+sqz_error sqz_network_open(sqz_network *network, const sqz_file *file, sqz_value *values, uint32_t capacity) {
+    sqz_error error;
+    uint32_t count;
+    reader program;
+    memset(network, 0, sizeof *network);
+    network->file = file;
+    network->values = values;
+    error = find_program(network);
+    if (error) {
+        return error;
+    }
+    program = program_of(network, &count);
+    if (program.bad || count == 0) {
+        return SQZ_BAD_NETWORK;
+    }
+    network->value_count = count + 1;
+    if (capacity < network->value_count) {
+        return SQZ_SMALL_BUFFER;
+    }
+    error = shape_values(network);
+    error = error ? error : plan_memory(network);
+    return error ? error : plan_weights(network);
+}
+
+static size_t run_bytes(const sqz_network *network) {
+    size_t floats = network->activation_floats + (network->weights ? 0 : network->scratch_floats);
+    return floats * sizeof(float);
+}
+
+/* The workspace of the preprocessing lies before the input in the arena, or else behind it. */
+static size_t preprocess_offset(const sqz_network *network, size_t workspace_bytes) {
+    const sqz_value *input = &network->values[network->values[0].buffer];
+    size_t before = input->offset * sizeof(float);
+    return workspace_bytes <= before ? 0 : before + (size_t)buffer_floats(input) * sizeof(float);
+}
+
+size_t sqz_arena_bytes(const sqz_network *network, uint32_t photo_height, uint32_t photo_width) {
+    size_t workspace = sqz_preprocess_bytes(network->file, photo_height, photo_width);
+    size_t offset = preprocess_offset(network, workspace);
+    return workspace > SIZE_MAX - offset ? SIZE_MAX : larger_size(run_bytes(network), offset + workspace);
+}
+
+sqz_error sqz_classify(const sqz_network *network, const sqz_photo *photo, float *arena, size_t arena_bytes,
+                       float *logits) {
+    size_t workspace = sqz_preprocess_bytes(network->file, photo->height, photo->width);
+    sqz_map input = map_of(network, arena, 0);
+    sqz_error error;
+    if (arena_bytes < sqz_arena_bytes(network, photo->height, photo->width)) {
+        return SQZ_SMALL_ARENA;
+    }
+    clear_border(network, arena, 0);
+    error = sqz_preprocess_into(network->file, photo, &input,
+                                (uint8_t *)arena + preprocess_offset(network, workspace), workspace);
+    return error ? error : run_program(network, arena, logits);
+}
+
+sqz_error sqz_run(const sqz_network *network, const float *input, float *arena, size_t arena_bytes, float *logits) {
+    sqz_map map = map_of(network, arena, 0);
+    uint32_t y, x;
+    if (arena_bytes < run_bytes(network)) {
+        return SQZ_SMALL_ARENA;
+    }
+    clear_border(network, arena, 0);
+    for (y = 0; y < map.height; y++) {
+        for (x = 0; x < map.width; x++, input += map.channels) {
+            memcpy(map.at + y * map.row_step + x * map.pixel_step, input, map.channels * sizeof *input);
+        }
+    }
+    return run_program(network, arena, logits);
+}
+
+void sqz_softmax(float *logits, uint32_t classes) {
+    float largest = logits[0], sum = 0;
+    uint32_t i;
+    for (i = 1; i < classes; i++) {
+        largest = logits[i] > largest ? logits[i] : largest;
+    }
+    for (i = 0; i < classes; i++) {
+        logits[i] = expf(logits[i] - largest);
+        sum += logits[i];
+    }
+    for (i = 0; i < classes; i++) {
+        logits[i] /= sum;
+    }
+}
+
+const char *sqz_network_error_name(sqz_error error) {
+    switch ((int)error) {
+    case (int)SQZ_BAD_NETWORK: return "bad-network";
+    case (int)SQZ_LARGE_NETWORK: return "large-network";
+    case (int)SQZ_BAD_PHOTO: return "bad-photo";
+    case (int)SQZ_SMALL_ARENA: return "small-arena";
+    case (int)SQZ_UNSUPPORTED_NETWORK: return "unsupported-network";
+    default: return sqz_error_name(error);
+    }
+}

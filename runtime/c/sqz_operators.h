@@ -1,0 +1,55 @@
+/* Operations on activations; private to the runtime. sqz_network.c checks all extents before it calls them. */
+#ifndef SQZ_OPERATORS_H
+#define SQZ_OPERATORS_H
+
+#include "sqz_network.h"
+
+/* Output channels that a convolution computes at a time. Their weights are packed side by side. */
+enum { SQZ_BLOCK = 16 };
+
+typedef enum sqz_activation {
+    SQZ_IDENTITY = 0,
+    SQZ_RELU = 1,
+    SQZ_RELU6 = 2,
+    SQZ_HARDSWISH = 3,
+    SQZ_HARDSIGMOID = 4,
+    SQZ_SIGMOID = 5,
+    SQZ_SWISH = 6,
+    SQZ_ACTIVATIONS = 7
+} sqz_activation;
+
+/* An activation in memory: height x width x channels, with channels side by side. */
+typedef struct sqz_map {
+    float *at; /* the top left pixel */
+    uint32_t channels, height, width;
+    size_t pixel_step, row_step; /* floats */
+} sqz_map;
+
+/* A window that slides over a map; pairs are vertical, horizontal. */
+typedef struct sqz_window {
+    uint32_t kernel[2], stride[2], padding[2], dilation[2];
+} sqz_window;
+
+/* Convolve `in` with one block of filters. The result is `out`, at most SQZ_BLOCK channels of a map. Zeros for the
+ * padding surround the pixels of `in`. With `depthwise` each channel has its own filter, and `in` has the channels of
+ * `out`; up to SQZ_BLOCK - 1 floats after its last one are read and ignored.
+ *
+ * `weights` are the bias of the block, then the weights in the order
+ * [kernel row][kernel column][input channel][channel of the block]. */
+void sqz_convolve(const sqz_map *in, const sqz_map *out, const float *weights, const sqz_window *window, int depthwise,
+                  sqz_activation activation);
+
+void sqz_max_pool(const sqz_map *in, const sqz_map *out, const sqz_window *window);
+void sqz_average_pool(const sqz_map *in, const sqz_map *out, const sqz_window *window, int counts_padding);
+void sqz_sum(const sqz_map *left, const sqz_map *right, const sqz_map *out);
+
+/* The product with `right`, whose only pixel may stand for all. */
+void sqz_product(const sqz_map *left, const sqz_map *right, const sqz_map *out);
+void sqz_copy(const sqz_map *in, const sqz_map *out);
+void sqz_activate(const sqz_map *map, sqz_activation activation);
+
+/* Write the photo as network input into a map. */
+sqz_error sqz_preprocess_into(const sqz_file *file, const sqz_photo *photo, const sqz_map *input, void *workspace,
+                              size_t workspace_bytes);
+
+#endif

@@ -1,0 +1,188 @@
+"""The runtime in C runs networks of the user's own by the programs in their files, and checks every field of them."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+import torch
+from c_network import MODES, Driver, Refused, assert_same
+from PIL import Image
+from skimage import data
+from torch import nn
+
+from compress.codecs.primitives.varint import encode_varint
+from compress.container.file import encode
+from compress.model import Model, Preprocessing
+from compress.networks.modules import as_dense, stored_tensors
+from compress.networks.program import network_program
+from compress.networks.user_network import UserNetwork
+
+CAT = Image.fromarray(data.chelsea())
+INPUT = Preprocessing(17, 14, "squash", "RGB", 1 / 64, (2.0, 1.9, 1.8), (1.0, 0.9, 1.1))
+
+
+def model_of(network: nn.Module, classes: int, preprocessing: Preprocessing = INPUT) -> Model:
+    tensors = {name: as_dense(tensor) for name, tensor in stored_tensors(network.eval()).items()}
+    return Model("networks:make", classes, preprocessing, tensors, (), network_program(network, preprocessing))
+
+
+@pytest.mark.parametrize(
+    ("function", "args", "side"),
+    [("resnet18", {"classes": 7, "width": 4}, 40), ("mobilenet", {}, 33), ("squeeze_excitation", {}, 21)],
+)
+def test_networks_of_users_give_torchs_logits(driver: Driver, function, args, side):
+    source = UserNetwork(factory=f"user_networks:{function}", args=args, fold_batch_norm=True, input_size=side)
+    assert_same(driver, source.load(), CAT)
+
+
+class Dense(nn.Module):
+    """Concatenations of concatenations, as in DenseNet: a map is read again and again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 5, 3, padding=1)
+        self.layers = nn.ModuleList(nn.Conv2d(5 + 3 * i, 3, 3, padding=1) for i in range(3))
+        self.last = nn.Conv2d(28, 6, 1)
+
+    def forward(self, x):
+        joined = self.first(x)
+        for layer in self.layers:
+            joined = torch.cat([joined, layer(joined.relu())], 1)
+        twice = torch.cat([joined, joined], 1)
+        return self.last(twice).mean((2, 3))
+
+
+class InputInConcatenation(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.last = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(7, 5, 3, padding=(2, 0))
+
+    def forward(self, x):
+        return self.last(torch.cat([self.conv(x), x], 1)).sigmoid().mean((2, 3))
+
+
+def layers(*parts: nn.Module) -> nn.Module:
+    return nn.Sequential(*parts, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+NETWORKS = {
+    "concatenations of concatenations": (Dense(), 6),
+    "the input in a concatenation": (InputInConcatenation(), 5),
+    "groups": (layers(nn.Conv2d(3, 40, 3), nn.Conv2d(40, 36, 3, groups=2), nn.Conv2d(36, 8, 1, groups=4)), 8),
+    "depthwise": (layers(nn.Conv2d(3, 21, 1), nn.Conv2d(21, 21, (3, 5), 2, 2, groups=21), nn.Hardswish()), 21),
+    "two filters a channel": (layers(nn.Conv2d(3, 6, 3, padding=1, groups=3)), 6),
+    "dilation": (layers(nn.Conv2d(3, 18, 3, padding=(2, 3), dilation=(2, 3), bias=False), nn.ReLU6()), 18),
+    "one-sided kernels": (layers(nn.Conv2d(3, 9, (1, 5), (1, 2), (0, 2)), nn.Conv2d(9, 5, (4, 1), (3, 1))), 5),
+    "max pools": (layers(nn.MaxPool2d(3, 2, 1), nn.MaxPool2d((2, 3), (2, 1), ceil_mode=True), nn.Conv2d(3, 4, 1)), 4),
+    "average pools": (
+        layers(nn.AvgPool2d(3, 2, 1), nn.AvgPool2d((2, 4), 1, (1, 2), count_include_pad=False), nn.Conv2d(3, 4, 1)), 4,
+    ),
+    "a flat map": (nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.Flatten(), nn.ReLU(), nn.Linear(4 * 8 * 6, 19)), 19),
+    "linear layers": (nn.Sequential(nn.Flatten(), nn.Linear(714, 9), nn.SiLU(), nn.Linear(9, 2, bias=False)), 2),
+    "activations": (layers(nn.Hardsigmoid(), nn.Conv2d(3, 4, 1), nn.SiLU(), nn.Sigmoid(), nn.Hardswish()), 4),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("network", "classes"), NETWORKS.values(), ids=NETWORKS)
+def test_every_operation_gives_torchs_result(driver: Driver, network, classes):
+    assert_same(driver, model_of(network, classes), CAT, network)
+
+
+def test_gray_input(driver: Driver):
+    network = layers(nn.Conv2d(1, 6, 3, 2), nn.ReLU())
+    gray = Preprocessing(20, 21, "crop", "L", 1 / 255, (0.5,), (0.3,), short_side=25)
+    assert_same(driver, model_of(network, 6, gray), CAT, network)
+
+
+GOOD = [[0, 1, 1, 0, 2, 1, 2, 2, 1, 1, 1, 1], [2, 0, 1, 3, 3, 2, 2, 0, 0, 1], [4, 0, 1]]
+"""A convolution with ReLU, a max pool and the mean."""
+
+
+def small_model() -> Model:
+    torch.manual_seed(0)
+    return model_of(layers(nn.Conv2d(3, 6, 3, 2, 1), nn.ReLU(), nn.MaxPool2d(3, 2, ceil_mode=True)), 6)
+
+
+def program_of(*operations: list[int]) -> bytes:
+    numbers = [len(operations), *(number for operation in operations for number in operation)]
+    return b"".join(map(encode_varint, numbers))
+
+
+def changed(operation: int, field: int, number: int) -> bytes:
+    operations = [list(each) for each in GOOD]
+    operations[operation][field] = number
+    return program_of(*operations)
+
+
+CONV, POOL, MEAN = GOOD
+BAD = {
+    "no operation": program_of(),
+    "fewer operations than it says": program_of(*GOOD)[:-3],
+    "more operations than it says": program_of(*GOOD) + bytes([8, 1, 1]),
+    "too many operations": encode_varint(513) + program_of(*GOOD)[1:],
+    "a number with a needless byte": program_of(*GOOD)[:-1] + b"\x81\0",
+    "a number of five bytes": program_of(*GOOD)[:-1] + b"\x81\x80\x80\x80\1",
+    "an unknown kind": changed(0, 0, 9),
+    "an unknown activation": changed(0, 1, 7),
+    "an input that is the result itself": changed(1, 2, 0),
+    "an input before the photo": changed(1, 2, 3),
+    "a tensor beyond the last": changed(0, 3, 2),
+    "a bias beyond the last": changed(0, 4, 3),
+    "a bias as weights": changed(0, 3, 1),
+    "weights as bias": changed(0, 4, 1),
+    "no groups": changed(0, 5, 0),
+    "groups that do not divide the filters": changed(0, 5, 4),
+    "groups of too few channels": changed(0, 5, 2),
+    "a stride of zero": changed(0, 6, 0),
+    "a dilation of zero": changed(0, 10, 0),
+    "a kernel beyond the padded input": changed(0, 11, 8),
+    "a dilation beyond every number": changed(0, 10, 65536),
+    "a stride above 65,536": changed(0, 6, 65537),
+    "a pool without a kernel": changed(1, 3, 0),
+    "a pool larger than its input": changed(1, 3, 65536),
+    "a pool whose window lies in the padding": changed(1, 7, 2),
+    "an unknown ceil mode": changed(1, 9, 2),
+    "maps as logits": program_of(CONV, POOL),
+    "the wrong number of logits": program_of(MEAN),
+    "a sum of different shapes": program_of(CONV, POOL, [5, 0, 1, 2], MEAN),
+    "a product of different shapes": program_of(CONV, POOL, [6, 0, 1, 2], MEAN),
+    "a concatenation of nothing": program_of(CONV, POOL, [7, 0, 0], MEAN),
+    "a concatenation of different sizes": program_of(CONV, POOL, [7, 0, 2, 1, 2], MEAN),
+    "a concatenation with an activation": program_of(CONV, POOL, [7, 1, 1, 1], MEAN),
+    "a linear layer with kernels": program_of(CONV, POOL, [1, 0, 1, 0, 0], MEAN),
+}
+LARGE = {
+    "padding that no memory holds": program_of([*CONV[:8], 65536, 65536, 1, 1], POOL, MEAN),
+    "one channel too many": program_of(CONV, *([[7, 0, 2, 1, 1]] * 16), MEAN),
+}
+
+
+REFUSED = {**dict.fromkeys(BAD.values(), "bad-network"), **dict.fromkeys(LARGE.values(), "large-network")}
+
+
+@pytest.mark.parametrize(("program", "error"), REFUSED.items(), ids=[*BAD, *LARGE])
+def test_a_program_that_breaks_a_rule_is_refused(driver: Driver, program, error):
+    with pytest.raises(Refused, match=f"^{error}$"):
+        driver.classify(encode(replace(small_model(), program=program)), CAT)
+
+
+def test_the_program_of_the_rules_is_the_network(driver: Driver):
+    assert small_model().program == program_of(*GOOD)
+
+
+def test_a_damaged_program_never_leaves_its_memory(driver: Driver):
+    """Programs with changed bytes run or are refused; the sanitizers of the driver accept no wrong access."""
+    generator = random.Random(1)
+    model, errors = small_model(), set()
+    joined = program_of(CONV, [7, 0, 2, 1, 1], [0, *CONV[1:]], POOL, MEAN)
+    for number in range(100):
+        program = bytearray(model.program if number % 2 else joined)
+        for _ in range(generator.randint(1, 3)):
+            program[generator.randrange(1, len(program))] = generator.choice([0, 1, 2, 3, 5, 8, 17, 64, 127, 128, 255])
+        try:
+            driver.classify(encode(replace(model, program=bytes(program))), CAT, MODES[number // 2 % 2])
+        except Refused as refused:
+            errors.add(refused.error)
+    assert errors == {"bad-network"}
