@@ -48,7 +48,7 @@ TORCHVISION = Preprocessing(
 
 @dataclass(frozen=True)
 class Model:
-    """A network and what is needed to run it. The last three attributes are not stored in files.
+    """A network and what is needed to run it. The last four attributes are not stored in files.
 
     Attributes:
         architecture: a name in `networks.modules.NETWORKS`, or a function as in `networks.factory`.
@@ -59,6 +59,7 @@ class Model:
         uncompressed: tensors that passes leave out, such as those of batch norms.
         trusted: the function in `architecture` may be called. A file cannot set this.
         reference: the float network with its channels in this model's order and scale; None: no pass changed them.
+        notes: what the last stage left out, and why.
     """
 
     architecture: str
@@ -69,6 +70,7 @@ class Model:
     uncompressed: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
     trusted: bool = field(default=False, compare=False)
     reference: Model | None = field(default=None, repr=False, compare=False)
+    notes: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     def with_tensors(self, changed: Mapping[str, Tensor]) -> Model:
         """Return a copy with the tensors in `changed` replaced."""

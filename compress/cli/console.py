@@ -143,6 +143,9 @@ def show_result(result: RunResult) -> None:
     accuracy = ("top-1", "top-5") if labeled else ()
     columns = ("stage", "bytes", "zeros", "bits/weight", *accuracy, "agreement", "KL, nats", "seconds")
     show_table(columns, [_stage_row(stage, labeled=labeled) for stage in record.stages])
+    for stage in record.stages:
+        for text in stage.notes:
+            say(f"{stage.name}: {text}")
     file_bytes = record.file.file_bytes
     say("")
     say(f"{file_bytes:,} bytes: {record.float_bytes / file_bytes:.1f} times smaller than float32, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,16 @@ from compress.model import Model, Preprocessing
 from compress.networks.factory import FunctionName, NetworkFactory
 from compress.networks.folding import fold_batch_norms
 from compress.networks.layer_calls import record_calls
-from compress.networks.modules import as_dense, check_shapes, set_weights, stored_tensors, zero_input
+from compress.networks.modules import as_dense, check_shapes, set_weights, stored_tensors, tied_names, zero_input
 from compress.networks.preprocessing_options import InputOptions
+from compress.networks.repeatability import check_repeatable
 from compress.networks.state_dict_file import existing_file, read_class_names, read_state_dict
 from compress.tensors.forms import Dense
 
 _MAX_EXACT_INTEGER = 1 << 24
 """Float32 represents all integers up to this one."""
+
+_MIN_CLASSES = 2
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -58,26 +62,29 @@ class UserNetwork(InputOptions):
             WeightsError: also if batch norms cannot be folded, or a tensor cannot be stored as float32.
         """
         factory = NetworkFactory(self.factory, self.args, self.fold_batch_norm)
+        assert factory.architecture  # an error before anything runs
         network = factory.call(seed)
         if self.checkpoint:
             _load_checkpoint(network, existing_file(self.checkpoint, "checkpoint"), self.factory)
         if self.fold_batch_norm:
             fold_batch_norms(network)
         preprocessing = self.resolve_preprocessing()
-        classes, weights = _probe(network, preprocessing)
-        stored = stored_tensors(network)
-        for name, tensor in stored.items():
+        for name, tensor in stored_tensors(network).items():
             _check_values(name, tensor)
+        stored = {name: as_dense(tensor) for name, tensor in stored_tensors(network).items()}
+        classes, weights = _probe(network, preprocessing)  # may update buffers, so their values are read before
         biases = {f"{name.removesuffix('weight')}bias" for name in weights}
-        return Model(
-            factory.architecture,
+        model = Model(
+            replace(factory, tied=tied_names(network)).architecture,
             classes,
             preprocessing,
-            {name: as_dense(tensor) for name, tensor in stored.items()},
+            stored,
             read_class_names(self.labels, classes) if self.labels else (),
             uncompressed=frozenset(set(stored) - weights - biases),
             trusted=True,
         )
+        check_repeatable(network, model)
+        return model
 
 
 def _load_checkpoint(network: nn.Module, checkpoint: Path, function: str) -> None:
@@ -102,6 +109,13 @@ def _probe(network: nn.Module, preprocessing: Preprocessing) -> tuple[int, set[s
     if not isinstance(logits, torch.Tensor) or logits.dim() != 2 or len(logits) != 1:
         result = f"a tensor of {tuple(logits.shape)}" if isinstance(logits, torch.Tensor) else type(logits).__name__
         raise ConfigError(f"the network returns {result} for one photo, expected logits (1, classes)", key="model")
+    if logits.shape[1] < _MIN_CLASSES:
+        raise ConfigError(
+            f"the network returns {logits.shape[1]} logits for one photo, expected at least {_MIN_CLASSES}: the "
+            "softmax of one logit is always 1, so no error in it can be measured; for a binary classifier, return two "
+            "logits: torch.cat([torch.zeros_like(logit), logit], 1)",
+            key="model",
+        )
     weights = {call.weight for call in calls}
     if not weights:
         raise ConfigError("the network has no convolution and no linear layer to compress", key="model")

@@ -35,6 +35,9 @@ _MIN_FIRST_FILL = 0.99
 """The same for the first compression, which only serves to measure the sensitivity of layers."""
 
 
+_UNBALANCED = "channels are not balanced: the network's outputs would change"
+
+
 class CompressLayer(Protocol):
     """Compresses a layer at a lambda."""
 
@@ -90,8 +93,11 @@ class RateDistortionPass(Pass):
         lambda_ = self.lambda_ if self.bytes is None else initial_lambda(self.bytes, weights)
         assert lambda_ is not None  # one of the two is given
         links = channel_links(context.network(model))
-        layers = self._layer_quantizers(model, context, lambda_, kernel_transform=kernel_transform)
-        balanced, layers = balance_channels(model, layers, links)
+        layer_quantizers = partial(self._layer_quantizers, model, context, lambda_, kernel_transform=kernel_transform)
+        balanced, layers = balance_channels(model, layer_quantizers(), links)
+        if not context.has_same_outputs(model, balanced):
+            # Balancing has changed the statistics in place.
+            links, balanced, layers = (), replace(model, notes=(_UNBALANCED,)), layer_quantizers()
 
         def compress(layers: Layers, lambda_: float, *, final: bool) -> tuple[Model, float]:
             def compress_at(lambda_: float) -> Model:

@@ -13,7 +13,10 @@ import torch
 from compress import container
 from compress.data.photos import Photos, Role
 from compress.errors import ConfigError, DataError
+from compress.evaluation.round_trip import check_importable
 from compress.model import Model
+from compress.networks.user_network import UserNetwork
+from compress.networks.weight_sources import WeightSource
 from compress.passes import Context
 from compress.pipeline import preflight
 from compress.pipeline.config import Pipeline
@@ -22,6 +25,8 @@ from compress.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from compress.runtime.progress import Progress, no_progress
 
 Loaded = TypeVar("Loaded")
+
+_UNFOLDED = "batch norms are not folded: the network's outputs would change"
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,11 +37,13 @@ class RunInputs:
         context: of the first stage.
         validation: photos that measure each stage.
         cache: folder that runs share.
+        given: the float network as the user gave it; `reference` may have folded batch norms.
     """
 
     context: Context
     validation: Photos
     cache: Path
+    given: Model
 
     @property
     def reference(self) -> Model:
@@ -66,8 +73,10 @@ def load_inputs(
     """
     found_device = find_device(device)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    reference = _load_reference(pipeline)
+    given, folded = _load_networks(pipeline)
+    reference = folded or given
     preflight.check_layers(pipeline, reference)
+    check_importable(reference)
     with processes.first_before_others():
         calibration = _load_photos(pipeline, "calibration", reference, cache, progress)
         validation = _load_photos(pipeline, "validation", reference, cache, progress)
@@ -86,12 +95,22 @@ def load_inputs(
         out=out if processes.is_first else None,
         processes=processes,
     )
-    return RunInputs(context, validation, cache)
+    if folded and not context.has_same_outputs(given, folded):
+        context = replace(context, reference=replace(given, notes=(_UNFOLDED,)))
+    return RunInputs(context, validation, cache, given)
 
 
-def _load_reference(pipeline: Pipeline) -> Model:
-    reference = _located(pipeline, partial(pipeline.model.load, pipeline.seed))
-    return replace(reference, labels=()) if pipeline.encode.labels == "none" else reference
+def _load_networks(pipeline: Pipeline) -> tuple[Model, Model | None]:
+    """Return the network as the user gave it, and with folded batch norms if the pipeline asks for them."""
+    source = pipeline.model
+    if isinstance(source, UserNetwork) and source.fold_batch_norm:
+        return _load_network(pipeline, replace(source, fold_batch_norm=False)), _load_network(pipeline, source)
+    return _load_network(pipeline, source), None
+
+
+def _load_network(pipeline: Pipeline, source: WeightSource) -> Model:
+    model = _located(pipeline, partial(source.load, pipeline.seed))
+    return replace(model, labels=()) if pipeline.encode.labels == "none" else model
 
 
 def _load_photos(pipeline: Pipeline, role: Role, model: Model, cache: Path, progress: Progress) -> Photos:

@@ -39,6 +39,7 @@ class StageRecord:
         validation_seconds: the validation after it.
         peak_memory_bytes: maximum resident memory during the stage.
         accuracy: None without labels.
+        notes: what the stage left out, and why; of the baseline, how the network was prepared.
     """
 
     name: str
@@ -53,6 +54,7 @@ class StageRecord:
     peak_memory_bytes: int
     accuracy: Accuracy | None
     fidelity: Fidelity
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
