@@ -13,7 +13,8 @@ from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional
 
-from compress.errors import SqueezeError
+from compress.errors import SqueezeError, WeightsError
+from compress.networks.tracing import is_altered, trace
 
 _ONE_BY_ONE = {1, (1, 1)}
 
@@ -43,29 +44,53 @@ class OperatorConverter:
             SqueezeError: `torch.fx` cannot trace the network, or an operation is not supported.
         """
         try:
-            traced = fx.symbolic_trace(network)
+            traced = trace(network)
             with torch.inference_mode():
                 ShapeProp(traced).propagate(photo)
-        except Exception as error:  # the network's own code runs here, and may not support tracing
-            raise SqueezeError(f"ONNX export needs torch.fx, which cannot trace the network: {error}") from error
+        except WeightsError as error:
+            problem = f"ONNX export needs torch.fx, which cannot trace the network: {error.__cause__}"
+            raise SqueezeError(problem) from error
+        except Exception as error:  # the network's own code runs here
+            raise SqueezeError(f"ONNX export needs torch.fx, which cannot run the network: {error}") from error
         self.nodes: list[NodeProto] = []
         self.constants: list[TensorProto] = []
         self._modules = dict(network.named_modules(remove_duplicate=False))
         tensors = reversed(network.state_dict(keep_vars=True).items())
         self._names = {id(tensor): name for name, tensor in tensors}  # reversed: the first name of a tensor remains
+        self._taken = {"input", "logits", *network.state_dict()}
         self._results: dict[fx.Node, str] = {}
         for node in traced.graph.nodes:
             self._results[node] = self._convert(node)
+            if self._is_in_place(node):
+                self._replace_result(self._results[node.all_input_nodes[0]], self._results[node])
+
+    def _is_in_place(self, node: fx.Node) -> bool:
+        """Return whether a node changes its first input, which later nodes then read changed."""
+        if node.op == "call_module":
+            return bool(getattr(self._modules[str(node.target)], "inplace", False))
+        if node.op == "call_method":
+            return str(node.target).endswith("_")
+        return node.target in {operator.iadd, operator.imul} or bool(node.kwargs.get("inplace", False))
+
+    def _replace_result(self, old: str, new: str) -> None:
+        self._results = {node: new if name == old else name for node, name in self._results.items()}
 
     def _convert(self, node: fx.Node) -> str:
         """Add the operations of a node, and return the name of its result."""
-        inputs = [self._results[each] for each in node.all_input_nodes]
+        input_nodes: list[fx.Node] = []
+        fx.node.map_arg((node.args, node.kwargs), input_nodes.append)  # with repetitions
+        inputs = [self._results[each] for each in input_nodes]
         if node.op == "placeholder":
             return "input"
         if node.op == "output" and self.nodes and list(self.nodes[-1].output) == inputs:
             self.nodes[-1].output[:] = ["logits"]
             return "logits"
+        if node.op == "output" and len(inputs) == 1:
+            self.nodes.append(helper.make_node("Identity", inputs, ["logits"]))
+            return "logits"
         module = self._modules[str(node.target)] if node.op == "call_module" else None
+        if module is not None and is_altered(module):
+            raise SqueezeError(f"ONNX export does not support hooks: {node.target} has one, or a forward of its own")
         activation = _ACTIVATIONS.get(node.target if module is None else type(module))
         if activation and inputs:
             return self._convert_activation(activation, node.name, inputs[0])
@@ -139,6 +164,9 @@ class OperatorConverter:
         return [self._names[id(tensor)] for tensor in tensors if tensor is not None]
 
     def _add(self, operation: str, result: str, *inputs: str, **attributes: Any) -> str:
+        while result in self._taken:
+            result += "_"
+        self._taken.add(result)
         self.nodes.append(helper.make_node(operation, inputs, [result], **attributes))
         return result
 
