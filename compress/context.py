@@ -15,13 +15,17 @@ from torch import nn
 
 from compress import container
 from compress.calibration.fisher_statistics import FisherStatistics, StatisticsCache
-from compress.calibration.photo_batches import network_inputs
+from compress.calibration.photo_batches import network_inputs, spread_indices
 from compress.codecs import CODECS
 from compress.data.photos import Photos
 from compress.model import Model
+from compress.networks.equivalence import same_outputs
 from compress.networks.modules import to_module
 from compress.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from compress.runtime.progress import Progress, no_progress
+
+_PROOF_PHOTOS = 4
+"""Photos on which a rewritten network is compared with the original."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,3 +84,15 @@ class Context:
     def network(self, model: Model) -> nn.Module:
         """Return the torch module of a model, on the device."""
         return to_module(model, self.device)
+
+    def has_same_outputs(self, model: Model, rewritten: Model) -> bool:
+        """Return whether a rewritten network has the outputs of the original on some calibration photos.
+
+        A rewrite rests on an analysis of the network's operations, which cannot see all that the user's code does. The
+        networks run on the CPU, where no faster format than float32 rounds their products.
+        """
+        photos = self.calibration.at(spread_indices(len(self.calibration), _PROOF_PHOTOS))
+        inputs = network_inputs(photos, model.preprocessing, torch.device("cpu"))
+        with torch.inference_mode():
+            expected, actual = (to_module(each)(inputs.clone()) for each in (model, rewritten))
+        return same_outputs(expected, actual)

@@ -61,6 +61,7 @@ class Model:
         trusted: the function in `architecture` may be called. A file cannot set this.
         reference: the float network with its channels in this model's order and scale; None: no pass changed them.
         source_notes: differences between the weights and the file that they were read from.
+        notes: what the last stage left out, and why.
     """
 
     architecture: str
@@ -73,6 +74,7 @@ class Model:
     trusted: bool = field(default=False, compare=False)
     reference: Model | None = field(default=None, repr=False, compare=False)
     source_notes: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    notes: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     def with_tensors(self, changed: Mapping[str, Tensor]) -> Model:
         """Return a copy with the tensors in `changed` replaced."""

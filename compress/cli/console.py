@@ -170,6 +170,9 @@ def show_result(result: RunResult, *, as_json: bool = False) -> None:
     accuracy = ("top-1", "top-5") if labeled else ()
     columns = ("stage", "bytes", "zeros", "bits/weight", *accuracy, "agreement", "KL, nats", "seconds")
     show_table(columns, [_stage_row(stage, labeled=labeled) for stage in record.stages])
+    for stage in record.stages:
+        for text in stage.notes:
+            say(f"{stage.name}: {text}")
     file_bytes = record.file.file_bytes
     say("KL: how far the class probabilities are from those of the float network; 0 is the same")
     say("")

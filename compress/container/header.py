@@ -12,7 +12,7 @@ from compress.container.tensor_record import TensorRecord
 from compress.errors import FormatError
 from compress.model import Preprocessing
 
-_MAX_NAME_BYTES = 1 << 10
+MAX_NAME_BYTES = 1 << 10
 _MAX_CLASSES = 1 << 24
 _MAX_PIXELS = 1 << 16
 _MAX_CHANNELS = 16
@@ -43,7 +43,7 @@ class FileHeader:
             SqueezeError: a number is larger than the format allows.
         """
         out = FieldWriter()
-        out.text(self.architecture.encode(), _MAX_NAME_BYTES)
+        out.text(self.architecture.encode(), MAX_NAME_BYTES)
         out.varint(self.classes, _MAX_CLASSES, "classes")
         _write_preprocessing(out, self.preprocessing)
         for number in (self.label_coding, self.label_bytes, self.label_plain_bytes):
@@ -64,7 +64,7 @@ class FileHeader:
             FormatError: `data` is not a header, or beyond a limit; the offset counts from `data[0]`.
         """
         fields = FieldReader(data)
-        architecture = fields.text(_MAX_NAME_BYTES)
+        architecture = fields.text(MAX_NAME_BYTES)
         classes = fields.varint(_MAX_CLASSES, "classes")
         preprocessing = _read_preprocessing(fields)
         label_coding, label_bytes, label_plain_bytes = (fields.varint() for _ in range(3))
@@ -105,7 +105,7 @@ def _write_names(out: FieldWriter, names: Iterable[str]) -> None:
         encoded = name.encode()
         shared = len(os.path.commonprefix([previous, encoded]))  # noqa: RUF071 - of bytes, not of path components
         out.varint(shared)
-        out.text(encoded[shared:], _MAX_NAME_BYTES - shared)
+        out.text(encoded[shared:], MAX_NAME_BYTES - shared)
         previous = encoded
 
 
@@ -114,7 +114,7 @@ def _read_names(fields: FieldReader, count: int) -> list[str]:
     previous = b""
     for _ in range(count):
         shared = fields.varint(len(previous), "shared bytes of a name")
-        name = fields.text(_MAX_NAME_BYTES - shared, previous[:shared])
+        name = fields.text(MAX_NAME_BYTES - shared, previous[:shared])
         if name in names:
             raise FormatError(f"two tensors are named {name!r}", offset=fields.at)
         names[name] = None

@@ -19,7 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.data.photos import Photos
-from compress.errors import SqueezeError
+from compress.errors import ConfigError, SqueezeError
+from compress.model import Model
+from compress.networks.factory import is_factory
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,17 +49,39 @@ def run_round_trip(file: Path, photos: Photos, device: str, *, trusted: bool = F
         logits, pixels = Path(folder) / "logits.npy", Path(folder) / "pixels.npy"
         np.save(pixels, photos.pixels)
         module = "compress.evaluation.round_trip"
-        command = [sys.executable, "-m", module, str(file), str(pixels), str(logits), device]
+        command = ["-m", module, str(file), str(pixels), str(logits), device]
         command += ["trusted"] if trusted else []
-        # The package may run from a checkout that is not installed, and the user's code from any folder.
-        search_path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, sys.path)])
-        environment = {**os.environ, "PYTHONPATH": search_path}
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        done = _run_python(command)
         if done.returncode != 0:
             message = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
             raise SqueezeError(f"{file} could not be read back in a fresh process: {message}")
         result = json.loads(done.stdout.strip().splitlines()[-1])
         return RoundTrip(result["weights_sha256"], result["decode_seconds"], np.load(logits))
+
+
+def check_importable(model: Model) -> None:
+    """Check that a fresh process finds the module of the function that makes a model's network.
+
+    Raises:
+        ConfigError: it does not: the function is defined in the script or notebook that runs.
+    """
+    if not is_factory(model.architecture):
+        return
+    module, _, _ = model.architecture.partition(":")
+    code = "import importlib.util, sys; sys.exit(importlib.util.find_spec(sys.argv[1]) is None)"
+    if _run_python(["-c", code, module]).returncode != 0:
+        raise ConfigError(
+            f"a fresh process, which decodes the file, cannot import the module {module!r}; move the function to a "
+            "module file in the current folder or on the Python path",
+            key="model.factory",
+        )
+
+
+def _run_python(arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    # The package may run from a checkout that is not installed, and the user's code from any folder.
+    search_path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, sys.path)])
+    environment = {**os.environ, "PYTHONPATH": search_path}
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False, env=environment)
 
 
 def _main(file: str, pixels: str, logits: str, device: str, trusted: str = "") -> None:

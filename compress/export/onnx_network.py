@@ -10,6 +10,7 @@ from dataclasses import asdict
 
 from onnx import ModelProto, TensorProto, helper
 
+from compress.export.onnx_check import check_logits
 from compress.export.onnx_operators import OperatorConverter
 from compress.export.onnx_weights import StoreTensor
 from compress.model import Model
@@ -24,7 +25,7 @@ def to_onnx(model: Model, store: StoreTensor) -> ModelProto:
 
     Raises:
         WeightsError: the tensors or the preprocessing do not fit the network.
-        SqueezeError: the network has an unsupported operation.
+        SqueezeError: the network has an unsupported operation, or the logits of the ONNX model differ from torch's.
     """
     network = to_module(model)
     check_input(network, model)
@@ -44,4 +45,6 @@ def to_onnx(model: Model, store: StoreTensor) -> ModelProto:
     for name, value in {**asdict(model.preprocessing), "labels": model.labels}.items():
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         onnx_model.metadata_props.add(key=name, value=text)
+    # The network that was traced may remember it.
+    check_logits(onnx_model, to_module(model), zero_input(model.preprocessing))
     return onnx_model

@@ -10,7 +10,8 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 from torch import Tensor, fx, nn
 
 from compress.errors import SqueezeError
-from compress.networks.operations import ACTIVATIONS, BINARY, ONE_BY_ONE, pair, trace
+from compress.networks.operations import ACTIVATIONS, BINARY, ONE_BY_ONE, is_in_place, pair, trace
+from compress.networks.tracing import is_altered
 
 
 class OperatorConverter:
@@ -31,19 +32,32 @@ class OperatorConverter:
         self._modules = dict(network.named_modules(remove_duplicate=False))
         tensors = reversed(network.state_dict(keep_vars=True).items())
         self._names = {id(tensor): name for name, tensor in tensors}  # reversed: the first name of a tensor remains
+        self._taken = {"input", "logits", *network.state_dict()}
         self._results: dict[fx.Node, str] = {}
         for node in graph.nodes:
             self._results[node] = self._convert(node)
+            if is_in_place(node, self._modules[str(node.target)] if node.op == "call_module" else None):
+                self._replace_result(self._results[node.all_input_nodes[0]], self._results[node])
+
+    def _replace_result(self, old: str, new: str) -> None:
+        self._results = {node: new if name == old else name for node, name in self._results.items()}
 
     def _convert(self, node: fx.Node) -> str:
         """Add the operations of a node, and return the name of its result."""
-        inputs = [self._results[each] for each in node.all_input_nodes]
+        input_nodes: list[fx.Node] = []
+        fx.node.map_arg((node.args, node.kwargs), input_nodes.append)  # with repetitions
+        inputs = [self._results[each] for each in input_nodes]
         if node.op == "placeholder":
             return "input"
         if node.op == "output" and self.nodes and list(self.nodes[-1].output) == inputs:
             self.nodes[-1].output[:] = ["logits"]
             return "logits"
+        if node.op == "output" and len(inputs) == 1:
+            self.nodes.append(helper.make_node("Identity", inputs, ["logits"]))
+            return "logits"
         module = self._modules[str(node.target)] if node.op == "call_module" else None
+        if module is not None and is_altered(module):
+            raise SqueezeError(f"ONNX export does not support hooks: {node.target} has one, or a forward of its own")
         activation = ACTIVATIONS.get(node.target if module is None else type(module))
         if activation and inputs:
             return self._convert_activation(activation, node.name, inputs[0])
@@ -117,5 +131,8 @@ class OperatorConverter:
         return [self._names[id(tensor)] for tensor in tensors if tensor is not None]
 
     def _add(self, operation: str, result: str, *inputs: str, **attributes: Any) -> str:
+        while result in self._taken:
+            result += "_"
+        self._taken.add(result)
         self.nodes.append(helper.make_node(operation, inputs, [result], **attributes))
         return result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from torch import fx, nn
 from torch.nn import functional
 
+from compress.errors import WeightsError
 from compress.networks.layer_calls import layer_weight_names
+from compress.networks.tracing import is_altered, tensors_read, trace
 
 Weights = Mapping[str, NDArray[np.float32]]
 
@@ -40,10 +42,11 @@ class ChannelLink:
 
 @dataclass(frozen=True)
 class _ChannelRun:
-    """Consecutive channels of an activation that one layer writes."""
+    """Consecutive channels of an activation that one layer writes; `spatial`: each has a height and a width."""
 
     writer: str
     channels: int
+    spatial: bool
     rectified: bool = False
     grouped: bool = False
 
@@ -51,11 +54,14 @@ class _ChannelRun:
 _RECTIFIERS = {nn.ReLU, torch.relu, functional.relu, "relu", "relu_"}
 """Activations that commute with positive scales; ReLU6, with its fixed bound, does not."""
 
-_CHANNELWISE = {
-    nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Dropout, nn.Dropout2d, nn.Identity,
-    functional.max_pool2d, functional.avg_pool2d, functional.adaptive_avg_pool2d, functional.dropout,
+_POOLS = {
+    nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d,
+    functional.max_pool2d, functional.avg_pool2d, functional.adaptive_avg_pool2d,
 }  # fmt: skip
 """Operations on each channel that commute with positive scales and map zeros to zeros."""
+
+_ELEMENTWISE = {nn.Dropout, nn.Dropout2d, nn.Identity, functional.dropout}
+"""The same, for activations of any shape."""
 
 
 def channel_links(network: nn.Module) -> tuple[ChannelLink, ...]:
@@ -64,13 +70,27 @@ def channel_links(network: nn.Module) -> tuple[ChannelLink, ...]:
     Outputs, sums and unknown operations are unknown readers. A network that `torch.fx` cannot trace has no links.
     """
     try:
-        graph = fx.symbolic_trace(network).graph
-    except Exception:  # the network's own code runs here, and may not support tracing
+        traced = trace(network)
+    except WeightsError:
         return ()
     tracer = _ChannelTracer(network)
-    for node in graph.nodes:
+    for node in traced.graph.nodes:
         tracer.visit(node)
-    return tuple(link for link in dict.fromkeys(tracer.links) if link.writer not in tracer.unlinked)
+    fixed = _fixed_weights(network, tensors_read(traced))
+    unlinked = tracer.unlinked | fixed | {link.writer for link in tracer.links if link.reader in fixed}
+    return tuple(link for link in dict.fromkeys(tracer.links) if link.writer not in unlinked)
+
+
+def _fixed_weights(network: nn.Module, read: set[str]) -> set[str]:
+    """Return the weights of layers with a tensor that another module has too, or that is in `read`."""
+    uses = Counter(id(tensor) for module in network.modules() for tensor in module.parameters(recurse=False))
+    uses.update(id(tensor) for name, tensor in network.state_dict(keep_vars=True).items() if name in read)
+    layers = {weight: network.get_submodule(name) for name, weight in layer_weight_names(network).items()}
+    return {
+        weight
+        for weight, layer in layers.items()
+        if any(uses[id(tensor)] > 1 for tensor in layer.parameters(recurse=False))
+    }
 
 
 class _ChannelTracer:
@@ -89,23 +109,39 @@ class _ChannelTracer:
         module = self._modules[str(node.target)] if node.op == "call_module" else None
         operation = node.target if module is None else type(module)
         inputs = [self._outputs.get(each, []) for each in node.all_input_nodes]
-        if isinstance(module, nn.Conv2d | nn.Linear) and node.target in self._weight_names:
-            output = self._link_layer(self._weight_names[str(node.target)], module, inputs[0])
-        elif operation in _RECTIFIERS and len(inputs) == 1:
-            output = [replace(run, rectified=True) for run in inputs[0]]
-        elif (operation in _CHANNELWISE and len(inputs) == 1) or _is_spatial_mean(node) or _is_flatten(node, module):
-            output = inputs[0]  # `_link_layer` checks that each flattened channel has one position
-        elif _is_channel_cat(node):
-            output = [run for runs in inputs for run in runs]
-        else:
-            output = []
+        output = None if module is not None and is_altered(module) else self._follow(node, module, operation, inputs)
+        if output is None:
             self._unlink(run for runs in inputs for run in runs)
-        self._outputs[node] = output
+        self._outputs[node] = output or []
+
+    def _follow(
+        self, node: fx.Node, module: nn.Module | None, operation: Any, inputs: list[list[_ChannelRun]]
+    ) -> list[_ChannelRun] | None:
+        """Return the channels that an operation writes; None: unknown."""
+        if isinstance(module, nn.Conv2d | nn.Linear) and node.target in self._weight_names:
+            return self._link_layer(self._weight_names[str(node.target)], module, inputs[0])
+        if _is_channel_cat(node):
+            return [run for runs in inputs for run in runs]
+        if len(inputs) != 1:
+            return None
+        if operation in _RECTIFIERS:
+            return [replace(run, rectified=True) for run in inputs[0]]
+        if operation in _ELEMENTWISE:
+            return inputs[0]
+        if not all(run.spatial for run in inputs[0]):
+            return None
+        if operation in _POOLS:
+            return inputs[0]
+        if _is_spatial_mean(node) or _is_flatten(node, module):
+            # `_link_layer` checks that each flattened channel has one position.
+            return [replace(run, spatial=bool(_argument(node, 2, "keepdim", False))) for run in inputs[0]]
+        return None
 
     def _link_layer(self, name: str, layer: nn.Conv2d | nn.Linear, inputs: list[_ChannelRun]) -> list[_ChannelRun]:
         grouped = isinstance(layer, nn.Conv2d) and layer.groups > 1
         *offsets, columns = accumulate((run.channels for run in inputs), initial=0)
-        if not grouped and columns == layer.weight.shape[1]:
+        spatial = isinstance(layer, nn.Conv2d)
+        if not grouped and columns == layer.weight.shape[1] and all(run.spatial == spatial for run in inputs):
             self.links += [
                 ChannelLink(run.writer, name, offset, run.rectified, run.grouped)
                 for run, offset in zip(inputs, offsets, strict=True)
@@ -117,7 +153,7 @@ class _ChannelTracer:
             if self._layer_inputs[name] != inputs:  # a column reads different channels each time
                 self._unlink([*inputs, *self._layer_inputs[name]])
         self._layer_inputs.setdefault(name, inputs)
-        return [_ChannelRun(name, layer.weight.shape[0], grouped=grouped)]
+        return [_ChannelRun(name, layer.weight.shape[0], spatial, grouped=grouped)]
 
     def _unlink(self, runs: Iterable[_ChannelRun]) -> None:
         self.unlinked |= {run.writer for run in runs}
@@ -145,7 +181,7 @@ def _is_flatten(node: fx.Node, module: nn.Module | None) -> bool:
 def dead_weights(weights: Weights, biases: Weights, links: Iterable[ChannelLink]) -> dict[str, NDArray[np.bool_]]:
     """Return masks of the weights of channels that no layer reads or that are always zero.
 
-    Setting these weights and the biases of unread rows to zero changes no output.
+    Setting these weights and the biases of `unread_channels` to zero changes no output.
 
     Args:
         weights: by name, shape (rows, columns, ...).
@@ -159,8 +195,7 @@ def dead_weights(weights: Weights, biases: Weights, links: Iterable[ChannelLink]
         count = total
         for writer, outgoing in by_writer.items():
             rows = len(weights[writer])
-            reads = [_used(weights, dead, link.reader)[:, link.offset : link.offset + rows] for link in outgoing]
-            unread = ~np.any(np.concatenate(reads), axis=0)
+            unread = _unread(weights, dead, rows, outgoing)
             dead[writer][unread] = True
             no_weights = ~np.any(_used(weights, dead, writer), axis=1)
             bias = biases.get(writer, np.zeros(rows, dtype=np.float32))
@@ -168,6 +203,22 @@ def dead_weights(weights: Weights, biases: Weights, links: Iterable[ChannelLink]
                 always_zero = no_weights & ((bias <= 0) if link.rectified else (bias == 0))
                 dead[link.reader][:, link.offset + np.flatnonzero(always_zero | unread)] = True
     return dead
+
+
+def unread_channels(
+    weights: Weights, dead: Mapping[str, NDArray[np.bool_]], links: Iterable[ChannelLink]
+) -> dict[str, NDArray[np.bool_]]:
+    """Return masks of the channels that no layer reads, by writer, given the `dead_weights` of the readers."""
+    by_writer = links_by_writer(links)
+    return {writer: _unread(weights, dead, len(weights[writer]), reading) for writer, reading in by_writer.items()}
+
+
+def _unread(
+    weights: Weights, dead: Mapping[str, NDArray[np.bool_]], rows: int, links: Iterable[ChannelLink]
+) -> NDArray[np.bool_]:
+    reads = [_used(weights, dead, link.reader)[:, link.offset : link.offset + rows] for link in links]
+    unread: NDArray[np.bool_] = ~np.any(np.concatenate(reads), axis=0)
+    return unread
 
 
 def links_by_writer(links: Iterable[ChannelLink]) -> dict[str, list[ChannelLink]]:

@@ -7,6 +7,7 @@ it.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import importlib
 import inspect
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import ConfigDict, Field, JsonValue
 from pydantic.dataclasses import dataclass
 
+from compress.container.header import MAX_NAME_BYTES
 from compress.errors import ConfigError, WeightsError
 from compress.model import Model
 
@@ -37,11 +39,19 @@ def is_factory(architecture: str) -> bool:
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
 class NetworkFactory:
-    """A function that makes a network, its keyword arguments, and whether batch norms are folded afterwards."""
+    """A function that makes a network, and what its network needs.
+
+    Attributes:
+        function: makes the network.
+        args: its keyword arguments.
+        fold_batch_norm: batch norms are folded afterwards.
+        tied: further names of tensors that have several in the network, with the name in the file.
+    """
 
     function: FunctionName
     args: dict[str, JsonValue] = Field(default_factory=dict)
     fold_batch_norm: bool = False
+    tied: dict[str, str] = Field(default_factory=dict)
 
     @classmethod
     def parse(cls, architecture: str) -> NetworkFactory:
@@ -56,13 +66,31 @@ class NetworkFactory:
         except (ValueError, TypeError, RecursionError) as error:
             raise WeightsError(
                 f"{architecture!r} is not a function with its arguments: expected package.module:function and JSON of "
-                "args and fold_batch_norm"
+                "args, fold_batch_norm and tied"
             ) from error
 
     @property
     def architecture(self) -> str:
-        """The text that `parse` reads."""
-        options = {"args": self.args, "fold_batch_norm": self.fold_batch_norm}
+        """The text that `parse` reads; `tied` is left out if the text would be too long for a file.
+
+        Raises:
+            ConfigError: a file cannot hold the arguments.
+        """
+        try:
+            for tied in (self.tied, {}):
+                text = self._text(tied)
+                if len(text.encode()) <= MAX_NAME_BYTES:
+                    return text
+        except (ValueError, RecursionError) as error:  # an invalid character, an infinite number
+            raise self._error(f"a file cannot hold the arguments {self.args!r}: {error}", "args") from error
+        raise self._error(
+            f"function and arguments take {len(text.encode()):,} bytes (allowed: {MAX_NAME_BYTES:,}); let the function "
+            "read long values from a file or a module",
+            "args",
+        )
+
+    def _text(self, tied: dict[str, str]) -> str:
+        options = {"args": self.args, "fold_batch_norm": self.fold_batch_norm, "tied": tied}
         options = {name: value for name, value in options.items() if value}
         text = json.dumps(options, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         return f"{self.function} {text}" if options else self.function
@@ -79,7 +107,7 @@ class NetworkFactory:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             try:
-                network = function(**self.args)
+                network = function(**copy.deepcopy(self.args))  # the function may change them
             except Exception as error:  # the function is the user's code
                 raise self._error(f"{type(error).__name__}: {error}, when called with {self.args}", "args") from error
         if not isinstance(network, torch.nn.Module):

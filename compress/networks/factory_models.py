@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,13 @@ from compress.networks.factory import NetworkFactory
 from compress.networks.float_values import to_float32
 from compress.networks.folding import fold_batch_norms
 from compress.networks.layer_calls import record_calls
-from compress.networks.modules import check_shapes, set_weights, stored_tensors, zero_input
+from compress.networks.modules import check_shapes, set_weights, stored_tensors, tied_names, zero_input
 from compress.networks.program import network_program
+from compress.networks.repeatability import check_repeatable
 from compress.networks.state_dict_search import expected_tensors, find_state_dict
 from compress.tensors.forms import Dense
+
+_MIN_CLASSES = 2
 
 
 def load_checkpoint(
@@ -48,12 +52,12 @@ def model_of(network: nn.Module, factory: NetworkFactory, preprocessing: Preproc
     """
     if factory.fold_batch_norm:
         fold_batch_norms(network)
-    classes, weights = _probe(network, preprocessing)
     tensors = {name: _to_dense(name, tensor) for name, tensor in stored_tensors(network).items()}
+    classes, weights = _probe(network, preprocessing)  # may update buffers, so their values are read before
     biases = {f"{name.removesuffix('weight')}bias" for name in weights}
     uncompressed = frozenset(tensors.keys() - weights - biases)
-    return Model(
-        factory.architecture,
+    model = Model(
+        replace(factory, tied=tied_names(network)).architecture,
         classes,
         preprocessing,
         tensors,
@@ -61,6 +65,8 @@ def model_of(network: nn.Module, factory: NetworkFactory, preprocessing: Preproc
         uncompressed=uncompressed,
         trusted=True,
     )
+    check_repeatable(network, model)
+    return model
 
 
 def _probe(network: nn.Module, preprocessing: Preprocessing) -> tuple[int, set[str]]:
@@ -75,6 +81,13 @@ def _probe(network: nn.Module, preprocessing: Preprocessing) -> tuple[int, set[s
     if not isinstance(logits, torch.Tensor) or logits.dim() != 2 or len(logits) != 1:
         result = f"a tensor of {tuple(logits.shape)}" if isinstance(logits, torch.Tensor) else type(logits).__name__
         raise ConfigError(f"the network returns {result} for one photo, expected logits (1, classes)", key="model")
+    if logits.shape[1] < _MIN_CLASSES:
+        raise ConfigError(
+            f"the network returns {logits.shape[1]} logits for one photo, expected at least {_MIN_CLASSES}: the "
+            "softmax of one logit is always 1, so no error in it can be measured; for a binary classifier, return two "
+            "logits: torch.cat([torch.zeros_like(logit), logit], 1)",
+            key="model",
+        )
     weights = {call.weight for call in calls}
     if not weights:
         raise ConfigError("the network has no convolution and no linear layer to compress", key="model")

@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from torch import fx, nn
+from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from compress.errors import WeightsError
-from compress.networks.layer_calls import CompressibleLayer
+from compress.networks.layer_calls import CompressibleLayer, layer_weight_names
+from compress.networks.tracing import is_altered, tensors_read, trace
 
 
 def fold_batch_norms(network: nn.Module) -> None:
@@ -22,12 +23,10 @@ def fold_batch_norms(network: nn.Module) -> None:
         WeightsError: `torch.fx` cannot trace the network.
     """
     try:
-        graph = fx.symbolic_trace(network).graph
-    except Exception as error:  # the network's own code runs here, and may not support tracing
-        raise WeightsError(
-            f"cannot fold batch norms: torch.fx cannot trace the network ({error}); set fold_batch_norm to false"
-        ) from error
-    for layer_name, norm_name in list(_foldable_pairs(graph, network)):
+        traced = trace(network)
+    except WeightsError as error:
+        raise WeightsError(f"cannot fold batch norms: {error}; set fold_batch_norm to false") from error
+    for layer_name, norm_name in list(_foldable_pairs(traced, network)):
         layer: Any = network.get_submodule(layer_name)
         norm: Any = network.get_submodule(norm_name)
         fuse = fuse_linear_bn_eval if isinstance(layer, nn.Linear) else fuse_conv_bn_eval
@@ -35,20 +34,31 @@ def fold_batch_norms(network: nn.Module) -> None:
         _replace(network, norm_name, nn.Identity())
 
 
-def _foldable_pairs(graph: fx.Graph, network: nn.Module) -> Iterator[tuple[str, str]]:
-    """Yield the names of each layer and its batch norm. Both run once, and share no weight."""
+def _foldable_pairs(traced: fx.GraphModule, network: nn.Module) -> Iterator[tuple[str, str]]:
+    """Yield the names of each layer and its batch norm. Both run once, and nothing else reads their tensors."""
     modules = dict(network.named_modules(remove_duplicate=False))
-    called = {node: modules[str(node.target)] for node in graph.nodes if node.op == "call_module"}
+    called = {node: modules[str(node.target)] for node in traced.graph.nodes if node.op == "call_module"}
     runs = Counter(map(id, called.values()))
-    weight_users = Counter(id(module.weight) for module in network.modules() if hasattr(module, "weight"))
+    uses = Counter(id(tensor) for module in network.modules() for tensor in _own_tensors(module))
+    read = tensors_read(traced)
+    uses.update(id(tensor) for name, tensor in network.state_dict(keep_vars=True).items() if name in read)
+    with_weight = layer_weight_names(network)  # the others compute their weight
     for node, norm in called.items():
         if not isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d) or norm.running_mean is None:
             continue
         before = node.all_input_nodes[0]
         layer = called.get(before)
-        single = len(before.users) == 1 and runs[id(layer)] == 1 and runs[id(norm)] == 1
-        if isinstance(layer, CompressibleLayer) and single and weight_users[id(layer.weight)] == 1:
+        if not isinstance(layer, CompressibleLayer) or before.target not in with_weight or len(before.users) > 1:
+            continue
+        pair = layer, norm
+        if all(runs[id(module)] == 1 and not is_altered(module) for module in pair) and all(
+            uses[id(tensor)] == 1 for module in pair for tensor in _own_tensors(module)
+        ):
             yield str(before.target), str(node.target)
+
+
+def _own_tensors(module: nn.Module) -> list[Tensor]:
+    return [*module.parameters(recurse=False), *module.buffers(recurse=False)]
 
 
 def _replace(network: nn.Module, name: str, module: nn.Module) -> None:

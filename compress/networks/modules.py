@@ -100,6 +100,13 @@ def stored_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
     return dict(first_names.values())
 
 
+def tied_names(module: nn.Module) -> dict[str, str]:
+    """Return the further names of tensors that have several, with the name that `stored_tensors` gives."""
+    first_names = {id(tensor): name for name, tensor in stored_tensors(module).items()}
+    named = ((name, first_names.get(id(tensor))) for name, tensor in module.state_dict(keep_vars=True).items())
+    return {name: first for name, first in named if first not in {None, name}}
+
+
 def set_weights(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Copy dense values into the parameters and buffers with the same names."""
     stored = stored_tensors(module)

@@ -11,6 +11,8 @@ from torch import fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional
 
+from compress.networks import tracing
+
 BINARY: Mapping[Any, str] = {
     **dict.fromkeys((operator.add, operator.iadd, torch.add, "add", "add_"), "Add"),
     **dict.fromkeys((operator.mul, operator.imul, torch.mul, "mul", "mul_"), "Mul"),
@@ -26,6 +28,8 @@ ACTIVATIONS: Mapping[Any, str] = {
 }
 """ONNX operators of torch's functions, methods and module classes. HardSwish and Swish are newer than our set."""
 
+_IN_PLACE = {operator.iadd, operator.imul}
+
 ONE_BY_ONE = {1, (1, 1)}
 """Output sizes of an adaptive pool that averages over all positions."""
 
@@ -36,10 +40,22 @@ def trace(network: nn.Module, photo: torch.Tensor) -> fx.Graph:
     Raises:
         Exception: of any kind; the network's own code runs here, and may not support tracing.
     """
-    traced = fx.symbolic_trace(network)
+    traced = tracing.trace(network)
     with torch.inference_mode():
         ShapeProp(traced).propagate(photo)
     return traced.graph
+
+
+def is_in_place(node: fx.Node, module: nn.Module | None) -> bool:
+    """Return whether a node changes its first input, which later nodes then read changed.
+
+    Args:
+        node: of a graph.
+        module: that it calls; None: it calls none.
+    """
+    if getattr(module, "inplace", False) or node.kwargs.get("inplace", False):
+        return True
+    return node.target in _IN_PLACE or (node.op == "call_method" and str(node.target).endswith("_"))
 
 
 def pair(sides: int | tuple[int, ...]) -> tuple[int, ...]:

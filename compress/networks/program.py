@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from enum import IntEnum
 from typing import Any
 
@@ -12,11 +11,11 @@ from torch import fx, nn
 from compress.codecs.primitives.varint import encode_varint
 from compress.model import Preprocessing
 from compress.networks.modules import stored_tensors, zero_input
-from compress.networks.operations import ACTIVATIONS, BINARY, ONE_BY_ONE, pair, trace
+from compress.networks.operations import ACTIVATIONS, BINARY, ONE_BY_ONE, is_in_place, pair, trace
+from compress.networks.tracing import is_altered
 
 _MAX_OPERATIONS = 512
 _ACTIVATION_IDS = {"Relu": 1, "Clip": 2, "HardSwish": 3, "HardSigmoid": 4, "Sigmoid": 5, "Swish": 6}
-_IN_PLACE = {operator.iadd, operator.imul}
 
 
 class _Kind(IntEnum):
@@ -36,12 +35,14 @@ class _UnsupportedError(Exception):
 
 
 def network_program(network: nn.Module, preprocessing: Preprocessing) -> bytes:
-    """Return a network's program; empty if it has other operations, or `torch.fx` cannot trace it.
+    """Return a network's program; empty if it has other operations or hooks, or `torch.fx` cannot trace it.
 
     Args:
         network: in evaluation mode. Its tensors are numbered in the order of `stored_tensors`.
         preprocessing: of its input.
     """
+    if any(map(is_altered, network.modules())):
+        return b""
     try:
         graph = trace(network, zero_input(preprocessing))
         operations = _ProgramWriter(network).write(graph)
@@ -172,6 +173,4 @@ def _window(pool: nn.MaxPool2d | nn.AvgPool2d) -> tuple[int, ...]:
 
 def _changes_input(node: fx.Node, module: nn.Module | None) -> bool:
     """Return whether a node works in place on a value that other nodes read."""
-    in_place = getattr(module, "inplace", False) or node.kwargs.get("inplace", False)
-    in_place = in_place or node.target in _IN_PLACE or (node.op == "call_method" and str(node.target).endswith("_"))
-    return bool(in_place) and any(len(x.users) > 1 for x in node.all_input_nodes)
+    return is_in_place(node, module) and any(len(x.users) > 1 for x in node.all_input_nodes)

@@ -52,6 +52,7 @@ class UserNetwork(CheckpointOptions):
         from compress.networks.factory_models import load_checkpoint, model_of  # noqa: PLC0415
 
         factory = NetworkFactory(self.factory, self.args, self.fold_batch_norm)
+        assert factory.architecture  # an error before anything runs
         network = factory.call(seed)
         notes: tuple[str, ...] = ()
         if self.checkpoint:

@@ -29,6 +29,9 @@ _MIN_FIRST_FILL = 0.99
 """The same for the first compression, which only serves to measure the sensitivity of layers."""
 
 
+_UNBALANCED = "channels are not balanced: the network's outputs would change"
+
+
 def minimize_cost(
     options: RateDistortionPass,
     model: Model,
@@ -55,8 +58,11 @@ def minimize_cost(
     lambda_ = options.lambda_ if options.bytes is None else initial_lambda(options.bytes, weights)
     assert lambda_ is not None  # one of the two is given
     links = channel_links(context.network(model))
-    layers = _layer_quantizers(options, model, context, lambda_, kernel_transform=kernel_transform)
-    balanced, layers = balance_channels(model, layers, links)
+    layer_quantizers = partial(_layer_quantizers, options, model, context, lambda_, kernel_transform=kernel_transform)
+    balanced, layers = balance_channels(model, layer_quantizers(), links)
+    if not context.has_same_outputs(model, balanced):
+        # Balancing has changed the statistics in place.
+        links, balanced, layers = (), replace(model, notes=(_UNBALANCED,)), layer_quantizers()
 
     def compress(layers: Layers, lambda_: float, *, final: bool) -> tuple[Model, float]:
         def compress_at(lambda_: float) -> Model:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 class Simplify(Pass):
     """Prune the weights of dead channels: no layer reads the channel, or it is always zero.
 
-    Layers that `torch.fx` cannot trace stay as they are.
+    A network that `torch.fx` cannot trace stays as it is, and so does one whose outputs on some calibration photos
+    would change.
     """
 
     kind: ClassVar[str] = "simplify"
@@ -34,7 +36,7 @@ class Simplify(Pass):
         Raises:
             PassError: a weight is not finite or is shared already.
         """
-        from compress.networks.channel_graph import channel_links, dead_weights  # noqa: PLC0415
+        from compress.networks.channel_graph import channel_links, dead_weights, unread_channels  # noqa: PLC0415
 
         for name, tensor in model.tensors.items():
             if isinstance(tensor, Shared):
@@ -44,12 +46,17 @@ class Simplify(Pass):
         weights = {name: model.tensors[name].to_dense() for name in model.weight_names()}
         biases = {name: model.tensors[bias].to_dense() for name, bias in bias_names.items()}
         changed: dict[str, Dense | Pruned] = {}
-        for name, dead in dead_weights(weights, biases, channel_links(context.network(model))).items():
+        links = channel_links(context.network(model))
+        all_dead = dead_weights(weights, biases, links)
+        for name, dead in all_dead.items():
             tensor = model.tensors[name]
             mask = (tensor.mask if isinstance(tensor, Pruned) else np.ones(tensor.shape, np.bool_)) & ~dead
             values = np.where(mask, weights[name], np.float32(0))
             changed[name] = Dense(values) if mask.all() else Pruned(values, mask)
+        for name, unread in unread_channels(weights, all_dead, links).items():
             if name in biases:
-                dead_rows = dead.reshape(len(dead), -1).all(axis=1)
-                changed[bias_names[name]] = Dense(np.where(dead_rows, np.float32(0), biases[name]))
-        return model.with_tensors(changed)
+                changed[bias_names[name]] = Dense(np.where(unread, np.float32(0), biases[name]))
+        simplified = model.with_tensors(changed)
+        if context.has_same_outputs(model, simplified):
+            return simplified
+        return replace(model, notes=("dead channels stay: without them, the network's outputs would change",))

@@ -16,7 +16,10 @@ from compress.data.class_index import NetworkClasses
 from compress.data.collect import PhotoList
 from compress.data.photos import Photos, Role
 from compress.errors import ConfigError, DataError
+from compress.evaluation.round_trip import check_importable
 from compress.model import Model
+from compress.networks.user_network import UserNetwork
+from compress.networks.weight_sources import WeightSource
 from compress.pipeline import preflight
 from compress.pipeline.config import Pipeline
 from compress.runtime.devices import find_device
@@ -24,6 +27,8 @@ from compress.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from compress.runtime.progress import Progress, no_progress
 
 Loaded = TypeVar("Loaded")
+
+_UNFOLDED = "batch norms are not folded: the network's outputs would change"
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,11 +39,13 @@ class RunInputs:
         context: of the first stage.
         validation: photos that measure each stage.
         cache: folder that runs share.
+        given: the float network as the user gave it; `reference` may have folded batch norms.
     """
 
     context: Context
     validation: Photos
     cache: Path
+    given: Model
 
     @property
     def reference(self) -> Model:
@@ -68,12 +75,14 @@ def load_inputs(
     """
     found_device = find_device(device)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    reference = _located(pipeline, partial(pipeline.model.load, pipeline.seed))
+    given, folded = _load_networks(pipeline)
+    reference = folded or given
     preflight.check_layers(pipeline, reference)
+    check_importable(reference)
     lists = [_list_photos(pipeline, role, reference) for role in get_args(Role)]
     preflight.check_labels(pipeline.goal, lists[1])
     if pipeline.encode.labels == "none":
-        reference = replace(reference, labels=())
+        given, reference = replace(given, labels=()), replace(reference, labels=())
     with processes.first_before_others():
         calibration, validation = (photos.decode(reference.preprocessing, cache, progress) for photos in lists)
     _check_equal(processes, reference, calibration, validation)
@@ -90,7 +99,21 @@ def load_inputs(
         out=out if processes.is_first else None,
         processes=processes,
     )
-    return RunInputs(context, validation, cache)
+    if folded and not context.has_same_outputs(given, reference):
+        context = replace(context, reference=replace(given, notes=(_UNFOLDED,)))
+    return RunInputs(context, validation, cache, given)
+
+
+def _load_networks(pipeline: Pipeline) -> tuple[Model, Model | None]:
+    """Return the network as the user gave it, and with folded batch norms if the pipeline asks for them."""
+    source = pipeline.model
+    if isinstance(source, UserNetwork) and source.fold_batch_norm:
+        return _load_network(pipeline, replace(source, fold_batch_norm=False)), _load_network(pipeline, source)
+    return _load_network(pipeline, source), None
+
+
+def _load_network(pipeline: Pipeline, source: WeightSource) -> Model:
+    return _located(pipeline, partial(source.load, pipeline.seed))
 
 
 def _list_photos(pipeline: Pipeline, role: Role, model: Model) -> PhotoList:

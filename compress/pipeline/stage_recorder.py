@@ -41,8 +41,9 @@ class StageRecorder:
 
     Attributes:
         model: output of the latest stage.
-        reference: the float network; the output of a stage that trains it replaces the loaded one.
-        reference_outputs: its outputs on the validation photos.
+        reference: the float network; the output of a stage that trains it replaces the loaded one. Stages are compared
+            with the network as the user gave it, before batch norms were folded.
+        reference_outputs: outputs of the network that stages are compared with, on the validation photos.
         trained_by: names of the stages that trained the reference.
         stages: the records: the baseline first, then one for each stage.
         decode_seconds: time to read and decode the file in a new process.
@@ -54,10 +55,12 @@ class StageRecorder:
         self.decode_seconds = 0.0
         self._photos, self._context = inputs.validation, inputs.context
         with ResourceMeter() as meter:
-            self.reference_outputs = self._run(self.reference)
+            self.reference_outputs = self._run(inputs.given)
         self._outputs, self._reference_usage = self.reference_outputs, meter.usage
         self._float_outputs: list[Outputs] = []
         self.stages = [self._baseline()]
+        if inputs.given is not inputs.reference:
+            self._outputs = self._run(inputs.reference)
 
     def record(self, result: StageResult) -> None:
         """Validate and record the output of a stage.
@@ -153,6 +156,7 @@ class StageRecorder:
             peak_memory_bytes=max(usage.peak_bytes for usage in usages),
             accuracy=metrics.accuracy(self._outputs),
             fidelity=metrics.fidelity(self._outputs, self.reference_outputs),
+            notes=() if kind in {"encode", "proof"} else self.model.notes,
         )
 
 

@@ -87,7 +87,7 @@ def _load_or_run(stage: Stage, model: Model, context: Context, cache: Path) -> t
 def _run(stage: Stage, model: Model, context: Context) -> Model:
     """Call the pass of a stage; add the stage's name to its errors."""
     try:
-        return stage.pass_(model, replace(context, stage=stage.name))
+        return stage.pass_(replace(model, notes=()), replace(context, stage=stage.name))
     except PassError as error:
         raise PassError(error.problem, stage=stage.name, tensor=error.tensor) from error
     except ConfigError as error:

@@ -41,6 +41,7 @@ class StageRecord:
         validation_seconds: the validation after it.
         peak_memory_bytes: maximum resident memory during the stage.
         accuracy: None without labels.
+        notes: what the stage left out, and why; of the baseline, how the network was prepared.
     """
 
     name: str
@@ -55,6 +56,7 @@ class StageRecord:
     peak_memory_bytes: int
     accuracy: Accuracy | None
     fidelity: Fidelity
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

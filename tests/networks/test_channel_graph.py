@@ -106,6 +106,18 @@ class TestChannelLinks:
 
         assert channel_links(Branching()) == ()
 
+    @pytest.mark.parametrize("alter", ["hook", "shared bias"])
+    def test_hooks_and_shared_biases_end_links(self, alter):
+        network = nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU(), nn.Conv2d(3, 3, 1))
+        if alter == "hook":
+            network[0].register_forward_hook(lambda module, inputs, output: output + 1)
+        else:
+            network[2].bias = network[0].bias
+        assert channel_links(network) == ()
+
+    def test_a_linear_layer_over_the_width_has_no_links(self):
+        assert not channel_links(nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.Linear(4, 4), nn.Conv2d(4, 2, 1)))
+
 
 class TestDeadWeights:
     @pytest.fixture

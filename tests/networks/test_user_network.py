@@ -201,7 +201,7 @@ def test_the_source_hash_changes_with_the_source(tmp_path, monkeypatch):
     before = NetworkFactory("changing_network:made").source_sha256()
     module.write_text(text.format("Tanh"))
     assert NetworkFactory("changing_network:made").source_sha256() != before
-    assert identity(MIXED_LAYERS.load())[0] == "user_networks:mixed_layers"
+    assert identity(MIXED_LAYERS.load())[0] == 'user_networks:mixed_layers {"tied":{"also_tied.weight":"tied.weight"}}'
 
 
 def test_an_architecture_round_trips_through_its_text():
