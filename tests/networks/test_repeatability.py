@@ -38,7 +38,7 @@ def network(kind: str) -> nn.Module:
 
 
 def load(kind: str):
-    return UserNetwork(factory=f"{__name__}:network", args={"kind": kind}, input_size=8).load()
+    return UserNetwork(factory=f"{__name__}:network", args={"kind": kind}, input_size=16).load()
 
 
 @pytest.mark.parametrize(
