@@ -11,10 +11,10 @@ from pydantic.dataclasses import dataclass
 from torch import nn
 
 from compress.errors import ConfigError, WeightsError
-from compress.model import Model, Preprocessing
+from compress.model import Model, Preprocessing, bias_name
 from compress.networks.factory import FunctionName, NetworkFactory
 from compress.networks.folding import fold_batch_norms
-from compress.networks.layer_calls import record_calls
+from compress.networks.layer_calls import record_calls, weight_matrices
 from compress.networks.modules import as_dense, check_shapes, set_weights, stored_tensors, zero_input
 from compress.networks.preprocessing_options import InputOptions
 from compress.networks.state_dict_file import existing_file, read_class_names, read_state_dict
@@ -28,7 +28,7 @@ _MAX_EXACT_INTEGER = 1 << 24
 class UserNetwork(InputOptions):
     """The user's own network: any `torch.nn.Module` that maps photos to logits.
 
-    Passes compress the weights of `Conv1d`, `Conv2d` and `Linear` layers only.
+    Passes compress the `weight_matrices` that the logits depend on.
 
     Attributes:
         factory: function that makes the network.
@@ -68,7 +68,7 @@ class UserNetwork(InputOptions):
         stored = stored_tensors(network)
         for name, tensor in stored.items():
             _check_values(name, tensor)
-        biases = {f"{name.removesuffix('weight')}bias" for name in weights}
+        biases = {bias_name(name) for name in weights}
         return Model(
             factory.architecture,
             classes,
@@ -94,7 +94,7 @@ def _probe(network: nn.Module, preprocessing: Preprocessing) -> tuple[int, set[s
     """Run the network on zeros; return the number of classes and the weights that it used."""
     pre = preprocessing
     try:
-        with record_calls(network) as calls, torch.no_grad():
+        with record_calls(network) as calls:
             logits: Any = network(zero_input(pre))
     except Exception as error:  # the network is the user's code
         problem = f"the network does not accept photos of {pre.height} x {pre.width} pixels in {pre.channels}"
@@ -102,10 +102,25 @@ def _probe(network: nn.Module, preprocessing: Preprocessing) -> tuple[int, set[s
     if not isinstance(logits, torch.Tensor) or logits.dim() != 2 or len(logits) != 1:
         result = f"a tensor of {tuple(logits.shape)}" if isinstance(logits, torch.Tensor) else type(logits).__name__
         raise ConfigError(f"the network returns {result} for one photo, expected logits (1, classes)", key="model")
-    weights = {call.weight for call in calls}
+    weights = {call.weight for call in calls} | _reached_matrices(network, logits)
     if not weights:
-        raise ConfigError("the network has no convolution and no linear layer to compress", key="model")
+        left = ", ".join(name for name, parameter in network.named_parameters() if parameter.dim() >= 2) or "none"
+        raise ConfigError(
+            f"no pass can compress a weight of this network; its matrices: {left}",
+            key="model",
+            allowed="weights of convolutions, linear, recurrent, attention and embedding layers that the "
+            "logits depend on; remove norms of weights, or write the operations with these layers",
+        )
     return logits.shape[1], weights
+
+
+def _reached_matrices(network: nn.Module, logits: torch.Tensor) -> set[str]:
+    """Return the weight matrices that the logits depend on."""
+    matrices = weight_matrices(network)
+    if not matrices or not logits.requires_grad:
+        return set()
+    gradients = torch.autograd.grad(logits.sum(), list(matrices.values()), allow_unused=True)
+    return {name for name, gradient in zip(matrices, gradients, strict=True) if gradient is not None}
 
 
 def _check_values(name: str, tensor: torch.Tensor) -> None:
