@@ -87,9 +87,19 @@ class Model:
         return [name for name in names if name not in self.uncompressed]
 
     def bias_names(self) -> dict[str, str]:
-        """Return the name of each bias by the name of its layer's weight tensor."""
-        pairs = ((name, f"{name.removesuffix('weight')}bias") for name in self.weight_names())
-        return {name: bias for name, bias in pairs if bias in self.tensors}
+        """Return the name of each bias, one value per row, by the name of its layer's weight tensor."""
+        pairs = ((name, bias_name(name)) for name in self.weight_names())
+        return {
+            name: bias
+            for name, bias in pairs
+            if bias in self.tensors and self.tensors[bias].shape == self.tensors[name].shape[:1]
+        }
+
+
+def bias_name(weight: str) -> str:
+    """Return the name of the bias beside a weight: `a.bias` of `a.weight`, `a.bias_hh_l0` of `a.weight_hh_l0`."""
+    before, found, after = weight.rpartition("weight")
+    return f"{before}bias{after}" if found else f"{weight}bias"
 
 
 def trust_factory(model: Model, factory: str | None) -> Model:

@@ -7,6 +7,7 @@ import signal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 class ResidualBlock(nn.Module):
@@ -167,3 +168,133 @@ class KilledNetwork(nn.Module):
 
 def killed_network() -> nn.Module:
     return KilledNetwork()
+
+
+class SmallNetwork(nn.Module):
+    """Two convolutions and a linear layer for gray photos, and one unusual thing."""
+
+    def __init__(self, change: str) -> None:
+        super().__init__()
+        self.change = change
+        self.first, self.second, self.head = nn.Conv2d(1, 8, 3, 2, 1), nn.Conv2d(8, 12, 3, 2, 1), nn.Linear(12, 10)
+        if change == "transposed":
+            self.second = nn.ConvTranspose2d(8, 12, 3, 2, 1)
+        if change == "padding in forward":
+            self.second = ConvolutionWithPadding(8, 12, 3, 2)
+        nn.init.normal_(self.head.weight)
+        if change == "frozen":
+            self.requires_grad_(False)
+        if change == "weight of the parent":
+            self.kernel = self.first.weight
+        if change.startswith("old"):
+            getattr(torch.nn.utils, change.removeprefix("old "))(self.second)
+        elif change.endswith("norm"):
+            getattr(torch.nn.utils.parametrizations, change)(self.second)
+        for _ in range(50 if change == "old spectral_norm" else 0):
+            self.second(torch.zeros(1, 8, 2, 2))  # each call in training mode brings the norm nearer to its final value
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.change != "no_grad"):
+            x = torch.relu(self.second(torch.relu(self.first(x)))).mean((2, 3))
+        return self.head(x)
+
+
+class ConvolutionWithPadding(nn.Conv2d):
+    """Pads its photos by itself, as EfficientNets from TensorFlow do."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.conv2d(functional.pad(x, [0, 1, 0, 1]), self.weight, self.bias, self.stride)
+
+
+class FunctionalNetwork(nn.Module):
+    """A linear layer that is written as a product."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernel = nn.Parameter(torch.randn(10, 1024) / 32)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(1) @ self.kernel.T
+
+
+def small_network(change: str) -> nn.Module:
+    if change == "lazy":
+        return nn.Sequential(nn.LazyConv2d(4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.LazyLinear(10))
+    return FunctionalNetwork() if change == "functional" else SmallNetwork(change)
+
+
+class GradientFreeNetwork(SmallNetwork):
+    """Runs without gradients."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x)
+
+
+class TupleInTraining(SmallNetwork):
+    """Returns auxiliary logits too, but in training mode only."""
+
+    def __init__(self, as_dict: bool) -> None:
+        super().__init__("")
+        self.as_dict = as_dict
+
+    def forward(self, x: Tensor) -> object:
+        logits = super().forward(x)
+        if not self.training:
+            return logits
+        return {"out": logits} if self.as_dict else (logits, logits)
+
+
+def tuple_in_training(as_dict: bool = False) -> nn.Module:
+    return TupleInTraining(as_dict)
+
+
+class ViewingNetwork(nn.Module):
+    """Views its feature map as rows, which needs torch's default memory format."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.head = nn.Conv2d(1, 4, 5, 4), nn.Conv2d(4, 6, 1), nn.Linear(6 * 49, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.second(torch.relu(self.first(x))))
+        return self.head(x.view(x.size(0), -1))
+
+
+def viewing_network() -> nn.Module:
+    return ViewingNetwork()
+
+
+class RecurrentNetwork(nn.Module):
+    """Reads the rows of a photo one after another."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.recurrent, self.head = getattr(nn, kind)(32, 16, batch_first=True), nn.Linear(16, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.recurrent(x[:, 0])[0][:, -1])
+
+
+def recurrent_network(kind: str) -> nn.Module:
+    return RecurrentNetwork(kind)
+
+
+class VisionTransformer(nn.Module):
+    """Attention over patches, as in Dosovitskiy et al. 2021, arXiv:2010.11929, with a table of positions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches, self.positions, self.head = nn.Conv2d(1, 16, 8, 8), nn.Embedding(16, 16), nn.Linear(16, 10)
+        self.encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(16, 2, 24, dropout=0.0, batch_first=True), 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        patches = self.patches(x).flatten(2).transpose(1, 2)
+        return self.head(self.encoder(patches + self.positions(torch.arange(16, device=x.device))).mean(1))
+
+
+def vision_transformer() -> nn.Module:
+    return VisionTransformer()

@@ -17,6 +17,10 @@ covariance is that of the softmax. F is too large to keep. `LayerStatistics` has
 The rows of the last layer are classes, and few photos tell about each class. Its row blocks are therefore not sampled:
 each is the mean over photos of `p * (1 - p) * g g^T`, where `g` is the gradient of the logit of the class and `p` its
 probability. A temperature raises the small probabilities, so that a photo counts for all classes that it resembles.
+
+Other weight matrices, such as those of attention, recurrent layers and transposed convolutions, and of layers with a
+forward of their own, have one gradient for all photos of a pass: the directions of different photos are independent, so
+that the mean over passes is the same. It is noisier, so these matrices have neither row blocks nor a row correlation.
 """
 
 from __future__ import annotations
@@ -36,7 +40,7 @@ from compress.calibration.layer_statistics import Floats, LayerStatistics, row_g
 from compress.calibration.packed_triangular import symmetric
 from compress.calibration.photo_batches import PhotoBatch
 from compress.errors import DataError, PassError
-from compress.networks.layer_calls import CompressibleLayer, LayerCall, record_calls
+from compress.networks.layer_calls import CompressibleLayer, LayerCall, record_calls, weight_matrices
 from compress.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from compress.runtime.progress import Advance
 
@@ -99,14 +103,19 @@ def accumulate_statistics(
         total_weight += batch.total_weight
         if batch.inputs is None:
             continue
-        gradients, class_gradients = _gradients(network, batch, batch.inputs, row_blocks=row_blocks)
-        last = gradients[-1][0].weight
+        gradients, class_gradients, matrix_gradients = _gradients(network, batch, batch.inputs, row_blocks=row_blocks)
+        last = gradients[-1][0].weight if gradients else ""
+        for name, gradient in matrix_gradients.items():  # before the calls: the last layer comes last
+            if name not in layers:
+                layers[name] = _LayerAccumulator(name, gradient, 1, correlated=False)
+            layers[name].add_pass(gradient)
         if row_blocks and not groups:
             groups = _row_groups_by_layer({call.weight: call.layer for call, _ in gradients}, row_block_bytes)
         for name, calls in _by_weight(gradients).items():
             if name not in layers:
                 correlated = row_blocks and name != last and all(_has_row_correlation(call.layer) for call, _ in calls)
-                layers[name] = _LayerAccumulator(name, calls[0][0].layer, groups.get(name, 1), correlated=correlated)
+                weight = calls[0][0].layer.weight
+                layers[name] = _LayerAccumulator(name, weight, groups.get(name, 1), correlated=correlated)
             row_block_calls = class_gradients if name == last and class_gradients else calls
             layers[name].add(calls, row_block_calls, batch.photos)
         advance(batch.photos)
@@ -116,35 +125,55 @@ def accumulate_statistics(
         layer.flush()
         processes.all_reduce(*layer.sums())
     statistics = {name: layers.pop(name).statistics(total_weight) for name in list(layers)}  # frees each layer's sums
-    return statistics | {last: statistics[last].with_equal_rows()}
+    return statistics | ({last: statistics[last].with_equal_rows()} if last else {})
 
 
 def _gradients(
     network: nn.Module, batch: PhotoBatch, inputs: Tensor, *, row_blocks: bool
-) -> tuple[CallGradients, CallGradients]:
-    """Return the gradients of all calls for sampled directions, and those of the last layer for its row blocks.
+) -> tuple[CallGradients, CallGradients, dict[str, Tensor]]:
+    """Return the gradients of all calls and of other matrices for sampled directions, and those for the row blocks.
 
-    The directions have the covariance of the softmax's Fisher information, diag(p) - p p^T. For the row blocks each
-    logit is scaled by the root of its variance; there are no such gradients if rows are not classes.
+    The directions have the covariance of the softmax's Fisher information, diag(p) - p p^T. For the row blocks of the
+    last layer each logit is scaled by the root of its variance; there are no such gradients if rows are not classes.
     """
     with record_calls(network) as calls:
         logits = network(inputs)
+        _check_differentiable(logits, calls)
         weights = logits.new_ones(len(logits)) if batch.weights is None else batch.weights.to(logits)
         root_weights = weights.sqrt()[:, None]
         class_gradients: CallGradients = []
         last = [call for call in calls if call.weight == calls[-1].weight]
-        if row_blocks and len(last[0].layer.weight) == logits.shape[1]:
+        if row_blocks and last and len(last[0].layer.weight) == logits.shape[1]:
             softened = (logits.detach() / _TEMPERATURE).softmax(1)
             directions = root_weights * (softened * (1 - softened)).sqrt()
             class_gradients = _backward(logits, last, directions, retain_graph=True)
         probabilities = logits.detach().softmax(1)
         drawn = batch.noise.to(logits) * probabilities.sqrt()
         directions = root_weights * (drawn - probabilities * drawn.sum(1, keepdim=True))
-        return _backward(logits, calls, directions, retain_graph=False), class_gradients
+        called = {call.weight for call in calls}
+        others = {name: weight for name, weight in weight_matrices(network).items() if name not in called}
+        matrices = torch.autograd.grad(
+            logits, list(others.values()), directions, retain_graph=bool(calls), allow_unused=True
+        ) if others else ()  # fmt: skip
+        found = {name: each for name, each in zip(others, matrices, strict=True) if each is not None}
+        return _backward(logits, calls, directions, retain_graph=False), class_gradients, found
+
+
+def _check_differentiable(logits: Tensor, calls: Sequence[LayerCall]) -> None:
+    """Raise a PassError where no gradient reaches a layer: `torch.no_grad` hides the layers before it, too."""
+    hidden = next((call.weight for call in calls if not call.outputs.requires_grad), None)
+    if hidden or not logits.requires_grad:
+        raise PassError(
+            "the network runs it without gradients, so it has no statistics; remove torch.no_grad from its forward, or "
+            "use passes without statistics, as prune by magnitude and share by k-means",
+            tensor=hidden,
+        )
 
 
 def _backward(logits: Tensor, calls: Sequence[LayerCall], directions: Tensor, *, retain_graph: bool) -> CallGradients:
     """Return the gradient of each call's outputs; 0 if they are not used."""
+    if not calls:
+        return []
     outputs = [call.outputs for call in calls]
     gradients = torch.autograd.grad(logits, outputs, directions, retain_graph=retain_graph, materialize_grads=True)
     return list(zip(calls, gradients, strict=True))
@@ -177,8 +206,8 @@ def _has_row_correlation(layer: CompressibleLayer) -> bool:
 class _LayerAccumulator:
     """Sums over photos for one layer: row blocks as strips of their upper triangles, row correlation, and traces."""
 
-    def __init__(self, name: str, layer: CompressibleLayer, groups: int, *, correlated: bool) -> None:
-        rows, columns = layer.weight.flatten(1).shape
+    def __init__(self, name: str, weight: Tensor, groups: int, *, correlated: bool) -> None:
+        rows, columns = weight.flatten(1).shape
         if columns**2 > _MAX_LAYER_ENTRIES:
             raise PassError(
                 f"statistics of a row of {columns:,} weights take {columns**2 * 8 / 1e9:,.1f} GB (allowed: rows up to "
@@ -186,13 +215,13 @@ class _LayerAccumulator:
                 tensor=name,
             )
         self._row_fisher = torch.zeros(rows, dtype=torch.float64)
-        self._bias_fisher = torch.zeros(rows, dtype=torch.float64)
+        self._bias_fisher: Tensor | None = torch.zeros(rows, dtype=torch.float64)
         self._groups, self._columns = groups, columns
         self._strips = [
-            torch.zeros(groups, min(_STRIP_ROWS, columns - start), columns - start, device=layer.weight.device)
+            torch.zeros(groups, min(_STRIP_ROWS, columns - start), columns - start, device=weight.device)
             for start in range(0, columns, _STRIP_ROWS)
         ]
-        self._row_products = torch.zeros(rows, rows, device=layer.weight.device) if correlated else None
+        self._row_products = torch.zeros(rows, rows, device=weight.device) if correlated else None
         self._waiting: list[Tensor] = []
 
     def sums(self) -> list[Tensor]:
@@ -203,6 +232,7 @@ class _LayerAccumulator:
     def add(self, calls: CallGradients, row_block_calls: CallGradients, photos: int) -> None:
         """Add photos; row blocks come from the gradients of `row_block_calls`, all else from those of `calls`."""
         weight_gradients, bias_gradients = _summed_gradients(calls, photos)
+        assert self._bias_fisher is not None
         self._row_fisher += weight_gradients.square().sum((0, 2)).double().cpu()
         self._bias_fisher += bias_gradients.square().sum(0).double().cpu()
         if row_block_calls is not calls:
@@ -211,6 +241,17 @@ class _LayerAccumulator:
         if self._row_products is not None:
             flat = by_row.flatten(1)
             self._row_products.addmm_(flat, flat.T)
+        self._wait(by_row)
+
+    def add_pass(self, weight_gradient: Tensor) -> None:
+        """Add the gradient of all photos of a pass, in the shape of the weights; bias gradients are unknown."""
+        by_row = weight_gradient.flatten(1)[:, None]
+        self._bias_fisher = None
+        self._row_fisher += by_row.square().sum((1, 2)).double().cpu()
+        self._wait(by_row)
+
+    def _wait(self, by_row: Tensor) -> None:
+        """Keep gradients, shape (rows, photos, columns), until enough wait."""
         self._waiting.append(by_row.contiguous())
         if sum(gradients.shape[1] for gradients in self._waiting) >= _PHOTOS_TOGETHER:
             self.flush()
@@ -241,8 +282,10 @@ class _LayerAccumulator:
         input_factor = self._input_factor()
         row_blocks = self._row_blocks() if self._groups > 1 else None
         row_fisher, bias_fisher = (
-            _with_minimum((sums / total_weight).numpy()) for sums in (self._row_fisher, self._bias_fisher)
+            None if sums is None else _with_minimum((sums / total_weight).numpy())
+            for sums in (self._row_fisher, self._bias_fisher)
         )
+        assert row_fisher is not None
         row_correlation = None if self._row_products is None else _correlation(self._row_products)
         return LayerStatistics(input_factor, row_fisher, bias_fisher, row_blocks, row_correlation)
 

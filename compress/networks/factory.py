@@ -98,10 +98,14 @@ class NetworkFactory:
     def call(self, seed: int = 0) -> nn.Module:
         """Return the network that the function makes, in evaluation mode and float32; `seed` is torch's.
 
+        Its frozen parameters have gradients again: the statistics of a layer need them.
+
         Raises:
-            ConfigError: the function cannot be imported or called, or does not return a module.
+            ConfigError: the function cannot be imported or called, does not return a module, or returns one whose lazy
+                layers have no weights yet.
         """
         import torch  # noqa: PLC0415
+        from torch.nn.parameter import is_lazy  # noqa: PLC0415
 
         function = self._import()
         with torch.random.fork_rng(devices=[]):
@@ -112,7 +116,13 @@ class NetworkFactory:
                 raise self._error(f"{type(error).__name__}: {error}, when called with {self.args}", "args") from error
         if not isinstance(network, torch.nn.Module):
             raise self._error(f"it returned {type(network).__name__}, not a torch.nn.Module")
-        return network.float().eval()
+        if lazy := [name for name, tensor in network.state_dict(keep_vars=True).items() if is_lazy(tensor)]:
+            raise self._error(
+                f"its lazy layers have no sizes yet ({', '.join(lazy)}); run it on a photo of zeros first"
+            )
+        for parameter in network.float().parameters():
+            parameter.requires_grad_(parameter.is_floating_point())
+        return network.eval()
 
     def build(self) -> nn.Module:
         """Return the network of `call`, its batch norms folded if the options say so.

@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from compress.errors import ConfigError, WeightsError
-from compress.model import Model, Preprocessing
+from compress.model import Model, Preprocessing, bias_name
 from compress.networks.checkpoint_file import Checkpoint
 from compress.networks.factory import NetworkFactory
 from compress.networks.float_values import to_float32
 from compress.networks.folding import fold_batch_norms
-from compress.networks.layer_calls import record_calls
+from compress.networks.layer_calls import record_calls, weight_matrices
 from compress.networks.modules import check_shapes, set_weights, stored_tensors, tied_names, zero_input
 from compress.networks.program import network_program
 from compress.networks.repeatability import check_repeatable
@@ -54,7 +54,7 @@ def model_of(network: nn.Module, factory: NetworkFactory, preprocessing: Preproc
         fold_batch_norms(network)
     tensors = {name: _to_dense(name, tensor) for name, tensor in stored_tensors(network).items()}
     classes, weights = _probe(network, preprocessing)  # may update buffers, so their values are read before
-    biases = {f"{name.removesuffix('weight')}bias" for name in weights}
+    biases = {bias_name(name) for name in weights}
     uncompressed = frozenset(tensors.keys() - weights - biases)
     model = Model(
         replace(factory, tied=tied_names(network)).architecture,
@@ -73,7 +73,7 @@ def _probe(network: nn.Module, preprocessing: Preprocessing) -> tuple[int, set[s
     """Run the network on zeros; return the number of classes and the weights that it used."""
     pre = preprocessing
     try:
-        with record_calls(network) as calls, torch.no_grad():
+        with record_calls(network) as calls:
             logits: Any = network(zero_input(pre))
     except Exception as error:  # the network is the user's code
         problem = f"the network does not accept photos of {pre.height} x {pre.width} pixels in {pre.channels}"
@@ -88,10 +88,25 @@ def _probe(network: nn.Module, preprocessing: Preprocessing) -> tuple[int, set[s
             "logits: torch.cat([torch.zeros_like(logit), logit], 1)",
             key="model",
         )
-    weights = {call.weight for call in calls}
+    weights = {call.weight for call in calls} | _reached_matrices(network, logits)
     if not weights:
-        raise ConfigError("the network has no convolution and no linear layer to compress", key="model")
+        left = ", ".join(name for name, parameter in network.named_parameters() if parameter.dim() >= 2) or "none"
+        raise ConfigError(
+            f"no pass can compress a weight of this network; its matrices: {left}",
+            key="model",
+            allowed="weights of convolutions, linear, recurrent, attention and embedding layers that the "
+            "logits depend on; remove norms of weights, or write the operations with these layers",
+        )
     return logits.shape[1], weights
+
+
+def _reached_matrices(network: nn.Module, logits: torch.Tensor) -> set[str]:
+    """Return the weight matrices that the logits depend on."""
+    matrices = weight_matrices(network)
+    if not matrices or not logits.requires_grad:
+        return set()
+    gradients = torch.autograd.grad(logits.sum(), list(matrices.values()), allow_unused=True)
+    return {name for name, gradient in zip(matrices, gradients, strict=True) if gradient is not None}
 
 
 def _to_dense(name: str, tensor: torch.Tensor) -> Dense:

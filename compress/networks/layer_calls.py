@@ -1,7 +1,8 @@
-"""The convolutions and linear layers of a network, and recordings of their calls."""
+"""The weight matrices of a network, and recordings of the calls of its convolutions and linear layers."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,19 @@ from functools import partial
 from torch import Tensor, nn
 
 CompressibleLayer = nn.Conv1d | nn.Conv2d | nn.Linear
+
+_STANDARD_FORWARDS = {
+    (kind.forward, getattr(kind, "_conv_forward", None)) for kind in (nn.Conv1d, nn.Conv2d, nn.Linear)
+}
+
+_MATRIX_OWNERS = (
+    nn.Conv1d, nn.Conv2d, nn.Linear, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.MultiheadAttention, nn.RNNBase,
+    nn.RNNCellBase, nn.Embedding, nn.EmbeddingBag, nn.Bilinear,
+)  # fmt: skip
+"""Kinds of modules with weight matrices, one row per index of the first dimension."""
+
+_MATRIX_NAME = re.compile(r"(\w+_)?weight(_(ih|hh|hr)(_l\d+(_reverse)?)?)?")
+"""Names of weight matrices in these modules; not `weight_g`, `weight_v` or `weight_orig`, which norms are made of."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,16 +46,42 @@ def layer_weight_names(network: nn.Module) -> dict[str, str]:
     return {name: names[id(layer.weight)] for name, layer in layers if id(layer.weight) in names}
 
 
+def weight_matrices(network: nn.Module) -> dict[str, nn.Parameter]:
+    """Return the parameters that are weight matrices, by name, in the network's order; shared ones by their first name.
+
+    Not among them are norms, parameters of the network's own modules, and weights that a parametrization computes.
+    """
+    owners = (module for module in network.modules() if isinstance(module, _MATRIX_OWNERS))
+    matrices = {
+        id(parameter)
+        for owner in owners
+        for name, parameter in owner.named_parameters(recurse=False)
+        if _MATRIX_NAME.fullmatch(name) and parameter.dim() >= 2
+    }
+    return {name: parameter for name, parameter in network.named_parameters() if id(parameter) in matrices}
+
+
+def is_standard(layer: nn.Module) -> bool:
+    """Return whether a layer computes what its kind does in torch: no forward and no hooks of the user's own."""
+    forwards = type(layer).forward, getattr(type(layer), "_conv_forward", None)
+    hooked = layer._forward_hooks or layer._forward_pre_hooks or "forward" in vars(layer)
+    return isinstance(layer, CompressibleLayer) and forwards in _STANDARD_FORWARDS and not hooked
+
+
 @contextmanager
 def record_calls(network: nn.Module) -> Iterator[list[LayerCall]]:
-    """Record every layer call inside the context, in order."""
+    """Record every call inside the context, in order, of standard layers whose weight no other module owns."""
     calls: list[LayerCall] = []
 
     def record(weight: str, layer: CompressibleLayer, inputs: tuple[Tensor, ...], outputs: Tensor) -> Tensor:
         calls.append(LayerCall(weight, layer, inputs[0].detach(), outputs))
         return outputs.clone()  # the next operation may change it in place
 
+    others = [module for module in network.modules() if not is_standard(module)]
+    elsewhere = {id(parameter) for module in others for parameter in module.parameters(recurse=False)}
     with ExitStack() as hooks:
         for name, weight in layer_weight_names(network).items():
-            hooks.enter_context(network.get_submodule(name).register_forward_hook(partial(record, weight)))
+            layer = network.get_submodule(name)
+            if id(layer.weight) not in elsewhere:
+                hooks.enter_context(layer.register_forward_hook(partial(record, weight)))
         yield calls

@@ -41,7 +41,8 @@ def to_module(model: Model, device: torch.device | None = None) -> nn.Module:
 
     Args:
         model: weights and architecture.
-        device: of the network, in the format "channels last"; None: the CPU, in torch's default format.
+        device: of the network, in the format "channels last" if its code supports that; None: the CPU, in torch's
+            default format.
     Raises:
         ConfigError: unknown architecture, or its function cannot be imported or called.
         WeightsError: the function is not trusted, or the tensors do not fit the network.
@@ -50,9 +51,30 @@ def to_module(model: Model, device: torch.device | None = None) -> nn.Module:
     problem = f"these are not the weights of {model.architecture} with {model.classes} classes"
     check_shapes(model.tensors, module, problem)
     set_weights(module, model.tensors)
-    if device is not None:
-        module = module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return module
+    if device is None:
+        return module
+    if _supports_channels_last(model):
+        return module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    module.register_forward_pre_hook(lambda _, inputs: tuple(map(as_contiguous, inputs)))
+    return module.to(device)
+
+
+def as_contiguous(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a tensor in torch's default format; unlike `contiguous`, also where a dimension of 1 leaves a choice."""
+    return tensor.clone(memory_format=torch.contiguous_format)
+
+
+def _supports_channels_last(model: Model) -> bool:
+    """Return whether the network runs in the format "channels last"; `x.view(len(x), -1)` does not."""
+    if not is_factory(model.architecture):
+        return True
+    network: nn.Module = _make_network(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        try:
+            network(zero_input(model.preprocessing).to(memory_format=torch.channels_last))
+        except RuntimeError:
+            return False
+    return True
 
 
 def _make_network(model: Model) -> nn.Module:

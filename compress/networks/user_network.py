@@ -17,7 +17,7 @@ from compress.networks.source_files import existing_file, read_class_names
 class UserNetwork(CheckpointOptions):
     """The user's own network: any `torch.nn.Module` that maps photos to logits.
 
-    Passes compress the weights of `Conv1d`, `Conv2d` and `Linear` layers only.
+    Passes compress the `weight_matrices` that the logits depend on.
 
     Attributes:
         factory: function that makes the network.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Recode(Pass):
-    """Store the distinct weights of each layer in a float32 codebook. No weight changes.
+    """Store the distinct weights of each layer in a float32 codebook. No weight changes; -0.0 is stored as 0.0.
 
     This suits networks that another program compressed, such as the published Deep Compression file of SqueezeNet.
     Biases stay as they are.
@@ -27,7 +27,7 @@ class Recode(Pass):
     kind: ClassVar[str] = "recode"
 
     def __call__(self, model: Model, context: Context) -> Model:
-        """Return the model with every weight tensor shared, equal in every bit.
+        """Return the model with every weight tensor shared, its values equal.
 
         Raises:
             PassError: a tensor has more than 65,535 different values, or a value that is not finite.

@@ -146,16 +146,18 @@ Tensor = Dense | Pruned | Shared
 
 
 def as_shared(values: NDArray[np.float32]) -> Shared:
-    """Return values as a shared tensor, without loss.
+    """Return equal values as a shared tensor. Only the sign of zero is lost: masks of other programs leave -0.0.
 
     The codebook is zero, then the distinct values by magnitude, positive and negative in turn, as levels are.
 
     Raises:
-        PassError: a value is not finite or is minus zero, or more than 65,535 distinct ones are not zero.
+        PassError: a value is not finite, or more than 65,535 distinct ones are not zero.
     """
-    if not np.isfinite(values).all() or np.signbit(values[values == 0]).any():
-        raise PassError("a value is not finite or is -0.0, which no shared value can be")
-    distinct, inverse = np.unique(np.append(values, np.float32(0)), return_inverse=True)
+    if not np.isfinite(values).all():
+        raise PassError("a value is not finite, which no shared value can be")
+    distinct, inverse = np.unique(
+        np.append(values, np.float32(0)) + np.float32(0), return_inverse=True
+    )  # -0.0 becomes 0.0
     if len(distinct) > _MAX_ENTRIES:
         raise PassError(f"{len(distinct):,} different values (allowed: up to {_MAX_ENTRIES:,}, zero among them)")
     rank = np.arange(len(distinct)) - np.searchsorted(distinct, 0)

@@ -13,7 +13,7 @@ from torch.func import functional_call
 from compress.context import Context
 from compress.errors import PassError
 from compress.model import Model
-from compress.networks.modules import as_dense, stored_tensors
+from compress.networks.modules import as_contiguous, as_dense, stored_tensors
 from compress.tensors.forms import Tensor as WeightTensor
 from compress.training.parametrizations import DenseParametrization, Parametrization, parametrize
 
@@ -58,16 +58,28 @@ class TrainedNetwork:
         """Return the logits: in training mode with a seed for dropout, in evaluation mode without.
 
         Raises:
-            PassError: the network does not support this batch size.
+            PassError: the network does not support this batch size, or returns no logits.
         """
-        weights = {name: each.weights() for name, each in self.trained.items()}
+        weights = {name: self._in_format(name, each.weights()) for name, each in self.trained.items()}
         self._network.train(seed is not None)
         with _torch_seed(seed, self._context.device):
             try:
-                logits: Tensor = functional_call(self._network, weights, (inputs,))
+                outputs = functional_call(self._network, weights, (inputs,))
             except ValueError as error:  # a batch norm does not support a single photo
                 raise PassError(f"the network does not support a batch of {len(inputs)}: {error}") from error
+        logits = outputs[0] if isinstance(outputs, tuple | list) and outputs else outputs  # auxiliary logits follow
+        if not isinstance(logits, Tensor) or logits.dim() != 2:
+            raise PassError(
+                f"the network returns {type(outputs).__name__} in training mode (allowed: logits, or a tuple that "
+                "begins with them)"
+            )
         return logits
+
+    def _in_format(self, name: str, weights: Tensor) -> Tensor:
+        """Return weights in the memory format of the network, which may not support "channels last"."""
+        if weights.dim() < 4 or self._network.get_parameter(name).is_contiguous(memory_format=torch.channels_last):
+            return weights
+        return as_contiguous(weights)
 
     def backward(self, loss: Tensor, batch_fraction: float) -> float:
         """Compute the gradients of a batch from the shards of all processes, and return its loss.
@@ -75,10 +87,14 @@ class TrainedNetwork:
         Args:
             loss: mean loss of this process' shard.
             batch_fraction: the shard's fraction of the batch.
+        Raises:
+            PassError: no gradient reaches any weight.
         """
         parameters = [each.parameter for each in self.trained.values()]
         for parameter in parameters:
             parameter.grad = None
+        if not loss.requires_grad:
+            raise PassError("the network runs without gradients; remove torch.no_grad from its forward to train it")
         loss = loss * batch_fraction
         loss.backward()  # type: ignore[no-untyped-call]
         return self._context.processes.all_reduce_gradients(parameters, loss)

@@ -1,0 +1,126 @@
+"""All passes on networks as users write them: each is compressed, or refused in one message."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from user_networks import (
+    GradientFreeNetwork,
+    recurrent_network,
+    small_network,
+    tuple_in_training,
+    viewing_network,
+    vision_transformer,
+)
+
+from compress import container
+from compress.context import Context
+from compress.data.digits import Digits
+from compress.errors import ConfigError, PassError
+from compress.evaluation.metrics import fidelity, run
+from compress.networks.user_network import UserNetwork
+from compress.passes import Distill, Prune, Quantize, Share, Simplify, Train
+from compress.runtime.progress import no_progress
+
+GRAY = {"height": 32, "width": 32, "channels": "L", "mean": (0.5,), "std": (0.25,), "resize": "squash"}
+PASSES = {
+    "simplify": Simplify(),
+    "prune": Prune(sparsity=0.2, criterion="fisher", obs_update=True),
+    "share": Share(bits=6, lambda_=1e-7, sensitivity_photos=10),
+    "quantize": Quantize(lambda_=1e-7, sensitivity_photos=10),
+    "distill": Distill(steps=1, learning_rate=0.001),
+    "train": Train(epochs=1, learning_rate=1e-6, flip=False, validation_split=0),
+}
+NETWORKS = {
+    "view after a convolution": (viewing_network, {}),
+    "attention and embedding": (vision_transformer, {}),
+    "LSTM": (recurrent_network, {"kind": "LSTM"}),
+    "GRU": (recurrent_network, {"kind": "GRU"}),
+    "transposed convolution": (small_network, {"change": "transposed"}),
+    "padding in forward": (small_network, {"change": "padding in forward"}),
+    "frozen": (small_network, {"change": "frozen"}),
+    "weight norm": (small_network, {"change": "weight_norm"}),
+    "old weight norm": (small_network, {"change": "old weight_norm"}),
+    "spectral norm": (small_network, {"change": "spectral_norm"}),
+    "old spectral norm": (small_network, {"change": "old spectral_norm"}),
+    "weight of the parent": (small_network, {"change": "weight of the parent"}),
+    "tuple in training": (tuple_in_training, {}),
+}
+
+
+def loaded(function, args, limit=20):
+    model = UserNetwork(factory=f"user_networks:{function.__name__}", args=args, preprocessing=GRAY).load()
+    return model, Context(model, Digits(limit=limit).load(model.preprocessing, "calibration", classes=model.classes))
+
+
+def outputs(model, context):
+    return run(context.network(model), context.calibration, model.preprocessing, no_progress)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_pass_keeps_the_predictions_of_the_network(name):
+    model, context = loaded(*NETWORKS[name])
+    before = outputs(model, context)
+    for kind, pass_ in PASSES.items():
+        changed = pass_(model, context)
+        assert container.weights_sha256(container.decode(container.encode(changed))) == container.weights_sha256(
+            changed
+        )
+        assert fidelity(outputs(changed, context), before).divergence_nats.value < 0.02, kind
+
+
+@pytest.mark.parametrize(
+    ("function", "args", "compressed"),
+    [
+        (recurrent_network, {"kind": "LSTM"}, {"recurrent.weight_ih_l0", "recurrent.weight_hh_l0", "head.weight"}),
+        (small_network, {"change": "old weight_norm"}, {"first.weight", "head.weight"}),
+        (small_network, {"change": "spectral_norm"}, {"first.weight", "head.weight"}),
+        (small_network, {"change": "weight of the parent"}, {"kernel", "second.weight", "head.weight"}),
+    ],
+)
+def test_weight_matrices_are_compressed_and_computed_weights_are_not(function, args, compressed):
+    assert set(loaded(function, args)[0].weight_names()) == compressed
+
+
+def test_attention_and_embedding_are_compressed():
+    names = loaded(vision_transformer, {})[0].weight_names()
+    assert {"positions.weight", "encoder.layers.0.self_attn.in_proj_weight"} < set(names)
+    assert {"encoder.layers.0.self_attn.out_proj.weight", "encoder.layers.0.linear1.weight"} < set(names)
+
+
+def test_a_quantized_recurrent_network_takes_few_bits():
+    model, context = loaded(recurrent_network, {"kind": "LSTM"})
+    assert context.file_bytes(PASSES["quantize"](model, context)) < 0.2 * context.file_bytes(model)
+
+
+def test_layers_without_gradients_are_refused_by_statistics_only():
+    model, context = loaded(small_network, {"change": "no_grad"})
+    with pytest.raises(PassError, match=r"first\.weight: .*remove torch\.no_grad.*prune by magnitude"):
+        PASSES["quantize"](model, context)
+    assert np.mean(Prune(sparsity=0.5)(model, context).tensors["first.weight"].to_dense() == 0) == 0.5
+
+
+def test_training_without_any_gradient_is_an_error():
+    model, context = loaded(GradientFreeNetwork, {})
+    with pytest.raises(PassError, match=r"remove torch\.no_grad"):
+        Distill(steps=1)(model, context)
+
+
+def test_logits_in_a_dictionary_cannot_be_trained():
+    model, context = loaded(tuple_in_training, {"as_dict": True})
+    with pytest.raises(PassError, match="returns dict in training mode"):
+        PASSES["train"](model, context)
+
+
+def test_lazy_layers_and_networks_without_matrices_are_errors():
+    with pytest.raises(ConfigError, match=r"lazy layers have no sizes yet \(0\.weight.*run it on a photo"):
+        loaded(small_network, {"change": "lazy"})
+    with pytest.raises(ConfigError, match="no pass can compress a weight of this network; its matrices: kernel"):
+        loaded(small_network, {"change": "functional"})
+
+
+def test_a_network_that_views_its_photos_runs_in_the_default_format():
+    model, context = loaded(viewing_network, {})
+    network = context.network(model)
+    assert torch.isfinite(network(context.inputs(np.arange(2)))).all()
