@@ -94,10 +94,9 @@ def _main(file: str, pixels: str, logits: str, device: str, trusted: str = "") -
 
     started = time.perf_counter()
     model = replace(container.read(Path(file)), trusted=bool(trusted))
-    network = to_module(model)
+    network = to_module(model, torch.device(device))
     decode_seconds = time.perf_counter() - started
     photos = Photos(np.load(pixels, mmap_mode="r"), None, (), "", "")
-    network = network.to(torch.device(device), memory_format=torch.channels_last)  # type: ignore[call-overload]
     outputs = metrics.run(network, photos, model.preprocessing, no_progress)
     np.save(logits, outputs.logits)
     print(json.dumps({"weights_sha256": container.weights_sha256(model), "decode_seconds": decode_seconds}))
