@@ -362,3 +362,53 @@ def test_a_network_that_cannot_be_traced_is_an_error(tmp_path):
     ):
         write_weights(model, tmp_path / "model.onnx")
     assert not (tmp_path / "model.onnx").exists()
+
+
+class InPlaceSum(torch.nn.Module):
+    """`total += x` changes `first`, which `torch.fx` traces as a sum that changes nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.head = torch.nn.Conv2d(3, 4, 1), torch.nn.Linear(4, 3)
+
+    def forward(self, x):
+        first = self.first(x)
+        total = first
+        total += first.sigmoid()
+        return self.head((total + first).mean((2, 3)))
+
+
+class SameTwice(torch.nn.Module):
+    """A ReLU changes the shortcut in place, and `cat` reads a tensor twice; names meet those of the graph."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.logits, self.relu = torch.nn.Conv2d(3, 4, 1), torch.nn.ReLU(inplace=True)
+        self.last, self.head = torch.nn.Conv2d(4, 4, 1), torch.nn.Linear(8, 3)
+        self.register_buffer("add", torch.ones(1))
+
+    def forward(self, x):
+        x = self.logits(x)
+        x = self.last(self.relu(x)) + x
+        return self.head(torch.cat([x, x], 1).mean((2, 3)))
+
+
+def in_place_sum() -> torch.nn.Module:
+    return InPlaceSum()
+
+
+def same_twice() -> torch.nn.Module:
+    return SameTwice()
+
+
+def test_a_network_whose_trace_misses_a_change_in_place_is_refused(tmp_path):
+    model = UserNetwork(factory=f"{__name__}:in_place_sum", input_size=16).load()
+    with pytest.raises(SqueezeError, match="logits of its ONNX model differ from torch's"):
+        write_weights(model, tmp_path / "m.onnx")
+    assert not (tmp_path / "m.onnx").exists()
+
+
+def test_changes_in_place_repeated_inputs_and_meeting_names_are_exported(tmp_path):
+    model = UserNetwork(factory=f"{__name__}:same_twice", input_size=16).load()
+    write_weights(model, tmp_path / "m.onnx")  # compares the logits with torch's
+    assert (tmp_path / "m.onnx").exists()

@@ -7,8 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
+from compress.context import Context
 from compress.errors import PassError
+from compress.networks.user_network import UserNetwork
 from compress.passes import Prune, Quantize, Share, Simplify
 from compress.tensors.forms import Dense, Pruned
 
@@ -78,3 +81,32 @@ def test_quantize_gives_no_bits_to_channels_that_quantization_makes_dead(tiny, c
     assert not values(once, "2.weight")[:, channel].any()
     assert values(once, "0.weight")[channel].any()
     assert not values(twice, "0.weight")[channel].any()
+
+
+class DeadBranch(nn.Module):
+    """The first layer of a branch is zero, so the branch adds the bias of its second layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.dead, self.shift = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1)
+        self.head = nn.Linear(4, 3)
+        nn.init.zeros_(self.dead.weight)
+        nn.init.zeros_(self.dead.bias)
+
+    def forward(self, x):
+        x = self.stem(x)
+        return self.head((x + self.shift(self.dead(x).relu())).mean((2, 3)))
+
+
+def dead_branch() -> nn.Module:
+    return DeadBranch()
+
+
+def test_the_bias_after_dead_channels_stays(patchwork):
+    model = UserNetwork(factory=f"{__name__}:dead_branch", input_size=16, resize="squash").load()
+    photos = patchwork(8)
+    photos = replace(photos, pixels=np.pad(photos.pixels, ((0, 0), (2, 2), (2, 2), (0, 0))))
+    simplified = Simplify()(model, Context(model, photos))
+    assert not simplified.notes
+    assert not values(simplified, "shift.weight").any()
+    assert np.array_equal(values(simplified, "shift.bias"), values(model, "shift.bias"))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from torch import nn
 from user_networks import mobilenet, resnet18
 
 from compress import container, load
@@ -149,3 +150,29 @@ def test_a_file_that_fails_its_proof_leaves_the_files_of_an_earlier_run(tmp_path
     with pytest.raises(SqueezeError, match="not in a fresh process"):
         run(read_pipeline(tmp_path / "p.yaml"), tmp_path / "out", device="cpu")
     assert (tmp_path / "out" / "model.sqz").read_bytes() == b"an old model"
+
+
+class NormOverTokens(nn.Module):
+    """A batch norm over as many tokens as the linear layer before it has outputs: folding would mix them up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches, self.mix = nn.Conv2d(3, 16, 8, 8), nn.Linear(16, 16)
+        self.norm, self.head = nn.BatchNorm1d(16), nn.Linear(16, 10)
+        self.norm.running_mean.normal_()
+
+    def forward(self, x):
+        return self.head(self.norm(self.mix(self.patches(x).flatten(2).transpose(1, 2))).relu().mean(1))
+
+
+def norm_over_tokens() -> nn.Module:
+    return NormOverTokens()
+
+
+def test_batch_norms_stay_where_folding_would_change_outputs(tmp_path):
+    model = f'{{factory: "{__name__}:norm_over_tokens", input_size: 32, resize: squash, fold_batch_norm: true}}'
+    (tmp_path / "p.yaml").write_text(f"model: {model}\n{DATA}\nstages: []\nencode: {{coding: huffman}}\n")
+    record = run(read_pipeline(tmp_path / "p.yaml"), tmp_path / "out", device="cpu").record
+    assert record.stages[0].notes == ("batch norms are not folded: the network's outputs would change",)
+    assert record.stages[-1].fidelity.divergence_nats.value < 1e-9
+    assert any("running_mean" in layer.name for layer in record.layers)
