@@ -220,8 +220,8 @@ def evaluate(
 
 
 @click.command()
-@click.argument("a")
-@click.argument("b")
+@click.argument("a", type=options.ModelFile(also="embedded"))
+@click.argument("b", type=options.ModelFile(also="embedded"))
 @click.option(
     "--data",
     required=True,
@@ -260,7 +260,7 @@ def compare(
     from compress.report.goal_shortfall import check_goals  # noqa: PLC0415
 
     goal = Goal(None, max_top1_drop, max_top5_drop, min_agreement, max_divergence)
-    comparison = compare_models(a, b, data, goal=goal, progress=console.progress, **more)
+    comparison = compare_models(str(a), str(b), data, goal=goal, progress=console.progress, **more)
     if as_json:
         console.say_json(asdict(comparison))
     else:

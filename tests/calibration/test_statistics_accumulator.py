@@ -10,7 +10,8 @@ from user_networks import mixed_layers
 
 from compress.calibration.packed_triangular import symmetric
 from compress.calibration.photo_batches import PhotoBatch
-from compress.calibration.statistics_accumulator import ROW_BLOCK_BYTES, accumulate_statistics
+from compress.calibration.row_block_memory import ROW_BLOCK_BYTES
+from compress.calibration.statistics_accumulator import accumulate_statistics
 from compress.data.transforms import to_input
 from compress.errors import DataError
 from compress.evaluation.metrics import Outputs, divergences
