@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
+from compress.codecs import CONTEXT_WRITERS
 from compress.codecs.primitives.trellis import TRELLIS_4096
 from compress.context import Context
 from compress.errors import PassError
@@ -78,4 +79,4 @@ class Quantize(RateDistortionPass):
 
 
 def _is_enabled(option: bool | None, context: Context) -> bool:
-    return "context" in context.codecs if option is None else option
+    return any(name in CONTEXT_WRITERS for name in context.codecs) if option is None else option

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from compress.codecs import CODECS
+from compress.codecs import WRITERS
 
 Floats = NDArray[np.float64]
 Lambda = Annotated[float, Field(gt=0, le=1)]
@@ -25,7 +25,7 @@ def symbol_bits_of(codecs: Iterable[str]) -> SymbolBits:
     Args:
         codecs: names of the codecs that the file may use.
     """
-    available = [CODECS[name] for name in codecs]
+    available = [WRITERS[name] for name in codecs]
 
     def symbol_bits(counts: Floats, zero: int) -> Floats:
         prices = (codec.symbol_bits(counts, zero) for codec in available)
