@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from compress.codecs.context.context_codec import ContextCodec
+from compress.codecs.context.small_context_codec import SmallContextCodec
 from compress.codecs.huffman import HuffmanCodec
 from compress.codecs.primitives.symbol_histogram import entropy_bytes
 from compress.codecs.protocol import Codec
 from compress.codecs.raw import RawCodec
 from compress.codecs.zero_runs import ZeroRunsCodec
 
-__all__ = ["CODECS", "CODECS_BY_ID", "entropy_bytes"]
+__all__ = ["CODECS", "CODECS_BY_ID", "CONTEXT_WRITERS", "WRITERS", "entropy_bytes"]
 
 _ALL: tuple[Codec, ...] = (
     ContextCodec(),
@@ -27,5 +28,10 @@ _ALL: tuple[Codec, ...] = (
 
 CODECS: Mapping[str, Codec] = {codec.name: codec for codec in _ALL}
 """All codecs by name, in order of preference: of equally short streams a file takes the first."""
+
+WRITERS: Mapping[str, Codec] = {**CODECS, "context-small": SmallContextCodec()}
+"""What a file may be encoded with: all codecs, and `context` for readers with little memory."""
+
+CONTEXT_WRITERS = ("context", "context-small")
 
 CODECS_BY_ID: Mapping[int, Codec] = {codec.id: codec for codec in _ALL}

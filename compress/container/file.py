@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from compress.codecs import CODECS
+from compress.codecs import WRITERS
 from compress.codecs.primitives.error_offsets import offset_by
 from compress.codecs.protocol import Codec
 from compress.container.class_names import decode_class_names, encode_class_names
@@ -123,11 +123,11 @@ def weights_sha256(model: Model) -> str:
 
 def _codecs_named(names: Sequence[str]) -> list[Codec]:
     for name in names:
-        if name not in CODECS:
-            raise ConfigError(f"codec {name!r} is not known{nearest(name, CODECS)}", allowed=", ".join(CODECS))
+        if name not in WRITERS:
+            raise ConfigError(f"codec {name!r} is not known{nearest(name, WRITERS)}", allowed=", ".join(WRITERS))
     if not names:
-        raise ConfigError("no codec to encode with", allowed=", ".join(CODECS))
-    return [CODECS[name] for name in names]
+        raise ConfigError("no codec to encode with", allowed=", ".join(WRITERS))
+    return [WRITERS[name] for name in names]
 
 
 def _records(header: FileHeader, start: int) -> list[tuple[TensorRecord, int]]:

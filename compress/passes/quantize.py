@@ -83,4 +83,6 @@ class Quantize(RateDistortionPass):
 
 
 def _is_enabled(option: bool | None, context: Context) -> bool:
-    return "context" in context.codecs if option is None else option
+    from compress.codecs import CONTEXT_WRITERS  # noqa: PLC0415  compiles their loops
+
+    return any(name in CONTEXT_WRITERS for name in context.codecs) if option is None else option

@@ -45,17 +45,22 @@ class Encode:
         coding: `huffman` codes the indices of each tensor densely or as zero runs, whichever is smaller; `context`
             takes the smallest of all codecs for each tensor and also codes float values; `raw` packs bits.
         labels: `stored` writes the class names of the weights into the file.
+        target: `microcontroller` keeps the memory of the reader in C small: `context` codes without prediction, float
+            values are plain, and a layer whose tables exceed 62 kB takes another scan order or codec.
     """
 
     coding: Literal["huffman", "context", "raw"] = "huffman"
     labels: Literal["stored", "none"] = "stored"
+    target: Literal["any", "microcontroller"] = "any"
 
     @property
     def codecs(self) -> tuple[str, ...]:
         """Names of the allowed codecs."""
         from compress.codecs import CODECS  # noqa: PLC0415  compiles their loops
 
-        return _CODECS[self.coding] or tuple(CODECS)
+        small = self.target == "microcontroller"
+        names = _CODECS[self.coding] or tuple(CODECS)
+        return tuple("context-small" if small and name == "context" else name for name in names)
 
 
 @plain_dataclass(frozen=True)

@@ -23,9 +23,9 @@ def symbol_bits_of(codecs: Iterable[str]) -> SymbolBits:
     Args:
         codecs: names of the codecs that the file may use.
     """
-    from compress.codecs import CODECS  # noqa: PLC0415  compiles their loops
+    from compress.codecs import WRITERS  # noqa: PLC0415  compiles their loops
 
-    available = [CODECS[name] for name in codecs]
+    available = [WRITERS[name] for name in codecs]
 
     def symbol_bits(counts: Floats, zero: int) -> Floats:
         prices = (codec.symbol_bits(counts, zero) for codec in available)

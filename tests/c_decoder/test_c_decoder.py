@@ -21,13 +21,15 @@ from hypothesis import strategies as st
 from tensor_strategies import dense, model_of, pruned, shared
 
 from benchmarks import c_decoder
-from compress.codecs import CODECS
+from compress.codecs import CODECS, WRITERS
+from compress.codecs.context.small_context_codec import max_table_bytes
 from compress.codecs.primitives.trellis import TRELLIS_4096, trellis_levels
 from compress.codecs.primitives.varint import encode_varint
 from compress.container.file import decode, encode
 from compress.container.header import FileHeader
 from compress.container.prefix import PREFIX
 from compress.errors import ConfigError, FormatError
+from compress.pipeline.config import Encode
 from compress.tensors.forms import Dense, Pruned, Shared
 from compress.tensors.levels import levels_codebook, levels_to_symbols
 
@@ -372,16 +374,29 @@ def test_the_reported_workspace_is_the_exact_minimum(pieces, good):
     assert (done.returncode, done.stdout) == (0, b""), done.stderr.decode()
 
 
-def test_the_example_in_the_readme_compiles_and_runs(folder, tmp_path):
+def test_the_example_in_the_readme_reads_a_squeezenet_for_microcontrollers(folder, tmp_path, squeezenet):
+    """Its workspace is 64,000 bytes."""
     text = (c_decoder.SOURCES / "README.md").read_text("utf-8")
     (example,) = re.findall(r"```c\n(.*?)```", text, re.DOTALL)
-    main = "int main(void) { static uint8_t file[4096]; return read_weights(file, fread(file, 1, 4096, stdin)); }"
+    read = "fread(file, 1, sizeof file, stdin)"
+    main = f"int main(void) {{ static uint8_t file[1 << 21]; return read_weights(file, {read}); }}"
     source = tmp_path / "example.c"
     source.write_text(f"#include <stdio.h>\n{example}\n{main}\n", "utf-8")
     program = built(folder / "example", sources=[source])
-    done = subprocess.run([program], input=SMALL, capture_output=True, check=False)
+    file = encode(squeezed(squeezenet), Encode("context", target="microcontroller").codecs)
+    done = subprocess.run([program], input=file, capture_output=True, check=False)
     assert (done.returncode, done.stdout) == (0, b"")
-    assert subprocess.run([program], input=SMALL[:-1], capture_output=True, check=False).returncode == 3  # cut off
+    assert subprocess.run([program], input=file[:-1], capture_output=True, check=False).returncode == 3  # cut off
+
+
+def test_the_tables_of_a_small_stream_take_what_the_writer_reckons(program, tmp_path):
+    for symbols in (trellis_symbols(RNG.integers(-90, 91, (64, 30, 3, 3)).astype(np.int32)), LEVEL_ARRAYS["units"]):
+        path = tmp_path / "stream.sqz"
+        path.write_bytes(stream_file(symbols, WRITERS["context-small"].encode(symbols)))
+        listed = subprocess.run([program, path], capture_output=True, text=True, check=True).stdout
+        workspace = int(listed.split()[-1])
+        header_bytes = 200
+        assert workspace - header_bytes <= max_table_bytes(symbols.shape) < 1.3 * workspace
 
 
 def test_exit_codes_distinguish_damaged_and_unsupported_files(program, tmp_path):

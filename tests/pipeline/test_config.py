@@ -74,7 +74,7 @@ def test_invalid_bytes_are_refused(fault, text):
             "data.calibrate: unknown key; did you mean 'calibration'? (allowed: calibration, validation)",
         ),
         ("goal:\n  byte: 5", "p.yaml:2: goal.byte: unknown key; did you mean 'bytes'? (allowed: bytes, max_top1_drop,"),
-        ("encode:\n  codec: raw", "p.yaml:2: encode.codec: unknown key (allowed: coding, labels)"),
+        ("encode:\n  codec: raw", "p.yaml:2: encode.codec: unknown key (allowed: coding, labels, target)"),
         (
             "stages:\n- pass: prune\n  sparsty: 0.5",
             "p.yaml:3: stages.0.sparsty: unknown key of pass 'prune'; did you mean 'sparsity'? (allowed: pass, name, ",

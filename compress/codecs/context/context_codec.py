@@ -13,7 +13,7 @@ Stream: one byte, see `_Head`; the coded bits.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,6 @@ _MAX_MEAN_OCTAVES = 9
 _MAX_UNIT_BITS = 5
 _UNITS = _MAX_UNIT_BITS + 1
 
-_MIN_PREDICTED = 1024  # levels from which on prediction is tried
 _SMALL = 4096  # levels up to which more units are tried
 _MAX_BY_CHANCE = 32  # nonzero levels that may follow the trellis by chance: a stream without it may be shorter
 
@@ -63,6 +62,8 @@ class ContextCodec(Codec):
 
     name = "context"
     id = 3
+    min_predicted: ClassVar[int] = 1024
+    """Levels from which on prediction is tried."""
 
     def encode(self, symbols: NDArray[np.uint16]) -> bytes:
         matrix = np.ascontiguousarray(symbols_to_levels(symbols).reshape(_matrix_shape(symbols.shape)))
@@ -70,7 +71,7 @@ class ContextCodec(Codec):
         trellis = trellis_indices(matrix, TRELLIS_4096) is not None
         attempts = [True, False] if trellis and np.count_nonzero(symbols) <= _MAX_BY_CHANCE else [trellis]
         shortest = min((levels.encode_in_units(attempt) for attempt in attempts), key=len)
-        if matrix.size < _MIN_PREDICTED or matrix.shape[1] == 1:
+        if matrix.size < self.min_predicted or matrix.shape[1] == 1:
             return shortest
         best = _Head.of(shortest)
         return min(shortest, levels.encode(best.unit_bits, best.trellis, prediction=True), key=len)
