@@ -13,6 +13,7 @@ from safetensors.numpy import save
 from compress.errors import ConfigError
 from compress.model import Model
 from compress.networks.description_text import METADATA_KEY, description_text
+from compress.networks.factory import tied_in
 from compress.runtime.atomic_files import write_atomically
 
 WeightFormat = Literal["float32", "codebook"]
@@ -39,19 +40,10 @@ def write_weights(model: Model, path: Path, weight_format: WeightFormat = "float
         data = _to_onnx(model, path, weight_format)
     else:
         arrays = {name: np.require(tensor.to_dense(), requirements="C") for name, tensor in model.tensors.items()}
-        arrays |= {name: arrays[first] for name, first in _tied_names(model).items() if first in arrays}
+        arrays |= {name: arrays[first] for name, first in tied_in(model.architecture).items() if first in arrays}
         metadata = {METADATA_KEY: description_text(model)}
         data = save(arrays, metadata) if path.suffix == ".safetensors" else _to_torch(arrays, metadata)
     write_atomically(path, data)
-
-
-def _tied_names(model: Model) -> dict[str, str]:
-    """Return the further names of tensors, so that the network can load the state dictionary."""
-    if ":" not in model.architecture:
-        return {}
-    from compress.networks.factory import NetworkFactory  # noqa: PLC0415  imports torch
-
-    return NetworkFactory.parse(model.architecture).tied
 
 
 def _to_torch(arrays: dict[str, np.ndarray], metadata: dict[str, str]) -> bytes:

@@ -26,9 +26,8 @@ class OperatorConverter:
         try:
             graph = trace(network, photo)
         except Exception as error:  # the network's own code runs here, and may not support tracing
-            raise SqueezeError(
-                f"ONNX export needs torch.fx, which cannot trace the network: {error.__cause__ or error}"
-            ) from error
+            problem = f"ONNX export needs torch.fx, which cannot trace the network: {error.__cause__ or error}"
+            raise SqueezeError(problem) from error
         self.nodes: list[NodeProto] = []
         self.constants: list[TensorProto] = []
         self._modules = dict(network.named_modules(remove_duplicate=False))

@@ -169,3 +169,8 @@ def identity(model: Model) -> tuple[str, ...]:
     """Return what determines a model's outputs on photos besides its tensors, for cache keys."""
     source = (NetworkFactory.parse(model.architecture).source_sha256(),) if is_factory(model.architecture) else ()
     return model.architecture, repr(model.preprocessing), *source
+
+
+def tied_in(architecture: str) -> dict[str, str]:
+    """Return the further names of tied tensors that an architecture lists, with the name that the model has."""
+    return dict(NetworkFactory.parse(architecture).tied) if is_factory(architecture) else {}

@@ -113,4 +113,4 @@ def _to_dense(name: str, tensor: torch.Tensor) -> Dense:
     values = to_float32(name, tensor)
     if not np.isfinite(values).all():
         raise WeightsError(f"{name}: values must be finite real numbers")
-    return Dense(values)
+    return Dense(values.copy())  # the network may change its own

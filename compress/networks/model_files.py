@@ -12,7 +12,7 @@ from compress.model import TORCHVISION, Model, trust_factory
 from compress.networks.checkpoint_file import CHECKPOINT_SUFFIXES, Checkpoint, has_checkpoint_suffix, read_checkpoint
 from compress.networks.description_text import METADATA_KEY, parse_description
 from compress.networks.embedded_weights import EmbeddedWeights
-from compress.networks.factory import NetworkFactory, is_factory
+from compress.networks.factory import NetworkFactory, is_factory, tied_in
 from compress.networks.factory_models import load_checkpoint, model_of
 from compress.networks.float_values import to_float32
 from compress.networks.squeezenet_model import expected_squeezenet, squeezenet_model
@@ -72,7 +72,8 @@ def _described_model(checkpoint: Checkpoint) -> Model:
     with format_errors_of(checkpoint.path):
         model = parse_description(checkpoint.metadata[METADATA_KEY])
     in_order = [name for name in model.tensors if name in checkpoint.tensors]  # `.safetensors` sorts them
-    names = dict.fromkeys([*in_order, *checkpoint.tensors])
+    tied = tied_in(model.architecture)
+    names = [name for name in dict.fromkeys([*in_order, *checkpoint.tensors]) if name not in tied]
     return replace(model, tensors={name: Dense(to_float32(name, checkpoint.tensors[name])) for name in names})
 
 

@@ -6,9 +6,6 @@ from dataclasses import dataclass
 
 from compress.report.record import FileRecord, LayerRecord, RunRecord
 
-_NOT_IN_C = ("context", "planes")
-"""Codecs that decoders/c lacks."""
-
 
 @dataclass(frozen=True)
 class FileComponent:
@@ -65,10 +62,3 @@ def entropy_excess(layer: LayerRecord) -> float:
 def weight_layers(record: RunRecord) -> list[LayerRecord]:
     """Return the tensors that passes compress: at least two dimensions."""
     return [layer for layer in record.layers if len(layer.shape) >= 2]
-
-
-def decoders(record: RunRecord) -> str:
-    """Return in words which decoders read the file."""
-    if any(layer.codec in _NOT_IN_C for layer in record.layers):
-        return "squeeze-compress; not the decoder in C, which lacks the codec context"
-    return "squeeze-compress, and the decoder in C (decoders/c)"
