@@ -47,7 +47,9 @@ class _ErrorHandlingGroup(click.Group):
 def main(quiet: bool, verbose: bool) -> None:
     """Compress a trained SqueezeNet with little loss of accuracy, and measure the accuracy of the file."""
     console.set_verbosity(quiet=quiet, verbose=verbose)
-    logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, stream=sys.stderr)
+    level = logging.DEBUG if verbose else logging.WARNING
+    logging.basicConfig(level=level, format="%(levelname)s: %(message)s", stream=sys.stderr, force=True)
+    logging.getLogger("compress").setLevel(level if verbose or quiet else logging.INFO)
     for library in ("matplotlib", "numba", "PIL"):
         logging.getLogger(library).setLevel(logging.WARNING)
 
