@@ -147,6 +147,9 @@ def show_result(result: RunResult) -> None:
     say("")
     say(f"{file_bytes:,} bytes: {record.float_bytes / file_bytes:.1f} times smaller than float32, "
         f"{ALEXNET_BYTES / file_bytes:.0f} than AlexNet")  # fmt: skip
+    if left := record.uncompressed_parameters:
+        say(f"No pass compresses {left:,} of {record.parameters:,} parameters ({left / record.parameters:.1%}): "
+            f"they take {record.uncompressed_bytes:,} bytes as they are.")  # fmt: skip
     if not labeled:
         say("These photos have no labels: fidelity to the float network was measured, not accuracy.")
     _show_example(record.example)

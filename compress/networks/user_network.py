@@ -14,7 +14,7 @@ from compress.errors import ConfigError, WeightsError
 from compress.model import Model, Preprocessing, bias_name
 from compress.networks.factory import FunctionName, NetworkFactory
 from compress.networks.folding import fold_batch_norms
-from compress.networks.layer_calls import record_calls, weight_matrices
+from compress.networks.layer_calls import COMPRESSIBLE, record_calls, weight_matrices
 from compress.networks.modules import as_dense, check_shapes, set_weights, stored_tensors, zero_input
 from compress.networks.preprocessing_options import InputOptions
 from compress.networks.state_dict_file import existing_file, read_class_names, read_state_dict
@@ -106,10 +106,7 @@ def _probe(network: nn.Module, preprocessing: Preprocessing) -> tuple[int, set[s
     if not weights:
         left = ", ".join(name for name, parameter in network.named_parameters() if parameter.dim() >= 2) or "none"
         raise ConfigError(
-            f"no pass can compress a weight of this network; its matrices: {left}",
-            key="model",
-            allowed="weights of convolutions, linear, recurrent, attention and embedding layers that the "
-            "logits depend on; remove norms of weights, or write the operations with these layers",
+            f"no pass can compress a weight of this network; its matrices: {left}", key="model", allowed=COMPRESSIBLE
         )
     return logits.shape[1], weights
 

@@ -67,6 +67,8 @@ def load_inputs(
     found_device = find_device(device)
     torch.use_deterministic_algorithms(True, warn_only=True)
     reference = _load_reference(pipeline)
+    if processes.is_first:
+        preflight.report_compressible(reference)
     preflight.check_layers(pipeline, reference)
     with processes.first_before_others():
         calibration = _load_photos(pipeline, "calibration", reference, cache, progress)
