@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -85,6 +86,10 @@ class Model:
         """Return the names of the tensors that passes compress."""
         names = (name for name, tensor in self.tensors.items() if len(tensor.shape) >= 2)
         return [name for name in names if name not in self.uncompressed]
+
+    def uncompressed_weights(self) -> int:
+        """Return the number of weights in `uncompressed`."""
+        return sum(math.prod(self.tensors[name].shape) for name in self.uncompressed)
 
     def bias_names(self) -> dict[str, str]:
         """Return the name of each bias, one value per row, by the name of its layer's weight tensor."""

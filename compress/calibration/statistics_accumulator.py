@@ -93,7 +93,7 @@ def accumulate_statistics(
         processes: the processes that share the batches.
     Raises:
         DataError: there are no photos.
-        PassError: the statistics of a layer do not fit into memory.
+        PassError: the statistics of a layer do not fit into memory or float32, are all 0, or a layer has no gradients.
     """
     row_blocks = row_block_bytes > 0
     layers: dict[str, _LayerAccumulator] = {}
@@ -125,6 +125,11 @@ def accumulate_statistics(
         layer.flush()
         processes.all_reduce(*layer.sums())
     statistics = {name: layers.pop(name).statistics(total_weight) for name in list(layers)}  # frees each layer's sums
+    if not any(layer.row_fisher.any() for layer in statistics.values()):
+        raise PassError(
+            "no weight changes the outputs on the calibration photos: the logits are constant, or so large that each "
+            "softmax is 0 or 1; scale the last layer, or use passes without statistics"
+        )
     return statistics | ({last: statistics[last].with_equal_rows()} if last else {})
 
 
@@ -216,7 +221,7 @@ class _LayerAccumulator:
             )
         self._row_fisher = torch.zeros(rows, dtype=torch.float64)
         self._bias_fisher: Tensor | None = torch.zeros(rows, dtype=torch.float64)
-        self._groups, self._columns = groups, columns
+        self._name, self._groups, self._columns = name, groups, columns
         self._strips = [
             torch.zeros(groups, min(_STRIP_ROWS, columns - start), columns - start, device=weight.device)
             for start in range(0, columns, _STRIP_ROWS)
@@ -278,7 +283,17 @@ class _LayerAccumulator:
         yield from zip(range(0, self._columns, _STRIP_ROWS), self._strips, strict=True)
 
     def statistics(self, total_weight: float) -> LayerStatistics:
-        """Return the statistics of photos with this sum of sample weights. The strips are freed."""
+        """Return the statistics of photos with this sum of sample weights. The strips are freed.
+
+        Raises:
+            PassError: they do not fit into float32.
+        """
+        if not torch.isfinite(self._row_fisher).all() or not all(bool(each.isfinite().all()) for each in self._strips):
+            raise PassError(
+                "its gradients are too large for statistics in float32; scale the layer up and the next one down, so "
+                "that the weights of both are near 1, or use passes without statistics",
+                tensor=self._name,
+            )
         input_factor = self._input_factor()
         row_blocks = self._row_blocks() if self._groups > 1 else None
         row_fisher, bias_fisher = (

@@ -178,6 +178,9 @@ def show_result(result: RunResult, *, as_json: bool = False) -> None:
     say("")
     alexnet = f", {ALEXNET_BYTES / file_bytes:.0f} than AlexNet" if record.is_imagenet_classifier else ""
     say(f"{file_bytes:,} bytes: {record.float_bytes / file_bytes:.1f} times smaller than float32{alexnet}")
+    if left := record.uncompressed_parameters:
+        say(f"No pass compresses {left:,} of {record.parameters:,} parameters ({left / record.parameters:.1%}): "
+            f"they take {record.uncompressed_bytes:,} bytes as they are.")  # fmt: skip
     for data in record.data:
         say(f"{data.role}: {data.description}")
     if not labeled:

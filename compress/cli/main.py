@@ -61,7 +61,9 @@ class _ErrorHandlingGroup(click.Group):
 def main(quiet: bool, verbose: bool) -> None:
     """Compress a trained SqueezeNet or your own network, and measure how much accuracy the file keeps."""
     console.set_verbosity(quiet=quiet, verbose=verbose)
-    logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, format="%(levelname)s: %(message)s")
+    level = logging.DEBUG if verbose else logging.WARNING
+    logging.basicConfig(level=level, format="%(levelname)s: %(message)s", stream=sys.stderr, force=True)
+    logging.getLogger("compress").setLevel(level if verbose or quiet else logging.INFO)
     for library in ("matplotlib", "numba", "PIL"):
         logging.getLogger(library).setLevel(logging.WARNING)
 

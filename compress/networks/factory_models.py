@@ -15,7 +15,7 @@ from compress.networks.checkpoint_file import Checkpoint
 from compress.networks.factory import NetworkFactory
 from compress.networks.float_values import to_float32
 from compress.networks.folding import fold_batch_norms
-from compress.networks.layer_calls import record_calls, weight_matrices
+from compress.networks.layer_calls import COMPRESSIBLE, record_calls, weight_matrices
 from compress.networks.modules import check_shapes, set_weights, stored_tensors, tied_names, zero_input
 from compress.networks.program import network_program
 from compress.networks.repeatability import check_repeatable
@@ -92,10 +92,7 @@ def _probe(network: nn.Module, preprocessing: Preprocessing) -> tuple[int, set[s
     if not weights:
         left = ", ".join(name for name, parameter in network.named_parameters() if parameter.dim() >= 2) or "none"
         raise ConfigError(
-            f"no pass can compress a weight of this network; its matrices: {left}",
-            key="model",
-            allowed="weights of convolutions, linear, recurrent, attention and embedding layers that the "
-            "logits depend on; remove norms of weights, or write the operations with these layers",
+            f"no pass can compress a weight of this network; its matrices: {left}", key="model", allowed=COMPRESSIBLE
         )
     return logits.shape[1], weights
 

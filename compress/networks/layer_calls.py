@@ -22,6 +22,12 @@ _MATRIX_OWNERS = (
 )  # fmt: skip
 """Kinds of modules with weight matrices, one row per index of the first dimension."""
 
+COMPRESSIBLE = (
+    "the weights of convolutions, linear, recurrent, attention and embedding layers that the logits depend on; "
+    "write the operations of others with these layers, and remove norms of weights"
+)
+"""What passes compress, for messages."""
+
 _MATRIX_NAME = re.compile(r"(\w+_)?weight(_(ih|hh|hr)(_l\d+(_reverse)?)?)?")
 """Names of weight matrices in these modules; not `weight_g`, `weight_v` or `weight_orig`, which norms are made of."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -20,7 +21,10 @@ from compress.quantization.codebooks import round_to_precision
 from compress.quantization.lambda_search import LambdaSearch, initial_lambda
 from compress.quantization.layer_quantizer import LayerQuantizer, quantize_biases
 from compress.quantization.regularization import regularized_quantizer
+from compress.quantization.step_sizes import has_levels
 from compress.tensors.forms import Dense, FloatName, Shared
+
+_LOGGER = logging.getLogger(__name__)
 
 _MIN_FILL = 0.998
 """Fraction of the byte limit that the file uses at least."""
@@ -135,7 +139,7 @@ def _compressed(
     for name, tensor in model.tensors.items():
         if name not in layers and name not in model.uncompressed:
             values, fisher = tensor.to_dense(), biases[name].bias_fisher if name in biases else None
-            if bias_precision == "levels" and fisher is not None and len(fisher) == values.size:
+            if bias_precision == "levels" and fisher is not None and has_levels(values):
                 changed[name] = quantize_biases(values, fisher, lambda_)
             else:
                 precision: FloatName = "float16" if bias_precision == "levels" else bias_precision
@@ -156,21 +160,29 @@ def fill_bytes(
         context: with the codecs of the file.
     Raises:
         PassError: no lambda makes the file small enough.
+    The last search logs why the file stays below `min_fill`.
     """
     search = LambdaSearch(max_bytes, lambda_, min_fill)
     best: tuple[Model, float] | None = None
+    best_bytes, limit = 0, "the file's size jumps there"
     with context.progress("searching for lambda", 0) as advance:
         while (trial := search.next_lambda()) is not None:
             try:
                 candidate = compress_at(trial)
                 file_bytes = context.file_bytes(candidate)
-            except PassError:  # more levels than a file can have
+            except PassError as error:  # more levels than a file can have
                 search.record(trial, None)
+                limit = str(error).partition(";")[0]  # without the remedy
             else:
                 search.record(trial, file_bytes)
                 if file_bytes <= max_bytes:
-                    best = candidate, trial
+                    best, best_bytes = (candidate, trial), file_bytes
             advance(1)
     if best is None:
         raise PassError(f"no lambda makes the file as small as {max_bytes:,} bytes; allow more, or prune first")
+    if min_fill == _MIN_FILL and best_bytes < min_fill * max_bytes:  # the last search only
+        _LOGGER.warning(
+            "%s: the file takes %s of %s bytes: no smaller lambda is possible; %s",
+            context.stage, f"{best_bytes:,}", f"{max_bytes:,}", limit,
+        )  # fmt: skip
     return best

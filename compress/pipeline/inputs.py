@@ -77,6 +77,8 @@ def load_inputs(
     torch.use_deterministic_algorithms(True, warn_only=True)
     given, folded = _load_networks(pipeline)
     reference = folded or given
+    if processes.is_first:
+        preflight.report_compressible(reference)
     preflight.check_layers(pipeline, reference)
     check_importable(reference)
     lists = [_list_photos(pipeline, role, reference) for role in get_args(Role)]

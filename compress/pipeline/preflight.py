@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+import math
 
 from compress.data.collect import PhotoList
 from compress.data.photos import Photos
 from compress.errors import ConfigError, DataError
 from compress.evaluation.goals import Goal
 from compress.model import Model
+from compress.networks.layer_calls import COMPRESSIBLE
 from compress.passes.layer_patterns import options_by_layer
 from compress.pipeline.config import Pipeline
 from compress.training.splits import training_labels
+
+_LOGGER = logging.getLogger(__name__)
+
+_MIN_SHARE = 0.5
+"""Smallest share of the parameters that passes compress without a warning."""
+
+_MAX_NAMES = 8
 
 
 def check_layers(pipeline: Pipeline, model: Model) -> None:
@@ -26,6 +36,20 @@ def check_layers(pipeline: Pipeline, model: Model) -> None:
                 options_by_layer(model, None, layers)
             except ConfigError as error:
                 raise pipeline.document.located(error, "stages", index, *path) from error
+
+
+def report_compressible(model: Model) -> None:
+    """Log what share of the parameters passes compress, as a warning with names where it is below half."""
+    total = sum(math.prod(tensor.shape) for tensor in model.tensors.values())
+    left = model.uncompressed_weights()
+    share = 1 - left / max(total, 1)
+    said = f"passes compress {total - left:,} of {total:,} parameters ({share:.1%})"
+    if share >= _MIN_SHARE:
+        _LOGGER.info("%s", said)
+        return
+    largest = sorted(model.uncompressed, key=lambda name: -math.prod(model.tensors[name].shape))
+    names = ", ".join(largest[:_MAX_NAMES]) + (", ..." if len(largest) > _MAX_NAMES else "")
+    _LOGGER.warning("%s; left as they are: %s. Passes compress %s", said, names, COMPRESSIBLE)
 
 
 def check_labels(goal: Goal, validation: Photos | PhotoList) -> None:

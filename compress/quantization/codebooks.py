@@ -19,6 +19,9 @@ Floats = NDArray[np.float64]
 FEEDBACK_MARGIN = 16
 """Steps by which levels and entries exceed the largest weight. Error feedback moves a weight by a few steps."""
 
+_MIN_FLOAT16_MAXIMUM = 2.0**-18
+"""Smallest maximum of values in float16, whose step is 2 ** -24: their error is at most 1% of it."""
+
 
 @dataclass(frozen=True)
 class CodebookOptions:
@@ -93,7 +96,7 @@ def merge_rounded(entries: Floats, counts: Floats, stored_as: FloatName, tensor:
 def zero_first(entries: Floats, indices: NDArray[np.integer[Any]]) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:
     """Return a codebook that begins with its entry 0, the others ascending, and the new indices."""
     order = np.argsort(entries != 0, kind="stable")
-    return entries[order].astype(np.float32), np.argsort(order)[indices].astype(np.uint16)
+    return (entries[order] + 0.0).astype(np.float32), np.argsort(order)[indices].astype(np.uint16)
 
 
 def round_codebook(centroids: NDArray[np.float64], stored_as: FloatName, tensor: str) -> NDArray[np.float32]:
@@ -113,13 +116,19 @@ def nearest_entries(entries: NDArray[np.float32], points: NDArray[np.float64]) -
 
 
 def round_to_precision(values: NDArray[np.float32], stored_as: FloatName, tensor: str) -> Dense:
-    """Return plain values at the precision of the file.
+    """Return plain values at the precision of the file; float32 where all are too small for float16.
 
     Raises:
         PassError: a value is too large for the precision, or not finite.
     """
     check_finite(values, tensor)
+    stored_as = precise_enough(values, stored_as)
     return Dense(_round(values, stored_as, tensor), stored_as)
+
+
+def precise_enough(values: NDArray[np.floating[Any]], stored_as: FloatName) -> FloatName:
+    """Return a precision; instead of float16, float32 where all values are so small that float16 loses most bits."""
+    return "float32" if 0 < np.abs(values).max(initial=0) < _MIN_FLOAT16_MAXIMUM else stored_as
 
 
 def _round(values: NDArray[np.floating[Any]], stored_as: FloatName, tensor: str) -> NDArray[np.float32]:

@@ -9,6 +9,12 @@ _MIN_LOG, _MAX_LOG = math.log(1e-12), 0.0
 
 _MAX_TRIALS = 20
 
+_TOLERANCE = 1e-4
+"""Width of the bracket, in the logarithm of lambda, that ends the search."""
+
+_LIMIT_TOLERANCE = 0.05
+"""The same where a smaller lambda is not possible: more trials would add little to the file."""
+
 
 def initial_lambda(file_bytes: int, weights: int) -> float:
     """Return a lambda that gives SqueezeNet v1.1 about this file size.
@@ -57,7 +63,8 @@ class LambdaSearch:
         else:
             self._low = max(self._low, log_lambda)
             filled = False
-        last = filled or self._high - self._low < 1e-4 or len(self._trials) >= _MAX_TRIALS
+        tolerance = _TOLERANCE if file_bytes is not None else _LIMIT_TOLERANCE
+        last = filled or self._high - self._low < tolerance or len(self._trials) >= _MAX_TRIALS
         self._next = None if last else self._guess()
 
     def _guess(self) -> float:

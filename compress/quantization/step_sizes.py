@@ -28,6 +28,9 @@ At high rate the divergence is `cost / 2 * step ** 2 / 12`. One bit less doubles
 _MIN_BIAS_FISHER = 1e-300
 """Fisher information, nats, of biases that no photo reaches: as good as none, and its inverse is finite."""
 
+_MIN_BIAS_STEP = 2.0**-30
+"""Smallest step of biases."""
+
 _MAX_CODEBOOK_ENTRY = 1024.0
 """Limit of weights divided by their scales: below it, float16 has 11 significant bits down to 2 ** -24 of it."""
 
@@ -50,15 +53,15 @@ def step_exponents(
         kernel_transform: return exponents of kernel coefficients, shape (3, 3), too; else None.
     """
     octaves = np.log2(ratio) + np.log2(OPTIMAL_STEP_COST * lambda_) / 2 + relative
-    rows = _to_exponents(octaves.mean(1))
-    # Columns absorb the rounding of the rows, which is the same in all rows if the rows are equal.
+    rows = _clip_to_int8(_to_exponents(octaves.mean(1)))
+    # Columns absorb the rounding and clipping of the rows, which is the same in all rows if the rows are equal.
     column_octaves = octaves.reshape(len(octaves), shape[1], -1).mean((0, 2))
     columns = _spread_exponents(column_octaves - rows.mean() / SCALE_STEPS_PER_OCTAVE)
     coefficients = None
     if kernel_transform:
         coefficient_octaves = octaves.reshape(-1, KERNEL_SIDE, KERNEL_SIDE).mean(0)
         coefficients = _clip_to_int8(_to_exponents(coefficient_octaves - coefficient_octaves.mean()))
-    return _clip_to_int8(rows), _clip_to_int8(columns), coefficients
+    return rows, _clip_to_int8(columns), coefficients
 
 
 def codebook_row_exponents(rows: Exponents, max_scaled: float) -> Exponents:
@@ -97,8 +100,13 @@ def bias_exponent(biases: NDArray[np.float32], bias_fisher: Floats, lambda_: flo
     """
     min_step = float(np.abs(biases).max(initial=0)) / max_level
     step = math.sqrt(OPTIMAL_STEP_COST * lambda_ / max(float(bias_fisher.mean()), _MIN_BIAS_FISHER))
-    exponent: np.int8 = _clip_to_int8(_to_exponents(np.log2(np.array([max(step, min_step, 2.0**-30)]))))[0]
+    exponent: np.int8 = _clip_to_int8(_to_exponents(np.log2(np.array([max(step, min_step, _MIN_BIAS_STEP)]))))[0]
     return exponent
+
+
+def has_levels(biases: NDArray[np.float32]) -> bool:
+    """Return whether the smallest step of biases divides the largest of them often enough."""
+    return not 0 < np.abs(biases).max(initial=0) < _MIN_BIAS_STEP * 64
 
 
 def _step_octaves(cost: Floats) -> Floats:

@@ -25,10 +25,11 @@ def file_components(file: FileRecord) -> tuple[FileComponent, ...]:
     """Return the components of a file in drawing order; their bytes sum to the file's."""
     return (
         FileComponent("indices", "part-indices", file.index_bytes, "entropy-coded codebook index of each weight"),
+        FileComponent("values", "part-values", file.value_bytes, "weights without a codebook, in floating point"),
         FileComponent("positions", "part-positions", file.position_bytes, "positions of the nonzero weights"),
         FileComponent("codebooks", "part-codebooks", file.codebook_bytes, "values that the indices stand for"),
         FileComponent("scales", "part-scales", file.scale_bytes, "factors of rows, columns or kernel coefficients"),
-        FileComponent("biases", "part-biases", file.bias_bytes, "never pruned"),
+        FileComponent("biases", "part-biases", file.bias_bytes, "never pruned; norms among them"),
         FileComponent("class names", "part-names", file.label_bytes, "names for the network's outputs"),
         FileComponent("header", "part-header", file.header_bytes, "layout, preprocessing and checksums"),
     )
@@ -36,8 +37,10 @@ def file_components(file: FileRecord) -> tuple[FileComponent, ...]:
 
 def layer_components(layer: LayerRecord) -> tuple[FileComponent, ...]:
     """Return the components of one tensor."""
+    has_codebook = layer.histogram is not None and bool(layer.histogram.codebook_marks)
+    kind = "indices" if has_codebook else "values"
     return (
-        FileComponent("indices", "part-indices", layer.index_bytes),
+        FileComponent(kind, f"part-{kind}", layer.index_bytes),
         FileComponent("positions", "part-positions", layer.position_bytes),
         FileComponent("codebook", "part-codebooks", layer.codebook_bytes),
         FileComponent("scales", "part-scales", layer.scale_bytes),

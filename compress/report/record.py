@@ -15,7 +15,7 @@ from pydantic import ConfigDict
 
 from compress.evaluation.results import Accuracy, Fidelity, GoalRecord, Prediction
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 ALEXNET_BYTES = 240_000_000
 """AlexNet's float32 weights as the SqueezeNet paper counts them (arXiv:1602.07360, table 2)."""
 
@@ -34,8 +34,8 @@ class StageRecord:
         kind: the pass, or `baseline`, `encode` or `proof`.
         options: all options of the pass, as JSON values: lists, no tuples.
         file_bytes: size of the `.sqz` file if the pipeline ended here: before `encode`, with indices of a fixed width.
-        sparsity: fraction of zeros among the weights, biases excluded.
-        bits_per_weight: `file_bytes` * 8 over the number of weights.
+        sparsity: fraction of zeros among the weights that passes compress.
+        bits_per_weight: `file_bytes` * 8 over the number of weights, those that no pass compresses among them.
         distinct_values: summed over the layers.
         seconds: the pass, validation excluded.
         validation_seconds: the validation after it.
@@ -143,6 +143,9 @@ class FileRecord:
         weights_sha256: hash of the decoded float32 tensors, in file order, little-endian.
         header_bytes: magic, version, header and checksums, without class names.
         label_bytes: class names.
+        index_bytes: coded indices of weights in codebooks, and their code tables.
+        value_bytes: weights without a codebook, as float32 or float16.
+        bias_bytes: biases, norms and other tensors of one dimension.
     """
 
     path: str
@@ -152,6 +155,7 @@ class FileRecord:
     header_bytes: int
     label_bytes: int
     index_bytes: int
+    value_bytes: int
     position_bytes: int
     codebook_bytes: int
     scale_bytes: int
@@ -201,6 +205,8 @@ class RunRecord:
         weights_source: where the float weights came from.
         weights_sha256: hash of the float weights, as in `FileRecord`.
         parameters: number of weights and biases.
+        uncompressed_parameters: number of them that no pass compresses.
+        uncompressed_bytes: their bytes in the file.
         float_bytes: parameters * 4.
         stages: the baseline first, the proof last.
         layers: in the order of the network.
@@ -221,6 +227,8 @@ class RunRecord:
     weights_source: str
     weights_sha256: str
     parameters: int
+    uncompressed_parameters: int
+    uncompressed_bytes: int
     float_bytes: int
     seed: int
     goals: tuple[GoalRecord, ...]

