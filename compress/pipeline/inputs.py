@@ -77,8 +77,6 @@ def load_inputs(
     torch.use_deterministic_algorithms(True, warn_only=True)
     given, folded = _load_networks(pipeline)
     reference = folded or given
-    if processes.is_first:
-        preflight.report_compressible(reference)
     preflight.check_layers(pipeline, reference)
     check_importable(reference)
     lists = [_list_photos(pipeline, role, reference) for role in get_args(Role)]
@@ -90,6 +88,8 @@ def load_inputs(
     _check_equal(processes, reference, calibration, validation)
     preflight.check_disjoint(calibration, validation)
     preflight.check_training(pipeline, calibration, reference.classes)
+    if processes.is_first:
+        preflight.report_compressible(reference)
     context = Context(
         reference,
         calibration,
