@@ -15,7 +15,7 @@ from compress.data.photos import Photos
 from compress.data.samples import Samples
 from compress.data.sources import source_at
 from compress.errors import ConfigError, DataError
-from compress.evaluation import comparison_record, metrics
+from compress.evaluation import comparison_record, intervals, metrics
 from compress.evaluation.comparison_record import ComparedModel, ModelComparison, PairedAccuracy, PhotoPredictions
 from compress.evaluation.evaluate import class_names, on_device
 from compress.evaluation.goals import Goal, goal_records
@@ -162,8 +162,8 @@ def _paired_accuracy(a: Outputs, b: Outputs, k: int) -> PairedAccuracy | None:
     if a.labels is None:
         return None
     correct_a, correct_b = a.correct(k), b.correct(k)
-    only_a, only_b = metrics.paired_counts(correct_b, correct_a)
-    difference = metrics.bootstrap_interval(correct_b.astype(np.float64) - correct_a)
+    only_a, only_b = intervals.paired_counts(correct_b, correct_a)
+    difference = intervals.bootstrap_interval(correct_b.astype(np.float64) - correct_a)
     return PairedAccuracy(only_a, only_b, difference, mcnemar(only_a, only_b))
 
 
