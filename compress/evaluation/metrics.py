@@ -15,12 +15,13 @@ from compress.data.photos import Photos
 from compress.data.transforms import to_input
 from compress.errors import DataError
 from compress.evaluation.intervals import normal_interval, paired_counts, wilson_interval
-from compress.evaluation.results import Accuracy, Fidelity, Prediction
+from compress.evaluation.results import Accuracy, Fidelity, PhotoOutcomes, Prediction
 from compress.model import Preprocessing
 from compress.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from compress.runtime.progress import Progress
 
 _BATCH_SIZE = 50
+_BEST_CLASSES = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,10 +38,14 @@ class Outputs:
 
     def correct(self, k: int) -> NDArray[np.bool_]:
         """Return for each photo whether its label is among the `k` largest logits; ties go to the first class."""
+        return self.label_ranks(k) > 0
+
+    def label_ranks(self, k: int) -> NDArray[np.int64]:
+        """Return for each photo the place of its label among the `k` largest logits, from 1; 0: it is not there."""
         assert self.labels is not None
         best = np.argsort(-self.logits, axis=1, kind="stable")[:, :k]
-        correct: NDArray[np.bool_] = (best == self.labels[:, None]).any(axis=1)
-        return correct
+        found = best == self.labels[:, None]
+        return np.where(found.any(axis=1), found.argmax(axis=1) + 1, 0)
 
 
 def run(
@@ -87,6 +92,15 @@ def fidelity(outputs: Outputs, reference: Outputs) -> Fidelity:
     divergence = normal_interval(divergences(outputs, reference))
     divergence = replace(divergence, low=max(divergence.low, 0.0))  # the normal distribution has no such limit
     return Fidelity(len(agree), wilson_interval(agree), divergence, before, after)
+
+
+def photo_outcomes(outputs: Outputs, reference: Outputs) -> PhotoOutcomes:
+    """Return the result on each photo; `reference` are the float network's outputs."""
+    return PhotoOutcomes(
+        top1_classes=tuple(outputs.logits.argmax(1).tolist()),
+        label_ranks=None if outputs.labels is None else tuple(outputs.label_ranks(_BEST_CLASSES).tolist()),
+        divergences_nats=tuple(float(f"{nats:.3e}") for nats in divergences(outputs, reference)),
+    )
 
 
 def divergences(outputs: Outputs, reference: Outputs) -> NDArray[np.float64]:
