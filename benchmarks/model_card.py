@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from benchmarks.markdown import markdown_table
 from compress.builtin_models import BuiltinModel
 from compress.builtin_pipelines import find_pipeline, first_comment
 from compress.evaluation.comparison_record import ModelComparison, PairedAccuracy
 from compress.evaluation.results import Accuracy
 from compress.report.formatting import nats, percent, percent_interval, points, thousands
+from compress.report.markdown import markdown_table
 
 _CARD = """\
 ---

@@ -14,6 +14,7 @@ import compress
 from compress.cli import console, model_commands, options, setup_commands
 from compress.cli.cache_commands import cache
 from compress.cli.interruption import Interrupted, signals_interrupt
+from compress.cli.report_command import report
 from compress.cli.search_commands import search, sensitivity
 from compress.errors import ConfigError, SqueezeError, torch_required
 
@@ -127,5 +128,5 @@ def init(name: str, output: Path) -> None:
     console.say(f"wrote {output}; run it with: squeeze-compress run {output}")
 
 
-for command in (*model_commands.COMMANDS, *setup_commands.COMMANDS, cache, search, sensitivity):
+for command in (*model_commands.COMMANDS, *setup_commands.COMMANDS, cache, report, search, sensitivity):
     main.add_command(command)
