@@ -43,55 +43,57 @@ def report(paths: tuple[Path, ...], form: str, output: Path | None, step_summary
     if output and output.resolve() in [run.file.resolve() for run in runs]:
         raise ConfigError("the result would replace the report that it is made of; name another file", file=output)
     if form == "html":
-        _write_page(runs, output, index)
-    if form != "html" or summary:
-        _write_texts(runs, form, output, summary)
+        output, text = _page(runs, output, index)
+    else:
+        text = _text(runs, form)
+    if output:
+        write_atomically(output, text.encode())
+        console.say(f"report: {output}")
+    else:
+        click.echo(text, nl=False)
+    if summary:
+        with summary.open("a", encoding="utf-8") as stream:
+            stream.write(_text(runs, "md"))
 
 
 def _read(paths: Sequence[Path]) -> tuple[Sequence[NamedRun], RunIndex | None]:
     """Return the runs, and where the one path is a folder of runs, what its index needs."""
-    from compress.report.comparison.run_files import read_index, read_runs  # noqa: PLC0415  imports pydantic
+    from compress.report.comparison.comparability import comparability_warnings  # noqa: PLC0415  imports pydantic
+    from compress.report.comparison.run_files import read_index, read_runs  # noqa: PLC0415
 
     index = read_index(paths[0]) if len(paths) == 1 else None
     for each in index.unreadable if index else ():
         _log.warning("%s is left out: %s", each.name, each.reason)
-    return (index.runs if index else read_runs(paths)), index
+    runs = index.runs if index else read_runs(paths)
+    for warning in () if index else comparability_warnings(runs):
+        _log.warning("%s", warning)
+    return runs, index
 
 
-def _write_page(runs: Sequence[NamedRun], output: Path | None, index: RunIndex | None) -> None:
+def _page(runs: Sequence[NamedRun], output: Path | None, index: RunIndex | None) -> tuple[Path, str]:
+    """Return the file of a page and its text."""
     from compress.report.comparison.comparison_pages import comparison_to_html, index_to_html  # noqa: PLC0415  slow
     from compress.report.html import to_html  # noqa: PLC0415
 
     if index:
         file = output or index.folder / "index.html"
-        page = index_to_html(index, file.parent)
-    elif len(runs) > 1:
-        file = output or Path("comparison.html")
-        page = comparison_to_html(runs, file.parent)
-    else:
-        file = output or runs[0].file.with_suffix(".html")
-        page = to_html(runs[0].record)
-    write_atomically(file, page.encode())
-    console.say(f"report: {file}")
+        return file, index_to_html(index, file.parent)
+    if len(runs) == 1:
+        return output or runs[0].file.with_suffix(".html"), to_html(runs[0].record)
+    file = output or Path("comparison.html")
+    return file, comparison_to_html(runs, file.parent)
 
 
-def _write_texts(runs: Sequence[NamedRun], form: str, output: Path | None, summary: Path | None) -> None:
-    """Write Markdown, JSON or JUnit to the output, and Markdown to the summary of the step."""
+def _text(runs: Sequence[NamedRun], form: str) -> str:
+    """Return runs as `md`, `json` or `junit`."""
     from compress.report.comparison.comparison_markdown import to_markdown  # noqa: PLC0415
     from compress.report.comparison.junit_xml import to_junit  # noqa: PLC0415
     from compress.report.comparison.run_comparison import compare_runs  # noqa: PLC0415
 
+    if form == "junit":
+        return to_junit(runs)
     comparison = compare_runs(runs)
-    for warning in comparison.warnings:
-        _log.warning("%s", warning)
-    text = {"md": to_markdown(comparison), "json": comparison.to_json(), "junit": to_junit(runs), "html": ""}[form]
-    if summary:
-        with summary.open("a", encoding="utf-8") as stream:
-            stream.write(to_markdown(comparison))
-    if output and form != "html":
-        write_atomically(output, text.encode())
-    else:
-        click.echo(text, nl=False)
+    return to_markdown(comparison) if form == "md" else comparison.to_json()
 
 
 def _summary_file() -> Path:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from compress.report import breakdown
+from compress.report.comparison.comparability import comparability_warnings
 from compress.report.comparison.layer_chart import MAX_RUNS_BY_LAYER, draw_layers
 from compress.report.comparison.peers import peers_of
 from compress.report.comparison.rate_curve import Metric, draw_curve
@@ -44,6 +45,7 @@ def index_to_html(index: RunIndex, folder: Path) -> str:
         folder=escape_undecodable(index.folder.resolve().name),
         runs=figures,
         unreadable=index.unreadable,
+        warnings=comparability_warnings(index.runs),
         links=[_link(run, folder) for run in index.runs],
         **_curves(figures, records),
     )

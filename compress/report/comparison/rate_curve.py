@@ -110,7 +110,7 @@ def _finish(axes: Axes, metric: Metric) -> None:
         axes.axhline(0, color=color("muted"), linewidth=1, zorder=0)
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: signed_hundred(value)))
     axes.margins(0.1, 0.1)
-    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 1000:,.4g}"))
     axes.grid(color=color("rule"), linewidth=1)
     axes.tick_params(which="both", color=color("rule"), labelcolor=color("muted"), labelsize=11)

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from pydantic import TypeAdapter
 
+from compress.report.comparison.comparability import comparability_warnings
 from compress.report.comparison.layer_differences import LayerDifference, layer_differences
-from compress.report.comparison.paired_runs import PairedRun, pair, same_photos
+from compress.report.comparison.paired_runs import PairedRun, pair
 from compress.report.comparison.run_figures import RunFigures, figures_of
 from compress.report.comparison.run_files import NamedRun
 from compress.report.comparison.setting_differences import SettingDifference, setting_differences
@@ -51,24 +52,8 @@ def compare_runs(runs: Sequence[NamedRun]) -> RunComparison:
     return RunComparison(
         schema_version=RUN_COMPARISON_VERSION,
         runs=tuple(figures_of(run) for run in runs),
-        warnings=tuple(_warnings(reference, others)),
+        warnings=comparability_warnings(runs),
         paired=tuple(each for each in pairs if each),
         settings=setting_differences(records),
         layers=layer_differences(records),
     )
-
-
-def _warnings(reference: NamedRun, others: Sequence[NamedRun]) -> list[str]:
-    """Return why the figures of other runs are not comparable with the reference's."""
-    a, warnings = reference.record, []
-    if names := [run.name for run in others if not same_photos(a, run.record)]:
-        warnings.append(
-            f"Other validation photos than {reference.name}: {', '.join(names)}. A difference in accuracy, agreement "
-            "or divergence may come from the photos, and there are no paired statistics."
-        )
-    if names := [run.name for run in others if run.record.weights_sha256 != a.weights_sha256]:
-        warnings.append(
-            f"Another float network than {reference.name}: {', '.join(names)}. Agreement and divergence compare each "
-            "file with its own float network."
-        )
-    return warnings
