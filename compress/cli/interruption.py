@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 _SECONDS_UNTIL_REPEATED = 2.0
+_RESUMABLE = {"run": "finished stages", "search": "finished trials", "sensitivity": "gathered statistics"}
+"""What the cache of a stopped command holds."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -20,6 +23,20 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, number: int) -> None:
         super().__init__(number)
         self.number = number
+
+
+def stopped_message(command: str | None, arguments: Sequence[str]) -> str:
+    """Return what a user who stopped a command is told: what is unchanged, and how to go on.
+
+    Args:
+        command: name of the command.
+        arguments: of the program.
+    """
+    message = "stopped; files of an earlier run are unchanged"
+    if command not in _RESUMABLE or "--fresh" in arguments:
+        return message
+    again = shlex.join(["squeeze-compress", *arguments])
+    return f"{message}, and {_RESUMABLE[command]} are kept. The same command goes on from there:\n  {again}"
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import click
 import compress
 from compress.cli import console, model_commands, options, setup_commands
 from compress.cli.cache_commands import cache
-from compress.cli.interruption import Interrupted, signals_interrupt
+from compress.cli.interruption import Interrupted, signals_interrupt, stopped_message
 from compress.cli.report_command import report
 from compress.cli.search_commands import search, sensitivity
 from compress.errors import ConfigError, SqueezeError, torch_required
@@ -39,7 +39,7 @@ class _ErrorHandlingGroup(click.Group):
             console.error(f"{file}{error.strerror or error}")
             sys.exit(1)
         except Interrupted as interrupt:
-            console.error("stopped; files of an earlier run are unchanged")
+            console.error(stopped_message(ctx.invoked_subcommand, sys.argv[1:]))
             sys.exit(_SIGNAL_EXIT_CODE + interrupt.number)
 
 

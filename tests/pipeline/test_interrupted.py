@@ -51,5 +51,6 @@ def test_files_of_an_earlier_run_are_unchanged(tmp_path, number, on_sigint, exit
         too_long.cancel()
     assert process.returncode == exit_code, stderr
     if number != signal.SIGKILL:
-        assert "error: stopped; files of an earlier run are unchanged" in stderr
+        assert "error: stopped; files of an earlier run are unchanged, and finished stages are kept" in stderr
+        assert f"  squeeze-compress -v run {tmp_path}/endless.yaml --out {out}" in stderr
     assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == OLD
