@@ -13,6 +13,7 @@ import click
 import compress
 from compress.cli import console, model_commands, options, setup_commands
 from compress.cli.cache_commands import cache
+from compress.cli.dry_run import show_forecast
 from compress.cli.interruption import Interrupted, signals_interrupt, stopped_message
 from compress.cli.report_command import report
 from compress.cli.search_commands import search, sensitivity
@@ -61,9 +62,10 @@ def main(quiet: bool, verbose: bool) -> None:
 @options.pipeline
 @click.option("--out", type=options.FOLDER, help="Folder for the results. [out/NAME]")
 @click.option("--fresh", is_flag=True, help="Neither read nor write the cache.")
+@click.option("--dry-run", is_flag=True, help="Say what would run, how long and with how much memory. Run nothing.")
 def run(
     pipeline: str, overrides: tuple[str, ...], seed: int | None, device: str | None, out: Path | None, as_json: bool,
-    **more: Any,
+    dry_run: bool, **more: Any,
 ) -> None:  # fmt: skip
     """Compress a network as a pipeline describes it.
 
@@ -75,6 +77,10 @@ def run(
     Example: squeeze-compress run squeezenet --set goal.bytes=480kB
     """
     spec = options.read_pipeline(pipeline, overrides, seed)  # before the slow imports
+    out = out or Path("out") / spec.name
+    if dry_run:
+        show_forecast(spec, out, device, as_json=as_json, **more)
+        return
     from compress import pipeline as pipelines  # noqa: PLC0415
     from compress.pipeline.environment import run_command  # noqa: PLC0415
     from compress.report.goal_shortfall import check_goals  # noqa: PLC0415
@@ -87,7 +93,7 @@ def run(
             console.set_verbosity(quiet=True, verbose=False)
         result = pipelines.run(
             spec,
-            out or Path("out") / spec.name,
+            out,
             command=run_command(pipeline, seed, overrides),
             device=str(own_device),
             progress=console.progress,

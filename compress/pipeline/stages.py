@@ -38,12 +38,13 @@ class StageResult:
     is_reference: bool
 
 
-def run_stages(pipeline: Pipeline, inputs: RunInputs) -> Iterator[StageResult]:
+def run_stages(pipeline: Pipeline, inputs: RunInputs, *, only_cached: bool = False) -> Iterator[StageResult]:
     """Run the stages of a pipeline in order, or read their results from the cache.
 
     Args:
         pipeline: has the stages.
         inputs: of this pipeline, or of one that differs in nothing but stages and coding.
+        only_cached: run nothing, and end before the first stage whose result is not in the cache.
     Yields:
         the result of each stage; the next stage runs when its result is requested.
     Raises:
@@ -53,6 +54,8 @@ def run_stages(pipeline: Pipeline, inputs: RunInputs) -> Iterator[StageResult]:
     model = inputs.reference
     is_float = is_uncompressed(model)
     for stage in pipeline.stages:
+        if only_cached and not StageCache(inputs.cache, stage, model, context).read():
+            return
         model, usage = _load_or_run(stage, model, context, inputs.cache)
         is_float &= is_uncompressed(model) or stage.pass_.keeps_float
         is_reference = is_float and stage.pass_.needs_labels
