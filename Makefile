@@ -7,7 +7,7 @@ BIN = $(VENV)/bin
 READY = $(VENV)/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help env browser run test check reports bench ci clean
+.PHONY: help env browser run test check reports bench wasm ci clean
 
 help: ## List the targets.
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 10
@@ -61,6 +61,9 @@ bench: env ## Benchmarks: NNCodec, codecs, 100,000 damaged files, killed runs, t
 	$(BIN)/python -m benchmarks.crash_recovery
 	$(BIN)/python -m benchmarks.training_speed
 	$(BIN)/python -m benchmarks.c_network
+
+wasm: env ## Build the runtime for browsers, after a change in runtime/c or runtime/wasm.
+	PYTHON=$(BIN)/python sh runtime/wasm/build.sh compress/export/web_page/squeeze.wasm
 
 ci: env ## Example of a model gate for other teams, see docs/ci.md; not the CI of this project.
 	$(BIN)/squeeze-compress run docs/ci/pipeline.yaml --out $(OUT)/ci --cache $(OUT)/ci/cache

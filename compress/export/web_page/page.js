@@ -20,9 +20,9 @@ function showError(error) {
   $("error").scrollIntoView({ block: "nearest" });
 }
 
-function clearAnswer() {
+function clearMessages() {
   $("error").textContent = $("spoken").textContent = "";
-  show(false, "error");
+  show(false, "error", "invitation");
 }
 
 // ---- The network ----
@@ -31,7 +31,7 @@ async function start() {
   try {
     network = await load("model.sqz", { onProgress: (loaded, total) => ($("progress").value = loaded / total) });
   } catch (error) {
-    show(false, "loading");
+    show(false, "loading", "hint");
     return showError(error);
   }
   $("about").textContent =
@@ -41,8 +41,7 @@ async function start() {
   showBytes();
   for (const button of document.querySelectorAll("button")) button.disabled = false;
   show(false, "loading");
-  show(true, "classes");
-  showClasses([]);
+  show(true, "invitation");
   document.body.dataset.ready = milliseconds(performance.now());
 }
 
@@ -64,7 +63,7 @@ function showBytes() {
 async function classify(photo, sample) {
   const own = ++turn;
   stopCamera();
-  clearAnswer();
+  clearMessages();
   showPhoto(photo);
   for (const button of samples) button.setAttribute("aria-pressed", String(button === sample));
   $("classes").classList.add("stale");
@@ -80,7 +79,7 @@ function refuse(error) {
   show(false, "photo");
   show(true, "hint");
   $("stage").classList.remove("filled");
-  showClasses([]);
+  show(false, "classes");
   showError(error);
 }
 
@@ -103,11 +102,12 @@ function showAnswer({ classes, milliseconds: time }) {
 function showClasses(classes) {
   const list = $("classes");
   list.classList.remove("stale");
-  while (list.children.length < 5) list.append(newRow());
+  show(true, "classes");
+  while (list.children.length < classes.length) list.append(newRow());
   [...list.children].forEach((row, place) => {
-    const { label = "–", probability = 0 } = classes[place] ?? {};
+    const { label, probability } = classes[place];
     row.querySelector(".name").textContent = label;
-    row.querySelector(".share").textContent = place < classes.length ? percent.format(probability) : "";
+    row.querySelector(".share").textContent = percent.format(probability);
     row.querySelector("i").style.width = `${100 * probability}%`;
   });
 }
@@ -162,7 +162,7 @@ document.ondrop = (event) => {
 // ---- The camera ----
 
 $("camera").onclick = async () => {
-  clearAnswer();
+  clearMessages();
   try {
     if (!navigator.mediaDevices) throw new Error("a page has no camera unless its address begins with https: or is localhost");
     camera = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });

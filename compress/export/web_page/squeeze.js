@@ -41,13 +41,14 @@ class Network {
   #worker;
   #waiting = new Map(); // requests by number
   #requests = 0;
+  #ended; // the error of all requests from now on
 
   constructor(worker) {
     this.#worker = worker;
     worker.onmessage = ({ data }) => this.#answer(data);
     worker.onerror = (event) => {
       event.preventDefault();
-      this.#refuseAll(new SqueezeError("no-worker", "Cannot start worker.js: the file is missing, or the server refuses it."));
+      this.#end(new SqueezeError("no-worker", "Cannot start worker.js: the file is missing, or the server refuses it."));
     };
   }
 
@@ -60,12 +61,12 @@ class Network {
   }
 
   close() {
-    this.#worker.terminate();
-    this.#refuseAll(new SqueezeError("closed", "The network was closed."));
+    this.#end(new SqueezeError("closed", "The network was closed."));
   }
 
   ask(request, content, transferred) {
     return new Promise((resolve, reject) => {
+      if (this.#ended) return reject(this.#ended);
       this.#waiting.set(++this.#requests, { resolve, reject });
       this.#worker.postMessage({ number: this.#requests, request, content }, transferred);
     });
@@ -78,7 +79,9 @@ class Network {
     else resolve?.(result);
   }
 
-  #refuseAll(error) {
+  #end(error) {
+    this.#worker.terminate();
+    this.#ended ??= error;
     for (const { reject } of this.#waiting.values()) reject(error);
     this.#waiting.clear();
   }
@@ -99,7 +102,7 @@ function checkBrowser() {
 async function download(url, onProgress) {
   const name = new URL(url, document.baseURI).pathname.split("/").pop();
   try {
-    const response = await fetch(url);
+    const response = await fetch(url, { cache: "no-cache" }); // another export may have replaced the file
     if (!response.ok) throw new Error(`HTTP ${response.status}`);
     const total = Number(response.headers.get("Content-Length")), reader = response.body.getReader(), parts = [];
     for (let part, loaded = 0; !(part = await reader.read()).done; parts.push(part.value)) {
