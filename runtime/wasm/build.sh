@@ -2,7 +2,7 @@
 # Builds the runtime as a WebAssembly module: runtime/wasm/build.sh OUTPUT. The same version of ziglang gives the same
 # bytes on every machine. PYTHON is the interpreter that has the package ziglang.
 #
-# -inline-threshold=5 makes the module a quarter smaller at the same speed.
+# -inline-threshold=5 inlines the functions marked `inline` and few others: a module of two thirds of the size, as fast.
 set -eu
 output=$(realpath "$1")
 cd "$(dirname "$0")/../.."
