@@ -11,11 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from browser import Browser, chromium, served
 from PIL import Image
 from small_models import shared_squeezenet
 
 from benchmarks import c_decoder
+from benchmarks.browser import Browser, chromium, served
 from compress import container
 from compress.builtin_models import find_model
 from compress.data.package_files import package_file

@@ -1,4 +1,6 @@
-"""Headless Chromium without network access of its own, and a web server for its pages."""
+"""Headless Chromium without network access of its own, and a web server for its pages; for tests and benchmarks."""
+
+from __future__ import annotations
 
 import base64
 import functools
@@ -9,31 +11,37 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
+
+from compress.errors import ConfigError
 
 ARGUMENTS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 HOW_TO_INSTALL = (
-    "pages are tested in a real browser: install Chromium and its driver "
+    "install Chromium and its driver "
     "(Debian: apt-get install chromium chromium-driver; elsewhere: Google Chrome and chromedriver)"
 )
 
 
 def _program(*names: str) -> str:
+    """Return the path of the first program that exists.
+
+    Raises:
+        ConfigError: there is none.
+    """
     found = next((path for name in names if (path := shutil.which(name))), None)
     if found is None:
-        pytest.fail(f"none of {', '.join(names)} on the path; {HOW_TO_INSTALL}", pytrace=False)
+        raise ConfigError(f"none of {', '.join(names)} is on the path; {HOW_TO_INSTALL}")
     return found
 
 
 class Browser:
-    """One page at a time, in a window size and a color scheme of the test's choice."""
+    """One page at a time, in a window size and a color scheme of the caller's choice."""
 
     def __init__(self, driver: webdriver.Chrome) -> None:
         self._driver = driver
@@ -43,7 +51,7 @@ class Browser:
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
         self._driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
         self._driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        self._driver.get_log("browser")
+        self.console()
         self._driver.get(page if isinstance(page, str) else page.as_uri())
 
     def run(self, script: str, *arguments: object) -> object:
@@ -69,7 +77,9 @@ class Browser:
         self._driver.switch_to.active_element.send_keys(*keys)
 
     def console(self) -> list[dict[str, object]]:
-        return self._driver.get_log("browser")
+        """Return the messages since the last call, or since the page was opened."""
+        messages: list[dict[str, object]] = self._driver.get_log("browser")  # type: ignore[no-untyped-call]
+        return messages
 
     def print_pages(self) -> bytes:
         answer = self._driver.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True})
@@ -78,7 +88,11 @@ class Browser:
 
 @contextmanager
 def chromium(profile: Path, *arguments: str) -> Iterator[Browser]:
-    """Start Chromium with an empty profile and further arguments; a machine without one fails the test."""
+    """Start Chromium with an empty profile and further arguments.
+
+    Raises:
+        ConfigError: Chromium or its driver is not installed.
+    """
     options = webdriver.ChromeOptions()
     options.binary_location = _program("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
     for argument in (*ARGUMENTS, *arguments, f"--user-data-dir={profile}"):
