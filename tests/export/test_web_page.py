@@ -239,6 +239,12 @@ def test_a_browser_without_wasm_or_simd_is_told(tmp_path, page, flag, message):
         assert message in old.wait_for(ERROR)
 
 
+def test_a_page_that_is_opened_as_a_file_says_that_it_needs_a_server(browser, folder):
+    browser.open(folder / "index.html")
+    assert browser.wait_for("getComputedStyle(document.querySelector('#late')).visibility === 'visible'")
+    assert "python -m http.server" in browser.run("return document.querySelector('#late').textContent")
+
+
 def test_a_server_that_decompresses_the_runtime_will_do(browser, folder, tmp_path):
     copy = shutil.copytree(folder, tmp_path / "copy")
     (copy / "squeeze.wasm.gz").write_bytes(gzip.decompress((folder / "squeeze.wasm.gz").read_bytes()))

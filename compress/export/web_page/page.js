@@ -28,6 +28,7 @@ function clearMessages() {
 // ---- The network ----
 
 async function start() {
+  show(false, "late"); // this script runs
   try {
     network = await load("model.sqz", { onProgress: (loaded, total) => ($("progress").value = loaded / total) });
   } catch (error) {
@@ -129,6 +130,7 @@ function classifyFile(file) {
 }
 
 $("choose").onclick = () => $("file").click();
+$("hint").onclick = () => $("choose").click();
 $("file").onchange = () => {
   classifyFile($("file").files[0]);
   $("file").value = ""; // so that the same file can be chosen again

@@ -1,8 +1,8 @@
 /** A failure, with a message for people. */
 export class SqueezeError extends Error {
   /**
-   * "no-wasm", "no-simd", "old-browser", "no-worker", "download", "bad-runtime", "bad-photo", "closed", or an error of
-   * the runtime, such as "bad-checksum".
+   * "no-wasm", "no-simd", "old-browser", "no-worker", "download", "bad-runtime", "bad-photo", "closed", "failed", or an
+   * error of the runtime, such as "bad-checksum".
    */
   readonly code: string;
 }

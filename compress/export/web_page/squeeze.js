@@ -75,7 +75,7 @@ class Network {
   #answer({ number, result, error }) {
     const { resolve, reject } = this.#waiting.get(number) ?? {};
     this.#waiting.delete(number);
-    if (error) reject?.(new SqueezeError(error.name, explain(error)));
+    if (error) reject?.(new SqueezeError(error.number === undefined ? "failed" : error.name, explain(error)));
     else resolve?.(result);
   }
 
