@@ -80,7 +80,7 @@ def assert_answers(model: Path, photos: list[Path], browser: Browser) -> None:
     for photo, expected, answer in zip(photos, top5(model, *photos), answers, strict=True):
         assert [name for name, _ in answer] == [name for name, _ in expected], photo.name
         for (_, probability), (_, expected_probability) in zip(answer, expected, strict=True):
-            assert probability == pytest.approx(expected_probability, abs=1e-3)
+            assert probability == pytest.approx(expected_probability, abs=1e-5)
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
