@@ -4,7 +4,7 @@
 #
 # -inline-threshold=5 inlines the functions marked `inline` and few others: a module of two thirds of the size, as fast.
 set -eu
-output=$(realpath "$1")
+case "$1" in /*) output=$1 ;; *) output=$PWD/$1 ;; esac
 cd "$(dirname "$0")/../.."
 cache=$(mktemp -d)
 trap 'rm -rf "$cache"' EXIT

@@ -29,6 +29,9 @@ from compress.networks.user_network import UserNetwork
 
 ROOT = Path(__file__).parents[2]
 CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+WRITTEN = {
+    "index.html", "style.css", "page.js", "squeeze.js", "squeeze.d.ts", "worker.js", "squeeze.wasm.gz", "model.sqz",
+}  # fmt: skip
 TOP5 = "[...document.querySelectorAll('#classes li')].map(row => [...row.children].slice(0, 2).map(e => e.textContent))"
 SPOKEN = "document.querySelector('#spoken').textContent"
 ERROR = "document.querySelector('#error').textContent"
@@ -142,13 +145,8 @@ def test_networks_of_users_run_in_the_page(browser, tmp_path, function, preproce
 def test_page_runtime_and_class_names_leave_room_for_the_model(folder):
     """A SqueezeNet of 240 kB stays below 300,000 bytes with all that a visitor downloads but sample photos."""
     names = 6_000  # bytes of ImageNet's class names in the model's file
-    files = [path for path in folder.iterdir() if path.is_file() and path.name in WRITTEN - {"model.sqz"}]
+    files = [folder / name for name in WRITTEN - {"model.sqz"}]
     assert sum(path.stat().st_size for path in files) + names + 240_000 < 300_000
-
-
-WRITTEN = {
-    "index.html", "style.css", "page.js", "squeeze.js", "squeeze.d.ts", "worker.js", "squeeze.wasm.gz", "model.sqz",
-}  # fmt: skip
 
 
 def test_the_page_counts_what_it_downloads(browser, folder, page, tmp_path_factory):
@@ -156,7 +154,7 @@ def test_the_page_counts_what_it_downloads(browser, folder, page, tmp_path_facto
         first_visit.open(page)
         first_visit.wait_for(READY)
         shown = first_visit.run("return document.querySelector('#bytes').textContent")
-    files = [path for path in folder.iterdir() if path.name in WRITTEN - {"squeeze.d.ts"}]
+    files = [folder / name for name in WRITTEN - {"squeeze.d.ts"}]
     assert shown == f"{sum(path.stat().st_size for path in files):,} bytes"
 
 
@@ -200,6 +198,22 @@ def test_the_page_never_scrolls_sideways(browser, page, width):
     browser.run("document.querySelector('#samples button').click()")
     browser.wait_for(SPOKEN)
     assert browser.run("return document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
+
+
+def test_what_cannot_be_done_rejects_with_its_code(browser, page):
+    browser.open(page)
+    script = """
+    const { load } = await import("./squeeze.js"), network = await load("model.sqz");
+    const codeOf = photo => network.classify(photo).catch(error => [error.name, error.code]);
+    const codes = [await codeOf(new Blob(["text"]))];
+    const waiting = codeOf(new ImageData(2000, 2000));
+    network.close();
+    codes.push(await waiting, await codeOf(new ImageData(1, 1)));
+    const elsewhere = { worker: "https://example.org/worker.js" };
+    return [...codes, await load("model.sqz", elsewhere).catch(error => [error.name, error.code])];
+    """
+    kinds = ["bad-photo", "closed", "closed", "no-worker"]
+    assert browser.result_of(script) == [["SqueezeError", kind] for kind in kinds]
 
 
 def damage(data: bytes) -> bytes:

@@ -23,7 +23,7 @@ export class SqueezeError extends Error {
 export async function load(model, options = {}) {
   checkBrowser();
   const beside = (name) => new URL(name, import.meta.url);
-  const network = new Network(new Worker(options.worker ?? beside("worker.js")));
+  const network = new Network(options.worker ?? beside("worker.js"));
   try {
     const [wasm, file] = await Promise.all([
       download(options.wasm ?? beside("squeeze.wasm.gz")).then(decompress),
@@ -38,17 +38,22 @@ export async function load(model, options = {}) {
 }
 
 class Network {
-  #worker;
+  #worker; // undefined if the browser refuses its address
   #waiting = new Map(); // requests by number
   #requests = 0;
   #ended; // the error of all requests from now on
 
-  constructor(worker) {
-    this.#worker = worker;
-    worker.onmessage = ({ data }) => this.#answer(data);
-    worker.onerror = (event) => {
+  constructor(address) {
+    const refuse = () => this.#end(new SqueezeError("no-worker", "Cannot start worker.js: it is missing on the page's server, or refused."));
+    try {
+      this.#worker = new Worker(address);
+    } catch {
+      return refuse();
+    }
+    this.#worker.onmessage = ({ data }) => this.#answer(data);
+    this.#worker.onerror = (event) => {
       event.preventDefault();
-      this.#end(new SqueezeError("no-worker", "Cannot start worker.js: the file is missing, or the server refuses it."));
+      refuse();
     };
   }
 
@@ -80,7 +85,7 @@ class Network {
   }
 
   #end(error) {
-    this.#worker.terminate();
+    this.#worker?.terminate();
     this.#ended ??= error;
     for (const { reject } of this.#waiting.values()) reject(error);
     this.#waiting.clear();
