@@ -64,26 +64,31 @@ def browser(tmp_path_factory):
         yield started
 
 
+Top5 = list[list[tuple[str, float]]]
+"""Name and probability of the five most probable classes of each photo."""
+
+
 def page_of(model: Path, folder: Path) -> Path:
     """Export to a folder of its own."""
     write_web_page(model, folder)
     return folder
 
 
-def top5(model: Path, *photos: Path) -> list[list[tuple[str, float]]]:
+def top5(model: Path, *photos: Path) -> Top5:
     """Return the five most probable classes of each photo, as `squeeze-compress predict` prints them."""
     answers = predict_photos(replace(container.read(model), trusted=True), photos, "cpu")
     return [[(answer.name, answer.probability) for answer in classes] for _, classes in answers]
 
 
-def assert_answers(model: Path, photos: list[Path], browser: Browser) -> None:
-    """Compare the open page's answers to photos in its folder with those of Python."""
-    answers = browser.result_of(CLASSIFY, [photo.name for photo in photos])
+def assert_answers(model: Path, photos: list[Path], browser: Browser) -> Top5:
+    """Compare the open page's answers to photos in its folder with those of Python, which it returns."""
+    found, answers = top5(model, *photos), browser.result_of(CLASSIFY, [photo.name for photo in photos])
     assert isinstance(answers, list), answers
-    for photo, expected, answer in zip(photos, top5(model, *photos), answers, strict=True):
+    for photo, expected, answer in zip(photos, found, answers, strict=True):
         assert [name for name, _ in answer] == [name for name, _ in expected], photo.name
         for (_, probability), (_, expected_probability) in zip(answer, expected, strict=True):
             assert probability == pytest.approx(expected_probability, abs=1e-5)
+    return found
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
@@ -104,10 +109,10 @@ def test_20_photos_have_the_same_classes_in_python_in_c_and_in_the_browser(brows
     photos = [Path(shutil.copy(path, folder)) for path in originals]
     assert len(photos) >= 20
     browser.open(page)
-    assert_answers(folder / "model.sqz", photos, browser)
+    found = assert_answers(folder / "model.sqz", photos, browser)
     main = c_decoder.SOURCES / "classify" / "sqz_classify.c"
     program = c_decoder.build(tmp_path / "sqz_classify", ("-O1",), [*c_decoder.NETWORK, main, Path("-lm")])
-    for photo, expected in zip(photos, top5(folder / "model.sqz", *photos), strict=True):
+    for photo, expected in zip(photos, found, strict=True):
         read_photo(photo).save(tmp_path / "photo.ppm")
         words = [program, folder / "model.sqz", tmp_path / "photo.ppm"]
         lines = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
