@@ -7,7 +7,7 @@ BIN = $(VENV)/bin
 READY = $(VENV)/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help env browser run test check reports bench ci clean
+.PHONY: help env browser run test check reports bench wasm ci clean
 
 help: ## List the targets.
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 10
@@ -54,13 +54,17 @@ reports: env ## Run every built-in pipeline whose data exists, and keep its repo
 	  mkdir -p reports/$$name && cp $(OUT)/$$name/report.html $(OUT)/$$name/report.json reports/$$name/ || exit; \
 	done
 
-bench: env ## Benchmarks: NNCodec, codecs, 100,000 damaged files, killed runs, training speed, networks in C.
+bench: env ## Benchmarks: NNCodec, codecs, 100,000 damaged files, killed runs, training speed, networks in C and in the browser.
 	$(BIN)/python -m benchmarks.rate_accuracy --out $(OUT)
 	$(BIN)/python -m benchmarks.codecs --out $(OUT)
 	$(BIN)/python -m benchmarks.fuzz --out $(OUT)
 	$(BIN)/python -m benchmarks.crash_recovery
 	$(BIN)/python -m benchmarks.training_speed
 	$(BIN)/python -m benchmarks.c_network
+	$(BIN)/python -m benchmarks.web_page --out $(OUT)
+
+wasm: env ## Build the runtime for browsers, after a change in runtime/c or runtime/wasm.
+	PYTHON=$(BIN)/python sh runtime/wasm/build.sh compress/export/web_page/squeeze.wasm
 
 ci: env ## Example of a model gate for other teams, see docs/ci.md; not the CI of this project.
 	$(BIN)/squeeze-compress run docs/ci/pipeline.yaml --out $(OUT)/ci --cache $(OUT)/ci/cache

@@ -14,6 +14,7 @@ import compress
 from compress.cli import console, model_commands, options, setup_commands
 from compress.cli.cache_commands import cache
 from compress.cli.dry_run import show_forecast
+from compress.cli.export_command import export
 from compress.cli.interruption import Interrupted, signals_interrupt, stopped_message
 from compress.cli.report_command import report
 from compress.cli.search_commands import search, sensitivity
@@ -134,5 +135,5 @@ def init(name: str, output: Path) -> None:
     console.say(f"wrote {output}; run it with: squeeze-compress run {output}")
 
 
-for command in (*model_commands.COMMANDS, *setup_commands.COMMANDS, cache, report, search, sensitivity):
+for command in (*model_commands.COMMANDS, *setup_commands.COMMANDS, export, cache, report, search, sensitivity):
     main.add_command(command)

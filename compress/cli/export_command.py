@@ -1,0 +1,33 @@
+"""The command `export`."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+from compress.cli import console, options
+
+_TARGETS = {"web": ("compress.export.web", "write_web_page")}
+"""Module and function that writes a model file to a folder."""
+
+
+@click.command()
+@click.argument("model", type=options.ModelFile())
+@click.option("--to", "target", required=True, type=click.Choice(list(_TARGETS)), help="What to write.")
+@click.option("-o", "--output", required=True, type=options.FOLDER, help="Folder for the files.")
+@click.option("--force", is_flag=True, help="Write into a folder that is not empty without a question.")
+def export(model: Path, target: str, output: Path, force: bool) -> None:
+    """Write a model with all that it needs to run elsewhere.
+
+    web: a page that classifies photos in the browser; any static web server shows it.
+
+    Example: squeeze-compress export squeezenet --to web -o page
+    """
+    if output.is_dir() and any(output.iterdir()):
+        options.confirm_overwrite(output, force=force)
+    module, function = _TARGETS[target]
+    getattr(import_module(module), function)(model, output)
+    for path in sorted(path for path in output.rglob("*") if path.is_file()):
+        console.say(f"{path}: {path.stat().st_size:,} bytes")
