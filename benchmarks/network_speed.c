@@ -21,7 +21,7 @@ static int compare(const void *left, const void *right) {
 
 static void check(sqz_error error) {
     if (error) {
-        fprintf(stderr, "network_speed: %s\n", sqz_network_error_name(error));
+        fprintf(stderr, "network_speed: %s\n", sqz_error_name(error));
         exit(1);
     }
 }

@@ -960,14 +960,3 @@ void sqz_softmax(float *logits, uint32_t classes) {
         logits[i] /= sum;
     }
 }
-
-const char *sqz_network_error_name(sqz_error error) {
-    switch ((int)error) {
-    case (int)SQZ_BAD_NETWORK: return "bad-network";
-    case (int)SQZ_LARGE_NETWORK: return "large-network";
-    case (int)SQZ_BAD_PHOTO: return "bad-photo";
-    case (int)SQZ_SMALL_ARENA: return "small-arena";
-    case (int)SQZ_UNSUPPORTED_NETWORK: return "unsupported-network";
-    default: return sqz_error_name(error);
-    }
-}

@@ -21,7 +21,7 @@ static void *allocate(size_t bytes) {
 }
 
 static void refuse(const char *path, sqz_error error) {
-    fprintf(stderr, "sqz_classify: %s: %s\n", path, sqz_network_error_name(error));
+    fprintf(stderr, "sqz_classify: %s: %s\n", path, sqz_error_name(error));
     exit(SQZ_IS_UNSUPPORTED(error) ? UNSUPPORTED : FAILED);
 }
 
