@@ -7,7 +7,7 @@ BIN = $(VENV)/bin
 READY = $(VENV)/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help env browser run test check reports bench ci clean
+.PHONY: help env browser arm run test check reports bench ci clean
 
 help: ## List the targets.
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 10
@@ -32,11 +32,18 @@ browser: ## Check for Chromium and chromedriver; install them as root on Debian.
 	  echo 'The tests open the report in Chromium. Install Chromium and chromedriver, and put both on the PATH.'; \
 	  echo 'Debian: apt-get install chromium chromium-driver; elsewhere: Google Chrome and chromedriver.'; exit 1; } >&2
 
+arm: ## Install what examples/cortex-m needs, as root on Debian; without it, its tests are skipped.
+	@tools() { command -v arm-none-eabi-gcc && command -v qemu-system-arm; }; tools >/dev/null || { \
+	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get -q update && \
+	  DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends gcc-arm-none-eabi \
+	    libnewlib-arm-none-eabi qemu-system-arm; } || \
+	  echo 'No Arm compiler or no QEMU: the tests of examples/cortex-m are skipped.' >&2
+
 run: env ## The main job: SqueezeNet v1.1 below 500,000 bytes, with installed photos only.
 	$(BIN)/squeeze-compress run pipelines/squeezenet.yaml --out $(OUT)/squeezenet
 
 # One process per core, one thread each. Tests of one file share expensive fixtures, so they run in one process.
-test: env browser ## The whole test suite.
+test: env browser arm ## The whole test suite.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: env ## Style and types.
