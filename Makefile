@@ -61,13 +61,13 @@ reports: env ## Run every built-in pipeline whose data exists, and keep its repo
 	  mkdir -p reports/$$name && cp $(OUT)/$$name/report.html $(OUT)/$$name/report.json reports/$$name/ || exit; \
 	done
 
-bench: env ## Benchmarks: NNCodec, codecs, 100,000 damaged files, killed runs, training speed, networks in C.
+bench: env ## Benchmarks: NNCodec, codecs, 100,000 damaged files, killed runs, training speed, the runtime in C.
 	$(BIN)/python -m benchmarks.rate_accuracy --out $(OUT)
 	$(BIN)/python -m benchmarks.codecs --out $(OUT)
 	$(BIN)/python -m benchmarks.fuzz --out $(OUT)
 	$(BIN)/python -m benchmarks.crash_recovery
 	$(BIN)/python -m benchmarks.training_speed
-	$(BIN)/python -m benchmarks.c_network
+	$(BIN)/python -m benchmarks.runtime --out $(OUT)
 
 ci: env ## Example of a model gate for other teams, see docs/ci.md; not the CI of this project.
 	$(BIN)/squeeze-compress run docs/ci/pipeline.yaml --out $(OUT)/ci --cache $(OUT)/ci/cache
