@@ -142,5 +142,5 @@ EXPORT(classify) sqz_error classify(void) {
 }
 
 EXPORT(error_name) const char *error_name(sqz_error error) {
-    return sqz_network_error_name(error);
+    return sqz_error_name(error);
 }
