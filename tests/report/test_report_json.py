@@ -8,7 +8,7 @@ import pytest
 from records import make_hostile_record, make_record
 
 from compress.errors import FormatError
-from compress.report import from_json, to_json
+from compress.report import from_json, to_html, to_json
 from compress.report.report_json import json_schema
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "report.schema.json"
@@ -82,3 +82,17 @@ def test_a_file_name_that_is_not_unicode_is_refused_when_written():
 
 def test_the_published_schema_is_current():
     assert SCHEMA.read_text() == json_schema(), "write json_schema() to docs/report.schema.json"
+
+
+def test_a_report_of_the_version_before_is_read_and_lacks_only_what_is_new():
+    content = json.loads(to_json(make_record())) | {"schema_version": 5}
+    del content["changed_photos"]
+    for stage in content["stages"]:
+        del stage["from_cache"], stage["training"]
+    for layer in content["layers"]:
+        del layer["relative_error"], layer["divergence_nats"]
+        if layer["histogram"]:
+            del layer["histogram"]["pruned_counts"]
+    record = from_json(json.dumps(content))
+    assert record.changed_photos is None
+    assert "This report was written by a release that kept no photos." in to_html(record)
