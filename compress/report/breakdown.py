@@ -69,6 +69,6 @@ def weight_layers(record: RunRecord) -> list[LayerRecord]:
 
 def used_columns(layers: list[LayerRecord]) -> list[tuple[str, str]]:
     """Return heading and attribute of the components of layers, without the ones that no layer has."""
-    columns = [("Indices or values, bytes", "index_bytes"), ("Positions", "position_bytes")]
+    columns = [("Indices, values", "index_bytes"), ("Positions", "position_bytes")]
     columns += [("Codebook", "codebook_bytes"), ("Scales", "scale_bytes")]
     return [(title, key) for title, key in columns if any(getattr(layer, key) for layer in layers)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -77,6 +78,25 @@ def layer_costs(record: RunRecord) -> list[LayerCost]:
         if (cost := _cost_nats(layer)) > 0
     ]
     return sorted(costs, key=lambda each: -layer_bytes(each.layer))
+
+
+def even_bits(costs: list[LayerCost], highest: float) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return both ends, cost and bits, of the line along which bits cause the least divergence together.
+
+    It passes through the mean of the weights, and has half a bit more for twice the cost.
+
+    Args:
+        costs: of the layers.
+        highest: bits at the end of the axis, which starts at 0.
+    Source: reverse water-filling, Cover and Thomas 2006, section 10.3.
+    """
+    weights = sum(each.layer.weights for each in costs)
+    cost = sum(each.layer.weights * math.log2(each.cost_nats) for each in costs) / weights
+    bits = sum(each.layer.weights * each.bits_per_weight for each in costs) / weights
+    low, high = (math.log2(end(each.cost_nats for each in costs)) for end in (min, max))
+    ends = [max(low, cost - 2 * bits), min(high, cost + 2 * (highest - bits))]
+    first, last = ((2**end, bits + (end - cost) / 2) for end in ends)
+    return first, last
 
 
 def _cost_nats(layer: LayerRecord) -> float:

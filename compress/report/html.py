@@ -63,6 +63,7 @@ def load_template(name: str) -> Template:
         "Scale": Scale,
         "padded_range": padded_range,
         "intervals_scale": charts.intervals_scale,
+        "even_bits": charts.even_bits,
         "treemap": treemap,
         "script": Markup(script),
         "script_sha256": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),

@@ -297,5 +297,7 @@ def make_hostile_record() -> RunRecord:
         configuration=f"key: {HOSTILE}\n",
         versions={HOSTILE: HOSTILE},
         machine=HOSTILE,
-        changed_photos=(ChangedPhoto(HOSTILE, HOSTILE, Prediction(0, HOSTILE, 1.0), Prediction(0, "x", 1.0), HOSTILE),),
+        changed_photos=(
+            ChangedPhoto(HOSTILE, HOSTILE, Prediction(0, HOSTILE, 1.0), Prediction(0, "x", 1.0), _thumbnail(0)),
+        ),
     )

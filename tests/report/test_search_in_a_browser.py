@@ -1,7 +1,6 @@
 """The pages of a search and of a scan in headless Chromium: without an error, charts drawn, none scrolls sideways."""
 
 import pytest
-from browser import chromium
 from records import make_record
 
 from compress.search.search_pages import scan_to_html, search_to_html
@@ -54,12 +53,6 @@ def pages(tmp_path_factory):
     settings = (Setting("prune", 0.5), Setting("prune", 0.9), Setting("share", 4), Setting("share", 2))
     (folder / "scan.html").write_text(scan_to_html(Scan("a & b", 32, settings, layers, (0.1, 0.2, 0.3, 0.4))), "utf-8")
     return folder
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    with chromium(tmp_path_factory.mktemp("profile")) as started:
-        yield started
 
 
 @pytest.mark.parametrize(("name", "dots"), [("search", [4]), ("scan", [24, 24])])

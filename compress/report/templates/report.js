@@ -103,7 +103,8 @@ for (const table of document.querySelectorAll("table[data-name]")) {
   }
   const save = document.createElement("button");
   save.className = "csv";
-  save.textContent = `CSV of the table of ${table.dataset.name}`;
+  save.textContent = "Save CSV";
+  save.setAttribute("aria-label", `Save CSV of the table of ${table.dataset.name}`);
   save.addEventListener("click", () => {
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob(["\ufeff", toCsv(table)], {type: "text/csv"}));
