@@ -45,7 +45,7 @@ class Scale:
 
     def _powers(self, maximum: int) -> list[float]:
         first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
-        digits = (1, 2, 5) if last - first < maximum // 2 else (1,)
+        digits = (1, 2, 3, 5) if self.high / self.low < 100 else (1,)
         every = max((last - first) // maximum, 1)
         values = (digit * 10.0**power for power in range(first, last + 1, every) for digit in digits)
         return [value for value in values if self.low <= value <= self.high]

@@ -293,13 +293,16 @@ class TestSameBits:
         model = {"shared": shared, "pruned": Prune(sparsity=0.5)(tiny, labelled)}.get(kind, tiny)
         options = {**QUICK, "epochs": 11, "batch": 10, "optimizer": "sgd" if kind == "sgd" else "adamw"}
         train, resumable = Train(**options), replace(labelled, store=tmp_path)
-        undisturbed = weights_sha256(train(model, labelled))
+        undisturbed = train(model, labelled)
         stop_at(monkeypatch, 117)
         with pytest.raises(KeyboardInterrupt):
             train(model, resumable)
         assert [path.suffix for path in tmp_path.iterdir()] == [".state"]
         done = stop_at(monkeypatch, None)
-        assert weights_sha256(train(model, resumable)) == undisturbed
+        resumed = train(model, resumable)
+        assert weights_sha256(resumed) == weights_sha256(undisturbed)
+        assert resumed.training == undisturbed.training
+        assert [step for step, _, _ in resumed.training.validation] == list(range(0, 122, 11))
         assert done == list(range(100, 121))
         assert not list(tmp_path.iterdir())
 
@@ -329,7 +332,7 @@ def stop_at(monkeypatch, last):
         if number == last:
             raise KeyboardInterrupt
         done.append(number)
-        step(self, number, photos)
+        return step(self, number, photos)
 
     interrupted.uninterrupted = step
     monkeypatch.setattr(SupervisedTraining, "step", interrupted)

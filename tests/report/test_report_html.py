@@ -157,6 +157,15 @@ def test_the_page_is_deterministic_and_small(pages):
     assert len(pages["labeled"].encode()) < 300_000
 
 
+def test_a_page_of_300_layers_and_24_photos_is_below_1_500_000_bytes():
+    record = make_record()
+    layers = tuple(replace(layer, name=f"block{index}.{layer.name}") for index in range(12) for layer in record.layers)
+    photos = tuple(replace(photo, thumbnail="A" * 8_000) for photo in record.changed_photos * 8)
+    page = to_html(replace(record, layers=layers, changed_photos=photos))
+    assert len(page.encode()) < 1_500_000
+    assert "The 60 largest layers are drawn" in Elements(page).words()
+
+
 def test_a_network_of_biases_only_has_a_page():
     record = make_record()
     assert to_html(replace(record, layers=tuple(layer for layer in record.layers if len(layer.shape) == 1)))
