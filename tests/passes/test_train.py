@@ -168,7 +168,7 @@ class TestValidationSplit:
     def test_validation_photos_are_not_trained_on(self, tiny, labelled, monkeypatch):
         seen, step = set(), SupervisedTraining.step
         monkeypatch.setattr(
-            SupervisedTraining, "step", lambda self, n, photos: (seen.update(photos.tolist()), step(self, n, photos))
+            SupervisedTraining, "step", lambda self, n, photos: seen.update(photos.tolist()) or step(self, n, photos)
         )
         Train(**QUICK, validation_split=0.25)(tiny, labelled)
         assert seen == set(stratified_split(labelled.calibration.labels, 0.25, labelled.seed)[0].tolist())
@@ -246,7 +246,7 @@ class TestDivergence:
                 good["best"] = self.best.get("network")
                 with torch.no_grad():
                     self.network.trained["2.weight"].parameter.fill_(torch.nan)
-            step(self, number, photos)
+            return step(self, number, photos)
 
         monkeypatch.setattr(SupervisedTraining, "step", spoilt)
         message = rf"the loss is nan at step 117 .*; lower the learning_rate; {said} are in"
