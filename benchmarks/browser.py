@@ -13,6 +13,7 @@ from pathlib import Path
 
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
@@ -46,11 +47,15 @@ class Browser:
     def __init__(self, driver: webdriver.Chrome) -> None:
         self._driver = driver
 
-    def open(self, page: Path | str, *, width: int = 1200, dark: bool = False) -> None:
-        scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+    def open(self, page: Path | str, *, width: int = 1200, dark: bool = False, script: bool = True) -> None:
+        scheme = [
+            {"name": "prefers-color-scheme", "value": "dark" if dark else "light"},
+            {"name": "prefers-reduced-motion", "value": "reduce"},
+        ]
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
         self._driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
         self._driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        self._driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": not script})
         self.console()
         self._driver.get(page if isinstance(page, str) else page.as_uri())
 
@@ -72,9 +77,23 @@ class Browser:
     def element(self, selector: str) -> WebElement:
         return self._driver.find_element("css selector", selector)
 
-    def press(self, *keys: str) -> None:
-        """Press keys where the focus is."""
+    def press(self, *keys: str, at: str | None = None) -> None:
+        """Press keys where the focus is, or at an element that gets it."""
+        if at is not None:
+            self._driver.execute_script("document.querySelector(arguments[0]).focus()", at)
         self._driver.switch_to.active_element.send_keys(*keys)
+
+    def hover(self, selector: str) -> None:
+        """Move the mouse over an element."""
+        ActionChains(self._driver).move_to_element(self.element(selector)).perform()
+
+    def download(self, selector: str, folder: Path) -> Path:
+        """Click an element, and return the file that this saves in an empty folder."""
+        behavior = {"behavior": "allow", "downloadPath": str(folder)}
+        self._driver.execute_cdp_cmd("Browser.setDownloadBehavior", behavior)
+        self.element(selector).click()
+        WebDriverWait(self._driver, 20).until(lambda _: any(path.suffix == ".csv" for path in folder.iterdir()))
+        return next(folder.glob("*.csv"))
 
     def console(self) -> list[dict[str, object]]:
         """Return the messages since the last call, or since the page was opened."""

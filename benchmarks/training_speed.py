@@ -54,7 +54,7 @@ _MAX_MEMORY_FRACTION = 0.2
 _FEW_PHOTOS, _MANY_PHOTOS = 4_000, 32_000
 _CLASSES = 10
 _Optimizer = Literal["sgd", "adamw"]
-_Step = Callable[[int, NDArray[np.int64]], None]
+_Step = Callable[[int, NDArray[np.int64]], object]
 
 
 @dataclass(frozen=True)

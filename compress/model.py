@@ -48,8 +48,21 @@ TORCHVISION = Preprocessing(
 
 
 @dataclass(frozen=True)
+class TrainingCurve:
+    """The course of a training.
+
+    Attributes:
+        losses: step, and mean loss of the batches since the entry before.
+        validation: step, mean loss and fraction of wrong classes on the validation split; empty without one.
+    """
+
+    losses: tuple[tuple[int, float], ...]
+    validation: tuple[tuple[int, float, float], ...] = ()
+
+
+@dataclass(frozen=True)
 class Model:
-    """A network and what is needed to run it. The last four attributes are not stored in files.
+    """A network and what is needed to run it. The attributes from `trusted` on are not stored in files.
 
     Attributes:
         architecture: a name in `networks.modules.NETWORKS`, or a function as in `networks.factory`.
@@ -63,6 +76,7 @@ class Model:
         reference: the float network with its channels in this model's order and scale; None: no pass changed them.
         source_notes: differences between the weights and the file that they were read from.
         notes: what the last stage left out, and why.
+        training: course of the last stage, if it trained the model.
     """
 
     architecture: str
@@ -76,6 +90,7 @@ class Model:
     reference: Model | None = field(default=None, repr=False, compare=False)
     source_notes: tuple[str, ...] = field(default=(), repr=False, compare=False)
     notes: tuple[str, ...] = field(default=(), repr=False, compare=False)
+    training: TrainingCurve | None = field(default=None, repr=False, compare=False)
 
     def with_tensors(self, changed: Mapping[str, Tensor]) -> Model:
         """Return a copy with the tensors in `changed` replaced."""

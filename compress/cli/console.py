@@ -156,7 +156,7 @@ def _widest(index: int, columns: Sequence[str], rows: Sequence[Sequence[str]]) -
 
 def show_result(result: RunResult, *, as_json: bool = False) -> None:
     """Print the record as JSON, or the stages of a run, its goals with the causes of misses, and the paths."""
-    # `compress.report` imports matplotlib, which is slow.
+    # `compress.report` imports jinja2 and scipy, which are slow.
     from compress.report.formatting import to_ascii  # noqa: PLC0415
     from compress.report.goal_shortfall import explain_miss, goal_line  # noqa: PLC0415
     from compress.report.record import ALEXNET_BYTES  # noqa: PLC0415

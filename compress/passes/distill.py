@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import ConfigDict, Field
@@ -54,5 +55,6 @@ class Distill(Pass):
         from compress.training.distillation import Distillation  # noqa: PLC0415
 
         distillation = Distillation(model, context, self.steps, self.batch, self.learning_rate)
-        run_steps(distillation, TrainingCheckpoint(self.kind, self, model, context), context, "distilling")
-        return model.with_tensors(distillation.network.tensors())
+        checkpoint = TrainingCheckpoint(self.kind, self, model, context)
+        curve = run_steps(distillation, checkpoint, context, "distilling")
+        return replace(model.with_tensors(distillation.network.tensors()), training=curve)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ConfigDict
@@ -71,11 +72,11 @@ class Train(TrainingOptions, Pass):
             training.mask_schedule = GradualMaskSchedule(self.prune, model, context, training.steps)
         checkpoint = TrainingCheckpoint(self.kind, self, model, context)
         try:
-            run_steps(training, checkpoint, context, "training")
+            curve = run_steps(training, checkpoint, context, "training")
         except PassError as error:
             rescued = _rescue(training, checkpoint, model, context)
             raise PassError(f"{error.problem}; {rescued}", tensor=error.tensor) from error
-        return model.with_tensors(training.tensors())
+        return replace(model.with_tensors(training.tensors()), training=curve)
 
 
 def _rescue(training: SupervisedTraining, checkpoint: TrainingCheckpoint, model: Model, context: Context) -> str:

@@ -63,6 +63,17 @@ class Encode:
         return tuple(f"{name}{suffix}" for name in _CODECS[self.coding] or CODECS)
 
 
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class ReportOptions:
+    """What the report shows.
+
+    Attributes:
+        photos: whether validation photos appear, as thumbnails and by name; `false` for private photos.
+    """
+
+    photos: bool = True
+
+
 @plain_dataclass(frozen=True)
 class Stage:
     """A pass with a name."""
@@ -85,6 +96,7 @@ class Pipeline:
         stages: in order.
         encode: how the file is coded.
         goal: limits on the result.
+        report: what the report shows.
         search: the values that `squeeze-compress search` chooses; a run ignores them.
         document: the YAML file, overrides applied.
     """
@@ -98,6 +110,7 @@ class Pipeline:
     stages: tuple[Stage, ...]
     encode: Encode
     goal: Goal
+    report: ReportOptions
     search: tuple[SearchParameter, ...]
     document: Document = field(compare=False, repr=False)
 
@@ -151,6 +164,7 @@ def _build(document: Document, search: tuple[SearchParameter, ...]) -> Pipeline:
         stages=_stages(document),
         encode=validate(document, ["encode"], Encode, _mapping(document, ["encode"])),
         goal=validate(document, ["goal"], Goal, _mapping(document, ["goal"])),
+        report=validate(document, ["report"], ReportOptions, _mapping(document, ["report"])),
         search=search,
         document=document,
     )

@@ -13,7 +13,7 @@ from compress.data.sources import SOURCES as PHOTO_SOURCES
 from compress.evaluation.goals import Goal
 from compress.networks.weight_sources import SOURCES as WEIGHTS_SOURCES
 from compress.passes import PASSES
-from compress.pipeline.config import Encode
+from compress.pipeline.config import Encode, ReportOptions
 
 Schema = dict[str, Any]
 
@@ -45,6 +45,7 @@ def pipeline_schema() -> Schema:
             "stages": {"type": "array", "items": stages},
             "encode": _object(Encode, definitions),
             "goal": _object(Goal, definitions),
+            "report": _object(ReportOptions, definitions),
             "search": {"description": "The values that `squeeze-compress search` chooses."},
         },
         "$defs": definitions,

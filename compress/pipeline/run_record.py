@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from compress.model import Model
 from compress.pipeline import environment
 from compress.pipeline.config import Pipeline
 from compress.pipeline.inputs import RunInputs
+from compress.pipeline.layer_errors import LayerError
 from compress.pipeline.stage_recorder import StageRecorder, distinct_values
 from compress.report.record import SCHEMA_VERSION, DataRecord, FileRecord, LayerRecord, RunRecord, WeightHistogram
 from compress.runtime.file_names import escape_undecodable
@@ -59,7 +61,7 @@ def build_record(
             data_record("validation", inputs.validation),
         ),
         stages=tuple(recorder.stages),
-        layers=_layer_records(model, model.reference or reference, layout),
+        layers=_layer_records(model, model.reference or reference, layout, recorder.layer_errors()),
         file=_file_record(path, data, model, layout),
         outcomes=recorder.outcomes(),
         example=recorder.example(),
@@ -68,6 +70,7 @@ def build_record(
         configuration=pipeline.configuration,
         versions=environment.versions(),
         machine=environment.machine(),
+        changed_photos=recorder.changed_photos(),
     )
 
 
@@ -97,13 +100,16 @@ def _file_record(path: str, data: bytes, model: Model, layout: Layout) -> FileRe
     )
 
 
-def _layer_records(model: Model, reference: Model, layout: Layout) -> tuple[LayerRecord, ...]:
+def _layer_records(
+    model: Model, reference: Model, layout: Layout, errors: Mapping[str, LayerError]
+) -> tuple[LayerRecord, ...]:
     weights = [math.prod(each.shape) for each in layout.tensors]
     codec_bytes = map_on_all_cores(lambda each: _bytes_by_codec(model.tensors[each.name]), layout.tensors, weights)
-    return tuple(
+    records = (
         _layer_record(each, model.tensors[each.name], reference.tensors[each.name], by_codec)
         for each, by_codec in zip(layout.tensors, codec_bytes, strict=True)
     )
+    return tuple(replace(each, **asdict(errors[each.name])) if each.name in errors else each for each in records)
 
 
 def _layer_record(
@@ -142,8 +148,8 @@ def _index_bits(tensor: Tensor, layout: TensorLayout) -> int:
 
 def _histogram(tensor: Tensor, reference: Tensor) -> WeightHistogram:
     """Return the histogram of a layer, before scaling and the kernel transform, as its codebook is."""
-    float_weights, decoded = reference.to_dense(), tensor.to_dense()
+    float_weights = reference.to_dense()
     if not isinstance(tensor, Shared):
-        return WeightHistogram.of(float_weights, decoded[decoded != 0], None)
-    nonzero = tensor.codebook[tensor.indices[tensor.indices != 0]]
-    return WeightHistogram.of(tensor.unscaled(float_weights).astype(np.float32), nonzero, tensor.codebook)
+        return WeightHistogram.of(float_weights, tensor.to_dense(), None)
+    decoded = tensor.codebook[tensor.indices]
+    return WeightHistogram.of(tensor.unscaled(float_weights).astype(np.float32), decoded, tensor.codebook)

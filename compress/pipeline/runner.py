@@ -74,7 +74,7 @@ def run(
                 pipeline, out, cache=Path(empty), command=command, device=device, progress=progress, processes=processes
             )
     inputs = load_inputs(pipeline, cache or out / CACHE, device, progress, out, processes)
-    recorder = StageRecorder(inputs)
+    recorder = StageRecorder(inputs, show_photos=pipeline.report.photos)
     if processes.is_first and not any(stage.pass_.needs_labels for stage in pipeline.stages):
         warn_of_other_order(recorder.reference_outputs)
     for result in run_stages(pipeline, inputs):

@@ -3,8 +3,8 @@
 The key of a result is a hash of everything that affects it: the pass and its options, the stage's name, the seed, the
 input weights, the float network, the calibration photos, the code of the program, package versions, device and
 threads. `stage-<key>.sqz` is the model, verified by its checksums. `stage-<key>.json`, written before it, has the
-resource usage and the notes. `stage-<key>.reference.sqz` exists if the stage permuted channels: it is the float network
-permuted likewise.
+resource usage, the notes and the course of the training. `stage-<key>.reference.sqz` exists if the stage permuted
+channels: it is the float network permuted likewise.
 """
 
 from __future__ import annotations
@@ -14,15 +14,19 @@ import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from compress import container
 from compress.context import Context
 from compress.errors import FormatError
-from compress.model import Model
+from compress.model import Model, TrainingCurve
 from compress.networks.factory import identity
 from compress.pipeline import environment
 from compress.pipeline.config import Stage, options_of
 from compress.pipeline.resource_meter import ResourceUsage
 from compress.runtime.atomic_files import write_atomically
+
+_CURVE: TypeAdapter[TrainingCurve | None] = TypeAdapter(TrainingCurve | None)
 
 _CODECS = ("raw",)
 """The fastest; all codecs are lossless."""
@@ -60,7 +64,8 @@ class StageCache:
         try:
             entry = json.loads(self._path.with_suffix(".json").read_text("utf-8"))
             model = self._model.with_tensors(container.read(self._path).tensors)
-            model = replace(model, notes=tuple(entry["notes"]))
+            training = _CURVE.validate_python(entry["training"])
+            model = replace(model, notes=tuple(entry["notes"]), training=training)
             if entry["permuted_channels"]:
                 model = replace(model, reference=self._model.with_tensors(container.read(self._reference_path).tensors))
             return model, ResourceUsage(entry["seconds"], entry["peak_bytes"])
@@ -70,7 +75,8 @@ class StageCache:
     def write(self, model: Model, usage: ResourceUsage) -> None:
         """Store the output of the stage."""
         reference = model.reference if model.reference is not self._model.reference else None
-        entry = {**self._stage, **asdict(usage), "permuted_channels": reference is not None, "notes": model.notes}
+        of_model = {"notes": model.notes, "training": _CURVE.dump_python(model.training)}
+        entry = {**self._stage, **asdict(usage), "permuted_channels": reference is not None, **of_model}
         if reference:
             container.write(self._reference_path, reference, _CODECS)
         write_atomically(self._path.with_suffix(".json"), json.dumps(entry).encode())

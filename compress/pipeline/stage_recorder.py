@@ -22,11 +22,13 @@ from compress.evaluation.metrics import Outputs
 from compress.evaluation.results import PhotoOutcomes
 from compress.evaluation.round_trip import run_round_trip
 from compress.model import Model
+from compress.pipeline.changed_photos import changed_photos
 from compress.pipeline.config import options_of
 from compress.pipeline.inputs import RunInputs
+from compress.pipeline.layer_errors import LayerError, measure_layer_errors
 from compress.pipeline.resource_meter import ResourceMeter, ResourceUsage
 from compress.pipeline.stages import StageResult
-from compress.report.record import PhotoExample, StageRecord
+from compress.report.record import ChangedPhoto, PhotoExample, StageRecord
 from compress.runtime.atomic_files import write_atomically
 from compress.runtime.file_names import escape_undecodable
 from compress.tensors.forms import Shared, Tensor
@@ -50,7 +52,9 @@ class StageRecorder:
         decode_seconds: time to read and decode the file in a new process.
     """
 
-    def __init__(self, inputs: RunInputs) -> None:
+    def __init__(self, inputs: RunInputs, *, show_photos: bool = True) -> None:
+        """Validate the float network; `show_photos` as in `ReportOptions.photos`."""
+        self._show_photos = show_photos
         self.model = self.reference = inputs.reference
         self.trained_by: list[str] = []
         self.decode_seconds = 0.0
@@ -76,7 +80,8 @@ class StageRecorder:
         if result.is_float:
             self._float_outputs.append(self._outputs)
         pass_ = result.stage.pass_
-        self.stages.append(self._record(result.stage.name, pass_.kind, options_of(pass_), (result.usage, meter.usage)))
+        record = self._record(result.stage.name, pass_.kind, options_of(pass_), (result.usage, meter.usage))
+        self.stages.append(replace(record, from_cache=result.from_cache, training=result.model.training))
 
     def record_file(self, path: Path, codecs: Sequence[str]) -> bytes:
         """Write the file, record the stage `encode`, and return the content of the file.
@@ -118,7 +123,19 @@ class StageRecorder:
             metrics.predictions(outputs.logits[0], names, _EXAMPLE_CLASSES)
             for outputs in (self.reference_outputs, self._outputs)
         )
-        return PhotoExample(escape_undecodable(self._photos.names[0]), before, after)
+        photo = escape_undecodable(self._photos.names[0]) if self._show_photos else ""
+        return PhotoExample(photo, before, after)
+
+    def changed_photos(self) -> tuple[ChangedPhoto, ...] | None:
+        """Return the photos whose answer changed from the float network to the latest stage; None: not to be shown."""
+        if not self._show_photos:
+            return None
+        return changed_photos(self._photos, self.reference_outputs, self._outputs, class_names(self.model))
+
+    def layer_errors(self) -> Mapping[str, LayerError]:
+        """Return the errors of the layers of the latest stage; empty if the network has no gradients."""
+        context = replace(self._context, reference=self.reference)
+        return measure_layer_errors(self.model, self.model.reference or self.reference, context)
 
     def _replace_reference(self, stage: str, outputs: Outputs) -> None:
         self.trained_by.append(stage)

@@ -28,6 +28,7 @@ class StageResult:
         context: of the next stage.
         is_float: the model is a float network: no stage compressed it.
         is_reference: the stage trained the float network, which later stages are compared with.
+        from_cache: the model and its usage are of an earlier run.
     """
 
     stage: Stage
@@ -36,6 +37,7 @@ class StageResult:
     context: Context
     is_float: bool
     is_reference: bool
+    from_cache: bool
 
 
 def run_stages(pipeline: Pipeline, inputs: RunInputs, *, only_cached: bool = False) -> Iterator[StageResult]:
@@ -56,14 +58,14 @@ def run_stages(pipeline: Pipeline, inputs: RunInputs, *, only_cached: bool = Fal
     for stage in pipeline.stages:
         if only_cached and not StageCache(inputs.cache, stage, model, context).read():
             return
-        model, usage = _load_or_run(stage, model, context, inputs.cache)
+        model, usage, from_cache = _load_or_run(stage, model, context, inputs.cache)
         is_float &= is_uncompressed(model) or stage.pass_.keeps_float
         is_reference = is_float and stage.pass_.needs_labels
         if is_reference or stage.pass_.preserves_outputs:
             context = replace(context, reference=model)
         elif model.reference and model.reference is not context.reference:
             context = replace(context, reference=model.reference)
-        yield StageResult(stage, model, usage, context, is_float, is_reference)
+        yield StageResult(stage, model, usage, context, is_float, is_reference, from_cache)
 
 
 def is_uncompressed(model: Model) -> bool:
@@ -71,12 +73,12 @@ def is_uncompressed(model: Model) -> bool:
     return all(isinstance(tensor, Dense) and tensor.stored_as == "float32" for tensor in model.tensors.values())
 
 
-def _load_or_run(stage: Stage, model: Model, context: Context, cache: Path) -> tuple[Model, ResourceUsage]:
-    """Return the output of a stage and its resource usage, from the cache if possible."""
+def _load_or_run(stage: Stage, model: Model, context: Context, cache: Path) -> tuple[Model, ResourceUsage, bool]:
+    """Return the output of a stage, its resource usage and whether they are from the cache, as is preferred."""
     stage_cache, processes = StageCache(cache, stage, model, context), context.processes
     if cached := processes.broadcast(stage_cache.read() if processes.is_first else None):
         with context.progress(f"{stage.name}: read from the cache", 0):
-            return cached
+            return *cached, True
     with ResourceMeter() as meter:
         changed = _run(stage, model, context)
         check_invariants(model, changed, stage.name)
@@ -84,13 +86,13 @@ def _load_or_run(stage: Stage, model: Model, context: Context, cache: Path) -> t
     changed = processes.broadcast(changed)
     if processes.is_first:
         stage_cache.write(changed, meter.usage)
-    return changed, meter.usage
+    return changed, meter.usage, False
 
 
 def _run(stage: Stage, model: Model, context: Context) -> Model:
     """Call the pass of a stage; add the stage's name to its errors."""
     try:
-        return stage.pass_(replace(model, notes=()), replace(context, stage=stage.name))
+        return stage.pass_(replace(model, notes=(), training=None), replace(context, stage=stage.name))
     except PassError as error:
         raise PassError(error.problem, stage=stage.name, tensor=error.tensor) from error
     except ConfigError as error:

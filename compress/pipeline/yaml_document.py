@@ -13,7 +13,7 @@ from compress.errors import ConfigError, nearest
 from compress.pipeline.key_paths import Key, has_key, join_keys, resolve_key, split_key, stage_name, value_at
 from compress.pipeline.yaml_text import check_extent, dump_yaml, expand_aliases, parse_yaml, parse_yaml_value, read_text
 
-SECTIONS = ("model", "data", "stages", "encode", "goal", "search", "seed")
+SECTIONS = ("model", "data", "stages", "encode", "goal", "report", "search", "seed")
 
 
 @dataclass(frozen=True)

@@ -65,3 +65,10 @@ def entropy_excess(layer: LayerRecord) -> float:
 def weight_layers(record: RunRecord) -> list[LayerRecord]:
     """Return the tensors that passes compress: at least two dimensions."""
     return [layer for layer in record.layers if len(layer.shape) >= 2]
+
+
+def used_columns(layers: list[LayerRecord]) -> list[tuple[str, str]]:
+    """Return heading and attribute of the components of layers, without the ones that no layer has."""
+    columns = [("Indices, values", "index_bytes"), ("Positions", "position_bytes")]
+    columns += [("Codebook", "codebook_bytes"), ("Scales", "scale_bytes")]
+    return [(title, key) for title, key in columns if any(getattr(layer, key) for layer in layers)]

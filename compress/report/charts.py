@@ -1,16 +1,16 @@
-"""Charts of metrics by stage. The template `bar_charts.html` draws the charts of bytes."""
+"""What the report's charts show. The templates `bar_charts.html` and `dot_charts.html` draw it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from matplotlib.ticker import FuncFormatter, MaxNLocator
-
 from compress.evaluation.results import Interval
-from compress.report.formatting import abbreviate, nats, percent
-from compress.report.record import RunRecord, StageRecord
-from compress.report.svg import color, new_figure, to_svg
+from compress.report.breakdown import layer_bytes, weight_layers
+from compress.report.formatting import nats, percent
+from compress.report.record import ALEXNET_BYTES, SQUEEZENET_PAPER_BYTES, LayerRecord, RunRecord, StageRecord
+from compress.report.scales import Scale, padded_range
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,10 @@ class StageMetric:
     of: Callable[[StageRecord], Interval | None]
     words: Callable[[float], str]
 
+    def rows(self, record: RunRecord) -> list[tuple[str, Interval]]:
+        """Return the stages that were measured."""
+        return [(stage.name, interval) for stage in record.stages if (interval := self.of(stage))]
+
 
 STAGE_METRICS = (
     StageMetric("top1", "Top-1 accuracy", "higher", lambda s: s.accuracy.top1 if s.accuracy else None, percent),
@@ -39,32 +43,71 @@ STAGE_METRICS = (
 )
 
 
-def draw_metric(record: RunRecord, metric: StageMetric) -> str:
-    """Draw a dot on its 95% interval for each stage; a dashed line marks the first stage."""
-    rows = [(stage.name, interval) for stage in record.stages if (interval := metric.of(stage))]
-    width, row, left, right = 440.0, 27.0, 132.0, 62.0
-    plot_width, height = width - left - right, row * len(rows) + 30
-    figure = new_figure(width, height)
-    axes = figure.add_axes((left / width, 30 / height, plot_width / width, row * len(rows) / height))
-    axes.set(ylim=(len(rows) - 0.5, -0.5), yticks=[], xlim=_limits([interval for _, interval in rows]))
-    axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
-    axes.xaxis.set_major_formatter(
-        FuncFormatter(lambda value, _: nats(value) if metric.words is nats else f"{value * 100:.4g}%")
-    )
-    axes.grid(axis="x", color=color("rule"), linewidth=1)
-    axes.axvline(rows[0][1].value, color=color("muted"), linewidth=1, linestyle=(0, (3, 3)))
-    horizontal_fraction = axes.get_yaxis_transform()
-    for index, (stage, interval) in enumerate(rows):
-        tone = color("second" if index == len(rows) - 1 else "accent")
-        axes.plot([interval.low, interval.high], [index, index], color=tone, linewidth=2.5, clip_on=False)
-        axes.plot([interval.value], [index], "o", color=tone, markersize=8, clip_on=False)
-        axes.text(-left / plot_width, index, abbreviate(stage, 18), va="center", transform=horizontal_fraction)
-        axes.text(1 + right / plot_width, index, metric.words(interval.value),
-                  va="center", ha="right", weight="bold", transform=horizontal_fraction)  # fmt: skip
-    return to_svg(figure, metric.key, f"{metric.title} after each stage, with 95% intervals")
+def familiar_sizes(record: RunRecord) -> list[tuple[str, int]]:
+    """Return names and bytes to compare the file with: of known networks only if it has the same task."""
+    sizes = [("float32 weights", record.float_bytes)]
+    if record.is_imagenet_classifier:
+        sizes = [("AlexNet", ALEXNET_BYTES), *sizes, ("SqueezeNet paper", SQUEEZENET_PAPER_BYTES)]
+    return sizes
 
 
-def _limits(intervals: list[Interval]) -> tuple[float, float]:
-    low, high = min(interval.low for interval in intervals), max(interval.high for interval in intervals)
-    padding = (high - low) * 0.06 or max(abs(high) * 0.01, 1e-6)
-    return max(low - padding, min(low, 0.0)), high + padding  # neither a fraction nor a divergence is negative
+def intervals_scale(intervals: list[Interval], start: float, end: float) -> Scale:
+    """Return an axis that shows all intervals."""
+    ends = [end for interval in intervals for end in (interval.low, interval.high)]
+    return Scale(*padded_range(ends), start, end)
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """A layer in the chart of bits over the cost of an error.
+
+    Attributes:
+        cost_nats: divergence that a squared error of 1% of the weights' own square would cause, for a million weights.
+    """
+
+    layer: LayerRecord
+    bits_per_weight: float
+    cost_nats: float
+
+
+def layer_costs(record: RunRecord) -> list[LayerCost]:
+    """Return the layers with a measured cost above zero, the largest first."""
+    costs = [
+        LayerCost(layer, layer_bytes(layer) * 8 / layer.weights, cost)
+        for layer in weight_layers(record)
+        if (cost := _cost_nats(layer)) > 0
+    ]
+    return sorted(costs, key=lambda each: -layer_bytes(each.layer))
+
+
+def even_bits(costs: list[LayerCost], highest: float) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return both ends, cost and bits, of the line along which bits cause the least divergence together.
+
+    It passes through the mean of the weights, and has half a bit more for twice the cost.
+
+    Args:
+        costs: of the layers.
+        highest: bits at the end of the axis, which starts at 0.
+    Source: reverse water-filling, Cover and Thomas 2006, section 10.3.
+    """
+    weights = sum(each.layer.weights for each in costs)
+    cost = sum(each.layer.weights * math.log2(each.cost_nats) for each in costs) / weights
+    bits = sum(each.layer.weights * each.bits_per_weight for each in costs) / weights
+    low, high = (math.log2(end(each.cost_nats for each in costs)) for end in (min, max))
+    ends = [max(low, cost - 2 * bits), min(high, cost + 2 * (highest - bits))]
+    first, last = ((2**end, bits + (end - cost) / 2) for end in ends)
+    return first, last
+
+
+def _cost_nats(layer: LayerRecord) -> float:
+    if not layer.relative_error or layer.divergence_nats is None:
+        return 0.0
+    return layer.divergence_nats / layer.relative_error * 0.01 / layer.weights * 1e6
+
+
+def codec_totals(layers: list[LayerRecord]) -> Mapping[str, int]:
+    """Return the bytes of all coded layers: as in the file, and with each codec alone, the smallest first."""
+    coded = [layer for layer in layers if layer.codec_bytes]
+    names = dict.fromkeys(name for layer in coded for name in layer.codec_bytes)
+    totals = {name: sum(layer.codec_bytes.get(name, 0) for layer in coded) for name in names}
+    return dict(sorted(totals.items(), key=lambda total: total[1]))

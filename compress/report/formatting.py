@@ -58,7 +58,9 @@ def excess(fraction: float) -> str:
 
 def nats(divergence: float) -> str:
     """Return a divergence with three significant digits."""
-    return "0" if divergence == 0 else f"{divergence:.3g}" if abs(divergence) < 1000 else thousands(divergence)
+    if divergence < 0:
+        return f"{MINUS}{nats(-divergence)}"
+    return "0" if divergence == 0 else f"{divergence:.3g}" if divergence < 1000 else thousands(divergence)
 
 
 def times(ratio: float) -> str:

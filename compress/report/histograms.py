@@ -1,42 +1,76 @@
-"""Histograms of each layer's weights before and after compression."""
+"""Shapes of the histograms of each layer's weights before and after compression."""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+from compress.report.breakdown import layer_bytes
 from compress.report.formatting import MINUS
 from compress.report.record import CODEBOOK_MARKS, LayerRecord, WeightHistogram
-from compress.report.svg import color, new_figure, to_svg
 
-_WIDTH, _HEIGHT, _BOTTOM = 260.0, 132.0, 34.0
+WIDTH, HEIGHT = 220, 84
+"""CSS pixels of the bars."""
+
+_MAX_HISTOGRAMS = 60
+"""More layers would make the page large; `report.json` has all."""
 
 
-def draw_histogram(layer: LayerRecord, histogram: WeightHistogram, name: str) -> str:
-    """Return an SVG: float weights as an outline, decoded weights as an area, codebook entries as ticks.
+@dataclass(frozen=True)
+class HistogramShapes:
+    """SVG paths of one layer; heights are square roots of counts, so that rare weights are visible.
 
-    `name` is unique on the page.
+    Attributes:
+        before: outline of the float weights.
+        pruned: area of the float weights that became zero.
+        after: area of the nonzero weights of the file.
+        marks: x of each codebook entry.
+        ticks: x, label and text-anchor of each label of the axis.
     """
-    low, high = histogram.low, histogram.high
-    edges = np.linspace(low, high, len(histogram.float_counts) + 1)
+
+    layer: LayerRecord
+    histogram: WeightHistogram
+    before: str
+    pruned: str
+    after: str
+    marks: tuple[float, ...]
+    ticks: tuple[tuple[float, str, str], ...]
+
+
+def histogram_shapes(layers: Sequence[LayerRecord]) -> list[HistogramShapes]:
+    """Return the shapes of the largest layers that have a histogram, in the order of the network."""
+    drawn = sorted((layer for layer in layers if layer.histogram), key=lambda layer: -layer_bytes(layer))
+    names = {layer.name for layer in drawn[:_MAX_HISTOGRAMS]}
+    return [_shapes(layer, layer.histogram) for layer in layers if layer.histogram and layer.name in names]
+
+
+def _shapes(layer: LayerRecord, histogram: WeightHistogram) -> HistogramShapes:
     highest = max(*histogram.float_counts, *histogram.decoded_counts, 1)
-    figure = new_figure(_WIDTH, _HEIGHT)
-    axes = figure.add_axes((0.02, _BOTTOM / _HEIGHT, 0.96, 1 - (_BOTTOM + 4) / _HEIGHT))
-    axes.set(xlim=(low, high), ylim=(0, highest * 1.04), yticks=[])
-    axes.stairs(histogram.decoded_counts, edges, fill=True, color=color("accent"), linewidth=0)
-    axes.stairs(histogram.float_counts, edges, color=color("ink"), linewidth=1, baseline=None)
-    marks = low + np.array(histogram.codebook_marks) / CODEBOOK_MARKS * (high - low)
-    heights = np.tile([-0.03, -0.12, np.nan], marks.size) * highest
-    axes.plot(np.repeat(marks, 3), heights, color=color("second"), linewidth=1, clip_on=False)
-    ticks = _ticks(low, high)
-    axes.set_xticks(ticks, [f"{tick:.2g}".replace("-", MINUS) for tick in ticks])
-    axes.tick_params(length=0, pad=14)
-    labels = axes.get_xticklabels()
-    labels[0].set_horizontalalignment("left")
-    labels[-1].set_horizontalalignment("right")
-    return to_svg(figure, name, f"Weights of {layer.name} before and after compression, codebook entries marked")
+    return HistogramShapes(
+        layer,
+        histogram,
+        _stairs(histogram.float_counts, highest),
+        _stairs(histogram.pruned_counts, highest),
+        _stairs(histogram.decoded_counts, highest),
+        tuple(round(mark * WIDTH / CODEBOOK_MARKS, 1) for mark in histogram.codebook_marks),
+        _ticks(histogram.low, histogram.high),
+    )
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def _stairs(counts: Sequence[int], highest: int) -> str:
+    """Return a path that starts and ends on the base line; empty without counts."""
+    tops = [round(HEIGHT * (1 - (count / highest) ** 0.5), 1) for count in counts]
+    steps = (f"V{top:g}H{(index + 1) * WIDTH / len(tops):.4g}" for index, top in enumerate(tops))
+    return f"M0 {HEIGHT}{''.join(steps)}V{HEIGHT}" if any(counts) else ""
+
+
+def _ticks(low: float, high: float) -> tuple[tuple[float, str, str], ...]:
     """Return both ends, and zero if its label does not collide with theirs."""
-    margin = (high - low) * 0.2
-    return [low, 0.0, high] if low + margin < 0 < high - margin else [low, high]
+    ends = (0.0, _label(low), "start"), (float(WIDTH), _label(high), "end")
+    zero = -low / (high - low)
+    return (ends[0], (zero * WIDTH, "0", "middle"), ends[1]) if 0.25 < zero < 0.75 else ends
+
+
+def _label(value: float) -> str:
+    number = f"{value:,.0f}" if 100 <= abs(value) < 1e6 else f"{value:.2g}"
+    return number.replace("-", MINUS)

@@ -2,42 +2,46 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import inspect
-from collections.abc import Mapping
+from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from compress.evaluation.results import Fidelity
-from compress.evaluation.significance import mcnemar
 from compress.report import breakdown, charts, formatting
 from compress.report.goal_shortfall import explain_miss
-from compress.report.histograms import draw_histogram
-from compress.report.record import ALEXNET_BYTES, LayerRecord, RunRecord
-from compress.report.svg import chart_style
+from compress.report.histograms import histogram_shapes
+from compress.report.record import RunRecord
+from compress.report.scales import Scale, padded_range
+from compress.report.treemap import treemap
+from compress.report.verdict import accuracy_verdict, goals_verdict
 
-WIDE, NARROW = 860, 340
+WIDE, NARROW = 940, 340
 """Widths in pixels of the two versions of a wide chart; CSS shows the one that fits."""
 
 
 def to_html(record: RunRecord) -> str:
     """Return the page; the same bytes for the same record."""
     weights = breakdown.weight_layers(record)
-    after = record.stages[-1]
     return load_template("report.html").render(
         record=record,
         goals=[(goal, explain_miss(record, goal)) for goal in record.goals],
+        verdict=goals_verdict(record),
+        accuracy_verdict=accuracy_verdict(record),
         before=record.stages[0],
-        after=after,
-        labeled=after.accuracy is not None,
-        p_value=_p_value(after.fidelity),
-        alexnet_bytes=ALEXNET_BYTES,
+        after=record.stages[-1],
+        labeled=record.stages[-1].accuracy is not None,
+        familiar_sizes=charts.familiar_sizes(record),
         components=breakdown.file_components(record.file),
         weights=weights,
         bias_count=len(record.layers) - len(weights),
-        has_codebooks=any(layer.histogram and layer.histogram.codebook_marks for layer in weights),
         coded=[layer for layer in weights if layer.codec_bytes],
-        charts=_draw_charts(record, weights),
+        codec_totals=charts.codec_totals(weights),
+        layer_costs=charts.layer_costs(record),
+        histograms=histogram_shapes(weights),
+        metrics=[metric for metric in charts.STAGE_METRICS if metric.of(record.stages[-1])],
         wide=WIDE,
         narrow=NARROW,
     )
@@ -54,25 +58,14 @@ def load_template(name: str) -> Template:
     )
     for module in (formatting, breakdown):
         environment.filters |= dict(inspect.getmembers(module, inspect.isfunction))
+    script = (files("compress.report") / "templates" / "report.js").read_text("utf-8")
+    environment.globals |= {
+        "Scale": Scale,
+        "padded_range": padded_range,
+        "intervals_scale": charts.intervals_scale,
+        "even_bits": charts.even_bits,
+        "treemap": treemap,
+        "script": Markup(script),
+        "script_sha256": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    }
     return environment.get_template(name)
-
-
-def _draw_charts(record: RunRecord, weights: list[LayerRecord]) -> Mapping[str, object]:
-    with chart_style():
-        return {
-            "metrics": [
-                (metric, Markup(charts.draw_metric(record, metric)))
-                for metric in charts.STAGE_METRICS
-                if metric.of(record.stages[-1])
-            ],
-            "histograms": [
-                (layer, Markup(draw_histogram(layer, layer.histogram, f"histogram{number}")))
-                for number, layer in enumerate(weights)
-                if layer.histogram
-            ],
-        }
-
-
-def _p_value(fidelity: Fidelity) -> float | None:
-    before, after = fidelity.correct_only_before, fidelity.correct_only_after
-    return mcnemar(before, after) if before is not None and after is not None and before + after else None

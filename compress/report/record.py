@@ -1,7 +1,8 @@
 """The content of `report.json`.
 
-Fractions run from 0 to 1. Raise `SCHEMA_VERSION` when a field is added, is removed or changes its meaning. The JSON
-schema `docs/report.schema.json` contains the docstrings: write it again when they change.
+Fractions run from 0 to 1. Raise `SCHEMA_VERSION` when a field is added, is removed or changes its meaning; a new field
+with a default keeps `OLDEST_READABLE_VERSION`. The JSON schema `docs/report.schema.json` contains the docstrings: write
+it again when they change.
 """
 
 from __future__ import annotations
@@ -14,13 +15,21 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict
 
 from compress.evaluation.results import Accuracy, Fidelity, GoalRecord, PhotoOutcomes, Prediction
+from compress.model import TrainingCurve
 
 SCHEMA_VERSION = 6
+OLDEST_READABLE_VERSION = 5
+"""Reports since this version are read; fields that they lack have defaults."""
+
 ALEXNET_BYTES = 240_000_000
 """AlexNet's float32 weights as the SqueezeNet paper counts them (arXiv:1602.07360, table 2)."""
 
+SQUEEZENET_PAPER_BYTES = 470_000
+"""SqueezeNet after Deep Compression with 6 bits, in the same table."""
+
 _IMAGENET_CLASSES = 1000
 
+MAX_CHANGED_PHOTOS = 24
 HISTOGRAM_BINS = 60
 CODEBOOK_MARKS = 260
 """Intervals into which `WeightHistogram` divides its range to place codebook entries."""
@@ -42,6 +51,8 @@ class StageRecord:
         peak_memory_bytes: maximum resident memory during the stage.
         accuracy: None without labels.
         notes: what the stage left out, and why; of the baseline, how the network was prepared.
+        from_cache: the result is of an earlier run, as are time and memory of the pass.
+        training: of stages that train; None: of other stages.
     """
 
     name: str
@@ -57,6 +68,8 @@ class StageRecord:
     accuracy: Accuracy | None
     fidelity: Fidelity
     notes: tuple[str, ...] = ()
+    from_cache: bool = False
+    training: TrainingCurve | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +84,7 @@ class WeightHistogram:
         decoded_counts: nonzero decoded weights in each bin; values outside the range are clipped to it.
         codebook_marks: distinct positions of the codebook entries, clipped, in 1/`CODEBOOK_MARKS` of the range,
             ascending.
+        pruned_counts: float weights in each bin that are zero after compression; empty: not recorded.
     """
 
     low: float
@@ -78,6 +92,7 @@ class WeightHistogram:
     float_counts: tuple[int, ...]
     decoded_counts: tuple[int, ...]
     codebook_marks: tuple[int, ...]
+    pruned_counts: tuple[int, ...] = ()
 
     @classmethod
     def of(
@@ -86,16 +101,18 @@ class WeightHistogram:
         decoded_weights: NDArray[np.float32],
         codebook: NDArray[np.float32] | None,
     ) -> WeightHistogram:
-        """Count float and nonzero decoded weights, of any shape, over the range of the float weights."""
+        """Count float and decoded weights, of equal shape, over the range of the float weights."""
         edges = np.histogram_bin_edges(float_weights, HISTOGRAM_BINS)
         low, high = float(edges[0]), float(edges[-1])
-        float_counts, decoded_counts = (
-            tuple(np.histogram(np.clip(weights, edges[0], edges[-1]), edges)[0].tolist())
-            for weights in (float_weights, decoded_weights)
+        is_zero = decoded_weights == 0
+        counts = (
+            tuple(np.histogram(np.clip(weights, low, high), edges)[0].tolist())
+            for weights in (float_weights, decoded_weights[~is_zero], float_weights[is_zero])
         )
         entries = np.clip([] if codebook is None else codebook, low, high)
         marks = np.unique(np.round((entries - low) / (high - low) * CODEBOOK_MARKS).astype(int))
-        return cls(low, high, float_counts, decoded_counts, tuple(marks.tolist()))
+        float_counts, decoded_counts, pruned_counts = counts
+        return cls(low, high, float_counts, decoded_counts, tuple(marks.tolist()), pruned_counts)
 
 
 @dataclass(frozen=True)
@@ -116,6 +133,9 @@ class LayerRecord:
         position_bytes: coded positions of the nonzero weights, if stored apart from the indices.
         scale_bytes: scales of rows, columns and kernel coefficients.
         histogram: None for biases.
+        relative_error: squared error of the weights over their squared magnitude; None: not measured.
+        divergence_nats: contribution of the layer's error to the divergence on calibration photos, to second order.
+            Negative within the precision of the measurement. None: not measured.
     """
 
     name: str
@@ -133,6 +153,8 @@ class LayerRecord:
     codebook_bytes: int
     scale_bytes: int
     histogram: WeightHistogram | None
+    relative_error: float | None = None
+    divergence_nats: float | None = None
 
 
 @dataclass(frozen=True)
@@ -185,6 +207,7 @@ class PhotoExample:
     """The most probable classes of one validation photo, best first.
 
     Attributes:
+        photo: its name; empty: the report names no photos.
         before: of the float network.
         after: of the file.
     """
@@ -192,6 +215,24 @@ class PhotoExample:
     photo: str
     before: tuple[Prediction, ...]
     after: tuple[Prediction, ...]
+
+
+@dataclass(frozen=True)
+class ChangedPhoto:
+    """A validation photo that the file classifies differently than the float network.
+
+    Attributes:
+        label: name of its class; None: no label.
+        before: answer of the float network.
+        after: answer of the file.
+        thumbnail: JPEG, base64.
+    """
+
+    photo: str
+    label: str | None
+    before: Prediction
+    after: Prediction
+    thumbnail: str
 
 
 @dataclass(frozen=True)
@@ -210,13 +251,15 @@ class RunRecord:
         float_bytes: parameters * 4.
         stages: the baseline first, the proof last.
         layers: in the order of the network.
-        outcomes: of the file, on each validation photo.
         example: the first validation photo.
         decode_seconds: time to read and decode the file in a fresh process, imports excluded.
         command: command line that repeats the run.
         configuration: the pipeline as YAML, overrides applied.
         versions: Python and the packages that affect the result.
         machine: processor, cores and system.
+        changed_photos: the validation photos whose answer changed, those first of which both networks are most certain,
+            at most `MAX_CHANGED_PHOTOS`; None: the report shows no photos.
+        outcomes: of the file, on each validation photo; None: a report of schema version 5.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
@@ -237,13 +280,14 @@ class RunRecord:
     stages: tuple[StageRecord, ...]
     layers: tuple[LayerRecord, ...]
     file: FileRecord
-    outcomes: PhotoOutcomes
     example: PhotoExample
     decode_seconds: float
     command: str
     configuration: str
     versions: Mapping[str, str]
     machine: str
+    changed_photos: tuple[ChangedPhoto, ...] | None = None
+    outcomes: PhotoOutcomes | None = None
 
     @property
     def is_imagenet_classifier(self) -> bool:

@@ -6,7 +6,7 @@ import hashlib
 import io
 import pickle
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from compress.container.file import weights_sha256
 from compress.context import Context
 from compress.errors import DataError
-from compress.model import Model
+from compress.model import Model, TrainingCurve
 from compress.networks.factory import identity
 from compress.runtime.atomic_files import write_atomically
 from compress.runtime.distributed import ProcessGroup
@@ -24,6 +24,12 @@ from compress.training.trained_network import TrainedNetwork
 
 _CHECKPOINT_STEPS = 50
 """Steps between two checkpoints."""
+
+_STATE_VERSION = 2
+"""Increased when the content of a state changes."""
+
+_CURVE_POINTS = 120
+"""Maximum length of the curve of losses in the report."""
 
 
 class TrainingCheckpoint:
@@ -44,7 +50,16 @@ class TrainingCheckpoint:
         models = [(*identity(each), weights_sha256(each)) for each in (model, context.reference)]
         forms = [(type(tensor).__name__, getattr(tensor, "stored_as", "")) for tensor in model.tensors.values()]
         seeds = context.seed, context.stage_seed
-        key = (torch.__version__, options, *models, forms, context.calibration.fingerprint, *seeds, str(context.device))
+        key = (
+            _STATE_VERSION,
+            torch.__version__,
+            options,
+            *models,
+            forms,
+            context.calibration.fingerprint,
+            *seeds,
+            str(context.device),
+        )
         digest = hashlib.sha256(repr(key).encode()).hexdigest()[:32]
         folder = context.store if context.processes.is_first else None
         self._path = folder / f"{kind}-{digest}.state" if folder else None
@@ -76,19 +91,21 @@ class ResumableTraining(ABC):
         steps: number of all steps.
         network: the network in training.
         optimizer: of its parameters.
+        validation: as in `TrainingCurve`.
     """
 
     steps: int
     network: TrainedNetwork
     optimizer: torch.optim.Optimizer
+    validation: Sequence[tuple[int, float, float]] = ()
 
     @abstractmethod
     def batches(self, first_step: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
         """Yield the number of each step from `first_step` on, and the indices of its photos."""
 
     @abstractmethod
-    def step(self, step: int, photos: NDArray[np.int64]) -> None:
-        """Run one step on these photos.
+    def step(self, step: int, photos: NDArray[np.int64]) -> float:
+        """Run one step on these photos, and return the loss of the batch.
 
         Raises:
             PassError: the training diverges.
@@ -114,17 +131,27 @@ def check_batch(photos: int, processes: ProcessGroup) -> None:
         raise DataError(f"a batch has {photos} photos for {processes.world_size} processes; each needs one")
 
 
-def run_steps(training: ResumableTraining, checkpoint: TrainingCheckpoint, context: Context, description: str) -> None:
+def run_steps(
+    training: ResumableTraining, checkpoint: TrainingCheckpoint, context: Context, description: str
+) -> TrainingCurve:
     """Run the steps of a training, from its checkpoint if there is one; write a checkpoint every 50 steps."""
-    first = 0
+    first, losses = 0, []
     if saved := context.processes.broadcast(checkpoint.read()):
         training.load_state(saved["training"])
-        first = int(saved["step"])
+        first, losses = int(saved["step"]), list(saved["losses"])
     with context.progress(description, training.steps) as advance:
         advance(first)
         for step, photos in training.batches(first):
             if step % _CHECKPOINT_STEPS == 0 and step > first and training.network.is_finite():
-                checkpoint.write({"step": step, "training": training.state()})
-            training.step(step, photos)
+                checkpoint.write({"step": step, "training": training.state(), "losses": losses})
+            losses.append(training.step(step, photos))
             advance(1)
     checkpoint.remove()
+    return TrainingCurve(_averaged(losses), tuple(training.validation))
+
+
+def _averaged(losses: Sequence[float]) -> tuple[tuple[int, float], ...]:
+    """Return the mean losses of at most `_CURVE_POINTS` runs of steps of equal length, each with its last step."""
+    length = max(-(-len(losses) // _CURVE_POINTS), 1)
+    runs = (losses[first : first + length] for first in range(0, len(losses), length))
+    return tuple((number * length + len(run), float(np.mean(run))) for number, run in enumerate(runs))

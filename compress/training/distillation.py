@@ -104,15 +104,17 @@ class Distillation(ResumableTraining):
         for step in range(first_step, self.steps):
             yield step, order[step * self._batch : (step + 1) * self._batch]
 
-    def step(self, step: int, photos: NDArray[np.int64]) -> None:
+    def step(self, step: int, photos: NDArray[np.int64]) -> float:
         """See `ResumableTraining`. Half of the photos are mirrored."""
         own = self._context.processes.shard(len(photos))
         mirrored = (np.random.default_rng([self._context.stage_seed, step]).random(len(photos)) < 0.5)[own]
         inputs = self._context.inputs(photos[own])
         inputs = torch.where(torch.from_numpy(mirrored).to(inputs.device)[:, None, None, None], inputs.flip(3), inputs)
         loss = divergence(self.network.logits(inputs), self._teacher(inputs, photos[own], mirrored))
-        check_loss(self.network.backward(loss, len(mirrored) / len(photos)), step)
+        batch_loss = self.network.backward(loss, len(mirrored) / len(photos))
+        check_loss(batch_loss, step)
         self.network.update(self.optimizer, self._learning_rate * cosine_schedule(step, self.steps))
+        return batch_loss
 
     def state(self) -> dict[str, Any]:
         """See `ResumableTraining`."""

@@ -77,6 +77,7 @@ class SupervisedTraining(ResumableTraining):
         self.mask_schedule: MaskSchedule | None = None
         self._learns = False
         self.best: dict[str, Any] = {}
+        self.validation: list[tuple[int, float, float]] = []
 
     def _build_optimizer(self, weight_names: list[str]) -> torch.optim.Optimizer:
         """Return the optimizer. One group for all parameters of the same scale and decay is faster."""
@@ -102,7 +103,7 @@ class SupervisedTraining(ResumableTraining):
                 if step >= first_step:
                     yield step, photos
 
-    def step(self, step: int, photos: NDArray[np.int64]) -> None:
+    def step(self, step: int, photos: NDArray[np.int64]) -> float:
         """See `ResumableTraining`. The last step of an epoch includes the validation.
 
         Raises:
@@ -112,19 +113,20 @@ class SupervisedTraining(ResumableTraining):
             self._update_best(-1)
         if self.mask_schedule and self.mask_schedule.is_due(step):
             self._prune(step, self.mask_schedule)
-        self._backward(step, photos)
+        batch_loss = self._backward(step, photos)
         warmup_steps = self._options.warmup * self.steps_per_epoch
         rate = self._options.learning_rate * cosine_schedule(step, self.steps, warmup_steps)
         self.network.update(self.optimizer, rate)
         if (step + 1) % self.steps_per_epoch == 0:
             self._end_epoch(step)
+        return batch_loss
 
     def _prune(self, step: int, schedule: MaskSchedule) -> None:
         prunable = self.network.prunable
         for name, mask in schedule.masks(step, {name: each.pruned() for name, each in prunable.items()}).items():
             prunable[name].prune(mask)
 
-    def _backward(self, step: int, photos: NDArray[np.int64]) -> None:
+    def _backward(self, step: int, photos: NDArray[np.int64]) -> float:
         random = np.random.default_rng([self._context.stage_seed, 1, step])
         inputs = self.augment(photos, random)
         logits = self.network.logits(inputs, (int(random.integers(2**32)) + self._processes.rank) % 2**32)
@@ -137,6 +139,7 @@ class SupervisedTraining(ResumableTraining):
             each.average_gradient()
         last = trained[-1].parameter.grad
         self._learns |= batch_loss < _LEARNED_LOSS * self._guess_loss or (last is not None and bool(last.any()))
+        return batch_loss
 
     def augment(self, photos: NDArray[np.int64], random: np.random.Generator) -> Tensor:
         """Return this process' shard of a batch of photos as network input, shifted and mirrored at random."""
@@ -159,7 +162,8 @@ class SupervisedTraining(ResumableTraining):
         """Keep the weights if they are the best with the final masks."""
         if not len(self._validation) or (self.mask_schedule and step < self.mask_schedule.last_step):
             return
-        score = self._validate(step)
+        score = errors, loss = self._validate(step)
+        self.validation.append((step + 1, loss, errors / len(self._validation)))
         if not self.best or score < self.best["score"]:
             self.best = {"score": score, "network": self.network.state()}
 
@@ -183,14 +187,19 @@ class SupervisedTraining(ResumableTraining):
         """See `ResumableTraining`."""
         prunable = self.network.prunable if self.mask_schedule else {}
         masks = {name: torch.from_numpy(each.mask) for name, each in prunable.items()}
-        return super().state() | {"masks": masks, "learns": self._learns, "best": self.best}
+        return super().state() | {
+            "masks": masks,
+            "learns": self._learns,
+            "best": self.best,
+            "validation": self.validation,
+        }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """See `ResumableTraining`."""
         super().load_state(state)
         for name, mask in state["masks"].items():
             self.network.prunable[name].prune(mask.numpy())
-        self._learns, self.best = state["learns"], state["best"]
+        self._learns, self.best, self.validation = state["learns"], state["best"], state["validation"]
 
     def tensors(self) -> dict[str, WeightTensor]:
         """Return the best tensors, or the last ones without a validation split, in their original forms."""

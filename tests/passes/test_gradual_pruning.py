@@ -108,7 +108,7 @@ def test_an_interrupted_training_ends_with_the_same_bits(tiny, labelled, tmp_pat
     def interrupted(self, number, photos):
         if number == 60:
             raise KeyboardInterrupt
-        step(self, number, photos)
+        return step(self, number, photos)
 
     monkeypatch.setattr(SupervisedTraining, "step", interrupted)
     resumable = replace(labelled, store=tmp_path)
@@ -130,9 +130,10 @@ def test_momentum_does_not_revive_pruned_weights(tiny, labelled, monkeypatch):
     revived, step = [], SupervisedTraining.step
 
     def watch(self, number, photos):
-        step(self, number, photos)
+        loss = step(self, number, photos)
         trained = self.network.trained["2.weight"]
         revived.append(bool(trained.parameter.detach()[torch.from_numpy(~trained.mask)].any()))
+        return loss
 
     monkeypatch.setattr(SupervisedTraining, "step", watch)
     Train(**{**QUICK, "optimizer": "sgd"}, prune=GradualPruning(sparsity=0.7, end=0.6, interval=3))(tiny, labelled)

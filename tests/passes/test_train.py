@@ -168,7 +168,7 @@ class TestValidationSplit:
     def test_validation_photos_are_not_trained_on(self, tiny, labelled, monkeypatch):
         seen, step = set(), SupervisedTraining.step
         monkeypatch.setattr(
-            SupervisedTraining, "step", lambda self, n, photos: (seen.update(photos.tolist()), step(self, n, photos))
+            SupervisedTraining, "step", lambda self, n, photos: seen.update(photos.tolist()) or step(self, n, photos)
         )
         Train(**QUICK, validation_split=0.25)(tiny, labelled)
         assert seen == set(stratified_split(labelled.calibration.labels, 0.25, labelled.seed)[0].tolist())
@@ -246,7 +246,7 @@ class TestDivergence:
                 good["best"] = self.best.get("network")
                 with torch.no_grad():
                     self.network.trained["2.weight"].parameter.fill_(torch.nan)
-            step(self, number, photos)
+            return step(self, number, photos)
 
         monkeypatch.setattr(SupervisedTraining, "step", spoilt)
         message = rf"the loss is nan at step 117 .*; lower the learning_rate; {said} are in"
@@ -293,13 +293,16 @@ class TestSameBits:
         model = {"shared": shared, "pruned": Prune(sparsity=0.5)(tiny, labelled)}.get(kind, tiny)
         options = {**QUICK, "epochs": 11, "batch": 10, "optimizer": "sgd" if kind == "sgd" else "adamw"}
         train, resumable = Train(**options), replace(labelled, store=tmp_path)
-        undisturbed = weights_sha256(train(model, labelled))
+        undisturbed = train(model, labelled)
         stop_at(monkeypatch, 117)
         with pytest.raises(KeyboardInterrupt):
             train(model, resumable)
         assert [path.suffix for path in tmp_path.iterdir()] == [".state"]
         done = stop_at(monkeypatch, None)
-        assert weights_sha256(train(model, resumable)) == undisturbed
+        resumed = train(model, resumable)
+        assert weights_sha256(resumed) == weights_sha256(undisturbed)
+        assert resumed.training == undisturbed.training
+        assert [step for step, _, _ in resumed.training.validation] == list(range(0, 122, 11))
         assert done == list(range(100, 121))
         assert not list(tmp_path.iterdir())
 
@@ -329,7 +332,7 @@ def stop_at(monkeypatch, last):
         if number == last:
             raise KeyboardInterrupt
         done.append(number)
-        step(self, number, photos)
+        return step(self, number, photos)
 
     interrupted.uninterrupted = step
     monkeypatch.setattr(SupervisedTraining, "step", interrupted)

@@ -151,6 +151,49 @@ def test_every_stage_is_recorded_with_its_measurements(finished):
     assert proof.fidelity.agreement == distill.fidelity.agreement
 
 
+def test_the_record_has_the_loss_of_each_step_of_a_training(finished):
+    *_, distill, _, _ = finished.record.stages
+    assert [step for step, _ in distill.training.losses] == [1, 2]
+    assert all(loss > 0 for _, loss in distill.training.losses)
+    assert [stage.name for stage in finished.record.stages if stage.training] == ["distill"]
+
+
+def test_the_record_has_what_the_error_of_each_layer_costs(finished):
+    layers = [layer for layer in finished.record.layers if len(layer.shape) > 1]
+    for layer in layers:
+        before, after = (
+            model.tensors[layer.name].to_dense()
+            for model in (float_squeezenet(), container.read(finished.out / "model.sqz"))
+        )
+        assert layer.relative_error == pytest.approx(((after - before) ** 2).sum() / (before**2).sum(), rel=1e-3)
+    assert any(layer.divergence_nats for layer in layers)
+    assert "cost of an error, nats" in (finished.out / "report.html").read_text("utf-8")
+
+
+def test_changed_photos_are_shown_unless_the_pipeline_says_no(finished, tmp_path):
+    record = finished.record
+    agreed = round(record.stages[-1].fidelity.agreement.value * 4)
+    assert len(record.changed_photos) == 4 - agreed
+    again = invoke(
+        "-q", "run", finished.pipeline, "--out", tmp_path, "--cache", finished.out / "cache", "--device", "cpu",
+        "--set", "report.photos=false",
+    )  # fmt: skip
+    assert again.exit_code == 0, again.output
+    private, page = (
+        (tmp_path / "report.json").read_text("utf-8"),
+        (tmp_path / "report.html").read_text("utf-8"),
+    )
+    assert from_json(private).changed_photos is None
+    assert "data:image" not in page
+    for name in Digits(limit=4).load(float_squeezenet().preprocessing, "validation", classes=10).names:
+        assert name not in private
+        assert name not in page
+    stages = from_json(private).stages
+    assert [stage.name for stage in stages if stage.from_cache] == ["prune", "share", "distill"]
+    assert stages[3].training == record.stages[3].training
+    assert "3 stages came from the cache: prune, share, distill." in " ".join(page.split())
+
+
 def test_the_record_has_the_origin_of_weights_photos_and_options(finished):
     record = finished.record
     assert record.pipeline == "digits"

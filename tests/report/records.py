@@ -1,14 +1,20 @@
 """Records of made-up runs with realistic numbers."""
 
+import base64
+import functools
 import hashlib
+import io
 import math
 from dataclasses import replace
 
 import numpy as np
+from PIL import Image
 
 from compress.evaluation.results import Accuracy, Fidelity, GoalRecord, Interval, PhotoOutcomes, Prediction
+from compress.model import TrainingCurve
 from compress.report.record import (
     SCHEMA_VERSION,
+    ChangedPhoto,
     DataRecord,
     FileRecord,
     LayerRecord,
@@ -59,9 +65,12 @@ def wilson(right: int, photos: int) -> Interval:
 def weight_layer(name: str, shape: tuple[int, ...], rng: np.random.Generator) -> LayerRecord:
     count = math.prod(shape)
     values = rng.laplace(0, 0.7 / math.sqrt(count / shape[0]), count)
-    nonzero = np.sort(values[np.abs(values) > np.quantile(np.abs(values), 0.66)])
+    kept = np.abs(values) > np.quantile(np.abs(values), 0.66)
+    nonzero = np.sort(values[kept])
     codebook = np.array([part.mean() for part in np.array_split(nonzero, 31)])
-    decoded = codebook[np.abs(nonzero[:, None] - codebook).argmin(axis=1)]
+    all_decoded = np.zeros(count)
+    all_decoded[kept] = codebook[np.abs(values[kept][:, None] - codebook).argmin(axis=1)]
+    decoded = np.sort(all_decoded[kept])
     shares = np.append(np.bincount(np.searchsorted(codebook, decoded), minlength=31), count - nonzero.size) / count
     entropy = float(-(shares[shares > 0] * np.log2(shares[shares > 0])).sum() * count / 8)
     return LayerRecord(
@@ -84,7 +93,9 @@ def weight_layer(name: str, shape: tuple[int, ...], rng: np.random.Generator) ->
         position_bytes=math.ceil(entropy * 0.33),
         codebook_bytes=62,
         scale_bytes=shape[0] if name.endswith("expand3x3") else 0,
-        histogram=WeightHistogram.of(values, decoded, None if name.endswith("expand3x3") else codebook),
+        histogram=WeightHistogram.of(values, all_decoded, None if name.endswith("expand3x3") else codebook),
+        relative_error=float(((all_decoded - values) ** 2).sum() / (values**2).sum()),
+        divergence_nats=1e-6 * count**0.7,
     )
 
 
@@ -156,6 +167,8 @@ def stages_of(file_bytes: int, labeled: bool) -> tuple[StageRecord, ...]:
                 before if labeled else None,
                 after if labeled else None,
             ),
+            from_cache=kind == "prune",
+            training=training_curve() if kind == "distill" else None,
         )
         for index, (name, kind, size, sparsity, distinct, top1, top5, agreed, nats, before, after) in enumerate(rows)
     )
@@ -172,6 +185,32 @@ def outcomes_of(top1: int, *, labeled: bool, seed: int = 7) -> PhotoOutcomes:
     )
 
 
+def training_curve() -> TrainingCurve:
+    losses = tuple((5 * (point + 1), 0.05 + 0.2 / (point + 1)) for point in range(40))
+    return TrainingCurve(losses, ((100, 0.09, 0.45), (200, 0.07, 0.44)))
+
+
+def changed_photos(labeled: bool) -> tuple[ChangedPhoto, ...]:
+    answers = (("tabby", "lynx", "tabby"), ("beagle", "basset", "basset"), ("crane", "stork", "heron"))
+    return tuple(
+        ChangedPhoto(
+            f"photos/validation/{index}.jpg",
+            label if labeled else None,
+            Prediction(index, before, 0.9 - 0.2 * index),
+            Prediction(index + 10, after, 0.8 - 0.2 * index),
+            _thumbnail(80 * index),
+        )
+        for index, (before, after, label) in enumerate(answers)
+    )
+
+
+def _thumbnail(gray: int) -> str:
+    data = io.BytesIO()
+    Image.new("RGB", (128, 128), (gray, 128, 255 - gray)).save(data, "JPEG")
+    return base64.b64encode(data.getvalue()).decode()
+
+
+@functools.cache
 def make_record(*, labeled: bool = True, goal_bytes: int = 500_000) -> RunRecord:
     """Return a run on SqueezeNet v1.1: 26 layers, 6 stages."""
     rng = np.random.default_rng(7)
@@ -234,6 +273,7 @@ def make_record(*, labeled: bool = True, goal_bytes: int = 500_000) -> RunRecord
             "numba": "0.62.1",
         },
         machine="2 cores of an x86-64 processor, Linux 6.1",
+        changed_photos=changed_photos(labeled),
     )
 
 
@@ -269,4 +309,7 @@ def make_hostile_record() -> RunRecord:
         configuration=f"key: {HOSTILE}\n",
         versions={HOSTILE: HOSTILE},
         machine=HOSTILE,
+        changed_photos=(
+            ChangedPhoto(HOSTILE, HOSTILE, Prediction(0, HOSTILE, 1.0), Prediction(0, "x", 1.0), _thumbnail(0)),
+        ),
     )

@@ -28,6 +28,7 @@ MINUS = "\u2212"
         (formatting.points(-0.0001), "0.0 points"),
         (formatting.nats(0.0), "0"),
         (formatting.nats(0.03124), "0.0312"),
+        (formatting.nats(-0.03124), f"{MINUS}0.0312"),
         (formatting.times(9.94), "9.9"),
         (formatting.times(481.9), "482"),
         (formatting.seconds(0.214), "0.21 s"),

@@ -8,7 +8,7 @@ import pytest
 from records import make_hostile_record, make_record
 
 from compress.errors import FormatError
-from compress.report import from_json, to_json
+from compress.report import from_json, to_html, to_json
 from compress.report.report_json import json_schema
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "report.schema.json"
@@ -35,7 +35,9 @@ def test_a_report_of_squeezenet_is_small_and_has_a_line_for_each_layer():
 
 def test_another_schema_version_is_named_before_anything_else():
     content = json.loads(to_json(make_record())) | {"schema_version": 7, "new_field": 1}
-    with pytest.raises(FormatError, match=r"schema version 7; read it with the release.*expected schema version 6"):
+    with pytest.raises(
+        FormatError, match=r"schema version 7; read it with the release.*expected schema version 5 to 6"
+    ):
         from_json(json.dumps(content))
 
 
@@ -87,3 +89,17 @@ def test_a_file_name_that_is_not_unicode_is_refused_when_written():
 
 def test_the_published_schema_is_current():
     assert SCHEMA.read_text() == json_schema(), "write json_schema() to docs/report.schema.json"
+
+
+def test_a_report_of_the_version_before_is_read_and_lacks_only_what_is_new():
+    content = json.loads(to_json(make_record())) | {"schema_version": 5}
+    del content["changed_photos"]
+    for stage in content["stages"]:
+        del stage["from_cache"], stage["training"]
+    for layer in content["layers"]:
+        del layer["relative_error"], layer["divergence_nats"]
+        if layer["histogram"]:
+            del layer["histogram"]["pruned_counts"]
+    record = from_json(json.dumps(content))
+    assert record.changed_photos is None
+    assert "This report was written by a release that kept no photos." in to_html(record)

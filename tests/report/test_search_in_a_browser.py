@@ -3,7 +3,6 @@
 import pytest
 from records import make_record
 
-from benchmarks.browser import chromium
 from compress.search.search_pages import scan_to_html, search_to_html
 from compress.search.search_record import SEARCH_VERSION, SearchRecord, TrialRecord, pareto_front_of
 from compress.search.sensitivity import LayerScan, Scan, Setting
@@ -54,12 +53,6 @@ def pages(tmp_path_factory):
     settings = (Setting("prune", 0.5), Setting("prune", 0.9), Setting("share", 4), Setting("share", 2))
     (folder / "scan.html").write_text(scan_to_html(Scan("a & b", 32, settings, layers, (0.1, 0.2, 0.3, 0.4))), "utf-8")
     return folder
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    with chromium(tmp_path_factory.mktemp("profile")) as started:
-        yield started
 
 
 @pytest.mark.parametrize(("name", "dots"), [("search", [4]), ("scan", [24, 24])])
