@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from documentation.theory.quantizers import entropy_bits, nearest_levels, rate_distortion_levels
 
-_LAYER = "features.12.expand3x3.weight"
+_LAYER = "features.7.expand3x3.weight"
 _ASSIGNMENTS = {"nearest level": nearest_levels, "error + lambda * bits": rate_distortion_levels}
 
 
