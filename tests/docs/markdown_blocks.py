@@ -1,7 +1,7 @@
 """The commands and Python examples of a page, in their order.
 
-Commands are in fences with the language `sh` and in indented blocks, Python is in fences with the language `python`. A
-comment before a block, `<!-- not run: REASON -->`, says why the tests do not run it.
+Commands are in fences with the language `sh`, and in indented blocks that begin with a program. Python is in fences
+with the language `python`. A comment before a block, `<!-- not run: REASON -->`, says why the tests do not run it.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-_BLOCK = re.compile(
-    r"(?:^<!-- not run: (?P<reason>\S[^\n]*) -->\n+)?"
-    r"(?:^(?P<margin> *)```(?P<language>\w*)[^\n]*\n(?P<fenced>.*?)^ *```$|(?P<indented>(?:^ {4}[^\n]*(?:\n|\Z))+))",
-    re.MULTILINE | re.DOTALL,
-)
+_NOT_RUN = r"(?:^<!-- not run: (?P<reason>\S[^\n]*) -->\n+)?"
+_FENCED = r"^(?P<margin> *)```(?P<language>\w*)[^\n]*\n(?P<fenced>.*?)^ *```$"
+_INDENTED = r"(?P<indented>^ {4}(?:make|pip|python|squeeze-compress|torchrun) [^\n]*(?:\n {4}[^\n]*)*)"
+_BLOCK = re.compile(f"{_NOT_RUN}(?:{_FENCED}|{_INDENTED})", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)
