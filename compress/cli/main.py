@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ import click
 import compress
 from compress.cli import console, model_commands, options, setup_commands
 from compress.cli.cache_commands import cache
+from compress.cli.interruption import Interrupted, signals_interrupt
 from compress.cli.search_commands import search, sensitivity
 from compress.errors import ConfigError, SqueezeError, torch_required
 
@@ -22,22 +21,12 @@ _SIGNAL_EXIT_CODE = 128
 """A process that a signal ends has the exit code 128 + signal in shells."""
 
 
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM, which stops the program as Ctrl-C does. A job of a script that runs in the background gets no Ctrl-C."""
-
-
-def _terminate(number: int, frame: object) -> None:
-    raise _Terminated
-
-
 class _ErrorHandlingGroup(click.Group):
     """Turns errors into one message and an exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        if threading.current_thread() is threading.main_thread():  # elsewhere Python refuses
-            signal.signal(signal.SIGTERM, _terminate)
         try:
-            with torch_required():
+            with signals_interrupt(), torch_required():
                 return super().invoke(ctx)
         except SqueezeError as error:
             # Every process of a machine finds the same configuration error: one reports it.
@@ -48,10 +37,9 @@ class _ErrorHandlingGroup(click.Group):
             file = f"{error.filename}: " if error.filename else ""
             console.error(f"{file}{error.strerror or error}")
             sys.exit(1)
-        except KeyboardInterrupt as error:
+        except Interrupted as interrupt:
             console.error("stopped; files of an earlier run are unchanged")
-            number = signal.SIGTERM if isinstance(error, _Terminated) else signal.SIGINT
-            sys.exit(_SIGNAL_EXIT_CODE + number)
+            sys.exit(_SIGNAL_EXIT_CODE + interrupt.number)
 
 
 @click.group(cls=_ErrorHandlingGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,0 +1,54 @@
+"""Stopping the program by SIGINT (Ctrl-C) or SIGTERM."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_SECONDS_UNTIL_REPEATED = 2.0
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asked the program to stop.
+
+    Args:
+        number: of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@contextmanager
+def signals_interrupt() -> Iterator[None]:
+    """Raise `Interrupted` in the block on SIGINT and SIGTERM, except those that the program was started to ignore.
+
+    A job of a script that runs in the background gets no Ctrl-C: it ignores SIGINT and is stopped by SIGTERM.
+    """
+    if threading.current_thread() is not threading.main_thread():  # elsewhere Python refuses handlers
+        yield
+        return
+    numbers = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
+    previous = {number: signal.signal(number, _interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        _repeat_after(0, signal.SIGINT)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    # A destructor, a callback or a bare `except` of a library swallows what is raised in it: then it is raised again.
+    _repeat_after(_SECONDS_UNTIL_REPEATED, number)
+    raise Interrupted(number)
+
+
+def _repeat_after(seconds: float, number: int) -> None:
+    """Interrupt again after some seconds; 0: never. Windows has no such timer."""
+    if hasattr(signal, "setitimer"):
+        signal.signal(signal.SIGALRM, lambda *_: _interrupt(number, None))
+        signal.setitimer(signal.ITIMER_REAL, seconds)
