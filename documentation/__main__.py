@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from documentation.commands_page import commands_page
 from documentation.link_check import broken_links
 from documentation.schema_page import schema_page
 
-_ROOT = Path(__file__).parents[1]
-_PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs", "reports", "runtime/c", "compress/evaluation")
-"""What the site shows, and the files that its pages link to."""
+_ROOT = Path(__file__).resolve().parents[1]
+_LINK = re.compile(r"\]\(([^)#:\s]+)[^)\s]*\)")
+"""A link of a page to a file."""
 
 _PYTHON_PAGE = """\
 # Python API
@@ -34,16 +36,26 @@ _PYTHON_PAGE = """\
 
 
 def gather_pages(folder: Path) -> None:
-    """Copy the pages into an empty folder, and write the reference pages into its `docs/reference`."""
+    """Copy the pages, and the files that they link to, into an empty folder; write the pages of `docs/reference`."""
     shutil.rmtree(folder, ignore_errors=True)
-    for name in _PAGES:
-        copy = shutil.copytree if (_ROOT / name).is_dir() else shutil.copy
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        copy(_ROOT / name, folder / name)
-    reference = folder / "docs" / "reference"
-    reference.mkdir()
+    waiting = {_ROOT / "README.md", *filter(Path.is_file, (_ROOT / "docs").rglob("*"))}
+    copied: set[Path] = set()
+    while waiting:
+        path = waiting.pop()
+        copy = folder / path.relative_to(_ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+        copied.add(path)
+        waiting |= {target for target in _linked_files(path) if target not in copied}
+    (folder / "docs" / "reference").mkdir()
     for name, page in _reference_pages().items():
-        (reference / name).write_text(page, "utf-8")
+        (folder / "docs" / "reference" / name).write_text(page, "utf-8")
+
+
+def _linked_files(path: Path) -> Iterator[Path]:
+    if path.suffix == ".md":
+        targets = ((path.parent / link).resolve() for link in _LINK.findall(path.read_text("utf-8")))
+        yield from (target for target in targets if target.is_file() and target.is_relative_to(_ROOT))
 
 
 def _reference_pages() -> dict[str, str]:

@@ -150,7 +150,7 @@ def run(page: str, line: str) -> None:
         if words[:1] == ["make"] and len(words) == 2:  # a target of this project; CI runs them
             line = f"make --dry-run {words[1]}"
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        subprocess.run(["bash", "-euc", line], check=True, env={**os.environ, "PATH": path})
+        subprocess.run(["bash", "-euc", line], check=True, timeout=120, env={**os.environ, "PATH": path})
 
 
 @pytest.mark.parametrize("name", WITH_BLOCKS)
