@@ -7,7 +7,7 @@ BIN = $(VENV)/bin
 READY = $(VENV)/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help env browser arm run test check reports bench wasm ci clean
+.PHONY: help env browser arm run test check reports bench wasm docs ci clean
 
 help: ## List the targets.
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 10
@@ -49,7 +49,7 @@ test: env browser arm ## The whole test suite.
 check: env ## Style and types.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict -p compress -p benchmarks
+	$(BIN)/mypy --strict -p compress -p benchmarks -p documentation
 
 reports: env ## Run every built-in pipeline whose data exists, and keep its report in reports/.
 	@for pipeline in pipelines/*.yaml; do \
@@ -73,6 +73,10 @@ bench: env ## Benchmarks: NNCodec, codecs, 100,000 damaged files, killed runs, t
 wasm: env ## Build the runtime for browsers, after a change in runtime/c or runtime/wasm.
 	PYTHON=$(BIN)/python sh runtime/wasm/build.sh compress/export/web_page/squeeze.wasm
 
+docs: env ## The documentation site; warnings and broken links are errors.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	$(BIN)/python -m documentation --out $(OUT)/docs
+
 ci: env ## Example of a model gate for other teams, see docs/ci.md; not the CI of this project.
 	$(BIN)/squeeze-compress run docs/ci/pipeline.yaml --out $(OUT)/ci --cache $(OUT)/ci/cache
 	accepted=$(OUT)/ci/accepted.sqz; [ -e $$accepted ] || accepted=embedded; \
@@ -82,4 +86,4 @@ ci: env ## Example of a model gate for other teams, see docs/ci.md; not the CI o
 
 clean: ## Remove the environment, results and caches.
 	rm -rf $(VENV) $(OUT) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find benchmarks compress tests -name __pycache__ -prune -exec rm -rf {} +
+	find benchmarks compress documentation tests -name __pycache__ -prune -exec rm -rf {} +
