@@ -15,6 +15,7 @@ import click
 import compress
 from compress.cli import console, model_commands, options, setup_commands
 from compress.cli.cache_commands import cache
+from compress.cli.compress_command import compress_weights
 from compress.cli.search_commands import search, sensitivity
 from compress.errors import ConfigError, SqueezeError, torch_required
 
@@ -139,5 +140,5 @@ def init(name: str, output: Path) -> None:
     console.say(f"wrote {output}; run it with: squeeze-compress run {output}")
 
 
-for command in (*model_commands.COMMANDS, *setup_commands.COMMANDS, cache, search, sensitivity):
+for command in (*model_commands.COMMANDS, *setup_commands.COMMANDS, cache, compress_weights, search, sensitivity):
     main.add_command(command)

@@ -124,7 +124,11 @@ def read_pipeline(file: Path, overrides: Iterable[str] = ()) -> Pipeline:
     Raises:
         ConfigError: says file, line, key, what is allowed and the most similar allowed name.
     """
-    document = read_document(file, overrides)
+    return parse_pipeline(read_document(file, overrides))
+
+
+def parse_pipeline(document: Document) -> Pipeline:
+    """Check a document and return its pipeline; see `read_pipeline`."""
     pipeline = _build(document, ())
     return replace(pipeline, search=read_search(document, lambda changed: _build(changed, ())))
 
