@@ -31,18 +31,20 @@ from compress.cli import console, options
 @options.device
 @click.pass_context
 def compress_weights(
-    context: click.Context, /, weights: str, data: str, validation: Path | None, max_bytes: int, output: Path | None,
-    architecture: str | None, factory: str | None, overrides: tuple[str, ...], force: bool,
-    as_json: bool, device: str | None, **photos: Any,
+    context: click.Context, /, weights: str, data: str, validation: Path | None, max_bytes: int | None,
+    max_drop: float | None, output: Path | None, architecture: str | None, factory: str | None,
+    overrides: tuple[str, ...], force: bool, as_json: bool, device: str | None, **photos: Any,
 ) -> None:  # fmt: skip
-    """Compress a network to a number of bytes, without a pipeline.
+    """Compress a network without writing a pipeline.
 
-    WEIGHTS is a checkpoint, or 'embedded' for the installed SqueezeNet. The photos need no labels; with labels, the
-    report also shows accuracy. The size decides the recipe. It is written beside the results as a YAML file, which
-    `run` repeats and you can edit.
+    WEIGHTS is a checkpoint, or 'embedded' for the installed SqueezeNet. Give either --bytes or --max-drop, which needs
+    labeled photos. The recipe is chosen by the size. It is written beside the results as a YAML file, which `run`
+    repeats and you can edit.
 
     Example: squeeze-compress compress resnet.pth --factory birds:resnet18 --data photos --bytes 2MB
     """
+    if (max_bytes is None) == (max_drop is None):
+        raise click.UsageError("give either --bytes or --max-drop")
     from compress.pipeline import recipes  # noqa: PLC0415
     from compress.runtime.atomic_files import write_atomically  # noqa: PLC0415
 
@@ -50,7 +52,8 @@ def compress_weights(
     folder = output or Path("out") / name
     file = folder / f"{name}.yaml"
     model = recipes.model_options(weights, architecture, factory)
-    pipeline = recipes.pipeline_for(file, model, recipes.data_options(data, validation, **photos), max_bytes, overrides)
+    goal = {"bytes": max_bytes} if max_drop is None else {"max_top1_drop": max_drop}
+    pipeline = recipes.pipeline_for(file, model, recipes.data_options(data, validation, **photos), goal, overrides)
     text = pipeline.configuration
     if not file.exists() or file.read_text("utf-8") != text:
         options.confirm_overwrite(file, force=force)

@@ -73,14 +73,16 @@ def main(quiet: bool, verbose: bool) -> None:
 @options.pipeline
 @click.option("--out", type=options.FOLDER, help="Folder for the results. [out/NAME]")
 @click.option("--fresh", is_flag=True, help="Neither read nor write the cache.")
+@options.max_drop
 def run(
     pipeline: str, overrides: tuple[str, ...], seed: int | None, device: str | None, out: Path | None, as_json: bool,
-    **more: Any,
+    max_drop: float | None, **more: Any,
 ) -> None:  # fmt: skip
     """Compress a network as a pipeline describes it.
 
     PIPELINE is a YAML file or the name of a built-in pipeline; ./pipeline.yaml by default. The results of stages are
-    cached: after a change of the pipeline, a run starts at the first stage that changed.
+    cached: after a change of the pipeline, a run starts at the first stage that changed. With --max-drop, the last
+    stage `quantize` or `share` searches for the smallest file, and the drop replaces the goal of the pipeline.
 
     Exit codes: 0 done, 1 failed, 2 bad configuration, 3 the goal was missed.
 
@@ -89,10 +91,14 @@ def run(
     spec = options.read_pipeline(pipeline, overrides, seed)  # before the slow imports
     from compress import pipeline as pipelines  # noqa: PLC0415
     from compress.pipeline.environment import run_command  # noqa: PLC0415
+    from compress.pipeline.recipes import smallest_within  # noqa: PLC0415
     from compress.report.goal_shortfall import check_goals  # noqa: PLC0415
     from compress.runtime import distributed  # noqa: PLC0415
     from compress.runtime.devices import find_device  # noqa: PLC0415
 
+    if max_drop is not None:
+        smallest = smallest_within(spec, max_drop)
+        spec, overrides = spec.with_overrides(smallest), (*overrides, *smallest)
     own_device = find_device(device)
     with distributed.join_process_group(own_device) as processes:
         if not processes.is_first:

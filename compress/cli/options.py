@@ -100,6 +100,12 @@ labels = click.option(
     help="Match folders to class names, take their sorted order for the classes, or ignore labels.",
 )
 label_column = click.option("--label-column", metavar="NAME", help="Column of a CSV file with the class.")
+max_drop = click.option(
+    "--max-drop",
+    type=FiniteFloat(0, 100),
+    metavar="POINTS",
+    help="Search for the smallest file whose top-1 drops by at most these percentage points.",
+)
 limit = click.option("--limit", type=click.IntRange(1), help="Maximum number of photos.")
 factory = click.option(
     "--factory", metavar="MODULE:FUNCTION", help="Function that builds your own network; its code will run."

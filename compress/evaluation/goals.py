@@ -42,6 +42,10 @@ class Goal:
     def needs_labels(self) -> bool:
         return self.max_top1_drop is not None or self.max_top5_drop is not None
 
+    @property
+    def limits_quality(self) -> bool:
+        return self.needs_labels or self.min_agreement is not None or self.max_divergence is not None
+
 
 def goal_records(
     goal: Goal, file_bytes: int, before: Accuracy | None, after: Accuracy | None, fidelity: Fidelity

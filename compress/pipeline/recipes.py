@@ -13,6 +13,7 @@ from compress.builtin_pipelines import builtin_pipelines
 from compress.data.idx import has_idx_files
 from compress.errors import ConfigError
 from compress.model import TORCHVISION, Model, Preprocessing
+from compress.passes.rate_distortion_pass import RateDistortionPass
 from compress.pipeline.config import Pipeline, parse_pipeline
 from compress.pipeline.yaml_document import parse_document, read_document
 from compress.pipeline.yaml_text import dump_yaml
@@ -29,14 +30,31 @@ _VALIDATION_SPLIT = 0.2
 _WIDTH = 100
 
 
-def pipeline_for(file: Path, model: Options, data: Options, max_bytes: int, overrides: Iterable[str] = ()) -> Pipeline:
-    """Return the pipeline that compresses a network to a number of bytes.
+def smallest_within(pipeline: Pipeline, max_drop: float) -> tuple[str, ...]:
+    """Return the overrides that make a pipeline search for the smallest file within a drop of top-1.
+
+    Args:
+        pipeline: with a stage `quantize` or `share`; the last one searches.
+        max_drop: percentage points.
+    Raises:
+        ConfigError: there is no such stage.
+    """
+    searching = [stage for stage in pipeline.stages if isinstance(stage.pass_, RateDistortionPass)]
+    if not searching:
+        problem = "the pipeline has no stage whose lambda can be searched"
+        raise ConfigError(problem, key="--max-drop", allowed="a pipeline with a stage quantize or share")
+    key = f"stages.{searching[-1].name}"
+    return f"{key}.lambda=null", f"{key}.bytes=smallest", f"goal={{max_top1_drop: {max_drop:g}}}"
+
+
+def pipeline_for(file: Path, model: Options, data: Options, goal: Options, overrides: Iterable[str] = ()) -> Pipeline:
+    """Return the pipeline that compresses a network to a number of bytes, or as far as a goal allows.
 
     Args:
         file: where the pipeline will be; its stem is the name.
         model: section `model`, see `model_options`.
         data: section `data`, see `data_options`.
-        max_bytes: limit of the file size.
+        goal: section `goal`: `bytes`, or limits on quality that the smallest file has to meet.
         overrides: `KEY=VALUE`, applied to the result.
     Raises:
         ConfigError: an option or an override is wrong.
@@ -45,18 +63,18 @@ def pipeline_for(file: Path, model: Options, data: Options, max_bytes: int, over
     overrides = tuple(overrides)
     of_model = [override for override in overrides if override.startswith("model.")]
     source = parse_pipeline(parse_document(dump_yaml({"model": dict(model)}), file, of_model)).model
-    method, recipe = _recipe(source.load(), max_bytes)
-    sections = {"seed": 0, "model": model, "data": data, **recipe, "goal": {"bytes": max_bytes}}
+    method, recipe = _recipe(source.load(), goal.get("bytes"))
+    sections = {"seed": 0, "model": model, "data": data, **recipe, "goal": goal}
     description = textwrap.fill(f"Compresses {source.description}: {method}.", _WIDTH)
     parts = [textwrap.indent(description, "# "), *(dump_yaml({key: value}) for key, value in sections.items())]
     return parse_pipeline(parse_document("\n".join(parts), file, overrides))
 
 
-def _recipe(network: Model, max_bytes: int) -> tuple[str, Options]:
+def _recipe(network: Model, max_bytes: int | None) -> tuple[str, Options]:
     """Return the method in words, and the sections `stages` and `encode`."""
     weights = sum(math.prod(tensor.shape) for tensor in network.tensors.values())
-    if 8 * max_bytes < _MIN_HUFFMAN_BITS * weights:
-        quantize = {"pass": "quantize", "bytes": max_bytes, "augmentations": 2}
+    if max_bytes is None or 8 * max_bytes < _MIN_HUFFMAN_BITS * weights:
+        quantize = {"pass": "quantize", "bytes": max_bytes or "smallest", "augmentations": 2}
         method = "trellis-coded quantization and adaptive arithmetic coding"
         return method, {"stages": [quantize], "encode": {"coding": "context"}}
     method = "prune, share and Huffman code, as in Deep Compression"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from compress.context import Context
+from compress.context import Context, QualityTarget
 from compress.errors import ConfigError, PassError
 from compress.model import Model
 from compress.pipeline.config import Pipeline, Stage
@@ -38,12 +38,13 @@ class StageResult:
     is_reference: bool
 
 
-def run_stages(pipeline: Pipeline, inputs: RunInputs) -> Iterator[StageResult]:
+def run_stages(pipeline: Pipeline, inputs: RunInputs, quality: QualityTarget | None = None) -> Iterator[StageResult]:
     """Run the stages of a pipeline in order, or read their results from the cache.
 
     Args:
         pipeline: has the stages.
         inputs: of this pipeline, or of one that differs in nothing but stages and coding.
+        quality: limits for a stage that searches for the smallest file.
     Yields:
         the result of each stage; the next stage runs when its result is requested.
     Raises:
@@ -53,7 +54,8 @@ def run_stages(pipeline: Pipeline, inputs: RunInputs) -> Iterator[StageResult]:
     model = inputs.reference
     is_float = is_uncompressed(model)
     for stage in pipeline.stages:
-        model, usage = _load_or_run(stage, model, context, inputs.cache)
+        stage_context = replace(context, quality=quality if stage.pass_.needs_goal else None)
+        model, usage = _load_or_run(stage, model, stage_context, inputs.cache)
         is_float &= is_uncompressed(model) or stage.pass_.keeps_float
         is_reference = is_float and stage.pass_.needs_labels
         if is_reference or stage.pass_.preserves_outputs:

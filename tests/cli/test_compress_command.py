@@ -61,7 +61,8 @@ def test_another_pipeline_is_not_overwritten(here):
     ("arguments", "message"),
     [
         (["--bytes", "5 TB"], "'5 TB' is not a number of bytes (allowed: bytes, more than 0; or with a unit: 500 kB"),
-        ([], "Missing option '--bytes'"),
+        ([], "give either --bytes or --max-drop"),
+        (["--bytes", "1kB", "--max-drop", "1"], "give either --bytes or --max-drop"),
         (["--bytes", "1kB", "--set", "goal.byte=3"], "--set: goal.byte: unknown key; did you mean 'bytes'?"),
         (["--bytes", "1kB", "--set", "model.sise=3"], "--set: model.sise: unknown key of source 'factory'"),
         (["--bytes", "1kB", "--validation", "gone"], "Path 'gone' does not exist"),

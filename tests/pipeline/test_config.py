@@ -128,6 +128,11 @@ def test_invalid_bytes_are_refused(fault, text):
         ("goal: {max_top1_drop: -1}", "goal.max_top1_drop: cannot be -1 (allowed: a number, 0 to 100)"),
         ("goal: {max_divergence: .inf}", "goal.max_divergence: cannot be inf (allowed: a number, at least 0)"),
         ("data: {validation: {source: digits, limit: 0}}", "data.validation.limit: cannot be 0 (allowed: a whole numb"),
+        ("stages: [{pass: quantize, bytes: smalest}]", "stages.0.bytes: cannot be 'smalest'; did you mean 'smallest'?"),
+        (
+            "stages:\n- {pass: quantize, bytes: smallest}\ngoal: {bytes: 9}",
+            "p.yaml:2: stages.0.bytes: smallest needs a limit on quality in the section goal (allowed: max_top1_drop,",
+        ),
         # missing keys
         ("data:\n  validation:\n    source: folder", "p.yaml:2: data.validation.path: this key is missing"),
         (
