@@ -45,6 +45,7 @@ def read(path: str | PathLike[str]) -> dict[str, NDArray[np.float32]]:
 def load(path: str | PathLike[str], factory: str | None = None) -> nn.Module:
     """Read a `.sqz` file or a built-in model as a torch module in evaluation mode.
 
+    In a notebook it shows the bytes of its file, by component and by tensor.
     `compress.data.transforms` prepares photos for it with the file's preprocessing.
 
     Args:
@@ -59,8 +60,11 @@ def load(path: str | PathLike[str], factory: str | None = None) -> nn.Module:
     from compress.builtin_models import find_model  # noqa: PLC0415
     from compress.model import trust_factory  # noqa: PLC0415
     from compress.networks.modules import to_module  # noqa: PLC0415
+    from compress.networks.notebook_view import with_view  # noqa: PLC0415
 
-    return to_module(trust_factory(container.read(find_model(str(path))), factory))
+    file = find_model(str(path))
+    model = trust_factory(container.read(file), factory)
+    return with_view(to_module(model), model, file.read_bytes())
 
 
 @torch_required()
