@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from benchmarks.codec_comparison import CodecComparison
 from benchmarks.codec_subjects import CodecCost, CodecSubject
-from benchmarks.markdown import markdown_table
 from compress.report.formatting import excess, plural, seconds, thousands, times
+from compress.report.markdown import markdown_table
 
 _TIME_HEADINGS = ("encode", "times as fast", "decode", "times as fast")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from benchmarks.markdown import markdown_table
 from benchmarks.rate_accuracy_record import NNCODEC, AccuracyChange, RateAccuracyPoint, RateAccuracyRecord
 from compress.evaluation.results import Interval
 from compress.report.formatting import (
@@ -18,6 +17,7 @@ from compress.report.formatting import (
     thousands,
     times,
 )
+from compress.report.markdown import markdown_table
 
 _EN_DASH = "\u2013"
 

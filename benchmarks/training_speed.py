@@ -27,7 +27,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from benchmarks.markdown import markdown_table
 from compress.cli import console
 from compress.context import Context
 from compress.data.digits import Digits
@@ -35,6 +34,7 @@ from compress.data.idx import Idx
 from compress.model import Model
 from compress.networks.squeezenet_weights import RandomWeights
 from compress.passes import Prune, Share, Train
+from compress.report.markdown import markdown_table
 from compress.training.supervised import SupervisedTraining
 
 _WARMUP_STEPS = 4

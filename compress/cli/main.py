@@ -16,6 +16,7 @@ import compress
 from compress.cli import console, model_commands, options, setup_commands
 from compress.cli.cache_commands import cache
 from compress.cli.compress_command import compress_weights
+from compress.cli.export_command import export
 from compress.cli.search_commands import search, sensitivity
 from compress.errors import ConfigError, SqueezeError, torch_required
 
@@ -146,5 +147,13 @@ def init(name: str, output: Path) -> None:
     console.say(f"wrote {output}; run it with: squeeze-compress run {output}")
 
 
-for command in (*model_commands.COMMANDS, *setup_commands.COMMANDS, cache, compress_weights, search, sensitivity):
+for command in (
+    *model_commands.COMMANDS,
+    *setup_commands.COMMANDS,
+    cache,
+    compress_weights,
+    export,
+    search,
+    sensitivity,
+):
     main.add_command(command)
