@@ -42,11 +42,11 @@ class QualityTarget:
 
     Attributes:
         identity: the limits and the photos, as JSON values.
-        measure: returns the quality of a model.
+        measure: returns the quality of a model; None: results come from the cache alone.
     """
 
     identity: Mapping[str, object]
-    measure: Callable[[Model], Quality]
+    measure: Callable[[Model], Quality] | None
 
 
 @dataclass(frozen=True, eq=False)

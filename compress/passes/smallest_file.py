@@ -63,7 +63,7 @@ def _candidate(compress_at: Callable[[float], Model], lambda_: float, context: C
 
     All processes measure the model of the first: machines may round differently.
     """
-    if context.quality is None:
+    if context.quality is None or context.quality.measure is None:
         raise PassError("bytes: smallest needs the limits of a goal; give a number of bytes, or lambda")
     model: Model | None = None
     with suppress(PassError):

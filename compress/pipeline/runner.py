@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from compress.context import Quality, QualityTarget
+from compress.context import Quality
 from compress.evaluation.label_order import warn_of_other_order
 from compress.model import Model
 from compress.pipeline.config import Pipeline
-from compress.pipeline.inputs import RunInputs, load_inputs
+from compress.pipeline.inputs import load_inputs
 from compress.pipeline.run_record import build_record
 from compress.pipeline.stage_recorder import StageRecorder
 from compress.pipeline.stages import run_stages
@@ -80,7 +81,7 @@ def run(
     recorder = StageRecorder(inputs)
     if processes.is_first and not any(stage.pass_.needs_labels for stage in pipeline.stages):
         warn_of_other_order(recorder.reference_outputs)
-    for result in run_stages(pipeline, inputs, _quality_target(pipeline, inputs, recorder)):
+    for result in run_stages(pipeline, inputs, partial(_quality_of, pipeline, recorder)):
         recorder.record(result)
     if not processes.is_first:
         return processes.receive(RunResult)
@@ -94,11 +95,7 @@ def run(
     return processes.broadcast(RunResult(record, out / MODEL_FILE, report))
 
 
-def _quality_target(pipeline: Pipeline, inputs: RunInputs, recorder: StageRecorder) -> QualityTarget:
-    """Return the goal's limits on quality, measured like those of the file at the end."""
-
-    def measure(model: Model) -> Quality:
-        results = recorder.goal_results(model, pipeline.goal)
-        return Quality(all(result.met for result in results), ", ".join(map(goal_result, results)))
-
-    return QualityTarget({"goal": asdict(pipeline.goal), "validation": inputs.validation.fingerprint}, measure)
+def _quality_of(pipeline: Pipeline, recorder: StageRecorder, model: Model) -> Quality:
+    """Return the results of the goal's limits on quality for a model, measured like those of the file at the end."""
+    results = recorder.goal_results(model, pipeline.goal)
+    return Quality(all(result.met for result in results), ", ".join(map(goal_result, results)))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from compress.context import Context, QualityTarget
+from compress.context import Context, Quality, QualityTarget
 from compress.errors import ConfigError, PassError
 from compress.model import Model
 from compress.pipeline.config import Pipeline, Stage
@@ -38,13 +38,15 @@ class StageResult:
     is_reference: bool
 
 
-def run_stages(pipeline: Pipeline, inputs: RunInputs, quality: QualityTarget | None = None) -> Iterator[StageResult]:
+def run_stages(
+    pipeline: Pipeline, inputs: RunInputs, measure: Callable[[Model], Quality] | None = None
+) -> Iterator[StageResult]:
     """Run the stages of a pipeline in order, or read their results from the cache.
 
     Args:
         pipeline: has the stages.
         inputs: of this pipeline, or of one that differs in nothing but stages and coding.
-        quality: limits for a stage that searches for the smallest file.
+        measure: returns whether a model meets the goal, for a stage that `needs_goal`; None: none may run.
     Yields:
         the result of each stage; the next stage runs when its result is requested.
     Raises:
@@ -53,8 +55,10 @@ def run_stages(pipeline: Pipeline, inputs: RunInputs, quality: QualityTarget | N
     context = replace(inputs.context, codecs=pipeline.encode.codecs)
     model = inputs.reference
     is_float = is_uncompressed(model)
+    identity = {"goal": asdict(pipeline.goal), "validation": inputs.validation.fingerprint}
     for stage in pipeline.stages:
-        stage_context = replace(context, quality=quality if stage.pass_.needs_goal else None)
+        quality = QualityTarget(identity, measure) if stage.pass_.needs_goal else None
+        stage_context = replace(context, quality=quality)
         model, usage = _load_or_run(stage, model, stage_context, inputs.cache)
         is_float &= is_uncompressed(model) or stage.pass_.keeps_float
         is_reference = is_float and stage.pass_.needs_labels
