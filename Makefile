@@ -7,7 +7,7 @@ BIN = $(VENV)/bin
 READY = $(VENV)/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help env browser run test check reports bench ci clean
+.PHONY: help env browser arm run test check reports bench wasm ci clean
 
 help: ## List the targets.
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 10
@@ -32,11 +32,18 @@ browser: ## Check for Chromium and chromedriver; install them as root on Debian.
 	  echo 'The tests open the report in Chromium. Install Chromium and chromedriver, and put both on the PATH.'; \
 	  echo 'Debian: apt-get install chromium chromium-driver; elsewhere: Google Chrome and chromedriver.'; exit 1; } >&2
 
+arm: ## Install what examples/cortex-m needs, as root on Debian; without it, its tests are skipped.
+	@tools() { command -v arm-none-eabi-gcc && command -v qemu-system-arm; }; tools >/dev/null || { \
+	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get -q update && \
+	  DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends gcc-arm-none-eabi \
+	    libnewlib-arm-none-eabi qemu-system-arm; } || \
+	  echo 'No Arm compiler or no QEMU: the tests of examples/cortex-m are skipped.' >&2
+
 run: env ## The main job: SqueezeNet v1.1 below 500,000 bytes, with installed photos only.
 	$(BIN)/squeeze-compress run pipelines/squeezenet.yaml --out $(OUT)/squeezenet
 
 # One process per core, one thread each. Tests of one file share expensive fixtures, so they run in one process.
-test: env browser ## The whole test suite.
+test: env browser arm ## The whole test suite.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: env ## Style and types.
@@ -54,13 +61,17 @@ reports: env ## Run every built-in pipeline whose data exists, and keep its repo
 	  mkdir -p reports/$$name && cp $(OUT)/$$name/report.html $(OUT)/$$name/report.json reports/$$name/ || exit; \
 	done
 
-bench: env ## Benchmarks: NNCodec, codecs, 100,000 damaged files, killed runs, training speed, networks in C.
+bench: env ## Benchmarks: NNCodec, codecs, 100,000 damaged files, killed runs, training speed, the runtime in C and in the browser.
 	$(BIN)/python -m benchmarks.rate_accuracy --out $(OUT)
 	$(BIN)/python -m benchmarks.codecs --out $(OUT)
 	$(BIN)/python -m benchmarks.fuzz --out $(OUT)
 	$(BIN)/python -m benchmarks.crash_recovery
 	$(BIN)/python -m benchmarks.training_speed
-	$(BIN)/python -m benchmarks.c_network
+	$(BIN)/python -m benchmarks.runtime --out $(OUT)
+	$(BIN)/python -m benchmarks.web_page --out $(OUT)
+
+wasm: env ## Build the runtime for browsers, after a change in runtime/c or runtime/wasm.
+	PYTHON=$(BIN)/python sh runtime/wasm/build.sh compress/export/web_page/squeeze.wasm
 
 ci: env ## Example of a model gate for other teams, see docs/ci.md; not the CI of this project.
 	$(BIN)/squeeze-compress run docs/ci/pipeline.yaml --out $(OUT)/ci --cache $(OUT)/ci/cache

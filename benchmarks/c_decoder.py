@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,26 +9,15 @@ from pathlib import Path
 from types import TracebackType
 
 from compress.errors import ConfigError
+from compress.export.c_runtime import find_compiler, runtime_sources, sources_folder
 
-SOURCES = Path(__file__).parents[1] / "runtime" / "c"
+SOURCES = sources_folder()
 DUMP = SOURCES / "dump" / "sqz_dump.c"
 NETWORK = [SOURCES / f"sqz_{part}.c" for part in ("network", "operators", "photo")]
 """What runs networks, besides the decoder."""
 
 WARNINGS = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
 SANITIZERS = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-
-
-def compiler() -> str:
-    """Return the path of the system's C compiler.
-
-    Raises:
-        ConfigError: there is no compiler.
-    """
-    for name in ("cc", "gcc", "clang"):
-        if path := shutil.which(name):
-            return path
-    raise ConfigError("no C compiler found; install gcc or clang (Debian: apt-get install gcc libc6-dev)")
 
 
 def build(program: Path, flags: Sequence[str] = ("-O2",), sources: Sequence[Path] | None = None) -> Path:
@@ -42,9 +30,9 @@ def build(program: Path, flags: Sequence[str] = ("-O2",), sources: Sequence[Path
     Raises:
         ConfigError: there is no compiler, or it fails.
     """
-    files = [*sorted({*SOURCES.glob("*.c")} - {*NETWORK}), *(sources or [DUMP])]
+    files = [*sorted({*runtime_sources()} - {*NETWORK}), *(sources or [DUMP])]
     program.parent.mkdir(parents=True, exist_ok=True)
-    command = [compiler(), *WARNINGS, *flags, f"-I{SOURCES}", *map(str, files), "-o", str(program)]
+    command = [find_compiler(), *WARNINGS, *flags, f"-I{SOURCES}", *map(str, files), "-o", str(program)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise ConfigError(f"{' '.join(command)} failed; the compiler may lack sanitizers:\n{done.stderr}")

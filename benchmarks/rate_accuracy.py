@@ -36,7 +36,7 @@ from compress import container
 from compress.cli import console
 from compress.data.sources import source_at
 from compress.errors import ConfigError, SqueezeError
-from compress.evaluation import metrics
+from compress.evaluation import intervals, metrics
 from compress.evaluation.evaluate import read_labeled_photos
 from compress.networks.embedded_weights import EmbeddedWeights
 from compress.pipeline import environment, run_record
@@ -170,7 +170,7 @@ def _record(
         top5=accuracy.top5,
         points=sort_points(points),
         omitted=omitted,
-        bootstrap_samples=metrics.BOOTSTRAP_SAMPLES,
+        bootstrap_samples=intervals.BOOTSTRAP_SAMPLES,
         bootstrap_seed=BOOTSTRAP_SEED,
         command=options.command,
         versions=environment.versions(),

@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from matplotlib.transforms import Bbox
 
-from benchmarks.label_placement import Obstacle, PointLabel, Preference, place_labels
 from benchmarks.rate_accuracy_record import CLASSIC, NNCODEC, OURS, RateAccuracyPoint, RateAccuracyRecord
 from compress.evaluation.results import Interval
 from compress.report.formatting import MINUS, nats, percent
+from compress.report.label_placement import Obstacle, PointLabel, Preference, place_labels
 from compress.report.svg import chart_style, color, new_figure
 from compress.report.svg import to_svg as to_svg_element
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import ConfigDict, TypeAdapter
 
-from compress.evaluation import metrics
+from compress.evaluation import intervals, metrics
 from compress.evaluation.metrics import Outputs
 from compress.evaluation.results import Interval
 from compress.evaluation.significance import mcnemar
@@ -149,8 +149,8 @@ def measure_point(
         file_bytes=file_bytes,
         top1=_accuracy_change(outputs, reference, 1),
         top5=_accuracy_change(outputs, reference, 5),
-        agreement=metrics.wilson_interval(outputs.logits.argmax(1) == reference.logits.argmax(1)),
-        divergence_nats=metrics.bootstrap_interval(metrics.divergences(outputs, reference), BOOTSTRAP_SEED),
+        agreement=intervals.wilson_interval(outputs.logits.argmax(1) == reference.logits.argmax(1)),
+        divergence_nats=intervals.bootstrap_interval(metrics.divergences(outputs, reference), BOOTSTRAP_SEED),
         seconds=seconds,
     )
 
@@ -162,7 +162,7 @@ def sort_points(points: Sequence[RateAccuracyPoint]) -> tuple[RateAccuracyPoint,
 
 def _accuracy_change(outputs: Outputs, reference: Outputs, k: int) -> AccuracyChange:
     after, before = outputs.correct(k), reference.correct(k)
-    only_before, only_after = metrics.paired_counts(after, before)
-    difference = metrics.bootstrap_interval(after.astype(np.float64) - before, BOOTSTRAP_SEED)
-    accuracy = metrics.wilson_interval(after)
+    only_before, only_after = intervals.paired_counts(after, before)
+    difference = intervals.bootstrap_interval(after.astype(np.float64) - before, BOOTSTRAP_SEED)
+    accuracy = intervals.wilson_interval(after)
     return AccuracyChange(accuracy, difference, only_before, only_after, mcnemar(only_before, only_after))

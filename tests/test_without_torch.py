@@ -43,6 +43,8 @@ def command(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str
     [
         ("--help",), ("run", "--help"), ("pipelines",), ("init",), ("cache", "list"), ("inspect", MODEL),
         ("verify", MODEL), ("decompress", MODEL, "-o", "weights.safetensors"),
+        ("export", "squeezenet", "--to", "web", "-o", "page"),
+        ("export", "squeezenet", "--to", "c", "-o", "project"),
     ],
     ids=lambda arguments: " ".join(map(str, arguments[:1])),
 )  # fmt: skip

@@ -1,7 +1,8 @@
-"""The command `export`."""
+"""The command `export`: a folder with a model, ready for another program or machine."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
@@ -9,8 +10,12 @@ import click
 
 from compress.cli import console, options
 
-_TARGETS = {"hub": ("compress.export.hub", "write_hub_folder")}
-"""Module and function that writes a model file to a folder."""
+_TARGETS = {
+    "c": ("compress.export.c_project", "write_c_project"),
+    "hub": ("compress.export.hub", "write_hub_folder"),
+    "web": ("compress.export.web", "write_web_page"),
+}
+"""Module and function that write a target: the path of a `.sqz` file and the folder are its arguments."""
 
 
 @click.command()
@@ -21,13 +26,17 @@ _TARGETS = {"hub": ("compress.export.hub", "write_hub_folder")}
 def export(model: Path, target: str, output: Path, force: bool) -> None:
     """Write a model with all that it needs to run elsewhere.
 
+    c: a project of MODEL, the runtime and a program, for make, CMake and any C compiler.
+
     hub: a folder for the Hugging Face Hub, with a model card, whose name is the name of the folder.
 
-    Example: squeeze-compress export squeezenet --to hub -o squeezenet-500k
+    web: a page that classifies photos in the browser; any static web server shows it.
+
+    Example: squeeze-compress export squeezenet --to web -o page
     """
-    if output.is_dir() and any(output.iterdir()):
-        options.confirm_overwrite(output, force=force)
     module, function = _TARGETS[target]
-    getattr(import_module(module), function)(model, output)
+    write: Callable[[Path, Path], None] = getattr(import_module(module), function)
+    options.confirm_overwrite(output, force=force)
+    write(model, output)
     for path in sorted(path for path in output.rglob("*") if path.is_file()):
         console.say(f"{path}: {path.stat().st_size:,} bytes")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,10 @@ import compress
 from compress.cli import console, model_commands, options, setup_commands
 from compress.cli.cache_commands import cache
 from compress.cli.compress_command import compress_weights
+from compress.cli.dry_run import show_forecast
 from compress.cli.export_command import export
+from compress.cli.interruption import Interrupted, signals_interrupt, stopped_message
+from compress.cli.report_command import report
 from compress.cli.search_commands import search, sensitivity
 from compress.errors import ConfigError, SqueezeError, torch_required
 
@@ -24,22 +25,12 @@ _SIGNAL_EXIT_CODE = 128
 """A process that a signal ends has the exit code 128 + signal in shells."""
 
 
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM, which stops the program as Ctrl-C does. A job of a script that runs in the background gets no Ctrl-C."""
-
-
-def _terminate(number: int, frame: object) -> None:
-    raise _Terminated
-
-
 class _ErrorHandlingGroup(click.Group):
     """Turns errors into one message and an exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        if threading.current_thread() is threading.main_thread():  # elsewhere Python refuses
-            signal.signal(signal.SIGTERM, _terminate)
         try:
-            with torch_required():
+            with signals_interrupt(), torch_required():
                 return super().invoke(ctx)
         except SqueezeError as error:
             # Every process of a machine finds the same configuration error: one reports it.
@@ -50,10 +41,9 @@ class _ErrorHandlingGroup(click.Group):
             file = f"{error.filename}: " if error.filename else ""
             console.error(f"{file}{error.strerror or error}")
             sys.exit(1)
-        except KeyboardInterrupt as error:
-            console.error("stopped; files of an earlier run are unchanged")
-            number = signal.SIGTERM if isinstance(error, _Terminated) else signal.SIGINT
-            sys.exit(_SIGNAL_EXIT_CODE + number)
+        except Interrupted as interrupt:
+            console.error(stopped_message(ctx.invoked_subcommand, sys.argv[1:]))
+            sys.exit(_SIGNAL_EXIT_CODE + interrupt.number)
 
 
 @click.group(cls=_ErrorHandlingGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -74,10 +64,11 @@ def main(quiet: bool, verbose: bool) -> None:
 @options.pipeline
 @click.option("--out", type=options.FOLDER, help="Folder for the results. [out/NAME]")
 @click.option("--fresh", is_flag=True, help="Neither read nor write the cache.")
+@click.option("--dry-run", is_flag=True, help="Say what would run, how long and with how much memory. Run nothing.")
 @options.max_drop
 def run(
     pipeline: str, overrides: tuple[str, ...], seed: int | None, device: str | None, out: Path | None, as_json: bool,
-    max_drop: float | None, **more: Any,
+    dry_run: bool, max_drop: float | None, **more: Any,
 ) -> None:  # fmt: skip
     """Compress a network as a pipeline describes it.
 
@@ -90,23 +81,28 @@ def run(
     Example: squeeze-compress run squeezenet --set goal.bytes=480kB
     """
     spec = options.read_pipeline(pipeline, overrides, seed)  # before the slow imports
+    if max_drop is not None:
+        from compress.pipeline.recipes import smallest_within  # noqa: PLC0415
+
+        smallest = smallest_within(spec, max_drop)
+        spec, overrides = spec.with_overrides(smallest), (*overrides, *smallest)
+    out = out or Path("out") / spec.name
+    if dry_run:
+        show_forecast(spec, out, device, as_json=as_json, **more)
+        return
     from compress import pipeline as pipelines  # noqa: PLC0415
     from compress.pipeline.environment import run_command  # noqa: PLC0415
-    from compress.pipeline.recipes import smallest_within  # noqa: PLC0415
     from compress.report.goal_shortfall import check_goals  # noqa: PLC0415
     from compress.runtime import distributed  # noqa: PLC0415
     from compress.runtime.devices import find_device  # noqa: PLC0415
 
-    if max_drop is not None:
-        smallest = smallest_within(spec, max_drop)
-        spec, overrides = spec.with_overrides(smallest), (*overrides, *smallest)
     own_device = find_device(device)
     with distributed.join_process_group(own_device) as processes:
         if not processes.is_first:
             console.set_verbosity(quiet=True, verbose=False)
         result = pipelines.run(
             spec,
-            out or Path("out") / spec.name,
+            out,
             command=run_command(pipeline, seed, overrides),
             device=str(own_device),
             progress=console.progress,
@@ -147,13 +143,6 @@ def init(name: str, output: Path) -> None:
     console.say(f"wrote {output}; run it with: squeeze-compress run {output}")
 
 
-for command in (
-    *model_commands.COMMANDS,
-    *setup_commands.COMMANDS,
-    cache,
-    compress_weights,
-    export,
-    search,
-    sensitivity,
-):
+_OTHERS = (cache, compress_weights, export, report, search, sensitivity)
+for command in (*model_commands.COMMANDS, *setup_commands.COMMANDS, *_OTHERS):
     main.add_command(command)

@@ -118,15 +118,16 @@ max_weights = click.option(
 
 
 def confirm_overwrite(path: Path, *, force: bool) -> None:
-    """Ask at the terminal before a file is overwritten.
+    """Ask at the terminal before a file, or files in a folder, are overwritten.
 
     Raises:
-        ConfigError: the file exists, and the answer is no, or nobody can be asked.
+        ConfigError: the file exists or the folder is not empty, and the answer is no, or nobody can be asked.
     """
-    if force or not path.exists():
+    kind = "folder" if path.is_dir() else "file"
+    if force or not (any(path.iterdir()) if path.is_dir() else path.exists()):
         return
     if not (sys.stdin.isatty() and click.confirm(f"{path} exists; overwrite it?", err=True)):
-        raise ConfigError("exists already; overwrite it with --force, or name another file", file=path)
+        raise ConfigError(f"exists already; overwrite it with --force, or name another {kind}", file=path)
 
 
 overrides = click.option(

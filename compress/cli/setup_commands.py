@@ -14,24 +14,35 @@ _PROGRAM = "squeeze-compress"
 
 
 @click.command()
-@click.argument("pipeline", default="pipeline.yaml")
+@click.argument("pipelines", metavar="[PIPELINE]...", nargs=-1)
 @options.overrides
-def validate(pipeline: str, overrides: tuple[str, ...]) -> None:
-    """Check a pipeline without running it.
+def validate(pipelines: tuple[str, ...], overrides: tuple[str, ...]) -> None:
+    """Check pipelines without running them.
 
     Finds unknown keys and values that are not allowed, and names file, line and column. Reads no photos and no weights.
+    PIPELINE is ./pipeline.yaml by default. A mistake in one does not keep the others from being checked.
 
     Example: squeeze-compress validate pipeline.yaml
     """
+    errors = [error for name in pipelines or ("pipeline.yaml",) if (error := _mistake(name, overrides))]
+    for error in errors[:-1]:
+        console.error(str(error))
+    if errors:
+        raise errors[-1]
+
+
+def _mistake(pipeline: str, overrides: tuple[str, ...]) -> ConfigError | None:
+    """Print the stages of a valid pipeline, or return its error, with the place as compilers write it."""
     try:
         spec = options.read_pipeline(pipeline, overrides, None)
     except ConfigError as error:
         if error.column is None:
-            raise
-        place = f"{error.file}:{error.line}:{error.column}"  # as compilers write it: editors turn it into a link
-        raise ConfigError(error.problem, file=place, key=error.key, allowed=error.allowed) from error
+            return error
+        place = f"{error.file}:{error.line}:{error.column}"  # editors turn it into a link
+        return ConfigError(error.problem, file=place, key=error.key, allowed=error.allowed)
     names = ", ".join(stage.name for stage in spec.stages) or "none"
     console.say(f"{pipeline}: valid; stages: {names}")
+    return None
 
 
 @click.command()

@@ -29,8 +29,15 @@ _ALL: tuple[Codec, ...] = (
 CODECS: Mapping[str, Codec] = {codec.name: codec for codec in _ALL}
 """All codecs by name, in order of preference: of equally short streams a file takes the first."""
 
-WRITERS: Mapping[str, Codec] = {**CODECS, "context-small": SmallContextCodec()}
-"""What a file may be encoded with: all codecs, and `context` for readers with little memory."""
+_SMALL: tuple[Codec, ...] = (
+    SmallContextCodec(),
+    HuffmanCodec(row_major=True),
+    ZeroRunsCodec(row_major=True),
+    RawCodec(row_major=True),
+)
+
+WRITERS: Mapping[str, Codec] = {**CODECS, **{f"{codec.name}-small": codec for codec in _SMALL}}
+"""What a file may be encoded with: all codecs, and all for readers with little memory."""
 
 CONTEXT_WRITERS = ("context", "context-small")
 

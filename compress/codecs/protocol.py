@@ -15,10 +15,16 @@ class Codec(ABC):
     """A lossless code of symbols, by name in configurations and by id in files.
 
     The methods besides `encode` and `decode` have defaults that fit a simple codec.
+
+    Args:
+        row_major: write for readers that decode a few filters at a time.
     """
 
     name: ClassVar[str]
     id: ClassVar[int]
+
+    def __init__(self, *, row_major: bool = False) -> None:
+        self._row_major = row_major
 
     @abstractmethod
     def encode(self, symbols: NDArray[np.uint16]) -> bytes:
@@ -48,6 +54,10 @@ class Codec(ABC):
     def depends_on_order(self, data: bytes) -> bool:
         """Return whether the symbols of a stream may have a shorter stream in another scan order."""
         return False
+
+    def is_row_major(self, shape: tuple[int, ...]) -> bool:
+        """Return whether symbols of a shape may be in row-major order alone."""
+        return self._row_major
 
     def coded_symbols(self, data: bytes, symbols: NDArray[np.uint16]) -> NDArray[np.uint16]:
         """Return the symbols that a stream codes after a transform of `symbols`."""

@@ -7,7 +7,7 @@ and checks every field before use.
 
 from __future__ import annotations
 
-from compress.container.file import decode, encode, layout, read, weights_sha256, write
+from compress.container.file import decode, encode, layout, read, weights_sha256, with_labels, write
 from compress.container.layout import Layout
 
-__all__ = ["Layout", "decode", "encode", "layout", "read", "weights_sha256", "write"]
+__all__ = ["Layout", "decode", "encode", "layout", "read", "weights_sha256", "with_labels", "write"]

@@ -48,7 +48,12 @@ def smallest_coding(symbols: NDArray[np.uint16], codecs: Iterable[Codec]) -> Cod
         coding = Coding(codec, order, stream(codec, order))
         return len(coding.stream) + _record_bytes(order), coding
 
-    return smallest(itertools.product(codecs, scanned), min_bytes, encode)
+    options = (
+        (codec, order)
+        for codec, order in itertools.product(codecs, scanned)
+        if order == SCAN_ORDERS[0] or not codec.is_row_major(symbols.shape)
+    )
+    return smallest(options, min_bytes, encode)
 
 
 def bytes_by_codec(symbols: NDArray[np.uint16]) -> dict[str, int]:

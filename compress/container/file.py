@@ -12,6 +12,7 @@ import itertools
 import math
 import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,7 +23,7 @@ from compress.container.class_names import decode_class_names, encode_class_name
 from compress.container.header import FileHeader
 from compress.container.layout import Layout, tensor_layout
 from compress.container.payload import decode_tensor, encode_tensor
-from compress.container.prefix import CRC, header_to_bytes, read_header
+from compress.container.prefix import CRC, MAX_WEIGHTS, header_to_bytes, read_header
 from compress.container.tensor_record import TensorRecord
 from compress.errors import ConfigError, FormatError, format_errors_of, nearest
 from compress.model import Model
@@ -76,6 +77,20 @@ def decode(data: bytes, max_weights: int | None = None) -> Model:
     decoded = map_on_all_cores(lambda item: _read_payload(decode_tensor, data, *item), _records(header, start), weights)
     tensors = {record.name: tensor for record, tensor in zip(header.tensors, decoded, strict=True)}
     return Model(header.architecture, header.classes, header.preprocessing, tensors, labels, header.program)
+
+
+def with_labels(data: bytes, labels: tuple[str, ...]) -> bytes:
+    """Return a file with other class names, or with none, and the same payloads.
+
+    Raises:
+        FormatError: as `layout`.
+        DataError: as `encode`.
+    """
+    header, start = read_header(data, MAX_WEIGHTS)
+    coding, stored, plain_bytes = encode_class_names(labels, header.classes)
+    changed = replace(header, label_coding=coding, label_bytes=len(stored), label_plain_bytes=plain_bytes)
+    body = header_to_bytes(changed) + stored + data[start + header.label_bytes : -CRC.size]
+    return body + CRC.pack(zlib.crc32(body))
 
 
 def write(path: Path | str, model: Model, codecs: Sequence[str] = _DEFAULT_CODECS) -> int:

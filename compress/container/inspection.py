@@ -10,8 +10,8 @@ from compress.container.layout import Layout
 from compress.errors import format_errors_of
 from compress.model import Model
 
-_BUILT_INTO_C = ("squeezenet1_0", "squeezenet1_1")
-"""Networks that need no program."""
+BUILTIN_NETWORKS = ("squeezenet1_0", "squeezenet1_1")
+"""Networks that the runtime in C knows, and that need no program."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Inspection:
     @property
     def runs_in_c(self) -> bool:
         """Whether the runtime in C knows the network's operations."""
-        return bool(self.model.program) or self.model.architecture in _BUILT_INTO_C
+        return bool(self.model.program) or self.model.architecture in BUILTIN_NETWORKS
 
     def to_json(self) -> dict[str, object]:
         """Return it as JSON values, without the tensors' values."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from compress.data.class_index import NetworkClasses
-from compress.data.decoded_cache import cached_pixels
+from compress.data.decoded_cache import cached_pixels, is_cached
 from compress.data.decoding import DecodedPhotos, PhotoEntry, decode, pixel_shape
 from compress.data.photos import Photos, Role
 from compress.errors import DataError
@@ -46,6 +46,10 @@ class PhotoList(NamedTuple):
     def labels(self) -> list[int | None] | None:
         """Class index of each photo; None: no labels."""
         return None if self.entries[0].label is None else [entry.label for entry in self.entries]
+
+    def is_decoded(self, preprocessing: Preprocessing, cache: Path) -> bool:
+        """Return whether `decode` finds the photos in the cache."""
+        return is_cached(cache, self.entries, preprocessing)
 
     def decode(
         self, preprocessing: Preprocessing, cache: Path | None = None, progress: Progress = no_progress

@@ -45,6 +45,11 @@ def cached_pixels(
     return cached
 
 
+def is_cached(folder: Path, entries: Sequence[PhotoEntry], preprocessing: Preprocessing) -> bool:
+    """Return whether the decoded photos are in the cache."""
+    return _read(folder / f"{_key(entries, preprocessing)}.npy", len(entries)) is not None
+
+
 def _key(entries: Sequence[PhotoEntry], preprocessing: Preprocessing) -> str:
     pre = preprocessing
     digest = hashlib.sha256(

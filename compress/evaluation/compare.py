@@ -22,7 +22,7 @@ from compress.evaluation.goals import Goal, goal_records
 from compress.evaluation.label_order import warn_of_other_order
 from compress.evaluation.metrics import Outputs
 from compress.evaluation.results import Fidelity, GoalRecord
-from compress.evaluation.significance import mcnemar
+from compress.evaluation.significance import paired_accuracy
 from compress.model import Model, Preprocessing
 from compress.networks.model_files import EMBEDDED, load_named_model
 from compress.runtime.file_names import escape_undecodable
@@ -159,12 +159,7 @@ def _differing_class_names(a: Model, b: Model) -> tuple[int, ...]:
 
 
 def _paired_accuracy(a: Outputs, b: Outputs, k: int) -> PairedAccuracy | None:
-    if a.labels is None:
-        return None
-    correct_a, correct_b = a.correct(k), b.correct(k)
-    only_a, only_b = metrics.paired_counts(correct_b, correct_a)
-    difference = metrics.bootstrap_interval(correct_b.astype(np.float64) - correct_a)
-    return PairedAccuracy(only_a, only_b, difference, mcnemar(only_a, only_b))
+    return None if a.labels is None else paired_accuracy(a.correct(k), b.correct(k))
 
 
 def _photo_predictions(a: _MeasuredModel, b: _MeasuredModel) -> tuple[PhotoPredictions, ...]:

@@ -20,8 +20,8 @@ from compress.evaluation import metrics
 from compress.evaluation.label_order import warn_of_other_order
 from compress.evaluation.results import Accuracy, Prediction
 from compress.model import Model
+from compress.networks.default_class_names import default_class_names
 from compress.networks.modules import check_input, to_module
-from compress.networks.squeezenet_model import default_class_names
 from compress.runtime.devices import find_device
 from compress.runtime.file_names import escape_undecodable
 from compress.runtime.progress import Progress, no_progress

@@ -1,4 +1,4 @@
-"""Accuracy on labeled photos, fidelity to the float network, and confidence intervals."""
+"""Outputs of networks on photos: accuracy on labeled ones, and fidelity to the float network."""
 
 from __future__ import annotations
 
@@ -9,22 +9,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.special import log_softmax, softmax
-from scipy.stats import binomtest, bootstrap, norm
 from torch import nn
 
 from compress.data.photos import Photos
 from compress.data.transforms import to_input
 from compress.errors import DataError
-from compress.evaluation.results import Accuracy, Fidelity, Interval, Prediction
+from compress.evaluation.intervals import normal_interval, paired_counts, wilson_interval
+from compress.evaluation.results import Accuracy, Fidelity, PhotoOutcomes, Prediction
 from compress.model import Preprocessing
 from compress.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from compress.runtime.progress import Progress
 
-BOOTSTRAP_SAMPLES = 9_999
-
 _BATCH_SIZE = 50
-_CONFIDENCE = 0.95
-_BOOTSTRAP_BATCH = 500
+_BEST_CLASSES = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,10 +38,14 @@ class Outputs:
 
     def correct(self, k: int) -> NDArray[np.bool_]:
         """Return for each photo whether its label is among the `k` largest logits; ties go to the first class."""
+        return self.label_ranks(k) > 0
+
+    def label_ranks(self, k: int) -> NDArray[np.int64]:
+        """Return for each photo the place of its label among the `k` largest logits, from 1; 0: it is not there."""
         assert self.labels is not None
         best = np.argsort(-self.logits, axis=1, kind="stable")[:, :k]
-        correct: NDArray[np.bool_] = (best == self.labels[:, None]).any(axis=1)
-        return correct
+        found = best == self.labels[:, None]
+        return np.where(found.any(axis=1), found.argmax(axis=1) + 1, 0)
 
 
 def run(
@@ -93,6 +94,15 @@ def fidelity(outputs: Outputs, reference: Outputs) -> Fidelity:
     return Fidelity(len(agree), wilson_interval(agree), divergence, before, after)
 
 
+def photo_outcomes(outputs: Outputs, reference: Outputs) -> PhotoOutcomes:
+    """Return the result on each photo; `reference` are the float network's outputs."""
+    return PhotoOutcomes(
+        top1_classes=tuple(outputs.logits.argmax(1).tolist()),
+        label_ranks=None if outputs.labels is None else tuple(outputs.label_ranks(_BEST_CLASSES).tolist()),
+        divergences_nats=tuple(float(f"{nats:.3e}") for nats in divergences(outputs, reference)),
+    )
+
+
 def divergences(outputs: Outputs, reference: Outputs) -> NDArray[np.float64]:
     """Return each photo's Kullback-Leibler divergence of the softmax from the reference's, nats, shape (photos,)."""
     expected = log_softmax(reference.logits.astype(np.float64), axis=1)
@@ -112,42 +122,3 @@ def predictions(logits: NDArray[np.float32], names: Sequence[str], k: int) -> tu
     probabilities = softmax(logits.astype(np.float64))
     best = np.argsort(-logits, kind="stable")[:k].tolist()
     return tuple(Prediction(index, names[index], float(probabilities[index])) for index in best)
-
-
-def wilson_interval(successes: NDArray[np.bool_]) -> Interval:
-    """Return the fraction of successes with its 95% Wilson interval."""
-    interval = binomtest(int(successes.sum()), len(successes)).proportion_ci(_CONFIDENCE, "wilson")
-    return Interval(float(successes.mean()), float(interval.low), float(interval.high))
-
-
-def normal_interval(values: NDArray[np.float64]) -> Interval:
-    """Return the mean with its 95% normal interval; a single value has an interval of width 0."""
-    mean = float(values.mean())
-    standard_error = float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 0.0
-    half_width = float(norm.ppf((1 + _CONFIDENCE) / 2)) * standard_error
-    return Interval(mean, mean - half_width, mean + half_width)
-
-
-def paired_counts(correct: NDArray[np.bool_], correct_before: NDArray[np.bool_]) -> tuple[int, int]:
-    """Return the number of photos that are correct only before, and only after."""
-    return int((correct_before & ~correct).sum()), int((correct & ~correct_before).sum())
-
-
-def bootstrap_interval(values: NDArray[np.float64], seed: int = 0) -> Interval:
-    """Return the mean with its 95% bootstrap interval over photos; equal values have an interval of width 0.
-
-    Source: Efron 1987, "Better bootstrap confidence intervals" (BCa), as in scipy.
-    """
-    mean = float(values.mean())
-    if np.ptp(values) == 0:
-        return Interval(mean, mean, mean)
-    interval = bootstrap(
-        (values,),
-        np.mean,
-        n_resamples=BOOTSTRAP_SAMPLES,
-        batch=_BOOTSTRAP_BATCH,
-        confidence_level=_CONFIDENCE,
-        method="BCa",
-        random_state=np.random.default_rng(seed),  # the name of this argument in scipy 1.13
-    ).confidence_interval
-    return Interval(mean, float(interval.low), float(interval.high))

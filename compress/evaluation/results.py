@@ -43,6 +43,29 @@ class Fidelity:
 
 
 @dataclass(frozen=True)
+class PhotoOutcomes:
+    """The result of a network on each photo, in the order of the photos: it pairs runs on the same photos.
+
+    Attributes:
+        top1_classes: index of the most probable class.
+        label_ranks: 1 if the label is the most probable class, up to 5; 0: it is not among the best five. None without
+            labels.
+        divergences_nats: Kullback-Leibler divergence from the float network, four significant digits.
+    """
+
+    top1_classes: tuple[int, ...]
+    label_ranks: tuple[int, ...] | None
+    divergences_nats: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        lengths = {
+            len(column) for column in (self.top1_classes, self.label_ranks, self.divergences_nats) if column is not None
+        }
+        if len(lengths) > 1:
+            raise ValueError("the fields list different numbers of photos")
+
+
+@dataclass(frozen=True)
 class Prediction:
     """One class and its probability."""
 

@@ -1,8 +1,20 @@
-"""Significance of a difference between two networks."""
+"""Difference between two networks on the same photos, and its significance."""
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import binomtest
+
+from compress.evaluation.comparison_record import PairedAccuracy
+from compress.evaluation.intervals import bootstrap_interval, paired_counts
+
+
+def paired_accuracy(correct_a: NDArray[np.bool_], correct_b: NDArray[np.bool_]) -> PairedAccuracy:
+    """Return the difference between two networks; the arrays say of each photo whether a network is right."""
+    only_a, only_b = paired_counts(correct_b, correct_a)
+    difference = bootstrap_interval(correct_b.astype(np.float64) - correct_a)
+    return PairedAccuracy(only_a, only_b, difference, mcnemar(only_a, only_b))
 
 
 def mcnemar(only_before: int, only_after: int) -> float:

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from compress.data.imagenet import imagenet_names
 from compress.errors import WeightsError
 from compress.model import Model, Preprocessing
-from compress.networks.modules import NETWORKS, builtin_network, check_shapes, stored_tensors
+from compress.networks.default_class_names import default_class_names
+from compress.networks.modules import builtin_network, check_shapes, stored_tensors
 from compress.networks.source_files import Arrays
 from compress.networks.state_dict_search import ExpectedTensors, expected_tensors
 from compress.tensors.forms import Dense
@@ -46,11 +46,6 @@ def squeezenet_model(architecture: str, arrays: Arrays, preprocessing: Preproces
         raise WeightsError(f"{', '.join(not_finite)}: holds NaN or infinite weights")
     in_order = {name: tensors[name] for name in stored_tensors(network)}
     return Model(architecture, classes, preprocessing, in_order, default_class_names(architecture, classes))
-
-
-def default_class_names(architecture: str, classes: int) -> tuple[str, ...]:
-    """Return ImageNet's class names for a built-in network of 1,000 classes, else none."""
-    return imagenet_names() if architecture in NETWORKS and classes == 1000 else ()
 
 
 def initialize(network: nn.Module, seed: int) -> None:

@@ -45,8 +45,9 @@ class Encode:
         coding: `huffman` codes the indices of each tensor densely or as zero runs, whichever is smaller; `context`
             takes the smallest of all codecs for each tensor and also codes float values; `raw` packs bits.
         labels: `stored` writes the class names of the weights into the file.
-        target: `microcontroller` keeps the memory of the reader in C small: `context` codes without prediction, float
-            values are plain, and a layer whose tables exceed 62 kB takes another scan order or codec.
+        target: `microcontroller` keeps the memory of the reader in C small: layers are in row-major order, so that a
+            network runs from the file a few filters at a time, `context` codes without prediction, float values are
+            plain, and a layer whose tables exceed 62 kB takes another scan order or codec.
     """
 
     coding: Literal["huffman", "context", "raw"] = "huffman"
@@ -58,9 +59,8 @@ class Encode:
         """Names of the allowed codecs."""
         from compress.codecs import CODECS  # noqa: PLC0415  compiles their loops
 
-        small = self.target == "microcontroller"
-        names = _CODECS[self.coding] or tuple(CODECS)
-        return tuple("context-small" if small and name == "context" else name for name in names)
+        suffix = "-small" if self.target == "microcontroller" else ""
+        return tuple(f"{name}{suffix}" for name in _CODECS[self.coding] or CODECS)
 
 
 @plain_dataclass(frozen=True)

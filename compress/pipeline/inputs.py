@@ -53,6 +53,40 @@ class RunInputs:
         return self.context.reference
 
 
+@dataclass(frozen=True, eq=False)
+class ListedInputs:
+    """The float network and the photos of a run, not decoded yet.
+
+    Attributes:
+        given: the float network as the user gave it.
+        reference: with folded batch norms if the pipeline asks for them and there are any.
+        is_folded: the two differ.
+    """
+
+    given: Model
+    reference: Model
+    is_folded: bool
+    calibration: PhotoList
+    validation: PhotoList
+
+
+def list_inputs(pipeline: Pipeline) -> ListedInputs:
+    """Load the weights of a pipeline, list its photos, and run the preflight checks that need no pixels.
+
+    Raises:
+        SqueezeError: weights or photos are not available, or do not suit the stages and the goal.
+    """
+    given, folded = _load_networks(pipeline)
+    reference = folded or given
+    preflight.check_layers(pipeline, reference)
+    check_importable(reference)
+    calibration, validation = (_list_photos(pipeline, role, reference) for role in get_args(Role))
+    preflight.check_labels(pipeline.goal, validation)
+    if pipeline.encode.labels == "none":
+        given, reference = replace(given, labels=()), replace(reference, labels=())
+    return ListedInputs(given, reference, folded is not None, calibration, validation)
+
+
 def load_inputs(
     pipeline: Pipeline,
     cache: Path,
@@ -75,15 +109,10 @@ def load_inputs(
     """
     found_device = find_device(device)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    given, folded = _load_networks(pipeline)
-    reference = folded or given
-    preflight.check_layers(pipeline, reference)
-    check_importable(reference)
-    lists = [_list_photos(pipeline, role, reference) for role in get_args(Role)]
-    preflight.check_labels(pipeline.goal, lists[1])
-    if pipeline.encode.labels == "none":
-        given, reference = replace(given, labels=()), replace(reference, labels=())
+    listed = list_inputs(pipeline)
+    given, reference = listed.given, listed.reference
     with processes.first_before_others():
+        lists = listed.calibration, listed.validation
         calibration, validation = (photos.decode(reference.preprocessing, cache, progress) for photos in lists)
     _check_equal(processes, reference, calibration, validation)
     preflight.check_disjoint(calibration, validation)
@@ -101,7 +130,7 @@ def load_inputs(
         out=out if processes.is_first else None,
         processes=processes,
     )
-    if folded and not context.has_same_outputs(given, reference):
+    if listed.is_folded and not context.has_same_outputs(given, reference):
         context = replace(context, reference=replace(given, notes=(_UNFOLDED,)))
     return RunInputs(context, validation, cache, given)
 

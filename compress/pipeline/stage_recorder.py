@@ -20,7 +20,7 @@ from compress.evaluation import metrics
 from compress.evaluation.evaluate import class_names
 from compress.evaluation.goals import Goal, goal_records
 from compress.evaluation.metrics import Outputs
-from compress.evaluation.results import GoalRecord
+from compress.evaluation.results import GoalRecord, PhotoOutcomes
 from compress.evaluation.round_trip import run_round_trip
 from compress.model import Model
 from compress.pipeline.config import options_of
@@ -115,6 +115,10 @@ class StageRecorder:
         usages = meter.usage, ResourceUsage()
         self.stages.append(self._record("proof", "proof", {}, usages, path.stat().st_size))
         self.decode_seconds = round_trip.decode_seconds
+
+    def outcomes(self) -> PhotoOutcomes:
+        """Return the result of the latest stage on each validation photo."""
+        return metrics.photo_outcomes(self._outputs, self.reference_outputs)
 
     def example(self) -> PhotoExample:
         """Return the predictions for the first photo by the float network and by the latest stage."""

@@ -39,7 +39,11 @@ class StageResult:
 
 
 def run_stages(
-    pipeline: Pipeline, inputs: RunInputs, measure: Callable[[Model], Quality] | None = None
+    pipeline: Pipeline,
+    inputs: RunInputs,
+    measure: Callable[[Model], Quality] | None = None,
+    *,
+    only_cached: bool = False,
 ) -> Iterator[StageResult]:
     """Run the stages of a pipeline in order, or read their results from the cache.
 
@@ -47,6 +51,7 @@ def run_stages(
         pipeline: has the stages.
         inputs: of this pipeline, or of one that differs in nothing but stages and coding.
         measure: returns whether a model meets the goal, for a stage that `needs_goal`; None: none may run.
+        only_cached: run nothing, and end before the first stage whose result is not in the cache.
     Yields:
         the result of each stage; the next stage runs when its result is requested.
     Raises:
@@ -59,6 +64,8 @@ def run_stages(
     for stage in pipeline.stages:
         quality = QualityTarget(identity, measure) if stage.pass_.needs_goal else None
         stage_context = replace(context, quality=quality)
+        if only_cached and not StageCache(inputs.cache, stage, model, stage_context).read():
+            return
         model, usage = _load_or_run(stage, model, stage_context, inputs.cache)
         is_float &= is_uncompressed(model) or stage.pass_.keeps_float
         is_reference = is_float and stage.pass_.needs_labels

@@ -85,6 +85,21 @@ def nats_interval(interval: Interval) -> str:
     return nats(low) if low == interval.high else f"{nats(low)} to {nats(interval.high)}"
 
 
+def points_interval(interval: Interval) -> str:
+    """Return the ends of an interval of a difference in points: `-2.9 to +0.5`."""
+    return f"{signed_hundred(interval.low)} to {signed_hundred(interval.high)}"
+
+
+def signed_nats(difference: float) -> str:
+    """Return a difference of two divergences as `+0.0123`; zero has no sign."""
+    return f"{MINUS if difference < 0 else '+' if difference else ''}{nats(abs(difference))}"
+
+
+def signed_nats_interval(interval: Interval) -> str:
+    """Return the ends of an interval of a difference of two divergences."""
+    return f"{signed_nats(interval.low)} to {signed_nats(interval.high)}"
+
+
 def plural(count: int, noun: str) -> str:
     """Return `1 photo`, `1,000 photos`."""
     return f"{thousands(count)}{NARROW}{noun}{'' if count == 1 else 's'}"

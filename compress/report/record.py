@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict
 
-from compress.evaluation.results import Accuracy, Fidelity, GoalRecord, Prediction
+from compress.evaluation.results import Accuracy, Fidelity, GoalRecord, PhotoOutcomes, Prediction
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 ALEXNET_BYTES = 240_000_000
 """AlexNet's float32 weights as the SqueezeNet paper counts them (arXiv:1602.07360, table 2)."""
 
@@ -210,6 +210,7 @@ class RunRecord:
         float_bytes: parameters * 4.
         stages: the baseline first, the proof last.
         layers: in the order of the network.
+        outcomes: of the file, on each validation photo.
         example: the first validation photo.
         decode_seconds: time to read and decode the file in a fresh process, imports excluded.
         command: command line that repeats the run.
@@ -236,6 +237,7 @@ class RunRecord:
     stages: tuple[StageRecord, ...]
     layers: tuple[LayerRecord, ...]
     file: FileRecord
+    outcomes: PhotoOutcomes
     example: PhotoExample
     decode_seconds: float
     command: str

@@ -1375,13 +1375,18 @@ const char *sqz_error_name(sqz_error error) {
     case SQZ_BAD_EXPONENTS: return "bad-exponents";
     case SQZ_BAD_SYMBOLS: return "bad-symbols";
     case SQZ_BEFORE_0_1_0: return "before-0.1.0";
+    case SQZ_BAD_NETWORK: return "bad-network";
     case SQZ_TOO_MANY_WEIGHTS: return "too-many-weights";
     case SQZ_TOO_MANY_TENSORS: return "too-many-tensors";
+    case SQZ_LARGE_NETWORK: return "large-network";
+    case SQZ_BAD_PHOTO: return "bad-photo";
     case SQZ_SMALL_WORKSPACE: return "small-workspace";
     case SQZ_SMALL_BUFFER: return "small-buffer";
+    case SQZ_SMALL_ARENA: return "small-arena";
     case SQZ_UNSUPPORTED_VERSION: return "unsupported-version";
     case SQZ_UNSUPPORTED_CODEC: return "unsupported-codec";
     case SQZ_UNSUPPORTED_IN_PIECES: return "unsupported-in-pieces";
+    case SQZ_UNSUPPORTED_NETWORK: return "unsupported-network";
     }
     return "unknown";
 }

@@ -46,19 +46,24 @@ typedef enum sqz_error {
     SQZ_BAD_EXPONENTS = 11,
     SQZ_BAD_SYMBOLS = 12,
     SQZ_BEFORE_0_1_0 = 13, /* written by a version before 0.1.0: make the file again with this version */
+    SQZ_BAD_NETWORK = 14,  /* program, tensors and preprocessing do not fit each other */
 
-    /* The file exceeds a limit of this build. */
+    /* The file or the photo exceeds a limit of this build. */
     SQZ_TOO_MANY_WEIGHTS = 32,
     SQZ_TOO_MANY_TENSORS = 33,
+    SQZ_LARGE_NETWORK = 34, /* or beyond the machine's addresses */
+    SQZ_BAD_PHOTO = 35,     /* no pixels, beyond 65,536 pixels a side, or too narrow */
 
     /* The caller's memory is too small. */
     SQZ_SMALL_WORKSPACE = 48,
     SQZ_SMALL_BUFFER = 49,
+    SQZ_SMALL_ARENA = 50, /* see sqz_arena_bytes */
 
     /* The file may be valid, but this reader does not support it. */
     SQZ_UNSUPPORTED_VERSION = 64,
     SQZ_UNSUPPORTED_CODEC = 65,
-    SQZ_UNSUPPORTED_IN_PIECES = 66 /* sqz_read_weights cannot read this tensor; use sqz_decode */
+    SQZ_UNSUPPORTED_IN_PIECES = 66, /* sqz_read_weights cannot read this tensor; use sqz_decode */
+    SQZ_UNSUPPORTED_NETWORK = 70    /* neither SqueezeNet nor a program of known operations */
 } sqz_error;
 
 #define SQZ_IS_UNSUPPORTED(error) ((error) >= SQZ_UNSUPPORTED_VERSION)

@@ -93,17 +93,17 @@ struct sqz_context {
     uint32_t neighborhood_count;
 };
 
-static int32_t clip(int32_t number, int32_t minimum, int32_t maximum) {
+static inline int32_t clip(int32_t number, int32_t minimum, int32_t maximum) {
     return number < minimum ? minimum : number > maximum ? maximum : number;
 }
 
-static uint32_t lower(uint32_t left, uint32_t right) {
+static inline uint32_t lower(uint32_t left, uint32_t right) {
     return left < right ? left : right;
 }
 
 /* ---- 1. "The range decoder", "The end of the bits" ---- */
 
-static uint32_t take_byte(sqz_context *coder) {
+static inline uint32_t take_byte(sqz_context *coder) {
     if (coder->at < coder->end) {
         return *coder->at++;
     }
@@ -121,7 +121,7 @@ static void begin_bits(sqz_context *coder, sqz_span span) {
     }
 }
 
-static uint32_t take_bit(sqz_context *coder, uint32_t probability) {
+static inline uint32_t take_bit(sqz_context *coder, uint32_t probability) {
     uint32_t bound = (uint32_t)(coder->width >> 16) * probability, bit = coder->x < bound;
     if (bit) {
         coder->width = bound;
@@ -160,7 +160,7 @@ int sqzi_context_ends(const sqz_context *coder) {
 
 /* ---- 2. "Logits" ---- */
 
-static int32_t sigmoid(int32_t logit) {
+static inline int32_t sigmoid(int32_t logit) {
     static const uint16_t knots[17] = {22,   36,   60,   98,   162,  267,   439,   720,  1179,
                                        1921, 3108, 4971, 7812, 11955, 17625, 24743, 32768};
     int32_t i = (logit + 2048) >> 7, f = (logit + 2048) & 127;
@@ -192,29 +192,29 @@ static void fill_rates(uint16_t *rates) {
     }
 }
 
-static void update(const sqz_context *coder, uint32_t *adaptive, uint32_t bit) {
+static inline void update(const sqz_context *coder, uint32_t *adaptive, uint32_t bit) {
     uint32_t n = *adaptive & MAX_UPDATES;
     int32_t p = (int32_t)(*adaptive >> 8);
     p += (int32_t)(((int64_t)((int32_t)(bit << 22) - p) * coder->rates[n]) >> 16);
     *adaptive = (uint32_t)p << 8 | (n < MAX_UPDATES ? n + 1 : n);
 }
 
-static uint32_t take_adaptive(sqz_context *coder, uint32_t *adaptive) {
+static inline uint32_t take_adaptive(sqz_context *coder, uint32_t *adaptive) {
     uint32_t bit = take_bit(coder, (uint32_t)clip((int32_t)(*adaptive >> 14), 32, 65504));
     update(coder, adaptive, bit);
     return bit;
 }
 
-static int32_t logit_of(const sqz_context *coder, uint32_t adaptive) {
+static inline int32_t logit_of(const sqz_context *coder, uint32_t adaptive) {
     return coder->logits[adaptive >> 18];
 }
 
-static int32_t mixed(int64_t sum) {
+static inline int32_t mixed(int64_t sum) {
     sum >>= 16;
     return sum < -MAX_LOGIT ? -MAX_LOGIT : sum > MAX_LOGIT ? MAX_LOGIT : (int32_t)sum;
 }
 
-static void learn(int64_t *weight, int32_t input, int32_t error) {
+static inline void learn(int64_t *weight, int32_t input, int32_t error) {
     *weight += ((int64_t)input * error + (1 << 17)) >> 18;
 }
 

@@ -14,7 +14,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { MAX_EXTENT = 1 << 16 };
+enum { MAX_EXTENT = 1 << 16, MAX_PIECE = 64 };
 
 #define NONE 0xFFFFFFFFu /* no tensor */
 
@@ -601,33 +601,50 @@ static block_rows rows_of(const layer *of, uint32_t block) {
     return rows;
 }
 
-/* The place of a weight in packed blocks, whose first one is number `first`. `column` is its place in the filter, input
- * channels first. */
-static float *slot(const layer *of, float *blocks, uint32_t first, uint32_t row, uint32_t column) {
+/* The place of a filter's first weight in packed blocks, whose first one is number `first`. */
+static float *filter_slot(const layer *of, float *blocks, uint32_t first, uint32_t row) {
     uint32_t group = row / of->outputs, filter = row % of->outputs;
     uint32_t block = group * blocks_of(of->outputs) + filter / SQZ_BLOCK - first;
-    size_t place = (size_t)(column % of->taps) * of->inputs + column / of->taps;
-    return blocks + block * block_floats(of) + SQZ_BLOCK * (1 + place) + filter % SQZ_BLOCK;
+    return blocks + block * block_floats(of) + SQZ_BLOCK + filter % SQZ_BLOCK;
+}
+
+/* Pack some weights of a filter from the place `column` on, input channels first. */
+static void pack_filter(const layer *of, float *filter, uint32_t column, const float *weights, uint32_t count) {
+    uint32_t input = column / of->taps, tap = column % of->taps, i;
+    for (i = 0; i < count; i++) {
+        filter[SQZ_BLOCK * ((size_t)tap * of->inputs + input)] = weights[i];
+        if (++tap == of->taps) {
+            tap = 0;
+            input++;
+        }
+    }
 }
 
 static void pack_whole(const weight_source *source, float *blocks, uint32_t first, block_rows rows) {
-    uint32_t columns = source->of.taps * source->of.inputs, row, column;
+    uint32_t columns = source->of.taps * source->of.inputs, row;
     for (row = rows.begin; row < rows.begin + rows.count; row++) {
-        for (column = 0; column < columns; column++) {
-            *slot(&source->of, blocks, first, row, column) = source->whole[(size_t)row * columns + column];
-        }
+        float *filter = filter_slot(&source->of, blocks, first, row);
+        pack_filter(&source->of, filter, 0, source->whole + (size_t)row * columns, columns);
     }
 }
 
 /* Decode pieces and pack them, up to a row if they are in order, otherwise all. */
 static sqz_error pack_pieces(weight_source *source, float *blocks, uint32_t first, uint32_t end) {
     sqz_weights *pieces = &source->pieces;
+    uint32_t columns = source->of.taps * source->of.inputs;
+    float some[MAX_PIECE];
     while (pieces->left && (!source->is_in_order || pieces->row < end)) {
-        float *to = slot(&source->of, blocks, first, pieces->row, pieces->column * source->tensor.taps + pieces->tap);
-        sqz_error error = sqz_read_weights(pieces, to, 1);
+        float *filter = filter_slot(&source->of, blocks, first, pieces->row);
+        uint32_t column = pieces->column * source->tensor.taps + pieces->tap, count = 1;
+        sqz_error error;
+        if (source->is_in_order) {
+            count = columns - column < MAX_PIECE ? columns - column : MAX_PIECE;
+        }
+        error = sqz_read_weights(pieces, some, count);
         if (error) {
             return error;
         }
+        pack_filter(&source->of, filter, column, some, count);
     }
     return SQZ_OK;
 }
@@ -958,16 +975,5 @@ void sqz_softmax(float *logits, uint32_t classes) {
     }
     for (i = 0; i < classes; i++) {
         logits[i] /= sum;
-    }
-}
-
-const char *sqz_network_error_name(sqz_error error) {
-    switch ((int)error) {
-    case (int)SQZ_BAD_NETWORK: return "bad-network";
-    case (int)SQZ_LARGE_NETWORK: return "large-network";
-    case (int)SQZ_BAD_PHOTO: return "bad-photo";
-    case (int)SQZ_SMALL_ARENA: return "small-arena";
-    case (int)SQZ_UNSUPPORTED_NETWORK: return "unsupported-network";
-    default: return sqz_error_name(error);
     }
 }

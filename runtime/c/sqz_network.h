@@ -28,13 +28,6 @@ extern "C" {
 #define SQZ_MAX_ACTIVATION 268435456u
 #endif
 
-/* Errors in addition to those of sqz.h. */
-#define SQZ_BAD_NETWORK ((sqz_error)14)         /* program, tensors and preprocessing do not fit each other */
-#define SQZ_LARGE_NETWORK ((sqz_error)34)       /* beyond a limit of this build, or of the machine's addresses */
-#define SQZ_BAD_PHOTO ((sqz_error)35)           /* no pixels, beyond 65,536 pixels a side, or too narrow */
-#define SQZ_SMALL_ARENA ((sqz_error)50)         /* see sqz_arena_bytes */
-#define SQZ_UNSUPPORTED_NETWORK ((sqz_error)70) /* neither SqueezeNet nor a program of known operations */
-
 /* The result of an operation, or the input, and its place in the arena. Private. */
 typedef struct sqz_value {
     uint32_t channels, height, width;
@@ -94,9 +87,6 @@ sqz_error sqz_preprocess(const sqz_file *file, const sqz_photo *photo, float *in
 
 /* Turn logits into probabilities, in place. */
 void sqz_softmax(float *logits, uint32_t classes);
-
-/* The name of an error of either header. */
-const char *sqz_network_error_name(sqz_error error);
 
 #ifdef __cplusplus
 }

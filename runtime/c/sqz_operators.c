@@ -41,7 +41,10 @@ enum { DEPTHWISE = 16 }; /* more than PIXELS of any tile */
 #elif defined(__GNUC__) && defined(__aarch64__)
 #define LANES 4
 #define PIXELS 6
-#elif defined(__GNUC__) && (defined(__SSE2__) || defined(__wasm_simd128__) || defined(__ARM_NEON))
+#elif defined(__GNUC__) && defined(__wasm_simd128__) /* browsers on x86-64 keep a register for themselves */
+#define LANES 4
+#define PIXELS 2
+#elif defined(__GNUC__) && (defined(__SSE2__) || defined(__ARM_NEON))
 #define LANES 4
 #define PIXELS 3
 #else

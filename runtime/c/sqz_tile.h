@@ -77,6 +77,8 @@ TARGET static void NAME(row)(const tile_job *job, const float *in, float *out, u
             CASE(1)
 #if PIXELS > 1
             CASE(2)
+#endif
+#if PIXELS > 2
             CASE(3)
 #endif
 #if PIXELS > 3

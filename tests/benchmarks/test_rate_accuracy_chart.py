@@ -12,9 +12,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.transforms import Bbox
 from rate_accuracy_records import POINTS, a_point, a_record, plain
 
-from benchmarks.label_placement import Obstacle, PointLabel, place_labels
 from benchmarks.rate_accuracy_chart import to_svg
 from benchmarks.rate_accuracy_record import CLASSIC, NNCODEC, OURS, PointSeconds
+from compress.report.label_placement import Obstacle, PointLabel, place_labels
 from compress.report.svg import chart_style, new_figure
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -14,6 +18,7 @@ from compress.cli.main import main
 from compress.pipeline import read_pipeline
 from compress.pipeline.json_schema import pipeline_schema
 
+ROOT = Path(__file__).parents[2]
 VALIDATOR = jsonschema.Draft202012Validator(pipeline_schema())
 
 
@@ -32,6 +37,36 @@ def test_validate_names_file_line_and_column(tmp_path):
     assert done.exit_code == 2
     assert f"{file}:3:5: stages.0.sparsty: unknown key" in done.stderr
     assert "did you mean 'sparsity'" in done.stderr
+
+
+def test_validate_checks_every_pipeline_and_ends_with_2_if_one_is_wrong(tmp_path):
+    wrong, worse = tmp_path / "wrong.yaml", tmp_path / "worse.yaml"
+    wrong.write_text("sed: 1\n")
+    worse.write_text("goal: {bites: 1}\n")
+    done = command("validate", str(wrong), "squeezenet", str(worse))
+    assert done.exit_code == 2
+    assert done.stdout == "squeezenet: valid; stages: prune, share\n"
+    assert f"error: {wrong}:1:1: sed: unknown key" in done.stderr
+    assert f"error: {worse}:1:8: goal.bites: unknown key" in done.stderr
+
+
+def test_the_pre_commit_hook_refuses_a_pipeline_with_a_mistake(tmp_path):
+    """The real pre-commit; the hook runs in this environment and not in one that pre-commit installs."""
+    hook = load((ROOT / ".pre-commit-hooks.yaml").read_text("utf-8"))[0]
+    local = {**hook, "language": "system", "entry": f"{sys.executable} -m compress validate"}
+    config = {"repos": [{"repo": "local", "hooks": [local]}]}
+    (tmp_path / ".pre-commit-config.yaml").write_text(json.dumps(config), "utf-8")
+    (tmp_path / "nets").mkdir()
+    (tmp_path / "nets" / "pipeline.yaml").write_text("sed: 1\n")
+    (tmp_path / "other.yaml").write_text("sed: 1\n")  # not a pipeline
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PRE_COMMIT_HOME": str(tmp_path / "home")}
+    for words in (["git", "init", "-q"], ["git", "add", "."]):
+        subprocess.run(words, cwd=tmp_path, env=environment, check=True)
+    run = [sys.executable, "-m", "pre_commit", "run"]
+    done = subprocess.run(run, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stdout
+    assert "error: nets/pipeline.yaml:1:1: sed: unknown key" in done.stdout
+    assert "other.yaml" not in done.stdout
 
 
 def test_validate_names_the_stages_of_a_valid_pipeline():

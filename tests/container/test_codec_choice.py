@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from test_scan_order import late_taps, two_input_channels
 
-from compress.codecs import CODECS
+from compress.codecs import CODECS, WRITERS
 from compress.container.codec_choice import bytes_by_codec, smallest_coding
 from compress.container.file import decode, encode, layout
 from compress.container.scan_order import scan_orders, to_scan_order
 from compress.model import CAFFE, Model
+from compress.pipeline.config import Encode
 from compress.tensors.forms import Pruned, Shared
 from compress.tensors.levels import levels_codebook
 
@@ -46,6 +47,15 @@ def test_a_coding_that_is_not_tried_is_never_the_smallest(symbols, names):
     expected = min(tried, key=lambda one: len(one[2]) + 2 * (one[1] != "out-in"))
     coding = smallest_coding(symbols, [CODECS[name] for name in names])
     assert (coding.codec.name, coding.scan_order, coding.stream) == expected
+
+
+@pytest.mark.parametrize("symbols", [two_input_channels(), late_taps()], ids=["in-out", "kernel-first"])
+def test_files_for_microcontrollers_are_row_major(symbols):
+    """Their readers decode a few filters at a time."""
+    for coding in ("huffman", "context", "raw"):
+        codecs = [WRITERS[name] for name in Encode(coding, target="microcontroller").codecs]
+        assert smallest_coding(symbols, codecs).scan_order == "out-in"
+        assert smallest_coding(symbols, codecs).codec.name in Encode(coding).codecs
 
 
 @pytest.mark.parametrize(

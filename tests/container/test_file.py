@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensor_strategies import dense, model_of, pruned, shared
 
-from compress.container.file import decode, encode, layout, read, weights_sha256, write
+from compress.container.file import decode, encode, layout, read, weights_sha256, with_labels, write
 from compress.errors import ConfigError, DataError, FormatError, PassError, SqueezeError
 from compress.model import CAFFE, TORCHVISION, Model
 from compress.tensors.forms import Dense, Pruned, Shared
@@ -311,3 +311,21 @@ def test_an_unknown_codec_is_refused_with_the_nearest_name():
         encode(small_model(), ["hufman"])
     with pytest.raises(ConfigError, match="no codec"):
         encode(small_model(), [])
+
+
+@pytest.mark.parametrize("data", [SMALL, LEVELS])
+def test_other_class_names_leave_the_payloads_as_they_are(data):
+    model = decode(data)
+    names = tuple(f"name {index}" for index in range(model.classes))
+    renamed = with_labels(data, names)
+    assert_same(decode(renamed), replace(model, labels=names))
+    assert with_labels(renamed, model.labels) == data
+    payload = layout(data).file_bytes - layout(data).header_bytes - layout(data).label_bytes
+    assert layout(renamed).file_bytes - layout(renamed).header_bytes - layout(renamed).label_bytes == payload
+
+
+def test_class_names_that_a_file_cannot_have_are_refused():
+    with pytest.raises(DataError, match="labels for"):
+        with_labels(SMALL, ("one",))
+    with pytest.raises(FormatError):
+        with_labels(SMALL[:-1], ())

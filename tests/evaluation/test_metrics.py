@@ -8,17 +8,8 @@ import torch
 
 from compress.data.transforms import to_input
 from compress.errors import DataError
-from compress.evaluation.metrics import (
-    Outputs,
-    accuracy,
-    bootstrap_interval,
-    divergences,
-    fidelity,
-    normal_interval,
-    paired_counts,
-    run,
-    wilson_interval,
-)
+from compress.evaluation.intervals import bootstrap_interval, normal_interval, paired_counts, wilson_interval
+from compress.evaluation.metrics import Outputs, accuracy, divergences, fidelity, photo_outcomes, run
 from compress.evaluation.results import Interval
 from compress.evaluation.significance import mcnemar
 from compress.networks.modules import to_module
@@ -108,6 +99,20 @@ class TestFidelity:
         result = fidelity(outputs([1, 2]), outputs([2, 1]))
         assert (result.correct_only_before, result.correct_only_after) == (None, None)
         assert result.agreement.value == 0
+
+
+class TestPhotoOutcomes:
+    def test_each_photo_has_its_class_the_place_of_its_label_and_its_divergence(self):
+        before = outputs([9, 8, 7, 6, 5, 4], [9, 8, 7, 6, 5, 4], [9, 8, 7, 6, 5, 4], labels=[0, 2, 5])
+        after = outputs([9, 8, 7, 6, 5, 4], [9, 8, 7, 6, 5, 4], [4, 9, 7, 6, 5, 4], labels=[0, 2, 5])
+        result = photo_outcomes(after, before)
+        assert result.top1_classes == (0, 0, 1)
+        assert result.label_ranks == (1, 3, 0)
+        assert result.divergences_nats[:2] == (0, 0)
+        assert result.divergences_nats[2] == pytest.approx(divergences(after, before)[2], rel=5e-4)
+
+    def test_without_labels_there_are_no_places(self):
+        assert photo_outcomes(outputs([1, 2]), outputs([2, 1])).label_ranks is None
 
 
 class TestPairedStatistics:

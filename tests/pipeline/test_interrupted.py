@@ -36,19 +36,21 @@ def test_files_of_an_earlier_run_are_unchanged(tmp_path, number, on_sigint, exit
     out.mkdir()
     for name, content in OLD.items():
         (out / name).write_bytes(content)
-    command = [sys.executable, "-m", "compress", "-v", "run", tmp_path / "endless.yaml", "--out", out]
+    program = [sys.executable, "-X", "faulthandler", "-m", "compress"]
+    command = [*program, "-v", "run", tmp_path / "endless.yaml", "--out", out]
     # A shell starts background jobs with SIGINT ignored, and children inherit that.
     listen = partial(signal.signal, signal.SIGINT, on_sigint)
     pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL, "text": True}
     with subprocess.Popen(command, preexec_fn=listen, **pipes) as process:  # noqa: PLW1509
-        too_long = threading.Timer(120, process.kill)
+        too_long = threading.Timer(120, process.send_signal, [signal.SIGABRT])  # prints where it hangs
         too_long.start()
         # With -v a line reports finished work: the endless stage starts after the validation of the float network.
         assert any(line.startswith("validating: ") for line in process.stderr)
         process.send_signal(number)
         stderr = process.stderr.read()
         too_long.cancel()
-    assert process.returncode == exit_code
+    assert process.returncode == exit_code, stderr
     if number != signal.SIGKILL:
-        assert "error: stopped; files of an earlier run are unchanged" in stderr
+        assert "error: stopped; files of an earlier run are unchanged, and finished stages are kept" in stderr
+        assert f"  squeeze-compress -v run {tmp_path}/endless.yaml --out {out}" in stderr
     assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == OLD

@@ -117,6 +117,14 @@ def test_the_record_agrees_with_the_file(finished):
     assert all(isinstance(model.tensors[name], Dense) for name in set(model.tensors) - set(model.weight_names()))
 
 
+def test_the_record_has_the_outcome_of_each_validation_photo(finished):
+    proof, outcomes = finished.record.stages[-1], finished.record.outcomes
+    assert len(outcomes.top1_classes) == proof.fidelity.photos
+    assert np.mean(np.equal(outcomes.label_ranks, 1)) == proof.accuracy.top1.value
+    assert np.mean(np.greater(outcomes.label_ranks, 0)) == proof.accuracy.top5.value
+    assert np.mean(outcomes.divergences_nats) == pytest.approx(proof.fidelity.divergence_nats.value, rel=1e-3)
+
+
 def test_every_stage_is_recorded_with_its_measurements(finished):
     stages = finished.record.stages
     assert [stage.kind for stage in stages] == ["baseline", "prune", "share", "distill", "encode", "proof"]

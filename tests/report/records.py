@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from compress.evaluation.results import Accuracy, Fidelity, GoalRecord, Interval, Prediction
+from compress.evaluation.results import Accuracy, Fidelity, GoalRecord, Interval, PhotoOutcomes, Prediction
 from compress.report.record import (
     SCHEMA_VERSION,
     DataRecord,
@@ -161,6 +161,17 @@ def stages_of(file_bytes: int, labeled: bool) -> tuple[StageRecord, ...]:
     )
 
 
+def outcomes_of(top1: int, *, labeled: bool, seed: int = 7) -> PhotoOutcomes:
+    """Return the results on 1,000 photos, `top1` of them classified correctly."""
+    rng = np.random.default_rng(seed)
+    ranks = np.array([1] * top1 + [2] * 228 + [0] * (1000 - top1 - 228))
+    return PhotoOutcomes(
+        top1_classes=tuple(rng.integers(0, 1000, 1000).tolist()),
+        label_ranks=tuple(rng.permutation(ranks).tolist()) if labeled else None,
+        divergences_nats=tuple(float(f"{nats:.3e}") for nats in rng.exponential(0.058, 1000)),
+    )
+
+
 def make_record(*, labeled: bool = True, goal_bytes: int = 500_000) -> RunRecord:
     """Return a run on SqueezeNet v1.1: 26 layers, 6 stages."""
     rng = np.random.default_rng(7)
@@ -206,6 +217,7 @@ def make_record(*, labeled: bool = True, goal_bytes: int = 500_000) -> RunRecord
         stages=stages_of(file.file_bytes, labeled),
         layers=tuple(layers),
         file=file,
+        outcomes=outcomes_of(541, labeled=labeled),
         example=PhotoExample(
             "photos/validation/n02123045/cat.jpg",
             tuple(Prediction(index, f"class {index}", 0.6 / 2**index) for index in range(5)),

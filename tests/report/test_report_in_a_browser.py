@@ -1,9 +1,9 @@
 """The page in headless Chromium: no errors, every chart visible, on a phone, in dark mode and on paper."""
 
 import pytest
-from browser import chromium
 from records import make_hostile_record, make_record
 
+from benchmarks.browser import chromium
 from compress.report import to_html
 
 SIZES = """

@@ -1,9 +1,9 @@
 """The pages of a search and of a scan in headless Chromium: without an error, charts drawn, none scrolls sideways."""
 
 import pytest
-from browser import chromium
 from records import make_record
 
+from benchmarks.browser import chromium
 from compress.search.search_pages import scan_to_html, search_to_html
 from compress.search.search_record import SEARCH_VERSION, SearchRecord, TrialRecord, pareto_front_of
 from compress.search.sensitivity import LayerScan, Scan, Setting

@@ -19,7 +19,7 @@ const char *__asan_default_options(void) {
 #endif
 
 static int finish(sqz_error error) {
-    printf("%s", sqz_network_error_name(error));
+    printf("%s", sqz_error_name(error));
     return 1;
 }
 

@@ -23,13 +23,19 @@ _STATE_BYTES, _LOGIT_BYTES, _COLUMN_BYTES, _WEIGHT_BYTES = 512, 2 * 4096 + 2 * 2
 
 
 class SmallContextCodec(ContextCodec):
-    """Codec `context` without prediction, and in scan orders whose tables take at most `MAX_TABLE_BYTES`."""
+    """Codec `context` without prediction, whose tables take at most `MAX_TABLE_BYTES`.
+
+    Another scan order than row-major needs fewer columns; it is used where row-major order needs too many.
+    """
 
     min_predicted: ClassVar[int] = sys.maxsize
 
     def min_bytes(self, symbols: NDArray[np.uint16], counts: NDArray[np.int64]) -> int:
-        fits = max_table_bytes(symbols.shape) <= MAX_TABLE_BYTES
+        fits = self.is_row_major(symbols.shape)
         return super().min_bytes(symbols, counts) if fits else sys.maxsize  # `smallest` takes another codec
+
+    def is_row_major(self, shape: tuple[int, ...]) -> bool:
+        return max_table_bytes(shape) <= MAX_TABLE_BYTES
 
     def depends_on_order(self, data: bytes) -> bool:
         return True  # another order may be one that does not fit

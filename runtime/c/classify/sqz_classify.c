@@ -1,15 +1,12 @@
-/* Classifies a photo: `sqz_classify MODEL.sqz PHOTO.ppm` prints the five most likely classes.
+/* Classifies a photo: `sqz_classify MODEL.sqz PHOTO.ppm` prints the five most likely classes. Without a photo it prints
+ * the memory that the network needs, for photos of up to 640 x 480 pixels.
  *
  * Photos are binary PPM or PGM files of 8 bits. Exit codes: 0 done; 1 a file cannot be read or is refused; 2 bad usage;
  * 3 the network or its file is not supported. */
-#include "sqz_network.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "ppm.h"
 
 enum { DONE = 0, FAILED = 1, USAGE = 2, UNSUPPORTED = 3 }; /* exit codes */
-enum { SHOWN = 5 };
+enum { SHOWN = 5, LONG_SIDE = 640, SHORT_SIDE = 480 };
 
 static void *allocate(size_t bytes) {
     void *taken = malloc(bytes ? bytes : 1);
@@ -21,67 +18,23 @@ static void *allocate(size_t bytes) {
 }
 
 static void refuse(const char *path, sqz_error error) {
-    fprintf(stderr, "sqz_classify: %s: %s\n", path, sqz_network_error_name(error));
+    fprintf(stderr, "sqz_classify: %s: %s\n", path, sqz_error_name(error));
     exit(SQZ_IS_UNSUPPORTED(error) ? UNSUPPORTED : FAILED);
 }
 
-static uint8_t *read_file(const char *path, size_t *length) {
-    FILE *in = fopen(path, "rb");
-    uint8_t *bytes = NULL;
-    long end;
-    if (in == NULL || fseek(in, 0, SEEK_END) || (end = ftell(in)) < 0 || fseek(in, 0, SEEK_SET)) {
+static uint8_t *read_or_exit(const char *path, size_t *length) {
+    uint8_t *bytes = read_file(path, length);
+    if (bytes == NULL) {
         perror(path);
         exit(FAILED);
     }
-    *length = (size_t)end;
-    bytes = (uint8_t *)allocate(*length);
-    if (fread(bytes, 1, *length, in) != *length) {
-        perror(path);
-        exit(FAILED);
-    }
-    fclose(in);
     return bytes;
 }
 
-/* Takes a number of a PPM header, after white space and comments; 0 if there is none. */
-static uint32_t take_number(const uint8_t **at, const uint8_t *end) {
-    uint32_t number = 0;
-    while (*at < end && (strchr(" \t\r\n#", **at) != NULL)) {
-        int is_comment = *(*at)++ == '#';
-        while (is_comment && *at < end && **at != '\n') {
-            (*at)++;
-        }
-    }
-    while (*at < end && **at >= '0' && **at <= '9' && number < 100000) {
-        number = 10 * number + (uint32_t)(*(*at)++ - '0');
-    }
-    return number;
-}
-
-static sqz_photo photo_in(const char *path, const uint8_t *bytes, size_t length) {
-    const uint8_t *at = bytes + 2, *end = bytes + length;
-    sqz_photo photo;
-    uint32_t maximum;
-    if (length < 2 || bytes[0] != 'P' || (bytes[1] != '5' && bytes[1] != '6')) {
-        fprintf(stderr, "sqz_classify: %s: not a binary PPM or PGM file\n", path);
-        exit(FAILED);
-    }
-    photo.channels = bytes[1] == '6' ? 3 : 1;
-    photo.width = take_number(&at, end);
-    photo.height = take_number(&at, end);
-    maximum = take_number(&at, end);
-    at += at < end;
-    photo.pixels = at;
-    photo.row_bytes = (size_t)photo.width * photo.channels;
-    if (maximum != 255 || photo.row_bytes * photo.height != (size_t)(end - at)) {
-        fprintf(stderr, "sqz_classify: %s: not 8 bits a channel, or of another length than its header says\n", path);
-        exit(FAILED);
-    }
-    return photo;
-}
-
-/* Opens the file and its network, with exactly the memory that they ask for; it lives until the program ends. */
-static void open_network(const char *path, const uint8_t *bytes, size_t length, sqz_file *file, sqz_network *network) {
+/* Opens the file and its network, with exactly the memory that they ask for; it lives until the program ends. Returns
+ * the bytes of the workspace. */
+static size_t open_network(const char *path, const uint8_t *bytes, size_t length, sqz_file *file,
+                           sqz_network *network) {
     sqz_value *values = NULL;
     size_t workspace = 0;
     sqz_error error = sqz_open(file, bytes, length, NULL, 0);
@@ -103,12 +56,38 @@ static void open_network(const char *path, const uint8_t *bytes, size_t length, 
             error = sqz_network_open(network, file, values, count);
         }
     }
-    if (!error) {
-        error = sqz_network_load(network, (float *)allocate(network->weights_bytes), network->weights_bytes);
-    }
     if (error) {
         refuse(path, error);
     }
+    return workspace;
+}
+
+static void load_weights(const char *path, sqz_network *network) {
+    sqz_error error =
+        sqz_network_load(network, (float *)allocate(network->weights_bytes), network->weights_bytes);
+    if (error) {
+        refuse(path, error);
+    }
+}
+
+static void print_number(const char *name, size_t number) {
+    printf("%-22s %10lu\n", name, (unsigned long)number);
+}
+
+/* Prints the bytes of the arena, for photos in both orientations. */
+static void print_arena(const char *name, const sqz_network *network) {
+    size_t upright = sqz_arena_bytes(network, LONG_SIDE, SHORT_SIDE);
+    size_t across = sqz_arena_bytes(network, SHORT_SIDE, LONG_SIDE);
+    print_number(name, upright > across ? upright : across);
+}
+
+static void print_memory(const char *path, sqz_network *network, size_t workspace) {
+    print_number("workspace-bytes", workspace);
+    print_number("values", network->value_count);
+    print_number("weights-bytes", network->weights_bytes);
+    print_arena("streaming-arena-bytes", network); /* without loaded weights */
+    load_weights(path, network);
+    print_arena("arena-bytes", network);
 }
 
 /* The name of a class: its line of the labels, or its number. */
@@ -142,29 +121,43 @@ static void print_best(const sqz_file *file, float *probabilities) {
     free(labels);
 }
 
+static void classify(const char *path, const sqz_network *network, uint32_t classes, float *logits) {
+    size_t length, arena_bytes;
+    uint8_t *bytes = read_or_exit(path, &length);
+    sqz_photo photo;
+    const char *problem = find_photo(bytes, length, &photo);
+    sqz_error error;
+    if (problem) {
+        fprintf(stderr, "sqz_classify: %s: %s\n", path, problem);
+        exit(FAILED);
+    }
+    arena_bytes = sqz_arena_bytes(network, photo.height, photo.width);
+    error = sqz_classify(network, &photo, (float *)allocate(arena_bytes), arena_bytes, logits);
+    if (error) {
+        refuse(path, error);
+    }
+    sqz_softmax(logits, classes);
+}
+
 int main(int count, char **words) {
     sqz_file file;
     sqz_network network;
-    sqz_photo photo;
-    size_t length, photo_length, arena_bytes;
+    size_t length, workspace;
     float *logits;
-    uint8_t *bytes, *photo_bytes;
-    sqz_error error;
-    if (count != 3) {
-        fputs("usage: sqz_classify MODEL.sqz PHOTO.ppm\n", stderr);
+    uint8_t *bytes;
+    if (count != 2 && count != 3) {
+        fputs("usage: sqz_classify MODEL.sqz [PHOTO.ppm]\n", stderr);
         return USAGE;
     }
-    bytes = read_file(words[1], &length);
-    open_network(words[1], bytes, length, &file, &network);
-    photo_bytes = read_file(words[2], &photo_length);
-    photo = photo_in(words[2], photo_bytes, photo_length);
-    logits = (float *)allocate(file.classes * sizeof *logits);
-    arena_bytes = sqz_arena_bytes(&network, photo.height, photo.width);
-    error = sqz_classify(&network, &photo, (float *)allocate(arena_bytes), arena_bytes, logits);
-    if (error) {
-        refuse(words[2], error);
+    bytes = read_or_exit(words[1], &length);
+    workspace = open_network(words[1], bytes, length, &file, &network);
+    if (count == 2) {
+        print_memory(words[1], &network, workspace);
+        return DONE;
     }
-    sqz_softmax(logits, file.classes);
+    load_weights(words[1], &network);
+    logits = (float *)allocate(file.classes * sizeof *logits);
+    classify(words[2], &network, file.classes, logits);
     print_best(&file, logits);
     return DONE;
 }

@@ -1,0 +1,65 @@
+"""The output of `run --dry-run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from compress.cli import console
+
+if TYPE_CHECKING:
+    from compress.pipeline import Pipeline
+    from compress.pipeline.forecast import RunForecast, StageForecast
+
+_OWN_STEPS = {
+    "baseline": "validates the float network",
+    "encode": "writes the file",
+    "proof": "reads the file back, validates",
+}
+_PASSES = {True: "is read from the cache, validated", False: "runs, validated", None: "runs unless it is cached"}
+
+
+def show_forecast(
+    pipeline: Pipeline, out: Path, device: str | None, *, cache: Path | None, fresh: bool, as_json: bool
+) -> None:
+    """Print what a run would do; errors as in `compress.pipeline.forecast.forecast`."""
+    from compress.pipeline.forecast import forecast  # noqa: PLC0415
+    from compress.pipeline.runner import CACHE  # noqa: PLC0415
+
+    result = forecast(pipeline, out, None if fresh else cache or out / CACHE, device)
+    if as_json:
+        console.say_json(result.to_json())
+    else:
+        _show(result)
+
+
+def _show(forecast: RunForecast) -> None:
+    from compress.pipeline.forecast import GUESS  # noqa: PLC0415
+
+    console.say(f"{forecast.pipeline}: {forecast.network}")
+    for role, count in forecast.photos.items():
+        state = "to decode" if role in forecast.undecoded else "decoded"
+        console.say(f"{role}: {count:,} photos, {state}")
+    columns = ("stage", "what happens", "known from", "time", "memory")
+    console.show_table(columns, [_row(stage) for stage in forecast.stages], text_columns=3)
+    console.say("")
+    console.say(f"about {_duration(forecast.seconds)} and {_gigabytes(forecast.peak_memory_bytes)} of memory; "
+                f"{_gigabytes(forecast.free_memory_bytes)} are free")  # fmt: skip
+    if any(stage.source == GUESS for stage in forecast.stages):
+        console.say("Guesses follow from the speed of the float network here, and may be off by a factor of 3.")
+    console.say(f"A run would write model.sqz, report.html and report.json into {forecast.out}. Nothing was run.")
+
+
+def _row(stage: StageForecast) -> list[str]:
+    action = _OWN_STEPS.get(stage.kind) or _PASSES[stage.is_cached]
+    return [stage.name, action, stage.source, _duration(stage.seconds), _gigabytes(stage.peak_memory_bytes)]
+
+
+def _duration(seconds: float) -> str:
+    """Return a time in whole seconds, `7 s` or `5 min 12 s`."""
+    minutes, rest = divmod(max(round(seconds), 1), 60)
+    return f"{minutes:,} min {rest} s" if minutes else f"{rest} s"
+
+
+def _gigabytes(byte_count: int) -> str:
+    return f"{byte_count / 1e9:.1f} GB"

@@ -1,0 +1,53 @@
+"""Confidence intervals of 95%, and counts of paired photos."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest, bootstrap, norm
+
+from compress.evaluation.results import Interval
+
+BOOTSTRAP_SAMPLES = 9_999
+
+_CONFIDENCE = 0.95
+_BOOTSTRAP_BATCH = 500
+
+
+def wilson_interval(successes: NDArray[np.bool_]) -> Interval:
+    """Return the fraction of successes with its 95% Wilson interval."""
+    interval = binomtest(int(successes.sum()), len(successes)).proportion_ci(_CONFIDENCE, "wilson")
+    return Interval(float(successes.mean()), float(interval.low), float(interval.high))
+
+
+def normal_interval(values: NDArray[np.float64]) -> Interval:
+    """Return the mean with its 95% normal interval; a single value has an interval of width 0."""
+    mean = float(values.mean())
+    standard_error = float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 0.0
+    half_width = float(norm.ppf((1 + _CONFIDENCE) / 2)) * standard_error
+    return Interval(mean, mean - half_width, mean + half_width)
+
+
+def bootstrap_interval(values: NDArray[np.float64], seed: int = 0) -> Interval:
+    """Return the mean with its 95% bootstrap interval over photos; equal values have an interval of width 0.
+
+    Source: Efron 1987, "Better bootstrap confidence intervals" (BCa), as in scipy.
+    """
+    mean = float(values.mean())
+    if np.ptp(values) == 0:
+        return Interval(mean, mean, mean)
+    interval = bootstrap(
+        (values,),
+        np.mean,
+        n_resamples=BOOTSTRAP_SAMPLES,
+        batch=_BOOTSTRAP_BATCH,
+        confidence_level=_CONFIDENCE,
+        method="BCa",
+        random_state=np.random.default_rng(seed),  # the name of this argument in scipy 1.13
+    ).confidence_interval
+    return Interval(mean, float(interval.low), float(interval.high))
+
+
+def paired_counts(correct: NDArray[np.bool_], correct_before: NDArray[np.bool_]) -> tuple[int, int]:
+    """Return the number of photos that are correct only before, and only after."""
+    return int((correct_before & ~correct).sum()), int((correct & ~correct_before).sum())

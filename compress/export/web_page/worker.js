@@ -1,0 +1,78 @@
+// Runs a network in WebAssembly, apart from the page. squeeze.js starts it; runtime/wasm/sqz_web.c is the other side.
+"use strict";
+
+const PIXEL_BYTES = 4, STRIP_BYTES = 1 << 23, SMALL_BUFFER = 49;
+let runtime; // exports of the module
+
+class RuntimeRefusal {
+  constructor(number) {
+    this.number = number;
+    const name = runtime.error_name(number);
+    this.name = text(name, bytes().indexOf(0, name) - name);
+  }
+}
+
+const bytes = () => new Uint8Array(runtime.memory.buffer);
+const text = (address, length) => new TextDecoder().decode(bytes().slice(address, address + length));
+
+function check(error) {
+  if (error) throw new RuntimeRefusal(error);
+}
+
+function got(address) {
+  if (!address) throw new RuntimeRefusal(SMALL_BUFFER);
+  return address >>> 0; // above 2 GB it would be negative
+}
+
+function modelInfo() {
+  const fields = new Uint32Array(runtime.memory.buffer, runtime.model_info(), 8);
+  const [architecture, labels, architectureBytes, labelBytes, classes, height, width, probabilities] = fields;
+  return { architecture: text(architecture, architectureBytes), labels: text(labels, labelBytes), classes, height, width, probabilities };
+}
+
+async function open({ wasm, file }) {
+  runtime = (await WebAssembly.instantiate(wasm)).instance.exports;
+  const started = performance.now();
+  const address = got(runtime.place_model(file.byteLength)); // before bytes(): memory that grows is another buffer
+  bytes().set(new Uint8Array(file), address);
+  check(runtime.open_model());
+  const { architecture, labels, classes, height, width } = modelInfo();
+  const names = labels ? labels.split("\n", classes) : Array.from({ length: classes }, (_, index) => `class ${index}`);
+  const decodeMilliseconds = performance.now() - started;
+  return { architecture, labels: names, height, width, modelBytes: file.byteLength, decodeMilliseconds };
+}
+
+/** Copy a photo to the runtime in strips, which any canvas can hold; transparent pixels become white. */
+function copyPixels(bitmap) {
+  const { height, width } = bitmap;
+  const address = got(runtime.place_photo(height, width));
+  const rows = Math.min(height, Math.ceil(STRIP_BYTES / (width * PIXEL_BYTES)));
+  const context = new OffscreenCanvas(width, rows).getContext("2d", { alpha: false, willReadFrequently: true });
+  for (let top = 0; top < height; top += rows) {
+    const count = Math.min(rows, height - top);
+    context.fillStyle = "white";
+    context.fillRect(0, 0, width, count);
+    context.drawImage(bitmap, 0, top, width, count, 0, 0, width, count);
+    bytes().set(context.getImageData(0, 0, width, count).data, address + top * width * PIXEL_BYTES);
+  }
+}
+
+function classify(bitmap) {
+  copyPixels(bitmap);
+  bitmap.close();
+  const started = performance.now();
+  check(runtime.classify());
+  const milliseconds = performance.now() - started;
+  const { classes, probabilities } = modelInfo();
+  return { probabilities: new Float32Array(runtime.memory.buffer, probabilities, classes).slice(), milliseconds };
+}
+
+const requests = { open, classify };
+
+onmessage = async ({ data: { number, request, content } }) => {
+  try {
+    postMessage({ number, result: await requests[request](content) });
+  } catch (error) {
+    postMessage({ number, error: error instanceof RuntimeRefusal ? { ...error } : { name: String(error?.message ?? error) } });
+  }
+};

@@ -1,0 +1,129 @@
+"""Curves of a comparison: bytes of the file against divergence, and against accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.transforms import Bbox
+
+from compress.evaluation.results import Interval
+from compress.report.comparison.peers import PeerPoint, Peers, PublishedSize
+from compress.report.comparison.run_figures import RunFigures
+from compress.report.formatting import abbreviate, nats, signed_hundred
+from compress.report.label_placement import Obstacle, PointLabel, place_labels
+from compress.report.svg import color, new_figure, to_svg
+
+Metric = Literal["divergence", "top1"]
+
+_WIDTH, _HEIGHT = 400.0, 320.0
+_MIN_NATS = 1e-5
+"""Smaller divergences are drawn here: a logarithmic axis has no zero."""
+
+_TITLES = {
+    "divergence": "KL divergence from the float network, nats; lower is better",
+    "top1": "Top-1 above or below the float network, points; higher is better",
+}
+
+
+@dataclass(frozen=True)
+class _Dot:
+    name: str
+    file_bytes: int
+    height: Interval
+
+
+def draw_curve(runs: Sequence[RunFigures], peers: Peers, metric: Metric) -> Markup:
+    """Draw each run as a dot on its 95% interval, with the Pareto front of the runs and their peers.
+
+    Args:
+        runs: at least one has the metric.
+        peers: NNCodec as squares, filled if measured on the same photos; published sizes as lines.
+        metric: `divergence`, or `top1` for labeled photos.
+    """
+    dots = [dot for run in runs if (dot := _dot(run, metric))]
+    figure = new_figure(_WIDTH, _HEIGHT)
+    axes = figure.add_axes((0.12, 0.14, 0.85, 0.76))
+    peer_dots = [_peer_dot(peer, metric) for peer in peers.points]
+    _draw_peers(axes, peer_dots, filled=peers.same_photos)
+    for size in peers.sizes:
+        _draw_size(axes, size)
+    _draw_front(axes, dots, metric)
+    for dot in dots:
+        ends = [dot.height.low, dot.height.high]
+        axes.plot([dot.file_bytes] * 2, ends, color=color("accent"), linewidth=2, alpha=0.6, zorder=2)
+        axes.plot([dot.file_bytes], [dot.height.value], "o", color=color("accent"), markersize=8, zorder=3)
+    _finish(axes, metric)
+    _name(axes, dots, peer_dots, peers.sizes)
+    return Markup(to_svg(figure, f"curve-{metric}", f"Bytes of the file; {_TITLES[metric]}"))
+
+
+def _dot(run: RunFigures, metric: Metric) -> _Dot | None:
+    height = run.divergence_nats if metric == "divergence" else run.top1_change
+    return _Dot(abbreviate(run.name, 18), run.file_bytes, _clipped(height, metric)) if height else None
+
+
+def _peer_dot(peer: PeerPoint, metric: Metric) -> _Dot:
+    height = peer.divergence_nats if metric == "divergence" else peer.top1_change
+    return _Dot(peer.name, peer.file_bytes, Interval(height, height, height))
+
+
+def _clipped(interval: Interval, metric: Metric) -> Interval:
+    minimum = _MIN_NATS if metric == "divergence" else -1.0
+    return Interval(*(max(end, minimum) for end in (interval.value, interval.low, interval.high)))
+
+
+def _draw_peers(axes: Axes, dots: Sequence[_Dot], *, filled: bool) -> None:
+    axes.plot([dot.file_bytes for dot in dots], [dot.height.value for dot in dots], "-s", color=color("second"),
+              linewidth=1.2, markersize=6, fillstyle="full" if filled else "none", zorder=1)  # fmt: skip
+
+
+def _draw_size(axes: Axes, size: PublishedSize) -> None:
+    axes.axvline(size.file_bytes, color=color("muted"), linewidth=1, linestyle=(0, (3, 3)), zorder=0)
+    axes.annotate(size.name, (size.file_bytes, 0), xycoords=axes.get_xaxis_transform(), xytext=(-3, 4), rotation=90,
+                  textcoords="offset points", ha="right", va="bottom", fontsize=10, color=color("muted"))  # fmt: skip
+
+
+def _draw_front(axes: Axes, dots: Sequence[_Dot], metric: Metric) -> None:
+    """Draw a line through the runs that no other run beats in both bytes and the metric."""
+    sign = 1 if metric == "divergence" else -1
+    front: list[_Dot] = []
+    for dot in sorted(dots, key=lambda dot: (dot.file_bytes, sign * dot.height.value)):
+        if not front or sign * dot.height.value < sign * front[-1].height.value:
+            front.append(dot)
+    axes.plot([dot.file_bytes for dot in front], [dot.height.value for dot in front], color=color("accent"),
+              linewidth=1.2, zorder=1)  # fmt: skip
+
+
+def _finish(axes: Axes, metric: Metric) -> None:
+    if metric == "divergence":
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5), numticks=7))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: nats(value)))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.axhline(0, color=color("muted"), linewidth=1, zorder=0)
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: signed_hundred(value)))
+    axes.margins(0.1, 0.1)
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 1000:,.4g}"))
+    axes.grid(color=color("rule"), linewidth=1)
+    axes.tick_params(which="both", color=color("rule"), labelcolor=color("muted"), labelsize=11)
+    axes.set_title(_TITLES[metric], loc="left", x=-0.12, fontsize=11, color=color("muted"))
+    axes.set_xlabel("file, kB (1,000 bytes)", loc="right", fontsize=11, color=color("muted"))
+
+
+def _name(axes: Axes, dots: Sequence[_Dot], peers: Sequence[_Dot], sizes: Sequence[PublishedSize]) -> None:
+    """Label the dots where labels cover neither other dots nor the names of published sizes."""
+    places = axes.transData.transform([(dot.file_bytes, dot.height.value) for dot in (*dots, *peers)])
+    obstacles = [Obstacle(Bbox.from_bounds(x - 6, y - 6, 12, 12), 30) for x, y in places]
+    lines = axes.transData.transform([(size.file_bytes, axes.get_ylim()[0]) for size in sizes] or np.empty((0, 2)))
+    obstacles += [Obstacle(Bbox.from_bounds(x - 14, y, 15, 150), 6) for x, y in lines]
+    labels = [PointLabel(dot.name, dot.file_bytes, dot.height.value, "accent", "below") for dot in dots]
+    labels += [PointLabel(dot.name, dot.file_bytes, dot.height.value, "second", "above") for dot in peers]
+    place_labels(axes, labels, obstacles, 11)

@@ -1,0 +1,59 @@
+"""The comparison of runs, the content of `report --format json`.
+
+Fractions run from 0 to 1. Raise `RUN_COMPARISON_VERSION` when a field is added, is removed or changes its meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import TypeAdapter
+
+from compress.report.comparison.comparability import comparability_warnings
+from compress.report.comparison.layer_differences import LayerDifference, layer_differences
+from compress.report.comparison.paired_runs import PairedRun, pair
+from compress.report.comparison.run_figures import RunFigures, figures_of
+from compress.report.comparison.run_files import NamedRun
+from compress.report.comparison.setting_differences import SettingDifference, setting_differences
+
+RUN_COMPARISON_VERSION = 1
+
+
+@dataclass(frozen=True)
+class RunComparison:
+    """Runs beside the first one, the reference.
+
+    Attributes:
+        runs: in the order given.
+        warnings: why figures are not comparable; empty if they are.
+        paired: each other run with the same validation photos as the reference.
+        settings: in which the runs differ.
+        layers: all layers with weights.
+    """
+
+    schema_version: int
+    runs: tuple[RunFigures, ...]
+    warnings: tuple[str, ...]
+    paired: tuple[PairedRun, ...]
+    settings: tuple[SettingDifference, ...]
+    layers: tuple[LayerDifference, ...]
+
+    def to_json(self) -> str:
+        """Return the text of `report --format json`."""
+        return TypeAdapter(RunComparison).dump_json(self, indent=2).decode() + "\n"
+
+
+def compare_runs(runs: Sequence[NamedRun]) -> RunComparison:
+    """Compare runs with the first one; one run alone has no differences."""
+    reference, *others = runs
+    pairs = (pair(reference, run) for run in others)
+    records = [run.record for run in runs]
+    return RunComparison(
+        schema_version=RUN_COMPARISON_VERSION,
+        runs=tuple(figures_of(run) for run in runs),
+        warnings=comparability_warnings(runs),
+        paired=tuple(each for each in pairs if each),
+        settings=setting_differences(records),
+        layers=layer_differences(records),
+    )

@@ -1,0 +1,7 @@
+/* The part of C's library that the runtime uses; libc.c defines it. */
+#ifndef SQZ_LIBC_MATH_H
+#define SQZ_LIBC_MATH_H
+
+float expf(float x);
+
+#endif

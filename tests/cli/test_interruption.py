@@ -1,0 +1,40 @@
+"""A signal stops the program even if a library swallows the exception that it raises."""
+
+import signal
+import time
+from contextlib import suppress
+
+import pytest
+
+from compress.cli.interruption import Interrupted, signals_interrupt, stopped_message
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="Windows has no timer that interrupts")
+def test_a_swallowed_interrupt_is_repeated():
+    def sleep_on() -> None:
+        with signals_interrupt():
+            with suppress(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGTERM)
+            time.sleep(60)
+
+    with pytest.raises(Interrupted) as stopped:
+        sleep_on()
+    assert stopped.value.number == signal.SIGTERM
+
+
+def test_handlers_of_the_caller_are_restored():
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with signals_interrupt():
+        pass
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_who_stops_a_run_is_told_how_to_go_on():
+    message = stopped_message("run", ["-q", "run", "my pipeline.yaml", "--out", "out"])
+    assert message.startswith("stopped; files of an earlier run are unchanged, and finished stages are kept.")
+    assert message.endswith("\n  squeeze-compress -q run 'my pipeline.yaml' --out out")
+
+
+@pytest.mark.parametrize(("command", "arguments"), [("run", ["run", "--fresh"]), ("compare", ["compare"]), (None, [])])
+def test_what_keeps_nothing_is_not_said_to_go_on(command, arguments):
+    assert stopped_message(command, arguments) == "stopped; files of an earlier run are unchanged"

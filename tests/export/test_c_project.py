@@ -1,0 +1,155 @@
+"""`export --to c` writes a project that builds as it is and classifies as Python does."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from c_network import MODES
+from click.testing import CliRunner
+from PIL import Image
+from skimage import data
+from test_c_squeezenet import CAT, random_squeezenet
+
+from benchmarks.c_decoder import WARNINGS
+from compress import container
+from compress.builtin_models import find_model
+from compress.cli.main import main
+from compress.data.transforms import to_input, to_pixels
+from compress.errors import ConfigError
+from compress.export.c_literals import c_string
+from compress.export.c_project import write_c_project
+from compress.export.c_runtime import runtime_sources
+from compress.model import Model
+from compress.networks.modules import to_module
+
+ODD_NAMES = ('a "cat"', "100 % \\n", "what??/ ä")
+STREAMING = "-DLOAD_WEIGHTS=0"
+
+
+def make(folder: Path, *flags: str) -> None:
+    """Build; without make and a compiler the tests fail instead of being skipped."""
+    done = subprocess.run(
+        ["make", "-s", "-B", "-C", folder, f"CFLAGS={' '.join(flags)}"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def classify(folder: Path, *words: Path) -> dict[str, float]:
+    """Return the probabilities of the best classes."""
+    done = subprocess.run([folder / "classify", *words], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    parts = (line.split("%", 1) for line in done.stdout.splitlines())
+    return {name.strip(): float(percent) / 100 for percent, name in parts}
+
+
+def probabilities(model: Model, photo: Image.Image) -> list[float]:
+    photos = to_input(to_pixels(photo, model.preprocessing)[None], model.preprocessing)
+    with torch.inference_mode():
+        values: list[float] = to_module(model)(torch.from_numpy(photos))[0].softmax(0).tolist()
+    return values
+
+
+def refused(*words: object) -> str:
+    result = CliRunner().invoke(main, ["export", *map(str, words)])
+    assert result.exit_code == 2
+    return result.stderr
+
+
+def test_a_built_in_model_classifies_a_photo_as_in_python(tmp_path):
+    model = container.read(find_model("squeezenet"))
+    result = CliRunner().invoke(main, ["export", "squeezenet", "--to", "c", "-o", str(tmp_path / "p")])
+    assert result.exit_code == 0
+    printed = {line.split(": ")[0] for line in result.stdout.splitlines()}
+    assert printed == {str(path) for path in (tmp_path / "p").rglob("*") if path.is_file()}
+    make(tmp_path / "p", "-O1")
+    CAT.save(tmp_path / "cat.ppm")
+    found, expected = classify(tmp_path / "p", tmp_path / "cat.ppm"), sorted(probabilities(model, CAT))[::-1]
+    assert next(iter(found)) == "Egyptian Mau"
+    assert list(found.values()) == pytest.approx(expected[:5], abs=0.0006)
+    assert next(iter(classify(tmp_path / "p"))) == "Egyptian Mau"  # the sample
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> tuple[Path, Model]:
+    folder = tmp_path_factory.mktemp("project")
+    model = replace(random_squeezenet(classes=3), labels=ODD_NAMES)
+    container.write(folder / "model.sqz", model, ["context"])
+    write_c_project(folder / "model.sqz", folder / "p")
+    return folder / "p", model
+
+
+@pytest.mark.parametrize("flags", [(), (STREAMING,)], ids=MODES)
+def test_the_memory_in_the_header_is_enough_and_no_line_has_a_warning(project, tmp_path, flags):
+    folder, model = project
+    make(folder, *WARNINGS, "-O1", *flags)
+    photo = Image.fromarray(data.rocket())
+    assert photo.size == (640, 427)
+    photo.save(tmp_path / "photo.ppm")
+    expected = dict(zip(ODD_NAMES, probabilities(model, photo), strict=True))
+    assert classify(folder, tmp_path / "photo.ppm") == pytest.approx(expected, abs=0.0006)
+
+
+def test_the_readme_and_cmake_name_what_exists(project):
+    folder, _ = project
+    readme, header = (folder / "README.md").read_text("utf-8"), (folder / "model.h").read_text("utf-8")
+    assert "$" not in readme
+    numbers = {name: int(number) for name, number in re.findall(r"#define MODEL_(\w+) (\d+)", header)}
+    assert numbers["BYTES"] == (folder.parent / "model.sqz").stat().st_size
+    for name in ("BYTES", "WORKSPACE_BYTES", "VALUES", "WEIGHTS_BYTES", "ARENA_BYTES", "STREAMING_ARENA_BYTES"):
+        assert f" {numbers[name]:,} " in readme
+    for name in re.findall(r"\b\w+\.[ch]\b", (folder / "CMakeLists.txt").read_text("utf-8")):
+        assert (folder / name).is_file()
+    assert {path.name for path in (folder / "runtime").glob("*.c")} == {path.name for path in runtime_sources()}
+
+
+def test_a_photo_that_is_none_is_refused_with_one_line(project, tmp_path):
+    folder, _ = project
+    make(folder, "-O0")
+    (tmp_path / "photo.ppm").write_bytes(b"P3")
+    for path, message in (
+        (tmp_path / "photo.ppm", "not a binary PPM or PGM file"),
+        (tmp_path / "none", "cannot be read"),
+    ):
+        done = subprocess.run([folder / "classify", path], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (1, f"{path}: {message}\n")
+
+
+def test_a_network_that_c_does_not_run_is_refused(tmp_path):
+    container.write(tmp_path / "model.sqz", replace(random_squeezenet(), architecture="networks:make"))
+    message = refused(tmp_path / "model.sqz", "--to", "c", "-o", tmp_path / "p")
+    assert "the runtime in C does not know this network's operations; squeeze-compress decompress" in message
+    assert not (tmp_path / "p").exists()
+
+
+def test_without_a_compiler_the_error_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ConfigError, match="install gcc or clang"):
+        write_c_project(find_model("squeezenet"), tmp_path / "p")
+
+
+def test_a_folder_with_files_is_left_alone_without_force(tmp_path):
+    (tmp_path / "mine").write_text("mine")
+    message = refused("squeezenet", "--to", "c", "-o", tmp_path)
+    assert message.strip().endswith("exists already; overwrite it with --force, or name another folder")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize("text", ["plain", 'a "b"', "back\\slash", "??/", "ä\n\0007", "\x7f"])
+def test_a_string_literal_is_what_c_reads(text):
+    literal = c_string(text)
+    assert literal.isascii()
+    assert "??" not in literal
+    octal = re.sub(r"\\([0-7]{3})", lambda found: f"\\x{int(found[1], 8):02x}", literal[1:-1].replace("\\?", "?"))
+    assert octal.encode().decode("unicode_escape").encode("latin-1").decode() == text
+
+
+def test_the_wheel_has_the_sources():
+    root = Path(__file__).parents[2]
+    settings = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert settings["force-include"]["runtime/c"] == "compress/c_runtime"

@@ -1,0 +1,103 @@
+"""Pages of several runs in headless Chromium: without an error or a script, readable on a phone and in dark mode."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from browser import chromium
+from records import HOSTILE, make_hostile_record, make_record, outcomes_of
+from test_report_in_a_browser import BACKGROUND, CONTRAST, CUT_OFF, OVERFLOW, SIZES
+
+from compress.report.comparison.comparison_pages import comparison_to_html, index_to_html
+from compress.report.comparison.run_files import NamedRun, RunIndex, UnreadableRun
+
+TEXT = r"return document.body.innerText.replaceAll('\u00a0', ' ')"
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pages")
+    record = make_record()
+    for name in ("base", "mine"):
+        (folder / name).mkdir()
+        (folder / name / "report.html").write_text("<!doctype html><title>run</title>", "utf-8")
+    base = NamedRun("base", folder / "base" / "report.json", record)
+    mine = NamedRun(
+        "mine",
+        folder / "mine" / "report.json",
+        replace(record, outcomes=outcomes_of(520, labeled=True, seed=8), configuration="seed: 8\n"),
+    )
+    unlabeled = NamedRun("unlabeled", Path("elsewhere/report.json"), make_record(labeled=False, goal_bytes=400_000))
+    other = replace(unlabeled, record=replace(unlabeled.record, data=()))
+    hostile = NamedRun(HOSTILE, Path("elsewhere/report.json"), make_hostile_record())
+    index = RunIndex(folder, (base, mine, hostile), (UnreadableRun("<b>old</b>", "schema version 4"),))
+    texts = {
+        "two": comparison_to_html([base, mine], folder),
+        "others": comparison_to_html([base, other], folder),
+        "hostile": comparison_to_html([hostile, base, replace(hostile, name="x" * 300), mine, mine], folder),
+        "index": index_to_html(index, folder),
+    }
+    for name, text in texts.items():
+        (folder / f"{name}.html").write_text(text, "utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    with chromium(tmp_path_factory.mktemp("profile")) as started:
+        yield started
+
+
+@pytest.mark.parametrize("width", [320, 1200])
+@pytest.mark.parametrize(("name", "charts"), [("two", 3), ("others", 3), ("hostile", 2), ("index", 2)])
+def test_it_opens_without_a_message_every_chart_drawn_and_never_scrolls_sideways(browser, pages, name, charts, width):
+    browser.open(pages / f"{name}.html", width=width)
+    assert browser.console() == []
+    assert browser.run(OVERFLOW) == 0
+    figures = browser.run(SIZES)
+    assert len(figures) == charts
+    assert all(shown == 1 and wide > 100 and shapes >= 3 for shown, wide, _, shapes in figures)
+    assert browser.run(CUT_OFF) == []
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_it_is_readable_in_both_schemes(browser, pages, dark):
+    browser.open(pages / "others.html", dark=dark)
+    assert browser.run(BACKGROUND) == ("rgb(20, 23, 27)" if dark else "rgb(251, 250, 247)")
+    assert browser.run(CONTRAST) >= 4.5
+
+
+def test_two_runs_have_a_verdict_their_settings_and_paired_statistics(browser, pages):
+    browser.open(pages / "two.html")
+    words = browser.run(TEXT)
+    assert "On the same 1,000 photos, its top-1 accuracy is 2.1 points lower" in words
+    assert "Not comparable" not in words
+    assert "McNemar p" in words
+    settings = browser.run("return [...document.querySelectorAll('#settings tbody th')].map(e => e.innerText)")
+    assert {"seed", "goal.bytes", "stages.0.prune.sparsity"} <= set(settings)
+
+
+def test_a_name_leads_to_the_report_of_the_run(browser, pages):
+    browser.open(pages / "index.html")
+    browser.run("document.querySelector('#runs tbody a').click()")
+    assert browser.run("return location.pathname").endswith("/base/report.html")
+
+
+def test_other_photos_have_a_visible_warning(browser, pages):
+    browser.open(pages / "others.html")
+    warnings = browser.run("return [...document.querySelectorAll('header .callout')].map(e => e.innerText)")
+    assert warnings[0].startswith("Not comparable in everything. Other validation photos than base: unlabeled.")
+    assert warnings[1].startswith("unlabeled missed its goal: bytes of the file missed by ")
+    assert browser.run("return document.querySelector('#photos')") is None
+
+
+def test_names_are_never_markup(browser, pages):
+    for name in ("hostile", "index"):
+        browser.open(pages / f"{name}.html")
+        assert browser.run("return document.querySelectorAll('script, main b').length") == 0
+    assert "<b>old</b>" in browser.run(TEXT)
+
+
+def test_it_prints(browser, pages):
+    browser.open(pages / "two.html")
+    assert browser.print_pages().startswith(b"%PDF")
