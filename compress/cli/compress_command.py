@@ -16,9 +16,8 @@ from compress.cli import console, options
     "--data", required=True, type=options.PathOrName("samples"), help="Photos: a folder, a CSV file, or 'samples'."
 )
 @click.option("--validation", type=options.EXISTING_PATH, help="Photos to measure with. [every fifth of --data]")
-@click.option(
-    "--bytes", "max_bytes", required=True, type=options.FileBytes(), metavar="BYTES", help="Maximum file size."
-)
+@click.option("--bytes", "max_bytes", type=options.FileBytes(), metavar="BYTES", help="Maximum size of the file.")
+@options.max_drop
 @click.option("-o", "--output", type=options.FOLDER, help="Folder for the results. [out/WEIGHTS]")
 @options.labels
 @options.label_column

@@ -47,6 +47,16 @@ def test_the_file_has_at_most_the_bytes_and_its_pipeline_runs_again(here):
     assert 'squeeze-compress run out/net/net.yaml"' in Path("out/net/report.json").read_text("utf-8")
 
 
+def test_the_smallest_file_within_a_drop(here):
+    done = compress("--max-drop", "100", "--validation", "photos/3", "--labels", "none")
+    assert done.exit_code == 1
+    assert "the goal limits the drop of top-1 or top-5, but the validation photos have no labels" in done.stderr
+    done = compress("--max-drop", "100", "--force")
+    assert done.exit_code == 0, done.stderr
+    assert "bytes: smallest" in Path("out/net/net.yaml").read_text("utf-8")
+    assert "quantize: the smallest file that meets the goal, of " in done.stdout
+
+
 def test_another_pipeline_is_not_overwritten(here):
     Path("mine").mkdir()
     Path("mine/net.yaml").write_text("seed: 1\n", "utf-8")
