@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks.model_card import model_card
+from benchmarks.squeezenet_card import squeezenet_card
 from compress.builtin_models import BuiltinModel, builtin_models, models_folder
 from compress.cli import console
 from compress.evaluation.compare import compare_models
@@ -40,7 +40,7 @@ def main(names: tuple[str, ...], data: str, out: Path) -> None:
         comparison = compare_models(EMBEDDED, str(file), data, progress=console.progress)
         models[name] = _measured(name, file, comparison)
         shutil.copyfile(file, models[name].path)
-        write_atomically(_CARDS / f"{name}.md", model_card(models[name], comparison).encode())
+        write_atomically(_CARDS / f"{name}.md", squeezenet_card(models[name], comparison).encode())
     rows = [dataclasses.asdict(model) for model in models.values()]
     write_atomically(models_folder() / "index.json", (json.dumps(rows, indent=2) + "\n").encode())
 

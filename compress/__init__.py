@@ -1,31 +1,67 @@
 """Compresses a trained SqueezeNet or your own network, and measures how much accuracy the file keeps.
 
-`load` returns a torch module, `read` numpy arrays; `run` and `compare` do the same as the commands.
+`load` returns a torch module, `read` numpy arrays. The other functions do the same as the commands of their names. Only
+`read`, `inspect` and `models` work without torch. Every error that a user can meet is a `SqueezeError`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compress.errors import torch_required
+from compress.errors import SqueezeError, torch_required
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from torch import nn
 
+    from compress.builtin_models import BuiltinModel
+    from compress.container.inspection import Inspection
     from compress.data.class_index import LabelRule
     from compress.evaluation.comparison_record import ModelComparison
+    from compress.evaluation.evaluate import Evaluation
+    from compress.evaluation.results import Prediction
     from compress.pipeline import RunResult
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "compare", "load", "read", "run"]
+__all__ = [
+    "SqueezeError",
+    "__version__",
+    "compare",
+    "evaluate",
+    "inspect",
+    "load",
+    "models",
+    "predict",
+    "read",
+    "run",
+]
 
 # The functions import what they need: `read` works without torch.
+
+
+def models() -> Mapping[str, BuiltinModel]:
+    """Return the built-in models by name, the largest file first, with bytes and accuracy."""
+    from compress.builtin_models import builtin_models  # noqa: PLC0415
+
+    return builtin_models()
+
+
+def inspect(path: str | PathLike[str]) -> Inspection:
+    """Return what is in a `.sqz` file or a built-in model: `layout` has the bytes of each part, `model` the rest.
+
+    Raises:
+        FormatError: the file breaks the format.
+        ConfigError: there is neither such a file nor such a built-in model.
+    """
+    from compress.builtin_models import find_model  # noqa: PLC0415
+    from compress.container.inspection import inspect_file  # noqa: PLC0415
+
+    return inspect_file(find_model(str(path)))
 
 
 def read(path: str | PathLike[str]) -> dict[str, NDArray[np.float32]]:
@@ -45,6 +81,7 @@ def read(path: str | PathLike[str]) -> dict[str, NDArray[np.float32]]:
 def load(path: str | PathLike[str], factory: str | None = None) -> nn.Module:
     """Read a `.sqz` file or a built-in model as a torch module in evaluation mode.
 
+    In a notebook it shows the bytes of its file, by component and by tensor.
     `compress.data.transforms` prepares photos for it with the file's preprocessing.
 
     Args:
@@ -59,8 +96,73 @@ def load(path: str | PathLike[str], factory: str | None = None) -> nn.Module:
     from compress.builtin_models import find_model  # noqa: PLC0415
     from compress.model import trust_factory  # noqa: PLC0415
     from compress.networks.modules import to_module  # noqa: PLC0415
+    from compress.networks.notebook_view import with_view  # noqa: PLC0415
 
-    return to_module(trust_factory(container.read(find_model(str(path))), factory))
+    file = find_model(str(path))
+    model = trust_factory(container.read(file), factory)
+    return with_view(to_module(model), model, file.read_bytes())
+
+
+@torch_required()
+def predict(
+    model: str | PathLike[str],
+    photos: Iterable[str | PathLike[str]],
+    *,
+    k: int = 5,
+    architecture: str | None = None,
+    factory: str | None = None,
+    device: str | None = None,
+) -> dict[Path, tuple[Prediction, ...]]:
+    """Return the `k` most probable classes of each photo, best first.
+
+    Args:
+        model: as in `compare`.
+        photos: files, and folders of photos.
+        k: number of classes.
+        architecture: as in `compare`.
+        factory: as in `load`.
+        device: None: a GPU if there is one.
+    Raises:
+        SqueezeError: the model cannot be used, or a photo cannot be read.
+    """
+    from compress.evaluation.evaluate import predict_photos  # noqa: PLC0415
+    from compress.networks.model_files import load_named_model  # noqa: PLC0415
+
+    loaded = load_named_model(str(model), architecture, factory)
+    return dict(predict_photos(loaded, [Path(photo) for photo in photos], device, k))
+
+
+@torch_required()
+def evaluate(
+    model: str | PathLike[str],
+    data: str | PathLike[str],
+    *,
+    limit: int | None = None,
+    architecture: str | None = None,
+    factory: str | None = None,
+    device: str | None = None,
+    labels: LabelRule = "auto",
+    label_column: str | None = None,
+) -> Evaluation:
+    """Measure top-1 and top-5 of a model on labeled photos.
+
+    Args:
+        model: as in `compare`.
+        data: labeled photos: a folder with one subfolder for each class, or a CSV file.
+        limit: maximum number of photos, evenly spread.
+        architecture: as in `compare`.
+        factory: as in `load`.
+        device: None: a GPU if there is one.
+        labels: as in `compare`.
+        label_column: as in `compare`.
+    Raises:
+        SqueezeError: the model cannot be used, or the photos have no labels or cannot be read.
+    """
+    from compress.evaluation.evaluate import evaluate_model  # noqa: PLC0415
+    from compress.networks.model_files import load_named_model  # noqa: PLC0415
+
+    loaded = load_named_model(str(model), architecture, factory)
+    return evaluate_model(loaded, Path(data), limit, device, labels=labels, label_column=label_column)
 
 
 @torch_required()
@@ -91,11 +193,15 @@ def compare(
     Raises:
         SqueezeError: a model or the photos cannot be used, or the models have different numbers of classes.
     """
+    from compress.builtin_models import find_model  # noqa: PLC0415
     from compress.evaluation.compare import compare_models  # noqa: PLC0415
+    from compress.networks.model_files import EMBEDDED  # noqa: PLC0415
 
-    paths = (str(path) for path in (a, b, data))
+    first, second = (EMBEDDED if each == EMBEDDED else str(find_model(str(each))) for each in (a, b))
     return compare_models(
-        *paths,
+        first,
+        second,
+        str(data),
         limit=limit,
         architecture=architecture,
         factory=factory,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -28,6 +29,26 @@ _PROOF_PHOTOS = 4
 """Photos on which a rewritten network is compared with the original."""
 
 
+class Quality(NamedTuple):
+    """Whether a model meets limits on quality, and its results in words."""
+
+    met: bool
+    results: str
+
+
+@dataclass(frozen=True, eq=False)
+class QualityTarget:
+    """Limits on quality, measured on validation photos.
+
+    Attributes:
+        identity: the limits and the photos, as JSON values.
+        measure: returns the quality of a model; None: results come from the cache alone.
+    """
+
+    identity: Mapping[str, object]
+    measure: Callable[[Model], Quality] | None
+
+
 @dataclass(frozen=True, eq=False)
 class Context:
     """The inputs that all passes share. A pass leaves nothing in it for later passes: results go through the model.
@@ -43,6 +64,7 @@ class Context:
         store: cache folder, for statistics and for checkpoints of long passes; None: nothing is stored.
         out: folder for the last good weights of a pass that fails; None: they are lost.
         processes: the processes that run together, and the index of this one.
+        quality: limits that the smallest file has to meet, of a pass that `needs_goal`; else None.
         statistics_cache: memory of `fisher`, shared by all stages.
     """
 
@@ -56,6 +78,7 @@ class Context:
     store: Path | None = None
     out: Path | None = None
     processes: ProcessGroup = SINGLE_PROCESS
+    quality: QualityTarget | None = None
     statistics_cache: StatisticsCache = field(default_factory=dict, repr=False)
 
     @cached_property

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ROOMS = (
     "errors", "runtime", "tensors", "model", "codecs", "container", "builtin_models", "data", "networks", "calibration",
-    "context", "export", "evaluation", "quantization", "training", "passes", "report", "builtin_pipelines", "pipeline",
+    "context", "evaluation", "quantization", "training", "passes", "report", "export", "builtin_pipelines", "pipeline",
     "search", "__init__", "cli", "__main__",
 )  # fmt: skip
 """The rooms of `compress/` from the bottom to the top."""

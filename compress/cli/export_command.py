@@ -12,6 +12,7 @@ from compress.cli import console, options
 
 _TARGETS = {
     "c": ("compress.export.c_project", "write_c_project"),
+    "hub": ("compress.export.hub", "write_hub_folder"),
     "web": ("compress.export.web", "write_web_page"),
 }
 """Module and function that write a target: the path of a `.sqz` file and the folder are its arguments."""
@@ -26,6 +27,8 @@ def export(model: Path, target: str, output: Path, force: bool) -> None:
     """Write a model with all that it needs to run elsewhere.
 
     c: a project of MODEL, the runtime and a program, for make, CMake and any C compiler.
+
+    hub: a folder for the Hugging Face Hub, with a model card, whose name is the name of the folder.
 
     web: a page that classifies photos in the browser; any static web server shows it.
 

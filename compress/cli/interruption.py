@@ -9,7 +9,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 _SECONDS_UNTIL_REPEATED = 2.0
-_RESUMABLE = {"run": "finished stages", "search": "finished trials", "sensitivity": "gathered statistics"}
+_RESUMABLE = {
+    "compress": "finished stages",
+    "run": "finished stages",
+    "search": "finished trials",
+    "sensitivity": "gathered statistics",
+}
 """What the cache of a stopped command holds."""
 
 

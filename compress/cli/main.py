@@ -13,6 +13,7 @@ import click
 import compress
 from compress.cli import console, model_commands, options, setup_commands
 from compress.cli.cache_commands import cache
+from compress.cli.compress_command import compress_weights
 from compress.cli.dry_run import show_forecast
 from compress.cli.export_command import export
 from compress.cli.interruption import Interrupted, signals_interrupt, stopped_message
@@ -64,20 +65,27 @@ def main(quiet: bool, verbose: bool) -> None:
 @click.option("--out", type=options.FOLDER, help="Folder for the results. [out/NAME]")
 @click.option("--fresh", is_flag=True, help="Neither read nor write the cache.")
 @click.option("--dry-run", is_flag=True, help="Say what would run, how long and with how much memory. Run nothing.")
+@options.max_drop
 def run(
     pipeline: str, overrides: tuple[str, ...], seed: int | None, device: str | None, out: Path | None, as_json: bool,
-    dry_run: bool, **more: Any,
+    dry_run: bool, max_drop: float | None, **more: Any,
 ) -> None:  # fmt: skip
     """Compress a network as a pipeline describes it.
 
     PIPELINE is a YAML file or the name of a built-in pipeline; ./pipeline.yaml by default. The results of stages are
-    cached: after a change of the pipeline, a run starts at the first stage that changed.
+    cached: after a change of the pipeline, a run starts at the first stage that changed. With --max-drop, the last
+    stage `quantize` or `share` searches for the smallest file, and the drop replaces the goal of the pipeline.
 
     Exit codes: 0 done, 1 failed, 2 bad configuration, 3 the goal was missed.
 
     Example: squeeze-compress run squeezenet --set goal.bytes=480kB
     """
     spec = options.read_pipeline(pipeline, overrides, seed)  # before the slow imports
+    if max_drop is not None:
+        from compress.pipeline.recipes import smallest_within  # noqa: PLC0415
+
+        smallest = smallest_within(spec, max_drop)
+        spec, overrides = spec.with_overrides(smallest), (*overrides, *smallest)
     out = out or Path("out") / spec.name
     if dry_run:
         show_forecast(spec, out, device, as_json=as_json, **more)
@@ -135,5 +143,6 @@ def init(name: str, output: Path) -> None:
     console.say(f"wrote {output}; run it with: squeeze-compress run {output}")
 
 
-for command in (*model_commands.COMMANDS, *setup_commands.COMMANDS, export, cache, report, search, sensitivity):
+_OTHERS = (cache, compress_weights, export, report, search, sensitivity)
+for command in (*model_commands.COMMANDS, *setup_commands.COMMANDS, *_OTHERS):
     main.add_command(command)

@@ -73,7 +73,7 @@ class PathOrName(UserPath):
 
 
 class FileBytes(click.IntRange):
-    """A number of bytes: an integer, or a number with a decimal unit (`400kB`)."""
+    """A number of bytes, as `Bytes` in a pipeline file."""
 
     name = "bytes"
 
@@ -81,11 +81,11 @@ class FileBytes(click.IntRange):
         super().__init__(min=1)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        from compress.runtime.byte_size import parse_bytes  # noqa: PLC0415  imports pydantic, which is slow
+        from compress.runtime.byte_size import ALLOWED_BYTES, parse_bytes  # noqa: PLC0415  imports pydantic: slow
 
         parsed = parse_bytes(value)
         if not isinstance(parsed, int):
-            self.fail(f"{value!r} is not a number of bytes; allowed: 400000, 400kB, 0.4 MB.", param, ctx)
+            self.fail(f"{value!r} is not a number of bytes (allowed: {ALLOWED_BYTES})", param, ctx)
         return super().convert(int(str(parsed)), param, ctx)
 
 
@@ -100,6 +100,12 @@ labels = click.option(
     help="Match folders to class names, take their sorted order for the classes, or ignore labels.",
 )
 label_column = click.option("--label-column", metavar="NAME", help="Column of a CSV file with the class.")
+max_drop = click.option(
+    "--max-drop",
+    type=FiniteFloat(0, 100),
+    metavar="POINTS",
+    help="Search for the smallest file whose top-1 drops by at most these percentage points.",
+)
 limit = click.option("--limit", type=click.IntRange(1), help="Maximum number of photos.")
 factory = click.option(
     "--factory", metavar="MODULE:FUNCTION", help="Function that builds your own network; its code will run."

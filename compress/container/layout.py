@@ -76,6 +76,21 @@ class Layout:
     def file_bytes(self) -> int:
         return self.header_bytes + self.label_bytes + sum(tensor.payload_bytes for tensor in self.tensors)
 
+    @property
+    def bytes_by_component(self) -> dict[str, int]:
+        """What the bytes are used for; they sum to `file_bytes`. Values are weights without a codebook."""
+        weights = [tensor for tensor in self.tensors if len(tensor.shape) >= 2]
+        return {
+            "indices": sum(tensor.index_bytes for tensor in weights if tensor.form in {"shared", "coefficients"}),
+            "values": sum(tensor.index_bytes for tensor in weights if tensor.form in {"dense", "pruned"}),
+            "positions": sum(tensor.position_bytes for tensor in weights),
+            "codebooks": sum(tensor.codebook_bytes for tensor in weights),
+            "scales": sum(tensor.scale_bytes for tensor in weights),
+            "biases": sum(tensor.payload_bytes for tensor in self.tensors if len(tensor.shape) < 2),
+            "class names": self.label_bytes,
+            "header": self.header_bytes,
+        }
+
 
 def tensor_layout(record: TensorRecord, payload: bytes) -> TensorLayout:
     """Return the layout of a payload.

@@ -52,6 +52,8 @@ class Folder(PhotoSource):
         label_column: of CSV files.
         synsets: CSV file with columns `index` and `synset`; None: ImageNet's, if the network has 1,000 classes.
         sample_weights: weight of each path's photos in calibration statistics; None: equal. Not for validation.
+        validation_split: fraction of the photos, evenly spread, that validation takes and calibration leaves, so that
+            both can name the same paths; None: all photos.
     """
 
     path: Path | tuple[Path, ...]
@@ -61,6 +63,7 @@ class Folder(PhotoSource):
     label_column: str | None = None
     synsets: Path | None = None
     sample_weights: tuple[Annotated[float, Field(ge=0.001, le=1000)], ...] | None = None
+    validation_split: Annotated[float, Field(gt=0, le=0.5)] | None = None
 
     def list_photos(self, role: Role, classes: NetworkClasses) -> PhotoList:
         """List the photos; see `PhotoSource`."""
@@ -77,6 +80,7 @@ class Folder(PhotoSource):
         places = ", ".join(each.place for each in listed)
         if not photos:
             raise DataError(f"no photos in {places}; looked for {', '.join(sorted(PHOTO_SUFFIXES))}")
+        photos = self._split(photos, role)
         labeled = _all_labeled(photos, role)
         origins = dict.fromkeys(each.labels.origin for each in listed if each.labels)
         entries = [_entry(photo, labeled) for photo in evenly_spread(photos, self.limit)]
@@ -97,6 +101,16 @@ class Folder(PhotoSource):
             return _PathListing(paths, None, str(path))
         labels = csv_labels(path, paths, columns, classes, rule, self.label_column, required=required)
         return _PathListing(paths, labels, str(path))
+
+    def _split(self, photos: list[_LabeledPhoto], role: Role) -> list[_LabeledPhoto]:
+        """Return the photos of a role."""
+        if self.validation_split is None:
+            return photos
+        if len(photos) == 1:
+            raise DataError(f"{photos[0].path} is the only photo; calibration and validation need one each")
+        count = max(round(len(photos) * self.validation_split), 1)
+        chosen = set(evenly_spread(range(len(photos)), count))
+        return [photo for index, photo in enumerate(photos) if (index in chosen) == (role == "validation")]
 
     def _weights(self, paths: int, role: Role) -> tuple[float, ...]:
         key = f"data.{role}.sample_weights"

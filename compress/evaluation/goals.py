@@ -25,7 +25,7 @@ class Goal:
     """Limits for the file; None sets no limit.
 
     Attributes:
-        bytes: maximum size on disk; a number, or one with a decimal unit (`500kB`).
+        bytes: maximum size on disk; a number, or one with a unit (`500kB`, `460KiB`).
         max_top1_drop: maximum drop of top-1 below the float network, percentage points; needs labels.
         max_top5_drop: the same for top-5.
         min_agreement: minimum fraction of photos with the float network's top-1 class.
@@ -41,6 +41,10 @@ class Goal:
     @property
     def needs_labels(self) -> bool:
         return self.max_top1_drop is not None or self.max_top5_drop is not None
+
+    @property
+    def limits_quality(self) -> bool:
+        return self.needs_labels or self.min_agreement is not None or self.max_divergence is not None
 
 
 def goal_records(

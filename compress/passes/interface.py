@@ -48,6 +48,11 @@ class Pass(ABC):
         """The pass keeps the codebook indices of every shared tensor."""
         return False
 
+    @property
+    def needs_goal(self) -> bool:
+        """The pass searches for the smallest file that meets the goal's limits on quality, `Context.quality`."""
+        return False
+
     def with_amount(self, amount: float) -> Pass:
         """Return the pass with this amount for all layers; only of a pass that has an `amount`."""
         raise NotImplementedError

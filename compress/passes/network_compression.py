@@ -16,9 +16,10 @@ from compress.errors import PassError
 from compress.model import Model
 from compress.networks.channel_graph import ChannelLink, channel_links, dead_weights
 from compress.passes.rate_distortion_pass import BiasPrecision, CompressLayer, RateDistortionPass
+from compress.passes.smallest_file import find_smallest
 from compress.quantization.channel_balancing import Layers, balance_channels
 from compress.quantization.codebooks import round_to_precision
-from compress.quantization.lambda_search import LambdaSearch, initial_lambda
+from compress.quantization.lambda_search import FIRST_LAMBDA, LambdaSearch, initial_lambda
 from compress.quantization.layer_quantizer import LayerQuantizer, quantize_biases
 from compress.quantization.regularization import regularized_quantizer
 from compress.quantization.step_sizes import has_levels
@@ -31,6 +32,9 @@ _MIN_FILL = 0.998
 
 _MIN_FIRST_FILL = 0.99
 """The same for the first compression, which only serves to measure the sensitivity of layers."""
+
+_MAX_GAP, _MAX_FIRST_GAP = 0.005, 0.03
+"""Fraction of bytes between the smallest file within the goal and a smaller one that misses it, as the two above."""
 
 
 _UNBALANCED = "channels are not balanced: the network's outputs would change"
@@ -56,11 +60,12 @@ def minimize_cost(
         bias_precision: precision of the biases in the file.
         kernel_transform: compress the transform coefficients of 3x3 kernels.
     Raises:
-        PassError: no lambda makes the file as small as `bytes`.
+        PassError: no lambda makes the file as small as `bytes`, or `bytes` is `smallest` and the context has no limits.
     """
     weights = sum(model.tensors[name].to_dense().size for name in model.weight_names())
-    lambda_ = options.lambda_ if options.bytes is None else initial_lambda(options.bytes, weights)
-    assert lambda_ is not None  # one of the two is given
+    lambda_ = options.lambda_ or FIRST_LAMBDA
+    if isinstance(options.bytes, int):
+        lambda_ = initial_lambda(options.bytes, weights)
     links = channel_links(context.network(model))
     layer_quantizers = partial(_layer_quantizers, options, model, context, lambda_, kernel_transform=kernel_transform)
     balanced, layers = balance_channels(model, layer_quantizers(), links)
@@ -74,6 +79,8 @@ def minimize_cost(
 
         if options.bytes is None:
             return compress_at(lambda_), lambda_
+        if options.bytes == "smallest":
+            return find_smallest(compress_at, lambda_, _MAX_GAP if final else _MAX_FIRST_GAP, context)
         return fill_bytes(compress_at, options.bytes, lambda_, _MIN_FILL if final else _MIN_FIRST_FILL, context)
 
     if options.sensitivity_photos > 0:

@@ -33,7 +33,8 @@ class RateDistortionPass(Pass):
     Attributes:
         lambda_: key `lambda`: nats of divergence that one bit is worth. The larger, the smaller the file. One value for
             the whole network gives the bits to the layers that need them.
-        bytes: limit of the file size; the pass searches for the lambda that fills it.
+        bytes: limit of the file size; the pass searches for the lambda that fills it. `smallest`: the pass searches for
+            the smallest file that meets the limits of the goal on quality.
         statistics_photos: number of calibration photos for the statistics; None: all.
         augmentations: how often the statistics use each photo: unchanged first, then as random crops.
         row_block_memory: bytes for the statistics of single rows. With less, adjacent rows share statistics.
@@ -43,8 +44,12 @@ class RateDistortionPass(Pass):
     """
 
     lambda_: Lambda | None = Field(default=None, validation_alias="lambda", serialization_alias="lambda")
-    bytes: Bytes | None = None
+    bytes: Bytes | Literal["smallest"] | None = None
     statistics_photos: Annotated[int, Field(ge=1)] | None = None
     augmentations: Annotated[int, Field(ge=1, le=100)] = 1
     row_block_memory: Bytes = ROW_BLOCK_BYTES
     sensitivity_photos: Annotated[int, Field(ge=0)] = 1000
+
+    @property
+    def needs_goal(self) -> bool:
+        return self.bytes == "smallest"

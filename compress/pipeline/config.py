@@ -137,7 +137,11 @@ def read_pipeline(file: Path, overrides: Iterable[str] = ()) -> Pipeline:
     Raises:
         ConfigError: says file, line, key, what is allowed and the most similar allowed name.
     """
-    document = read_document(file, overrides)
+    return parse_pipeline(read_document(file, overrides))
+
+
+def parse_pipeline(document: Document) -> Pipeline:
+    """Check a document and return its pipeline; see `read_pipeline`."""
     pipeline = _build(document, ())
     return replace(pipeline, search=read_search(document, lambda changed: _build(changed, ())))
 
@@ -154,7 +158,7 @@ def _build(document: Document, search: tuple[SearchParameter, ...]) -> Pipeline:
     _check_keys(document, [], SECTIONS)
     _check_keys(document, ["data"], _ROLES)
     model = _mapping(document, ["model"])
-    return Pipeline(
+    pipeline = Pipeline(
         name=document.file.stem,
         description=first_comment(document.text),
         seed=validate(document, ["seed"], Annotated[int, Field(ge=0, lt=2**32)], document.root.get("seed", 0)),
@@ -168,6 +172,8 @@ def _build(document: Document, search: tuple[SearchParameter, ...]) -> Pipeline:
         search=search,
         document=document,
     )
+    _check_goal(pipeline)
+    return pipeline
 
 
 def _check_keys(document: Document, keys: Sequence[Key], allowed: Sequence[str]) -> None:
@@ -187,6 +193,14 @@ def _stages(document: Document) -> tuple[Stage, ...]:
         pass_: Pass = _select(document, ["stages", index], "pass", PASSES, None, also=("pass", "name"))
         stages.append(Stage(_stage_name(document, index, {stage.name for stage in stages}), pass_))
     return tuple(stages)
+
+
+def _check_goal(pipeline: Pipeline) -> None:
+    for index, stage in enumerate(pipeline.stages):
+        if stage.pass_.needs_goal and not pipeline.goal.limits_quality:
+            problem = "smallest needs a limit on quality in the section goal"
+            allowed = "max_top1_drop, max_top5_drop, min_agreement or max_divergence"
+            raise pipeline.document.error(["stages", index, "bytes"], problem, allowed)
 
 
 def _stage_name(document: Document, index: int, taken: set[str]) -> str:

@@ -82,21 +82,20 @@ def data_record(role: str, photos: Photos) -> DataRecord:
 
 
 def _file_record(path: str, data: bytes, model: Model, layout: Layout) -> FileRecord:
-    weights = [tensor for tensor in layout.tensors if len(tensor.shape) >= 2]
-    biases = [tensor for tensor in layout.tensors if len(tensor.shape) < 2]
+    components = layout.bytes_by_component
     return FileRecord(
         path=path,
         file_bytes=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
         weights_sha256=container.weights_sha256(model),
-        header_bytes=layout.header_bytes,
-        label_bytes=layout.label_bytes,
-        index_bytes=sum(tensor.index_bytes for tensor in weights if tensor.form == "shared"),
-        value_bytes=sum(tensor.index_bytes for tensor in weights if tensor.form != "shared"),
-        position_bytes=sum(tensor.position_bytes for tensor in weights),
-        codebook_bytes=sum(tensor.codebook_bytes for tensor in weights),
-        scale_bytes=sum(tensor.scale_bytes for tensor in weights),
-        bias_bytes=sum(tensor.payload_bytes for tensor in biases),
+        header_bytes=components["header"],
+        label_bytes=components["class names"],
+        index_bytes=components["indices"],
+        value_bytes=components["values"],
+        position_bytes=components["positions"],
+        codebook_bytes=components["codebooks"],
+        scale_bytes=components["scales"],
+        bias_bytes=components["biases"],
     )
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from compress.context import Quality
 from compress.evaluation.label_order import warn_of_other_order
+from compress.model import Model
 from compress.pipeline.config import Pipeline
 from compress.pipeline.inputs import load_inputs
 from compress.pipeline.run_record import build_record
 from compress.pipeline.stage_recorder import StageRecorder
 from compress.pipeline.stages import run_stages
 from compress.report import write_report
+from compress.report.goal_shortfall import goal_result
 from compress.report.record import RunRecord
 from compress.runtime.atomic_files import locked_folder, write_atomically
 from compress.runtime.distributed import SINGLE_PROCESS, ProcessGroup
@@ -77,7 +81,7 @@ def run(
     recorder = StageRecorder(inputs, show_photos=pipeline.report.photos)
     if processes.is_first and not any(stage.pass_.needs_labels for stage in pipeline.stages):
         warn_of_other_order(recorder.reference_outputs)
-    for result in run_stages(pipeline, inputs):
+    for result in run_stages(pipeline, inputs, partial(_quality_of, pipeline, recorder)):
         recorder.record(result)
     if not processes.is_first:
         return processes.receive(RunResult)
@@ -89,3 +93,9 @@ def run(
         write_atomically(out / MODEL_FILE, data)
         report = write_report(record, out)
     return processes.broadcast(RunResult(record, out / MODEL_FILE, report))
+
+
+def _quality_of(pipeline: Pipeline, recorder: StageRecorder, model: Model) -> Quality:
+    """Return the results of the goal's limits on quality for a model, measured like those of the file at the end."""
+    results = recorder.goal_results(model, pipeline.goal)
+    return Quality(all(result.met for result in results), ", ".join(map(goal_result, results)))

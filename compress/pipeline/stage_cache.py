@@ -55,6 +55,7 @@ class StageCache:
             "calibration": context.calibration.fingerprint,
             "codecs": list(context.codecs),
             "network": identity(model),
+            "quality": dict(context.quality.identity) if context.quality else None,
         }
         key = environment.result_key(context, inputs)
         self._path, self._reference_path = folder / f"stage-{key}.sqz", folder / f"stage-{key}.reference.sqz"

@@ -18,8 +18,9 @@ from compress import container
 from compress.errors import SqueezeError
 from compress.evaluation import metrics
 from compress.evaluation.evaluate import class_names
+from compress.evaluation.goals import Goal, goal_records
 from compress.evaluation.metrics import Outputs
-from compress.evaluation.results import PhotoOutcomes
+from compress.evaluation.results import GoalRecord, PhotoOutcomes
 from compress.evaluation.round_trip import run_round_trip
 from compress.model import Model
 from compress.pipeline.changed_photos import changed_photos
@@ -82,6 +83,14 @@ class StageRecorder:
         pass_ = result.stage.pass_
         record = self._record(result.stage.name, pass_.kind, options_of(pass_), (result.usage, meter.usage))
         self.stages.append(replace(record, from_cache=result.from_cache, training=result.model.training))
+
+    def goal_results(self, model: Model, goal: Goal) -> tuple[GoalRecord, ...]:
+        """Validate a model, and return the results of a goal's limits on quality."""
+        outputs = self._run(model)
+        before, after = metrics.accuracy(self.reference_outputs), metrics.accuracy(outputs)
+        return goal_records(
+            replace(goal, bytes=None), 0, before, after, metrics.fidelity(outputs, self.reference_outputs)
+        )
 
     def record_file(self, path: Path, codecs: Sequence[str]) -> bytes:
         """Write the file, record the stage `encode`, and return the content of the file.

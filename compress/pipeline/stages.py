@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from compress.context import Context
+from compress.context import Context, Quality, QualityTarget
 from compress.errors import ConfigError, PassError
 from compress.model import Model
 from compress.pipeline.config import Pipeline, Stage
@@ -40,12 +40,19 @@ class StageResult:
     from_cache: bool
 
 
-def run_stages(pipeline: Pipeline, inputs: RunInputs, *, only_cached: bool = False) -> Iterator[StageResult]:
+def run_stages(
+    pipeline: Pipeline,
+    inputs: RunInputs,
+    measure: Callable[[Model], Quality] | None = None,
+    *,
+    only_cached: bool = False,
+) -> Iterator[StageResult]:
     """Run the stages of a pipeline in order, or read their results from the cache.
 
     Args:
         pipeline: has the stages.
         inputs: of this pipeline, or of one that differs in nothing but stages and coding.
+        measure: returns whether a model meets the goal, for a stage that `needs_goal`; None: none may run.
         only_cached: run nothing, and end before the first stage whose result is not in the cache.
     Yields:
         the result of each stage; the next stage runs when its result is requested.
@@ -55,10 +62,13 @@ def run_stages(pipeline: Pipeline, inputs: RunInputs, *, only_cached: bool = Fal
     context = replace(inputs.context, codecs=pipeline.encode.codecs)
     model = inputs.reference
     is_float = is_uncompressed(model)
+    identity = {"goal": asdict(pipeline.goal), "validation": inputs.validation.fingerprint}
     for stage in pipeline.stages:
-        if only_cached and not StageCache(inputs.cache, stage, model, context).read():
+        quality = QualityTarget(identity, measure) if stage.pass_.needs_goal else None
+        stage_context = replace(context, quality=quality)
+        if only_cached and not StageCache(inputs.cache, stage, model, stage_context).read():
             return
-        model, usage, from_cache = _load_or_run(stage, model, context, inputs.cache)
+        model, usage, from_cache = _load_or_run(stage, model, stage_context, inputs.cache)
         is_float &= is_uncompressed(model) or stage.pass_.keeps_float
         is_reference = is_float and stage.pass_.needs_labels
         if is_reference or stage.pass_.preserves_outputs:

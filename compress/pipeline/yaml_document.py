@@ -104,7 +104,11 @@ def read_document(file: Path, overrides: Iterable[str] = ()) -> Document:
     Raises:
         ConfigError: the file is missing or no YAML mapping, or an override does not apply.
     """
-    text = read_text(file)
+    return parse_document(read_text(file), file, overrides)
+
+
+def parse_document(text: str, file: Path, overrides: Iterable[str] = ()) -> Document:
+    """Parse a YAML mapping; `file` names it in errors. See `read_document`."""
     root = parse_yaml(text, file)
     if not isinstance(root, CommentedMap):
         raise ConfigError("not a mapping of keys", file=file, line=1, allowed=", ".join(SECTIONS))

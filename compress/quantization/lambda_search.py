@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 
-_MIN_LOG, _MAX_LOG = math.log(1e-12), 0.0
+MIN_LOG, MAX_LOG = math.log(1e-12), 0.0
 """Range of the logarithm of lambda."""
 
-_MAX_TRIALS = 20
+MAX_TRIALS = 20
 
-_TOLERANCE = 1e-4
+FIRST_LAMBDA = 6e-8
+"""Lambda that gives SqueezeNet v1.1 about 2.74 bits a weight."""
+
+TOLERANCE = 1e-4
 """Width of the bracket, in the logarithm of lambda, that ends the search."""
 
 _LIMIT_TOLERANCE = 0.05
@@ -24,7 +27,7 @@ def initial_lambda(file_bytes: int, weights: int) -> float:
         weights: number of weights of the network.
     """
     bits_per_weight = min(8 * file_bytes / max(weights, 1), 32)  # more would make lambda 0
-    return float(6e-8 * 4 ** ((2.74 - bits_per_weight) / 0.8))
+    return float(FIRST_LAMBDA * 4 ** ((2.74 - bits_per_weight) / 0.8))
 
 
 class LambdaSearch:
@@ -43,9 +46,9 @@ class LambdaSearch:
             min_fill: fraction of `max_bytes` that ends the search, below 1. More trials are needed near 1.
         """
         self._max_bytes, self._min_fill = max_bytes, min_fill
-        self._low, self._high = _MIN_LOG, _MAX_LOG  # the file is too large at the first, small enough at the second
+        self._low, self._high = MIN_LOG, MAX_LOG  # the file is too large at the first, small enough at the second
         self._trials: list[tuple[float, float]] = []
-        self._next: float | None = min(max(math.log(first), _MIN_LOG), _MAX_LOG)
+        self._next: float | None = min(max(math.log(first), MIN_LOG), MAX_LOG)
 
     def next_lambda(self) -> float | None:
         """Return the lambda to try next; None at the end of the search."""
@@ -63,8 +66,8 @@ class LambdaSearch:
         else:
             self._low = max(self._low, log_lambda)
             filled = False
-        tolerance = _TOLERANCE if file_bytes is not None else _LIMIT_TOLERANCE
-        last = filled or self._high - self._low < tolerance or len(self._trials) >= _MAX_TRIALS
+        tolerance = TOLERANCE if file_bytes is not None else _LIMIT_TOLERANCE
+        last = filled or self._high - self._low < tolerance or len(self._trials) >= MAX_TRIALS
         self._next = None if last else self._guess()
 
     def _guess(self) -> float:

@@ -36,9 +36,14 @@ def explain_miss(record: RunRecord, goal: GoalRecord) -> str:
 
 def goal_line(goal: GoalRecord) -> str:
     """Return one line for a terminal: the limit, the result, and the margin of a miss."""
+    line = f"goal {'met' if goal.met else 'MISSED'}: {goal_result(goal)}"
+    return line if goal.met else f"{line}: {to_ascii(goal_margin(goal))}"
+
+
+def goal_result(goal: GoalRecord) -> str:
+    """Return a limit and its result for a terminal: `top-1 drop at most 0.5 points, reached 0.3 points`."""
     limit, reached = (goal_amount(value, goal.unit) for value in (goal.limit, goal.reached))
-    line = f"goal {'met' if goal.met else 'MISSED'}: {goal.quantity} {goal.bound} {limit}, reached {reached}"
-    return to_ascii(line if goal.met else f"{line}: {goal_margin(goal)}")
+    return to_ascii(f"{goal.quantity} {goal.bound} {limit}, reached {reached}")
 
 
 def check_goals(goals: Iterable[GoalRecord]) -> None:

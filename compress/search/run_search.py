@@ -117,6 +117,10 @@ def _check_searchable(pipeline: Pipeline, limits: Limits) -> None:
     if not pipeline.search:
         allowed = "keys as in --set, each with {min: ..., max: ...} or a list of choices; see docs/search.md"
         raise pipeline.document.error(["search"], "the pipeline has no values to search", allowed)
+    for index, stage in enumerate(pipeline.stages):
+        if stage.pass_.needs_goal:
+            problem = "smallest is a search of its own; give bytes or lambda here, or use 'run'"
+            raise pipeline.document.error(["stages", index, "bytes"], problem)
     if limits == Limits() and pipeline.goal == Goal():
         raise ConfigError("there are no limits; give --bytes, --max-drop or both, or a 'goal' in the pipeline")
 

@@ -62,6 +62,15 @@ def test_coefficients_of_kernels_are_a_form_of_their_own(tmp_path):
     assert parts_of(found) == file.stat().st_size
 
 
+def test_components_sum_to_the_file_and_coefficients_are_indices():
+    for model in (coefficients_model(), small_model(), shared_squeezenet()):
+        layout = container.layout(container.encode(model))
+        components = layout.bytes_by_component
+        assert sum(components.values()) == layout.file_bytes
+        has_values = any(tensor.form in {"dense", "pruned"} for tensor in layout.tensors if len(tensor.shape) >= 2)
+        assert bool(components["values"]) == has_values
+
+
 def test_json_has_everything_but_the_weights(small):
     content = json.loads(json.dumps(inspect_file(small).to_json()))
     assert (content["architecture"], content["classes"], content["has_labels"]) == ("small", 3, True)

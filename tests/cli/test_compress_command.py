@@ -1,0 +1,85 @@
+"""`compress`: weights and photos in, a file, its pipeline and its report out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from PIL import Image
+from user_networks import three_convolutions
+
+from compress.cli.main import main
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    """A folder with a checkpoint, `net.pth`, and 40 photos of ten classes in `photos`."""
+    monkeypatch.chdir(tmp_path)
+    torch.save(three_convolutions().state_dict(), "net.pth")
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 16, 16, 3), np.uint8)
+    for index, photo in enumerate(pixels):
+        path = Path("photos", str(index % 10), f"{index}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(photo).save(path)
+    return tmp_path
+
+
+def compress(*arguments: object) -> Result:
+    of_network = ("--factory", "user_networks:three_convolutions", "--set", "model.input_size=16")
+    words = ["compress", "net.pth", "--data", "photos", *of_network, *arguments]
+    result = CliRunner().invoke(main, list(map(str, words)))
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+def test_the_file_has_at_most_the_bytes_and_its_pipeline_runs_again(here):
+    done = compress("--bytes", "0.8 KiB")
+    assert done.exit_code == 0, done.stderr
+    assert "8 photos from photos, labeled by" in done.stdout
+    data = Path("out/net/model.sqz").read_bytes()
+    assert len(data) <= 819
+    again = CliRunner().invoke(main, ["run", "out/net/net.yaml", "--out", "again"])
+    assert again.exit_code == 0, again.stderr
+    assert Path("again/model.sqz").read_bytes() == data
+    assert 'squeeze-compress run out/net/net.yaml"' in Path("out/net/report.json").read_text("utf-8")
+
+
+def test_the_smallest_file_within_a_drop(here):
+    done = compress("--max-drop", "100", "--validation", "photos/3", "--labels", "none")
+    assert done.exit_code == 1
+    assert "the goal limits the drop of top-1 or top-5, but the validation photos have no labels" in done.stderr
+    done = compress("--max-drop", "100", "--force")
+    assert done.exit_code == 0, done.stderr
+    assert "bytes: smallest" in Path("out/net/net.yaml").read_text("utf-8")
+    assert "quantize: the smallest file that meets the goal, of " in done.stdout
+
+
+def test_another_pipeline_is_not_overwritten(here):
+    Path("mine").mkdir()
+    Path("mine/net.yaml").write_text("seed: 1\n", "utf-8")
+    refused = compress("--bytes", "900B", "-o", "mine")
+    assert refused.exit_code == 2
+    assert refused.stderr.startswith("error: mine/net.yaml: exists already; overwrite it with --force")
+    assert [path.name for path in Path("mine").iterdir()] == ["net.yaml"]
+    assert Path("mine/net.yaml").read_text("utf-8") == "seed: 1\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--bytes", "5 TB"], "'5 TB' is not a number of bytes (allowed: bytes, more than 0; or with a unit: 500 kB"),
+        ([], "give either --bytes or --max-drop"),
+        (["--bytes", "1kB", "--max-drop", "1"], "give either --bytes or --max-drop"),
+        (["--bytes", "1kB", "--set", "goal.byte=3"], "--set: goal.byte: unknown key; did you mean 'bytes'?"),
+        (["--bytes", "1kB", "--set", "model.sise=3"], "--set: model.sise: unknown key of source 'factory'"),
+        (["--bytes", "1kB", "--validation", "gone"], "Path 'gone' does not exist"),
+    ],
+)
+def test_bad_usage_ends_with_2_and_writes_nothing(here, arguments, message):
+    refused = compress(*arguments)
+    assert refused.exit_code == 2
+    assert message in refused.stderr
+    assert not Path("out").exists()
