@@ -107,7 +107,7 @@ def test_runs_on_other_photos_are_compared_with_a_warning(runs):
     [
         (["gone"], 2, "gone: no such file or folder; squeeze-compress run writes report.json into its folder --out"),
         (["empty"], 2, "empty: not a run: the folder has no report.json; squeeze-compress run writes"),
-        (["out/base", "out"], 2, "out: not a run: the folder has no report.json"),
+        (["out/base", "out"], 2, "out: a folder of runs, not a run; name its runs, such as out/"),
         (["old"], 1, "old/report.json: the report has schema version 5; read it with the release of squeeze-compress"),
         (["out/base", "old"], 1, "old/report.json: the report has schema version 5"),
         (["olds"], 2, "olds: none of its reports can be read: a: the report has schema version 5"),
