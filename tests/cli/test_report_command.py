@@ -14,6 +14,7 @@ from records import make_record
 
 from compress.cli.main import main
 from compress.report import to_html, to_json, write_report
+from compress.report.record import SCHEMA_VERSION
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def test_one_run_gets_its_page_again(runs):
 def test_a_folder_of_runs_gets_an_index_that_leads_to_each(runs):
     old = Path("out/old/report.json")
     old.parent.mkdir()
-    old.write_text(to_json(make_record()).replace('"schema_version":6', '"schema_version":2'), "utf-8")
+    old.write_text(to_json(make_record()).replace(f'"schema_version":{SCHEMA_VERSION}', '"schema_version":2'), "utf-8")
     result = report("out")
     assert result.stdout == "report: out/index.html\n"
     page = Path("out/index.html").read_text("utf-8")
@@ -121,7 +122,7 @@ def test_a_mistake_ends_with_one_message(runs, monkeypatch, arguments, exit_code
     Path("empty").mkdir()
     for folder in (Path("old"), Path("olds/a")):
         folder.mkdir(parents=True)
-        text = to_json(make_record()).replace('"schema_version":6', '"schema_version":5')
+        text = to_json(make_record()).replace(f'"schema_version":{SCHEMA_VERSION}', '"schema_version":5')
         (folder / "report.json").write_text(text, "utf-8")
     Path("notes.txt").write_text("notes", "utf-8")
     before = Path("out/base/report.json").read_bytes()
