@@ -61,13 +61,13 @@ def build_record(
         stages=tuple(recorder.stages),
         layers=_layer_records(model, model.reference or reference, layout),
         file=_file_record(path, data, model, layout),
-        outcomes=recorder.outcomes(),
         example=recorder.example(),
         decode_seconds=recorder.decode_seconds,
         command=command,
         configuration=pipeline.configuration,
         versions=environment.versions(),
         machine=environment.machine(),
+        outcomes=recorder.outcomes(),
     )
 
 

@@ -210,13 +210,13 @@ class RunRecord:
         float_bytes: parameters * 4.
         stages: the baseline first, the proof last.
         layers: in the order of the network.
-        outcomes: of the file, on each validation photo.
         example: the first validation photo.
         decode_seconds: time to read and decode the file in a fresh process, imports excluded.
         command: command line that repeats the run.
         configuration: the pipeline as YAML, overrides applied.
         versions: Python and the packages that affect the result.
         machine: processor, cores and system.
+        outcomes: of the file, on each validation photo; None: an earlier version did not record them.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
@@ -237,13 +237,13 @@ class RunRecord:
     stages: tuple[StageRecord, ...]
     layers: tuple[LayerRecord, ...]
     file: FileRecord
-    outcomes: PhotoOutcomes
     example: PhotoExample
     decode_seconds: float
     command: str
     configuration: str
     versions: Mapping[str, str]
     machine: str
+    outcomes: PhotoOutcomes | None = None
 
     @property
     def is_imagenet_classifier(self) -> bool:

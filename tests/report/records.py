@@ -217,7 +217,6 @@ def make_record(*, labeled: bool = True, goal_bytes: int = 500_000) -> RunRecord
         stages=stages_of(file.file_bytes, labeled),
         layers=tuple(layers),
         file=file,
-        outcomes=outcomes_of(541, labeled=labeled),
         example=PhotoExample(
             "photos/validation/n02123045/cat.jpg",
             tuple(Prediction(index, f"class {index}", 0.6 / 2**index) for index in range(5)),
@@ -234,6 +233,7 @@ def make_record(*, labeled: bool = True, goal_bytes: int = 500_000) -> RunRecord
             "numba": "0.62.1",
         },
         machine="2 cores of an x86-64 processor, Linux 6.1",
+        outcomes=outcomes_of(541, labeled=labeled),
     )
 
 

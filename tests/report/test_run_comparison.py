@@ -79,6 +79,12 @@ class TestPairedStatistics:
         assert result.paired[0].divergence_difference_nats is None
         assert result.paired[0].top1 is not None
 
+    def test_a_report_without_results_on_single_photos_has_a_warning_and_no_pairs(self):
+        record = make_record()
+        result = compare_runs([run_of("a", record), run_of("b", replace(record, outcomes=None))])
+        assert result.paired == ()
+        assert result.warnings == ("Without results on single photos, and so without paired statistics: b.",)
+
 
 class TestFigures:
     def test_the_change_of_top1_is_that_of_the_report(self):

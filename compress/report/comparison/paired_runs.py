@@ -46,9 +46,11 @@ def validation_fingerprint(record: RunRecord) -> str:
 
 
 def pair(a: NamedRun, b: NamedRun) -> PairedRun | None:
-    """Compare run B with run A photo by photo; None if their photos differ."""
+    """Compare run B with run A photo by photo; None if their photos differ, or one has no results on single photos."""
     ours, theirs = a.record.outcomes, b.record.outcomes
-    if not same_photos(a.record, b.record) or len(ours.top1_classes) != len(theirs.top1_classes):
+    if ours is None or theirs is None or not same_photos(a.record, b.record):
+        return None
+    if len(ours.top1_classes) != len(theirs.top1_classes):
         return None
     same_network = a.record.weights_sha256 == b.record.weights_sha256
     divergences = np.subtract(theirs.divergences_nats, ours.divergences_nats)
