@@ -119,8 +119,8 @@ def torch_required() -> Iterator[None]:
         if error.name != "torch":
             raise
         raise ConfigError(
-            "torch is not installed; only inspect, verify and decompress to .safetensors work without it. For a CPU, "
-            "run in a clone of squeeze-compress:\n"
+            "torch is not installed; only inspect, verify, report and decompress to .safetensors work without it. "
+            "For a CPU, run in a clone of squeeze-compress:\n"
             "  pip install torch --index-url https://download.pytorch.org/whl/cpu\n"
             "  pip install '.[torch]'"
         ) from error

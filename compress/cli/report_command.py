@@ -36,7 +36,7 @@ def report(paths: tuple[Path, ...], form: str, output: Path | None, step_summary
     and accuracy, settings that differ, layers, and paired statistics where the photos are the same. One run alone gets
     its report.html again. A folder of runs gets an index.html.
 
-    Example: squeeze-compress report out/squeezenet-500k out/squeezenet-300k -o comparison.html
+    Example: squeeze-compress report out/squeezenet out/squeezenet-300k
     """
     summary = _summary_file() if step_summary else None
     runs, index = _read(paths)

@@ -63,7 +63,6 @@ def build_record(
         stages=tuple(recorder.stages),
         layers=_layer_records(model, model.reference or reference, layout, recorder.layer_errors()),
         file=_file_record(path, data, model, layout),
-        outcomes=recorder.outcomes(),
         example=recorder.example(),
         decode_seconds=recorder.decode_seconds,
         command=command,
@@ -71,6 +70,7 @@ def build_record(
         versions=environment.versions(),
         machine=environment.machine(),
         changed_photos=recorder.changed_photos(),
+        outcomes=recorder.outcomes(),
     )
 
 

@@ -14,6 +14,7 @@ from records import make_record
 
 from compress.cli.main import main
 from compress.report import to_html, to_json, write_report
+from compress.report.record import SCHEMA_VERSION
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def test_one_run_gets_its_page_again(runs):
 def test_a_folder_of_runs_gets_an_index_that_leads_to_each(runs):
     old = Path("out/old/report.json")
     old.parent.mkdir()
-    old.write_text(to_json(make_record()).replace('"schema_version":6', '"schema_version":2'), "utf-8")
+    old.write_text(to_json(make_record()).replace(f'"schema_version":{SCHEMA_VERSION}', '"schema_version":2'), "utf-8")
     result = report("out")
     assert result.stdout == "report: out/index.html\n"
     page = Path("out/index.html").read_text("utf-8")
@@ -107,10 +108,10 @@ def test_runs_on_other_photos_are_compared_with_a_warning(runs):
     [
         (["gone"], 2, "gone: no such file or folder; squeeze-compress run writes report.json into its folder --out"),
         (["empty"], 2, "empty: not a run: the folder has no report.json; squeeze-compress run writes"),
-        (["out/base", "out"], 2, "out: not a run: the folder has no report.json"),
-        (["old"], 1, "old/report.json: the report has schema version 5; read it with the release of squeeze-compress"),
-        (["out/base", "old"], 1, "old/report.json: the report has schema version 5"),
-        (["olds"], 2, "olds: none of its reports can be read: a: the report has schema version 5"),
+        (["out/base", "out"], 2, "out: a folder of runs, not a run; name its runs, such as out/"),
+        (["old"], 1, "old/report.json: the report has schema version 2; read it with the release of squeeze-compress"),
+        (["out/base", "old"], 1, "old/report.json: the report has schema version 2"),
+        (["olds"], 2, "olds: none of its reports can be read: a: the report has schema version 2"),
         (["notes.txt"], 1, "notes.txt: the report is not JSON"),
         (["out/base", "--step-summary"], 2, "--step-summary: the variable GITHUB_STEP_SUMMARY is not set"),
         (["out/base", "-o", "out/base/report.json"], 2, "out/base/report.json: the result would replace the report"),
@@ -121,7 +122,7 @@ def test_a_mistake_ends_with_one_message(runs, monkeypatch, arguments, exit_code
     Path("empty").mkdir()
     for folder in (Path("old"), Path("olds/a")):
         folder.mkdir(parents=True)
-        text = to_json(make_record()).replace('"schema_version":6', '"schema_version":5')
+        text = to_json(make_record()).replace(f'"schema_version":{SCHEMA_VERSION}', '"schema_version":2')
         (folder / "report.json").write_text(text, "utf-8")
     Path("notes.txt").write_text("notes", "utf-8")
     before = Path("out/base/report.json").read_bytes()

@@ -141,6 +141,15 @@ class TestPairedStatistics:
         assert resampled.value == normal.value
         assert (resampled.low, resampled.high) == pytest.approx((normal.low, normal.high), abs=0.01)
 
+    def test_of_many_photos_the_normal_interval_is_as_good_and_fast(self):
+        values = np.random.default_rng(3).lognormal(0, 1.5, 50_000)
+        assert bootstrap_interval(values) == normal_interval(values)
+        few = values[:5_000]
+        resampled, normal = bootstrap_interval(few), normal_interval(few)
+        assert resampled != normal
+        assert resampled.low == pytest.approx(normal.low, rel=0.03)
+        assert resampled.high == pytest.approx(normal.high, rel=0.03)
+
     def test_the_bootstrap_interval_is_wider_on_the_long_tail(self):
         interval = bootstrap_interval(np.random.default_rng(3).lognormal(0, 1.5, 200))
         assert interval.high - interval.value > 1.2 * (interval.value - interval.low)

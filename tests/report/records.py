@@ -256,7 +256,6 @@ def make_record(*, labeled: bool = True, goal_bytes: int = 500_000) -> RunRecord
         stages=stages_of(file.file_bytes, labeled),
         layers=tuple(layers),
         file=file,
-        outcomes=outcomes_of(541, labeled=labeled),
         example=PhotoExample(
             "photos/validation/n02123045/cat.jpg",
             tuple(Prediction(index, f"class {index}", 0.6 / 2**index) for index in range(5)),
@@ -274,6 +273,7 @@ def make_record(*, labeled: bool = True, goal_bytes: int = 500_000) -> RunRecord
         },
         machine="2 cores of an x86-64 processor, Linux 6.1",
         changed_photos=changed_photos(labeled),
+        outcomes=outcomes_of(541, labeled=labeled),
     )
 
 

@@ -5,11 +5,15 @@ from pathlib import Path
 
 import pytest
 from records import HOSTILE, make_hostile_record, make_record, outcomes_of
-from test_report_in_a_browser import BACKGROUND, CONTRAST, CUT_OFF, OVERFLOW, SIZES
+from test_report_in_a_browser import BACKGROUND, CONTRAST, CUT_OFF, OVERFLOW
 
 from compress.report.comparison.comparison_pages import comparison_to_html, index_to_html
 from compress.report.comparison.run_files import NamedRun, RunIndex, UnreadableRun
 
+SHAPES = """
+return [...document.querySelectorAll('figure svg')].filter(svg => svg.getBoundingClientRect().width > 100)
+  .map(svg => [...svg.querySelectorAll('path, use')].filter(shape => shape.getBoundingClientRect().width > 1).length);
+"""
 TEXT = r"return document.body.innerText.replaceAll('\u00a0', ' ')"
 
 
@@ -47,9 +51,9 @@ def test_it_opens_without_a_message_every_chart_drawn_and_never_scrolls_sideways
     browser.open(pages / f"{name}.html", width=width)
     assert browser.console() == []
     assert browser.run(OVERFLOW) == 0
-    figures = browser.run(SIZES)
-    assert len(figures) == charts
-    assert all(shown == 1 and wide > 100 and shapes >= 3 for shown, wide, _, shapes, _ in figures)
+    drawn = browser.run(SHAPES)
+    assert len(drawn) == charts
+    assert min(drawn) >= 3
     assert browser.run(CUT_OFF) == []
 
 

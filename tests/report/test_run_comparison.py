@@ -15,6 +15,7 @@ from compress.report.comparison.peers import DEEP_COMPRESSION, NNCODEC, NNCODEC_
 from compress.report.comparison.run_comparison import compare_runs
 from compress.report.comparison.run_files import NamedRun, read_index, read_run, read_runs
 from compress.report.comparison.setting_differences import SettingDifference, setting_differences
+from compress.report.record import SCHEMA_VERSION
 
 ROOT = Path(__file__).parents[2]
 
@@ -77,6 +78,12 @@ class TestPairedStatistics:
         assert result.warnings[0].startswith("Another float network than a: b.")
         assert result.paired[0].divergence_difference_nats is None
         assert result.paired[0].top1 is not None
+
+    def test_a_report_without_results_on_single_photos_has_a_warning_and_no_pairs(self):
+        record = make_record()
+        result = compare_runs([run_of("a", record), run_of("b", replace(record, outcomes=None))])
+        assert result.paired == ()
+        assert result.warnings == ("Without results on single photos, and so without paired statistics: b.",)
 
 
 class TestFigures:
@@ -170,7 +177,7 @@ class TestReading:
         write(tmp_path / "b", make_record())
         write(tmp_path / "a", make_record())
         old = write(tmp_path / "old", make_record()) / "report.json"
-        old.write_text(old.read_text().replace('"schema_version":6', '"schema_version":4'))
+        old.write_text(old.read_text().replace(f'"schema_version":{SCHEMA_VERSION}', '"schema_version":4'))
         index = read_index(tmp_path)
         assert [run.name for run in index.runs] == ["a", "b"]
         assert index.unreadable[0].name == "old"

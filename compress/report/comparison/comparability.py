@@ -22,4 +22,6 @@ def comparability_warnings(runs: Sequence[NamedRun]) -> tuple[str, ...]:
             f"Another float network than {first.name}: {', '.join(names)}. Agreement and divergence compare each "
             "file with its own float network."
         )
+    if len(runs) > 1 and (names := [run.name for run in runs if run.record.outcomes is None]):
+        warnings.append(f"Without results on single photos, and so without paired statistics: {', '.join(names)}.")
     return tuple(warnings)

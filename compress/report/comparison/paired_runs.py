@@ -46,7 +46,7 @@ def validation_fingerprint(record: RunRecord) -> str:
 
 
 def pair(a: NamedRun, b: NamedRun) -> PairedRun | None:
-    """Compare run B with run A photo by photo; None if their photos differ or a report has no results by photo."""
+    """Compare run B with run A photo by photo; None if their photos differ, or one has no results on single photos."""
     ours, theirs = a.record.outcomes, b.record.outcomes
     if ours is None or theirs is None or not same_photos(a.record, b.record):
         return None

@@ -53,13 +53,7 @@ def read_run(path: Path) -> NamedRun:
         ConfigError: there is no such path, or the folder is no run.
         FormatError: the file is no report, or one of another version; names the file.
     """
-    file = path / REPORT if path.is_dir() else path
-    if not file.exists():
-        problem = f"not a run: the folder has no {REPORT}" if path.is_dir() else "no such file or folder"
-        raise ConfigError(
-            f"{problem}; squeeze-compress run writes {REPORT} into its folder --out, out/NAME by default",
-            file=escape_undecodable(str(path)),
-        )
+    file = _report_of(path)
     with format_errors_of(escape_undecodable(str(file))):
         try:
             record = from_json(file.read_text("utf-8"))
@@ -95,6 +89,21 @@ def read_index(folder: Path) -> RunIndex | None:
         reasons = "; ".join(f"{each.name}: {each.reason}" for each in unreadable)
         raise ConfigError(f"none of its reports can be read: {reasons}", file=escape_undecodable(str(folder)))
     return RunIndex(folder, tuple(runs), tuple(unreadable)) if runs else None
+
+
+def _report_of(path: Path) -> Path:
+    """Return the report of a folder, or the path itself if it is a file."""
+    file = path / REPORT if path.is_dir() else path
+    if file.exists():
+        return file
+    inside = sorted(path.glob(f"*/{REPORT}"))
+    if inside:
+        run = escape_undecodable(str(inside[0].parent))
+        problem = f"a folder of runs, not a run; name its runs, such as {run}, or give it alone for an index"
+    else:
+        missing = f"not a run: the folder has no {REPORT}" if path.is_dir() else "no such file or folder"
+        problem = f"{missing}; squeeze-compress run writes {REPORT} into its folder --out, out/NAME by default"
+    raise ConfigError(problem, file=escape_undecodable(str(path)))
 
 
 def _name(file: Path) -> str:
