@@ -219,5 +219,11 @@ def test_divergence_is_explained_and_never_negative():
     assert "KL divergence tells how far the class probabilities are from those of the float network" in words
 
 
+def test_a_layer_never_has_a_negative_share_of_the_divergence():
+    record = make_record()
+    layers = (replace(record.layers[0], divergence_nats=-0.00123), *record.layers[1:])
+    assert "\u22120.00123" not in Elements(to_html(replace(record, layers=layers))).words()
+
+
 def test_the_page_says_which_decoders_read_the_file():
     assert "squeeze-compress, and the reader in C" in Elements(to_html(make_record())).words()
