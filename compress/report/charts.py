@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from compress.evaluation.results import Interval
 from compress.report.breakdown import layer_bytes, weight_layers
+from compress.report.chart_axes import Scale, padded_range
 from compress.report.formatting import nats, percent
 from compress.report.record import ALEXNET_BYTES, SQUEEZENET_PAPER_BYTES, LayerRecord, RunRecord, StageRecord
-from compress.report.scales import Scale, padded_range
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from compress.report import breakdown, charts, formatting
+from compress.report.chart_axes import Scale, padded_range
 from compress.report.goal_shortfall import explain_miss
 from compress.report.histograms import histogram_shapes
 from compress.report.record import RunRecord
-from compress.report.scales import Scale, padded_range
+from compress.report.run_verdict import accuracy_verdict, goals_verdict
 from compress.report.treemap import treemap
-from compress.report.verdict import accuracy_verdict, goals_verdict
 
 WIDE, NARROW = 940, 340
 """Widths in pixels of the two versions of a wide chart; CSS shows the one that fits."""

@@ -94,7 +94,7 @@ def test_bad_usage_ends_with_2(here, arguments):
         (
             b"sed: 1",
             [],
-            "p.yaml:1: sed: unknown key; did you mean 'seed'? (allowed: model, data, stages, encode, goal, se",
+            "p.yaml:1: sed: unknown key; did you mean 'seed'? (allowed: model, data, stages, encode, goal, re",
         ),
         (b"seed: x", [], "p.yaml:1: seed: cannot be 'x' (allowed: a whole number"),
         (

@@ -27,7 +27,7 @@ def document(tmp_path, whole):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "p.yaml:1: not a mapping of keys (allowed: model, data, stages, encode, goal, search, seed)"),
+        (b"", "p.yaml:1: not a mapping of keys (allowed: model, data, stages, encode, goal, report, search, seed)"),
         (b"- a\n- b\n", "p.yaml:1: not a mapping of keys"),
         (b"seed 5", "p.yaml:1: not a mapping of keys"),
         (b"seed: 1\ngoal: {bytes: 5\n", "p.yaml:2: not YAML: while parsing a flow mapping"),

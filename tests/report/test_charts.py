@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 from records import make_record
 
+from compress.report.chart_axes import Scale, padded_range
 from compress.report.charts import codec_totals, even_bits, familiar_sizes, layer_costs
 from compress.report.record import SQUEEZENET_PAPER_BYTES
-from compress.report.scales import Scale, padded_range
 
 
 def test_a_linear_axis():

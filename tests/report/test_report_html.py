@@ -58,7 +58,7 @@ def test_the_page_starts_with_the_result(pages):
     assert "Top-1 accuracy went from 55.1% to 54.1% on 1,000 labeled photos." in words
     assert "425,926 bytes; the goal is at most 500,000 bytes; 74,074 bytes to spare" in words
     assert "Photos lost and gained39 / 29" in words
-    assert words.index("Meets all 2 goals") < words.index("11.6 times smaller")
+    assert words.index("Meets both goals") < words.index("11.6 times smaller")
 
 
 @pytest.mark.parametrize(
@@ -217,6 +217,12 @@ def test_divergence_is_explained_and_never_negative():
     assert "0: the same class probabilities; 95% interval 0 to 0.006" in words
     assert "\u22120.004" not in words
     assert "KL divergence tells how far the class probabilities are from those of the float network" in words
+
+
+def test_a_layer_never_has_a_negative_share_of_the_divergence():
+    record = make_record()
+    layers = (replace(record.layers[0], divergence_nats=-0.00123), *record.layers[1:])
+    assert "\u22120.00123" not in Elements(to_html(replace(record, layers=layers))).words()
 
 
 def test_the_page_says_which_decoders_read_the_file():

@@ -15,7 +15,7 @@ def goals_verdict(record: RunRecord) -> tuple[str, str]:
         return "No goal was set", "muted"
     if missed:
         return (f"Misses {missed} of {goals} goals" if goals > 1 else "Misses its goal"), "missed"
-    return ("Meets its goal" if goals == 1 else f"Meets all {goals} goals"), "met"
+    return {1: "Meets its goal", 2: "Meets both goals"}.get(goals, f"Meets all {goals} goals"), "met"
 
 
 def accuracy_verdict(record: RunRecord) -> str:
