@@ -501,28 +501,56 @@ static void store_level(const sqz_context *coder, column *here, int32_t level) {
 
 /* ---- 6. "Prediction" ---- */
 
-static int32_t predict(const sqz_context *coder) {
-    uint32_t order = lower(coder->column, coder->order), i;
-    const int16_t *weights = coder->predictors + (size_t)coder->column * coder->order;
-    const int8_t *values = coder->values + coder->column - order;
-    int32_t sum = 0; /* of at most 1,024 products of 15 and a weight: 29 bits */
-    for (i = 0; i < order; i++) {
+/* At most 1,024 products of 15 and a weight: 29 bits. */
+INLINE int32_t product_of(const int16_t *weights, const int8_t *values, uint32_t count) {
+    int32_t sum = 0;
+    uint32_t i;
+    for (i = 0; i < count; i++) {
         sum += weights[i] * values[i];
     }
     return sum;
 }
 
+INLINE void add_multiple(int16_t *weights, const int8_t *values, uint32_t count, int32_t step) {
+    uint32_t i;
+    for (i = 0; i < count; i++) {
+        weights[i] = (int16_t)clip(weights[i] + ((step * values[i] + 32) >> 6), -32767, 32767);
+    }
+}
+
+#ifdef SQZI_AVX2
+SQZI_AVX2 static int32_t wide_product_of(const int16_t *weights, const int8_t *values, uint32_t count) {
+    return product_of(weights, values, count);
+}
+
+SQZI_AVX2 static void wide_add_multiple(int16_t *weights, const int8_t *values, uint32_t count, int32_t step) {
+    add_multiple(weights, values, count, step);
+}
+#else
+#define wide_product_of product_of
+#define wide_add_multiple add_multiple
+#endif
+
+static int32_t predict(const sqz_context *coder) {
+    uint32_t order = lower(coder->column, coder->order);
+    const int16_t *weights = coder->predictors + (size_t)coder->column * coder->order;
+    const int8_t *values = coder->values + coder->column - order;
+    return sqzi_has_avx2() ? wide_product_of(weights, values, order) : product_of(weights, values, order);
+}
+
 /* Updates the weights of the present column, which have the order of the levels that they belong to: a(n) first. */
 static void teach(sqz_context *coder, int32_t level, int32_t prediction) {
-    uint32_t order = lower(coder->column, coder->order), i;
+    uint32_t order = lower(coder->column, coder->order);
     int16_t *weights = coder->predictors + (size_t)coder->column * coder->order;
     int8_t *values = coder->values + coder->column - order;
     int32_t value = clip(level, -15, 15), error = 16384 * value - prediction, step;
     int64_t size = (int64_t)magnitude_of(error) * 77 / (4 * (int64_t)coder->power);
     step = size > 32767 ? 32767 : (int32_t)size;
     step = error < 0 ? -step : step;
-    for (i = 0; i < order; i++) {
-        weights[i] = (int16_t)clip(weights[i] + ((step * values[i] + 32) >> 6), -32767, 32767);
+    if (sqzi_has_avx2()) {
+        wide_add_multiple(weights, values, order, step);
+    } else {
+        add_multiple(weights, values, order, step);
     }
     coder->power += value * value - (order == coder->order ? values[0] * values[0] : 0);
     values[order] = (int8_t)value;

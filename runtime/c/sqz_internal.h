@@ -13,6 +13,25 @@
 
 enum { MAX_CODEWORD_BITS = 16 };
 
+#if defined(__GNUC__)
+#define INLINE static inline __attribute__((always_inline))
+#else
+#define INLINE static
+#endif
+
+/* Programs for any x86-64 use AVX2 where the machine has it, in functions with the attribute SQZI_AVX2. */
+#if defined(__GNUC__) && defined(__x86_64__) && !defined(__AVX2__)
+#define SQZI_AVX2 __attribute__((target("avx2,fma")))
+static inline int sqzi_has_avx2(void) {
+    __builtin_cpu_init(); /* for programs without the compiler's own start-up code */
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+#else
+static inline int sqzi_has_avx2(void) {
+    return 0;
+}
+#endif
+
 static inline size_t span_bytes(sqz_span span) {
     return span.begin == NULL ? 0 : (size_t)(span.end - span.begin);
 }

@@ -1,6 +1,8 @@
 /* Operations on activations: sqz_operators.h describes them. */
 #include "sqz_operators.h"
 
+#include "sqz_internal.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -23,12 +25,6 @@ enum { DEPTHWISE = 16 }; /* more than PIXELS of any tile */
 #define UNROLL _Pragma("GCC unroll 16")
 #else
 #define UNROLL
-#endif
-
-#if defined(__GNUC__)
-#define INLINE static inline __attribute__((always_inline))
-#else
-#define INLINE static
 #endif
 
 /* The widest vectors that the compiler may use, and tiles that fill the registers. */
@@ -55,27 +51,20 @@ enum { DEPTHWISE = 16 }; /* more than PIXELS of any tile */
 #define NAME(function) base_##function
 #include "sqz_tile.h"
 
-/* Programs for any x86-64 use AVX2 where the machine has it. */
-#if defined(__GNUC__) && defined(__x86_64__) && !defined(__AVX2__)
+#ifdef SQZI_AVX2
 #define LANES 8
 #define PIXELS 6
-#define TARGET __attribute__((target("avx2,fma")))
+#define TARGET SQZI_AVX2
 #define NAME(function) avx2_##function
 #include "sqz_tile.h"
-
-static int has_avx2(void) {
-    __builtin_cpu_init(); /* for programs without the compiler's own start-up code */
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-}
 #else
-#define has_avx2() 0
 #define avx2_row base_row
 #endif
 
 void sqz_convolve(const sqz_map *in, const sqz_map *out, const float *weights, const sqz_window *window, int depthwise,
                   sqz_activation activation) {
     int is_dense = in->pixel_step == in->channels && window->dilation[1] == 1 && !depthwise; /* a kernel row is a run */
-    int wide = has_avx2();
+    int wide = sqzi_has_avx2();
     uint32_t y;
     tile_job job;
     job.weights = weights;

@@ -8,6 +8,7 @@ import tomllib
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from c_network import MODES
@@ -24,11 +25,13 @@ from compress.data.transforms import to_input, to_pixels
 from compress.errors import ConfigError
 from compress.export.c_literals import c_string
 from compress.export.c_project import write_c_project
-from compress.export.c_runtime import runtime_sources
+from compress.export.c_runtime import find_compiler, runtime_sources
 from compress.model import Model
 from compress.networks.modules import to_module
 
 ODD_NAMES = ('a "cat"', "100 % \\n", "what??/ ä")
+APP_CALL = f"classifier_classify(pixels, {CAT.height}, {CAT.width}, {4 * CAT.width}, p)"
+ROOT = Path(__file__).parents[2]
 STREAMING = "-DLOAD_WEIGHTS=0"
 
 
@@ -95,6 +98,22 @@ def test_the_memory_in_the_header_is_enough_and_no_line_has_a_warning(project, t
     assert classify(folder, tmp_path / "photo.ppm") == pytest.approx(expected, abs=0.0006)
 
 
+def test_the_code_for_apps_in_the_guide_classifies(project, tmp_path):
+    folder, model = project
+    (code,) = re.findall(r"```c\n(.*?)```", (ROOT / "docs" / "ship.md").read_text("utf-8"), re.DOTALL)
+    reads = f"if (fread(pixels, 1, sizeof pixels, stdin) != sizeof pixels || classifier_open() || {APP_CALL}) return 1;"
+    writes = "return fwrite(p, sizeof p, 1, stdout) != 1;"
+    main = f"int main(void) {{ static uint8_t pixels[{4 * CAT.width * CAT.height}]; float p[3]; {reads} {writes} }}"
+    (tmp_path / "app.c").write_text(f"#include <stdio.h>\n{code}\n{main}\n", "utf-8")
+    sources = [tmp_path / "app.c", folder / "model.c", *runtime_sources()]
+    includes = [f"-I{folder}", f"-I{folder / 'runtime'}"]
+    build = [find_compiler(), *WARNINGS, "-O1", *includes, *sources, "-lm", "-o", tmp_path / "app"]
+    subprocess.run(build, check=True)
+    with_alpha = CAT.convert("RGBA").tobytes()
+    done = subprocess.run([tmp_path / "app"], input=with_alpha, capture_output=True, check=True)
+    assert np.frombuffer(done.stdout, np.float32) == pytest.approx(probabilities(model, CAT), abs=1e-5)
+
+
 def test_the_readme_and_cmake_name_what_exists(project):
     folder, _ = project
     readme, header = (folder / "README.md").read_text("utf-8"), (folder / "model.h").read_text("utf-8")
@@ -150,6 +169,5 @@ def test_a_string_literal_is_what_c_reads(text):
 
 
 def test_the_wheel_has_the_sources():
-    root = Path(__file__).parents[2]
-    settings = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]["build"]["targets"]["wheel"]
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]["build"]["targets"]["wheel"]
     assert settings["force-include"]["runtime/c"] == "compress/c_runtime"
