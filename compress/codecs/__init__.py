@@ -7,9 +7,9 @@ id, which files store, never changes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from compress.codecs.context.context_codec import ContextCodec
+from compress.codecs.context.context_codec import CoarseContextCodec, ContextCodec
 from compress.codecs.context.small_context_codec import SmallContextCodec
 from compress.codecs.huffman import HuffmanCodec
 from compress.codecs.primitives.symbol_histogram import entropy_bytes
@@ -17,7 +17,7 @@ from compress.codecs.protocol import Codec
 from compress.codecs.raw import RawCodec
 from compress.codecs.zero_runs import ZeroRunsCodec
 
-__all__ = ["CODECS", "CODECS_BY_ID", "CONTEXT_WRITERS", "WRITERS", "entropy_bytes"]
+__all__ = ["CODECS", "CODECS_BY_ID", "CONTEXT_WRITERS", "WRITERS", "coarse_writers", "entropy_bytes"]
 
 _ALL: tuple[Codec, ...] = (
     ContextCodec(),
@@ -36,9 +36,21 @@ _SMALL: tuple[Codec, ...] = (
     RawCodec(row_major=True),
 )
 
-WRITERS: Mapping[str, Codec] = {**CODECS, **{f"{codec.name}-small": codec for codec in _SMALL}}
-"""What a file may be encoded with: all codecs, and all for readers with little memory."""
-
 CONTEXT_WRITERS = ("context", "context-small")
+
+_COARSE = "context-coarse"
+
+WRITERS: Mapping[str, Codec] = {
+    **CODECS,
+    **{f"{codec.name}-small": codec for codec in _SMALL},
+    _COARSE: CoarseContextCodec(),
+}
+"""What a file may be encoded with: all codecs, and all for readers with little memory; and what measures estimates."""
+
+
+def coarse_writers(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the writers that measure levels along the coarse trellis for a file of the writers `names`."""
+    return tuple(_COARSE if name in CONTEXT_WRITERS else name for name in names)
+
 
 CODECS_BY_ID: Mapping[int, Codec] = {codec.id: codec for codec in _ALL}

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from compress.codecs import WRITERS
+from compress.codecs import CODECS, WRITERS
 from compress.codecs.primitives.error_offsets import offset_by
 from compress.codecs.protocol import Codec
 from compress.container.class_names import decode_class_names, encode_class_names
@@ -139,9 +139,9 @@ def weights_sha256(model: Model) -> str:
 def _codecs_named(names: Sequence[str]) -> list[Codec]:
     for name in names:
         if name not in WRITERS:
-            raise ConfigError(f"codec {name!r} is not known{nearest(name, WRITERS)}", allowed=", ".join(WRITERS))
+            raise ConfigError(f"codec {name!r} is not known{nearest(name, WRITERS)}", allowed=", ".join(CODECS))
     if not names:
-        raise ConfigError("no codec to encode with", allowed=", ".join(WRITERS))
+        raise ConfigError("no codec to encode with", allowed=", ".join(CODECS))
     return [WRITERS[name] for name in names]
 
 

@@ -11,6 +11,7 @@ from functools import partial
 import torch
 
 from compress.calibration.layer_sensitivity import sensitivity_corrections
+from compress.codecs import coarse_writers
 from compress.context import Context
 from compress.errors import PassError
 from compress.model import Model
@@ -81,7 +82,10 @@ def minimize_cost(
             return compress_at(lambda_), lambda_
         if options.bytes == "smallest":
             return find_smallest(compress_at, lambda_, _MAX_GAP if final else _MAX_FIRST_GAP, context)
-        return fill_bytes(compress_at, options.bytes, lambda_, _MIN_FILL if final else _MIN_FIRST_FILL, context)
+        if final:
+            return fill_bytes(compress_at, options.bytes, lambda_, _MIN_FILL, context)
+        coarse = replace(context, codecs=coarse_writers(context.codecs))
+        return fill_bytes(compress_at, options.bytes, lambda_, _MIN_FIRST_FILL, coarse)
 
     if options.sensitivity_photos > 0:
         first, lambda_ = compress(layers, lambda_, final=False)

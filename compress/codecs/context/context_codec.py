@@ -25,7 +25,7 @@ from compress.codecs.context.nlms_predictor import new_predictors
 from compress.codecs.primitives.error_offsets import offset_by
 from compress.codecs.primitives.range_coder import POSITION, Stream, check_end, finish, min_coded_bytes
 from compress.codecs.primitives.symbol_histogram import histogram
-from compress.codecs.primitives.trellis import NO_TRELLIS, TRELLIS_4096, trellis_indices
+from compress.codecs.primitives.trellis import NO_TRELLIS, TRELLIS_256, TRELLIS_4096, Trellis, trellis_indices
 from compress.codecs.protocol import Codec
 from compress.errors import FormatError
 from compress.tensors.levels import levels_to_symbols, symbols_to_levels
@@ -64,11 +64,12 @@ class ContextCodec(Codec):
     id = 3
     min_predicted: ClassVar[int] = 1024
     """Levels from which on prediction is tried."""
+    trellis: ClassVar[Trellis] = TRELLIS_4096
 
     def encode(self, symbols: NDArray[np.uint16]) -> bytes:
         matrix = np.ascontiguousarray(symbols_to_levels(symbols).reshape(_matrix_shape(symbols.shape)))
-        levels = _Levels(matrix, symbols.shape, histogram(symbols))
-        trellis = trellis_indices(matrix, TRELLIS_4096) is not None
+        levels = _Levels(matrix, symbols.shape, histogram(symbols), self.trellis)
+        trellis = trellis_indices(matrix, self.trellis) is not None
         attempts = [True, False] if trellis and np.count_nonzero(symbols) <= _MAX_BY_CHANCE else [trellis]
         shortest = min((levels.encode_in_units(attempt) for attempt in attempts), key=len)
         if matrix.size < self.min_predicted or matrix.shape[1] == 1:
@@ -83,7 +84,7 @@ class ContextCodec(Codec):
             raise FormatError("the coded bits end too early", offset=len(data), expected=f"bits of {count:,} symbols")
         stream = Stream.to_read(data, 1)
         levels = np.zeros(_matrix_shape(shape), dtype=np.int32)
-        done = _code(stream, levels, shape, head)
+        done = _code(stream, levels, shape, head, self.trellis)
         with offset_by(1):
             end = int(stream.place[POSITION]) - 4
             if done < count and end <= len(stream.data):  # beyond the end, `check_end` has the right message
@@ -100,16 +101,24 @@ class ContextCodec(Codec):
     def coded_symbols(self, data: bytes, symbols: NDArray[np.uint16]) -> NDArray[np.uint16]:
         if not _Head.of(data).trellis:
             return symbols
-        indices = trellis_indices(symbols_to_levels(symbols).reshape(_matrix_shape(symbols.shape)), TRELLIS_4096)
+        indices = trellis_indices(symbols_to_levels(symbols).reshape(_matrix_shape(symbols.shape)), self.trellis)
         assert indices is not None  # the stream was decoded with this trellis
         return levels_to_symbols(indices)
 
 
-class _Levels:
-    """Levels to encode: a matrix, the shape of their tensor, and the histogram of their symbols."""
+class CoarseContextCodec(ContextCodec):
+    """Codes levels along `TRELLIS_256`. Measures levels that are not final; no file has such a stream."""
 
-    def __init__(self, matrix: NDArray[np.int32], shape: tuple[int, ...], counts: NDArray[np.int64]) -> None:
-        self.matrix, self.shape = matrix, shape
+    trellis: ClassVar[Trellis] = TRELLIS_256
+
+
+class _Levels:
+    """Levels to encode: a matrix, the shape of their tensor, the histogram of their symbols, and a trellis."""
+
+    def __init__(
+        self, matrix: NDArray[np.int32], shape: tuple[int, ...], counts: NDArray[np.int64], trellis: Trellis
+    ) -> None:
+        self.matrix, self.shape, self._trellis = matrix, shape, trellis
         self._counts, self._magnitudes = counts, (np.arange(counts.size) + 1) // 2
         mean = 256 * int(counts @ np.minimum(self._magnitudes, MAX_MAGNITUDE)) // max(matrix.size, 1)
         octaves = (log2_eighths(mean + MEAN_OFFSET) - log2_eighths(MEAN_OFFSET) + 4) // 8
@@ -120,7 +129,7 @@ class _Levels:
         room = 1000 + 2 * self.matrix.size
         while True:
             stream = Stream.to_write(room)
-            if _code(stream, self.matrix, self.shape, head) == self.matrix.size:
+            if _code(stream, self.matrix, self.shape, head, self._trellis) == self.matrix.size:
                 return head.to_byte() + finish(stream)
             room *= 4  # levels of real networks need less
 
@@ -152,12 +161,12 @@ def _matrix_shape(shape: tuple[int, ...]) -> tuple[int, int]:
     return (shape[0] if shape else 1), math.prod(shape[1:])
 
 
-def _code(stream: Stream, levels: NDArray[np.int32], shape: tuple[int, ...], head: _Head) -> int:
+def _code(stream: Stream, levels: NDArray[np.int32], shape: tuple[int, ...], head: _Head, trellis: Trellis) -> int:
     """Encode or decode levels, and return how many."""
     if not levels.size:
         return 0
     mean = MEAN_OFFSET * ((1 << head.mean_octaves) - 1)
     taps, width = math.prod(shape[2:]), shape[-1] if len(shape) > 2 else 1
     probabilities, predictors = new_probabilities(head.unit_bits), new_predictors(levels.shape, head.prediction)
-    trellis = TRELLIS_4096 if head.trellis else NO_TRELLIS
-    return code_levels(*stream, probabilities, predictors, levels, taps, width, mean, head.unit_bits, *trellis)
+    machine = trellis if head.trellis else NO_TRELLIS
+    return code_levels(*stream, probabilities, predictors, levels, taps, width, mean, head.unit_bits, *machine)
