@@ -150,6 +150,11 @@ def softplus_network() -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.Softplus(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
+def weight_normed_network() -> nn.Module:
+    convolution = nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 4, 3))
+    return nn.Sequential(convolution, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+
+
 class KilledNetwork(nn.Module):
     """Kills its process in the 41st call, unless it is the first process."""
 

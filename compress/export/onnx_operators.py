@@ -58,7 +58,8 @@ class OperatorConverter:
             return "logits"
         module = self._modules[str(node.target)] if node.op == "call_module" else None
         if module is not None and is_altered(module):
-            raise SqueezeError(f"ONNX export does not support hooks: {node.target} has one, or a forward of its own")
+            problem = "has hooks, parametrizations or a forward of its own"
+            raise SqueezeError(f"ONNX export supports layers as torch has them; {node.target} {problem}")
         activation = ACTIVATIONS.get(node.target if module is None else type(module))
         if activation and inputs:
             return self._convert_activation(activation, node.name, inputs[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 
 from torch import fx, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from compress.errors import WeightsError
 
@@ -24,8 +25,12 @@ def trace(network: nn.Module) -> fx.GraphModule:
 
 
 def is_altered(module: nn.Module) -> bool:
-    """Return whether hooks or a `forward` of its own change what a module computes; a trace does not show them."""
-    return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module))
+    """Return whether hooks, parametrizations or a `forward` of its own change what a module computes.
+
+    A trace does not show them.
+    """
+    hooked = module._forward_hooks or module._forward_pre_hooks
+    return bool(hooked or "forward" in vars(module) or is_parametrized(module))
 
 
 def tensors_read(traced: fx.GraphModule) -> set[str]:

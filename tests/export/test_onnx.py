@@ -315,6 +315,13 @@ def test_an_unsupported_operation_is_an_error(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_layer_whose_weights_are_computed_is_an_error(tmp_path):
+    model = UserNetwork(factory="user_networks:weight_normed_network", input_size=16).load()
+    with pytest.raises(SqueezeError, match="supports layers as torch has them; 0 has hooks, parametrizations or"):
+        write_weights(model, tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
 def test_without_the_package_onnx_the_error_has_advice_and_other_formats_work(tmp_path):
     container.write(tmp_path / "m.sqz", shared_squeezenet())
     (tmp_path / "m.onnx").write_bytes(b"an old file")
