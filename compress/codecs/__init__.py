@@ -45,11 +45,11 @@ WRITERS: Mapping[str, Codec] = {
     **{f"{codec.name}-small": codec for codec in _SMALL},
     _COARSE: CoarseContextCodec(),
 }
-"""What a file may be encoded with: all codecs, and all for readers with little memory; and what measures estimates."""
+"""What encodes: all codecs, all for readers with little memory, and one that only estimates the size of a file."""
 
 
 def coarse_writers(names: Iterable[str]) -> tuple[str, ...]:
-    """Return the writers that measure levels along the coarse trellis for a file of the writers `names`."""
+    """Return the writers whose streams of levels along the coarse trellis are as long as those of `names` in a file."""
     return tuple(_COARSE if name in CONTEXT_WRITERS else name for name in names)
 
 

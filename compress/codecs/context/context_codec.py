@@ -107,7 +107,7 @@ class ContextCodec(Codec):
 
 
 class CoarseContextCodec(ContextCodec):
-    """Codes levels along `TRELLIS_256`. Measures levels that are not final; no file has such a stream."""
+    """Codes levels along `TRELLIS_256`, to estimate the size of a file. No file has such a stream."""
 
     trellis: ClassVar[Trellis] = TRELLIS_256
 
