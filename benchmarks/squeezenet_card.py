@@ -5,9 +5,8 @@ from __future__ import annotations
 from compress.builtin_models import BuiltinModel
 from compress.builtin_pipelines import find_pipeline, first_comment
 from compress.evaluation.comparison_record import ModelComparison, PairedAccuracy
-from compress.evaluation.results import Accuracy
-from compress.export.model_card import SQUEEZENET_METADATA, SQUEEZENET_SOURCE, ModelCard
-from compress.report.formatting import nats, percent, percent_interval, points, thousands
+from compress.export.model_card import SQUEEZENET_METADATA, SQUEEZENET_SOURCE, ModelCard, accuracy_cells
+from compress.report.formatting import nats, percent, points, thousands
 from compress.report.markdown import markdown_table
 
 _MEASURED = """\
@@ -46,8 +45,8 @@ def squeezenet_card(model: BuiltinModel, comparison: ModelComparison) -> str:
     accuracy = markdown_table(
         ("", "bytes", "top-1", "top-5"),
         [
-            ("float32", thousands(comparison.a.file_bytes), *_accuracy(before)),
-            (f"`{model.name}`", thousands(model.file_bytes), *_accuracy(after)),
+            ("float32", thousands(comparison.a.file_bytes), *accuracy_cells(before)),
+            (f"`{model.name}`", thousands(model.file_bytes), *accuracy_cells(after)),
         ],
     )
     return ModelCard(
@@ -70,10 +69,6 @@ def squeezenet_card(model: BuiltinModel, comparison: ModelComparison) -> str:
             "File": _FILE.format(sha256=model.sha256, weights_sha256=comparison.b.weights_sha256),
         },
     ).to_markdown()
-
-
-def _accuracy(accuracy: Accuracy) -> tuple[str, ...]:
-    return tuple(f"{percent(each.value)} ({percent_interval(each)})" for each in (accuracy.top1, accuracy.top5))
 
 
 def _change(paired: PairedAccuracy) -> str:

@@ -193,14 +193,11 @@ def compare(
     Raises:
         SqueezeError: a model or the photos cannot be used, or the models have different numbers of classes.
     """
-    from compress.builtin_models import find_model  # noqa: PLC0415
     from compress.evaluation.compare import compare_models  # noqa: PLC0415
-    from compress.networks.model_files import EMBEDDED  # noqa: PLC0415
 
-    first, second = (EMBEDDED if each == EMBEDDED else str(find_model(str(each))) for each in (a, b))
     return compare_models(
-        first,
-        second,
+        str(a),
+        str(b),
         str(data),
         limit=limit,
         architecture=architecture,

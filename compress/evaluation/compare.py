@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from compress import container
+from compress.builtin_models import find_model
 from compress.data.class_index import LabelRule, NetworkClasses
 from compress.data.collect import PhotoList, PhotoSource
 from compress.data.photos import Photos
@@ -17,7 +18,7 @@ from compress.data.sources import source_at
 from compress.errors import ConfigError, DataError
 from compress.evaluation import comparison_record, metrics
 from compress.evaluation.comparison_record import ComparedModel, ModelComparison, PairedAccuracy, PhotoPredictions
-from compress.evaluation.evaluate import class_names, on_device
+from compress.evaluation.evaluate import on_device
 from compress.evaluation.goals import Goal, goal_records
 from compress.evaluation.label_order import warn_of_other_order
 from compress.evaluation.metrics import Outputs
@@ -25,6 +26,7 @@ from compress.evaluation.results import Fidelity, GoalRecord
 from compress.evaluation.significance import paired_accuracy
 from compress.model import Model, Preprocessing
 from compress.networks.model_files import EMBEDDED, load_named_model
+from compress.networks.network_class_names import class_names
 from compress.runtime.file_names import escape_undecodable
 from compress.runtime.progress import Progress, no_progress
 
@@ -61,11 +63,12 @@ def compare_models(
     memory. `labels` and `label_column` as in `Folder`. `goal` limits B relative to A.
 
     Raises:
-        ConfigError: the models have different numbers of classes, or there is no such device.
+        ConfigError: there is no such model or device, or the models have different numbers of classes.
         DataError: photos cannot be read, or have no labels although the goal limits accuracy.
         FormatError, WeightsError: a model cannot be read or run.
     """
     goal = goal or Goal()
+    a, b = (name if name == EMBEDDED else str(find_model(name)) for name in (a, b))
     models = _load_models((a, b), architecture, factory)
     _check_classes(models, (a, b))
     networks = [on_device(model, device) for model in models]

@@ -20,8 +20,8 @@ from compress.evaluation import metrics
 from compress.evaluation.label_order import warn_of_other_order
 from compress.evaluation.results import Accuracy, Prediction
 from compress.model import Model
-from compress.networks.default_class_names import default_class_names
 from compress.networks.modules import check_input, to_module
+from compress.networks.network_class_names import class_names
 from compress.runtime.devices import find_device
 from compress.runtime.file_names import escape_undecodable
 from compress.runtime.progress import Progress, no_progress
@@ -132,12 +132,6 @@ def _photos_at(path: Path) -> list[Path]:
     if not listing.photos:
         raise DataError(f"no photos in {path}{listing.ignored_text}; looked for {', '.join(sorted(PHOTO_SUFFIXES))}")
     return [photo.path for photo in listing.photos]
-
-
-def class_names(model: Model) -> tuple[str, ...]:
-    """Return the model's class names, or ImageNet's for a SqueezeNet of 1,000 classes, or `class 0` and so on."""
-    names = model.labels or default_class_names(model.architecture, model.classes)
-    return names or tuple(f"class {index}" for index in range(model.classes))
 
 
 def on_device(model: Model, device: str | None) -> nn.Module:

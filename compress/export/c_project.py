@@ -10,12 +10,11 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from compress import container
-from compress.data.imagenet import imagenet_names
 from compress.data.package_files import package_file
 from compress.export.c_literals import c_bytes, c_string
 from compress.export.c_runtime import CMemory, measure_memory, runtime_sources, sources_folder
-from compress.model import Model
-from compress.runtime.atomic_files import write_atomically
+from compress.networks.network_class_names import class_names
+from compress.runtime.atomic_files import write_files_atomically
 
 _TEMPLATE = Path(__file__).with_name("c_template")
 _SAMPLE_SIDE = 96
@@ -40,7 +39,7 @@ def write_c_project(model: Path, folder: Path) -> None:
     memory = measure_memory(model)
     files = {
         "model.h": _model_header(model.stat().st_size, decoded.classes, memory),
-        "model.c": _model_source(model.read_bytes(), _class_names(decoded)),
+        "model.c": _model_source(model.read_bytes(), class_names(decoded)),
         "sample.c": _sample_source(),
         "README.md": _readme(model, memory),
     }
@@ -48,15 +47,7 @@ def write_c_project(model: Path, folder: Path) -> None:
     copies = {path.name: path for path in _TEMPLATE.iterdir() if path.name != "README.md"}
     copies["ppm.h"] = sources_folder() / "classify" / "ppm.h"
     copies |= {f"runtime/{path.name}": path for path in (*runtime_sources(), *sources_folder().glob("*.h"))}
-    for name, data in (texts | {name: path.read_bytes() for name, path in copies.items()}).items():
-        write_atomically(folder / name, data)
-
-
-def _class_names(model: Model) -> Sequence[str]:
-    """Return the file's class names, ImageNet's, or numbers."""
-    # Networks that run in C without a program are SqueezeNets.
-    default = imagenet_names() if model.classes == 1000 and not model.program else ()
-    return model.labels or default or [f"class {number}" for number in range(model.classes)]
+    write_files_atomically(folder, texts | {name: path.read_bytes() for name, path in copies.items()})
 
 
 def _model_header(file_bytes: int, classes: int, memory: CMemory) -> str:

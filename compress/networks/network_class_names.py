@@ -1,9 +1,16 @@
-"""Class names of networks whose files have none; needs no torch."""
+"""Names of a network's classes; needs no torch."""
 
 from __future__ import annotations
 
 from compress.container.inspection import BUILTIN_NETWORKS
 from compress.data.imagenet import imagenet_names
+from compress.model import Model
+
+
+def class_names(model: Model) -> tuple[str, ...]:
+    """Return the model's class names, or ImageNet's for a SqueezeNet of 1,000 classes, or `class 0` and so on."""
+    names = model.labels or default_class_names(model.architecture, model.classes)
+    return names or tuple(f"class {index}" for index in range(model.classes))
 
 
 def default_class_names(architecture: str, classes: int) -> tuple[str, ...]:

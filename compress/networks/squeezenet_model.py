@@ -10,8 +10,8 @@ from torch import nn
 
 from compress.errors import WeightsError
 from compress.model import Model, Preprocessing
-from compress.networks.default_class_names import default_class_names
 from compress.networks.modules import builtin_network, check_shapes, stored_tensors
+from compress.networks.network_class_names import default_class_names
 from compress.networks.source_files import Arrays
 from compress.networks.state_dict_search import ExpectedTensors, expected_tensors
 from compress.tensors.forms import Dense

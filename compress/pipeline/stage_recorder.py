@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from compress import container
 from compress.errors import SqueezeError
 from compress.evaluation import metrics
-from compress.evaluation.evaluate import class_names
 from compress.evaluation.goals import Goal, goal_records
 from compress.evaluation.metrics import Outputs
 from compress.evaluation.results import GoalRecord, PhotoOutcomes
 from compress.evaluation.round_trip import run_round_trip
 from compress.model import Model
+from compress.networks.network_class_names import class_names
 from compress.pipeline.changed_photos import changed_photos
 from compress.pipeline.config import options_of
 from compress.pipeline.inputs import RunInputs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -19,6 +19,12 @@ def write_atomically(path: Path, data: bytes) -> None:
     """Write `data` to `path` with `atomic_writer`."""
     with atomic_writer(path) as stream:
         stream.write(data)
+
+
+def write_files_atomically(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write each file, by its path in the folder, with `write_atomically`."""
+    for name, data in files.items():
+        write_atomically(folder / name, data)
 
 
 @contextmanager
