@@ -163,6 +163,8 @@ def fill_bytes(
 ) -> tuple[Model, float]:
     """Return the model whose file fills a number of bytes, and its lambda.
 
+    The last search logs why the file stays below `min_fill`.
+
     Args:
         compress_at: returns the model compressed at a lambda.
         max_bytes: limit of the file size.
@@ -171,7 +173,6 @@ def fill_bytes(
         context: with the codecs of the file.
     Raises:
         PassError: no lambda makes the file small enough.
-    The last search logs why the file stays below `min_fill`.
     """
     search = LambdaSearch(max_bytes, lambda_, min_fill)
     best: tuple[Model, float] | None = None
