@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.grad import conv1d_weight, conv2d_weight
 
 from compress.networks.layer_calls import CompressibleLayer, LayerCall
 
@@ -20,43 +23,46 @@ def example_gradients(call: LayerCall, output_gradient: Tensor, photos: int) -> 
         output_gradient: in the shape of the call's outputs.
         photos: number of photos in the network's batch.
     """
-    inputs = weight_inputs(call.layer, call.inputs)  # (n, groups, columns, positions)
-    outputs = _positions_last(output_gradient) if isinstance(call.layer, nn.Linear) else output_gradient.flatten(2)
-    by_group = outputs.reshape(len(outputs), inputs.shape[1], -1, outputs.shape[2])  # (n, groups, rows, positions)
-    weight_gradients, bias_gradients = (by_group @ inputs.transpose(2, 3)).flatten(1, 2), outputs.sum(2)
+    layer, outputs = call.layer, output_gradient
+    if isinstance(layer, nn.Linear):
+        outputs = _positions_last(outputs)
+        weight_gradients = outputs @ _positions_last(call.inputs).transpose(1, 2)
+    else:
+        weight_gradients = _convolution_gradients(layer, call.inputs, outputs)
+    bias_gradients = outputs.flatten(2).sum(2)
     if len(weight_gradients) == photos:
         return weight_gradients, bias_gradients
     examples = 1 if len(weight_gradients) % photos else photos
     return _summed(weight_gradients, examples), _summed(bias_gradients, examples)
 
 
-def weight_inputs(layer: CompressibleLayer, x: Tensor) -> Tensor:
-    """Return the inputs that each weight is multiplied with, (n, groups, columns, positions)."""
-    if isinstance(layer, nn.Linear):
-        return _positions_last(x).unsqueeze(1)
-    if layer.padding_mode != "zeros" or isinstance(layer.padding, str):
+def _convolution_gradients(layer: nn.Conv1d | nn.Conv2d, x: Tensor, output_gradient: Tensor) -> Tensor:
+    """Return the gradient of the weights for each input, shape (n, rows, columns).
+
+    The inputs become groups of one large convolution: torch has its gradient in one call that unfolds nothing.
+    """
+    if set(layer.kernel_size) == set(layer.stride) == {1} and layer.groups == 1 and not _padded(layer):
+        return output_gradient.flatten(2) @ x.flatten(2).transpose(1, 2)
+    padding: int | tuple[int, ...] | str = layer.padding
+    if layer.padding_mode != "zeros" or isinstance(padding, str):
         mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
-        x = functional.pad(x, layer._reversed_padding_repeated_twice, mode=mode)
-        padding = (0,) * len(layer.kernel_size)
-    else:
-        padding = layer.padding
-    kernel, stride, dilation = layer.kernel_size, layer.stride, layer.dilation
-    if set(kernel) == {1} and set(stride) == {1} and set(padding) == {0}:
-        return _by_group(layer, x.flatten(2))
-    if isinstance(layer, nn.Conv1d):  # unfold supports images only
-        x = x.unsqueeze(2)
-        kernel, stride, dilation, padding = (1, *kernel), (1, *stride), (1, *dilation), (0, *padding)
-    return _by_group(layer, functional.unfold(x, kernel, dilation, padding, stride))
+        x, padding = functional.pad(x, layer._reversed_padding_repeated_twice, mode=mode), 0
+    gradient: Any = conv1d_weight if isinstance(layer, nn.Conv1d) else conv2d_weight
+    rows, *column_shape = layer.weight.shape
+    one_input, one_output = (each.flatten(0, 1).unsqueeze(0) for each in (x, output_gradient))
+    shape = len(x) * rows, *column_shape
+    geometry = layer.stride, padding, layer.dilation, len(x) * layer.groups
+    gradients: Tensor = gradient(one_input, shape, one_output, *geometry)
+    return gradients.reshape(len(x), rows, -1)
+
+
+def _padded(layer: nn.Conv1d | nn.Conv2d) -> bool:
+    return isinstance(layer.padding, str) or any(layer.padding)
 
 
 def _summed(gradients: Tensor, examples: int) -> Tensor:
     """Return the sums of consecutive gradients, so that as many examples remain."""
     return gradients.reshape(examples, -1, *gradients.shape[1:]).sum(1)
-
-
-def _by_group(layer: nn.Conv1d | nn.Conv2d, columns: Tensor) -> Tensor:
-    """Return (n, columns of all groups, positions) as (n, groups, columns, positions)."""
-    return columns.reshape(len(columns), layer.groups, -1, columns.shape[2])
 
 
 def _positions_last(x: Tensor) -> Tensor:

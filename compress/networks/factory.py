@@ -32,8 +32,12 @@ FunctionName = Annotated[str, Field(pattern=f"^{_NAME}:{_NAME}$", description="p
 """A function on the Python path or in the current folder."""
 
 
+INVERTED_RESIDUAL = "compress.networks.inverted_residual:inverted_residual_network"
+"""The only function of this package that makes networks from arguments; every file may call it."""
+
+
 def is_factory(architecture: str) -> bool:
-    """Return whether an architecture names a function, not a built-in network."""
+    """Return whether an architecture names a function, not a built-in SqueezeNet."""
     return ":" in architecture
 
 

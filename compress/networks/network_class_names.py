@@ -5,6 +5,7 @@ from __future__ import annotations
 from compress.container.inspection import BUILTIN_NETWORKS
 from compress.data.imagenet import imagenet_names
 from compress.model import Model
+from compress.networks.factory import INVERTED_RESIDUAL
 
 
 def class_names(model: Model) -> tuple[str, ...]:
@@ -14,5 +15,6 @@ def class_names(model: Model) -> tuple[str, ...]:
 
 
 def default_class_names(architecture: str, classes: int) -> tuple[str, ...]:
-    """Return ImageNet's class names for a built-in network of 1,000 classes, else none."""
-    return imagenet_names() if architecture in BUILTIN_NETWORKS and classes == 1000 else ()
+    """Return ImageNet's class names for a network of this package with 1,000 classes, else none."""
+    is_own = architecture.partition(" ")[0] in {*BUILTIN_NETWORKS, INVERTED_RESIDUAL}
+    return imagenet_names() if is_own and classes == 1000 else ()

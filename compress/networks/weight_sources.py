@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from compress.model import Model
 from compress.networks.deep_compression import DeepCompressionWeights
 from compress.networks.embedded_weights import EmbeddedWeights
+from compress.networks.inverted_residual_weights import InvertedResidualWeights
 from compress.networks.squeezenet_weights import CheckpointWeights, RandomWeights, TorchvisionWeights
 from compress.networks.user_network import UserNetwork
 
@@ -35,6 +36,7 @@ SOURCES: Mapping[str, type[WeightSource]] = {
     "embedded": EmbeddedWeights,
     "deep-compression": DeepCompressionWeights,
     "checkpoint": CheckpointWeights,
+    "inverted-residual": InvertedResidualWeights,
     "torchvision": TorchvisionWeights,
     "random": RandomWeights,
     "factory": UserNetwork,
