@@ -50,6 +50,25 @@ def test_statistics_on_fewer_photos_use_photos_from_the_whole_folder(context, ph
     np.testing.assert_allclose(few, all_photos)
 
 
+def test_balanced_classes_let_photos_of_rare_classes_count_more(context, photos_of):
+    with torch.inference_mode():
+        softmax = context.network(context.reference)(context.inputs(np.arange(60))).softmax(1).double().numpy()
+    often, rarely = (int(photo) for photo in softmax[:, int(softmax.mean(0).argmax())].argsort()[[-1, 0]])
+    pixels = context.calibration.pixels[[often] * 59 + [rarely]]
+    photos = photos_of(pixels)
+    counts = softmax[[often] * 59 + [rarely]].sum(0)
+    weights = softmax[[often] * 59 + [rarely]] @ (1 / (1 + counts / counts.mean()))
+
+    def fisher_of(photos):
+        return replace(context, calibration=photos).fisher.layer_statistics(None)["0.weight"].row_fisher
+
+    balanced = fisher_of(replace(photos, balance_classes=True))
+    weighted = fisher_of(replace(photos, sample_weights=weights, fingerprint="weighted"))
+    np.testing.assert_allclose(balanced, weighted, rtol=1e-4)
+    assert not np.allclose(balanced, fisher_of(photos), rtol=1e-4)
+    assert weights[-1] > weights[0]
+
+
 def test_statistics_depend_on_the_seed_of_the_run_only(context):
     def costs(seed):
         torch.manual_seed(seed + 17)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.grad import conv1d_weight, conv2d_weight
 
-from compress.networks.layer_calls import CompressibleLayer, LayerCall
+from compress.networks.layer_calls import LayerCall
 
 
 def example_gradients(call: LayerCall, output_gradient: Tensor, photos: int) -> tuple[Tensor, Tensor]:

@@ -9,8 +9,9 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from compress.calibration.layer_sensitivity import Floats, layer_contributions
 from compress.calibration.layer_statistics import LayerStatistics
@@ -30,6 +31,9 @@ from compress.runtime.progress import Progress
 
 _STATISTICS_VERSION = 7
 """Increased when the statistics of the same network and photos change."""
+
+_BALANCE_PHOTOS, _BALANCE_BATCH = 2_000, 50
+"""Photos that tell how frequent each class is; how many the network sees together."""
 
 _MAX_CACHED = 2
 """Largest number of entries in a `StatisticsCache`: networks before and after a stage that changes the reference."""
@@ -138,24 +142,44 @@ class FisherStatistics:
                 f"{total:,} calibration photos for {self.processes.world_size:,} processes; each process needs one"
             )
         network, batches = to_module(self.reference, self.device), self._batches(indices, augmentations, self.seed)
+        weights = self._class_weights(network, indices) if self.photos.balance_classes else None
         with self.progress("gathering statistics", total) as advance:
             return accumulate_statistics(
-                network, batches, advance, row_block_bytes=row_block_bytes, processes=self.processes
+                network,
+                batches,
+                advance,
+                row_block_bytes=row_block_bytes,
+                class_weights=weights,
+                processes=self.processes,
             )
+
+    def _class_weights(self, network: nn.Module, indices: Indices) -> Tensor:
+        """Return the weight of each class, shape (classes,): 1 for a class without photos, less for frequent ones.
+
+        A class that has as many photos as the mean class gets one half.
+        """
+        some = spread_indices(len(indices), _BALANCE_PHOTOS)
+        counts = torch.zeros(self.reference.classes, dtype=torch.float64, device=self.device)
+        with torch.inference_mode(), self.progress("weighting photos", len(some)) as advance:
+            for batch in np.array_split(indices[some], -(-len(some) // _BALANCE_BATCH)):
+                counts += network(self._inputs_at(batch)).softmax(1).double().sum(0)
+                advance(len(batch))
+        return 1 / (1 + counts / counts.mean())
 
     def _indices(self, limit: int | None) -> Indices:
         return spread_indices(len(self.photos), limit)
 
     def _batches(self, indices: Indices, augmentations: int, seed: int) -> Iterator[PhotoBatch]:
-        def inputs_at(indices: Indices) -> Tensor:
-            return network_inputs(self.photos.at(indices), self.reference.preprocessing, self.device)
-
         classes = self.reference.classes
-        return photo_batches(self.photos, indices, augmentations, seed, classes, inputs_at, self.processes)
+        return photo_batches(self.photos, indices, augmentations, seed, classes, self._inputs_at, self.processes)
+
+    def _inputs_at(self, indices: Indices) -> Tensor:
+        return network_inputs(self.photos.at(indices), self.reference.preprocessing, self.device)
 
     @cached_property
     def _network_and_photos(self) -> tuple[object, ...]:
-        return self.photos.fingerprint, weights_sha256(self.reference), *identity(self.reference)
+        balance = ("balanced",) if self.photos.balance_classes else ()
+        return *balance, self.photos.fingerprint, weights_sha256(self.reference), *identity(self.reference)
 
     def _digest(self, photos: int, augmentations: int, row_block_bytes: int) -> str:
         """Return a hash of everything that determines the row statistics."""

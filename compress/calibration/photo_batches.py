@@ -43,11 +43,6 @@ class PhotoBatch(NamedTuple):
         """Number of photos."""
         return len(self.noise)
 
-    @property
-    def total_weight(self) -> float:
-        """Sum of the sample weights."""
-        return self.photos if self.weights is None else float(self.weights.sum())
-
     def passes(self) -> Iterator[PhotoBatch]:
         """Yield the photos of each forward and backward pass."""
         for first in range(0, self.photos, _MAX_PASS_PHOTOS):

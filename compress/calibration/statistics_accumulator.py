@@ -79,6 +79,7 @@ def accumulate_statistics(
     advance: Advance,
     *,
     row_block_bytes: int = 0,
+    class_weights: Tensor | None = None,
     processes: ProcessGroup = SINGLE_PROCESS,
 ) -> dict[str, LayerStatistics]:
     """Return the statistics of every weight tensor by name, from a forward and backward pass of each batch.
@@ -90,6 +91,8 @@ def accumulate_statistics(
         row_block_bytes: memory for all row blocks. Adjacent rows share a block so that they fit. 0: gather neither row
             blocks nor `row_correlation`, which the last layer, layers of more than 256 rows and grouped convolutions
             never have.
+        class_weights: shape (classes,): a photo counts as much as its softmax's mean of these weights, times its sample
+            weight; None: as much as its sample weight.
         processes: the processes that share the batches.
     Raises:
         DataError: there are no photos.
@@ -98,12 +101,17 @@ def accumulate_statistics(
     row_blocks = row_block_bytes > 0
     layers: dict[str, _LayerAccumulator] = {}
     groups: dict[str, int] = {}
-    total_weight, last = 0.0, ""
+    total_weight, last = torch.zeros((), dtype=torch.float64), ""
     for batch in chain.from_iterable(batch.passes() for batch in batches):
-        total_weight += batch.total_weight
         if batch.inputs is None:
             continue
-        gradients, class_gradients, matrix_gradients = _gradients(network, batch, batch.inputs, row_blocks=row_blocks)
+        with record_calls(network) as recorded:
+            logits = network(batch.inputs)
+        weights = _photo_weights(logits.detach(), batch.weights, class_weights)
+        total_weight += weights.double().sum().cpu()
+        gradients, class_gradients, matrix_gradients = _gradients(
+            network, recorded, logits, weights, batch.noise, row_blocks=row_blocks
+        )
         last = gradients[-1][0].weight if gradients else ""
         for name, gradient in matrix_gradients.items():  # before the calls: the last layer comes last
             if name not in layers:
@@ -119,12 +127,15 @@ def accumulate_statistics(
             row_block_calls = class_gradients if name == last and class_gradients else calls
             layers[name].add(calls, row_block_calls, batch.photos)
         advance(batch.photos)
+    processes.all_reduce(total_weight)
     if not total_weight:
         raise DataError("calibration needs at least one photo")
     for layer in layers.values():
         layer.flush()
         processes.all_reduce(*layer.sums())
-    statistics = {name: layers.pop(name).statistics(total_weight) for name in list(layers)}  # frees each layer's sums
+    statistics = {
+        name: layers.pop(name).statistics(float(total_weight)) for name in list(layers)
+    }  # frees each layer's sums
     if not any(layer.row_fisher.any() for layer in statistics.values()):
         raise PassError(
             "no weight changes the outputs on the calibration photos: the logits are constant, or so large that each "
@@ -133,35 +144,38 @@ def accumulate_statistics(
     return statistics | ({last: statistics[last].with_equal_rows()} if last else {})
 
 
+def _photo_weights(logits: Tensor, sample_weights: Tensor | None, class_weights: Tensor | None) -> Tensor:
+    """Return how much each photo counts, shape (photos,)."""
+    weights = logits.new_ones(len(logits)) if sample_weights is None else sample_weights.to(logits)
+    return weights if class_weights is None else weights * (logits.softmax(1) @ class_weights.to(logits))
+
+
 def _gradients(
-    network: nn.Module, batch: PhotoBatch, inputs: Tensor, *, row_blocks: bool
+    network: nn.Module, calls: Sequence[LayerCall], logits: Tensor, weights: Tensor, noise: Tensor, *, row_blocks: bool
 ) -> tuple[CallGradients, CallGradients, dict[str, Tensor]]:
     """Return the gradients of all calls and of other matrices for sampled directions, and those for the row blocks.
 
     The directions have the covariance of the softmax's Fisher information, diag(p) - p p^T. For the row blocks of the
     last layer each logit is scaled by the root of its variance; there are no such gradients if rows are not classes.
     """
-    with record_calls(network) as calls:
-        logits = network(inputs)
-        _check_differentiable(logits, calls)
-        weights = logits.new_ones(len(logits)) if batch.weights is None else batch.weights.to(logits)
-        root_weights = weights.sqrt()[:, None]
-        class_gradients: CallGradients = []
-        last = [call for call in calls if call.weight == calls[-1].weight]
-        if row_blocks and last and len(last[0].layer.weight) == logits.shape[1]:
-            softened = (logits.detach() / _TEMPERATURE).softmax(1)
-            directions = root_weights * (softened * (1 - softened)).sqrt()
-            class_gradients = _backward(logits, last, directions, retain_graph=True)
-        probabilities = logits.detach().softmax(1)
-        drawn = batch.noise.to(logits) * probabilities.sqrt()
-        directions = root_weights * (drawn - probabilities * drawn.sum(1, keepdim=True))
-        called = {call.weight for call in calls}
-        others = {name: weight for name, weight in weight_matrices(network).items() if name not in called}
-        matrices = torch.autograd.grad(
-            logits, list(others.values()), directions, retain_graph=bool(calls), allow_unused=True
-        ) if others else ()  # fmt: skip
-        found = {name: each for name, each in zip(others, matrices, strict=True) if each is not None}
-        return _backward(logits, calls, directions, retain_graph=False), class_gradients, found
+    _check_differentiable(logits, calls)
+    root_weights = weights.sqrt()[:, None]
+    class_gradients: CallGradients = []
+    last = [call for call in calls if call.weight == calls[-1].weight]
+    if row_blocks and last and len(last[0].layer.weight) == logits.shape[1]:
+        softened = (logits.detach() / _TEMPERATURE).softmax(1)
+        directions = root_weights * (softened * (1 - softened)).sqrt()
+        class_gradients = _backward(logits, last, directions, retain_graph=True)
+    probabilities = logits.detach().softmax(1)
+    drawn = noise.to(logits) * probabilities.sqrt()
+    directions = root_weights * (drawn - probabilities * drawn.sum(1, keepdim=True))
+    called = {call.weight for call in calls}
+    others = {name: weight for name, weight in weight_matrices(network).items() if name not in called}
+    matrices = torch.autograd.grad(
+        logits, list(others.values()), directions, retain_graph=bool(calls), allow_unused=True
+    ) if others else ()  # fmt: skip
+    found = {name: each for name, each in zip(others, matrices, strict=True) if each is not None}
+    return _backward(logits, calls, directions, retain_graph=False), class_gradients, found
 
 
 def _check_differentiable(logits: Tensor, calls: Sequence[LayerCall]) -> None:

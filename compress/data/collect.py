@@ -36,11 +36,13 @@ class PhotoList(NamedTuple):
         entries: at least one.
         kind: rest of the description, after the number of photos.
         max_unreadable: maximum fraction of unreadable photos, which are skipped.
+        balance_classes: as in `Photos`.
     """
 
     entries: Sequence[PhotoEntry]
     kind: str
     max_unreadable: float = 0.0
+    balance_classes: bool = False
 
     @property
     def labels(self) -> list[int | None] | None:
@@ -74,6 +76,7 @@ class PhotoList(NamedTuple):
             fingerprint=_fingerprint(decoded.sha256, labels, sample_weights),
             skipped=skipped,
             sample_weights=sample_weights,
+            balance_classes=self.balance_classes,
         )
 
 

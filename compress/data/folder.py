@@ -52,6 +52,8 @@ class Folder(PhotoSource):
         label_column: of CSV files.
         synsets: CSV file with columns `index` and `synset`; None: ImageNet's, if the network has 1,000 classes.
         sample_weights: weight of each path's photos in calibration statistics; None: equal. Not for validation.
+        balance_classes: photos count more in calibration statistics if their classes, as the float network sees them,
+            are rare among the photos. Not for validation.
         validation_split: fraction of the photos, evenly spread, that validation takes and calibration leaves, so that
             both can name the same paths; None: all photos.
     """
@@ -63,6 +65,7 @@ class Folder(PhotoSource):
     label_column: str | None = None
     synsets: Path | None = None
     sample_weights: tuple[Annotated[float, Field(ge=0.001, le=1000)], ...] | None = None
+    balance_classes: bool = False
     validation_split: Annotated[float, Field(gt=0, le=0.5)] | None = None
 
     def list_photos(self, role: Role, classes: NetworkClasses) -> PhotoList:
@@ -85,7 +88,7 @@ class Folder(PhotoSource):
         origins = dict.fromkeys(each.labels.origin for each in listed if each.labels)
         entries = [_entry(photo, labeled) for photo in evenly_spread(photos, self.limit)]
         how = f"labeled by {'; '.join(origins)}" if labeled else "without labels"
-        return PhotoList(entries, f"photos from {places}, {how}", self.max_unreadable)
+        return PhotoList(entries, f"photos from {places}, {how}", self.max_unreadable, self.balance_classes)
 
     def _photos(self, path: Path, classes: NetworkClasses, role: Role) -> _PathListing:
         """Return the photos of a path, and their labels if they have some."""
@@ -114,6 +117,9 @@ class Folder(PhotoSource):
 
     def _weights(self, paths: int, role: Role) -> tuple[float, ...]:
         key = f"data.{role}.sample_weights"
+        if self.balance_classes and role == "validation":
+            key = f"data.{role}.balance_classes"
+            raise ConfigError("validation weighs all photos equally", key=key, allowed="false")
         if self.sample_weights is not None and role == "validation":
             raise ConfigError("validation weighs all photos equally", key=key, allowed="nothing; leave it out")
         if self.sample_weights is None or paths == 1:  # the photos of one path have equal weights

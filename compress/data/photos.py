@@ -28,6 +28,8 @@ class Photos:
         fingerprint: SHA-256 of pixels, labels and sample weights, hex.
         skipped: unreadable files, each with the reason.
         sample_weights: float64, shape (count,), mean 1; None: equal.
+        balance_classes: in calibration statistics photos count more if their classes, as the float network sees them,
+            are rare among the photos.
     """
 
     pixels: NDArray[np.uint8] = field(repr=False)
@@ -37,6 +39,7 @@ class Photos:
     fingerprint: str
     skipped: tuple[str, ...] = ()
     sample_weights: NDArray[np.float64] | None = field(default=None, repr=False)
+    balance_classes: bool = False
 
     def __len__(self) -> int:
         return len(self.pixels)

@@ -272,6 +272,13 @@ class TestSampleWeights:
         with pytest.raises(ConfigError, match="validation weighs all photos equally"):
             validate(tmp_path, small, sample_weights=(2,))
 
+    def test_balanced_classes_are_for_calibration(self, tmp_path, draw, small):
+        draw(tmp_path / "a.png")
+        assert Folder(tmp_path, balance_classes=True).load(small, "calibration", classes=10).balance_classes
+        with pytest.raises(ConfigError, match="validation weighs all photos equally") as raised:
+            validate(tmp_path, small, balance_classes=True)
+        assert raised.value.key == "data.validation.balance_classes"
+
 
 @pytest.mark.parametrize(
     "options",
