@@ -83,9 +83,9 @@ def minimize_cost(
         if options.bytes == "smallest":
             return find_smallest(compress_at, lambda_, _MAX_GAP if final else _MAX_FIRST_GAP, context)
         if final:
-            return fill_bytes(compress_at, options.bytes, lambda_, _MIN_FILL, context)
+            return fill_bytes(compress_at, options.bytes, lambda_, _MIN_FILL, weights, context)
         coarse = replace(context, codecs=coarse_writers(context.codecs))
-        return fill_bytes(compress_at, options.bytes, lambda_, _MIN_FIRST_FILL, coarse)
+        return fill_bytes(compress_at, options.bytes, lambda_, _MIN_FIRST_FILL, weights, coarse)
 
     if options.sensitivity_photos > 0:
         first, lambda_ = compress(layers, lambda_, final=False)
@@ -159,7 +159,12 @@ def _compressed(
 
 
 def fill_bytes(
-    compress_at: Callable[[float], Model], max_bytes: int, lambda_: float, min_fill: float, context: Context
+    compress_at: Callable[[float], Model],
+    max_bytes: int,
+    lambda_: float,
+    min_fill: float,
+    weights: int,
+    context: Context,
 ) -> tuple[Model, float]:
     """Return the model whose file fills a number of bytes, and its lambda.
 
@@ -170,11 +175,12 @@ def fill_bytes(
         max_bytes: limit of the file size.
         lambda_: the first to try.
         min_fill: fraction of `max_bytes` that ends the search.
+        weights: number of weights of the network.
         context: with the codecs of the file.
     Raises:
         PassError: no lambda makes the file small enough.
     """
-    search = LambdaSearch(max_bytes, lambda_, min_fill)
+    search = LambdaSearch(max_bytes, lambda_, min_fill, weights)
     best: tuple[Model, float] | None = None
     best_bytes, limit = 0, "the file's size jumps there"
     with context.progress("searching for lambda", 0) as advance:

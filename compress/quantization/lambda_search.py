@@ -12,6 +12,9 @@ MAX_TRIALS = 20
 FIRST_LAMBDA = 6e-8
 """Lambda that gives SqueezeNet v1.1 about 2.74 bits a weight."""
 
+_BITS_PER_LOG = 0.8 / math.log(4)
+"""Bits a weight that the file loses if the logarithm of lambda grows by 1, on SqueezeNet v1.1."""
+
 TOLERANCE = 1e-4
 """Width of the bracket, in the logarithm of lambda, that ends the search."""
 
@@ -27,7 +30,7 @@ def initial_lambda(file_bytes: int, weights: int) -> float:
         weights: number of weights of the network.
     """
     bits_per_weight = min(8 * file_bytes / max(weights, 1), 32)  # more would make lambda 0
-    return float(FIRST_LAMBDA * 4 ** ((2.74 - bits_per_weight) / 0.8))
+    return FIRST_LAMBDA * math.exp((2.74 - bits_per_weight) / _BITS_PER_LOG)
 
 
 class LambdaSearch:
@@ -37,14 +40,16 @@ class LambdaSearch:
     and bisects where the secant leaves the bracket.
     """
 
-    def __init__(self, max_bytes: int, first: float, min_fill: float) -> None:
+    def __init__(self, max_bytes: int, first: float, min_fill: float, weights: int) -> None:
         """Start a search.
 
         Args:
             max_bytes: limit of the file size.
             first: the first lambda to try.
             min_fill: fraction of `max_bytes` that ends the search, below 1. More trials are needed near 1.
+            weights: number of weights of the network.
         """
+        self._first_slope = 8 * max_bytes / max(weights, 1) / _BITS_PER_LOG
         self._max_bytes, self._min_fill = max_bytes, min_fill
         self._low, self._high = MIN_LOG, MAX_LOG  # the file is too large at the first, small enough at the second
         self._trials: list[tuple[float, float]] = []
@@ -75,7 +80,7 @@ class LambdaSearch:
         if not self._trials:
             return middle
         log_lambda, excess = self._trials[-1]
-        guess = log_lambda + 4 * excess
+        guess = log_lambda + self._first_slope * excess
         if len(self._trials) > 1:
             previous, previous_excess = self._trials[-2]
             change = excess - previous_excess

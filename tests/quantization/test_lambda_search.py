@@ -13,7 +13,7 @@ def trial_sizes(min_fill, first, seed=0):
 
     The sizes have noise, because steps change by quarters of octaves.
     """
-    search, sizes, random = LambdaSearch(300_000, first, min_fill), [], np.random.default_rng(seed)
+    search, sizes, random = LambdaSearch(300_000, first, min_fill, 1_200_000), [], np.random.default_rng(seed)
     while (lambda_ := search.next_lambda()) is not None:
         bits = 2 + 0.3 * np.cos(np.log(lambda_)) - 0.7 * np.log(lambda_ / 1e-7) / np.log(4)
         sizes.append(int(150_000 * max(bits, 0.1) * (1 + 0.001 * random.standard_normal())))
