@@ -36,6 +36,7 @@ _quiet = False
 _verbose = False
 _WIDTH_WITHOUT_TERMINAL = 160
 _MIN_TEXT_WIDTH = 16
+_MAX_ARCHITECTURE = 100
 """Width to which a narrow terminal folds the text columns of a table."""
 
 _MIN_REPORTED_SECONDS = 2.0
@@ -237,11 +238,16 @@ def show_layers(network: str, layers: Sequence[LayerDescription]) -> None:
     show_table(("layer", "kind", "output", "parameters", "multiply-accumulates"), [*rows, total], text_columns=2)
 
 
+def _shortened(architecture: str) -> str:
+    """Return an architecture in one line; the arguments of a function may be long."""
+    return architecture if len(architecture) <= _MAX_ARCHITECTURE else f"{architecture[:_MAX_ARCHITECTURE]}..."
+
+
 def show_inspection(inspection: Inspection) -> None:
     """Print the content of a file."""
     model, layout = inspection.model, inspection.layout
     preprocessing = model.preprocessing
-    say(f"{inspection.file}: {layout.file_bytes:,} bytes, {model.architecture}, {model.classes:,} classes")
+    say(f"{inspection.file}: {layout.file_bytes:,} bytes, {_shortened(model.architecture)}, {model.classes:,} classes")
     has_labels, runs_in_c = ("yes" if each else "no" for each in (model.labels, inspection.runs_in_c))
     say(f"input: {preprocessing.height}x{preprocessing.width} {preprocessing.channels}, {preprocessing.resize}; "
         f"class names: {has_labels}; runs in C: {runs_in_c}")  # fmt: skip
@@ -307,7 +313,7 @@ def show_comparison(comparison: ModelComparison, max_shown: int) -> None:
 
     a, b = comparison.a, comparison.b
     for letter, model in (("A", a), ("B", b)):
-        say(f"{letter}  {model.name}: {model.file_bytes:,} bytes, {model.architecture}")
+        say(f"{letter}  {model.name}: {model.file_bytes:,} bytes, {_shortened(model.architecture)}")
     hashes = (f"are the same, sha256 {a.weights_sha256}" if comparison.same_weights
               else f"differ, sha256 {a.weights_sha256[:12]}... and {b.weights_sha256[:12]}...")  # fmt: skip
     say(f"B has {b.file_bytes / a.file_bytes:.1%} of A's bytes; the weights {hashes}")
