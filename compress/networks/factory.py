@@ -41,6 +41,11 @@ def is_factory(architecture: str) -> bool:
     return ":" in architecture
 
 
+def needs_trust(architecture: str) -> bool:
+    """Return whether an architecture names a function of the user."""
+    return is_factory(architecture) and architecture.partition(" ")[0] != INVERTED_RESIDUAL
+
+
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
 class NetworkFactory:
     """A function that makes a network, and what its network needs.

@@ -10,7 +10,7 @@ from torch import nn
 
 from compress.errors import ConfigError, WeightsError, nearest
 from compress.model import Model, Preprocessing
-from compress.networks.factory import INVERTED_RESIDUAL, NetworkFactory, is_factory
+from compress.networks.factory import NetworkFactory, is_factory, needs_trust
 from compress.networks.squeezenet import squeezenet1_0, squeezenet1_1
 from compress.tensors.forms import Dense, Tensor
 
@@ -81,7 +81,7 @@ def _make_network(model: Model) -> nn.Module:
     if not is_factory(model.architecture):
         return builtin_network(model.architecture, model.classes)
     factory = NetworkFactory.parse(model.architecture)
-    if not model.trusted and factory.function != INVERTED_RESIDUAL:
+    if not model.trusted and needs_trust(model.architecture):
         raise WeightsError(
             f"the function {factory.function} makes this network, and a file must not choose which code runs; "
             f"if you trust the function, add --factory {factory.function}"
