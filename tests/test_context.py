@@ -69,6 +69,16 @@ def test_balanced_classes_let_photos_of_rare_classes_count_more(context, photos_
     assert weights[-1] > weights[0]
 
 
+def test_photos_of_one_class_are_a_warning(context, caplog):
+    *_, name = context.reference.tensors
+    bias = context.reference.tensors[name].to_dense().copy()
+    bias[0] += 50
+    sure = context.reference.with_tensors({name: Dense(bias)})
+    photos = replace(context.calibration, balance_classes=True)
+    replace(context, reference=sure, calibration=photos).fisher.layer_statistics(None)
+    assert "one class in nearly all calibration photos" in caplog.text
+
+
 def test_statistics_depend_on_the_seed_of_the_run_only(context):
     def costs(seed):
         torch.manual_seed(seed + 17)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,11 +30,16 @@ from compress.runtime.distributed import ProcessGroup
 from compress.runtime.free_memory import release_free_memory
 from compress.runtime.progress import Progress
 
+_LOGGER = logging.getLogger(__name__)
+
 _STATISTICS_VERSION = 7
 """Increased when the statistics of the same network and photos change."""
 
 _BALANCE_PHOTOS, _BALANCE_BATCH = 2_000, 50
 """Photos that tell how frequent each class is; how many the network sees together."""
+
+_MAX_CLASS_SHARE = 0.9
+"""Largest fraction of the photos in one class without a warning."""
 
 _MAX_CACHED = 2
 """Largest number of entries in a `StatisticsCache`: networks before and after a stage that changes the reference."""
@@ -164,6 +170,11 @@ class FisherStatistics:
             for batch in np.array_split(indices[some], -(-len(some) // _BALANCE_BATCH)):
                 counts += network(self._inputs_at(batch)).softmax(1).double().sum(0)
                 advance(len(batch))
+        if float(counts.max()) > _MAX_CLASS_SHARE * len(some):
+            _LOGGER.warning(
+                "the float network sees one class in nearly all calibration photos; all other classes share its "
+                "statistics, so add photos of other classes"
+            )
         return 1 / (1 + counts / counts.mean())
 
     def _indices(self, limit: int | None) -> Indices:
