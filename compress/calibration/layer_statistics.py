@@ -18,8 +18,8 @@ from compress.tensors.kernel_transform import derivatives_by_coefficient
 
 Floats = NDArray[np.float64]
 
-_GROUPS_TOGETHER = 8
-"""Row blocks that are mixed and inverted together."""
+_ENTRIES_TOGETHER = 8 * 576**2
+"""Entries of the row blocks that are mixed and inverted together; of long rows, one block alone has more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +63,9 @@ class LayerStatistics:
                 photos are the same or none reaches the layer.
         Source: Frantar et al. 2022 (GPTQ), arXiv:2210.17323.
         """
-        factor: Floats = _inverse_cholesky(_damped(self.input_factor[None], np.array([damping])))[0]
+        matrix = self.input_factor[None].copy()
+        _damp(matrix, np.array([damping]))
+        factor: Floats = _inverse_cholesky(matrix)[0]
         return factor
 
     def row_inverse_cholesky(
@@ -100,14 +102,18 @@ class LayerStatistics:
         """
         group = self.group_of_row(row_weight)
         group_damping = np.bincount(group, np.broadcast_to(damping, group.shape)) / np.bincount(group)
-        for start in range(0, len(group_damping), _GROUPS_TOGETHER):
-            batch = slice(start, start + _GROUPS_TOGETHER)
-            mixed = self.input_factor[None]
+        groups_together = max(1, _ENTRIES_TOGETHER // self.input_factor.size)
+        for start in range(0, len(group_damping), groups_together):
+            batch = slice(start, start + groups_together)
             if len(group_damping) > 1:
                 assert self.row_blocks is not None
-                row_blocks = symmetric(self.row_blocks[batch].astype(np.float64))
-                mixed = row_weight * row_blocks + (1 - row_weight) * self.input_factor
-            yield start, _damped(mixed, group_damping[batch])
+                mixed = symmetric(self.row_blocks[batch].astype(np.float64))
+                mixed *= row_weight
+                mixed += (1 - row_weight) * self.input_factor
+            else:
+                mixed = self.input_factor[None].copy()
+            _damp(mixed, group_damping[batch])
+            yield start, mixed
 
     def group_of_row(self, row_weight: float) -> NDArray[np.int64]:
         """Return which rows share a matrix in `row_hessians`: `row_groups`, shape (rows,)."""
@@ -160,13 +166,12 @@ def permute_inverse_cholesky(factor: NDArray[np.floating[Any]], order: NDArray[n
     return np.ascontiguousarray(np.linalg.cholesky(permuted.T @ permuted).T)
 
 
-def _damped(matrices: Floats, damping: Floats) -> Floats:
-    """Return matrices, shape (n, columns, columns), with a fraction of the mean diagonal added to it."""
+def _damp(matrices: Floats, damping: Floats) -> None:
+    """Add a fraction of the mean diagonal to the diagonals of matrices, shape (n, columns, columns), in place."""
     columns = matrices.shape[-1]
     mean = np.trace(matrices, axis1=1, axis2=2) / columns
     added = damping * np.where(mean > 0, mean, 1.0)
-    damped: Floats = matrices + added[:, None, None] * np.eye(columns)
-    return damped
+    matrices[:, range(columns), range(columns)] += added[:, None]
 
 
 def _by_coefficient(hessians: Floats) -> Floats:

@@ -6,7 +6,7 @@ A matrix of n columns takes n * (n + 1) / 2 numbers. Row j starts at its diagona
 from __future__ import annotations
 
 import math
-from functools import cache
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,22 +18,26 @@ Number = TypeVar("Number", bound=np.generic)
 def packed(matrices: NDArray[Number]) -> NDArray[Number]:
     """Return the packed upper triangles, shape (..., numbers), of matrices, shape (..., columns, columns)."""
     columns = matrices.shape[-1]
-    return matrices.reshape(*matrices.shape[:-2], columns**2).take(_flat_indices(columns), axis=-1)
+    triangles = np.empty((*matrices.shape[:-2], columns * (columns + 1) // 2), matrices.dtype)
+    for row, place in enumerate(_rows(columns)):
+        triangles[..., place] = matrices[..., row, row:]
+    return triangles
 
 
 def upper(triangles: NDArray[Number]) -> NDArray[Number]:
     """Return upper triangular matrices, shape (..., columns, columns), from packed triangles, shape (..., numbers)."""
     columns = columns_of(triangles)
-    matrices = np.zeros((*triangles.shape[:-1], columns**2), triangles.dtype)
-    matrices[..., _flat_indices(columns)] = triangles
-    return matrices.reshape(*triangles.shape[:-1], columns, columns)
+    matrices = np.zeros((*triangles.shape[:-1], columns, columns), triangles.dtype)
+    for row, place in enumerate(_rows(columns)):
+        matrices[..., row, row:] = triangles[..., place]
+    return matrices
 
 
 def symmetric(triangles: NDArray[Number]) -> NDArray[Number]:
     """Return symmetric matrices, shape (..., columns, columns), from packed triangles, shape (..., numbers)."""
     matrices = upper(triangles)
-    rows, columns = np.triu_indices(matrices.shape[-1], 1)
-    matrices[..., columns, rows] = matrices[..., rows, columns]
+    for row in range(matrices.shape[-1]):
+        matrices[..., row + 1 :, row] = matrices[..., row, row + 1 :]
     return matrices
 
 
@@ -48,7 +52,9 @@ def columns_of(triangles: NDArray[Any]) -> int:
     return (math.isqrt(8 * triangles.shape[-1] + 1) - 1) // 2
 
 
-@cache  # a network has few row lengths
-def _flat_indices(columns: int) -> NDArray[np.int64]:
-    """Return the indices of the upper triangle in a flattened matrix."""
-    return np.ravel_multi_index(np.triu_indices(columns), (columns, columns)).astype(np.int64)
+def _rows(columns: int) -> Iterator[slice]:
+    """Yield the place of each row in a packed triangle. Indices of all entries would take twice a triangle's memory."""
+    end = 0
+    for row in range(columns):
+        begin, end = end, end + columns - row
+        yield slice(begin, end)
