@@ -23,6 +23,7 @@ from compress.model import Model
 from compress.networks.equivalence import same_outputs
 from compress.networks.modules import to_module
 from compress.runtime.distributed import SINGLE_PROCESS, ProcessGroup
+from compress.runtime.memory import default_memory_bytes
 from compress.runtime.progress import Progress, no_progress
 
 _PROOF_PHOTOS = 4
@@ -66,6 +67,7 @@ class Context:
         processes: the processes that run together, and the index of this one.
         quality: limits that the smallest file has to meet, of a pass that `needs_goal`; else None.
         statistics_cache: memory of `fisher`, shared by all stages.
+        memory_bytes: memory that this process may use. Results do not depend on it.
     """
 
     reference: Model
@@ -80,6 +82,7 @@ class Context:
     processes: ProcessGroup = SINGLE_PROCESS
     quality: QualityTarget | None = None
     statistics_cache: StatisticsCache = field(default_factory=dict, repr=False)
+    memory_bytes: int = field(default_factory=default_memory_bytes)
 
     @cached_property
     def stage_seed(self) -> int:
@@ -89,7 +92,7 @@ class Context:
     @property
     def fisher(self) -> FisherStatistics:
         """The Fisher statistics of `reference` on `calibration`."""
-        shared = self.progress, self.processes, self.store, self.statistics_cache
+        shared = self.progress, self.processes, self.store, self.statistics_cache, self.memory_bytes
         return FisherStatistics(self.reference, self.calibration, self.seed, self.device, *shared)
 
     def file_bytes(self, model: Model) -> int:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.grad import conv1d_weight, conv2d_weight
 
-from compress.networks.layer_calls import LayerCall
+from compress.networks.layer_calls import CompressibleLayer, LayerCall
 
 
 def example_gradients(call: LayerCall, output_gradient: Tensor, photos: int) -> tuple[Tensor, Tensor]:
@@ -23,17 +25,38 @@ def example_gradients(call: LayerCall, output_gradient: Tensor, photos: int) -> 
         output_gradient: in the shape of the call's outputs.
         photos: number of photos in the network's batch.
     """
-    layer, outputs = call.layer, output_gradient
-    if isinstance(layer, nn.Linear):
-        outputs = _positions_last(outputs)
-        weight_gradients = outputs @ _positions_last(call.inputs).transpose(1, 2)
+    layer, outputs = call.layer, _by_position(call, output_gradient)
+    if isinstance(layer, nn.Linear) or _is_pointwise(layer):
+        weight_gradients = outputs @ _weight_inputs(layer, call.inputs).transpose(1, 2)
     else:
-        weight_gradients = _convolution_gradients(layer, call.inputs, outputs)
-    bias_gradients = outputs.flatten(2).sum(2)
+        weight_gradients = _convolution_gradients(layer, call.inputs, output_gradient)
+    bias_gradients = outputs.sum(2)
     if len(weight_gradients) == photos:
         return weight_gradients, bias_gradients
     examples = 1 if len(weight_gradients) % photos else photos
     return _summed(weight_gradients, examples), _summed(bias_gradients, examples)
+
+
+def compact_gradients(call: LayerCall, output_gradient: Tensor, group_rows: Sequence[int]) -> Tensor | None:
+    """Return fewer gradients than rows, with the same sum of outer products, for each group of rows of an example.
+
+    The gradients of a group are `D @ X`, with the gradients `D` of its outputs, shape (rows, positions), and the inputs
+    `X` at each position. If `D = Q @ R` with orthonormal columns in `Q`, the rows of `R @ X` have the same sum.
+
+    Args:
+        call: a call of the layer.
+        output_gradient: in the shape of the call's outputs.
+        group_rows: number of rows of each group, adjacent ones.
+    Returns:
+        shape (groups, n * positions, columns) for n examples in the batch of the layer; None: they would not be fewer,
+        or the rows read different channels.
+    """
+    outputs = _by_position(call, output_gradient)
+    if getattr(call.layer, "groups", 1) > 1 or outputs.shape[2] >= min(group_rows):
+        return None
+    inputs = _weight_inputs(call.layer, call.inputs).transpose(1, 2)
+    factors = [torch.linalg.qr(rows, mode="r").R for rows in torch.split(outputs, list(group_rows), 1)]
+    return torch.stack([(factor @ inputs).flatten(0, 1) for factor in factors])
 
 
 def _convolution_gradients(layer: nn.Conv1d | nn.Conv2d, x: Tensor, output_gradient: Tensor) -> Tensor:
@@ -41,12 +64,7 @@ def _convolution_gradients(layer: nn.Conv1d | nn.Conv2d, x: Tensor, output_gradi
 
     The inputs become groups of one large convolution: torch has its gradient in one call that unfolds nothing.
     """
-    if set(layer.kernel_size) == set(layer.stride) == {1} and layer.groups == 1 and not _padded(layer):
-        return output_gradient.flatten(2) @ x.flatten(2).transpose(1, 2)
-    padding: int | tuple[int, ...] | str = layer.padding
-    if layer.padding_mode != "zeros" or isinstance(padding, str):
-        mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
-        x, padding = functional.pad(x, layer._reversed_padding_repeated_twice, mode=mode), 0
+    x, padding = _padded(layer, x)
     gradient: Any = conv1d_weight if isinstance(layer, nn.Conv1d) else conv2d_weight
     rows, *column_shape = layer.weight.shape
     one_input, one_output = (each.flatten(0, 1).unsqueeze(0) for each in (x, output_gradient))
@@ -56,8 +74,37 @@ def _convolution_gradients(layer: nn.Conv1d | nn.Conv2d, x: Tensor, output_gradi
     return gradients.reshape(len(x), rows, -1)
 
 
-def _padded(layer: nn.Conv1d | nn.Conv2d) -> bool:
-    return isinstance(layer.padding, str) or any(layer.padding)
+def _weight_inputs(layer: CompressibleLayer, x: Tensor) -> Tensor:
+    """Return the inputs that each weight of an ungrouped layer is multiplied with, (n, columns, positions)."""
+    if isinstance(layer, nn.Linear):
+        return _positions_last(x)
+    if _is_pointwise(layer):
+        return x.flatten(2)
+    x, padding = _padded(layer, x)
+    kernel, stride, dilation = layer.kernel_size, layer.stride, layer.dilation
+    if isinstance(layer, nn.Conv1d):  # unfold supports images only
+        x = x.unsqueeze(2)
+        kernel, stride, dilation, padding = (1, *kernel), (1, *stride), (1, *dilation), (0, *padding)
+    return functional.unfold(x, kernel, dilation, padding, stride)
+
+
+def _is_pointwise(layer: nn.Conv1d | nn.Conv2d) -> bool:
+    """Return whether each output position reads one input position, and all of its channels."""
+    is_padded = isinstance(layer.padding, str) or any(layer.padding)
+    return set(layer.kernel_size) == set(layer.stride) == {1} and layer.groups == 1 and not is_padded
+
+
+def _padded(layer: nn.Conv1d | nn.Conv2d, x: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+    """Return the input with the padding that is not zeros on both sides, and how many zeros are still to be added."""
+    if layer.padding_mode == "zeros" and not isinstance(layer.padding, str):
+        return x, layer.padding
+    mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
+    return functional.pad(x, layer._reversed_padding_repeated_twice, mode=mode), (0,) * len(layer.kernel_size)
+
+
+def _by_position(call: LayerCall, output_gradient: Tensor) -> Tensor:
+    """Return the gradient of a call's outputs as (n, rows, positions)."""
+    return _positions_last(output_gradient) if isinstance(call.layer, nn.Linear) else output_gradient.flatten(2)
 
 
 def _summed(gradients: Tensor, examples: int) -> Tensor:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 
@@ -16,9 +17,10 @@ from torch import Tensor, nn
 
 from compress.calibration.layer_sensitivity import Floats, layer_contributions
 from compress.calibration.layer_statistics import LayerStatistics
+from compress.calibration.memory_plan import statistics_memory
 from compress.calibration.photo_batches import Indices, PhotoBatch, network_inputs, photo_batches, spread_indices
 from compress.calibration.row_block_memory import ROW_BLOCK_BYTES
-from compress.calibration.statistics_accumulator import accumulate_statistics
+from compress.calibration.statistics_accumulator import Sweep, accumulate_statistics
 from compress.calibration.statistics_file import StatisticsFile, write_statistics
 from compress.container.file import weights_sha256
 from compress.data.photos import Photos
@@ -27,7 +29,7 @@ from compress.model import Model
 from compress.networks.factory import identity
 from compress.networks.modules import to_module
 from compress.runtime.distributed import ProcessGroup
-from compress.runtime.free_memory import release_free_memory
+from compress.runtime.memory import release_free_memory, resident_bytes
 from compress.runtime.progress import Progress
 
 _LOGGER = logging.getLogger(__name__)
@@ -61,6 +63,7 @@ class FisherStatistics:
         processes: the processes that share the work.
         store: folder for row statistics; None: they are gathered at each call.
         cache: layer statistics in memory.
+        memory_bytes: that this process may use. With less, fewer layers are gathered in a sweep over the photos.
     """
 
     reference: Model
@@ -71,6 +74,7 @@ class FisherStatistics:
     processes: ProcessGroup
     store: Path | None
     cache: StatisticsCache
+    memory_bytes: int
 
     def layer_statistics(self, limit: int | None) -> Mapping[str, LayerStatistics]:
         """Return statistics without row blocks and row correlation, by name, on at most `limit` photos; None: on all.
@@ -81,7 +85,7 @@ class FisherStatistics:
         indices = self._indices(limit)
         key = (*self._network_and_photos, self.seed, len(indices))
         if key not in self.cache:
-            gathered = self._gather(indices, 1, 0)
+            gathered = dict(self._gather(indices, 1, 0))
             for oldest in list(self.cache)[: len(self.cache) + 1 - _MAX_CACHED]:
                 del self.cache[oldest]
             self.cache[key] = gathered
@@ -102,14 +106,15 @@ class FisherStatistics:
         """
         indices = self._indices(limit)
         if self.store is None:
-            return self._gather(indices, augmentations, row_block_bytes)
+            return dict(self._gather(indices, augmentations, row_block_bytes))
         path = self.store / f"statistics-{self._digest(len(indices), augmentations, row_block_bytes)}.npz"
         if not self.processes.all_agree(path.exists()):
-            gathered = self._gather(indices, augmentations, row_block_bytes)
-            with self.processes.first_before_others():
-                if not path.exists():
-                    write_statistics(path, gathered)
-            del gathered
+            layers = self._gather(indices, augmentations, row_block_bytes)
+            if self.processes.is_first_of_machine:
+                write_statistics(path, layers)
+            else:
+                deque(layers, 0)  # the processes gather them together
+            self.processes.all_agree(True)  # the file is there
             release_free_memory()  # the next passes need as much
         return StatisticsFile(path)
 
@@ -141,23 +146,38 @@ class FisherStatistics:
         with self.progress("measuring layer sensitivity", len(indices)) as advance:
             return layer_contributions(*networks, errors, inputs, advance, self.processes)
 
-    def _gather(self, indices: Indices, augmentations: int, row_block_bytes: int) -> dict[str, LayerStatistics]:
+    def _gather(
+        self, indices: Indices, augmentations: int, row_block_bytes: int
+    ) -> Iterator[tuple[str, LayerStatistics]]:
         total = len(indices) * augmentations
         if 0 < total < self.processes.world_size:
             raise DataError(
                 f"{total:,} calibration photos for {self.processes.world_size:,} processes; each process needs one"
             )
-        network, batches = to_module(self.reference, self.device), self._batches(indices, augmentations, self.seed)
-        weights = self._class_weights(network, indices) if self.photos.balance_classes else None
-        with self.progress("gathering statistics", total) as advance:
-            return accumulate_statistics(
+        network, batches = (
+            to_module(self.reference, self.device),
+            partial(self._batches, indices, augmentations, self.seed),
+        )
+        sweeps = self._sweeps(row_block_bytes)
+        class_weights = self._class_weights(network, indices) if self.photos.balance_classes else None
+        with self.progress("gathering statistics", total * len(sweeps)) as advance:
+            yield from accumulate_statistics(
                 network,
                 batches,
                 advance,
                 row_block_bytes=row_block_bytes,
-                class_weights=weights,
+                class_weights=class_weights,
+                sweeps=sweeps,
                 processes=self.processes,
             )
+
+    def _sweeps(self, row_block_bytes: int) -> list[Sweep]:
+        """Return the layers of each sweep over the photos, the same in all processes."""
+        free_bytes = self.memory_bytes - resident_bytes()
+        sweeps = self.processes.broadcast(statistics_memory(self.reference, row_block_bytes).sweeps(free_bytes))
+        if len(sweeps) > 1:
+            _LOGGER.info("statistics take %d sweeps over the photos; with more memory, fewer", len(sweeps))
+        return sweeps
 
     def _class_weights(self, network: nn.Module, indices: Indices) -> Tensor:
         """Return the weight of each class, shape (classes,): 1 for a class without photos, less for frequent ones.

@@ -19,7 +19,7 @@ from compress.runtime.distributed import ProcessGroup
 _MAX_BATCH_PHOTOS = 10
 """Photos whose random numbers are drawn together."""
 
-_MAX_PASS_PHOTOS = 5
+MAX_PASS_PHOTOS = 5
 """Photos in a forward and backward pass. More are no faster and take more memory."""
 
 Indices = NDArray[np.int64]
@@ -45,8 +45,8 @@ class PhotoBatch(NamedTuple):
 
     def passes(self) -> Iterator[PhotoBatch]:
         """Yield the photos of each forward and backward pass."""
-        for first in range(0, self.photos, _MAX_PASS_PHOTOS):
-            part = slice(first, first + _MAX_PASS_PHOTOS)
+        for first in range(0, self.photos, MAX_PASS_PHOTOS):
+            part = slice(first, first + MAX_PASS_PHOTOS)
             inputs, weights = (None if each is None else each[part] for each in (self.inputs, self.weights))
             yield PhotoBatch(self.noise[part], inputs, weights)
 

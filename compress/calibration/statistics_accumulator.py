@@ -25,20 +25,20 @@ that the mean over passes is the same. It is noisier, so these matrices have nei
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import chain
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from compress.calibration.example_gradients import example_gradients
+from compress.calibration.example_gradients import compact_gradients, example_gradients
 from compress.calibration.layer_statistics import Floats, LayerStatistics, row_groups
 from compress.calibration.packed_triangular import symmetric
 from compress.calibration.photo_batches import PhotoBatch
+from compress.calibration.row_block_memory import check_row_length, row_groups_by_layer
 from compress.errors import DataError, PassError
 from compress.networks.layer_calls import CompressibleLayer, LayerCall, record_calls, weight_matrices
 from compress.runtime.distributed import SINGLE_PROCESS, ProcessGroup
@@ -52,17 +52,13 @@ _MIN_ROW_FRACTION = 0.05
 """Smallest Fisher information of a row, as a fraction of the mean of its layer. A row that these photos do not use may
 matter for others."""
 
-_MAX_LAYER_ENTRIES = 264 * 10**6
-"""Largest number of entries in the row blocks of a layer, of which slightly more than half are stored: a classifier of
-1,000 classes and 512 channels. Rows of larger layers share a block with adjacent rows: often similar classes."""
-
-_BYTES_PER_ENTRY = 2
-"""Bytes of an entry of a row block: half of the entries are stored, as float32."""
-
 _PHOTOS_TOGETHER = 20
 """Photos whose gradients are added to the row blocks in one step. Memory bandwidth limits smaller steps."""
 
-_STRIP_ROWS = 96
+_LONG_ROW = 1024
+"""Length of rows from which `compact_gradients` saves much, and from which gradients are added at once."""
+
+STRIP_ROWS = 96
 """Rows of a block that are accumulated together, from their first diagonal entry on. The entries left of it follow by
 symmetry, and take neither memory nor time."""
 
@@ -73,58 +69,101 @@ _MAX_CORRELATED_ROWS = 256
 """Largest layer whose row correlation is gathered. The time of error feedback between rows is quadratic in the rows."""
 
 
+Sweep = Collection[str]
+"""Names of the weight tensors whose statistics are gathered together."""
+
+
+class _PassGradients(NamedTuple):
+    """The gradients of a forward and backward pass.
+
+    Attributes:
+        total_weight: of the photos.
+        layers: all that were called, by the name of their weight tensor, in order.
+        last: name of the last one; empty if there is none.
+        calls: of the layers of the sweep, for sampled directions.
+        class_calls: of the last layer, for its row blocks; empty if its rows are not classes.
+        matrices: of other weight matrices of the sweep.
+    """
+
+    total_weight: float
+    layers: dict[str, CompressibleLayer]
+    last: str
+    calls: CallGradients
+    class_calls: CallGradients
+    matrices: dict[str, Tensor]
+
+
 def accumulate_statistics(
     network: nn.Module,
-    batches: Iterable[PhotoBatch],
+    batches: Callable[[], Iterable[PhotoBatch]],
     advance: Advance,
     *,
     row_block_bytes: int = 0,
     class_weights: Tensor | None = None,
+    sweeps: Iterable[Sweep | None] = (None,),
     processes: ProcessGroup = SINGLE_PROCESS,
-) -> dict[str, LayerStatistics]:
-    """Return the statistics of every weight tensor by name, from a forward and backward pass of each batch.
+) -> Iterator[tuple[str, LayerStatistics]]:
+    """Yield the name and the statistics of every weight tensor, from a forward and backward pass of each batch.
 
     Args:
         network: in evaluation mode.
-        batches: the photos. Each process has one batch at least.
+        batches: returns the photos, for each sweep the same. Each process has one batch at least.
         advance: called with the number of photos done.
         row_block_bytes: memory for all row blocks. Adjacent rows share a block so that they fit. 0: gather neither row
             blocks nor `row_correlation`, which the last layer, layers of more than 256 rows and grouped convolutions
             never have.
         class_weights: shape (classes,): a photo counts as much as its softmax's mean of these weights, times its sample
             weight; None: as much as its sample weight.
+        sweeps: the layers of each sweep over the photos, in the network's order; None: all in one. More sweeps take
+            less memory and more time, with the same result.
         processes: the processes that share the batches.
     Raises:
         DataError: there are no photos.
         PassError: the statistics of a layer do not fit into memory or float32, are all 0, or a layer has no gradients.
     """
-    row_blocks = row_block_bytes > 0
+    is_informative = False
+    for names in sweeps:
+        for name, statistics in _sweep(network, batches(), advance, row_block_bytes, class_weights, names, processes):
+            is_informative = is_informative or bool(statistics.row_fisher.any())
+            yield name, statistics
+    if not is_informative:
+        raise PassError(
+            "no weight changes the outputs on the calibration photos: the logits are constant, or so large that each "
+            "softmax is 0 or 1; scale the last layer, or use passes without statistics"
+        )
+
+
+def _sweep(
+    network: nn.Module,
+    batches: Iterable[PhotoBatch],
+    advance: Advance,
+    row_block_bytes: int,
+    class_weights: Tensor | None,
+    names: Sweep | None,
+    processes: ProcessGroup,
+) -> Iterator[tuple[str, LayerStatistics]]:
+    """Yield the statistics of some layers, and free their sums one by one."""
     layers: dict[str, _LayerAccumulator] = {}
     groups: dict[str, int] = {}
     total_weight, last = torch.zeros((), dtype=torch.float64), ""
     for batch in chain.from_iterable(batch.passes() for batch in batches):
         if batch.inputs is None:
             continue
-        with record_calls(network) as recorded:
-            logits = network(batch.inputs)
-        weights = _photo_weights(logits.detach(), batch.weights, class_weights)
-        total_weight += weights.double().sum().cpu()
-        gradients, class_gradients, matrix_gradients = _gradients(
-            network, recorded, logits, weights, batch.noise, row_blocks=row_blocks
-        )
-        last = gradients[-1][0].weight if gradients else ""
-        for name, gradient in matrix_gradients.items():  # before the calls: the last layer comes last
+        found = _gradients(network, batch, batch.inputs, class_weights, names, row_blocks=row_block_bytes > 0)
+        total_weight += found.total_weight
+        last = found.last
+        for name, gradient in found.matrices.items():  # before the calls: the last layer comes last
             if name not in layers:
                 layers[name] = _LayerAccumulator(name, gradient, 1, correlated=False)
             layers[name].add_pass(gradient)
-        if row_blocks and not groups:
-            groups = _row_groups_by_layer({call.weight: call.layer for call, _ in gradients}, row_block_bytes)
-        for name, calls in _by_weight(gradients).items():
+        if not groups:
+            groups = row_groups_by_layer({name: _shape(layer) for name, layer in found.layers.items()}, row_block_bytes)
+        for name, calls in _by_weight(found.calls).items():
             if name not in layers:
-                correlated = row_blocks and name != last and all(_has_row_correlation(call.layer) for call, _ in calls)
-                weight = calls[0][0].layer.weight
-                layers[name] = _LayerAccumulator(name, weight, groups.get(name, 1), correlated=correlated)
-            row_block_calls = class_gradients if name == last and class_gradients else calls
+                has_correlation = all(_has_row_correlation(call.layer) for call, _ in calls)
+                correlated = row_block_bytes > 0 and name != last and has_correlation
+                layers[name] = _LayerAccumulator(name, calls[0][0].layer.weight, groups[name], correlated=correlated)
+            row_block_calls = found.class_calls if name == last and found.class_calls else calls
             layers[name].add(calls, row_block_calls, batch.photos)
         advance(batch.photos)
     processes.all_reduce(total_weight)
@@ -133,15 +172,9 @@ def accumulate_statistics(
     for layer in layers.values():
         layer.flush()
         processes.all_reduce(*layer.sums())
-    statistics = {
-        name: layers.pop(name).statistics(float(total_weight)) for name in list(layers)
-    }  # frees each layer's sums
-    if not any(layer.row_fisher.any() for layer in statistics.values()):
-        raise PassError(
-            "no weight changes the outputs on the calibration photos: the logits are constant, or so large that each "
-            "softmax is 0 or 1; scale the last layer, or use passes without statistics"
-        )
-    return statistics | ({last: statistics[last].with_equal_rows()} if last else {})
+    for name in list(layers):
+        statistics = layers.pop(name).statistics(float(total_weight))
+        yield name, statistics.with_equal_rows() if name == last else statistics
 
 
 def _photo_weights(logits: Tensor, sample_weights: Tensor | None, class_weights: Tensor | None) -> Tensor:
@@ -151,31 +184,47 @@ def _photo_weights(logits: Tensor, sample_weights: Tensor | None, class_weights:
 
 
 def _gradients(
-    network: nn.Module, calls: Sequence[LayerCall], logits: Tensor, weights: Tensor, noise: Tensor, *, row_blocks: bool
-) -> tuple[CallGradients, CallGradients, dict[str, Tensor]]:
+    network: nn.Module,
+    batch: PhotoBatch,
+    inputs: Tensor,
+    class_weights: Tensor | None,
+    names: Sweep | None,
+    *,
+    row_blocks: bool,
+) -> _PassGradients:
     """Return the gradients of all calls and of other matrices for sampled directions, and those for the row blocks.
 
     The directions have the covariance of the softmax's Fisher information, diag(p) - p p^T. For the row blocks of the
     last layer each logit is scaled by the root of its variance; there are no such gradients if rows are not classes.
     """
-    _check_differentiable(logits, calls)
-    root_weights = weights.sqrt()[:, None]
-    class_gradients: CallGradients = []
-    last = [call for call in calls if call.weight == calls[-1].weight]
-    if row_blocks and last and len(last[0].layer.weight) == logits.shape[1]:
-        softened = (logits.detach() / _TEMPERATURE).softmax(1)
-        directions = root_weights * (softened * (1 - softened)).sqrt()
-        class_gradients = _backward(logits, last, directions, retain_graph=True)
-    probabilities = logits.detach().softmax(1)
-    drawn = noise.to(logits) * probabilities.sqrt()
-    directions = root_weights * (drawn - probabilities * drawn.sum(1, keepdim=True))
-    called = {call.weight for call in calls}
-    others = {name: weight for name, weight in weight_matrices(network).items() if name not in called}
-    matrices = torch.autograd.grad(
-        logits, list(others.values()), directions, retain_graph=bool(calls), allow_unused=True
-    ) if others else ()  # fmt: skip
-    found = {name: each for name, each in zip(others, matrices, strict=True) if each is not None}
-    return _backward(logits, calls, directions, retain_graph=False), class_gradients, found
+    with record_calls(network) as all_calls:
+        logits = network(inputs)
+        _check_differentiable(logits, all_calls)
+        weights = _photo_weights(logits.detach(), batch.weights, class_weights)
+        root_weights = weights.sqrt()[:, None]
+        layers = {call.weight: call.layer for call in all_calls}
+        name_of_last = all_calls[-1].weight if all_calls else ""
+        calls = [call for call in all_calls if names is None or call.weight in names]
+        class_gradients: CallGradients = []
+        last = [call for call in calls if call.weight == name_of_last]
+        if row_blocks and last and len(last[0].layer.weight) == logits.shape[1]:
+            softened = (logits.detach() / _TEMPERATURE).softmax(1)
+            directions = root_weights * (softened * (1 - softened)).sqrt()
+            class_gradients = _backward(logits, last, directions, retain_graph=True)
+        probabilities = logits.detach().softmax(1)
+        drawn = batch.noise.to(logits) * probabilities.sqrt()
+        directions = root_weights * (drawn - probabilities * drawn.sum(1, keepdim=True))
+        others = {
+            name: weight
+            for name, weight in weight_matrices(network).items()
+            if name not in layers and (names is None or name in names)
+        }
+        matrices = torch.autograd.grad(
+            logits, list(others.values()), directions, retain_graph=bool(calls), allow_unused=True
+        ) if others else ()  # fmt: skip
+        found = {name: each for name, each in zip(others, matrices, strict=True) if each is not None}
+        gradients = _backward(logits, calls, directions, retain_graph=False)
+        return _PassGradients(float(weights.double().sum()), layers, name_of_last, gradients, class_gradients, found)
 
 
 def _check_differentiable(logits: Tensor, calls: Sequence[LayerCall]) -> None:
@@ -205,16 +254,10 @@ def _by_weight(gradients: CallGradients) -> dict[str, CallGradients]:
     return found
 
 
-def _row_groups_by_layer(layers: Mapping[str, CompressibleLayer], row_block_bytes: int) -> dict[str, int]:
-    """Return the number of row blocks of each layer: as many as fit into memory, fewer for the largest layers."""
-    shapes = {name: layer.weight.flatten(1).shape for name, layer in layers.items()}
-    groups = {name: max(1, min(rows, _MAX_LAYER_ENTRIES // columns**2)) for name, (rows, columns) in shapes.items()}
-    while True:
-        entries = {name: count * shapes[name][1] ** 2 for name, count in groups.items()}
-        divided = [name for name, count in groups.items() if count > 1]
-        if not divided or sum(entries.values()) * _BYTES_PER_ENTRY <= row_block_bytes:
-            return groups
-        groups[max(divided, key=lambda name: entries[name])] //= 2
+def _shape(layer: CompressibleLayer) -> tuple[int, int]:
+    """Return rows and columns."""
+    rows, columns = layer.weight.flatten(1).shape
+    return rows, columns
 
 
 def _has_row_correlation(layer: CompressibleLayer) -> bool:
@@ -222,23 +265,24 @@ def _has_row_correlation(layer: CompressibleLayer) -> bool:
     return len(layer.weight) <= _MAX_CORRELATED_ROWS and getattr(layer, "groups", 1) == 1
 
 
+def waiting_photos(columns: int) -> int:
+    """Return the number of photos whose gradients, of this row length, are added to the row blocks in one step."""
+    return _PHOTOS_TOGETHER if columns < _LONG_ROW else 0
+
+
 class _LayerAccumulator:
     """Sums over photos for one layer: row blocks as strips of their upper triangles, row correlation, and traces."""
 
     def __init__(self, name: str, weight: Tensor, groups: int, *, correlated: bool) -> None:
         rows, columns = weight.flatten(1).shape
-        if columns**2 > _MAX_LAYER_ENTRIES:
-            raise PassError(
-                f"statistics of a row of {columns:,} weights take {columns**2 * 8 / 1e9:,.1f} GB (allowed: rows up to "
-                f"{math.isqrt(_MAX_LAYER_ENTRIES):,} weights); use passes without statistics, as prune by magnitude",
-                tensor=name,
-            )
+        check_row_length(name, columns)
         self._row_fisher = torch.zeros(rows, dtype=torch.float64)
         self._bias_fisher: Tensor | None = torch.zeros(rows, dtype=torch.float64)
         self._name, self._groups, self._columns = name, groups, columns
+        self._group_rows: list[int] = np.bincount(row_groups(rows, groups)).tolist()
         self._strips = [
-            torch.zeros(groups, min(_STRIP_ROWS, columns - start), columns - start, device=weight.device)
-            for start in range(0, columns, _STRIP_ROWS)
+            torch.zeros(groups, min(STRIP_ROWS, columns - start), columns - start, device=weight.device)
+            for start in range(0, columns, STRIP_ROWS)
         ]
         self._row_products = torch.zeros(rows, rows, device=weight.device) if correlated else None
         self._waiting: list[Tensor] = []
@@ -260,7 +304,14 @@ class _LayerAccumulator:
         if self._row_products is not None:
             flat = by_row.flatten(1)
             self._row_products.addmm_(flat, flat.T)
-        self._wait(by_row)
+        compact = self._compact(row_block_calls, photos)
+        self._wait(by_row if compact is None else compact)
+
+    def _compact(self, calls: CallGradients, photos: int) -> Tensor | None:
+        """Return `compact_gradients` of a layer of long rows that sees each photo once."""
+        if self._columns < _LONG_ROW or len(calls) > 1 or len(calls[0][1]) != photos:
+            return None
+        return compact_gradients(*calls[0], self._group_rows)
 
     def add_pass(self, weight_gradient: Tensor) -> None:
         """Add the gradient of all photos of a pass, in the shape of the weights; bias gradients are unknown."""
@@ -270,31 +321,30 @@ class _LayerAccumulator:
         self._wait(by_row)
 
     def _wait(self, by_row: Tensor) -> None:
-        """Keep gradients, shape (rows, photos, columns), until enough wait."""
+        """Keep gradients, shape (rows or groups, photos, columns), until enough wait."""
         self._waiting.append(by_row.contiguous())
-        if sum(gradients.shape[1] for gradients in self._waiting) >= _PHOTOS_TOGETHER:
+        if sum(gradients.shape[1] for gradients in self._waiting) >= waiting_photos(self._columns):
             self.flush()
 
     def flush(self) -> None:
         """Add the waiting gradients to the strips, in place."""
         if not self._waiting:
             return
-        gradients = torch.cat(self._waiting, 1)  # (rows, photos, columns)
+        gradients = torch.cat(self._waiting, 1)  # (rows or groups, photos, columns)
         self._waiting.clear()
         if self._groups == len(gradients):
             for start, strip in self._strips_from():
-                within = gradients[..., start : start + _STRIP_ROWS]
+                within = gradients[..., start : start + STRIP_ROWS]
                 torch.baddbmm(strip, within.transpose(1, 2), gradients[..., start:], out=strip)
             return
-        group_rows = np.bincount(row_groups(len(gradients), self._groups)).tolist()
-        for group, rows in enumerate(torch.split(gradients, group_rows)):
+        for group, rows in enumerate(torch.split(gradients, self._group_rows)):
             flat = rows.flatten(0, 1)
             for start, strip in self._strips_from():
-                strip[group].addmm_(flat[:, start : start + _STRIP_ROWS].T, flat[:, start:])
+                strip[group].addmm_(flat[:, start : start + STRIP_ROWS].T, flat[:, start:])
 
     def _strips_from(self) -> Iterator[tuple[int, Tensor]]:
         """Yield the first row of each strip, and the strip."""
-        yield from zip(range(0, self._columns, _STRIP_ROWS), self._strips, strict=True)
+        yield from zip(range(0, self._columns, STRIP_ROWS), self._strips, strict=True)
 
     def statistics(self, total_weight: float) -> LayerStatistics:
         """Return the statistics of photos with this sum of sample weights. The strips are freed.

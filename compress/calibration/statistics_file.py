@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -66,24 +66,23 @@ def _explained(path: Path) -> Iterator[None]:
         raise DataError(f"{path}: cannot read the statistics ({error}); delete the file") from error
 
 
-def write_statistics(path: Path, statistics: Mapping[str, LayerStatistics]) -> None:
-    """Write statistics, whole or not at all.
+def write_statistics(path: Path, statistics: Iterable[tuple[str, LayerStatistics]]) -> None:
+    """Write the statistics of layers one by one, whole or not at all.
 
     Raises:
         DataError: the disk is full, the folder is not writable, and so on.
     """
-    arrays = {
-        f"{name}|{array}": value
-        for name, layer in statistics.items()
-        for attribute, array in _ARRAY_NAMES.items()
-        if (value := getattr(layer, attribute)) is not None
-    }
+    written = 0
     try:
-        with atomic_writer(path) as stream:
-            np.savez(stream, allow_pickle=False, **arrays)
+        with atomic_writer(path) as stream, zipfile.ZipFile(stream, "w") as archive:
+            for name, layer in statistics:
+                for attribute, array_name in _ARRAY_NAMES.items():
+                    if (array := getattr(layer, attribute)) is not None:
+                        with archive.open(f"{name}|{array_name}.npy", "w", force_zip64=True) as entry:
+                            np.lib.format.write_array(entry, array, allow_pickle=False)
+                        written += array.nbytes
     except OSError as error:
-        gigabytes = sum(array.nbytes for array in arrays.values()) / 1e9
         raise DataError(
-            f"cannot write the statistics ({gigabytes:.1f} GB) to {path.parent}: {error.strerror or error}; free some "
-            "disk space, or choose another cache folder"
+            f"cannot write the statistics to {path.parent} after {written / 1e9:.1f} GB: {error.strerror or error}; "
+            "free some disk space, or choose another cache folder"
         ) from error

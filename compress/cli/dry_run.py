@@ -20,13 +20,20 @@ _PASSES = {True: "is read from the cache, validated", False: "runs, validated", 
 
 
 def show_forecast(
-    pipeline: Pipeline, out: Path, device: str | None, *, cache: Path | None, fresh: bool, as_json: bool
+    pipeline: Pipeline,
+    out: Path,
+    device: str | None,
+    *,
+    cache: Path | None,
+    fresh: bool,
+    as_json: bool,
+    memory_bytes: int | None,
 ) -> None:
     """Print what a run would do; errors as in `compress.pipeline.forecast.forecast`."""
     from compress.pipeline.forecast import forecast  # noqa: PLC0415
     from compress.pipeline.runner import CACHE  # noqa: PLC0415
 
-    result = forecast(pipeline, out, None if fresh else cache or out / CACHE, device)
+    result = forecast(pipeline, out, None if fresh else cache or out / CACHE, device, memory_bytes)
     if as_json:
         console.say_json(result.to_json())
     else:

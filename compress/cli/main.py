@@ -65,6 +65,7 @@ def main(quiet: bool, verbose: bool) -> None:
 @click.option("--out", type=options.FOLDER, help="Folder for the results. [out/NAME]")
 @click.option("--fresh", is_flag=True, help="Neither read nor write the cache.")
 @click.option("--dry-run", is_flag=True, help="Say what would run, how long and with how much memory. Run nothing.")
+@options.memory
 @options.max_drop
 def run(
     pipeline: str, overrides: tuple[str, ...], seed: int | None, device: str | None, out: Path | None, as_json: bool,

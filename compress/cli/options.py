@@ -106,6 +106,13 @@ max_drop = click.option(
     metavar="POINTS",
     help="Search for the smallest file whose top-1 drops by at most these percentage points.",
 )
+memory = click.option(
+    "--memory",
+    "memory_bytes",
+    type=FileBytes(),
+    metavar="BYTES",
+    help="Memory that the run may use, such as 4GB. The result does not depend on it. [half of the machine's]",
+)
 limit = click.option("--limit", type=click.IntRange(1), help="Maximum number of photos.")
 factory = click.option(
     "--factory", metavar="MODULE:FUNCTION", help="Function that builds your own network; its code will run."

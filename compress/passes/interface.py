@@ -53,6 +53,11 @@ class Pass(ABC):
         """The pass searches for the smallest file that meets the goal's limits on quality, `Context.quality`."""
         return False
 
+    @property
+    def row_block_bytes(self) -> int | None:
+        """Memory for the row blocks of the statistics that the pass gathers; 0: without; None: it gathers none."""
+        return None
+
     def with_amount(self, amount: float) -> Pass:
         """Return the pass with this amount for all layers; only of a pass that has an `amount`."""
         raise NotImplementedError

@@ -11,9 +11,10 @@ from functools import partial
 import torch
 
 from compress.calibration.layer_sensitivity import sensitivity_corrections
+from compress.calibration.memory_plan import statistics_memory
 from compress.codecs import coarse_writers
 from compress.context import Context
-from compress.errors import PassError
+from compress.errors import DataError, PassError
 from compress.model import Model
 from compress.networks.channel_graph import ChannelLink, channel_links, dead_weights
 from compress.passes.rate_distortion_pass import BiasPrecision, CompressLayer, RateDistortionPass
@@ -24,6 +25,9 @@ from compress.quantization.lambda_search import FIRST_LAMBDA, LambdaSearch, init
 from compress.quantization.layer_quantizer import LayerQuantizer, quantize_biases
 from compress.quantization.regularization import regularized_quantizer
 from compress.quantization.step_sizes import has_levels
+from compress.runtime.distributed import ProcessGroup
+from compress.runtime.mapped_arrays import mapped, release_pages
+from compress.runtime.memory import resident_bytes
 from compress.tensors.forms import Dense, FloatName, Shared
 
 _LOGGER = logging.getLogger(__name__)
@@ -76,7 +80,8 @@ def minimize_cost(
 
     def compress(layers: Layers, lambda_: float, *, final: bool) -> tuple[Model, float]:
         def compress_at(lambda_: float) -> Model:
-            return _compressed(balanced, layers, lambda_, bias_precision, partial(compress_layer, final=final))
+            compress_at_once = partial(compress_layer, final=final)
+            return _compressed(balanced, layers, lambda_, bias_precision, compress_at_once, context.processes)
 
         if options.bytes is None:
             return compress_at(lambda_), lambda_
@@ -101,14 +106,33 @@ def _layer_quantizers(
         options.statistics_photos, options.augmentations, options.row_block_memory
     )
     samples = context.fisher.samples(options.statistics_photos, options.augmentations)
-    last = list(statistics)[-1]
-    return {
-        name: regularized_quantizer(
+    last, working_bytes = (
+        list(statistics)[-1],
+        statistics_memory(context.reference, options.row_block_memory).working_bytes,
+    )
+    layers: dict[str, LayerQuantizer] = {}
+    for name in model.weight_names():
+        layers[name] = regularized_quantizer(
             name, model.tensors[name], statistics[name], samples, lambda_,
             is_classifier=name == last, kernel_transform=kernel_transform,
-        )
-        for name in model.weight_names()
-    }  # fmt: skip
+        )  # fmt: skip
+        if resident_bytes() + working_bytes > context.memory_bytes:
+            layers[name] = _on_disk(layers[name], context)
+    return layers
+
+
+def _on_disk(layer: LayerQuantizer, context: Context) -> LayerQuantizer:
+    """Return the layer with its factors in a file."""
+    try:
+        factors = mapped(layer.inverse_cholesky, context.store)
+    except OSError as error:
+        raise DataError(
+            f"cannot write {layer.inverse_cholesky.nbytes / 1e9:.1f} GB, which do not fit into memory, to "
+            f"{context.store}: {error.strerror or error}; free disk space, choose another cache folder, or allow more "
+            "memory"
+        ) from error
+    release_pages(factors)
+    return replace(layer, inverse_cholesky=factors)
 
 
 def _corrected(
@@ -140,12 +164,24 @@ def _compressed(
     lambda_: float,
     bias_precision: BiasPrecision,
     compress_layer: Callable[[LayerQuantizer, float], Shared],
+    processes: ProcessGroup,
 ) -> Model:
-    def compress(layer: LayerQuantizer) -> Shared:
-        return compress_layer(layer, lambda_)
+    """Return the model with compressed layers, which the processes share."""
 
+    def compress(layer: LayerQuantizer) -> Shared | PassError:
+        try:
+            return compress_layer(layer, lambda_)
+        except PassError as error:  # for all processes
+            return error
+
+    own = [layer for index, layer in enumerate(layers.values()) if processes.owns(index)]
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        changed: dict[str, Dense | Shared] = dict(zip(layers, pool.map(compress, layers.values()), strict=True))
+        compressed = processes.gather_interleaved(list(pool.map(compress, own)))
+    changed: dict[str, Dense | Shared] = {}
+    for name, result in zip(layers, compressed, strict=True):
+        if isinstance(result, PassError):
+            raise result
+        changed[name] = result
     biases = {bias: layers[name] for name, bias in model.bias_names().items()}
     for name, tensor in model.tensors.items():
         if name not in layers and name not in model.uncompressed:

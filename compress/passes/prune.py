@@ -105,6 +105,12 @@ class Prune(Pass):
             raise ValueError("sensitivity is relative to the standard deviation of a layer; set scope to layer")
         return self
 
+    @property
+    def row_block_bytes(self) -> int | None:
+        if self.obs_update:
+            return self.row_block_memory
+        return 0 if self.criterion == "fisher" else None
+
     def with_amount(self, amount: float) -> Prune:
         return replace(self, sparsity=amount, sensitivity=None, nonzero_weights=None, scope="layer", layers={})
 

@@ -53,3 +53,7 @@ class RateDistortionPass(Pass):
     @property
     def needs_goal(self) -> bool:
         return self.bytes == "smallest"
+
+    @property
+    def row_block_bytes(self) -> int | None:
+        return self.row_block_memory

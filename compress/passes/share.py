@@ -81,6 +81,12 @@ class Share(RateDistortionPass):
             )
         return self
 
+    @property
+    def row_block_bytes(self) -> int | None:
+        if self.lambda_ is None and self.bytes is None:
+            return 0 if self.importance == "fisher" else None
+        return self.row_block_memory
+
     def with_amount(self, amount: float) -> Share:
         return replace(self, bits=round(amount), layers={})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from compress.calibration.memory_plan import statistics_memory
 from compress.data.decoding import pixel_shape
 from compress.data.photos import Photos
 from compress.evaluation import metrics
@@ -19,10 +21,11 @@ from compress.pipeline.config import Pipeline, Stage
 from compress.pipeline.earlier_times import earlier_runs, earlier_time
 from compress.pipeline.inputs import ListedInputs, list_inputs, load_inputs
 from compress.pipeline.resource_meter import ResourceUsage
-from compress.pipeline.stage_costs import photo_passes
+from compress.pipeline.stage_costs import photo_passes, weight_seconds
 from compress.pipeline.stages import run_stages
 from compress.report.comparison.run_files import NamedRun
 from compress.runtime.devices import find_device
+from compress.runtime.memory import default_memory_bytes, resident_bytes
 from compress.runtime.progress import no_progress
 
 GUESS = "guess"
@@ -85,7 +88,9 @@ class RunForecast:
         return asdict(self)
 
 
-def forecast(pipeline: Pipeline, out: Path, cache: Path | None, device: str | None = None) -> RunForecast:
+def forecast(
+    pipeline: Pipeline, out: Path, cache: Path | None, device: str | None = None, memory_bytes: int | None = None
+) -> RunForecast:
     """Return what a run would do. It loads weights and lists photos, decodes none and writes nothing.
 
     Args:
@@ -93,20 +98,21 @@ def forecast(pipeline: Pipeline, out: Path, cache: Path | None, device: str | No
         out: folder for the results; reports in it and beside it tell times.
         cache: folder of the run's cache; None: the run will neither read nor write one.
         device: where networks run; None: a GPU if there is one.
+        memory_bytes: memory that the run may use; None: half of the machine's.
     Raises:
         SqueezeError: weights or photos are not available, or do not suit the stages and the goal.
     """
-    listed = list_inputs(pipeline)
+    listed = list_inputs(pipeline, memory_bytes)
     lists = {"calibration": listed.calibration, "validation": listed.validation}
     preprocessing = listed.reference.preprocessing
     undecoded = tuple(role for role, each in lists.items() if not (cache and each.is_decoded(preprocessing, cache)))
     cached: list[ResourceUsage] | None = None
     if cache and not undecoded:
-        inputs = load_inputs(pipeline, cache, device)
+        inputs = load_inputs(pipeline, cache, device, memory_bytes=memory_bytes)
         cached = [result.usage for result in run_stages(pipeline, inputs, only_cached=True)]
     elif not cache:
         cached = []
-    stages = _stage_forecasts(pipeline, listed, cached, earlier_runs(out, listed.reference), device)
+    stages = _stage_forecasts(pipeline, listed, cached, earlier_runs(out, listed.reference), device, memory_bytes)
     decoding = sum(len(lists[role].entries) for role in undecoded) * _DECODE_SECONDS
     return RunForecast(
         pipeline=pipeline.name,
@@ -127,11 +133,13 @@ def _stage_forecasts(
     cached: Sequence[ResourceUsage] | None,
     runs: Sequence[NamedRun],
     device: str | None,
+    memory_bytes: int | None,
 ) -> tuple[StageForecast, ...]:
     """Return the forecasts of all stages; `cached` are the first stages, whose results need not be computed."""
     photo_seconds = _photo_seconds(listed.reference, device)
     validation = photo_seconds * len(listed.validation.entries)
-    memory = psutil.Process().memory_info().rss
+    memory, allowed = resident_bytes(), memory_bytes or default_memory_bytes()
+    weights = sum(math.prod(listed.reference.tensors[name].shape) for name in listed.reference.weight_names())
 
     def of_pass(index: int, stage: Stage) -> StageForecast:
         kind, photos = stage.pass_.kind, len(listed.calibration.entries)
@@ -141,9 +149,14 @@ def _stage_forecasts(
         if earlier := earlier_time(stage, photos, runs):
             seconds, peak = earlier.seconds + validation, max(earlier.peak_bytes, memory)
             return StageForecast(stage.name, kind, is_cached, seconds, peak, earlier.report)
-        passes = photo_passes(stage.pass_, photos)
-        peak = memory + (int(getattr(stage.pass_, "row_block_memory", 0)) if passes else 0)
-        return StageForecast(stage.name, kind, is_cached, passes * photo_seconds + validation, peak, GUESS)
+        seconds = photo_passes(stage.pass_, photos) * photo_seconds
+        peak = memory
+        if (row_block_bytes := stage.pass_.row_block_bytes) is not None:
+            statistics = statistics_memory(listed.reference, row_block_bytes)
+            seconds *= len(statistics.sweeps(allowed - memory))
+            peak = min(memory + statistics.maximum_bytes, allowed)
+        seconds += weight_seconds(stage.pass_, weights) + validation
+        return StageForecast(stage.name, kind, is_cached, seconds, peak, GUESS)
 
     return (
         StageForecast("baseline", "baseline", False, validation, memory, GUESS),

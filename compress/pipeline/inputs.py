@@ -24,6 +24,7 @@ from compress.pipeline import preflight
 from compress.pipeline.config import Pipeline
 from compress.runtime.devices import find_device
 from compress.runtime.distributed import SINGLE_PROCESS, ProcessGroup
+from compress.runtime.memory import default_memory_bytes
 from compress.runtime.progress import Progress, no_progress
 
 Loaded = TypeVar("Loaded")
@@ -70,9 +71,12 @@ class ListedInputs:
     validation: PhotoList
 
 
-def list_inputs(pipeline: Pipeline) -> ListedInputs:
+def list_inputs(pipeline: Pipeline, memory_bytes: int | None = None) -> ListedInputs:
     """Load the weights of a pipeline, list its photos, and run the preflight checks that need no pixels.
 
+    Args:
+        pipeline: names the weights and the photos.
+        memory_bytes: memory that this process may use; None: half of the machine's.
     Raises:
         SqueezeError: weights or photos are not available, or do not suit the stages and the goal.
     """
@@ -80,6 +84,7 @@ def list_inputs(pipeline: Pipeline) -> ListedInputs:
     reference = folded or given
     preflight.check_layers(pipeline, reference)
     check_importable(reference)
+    preflight.check_memory(pipeline, reference, memory_bytes or default_memory_bytes())
     calibration, validation = (_list_photos(pipeline, role, reference) for role in get_args(Role))
     preflight.check_labels(pipeline.goal, validation)
     if pipeline.encode.labels == "none":
@@ -94,6 +99,7 @@ def load_inputs(
     progress: Progress = no_progress,
     out: Path | None = None,
     processes: ProcessGroup = SINGLE_PROCESS,
+    memory_bytes: int | None = None,
 ) -> RunInputs:
     """Load the inputs of a pipeline, and run all preflight checks.
 
@@ -104,12 +110,13 @@ def load_inputs(
         progress: reports the progress.
         out: folder for the partial result of a failed stage; None: it is lost.
         processes: the process group of the run.
+        memory_bytes: as in `list_inputs`.
     Raises:
         SqueezeError: weights or photos are not available, or do not suit the stages and the goal.
     """
     found_device = find_device(device)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    listed = list_inputs(pipeline)
+    listed = list_inputs(pipeline, memory_bytes)
     given, reference = listed.given, listed.reference
     with processes.first_before_others():
         lists = listed.calibration, listed.validation
@@ -129,6 +136,7 @@ def load_inputs(
         store=cache,
         out=out if processes.is_first else None,
         processes=processes,
+        memory_bytes=memory_bytes or default_memory_bytes(),
     )
     if listed.is_folded and not context.has_same_outputs(given, reference):
         context = replace(context, reference=replace(given, notes=(_UNFOLDED,)))

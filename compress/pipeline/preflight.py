@@ -6,6 +6,7 @@ import hashlib
 import logging
 import math
 
+from compress.calibration.memory_plan import statistics_memory
 from compress.data.collect import PhotoList
 from compress.data.photos import Photos
 from compress.errors import ConfigError, DataError
@@ -14,6 +15,7 @@ from compress.model import Model
 from compress.networks.layer_calls import COMPRESSIBLE
 from compress.passes.layer_patterns import options_by_layer
 from compress.pipeline.config import Pipeline
+from compress.runtime.memory import resident_bytes
 from compress.training.splits import training_labels
 
 _LOGGER = logging.getLogger(__name__)
@@ -36,6 +38,27 @@ def check_layers(pipeline: Pipeline, model: Model) -> None:
                 options_by_layer(model, None, layers)
             except ConfigError as error:
                 raise pipeline.document.located(error, "stages", index, *path) from error
+
+
+def check_memory(pipeline: Pipeline, model: Model, memory_bytes: int) -> None:
+    """Check that the statistics of the stages fit into memory, if their layers are worked on one by one.
+
+    Raises:
+        ConfigError: they do not; says what is needed.
+    """
+    gathered = [stage.pass_.row_block_bytes for stage in pipeline.stages if stage.pass_.row_block_bytes is not None]
+    if not gathered:
+        return
+    memory = statistics_memory(model, max(gathered))
+    required, largest = resident_bytes() + memory.minimum_bytes, memory.largest
+    if memory_bytes < required:
+        raise ConfigError(
+            f"{memory_bytes / 1e9:.2f} GB of memory are too few: the statistics need {required / 1e9:.2f} GB, most of "
+            f"it for {largest.name} with rows of {largest.columns:,} weights; use a smaller row_block_memory, or "
+            "passes without statistics, as prune by magnitude",
+            key="--memory",
+            allowed=f"{math.ceil(required / 1e8) / 10:.1f}GB or more; default: half of the memory of this machine",
+        )
 
 
 def report_compressible(model: Model) -> None:

@@ -56,6 +56,7 @@ def run(
     device: str | None = None,
     progress: Progress = no_progress,
     processes: ProcessGroup = SINGLE_PROCESS,
+    memory_bytes: int | None = None,
 ) -> RunResult:
     """Run a pipeline.
 
@@ -69,15 +70,17 @@ def run(
         device: where networks run; None: a GPU if there is one.
         progress: reports the progress.
         processes: the process group of the run; the first process writes files, and all return the same result.
+        memory_bytes: memory that this process may use; None: half of the machine's. The result does not depend on it.
     Raises:
         SqueezeError: the run failed. A missed goal raises nothing: see `RunResult.goal_met`.
     """
     if fresh:
         with TemporaryDirectory(prefix="squeeze-compress-") as empty:
             return run(
-                pipeline, out, cache=Path(empty), command=command, device=device, progress=progress, processes=processes
-            )
-    inputs = load_inputs(pipeline, cache or out / CACHE, device, progress, out, processes)
+                pipeline, out, cache=Path(empty), command=command, device=device, progress=progress,
+                processes=processes, memory_bytes=memory_bytes,
+            )  # fmt: skip
+    inputs = load_inputs(pipeline, cache or out / CACHE, device, progress, out, processes, memory_bytes)
     recorder = StageRecorder(inputs, show_photos=pipeline.report.photos)
     if processes.is_first and not any(stage.pass_.needs_labels for stage in pipeline.stages):
         warn_of_other_order(recorder.reference_outputs)

@@ -15,6 +15,20 @@ _TRAINING_STEP = 3
 """A training step takes one forward pass, and two for the gradients; `distill` runs the float network too."""
 
 
+_WEIGHT_SECONDS = 1e-4
+"""Time to derive the feedback of a weight, and to assign it some ten times, most of them along a coarse trellis."""
+
+
+def weight_seconds(pass_: Pass, weights: int) -> float:
+    """Return about how long a pass works on the weights, besides photos.
+
+    Args:
+        pass_: with its options.
+        weights: number of weights of the network.
+    """
+    return _WEIGHT_SECONDS * weights if isinstance(pass_, RateDistortionPass) and pass_.row_block_bytes else 0.0
+
+
 def photo_passes(pass_: Pass, photos: int) -> int:
     """Return about how many forward passes over single photos a pass takes.
 
@@ -23,15 +37,14 @@ def photo_passes(pass_: Pass, photos: int) -> int:
         photos: number of calibration photos.
     """
     match pass_:
+        case Prune(row_block_bytes=None) | Share(row_block_bytes=None):
+            return 0
         case Train():
             return _TRAINING_STEP * pass_.epochs * photos
         case Distill():
             return (_TRAINING_STEP + 1) * pass_.steps * pass_.batch
         case Prune():
-            gathers = pass_.obs_update or pass_.criterion == "fisher"
-            return _STATISTICS * min(pass_.statistics_photos or photos, photos) if gathers else 0
-        case Share(lambda_=None, bytes=None, importance="none"):
-            return 0
+            return _STATISTICS * min(pass_.statistics_photos or photos, photos)
         case RateDistortionPass():
             used = min(pass_.statistics_photos or photos, photos)
             measured = min(pass_.sensitivity_photos, photos)

@@ -19,6 +19,7 @@ from compress.model import Model
 from compress.networks.channel_graph import ChannelLink, links_by_writer
 from compress.networks.equalization import input_factors, input_permutations, scale_channels
 from compress.quantization.layer_quantizer import LayerQuantizer
+from compress.runtime.mapped_arrays import release_pages
 from compress.tensors.forms import Dense, Pruned
 
 Layers = Mapping[str, LayerQuantizer]
@@ -95,6 +96,7 @@ def _permute(layer: LayerQuantizer, rows: NDArray[np.int64], columns: NDArray[np
         for start in range(0, layer.inverse_cholesky.shape[1], _ENTRIES_TOGETHER):
             entries = slice(start, start + _ENTRIES_TOGETHER)
             layer.inverse_cholesky[:, entries] = layer.inverse_cholesky[rows, entries]
+        release_pages(layer.inverse_cholesky)
     factor = layer.correlation_factor
     return replace(
         layer,

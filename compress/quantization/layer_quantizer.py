@@ -25,6 +25,7 @@ from compress.quantization.step_sizes import (
     relative_steps,
     step_exponents,
 )
+from compress.runtime.mapped_arrays import release_pages
 from compress.tensors.forms import FloatName, Shared
 from compress.tensors.kernel_transform import KERNEL_SIDE, coefficients_from_kernels
 from compress.tensors.levels import MAX_FLOAT16_LEVELS, levels_codebook, levels_to_symbols
@@ -52,7 +53,8 @@ class LayerQuantizer:
         weights: float32, shape (rows, columns, ...).
         mask: bool, the same shape; False where a weight is pruned.
         row_fisher: shape (rows,), `LayerStatistics.row_fisher`.
-        inverse_cholesky: float32, `LayerStatistics.row_inverse_cholesky`, its columns in the order of quantization.
+        inverse_cholesky: float32, `LayerStatistics.row_inverse_cholesky`, its columns in the order of quantization. May
+            be a mapped array; each method releases its pages.
         correlation_factor: `LayerStatistics.correlation_inverse_cholesky`.
         kernel_transform: quantize the transform coefficients of 3x3 kernels instead of the weights.
         bias_fisher: shape (rows,), `LayerStatistics.bias_fisher`.
@@ -78,6 +80,7 @@ class LayerQuantizer:
             rows = group_of_row == group
             factor = upper(triangle).T.astype(np.float64)
             whitened[rows] = solve_triangular(factor, whitened[rows].T, lower=True).T
+        release_pages(self.inverse_cholesky)
         whitened *= np.sqrt(self.row_fisher)[:, None]
         if self.correlation_factor is not None:
             whitened = solve_triangular(self.correlation_factor.T, whitened, lower=True)
@@ -86,7 +89,9 @@ class LayerQuantizer:
     @property
     def relative_steps(self) -> Floats:
         """`step_sizes.relative_steps` of the layer, columns in the order of the tensor."""
-        return relative_steps(self.row_fisher, diagonals(self.inverse_cholesky)[:, np.argsort(self._column_order)])
+        found = relative_steps(self.row_fisher, diagonals(self.inverse_cholesky)[:, np.argsort(self._column_order)])
+        release_pages(self.inverse_cholesky)
+        return found
 
     @property
     def channels_in_order(self) -> NDArray[np.int64]:
@@ -105,6 +110,7 @@ class LayerQuantizer:
         """
         factors = np.repeat(column_factors, self._taps)[self._column_order].astype(np.float32)
         self.inverse_cholesky[...] /= packed(np.broadcast_to(factors, (len(factors), len(factors))))
+        release_pages(self.inverse_cholesky)
         bias_fisher = None if self.bias_fisher is None else self.bias_fisher / row_factors**2
         return replace(self, weights=weights, row_fisher=self.row_fisher / row_factors**2, bias_fisher=bias_fisher)
 
@@ -145,6 +151,7 @@ class LayerQuantizer:
             for iteration_trellis in [coarse_trellis(trellis)] * (iterations - 1) + [trellis]:
                 levels, counts = assign_levels(*arrays, rate_cost, self.correlation_factor, iteration_trellis)
                 rate_cost = lambda_ * ideal_bits(counts + _UNSEEN_COUNT)
+        release_pages(self.inverse_cholesky)
         return shared_levels(self._in_tensor_order(levels), *exponents)
 
     def share(self, lambda_: float, options: CodebookOptions, symbol_bits: SymbolBits, seed: int) -> Shared:
@@ -189,6 +196,7 @@ class LayerQuantizer:
                 entries = refit_entries(entries, indices[mask], approximated[mask], cost[mask])
                 order = np.argsort(entries, kind="stable")
                 entries, counts = entries[order], counts[order]
+        release_pages(self.inverse_cholesky)
         used = (counts > 0) | (entries == 0)
         codebook, symbols = zero_first(entries[used], (np.cumsum(used) - 1)[indices])
         return Shared(codebook, self._in_tensor_order(symbols), options.stored_as, *exponents)

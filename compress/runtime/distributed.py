@@ -36,6 +36,11 @@ class ProcessGroup:
         """Whether this process writes files and prints."""
         return self.rank == 0
 
+    @property
+    def is_first_of_machine(self) -> bool:
+        """Whether this process writes into the cache, which machines may have each."""
+        return self.world_size == 1 or os.environ.get("LOCAL_RANK", "0") == "0"
+
     def owns(self, index: int) -> bool:
         """Return whether item `index` of an interleaved sequence belongs to this process."""
         return index % self.world_size == self.rank

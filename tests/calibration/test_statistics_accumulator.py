@@ -62,8 +62,12 @@ NETWORKS = {
 
 def statistics_of(network, photos, batch=100, advance=lambda count: None, **options):
     generator, classes = torch.Generator().manual_seed(SEED), network.eval()(photos[:1]).shape[1]
-    batches = (PhotoBatch(torch.randn((len(some), classes), generator=generator), some) for some in photos.split(batch))
-    return accumulate_statistics(network, batches, advance, **options)
+    batches = [PhotoBatch(torch.randn((len(some), classes), generator=generator), some) for some in photos.split(batch)]
+    return statistics_of_batches(network, batches, advance, **options)
+
+
+def statistics_of_batches(network, batches, advance=lambda count: None, **options):
+    return dict(accumulate_statistics(network, lambda: batches, advance, **options))
 
 
 def reference_statistics(network, photos):
@@ -141,7 +145,7 @@ def test_statistics_equal_the_reference_computed_photo_by_photo(kind):
 def test_row_blocks_of_classes_do_not_depend_on_the_noise():
     network, photos = NETWORKS["linear"][0]().eval(), torch.randn(9, 7)
     one, another = (
-        accumulate_statistics(network, [PhotoBatch(noise, photos)], lambda count: None, row_block_bytes=ROW_BLOCK_BYTES)
+        statistics_of_batches(network, [PhotoBatch(noise, photos)], row_block_bytes=ROW_BLOCK_BYTES)
         for noise in torch.randn(2, 9, 4)
     )
     np.testing.assert_array_equal(one["2.weight"].row_blocks, another["2.weight"].row_blocks)
@@ -158,7 +162,7 @@ def test_a_photo_counts_for_all_classes_that_it_resembles():
 
 
 def test_rows_of_a_layer_too_large_for_memory_share_blocks_with_adjacent_rows(monkeypatch):
-    monkeypatch.setattr("compress.calibration.statistics_accumulator._MAX_LAYER_ENTRIES", 40 * 7**2)
+    monkeypatch.setattr("compress.calibration.row_block_memory._MAX_LAYER_ENTRIES", 40 * 7**2)
     network, photos = nn.Sequential(nn.Linear(7, 90)).eval(), torch.randn(9, 7)
     row_blocks, blocks = (
         statistics_of(network, photos, row_block_bytes=ROW_BLOCK_BYTES)["0.weight"].row_blocks,
@@ -219,7 +223,7 @@ def test_a_sample_weight_of_three_equals_three_copies(row_blocks):
     drawn[4:] = drawn[0]
     weights = torch.tensor([3.0, 1.0, 1.0, 1.0], dtype=torch.float64)
     weighted, repeated = (
-        accumulate_statistics(network, [batch], lambda count: None, row_block_bytes=ROW_BLOCK_BYTES * row_blocks)
+        statistics_of_batches(network, [batch], row_block_bytes=ROW_BLOCK_BYTES * row_blocks)
         for batch in (PhotoBatch(drawn[:4], photos, weights), PhotoBatch(drawn, thrice))
     )
     for name, expected in repeated.items():
@@ -232,7 +236,7 @@ def test_a_sample_weight_of_three_equals_three_copies(row_blocks):
 
 def test_no_photos_is_an_error():
     with pytest.raises(DataError, match="at least one photo"):
-        accumulate_statistics(NETWORKS["linear"][0](), iter(()), lambda count: None)
+        statistics_of_batches(NETWORKS["linear"][0](), [])
 
 
 def test_all_rows_of_the_classifier_have_the_same_fisher_information():
@@ -294,10 +298,35 @@ def test_the_predicted_divergence_of_a_small_error_is_close_to_the_measured(tiny
 
 
 def test_rows_of_a_large_network_share_blocks_so_that_all_fit_into_memory(monkeypatch):
-    monkeypatch.setattr("compress.calibration.statistics_accumulator._MAX_LAYER_ENTRIES", 1000)
+    monkeypatch.setattr("compress.calibration.row_block_memory._MAX_LAYER_ENTRIES", 1000)
     network = nn.Sequential(nn.Linear(7, 18), nn.ReLU(), nn.Linear(18, 30), nn.ReLU(), nn.Linear(30, 4))
     found = statistics_of(network, torch.randn(9, 7), row_block_bytes=4000)
     row_blocks = [layer.row_blocks for layer in found.values()]
     assert row_blocks[0].shape == (9, 28)  # 18 blocks and one of each other layer take more than 4,000 bytes
     assert row_blocks[1] is None
     assert row_blocks[2] is None
+
+
+@pytest.mark.parametrize("row_block_bytes", [0, 10**7])
+def test_long_rows_have_the_same_statistics_from_gradients_made_fewer(monkeypatch, row_block_bytes):
+    """Each group has more rows than the layer has positions, so that its gradients can be made fewer."""
+    network = nn.Sequential(nn.Conv2d(114, 30, 3, 2), nn.ReLU(), nn.Flatten(), nn.Linear(30 * 4, 5))
+    photos = torch.randn(7, 114, 5, 5)
+    found = statistics_of(network, photos, batch=3, row_block_bytes=row_block_bytes)
+    monkeypatch.setattr("compress.calibration.statistics_accumulator._LONG_ROW", 10**6)
+    expected = statistics_of(network, photos, batch=3, row_block_bytes=row_block_bytes)
+    assert row_block_bytes == 0 or len(found["0.weight"].row_blocks) == 3
+    for part, value in vars(expected["0.weight"]).items():
+        if value is not None:
+            np.testing.assert_allclose(getattr(found["0.weight"], part), value, rtol=1e-3, atol=1e-6)
+
+
+def test_more_sweeps_give_the_same_statistics():
+    make, shape = NETWORKS["other kinds of layers"]
+    network, photos = make(), torch.randn(9, *shape)
+    at_once = statistics_of(network, photos, row_block_bytes=ROW_BLOCK_BYTES)
+    one_by_one = statistics_of(network, photos, row_block_bytes=ROW_BLOCK_BYTES, sweeps=[[name] for name in at_once])
+    assert list(one_by_one) == list(at_once)
+    for name, expected in at_once.items():
+        for part, value in vars(expected).items():
+            np.testing.assert_array_equal(getattr(one_by_one[name], part), value)

@@ -21,7 +21,7 @@ def statistics():
 
 
 def test_reading_returns_what_was_written(tmp_path, statistics):
-    write_statistics(tmp_path / "statistics.npz", statistics)
+    write_statistics(tmp_path / "statistics.npz", statistics.items())
     read = StatisticsFile(tmp_path / "statistics.npz")
     assert list(read) == list(statistics)
     for name, layer in statistics.items():
@@ -31,7 +31,7 @@ def test_reading_returns_what_was_written(tmp_path, statistics):
 
 
 def test_an_unknown_layer_is_a_key_error(tmp_path, statistics):
-    write_statistics(tmp_path / "statistics.npz", statistics)
+    write_statistics(tmp_path / "statistics.npz", statistics.items())
     with pytest.raises(KeyError):
         StatisticsFile(tmp_path / "statistics.npz")["b.weight"]
 
@@ -39,7 +39,7 @@ def test_an_unknown_layer_is_a_key_error(tmp_path, statistics):
 @pytest.mark.parametrize("length", [0, 100, -1])
 def test_a_truncated_file_is_an_error_that_names_the_file(tmp_path, statistics, length):
     path = tmp_path / "statistics.npz"
-    write_statistics(path, statistics)
+    write_statistics(path, statistics.items())
     path.write_bytes(path.read_bytes()[:length])
     with pytest.raises(DataError, match=r"statistics\.npz: cannot read .* delete the file"):
         StatisticsFile(path)["a.weight"]
@@ -47,7 +47,7 @@ def test_a_truncated_file_is_an_error_that_names_the_file(tmp_path, statistics, 
 
 def test_a_flipped_bit_is_an_error(tmp_path, statistics):
     path = tmp_path / "statistics.npz"
-    write_statistics(path, statistics)
+    write_statistics(path, statistics.items())
     data = bytearray(path.read_bytes())
     data[data.index(np.eye(3).tobytes()) + 7] ^= 1
     path.write_bytes(data)
@@ -55,10 +55,10 @@ def test_a_flipped_bit_is_an_error(tmp_path, statistics):
         StatisticsFile(path)["a.weight"]
 
 
-def test_a_folder_that_is_not_writable_is_an_error_with_the_required_space(tmp_path, statistics):
+def test_a_folder_that_is_not_writable_is_an_error_with_the_written_bytes(tmp_path, statistics):
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match=r"0\.0 GB.*free some disk space, or choose another cache folder"):
-        write_statistics(tmp_path / "file" / "statistics.npz", statistics)
+        write_statistics(tmp_path / "file" / "statistics.npz", statistics.items())
 
 
 class TestRowStatistics:

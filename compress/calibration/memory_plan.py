@@ -1,0 +1,156 @@
+"""Memory that the statistics of a network's layers take, and which layers are gathered together within a limit.
+
+All of it follows from shapes. The plan changes time and memory, never the statistics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from compress.calibration.photo_batches import MAX_PASS_PHOTOS
+from compress.calibration.row_block_memory import check_row_length, row_groups_by_layer
+from compress.calibration.statistics_accumulator import STRIP_ROWS, Sweep, waiting_photos
+from compress.model import Model
+from compress.networks.layer_calls import record_calls, weight_matrices
+from compress.networks.modules import to_module, zero_input
+
+_TENSORS_PER_OUTPUT = 4
+"""Tensors of the size of a layer's output in a backward pass: the output, a copy, the next operation's, a gradient."""
+
+_DERIVING_MATRICES = 6
+"""Matrices of columns x columns in float64 while inverse Cholesky factors are derived."""
+
+_NETWORK_BYTES = 32
+"""Bytes of each weight in copies of the network: float, balanced, compressed, and two torch modules."""
+
+_QUANTIZING_BYTES = 64
+"""Bytes of each weight in the arrays of a quantized layer."""
+
+
+@dataclass(frozen=True)
+class LayerMemory:
+    """Memory for the statistics of one layer.
+
+    Attributes:
+        name: of the weight tensor.
+        rows: number of rows of the weight matrix.
+        columns: length of a row.
+        groups: number of row blocks.
+    """
+
+    name: str
+    rows: int
+    columns: int
+    groups: int
+
+    @property
+    def sums_bytes(self) -> int:
+        """Bytes of the sums over photos, and of the gradients that wait to be added."""
+        blocks = self.groups * self.columns * (self.columns + STRIP_ROWS) // 2
+        return 4 * (blocks + waiting_photos(self.columns) * self.weights)
+
+    @property
+    def working_bytes(self) -> int:
+        """Bytes to finish the sums, or to derive and use the factors of error feedback, besides `sums_bytes`."""
+        return 8 * _DERIVING_MATRICES * self.columns**2 + _QUANTIZING_BYTES * self.weights
+
+    @property
+    def weights(self) -> int:
+        """Number of weights."""
+        return self.rows * self.columns
+
+
+@dataclass(frozen=True)
+class NetworkMemory:
+    """Memory for the statistics of a network.
+
+    Attributes:
+        layers: of all weight tensors, in the order of the statistics.
+        activation_bytes: tensors of a forward and backward pass.
+    """
+
+    layers: tuple[LayerMemory, ...]
+    activation_bytes: int
+
+    @property
+    def largest(self) -> LayerMemory:
+        """The layer that takes the most memory."""
+        return max(self.layers, key=lambda layer: layer.sums_bytes + layer.working_bytes)
+
+    @property
+    def working_bytes(self) -> int:
+        """Bytes besides the sums: copies of the network, and a backward pass or work on one layer after it."""
+        copies = _NETWORK_BYTES * sum(layer.weights for layer in self.layers)
+        return copies + max(self.activation_bytes, *(layer.working_bytes for layer in self.layers))
+
+    @property
+    def minimum_bytes(self) -> int:
+        """Bytes to gather the layers one by one."""
+        return self.working_bytes + max(layer.sums_bytes for layer in self.layers)
+
+    @property
+    def maximum_bytes(self) -> int:
+        """Bytes to gather all layers at once."""
+        return self.working_bytes + sum(layer.sums_bytes for layer in self.layers)
+
+    def sweeps(self, free_bytes: int) -> list[Sweep]:
+        """Return the layers of each sweep over the photos, as many in each as fit into `free_bytes`, one at least."""
+        sums_bytes = free_bytes - self.working_bytes
+        sweeps: list[list[str]] = []
+        left = 0
+        for layer in self.layers:
+            if not sweeps or layer.sums_bytes > left:
+                sweeps.append([])
+                left = sums_bytes
+            sweeps[-1].append(layer.name)
+            left -= layer.sums_bytes
+        return [frozenset(names) for names in sweeps]
+
+
+def statistics_memory(model: Model, row_block_bytes: int) -> NetworkMemory:
+    """Return `network_memory` of a model's network, on the CPU."""
+    return network_memory(to_module(model), zero_input(model.preprocessing), row_block_bytes)
+
+
+def network_memory(network: nn.Module, photo: Tensor, row_block_bytes: int) -> NetworkMemory:
+    """Return the memory for the statistics of a network.
+
+    Args:
+        network: in evaluation mode.
+        photo: shape (1, channels, height, width); its values do not matter.
+        row_block_bytes: memory for all row blocks, as in `accumulate_statistics`.
+    Raises:
+        PassError: a row is too long for statistics.
+    """
+    with record_calls(network) as calls:
+        logits = network(photo)
+    called = {call.weight: _shape(call.layer.weight) for call in calls}
+    groups = row_groups_by_layer(called, row_block_bytes)
+    shapes = _other_shapes(network, logits, called) | called
+    for name, (_, columns) in shapes.items():
+        check_row_length(name, columns)
+    outputs = sum(call.outputs.numel() for call in calls)
+    activation_bytes = 4 * _TENSORS_PER_OUTPUT * MAX_PASS_PHOTOS * outputs
+    return NetworkMemory(
+        tuple(LayerMemory(name, *shape, groups.get(name, 1)) for name, shape in shapes.items()), activation_bytes
+    )
+
+
+def _other_shapes(network: nn.Module, logits: Tensor, called: Collection[str]) -> dict[str, tuple[int, int]]:
+    """Return the shapes of the matrices that no recorded call uses, but the logits."""
+    others = {name: weight for name, weight in weight_matrices(network).items() if name not in called}
+    if not others or not logits.requires_grad:
+        return {}
+    gradients = torch.autograd.grad(logits.sum(), list(others.values()), allow_unused=True)
+    return {
+        name: _shape(weight) for (name, weight), each in zip(others.items(), gradients, strict=True) if each is not None
+    }
+
+
+def _shape(weight: Tensor) -> tuple[int, int]:
+    rows, columns = weight.flatten(1).shape
+    return rows, columns
