@@ -14,7 +14,7 @@ from compress.data.digits import Digits
 from compress.evaluation import metrics
 from compress.model import Model
 from compress.networks.user_network import UserNetwork
-from compress.passes import Distill, Share, Train
+from compress.passes import Distill, Quantize, Share, Train
 from compress.runtime.distributed import SINGLE_PROCESS, ProcessGroup, join_process_group
 
 Results = dict[str, np.ndarray]
@@ -31,6 +31,7 @@ def results(processes: ProcessGroup, store: Path | None = None) -> Results:
     calibration = Digits(limit=47).load(model.preprocessing, "calibration", classes=10)
     context = Context(model, calibration, processes=processes, store=store)
     shared = Share(bits=3)(model, context)
+    quantized = Quantize(lambda_=1e-4, sensitivity_photos=0, trellis=False)(model, context)
     options = {"epochs": 2, "batch": 15, "learning_rate": 0.01, "dropout": 0.0}
     trained = Train(**options)(no_norms, Context(no_norms, calibration, processes=processes, store=store))
     trained_with_norms = Train(**options, validation_split=0)(model, context)
@@ -41,7 +42,8 @@ def results(processes: ProcessGroup, store: Path | None = None) -> Results:
         **tensors("trained", trained),
         **tensors("norms", trained_with_norms),
         **tensors("distilled", distilled),
-        "weights": np.array([weights_sha256(trained), weights_sha256(distilled)]),
+        **tensors("quantized", quantized),
+        "weights": np.array([weights_sha256(trained), weights_sha256(distilled), weights_sha256(quantized)]),
     }
 
 

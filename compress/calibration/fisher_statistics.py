@@ -154,10 +154,8 @@ class FisherStatistics:
             raise DataError(
                 f"{total:,} calibration photos for {self.processes.world_size:,} processes; each process needs one"
             )
-        network, batches = (
-            to_module(self.reference, self.device),
-            partial(self._batches, indices, augmentations, self.seed),
-        )
+        network = to_module(self.reference, self.device)
+        batches = partial(self._batches, indices, augmentations, self.seed)
         sweeps = self._sweeps(row_block_bytes)
         class_weights = self._class_weights(network, indices) if self.photos.balance_classes else None
         with self.progress("gathering statistics", total * len(sweeps)) as advance:

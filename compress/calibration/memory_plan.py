@@ -85,12 +85,12 @@ class NetworkMemory:
     def working_bytes(self) -> int:
         """Bytes besides the sums: copies of the network, and a backward pass or work on one layer after it."""
         copies = _NETWORK_BYTES * sum(layer.weights for layer in self.layers)
-        return copies + max(self.activation_bytes, *(layer.working_bytes for layer in self.layers))
+        return copies + max([self.activation_bytes, *(layer.working_bytes for layer in self.layers)])
 
     @property
     def minimum_bytes(self) -> int:
         """Bytes to gather the layers one by one."""
-        return self.working_bytes + max(layer.sums_bytes for layer in self.layers)
+        return self.working_bytes + max((layer.sums_bytes for layer in self.layers), default=0)
 
     @property
     def maximum_bytes(self) -> int:

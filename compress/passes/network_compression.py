@@ -106,10 +106,8 @@ def _layer_quantizers(
         options.statistics_photos, options.augmentations, options.row_block_memory
     )
     samples = context.fisher.samples(options.statistics_photos, options.augmentations)
-    last, working_bytes = (
-        list(statistics)[-1],
-        statistics_memory(context.reference, options.row_block_memory).working_bytes,
-    )
+    last = list(statistics)[-1]
+    working_bytes = statistics_memory(context.reference, options.row_block_memory).working_bytes
     layers: dict[str, LayerQuantizer] = {}
     for name in model.weight_names():
         layers[name] = regularized_quantizer(

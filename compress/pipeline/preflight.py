@@ -15,7 +15,7 @@ from compress.model import Model
 from compress.networks.layer_calls import COMPRESSIBLE
 from compress.passes.layer_patterns import options_by_layer
 from compress.pipeline.config import Pipeline
-from compress.runtime.memory import resident_bytes
+from compress.runtime.memory import release_free_memory, resident_bytes
 from compress.training.splits import training_labels
 
 _LOGGER = logging.getLogger(__name__)
@@ -24,6 +24,9 @@ _MIN_SHARE = 0.5
 """Smallest share of the parameters that passes compress without a warning."""
 
 _MAX_NAMES = 8
+
+_MARGIN = 1.05
+"""Memory that an error asks for, relative to what is needed: the memory at the start of a process varies."""
 
 
 def check_layers(pipeline: Pipeline, model: Model) -> None:
@@ -50,14 +53,16 @@ def check_memory(pipeline: Pipeline, model: Model, memory_bytes: int) -> None:
     if not gathered:
         return
     memory = statistics_memory(model, max(gathered))
-    required, largest = resident_bytes() + memory.minimum_bytes, memory.largest
-    if memory_bytes < required:
+    release_free_memory()
+    required = resident_bytes() + memory.minimum_bytes
+    if memory_bytes < required and memory.layers:
+        largest = memory.largest
         raise ConfigError(
             f"{memory_bytes / 1e9:.2f} GB of memory are too few: the statistics need {required / 1e9:.2f} GB, most of "
             f"it for {largest.name} with rows of {largest.columns:,} weights; use a smaller row_block_memory, or "
             "passes without statistics, as prune by magnitude",
             key="--memory",
-            allowed=f"{math.ceil(required / 1e8) / 10:.1f}GB or more; default: half of the memory of this machine",
+            allowed=f"{math.ceil(_MARGIN * required / 1e8) / 10:.1f}GB or more; default: half of this machine's",
         )
 
 

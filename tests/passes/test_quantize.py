@@ -61,6 +61,14 @@ class TestLevels:
             Quantize(lambda_=1e-4)(Share(bits=4)(tiny, context), context)
 
 
+def test_the_result_does_not_depend_on_the_memory(tiny, context, tmp_path):
+    """Without memory, layers are gathered one by one, and their factors are on disk."""
+    quantize = Quantize(lambda_=1e-4, sensitivity_photos=20)
+    plenty, none = (quantize(tiny, replace(context, store=tmp_path / name, memory_bytes=memory_bytes))
+                    for name, memory_bytes in (("plenty", 10**12), ("none", 0)))  # fmt: skip
+    assert container.encode(plenty) == container.encode(none)
+
+
 def test_biases_on_levels_have_one_step_and_take_fewer_bytes_than_floats(tiny, context):
     levels, floats = (
         Quantize(lambda_=1e-4, bias_precision=precision)(tiny, context) for precision in ("levels", "float16")

@@ -129,3 +129,25 @@ def test_an_earlier_time_is_scaled_to_the_photos_and_the_epochs():
     assert time.seconds == pytest.approx(10.0 * 3 / 2)  # of 1,000 photos and 2 epochs
     assert time.report == "a/report.json"
     assert earlier_time(Stage("distill", Distill()), 500, [run]) is None
+
+
+GATHERING = """\
+model: {{source: checkpoint, path: {folder}/float.safetensors, architecture: squeezenet1_1}}
+data:
+  calibration: {{source: digits, limit: 2}}
+  validation: {{source: digits, limit: 3}}
+stages:
+  - {{pass: quantize, lambda: 1e-6}}
+"""
+
+
+def test_too_little_memory_for_a_layer_is_an_error_that_says_what_is_needed(pipeline, tmp_path):
+    file = tmp_path / "gathering.yaml"
+    file.write_text(GATHERING.format(folder=pipeline.parent))
+    result = dry_run(file, tmp_path / "out", "--memory", "100MB")
+    assert result.exit_code == 2
+    assert re.search(r"--memory: 0\.10 GB .* need \d\.\d\d GB, .* rows of .*\(allowed: \d\.\dGB or more", result.stderr)
+
+
+def test_a_pass_without_statistics_takes_any_memory(pipeline, tmp_path):
+    assert dry_run(pipeline, tmp_path / "out", "--memory", "1MB").exit_code == 0

@@ -73,6 +73,13 @@ def test_training_agrees_with_one_process(one, two):
             assert np.abs(two[0][name] - found).mean() < 1e-4, name
 
 
+def test_layers_that_processes_share_agree_with_one_process(one, two):
+    """Rounding of the statistics moves few weights to the next level."""
+    for name, found in one.items():
+        if name.startswith("quantized"):
+            assert np.mean(np.abs(two[0][name] - found) > 1e-3 * np.abs(found).max()) < 0.05, name
+
+
 def test_all_processes_have_the_same_weights(two):
     assert two[0]["weights"].tolist() == two[1]["weights"].tolist()
     for name, found in two[0].items():
