@@ -21,6 +21,9 @@ from compress.networks.modules import to_module, zero_input
 _TENSORS_PER_OUTPUT = 4
 """Tensors of the size of a layer's output in a backward pass: the output, a copy, the next operation's, a gradient."""
 
+_FINISHING_MATRICES = 3
+"""Matrices of columns x columns in float64 while the sums of a layer are finished."""
+
 _DERIVING_MATRICES = 6
 """Matrices of columns x columns in float64 while inverse Cholesky factors are derived."""
 
@@ -54,8 +57,13 @@ class LayerMemory:
         return 4 * (blocks + waiting_photos(self.columns) * self.weights)
 
     @property
+    def finishing_bytes(self) -> int:
+        """Bytes to finish the sums, besides `sums_bytes`."""
+        return 8 * _FINISHING_MATRICES * self.columns**2
+
+    @property
     def working_bytes(self) -> int:
-        """Bytes to finish the sums, or to derive and use the factors of error feedback, besides `sums_bytes`."""
+        """Bytes to derive and use the factors of error feedback, besides the factors, which take `sums_bytes`."""
         return 8 * _DERIVING_MATRICES * self.columns**2 + _QUANTIZING_BYTES * self.weights
 
     @property
@@ -82,10 +90,18 @@ class NetworkMemory:
         return max(self.layers, key=lambda layer: layer.sums_bytes + layer.working_bytes)
 
     @property
+    def gathering_bytes(self) -> int:
+        """Bytes besides the sums: copies of the network, and a backward pass or the end of one layer."""
+        return self._copies_bytes + max([self.activation_bytes, *(layer.finishing_bytes for layer in self.layers)])
+
+    @property
     def working_bytes(self) -> int:
-        """Bytes besides the sums: copies of the network, and a backward pass or work on one layer after it."""
-        copies = _NETWORK_BYTES * sum(layer.weights for layer in self.layers)
-        return copies + max([self.activation_bytes, *(layer.working_bytes for layer in self.layers)])
+        """Bytes besides the factors: copies of the network, and a backward pass or work on one layer after it."""
+        return self._copies_bytes + max([self.activation_bytes, *(layer.working_bytes for layer in self.layers)])
+
+    @property
+    def _copies_bytes(self) -> int:
+        return _NETWORK_BYTES * sum(layer.weights for layer in self.layers)
 
     @property
     def minimum_bytes(self) -> int:
@@ -99,7 +115,7 @@ class NetworkMemory:
 
     def sweeps(self, free_bytes: int) -> list[Sweep]:
         """Return the layers of each sweep over the photos, as many in each as fit into `free_bytes`, one at least."""
-        sums_bytes = free_bytes - self.working_bytes
+        sums_bytes = free_bytes - self.gathering_bytes
         sweeps: list[list[str]] = []
         left = 0
         for layer in self.layers:

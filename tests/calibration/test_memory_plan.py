@@ -21,7 +21,7 @@ def test_all_layers_are_gathered_at_once_where_memory_is_free():
 
 
 def test_layers_are_gathered_in_order_as_many_as_fit():
-    assert MEMORY.sweeps(MEMORY.minimum_bytes) == [{"a"}, {"b"}, {"c", "d"}]
+    assert MEMORY.sweeps(MEMORY.gathering_bytes + LAYERS[1].sums_bytes) == [{"a"}, {"b"}, {"c", "d"}]
 
 
 def test_layers_are_gathered_one_by_one_where_nothing_is_free():
