@@ -6,7 +6,8 @@ raises the divergence of the network's outputs by
     0.5 * sum_ij E[i] @ F[i, j] @ E[j],  F[i, j] = mean over photos of g[i] g[j]^T
 
 F is the Fisher information: `g` is the gradient of the layer's weights for a random direction of the logits, whose
-covariance is that of the softmax. F is too large to keep. `LayerStatistics` has three parts of it:
+covariance is that of the softmax, or as `output_error` says. F is too large to keep. `LayerStatistics` has three parts
+of it:
 
 - the Kronecker factor over columns, as in K-FAC (Martens & Grosse 2015, arXiv:1503.05671): the sum of all row blocks
   F[i, i]. Gradients are summed over positions first, as positions share the weights (Eschenhagen et al. 2023,
@@ -26,7 +27,7 @@ that the mean over passes is the same. It is noisier, so these matrices have nei
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TypeVar
 
@@ -37,6 +38,7 @@ from torch import Tensor, nn
 
 from compress.calibration.example_gradients import example_gradients
 from compress.calibration.layer_statistics import Floats, LayerStatistics, row_groups
+from compress.calibration.output_error import OutputError
 from compress.calibration.packed_triangular import symmetric
 from compress.calibration.photo_batches import PhotoBatch
 from compress.errors import DataError, PassError
@@ -78,6 +80,8 @@ def accumulate_statistics(
     batches: Iterable[PhotoBatch],
     advance: Advance,
     *,
+    weights: Container[str] | None = None,
+    output_error: OutputError = OutputError(),  # noqa: B008  it is immutable
     row_block_bytes: int = 0,
     processes: ProcessGroup = SINGLE_PROCESS,
 ) -> dict[str, LayerStatistics]:
@@ -87,6 +91,8 @@ def accumulate_statistics(
         network: in evaluation mode.
         batches: the photos. Each process has one batch at least.
         advance: called with the number of photos done.
+        weights: names of the weight tensors; None: all.
+        output_error: measures the error of the network's outputs.
         row_block_bytes: memory for all row blocks. Adjacent rows share a block so that they fit. 0: gather neither row
             blocks nor `row_correlation`, which the last layer, layers of more than 256 rows and grouped convolutions
             never have.
@@ -103,7 +109,9 @@ def accumulate_statistics(
         total_weight += batch.total_weight
         if batch.inputs is None:
             continue
-        gradients, class_gradients, matrix_gradients = _gradients(network, batch, batch.inputs, row_blocks=row_blocks)
+        gradients, class_gradients, matrix_gradients = _gradients(
+            network, batch, batch.inputs, weights, output_error, row_blocks=row_blocks
+        )
         last = gradients[-1][0].weight if gradients else ""
         for name, gradient in matrix_gradients.items():  # before the calls: the last layer comes last
             if name not in layers:
@@ -134,28 +142,34 @@ def accumulate_statistics(
 
 
 def _gradients(
-    network: nn.Module, batch: PhotoBatch, inputs: Tensor, *, row_blocks: bool
+    network: nn.Module,
+    batch: PhotoBatch,
+    inputs: Tensor,
+    names: Container[str] | None,
+    output_error: OutputError,
+    *,
+    row_blocks: bool,
 ) -> tuple[CallGradients, CallGradients, dict[str, Tensor]]:
     """Return the gradients of all calls and of other matrices for sampled directions, and those for the row blocks.
 
-    The directions have the covariance of the softmax's Fisher information, diag(p) - p p^T. For the row blocks of the
-    last layer each logit is scaled by the root of its variance; there are no such gradients if rows are not classes.
+    The directions are those of `output_error`. For the row blocks of the last layer each logit is scaled by the root of
+    its variance; there are no such gradients if rows are not classes of a photo.
     """
-    with record_calls(network) as calls:
+    with record_calls(network) as recorded:
         logits = network(inputs)
+        calls = [call for call in recorded if names is None or call.weight in names]
         _check_differentiable(logits, calls)
         weights = logits.new_ones(len(logits)) if batch.weights is None else batch.weights.to(logits)
-        root_weights = weights.sqrt()[:, None]
+        root_weights = weights.sqrt().reshape(-1, *[1] * (logits.dim() - 1))
         class_gradients: CallGradients = []
         last = [call for call in calls if call.weight == calls[-1].weight]
-        if row_blocks and last and len(last[0].layer.weight) == logits.shape[1]:
+        is_classes = logits.dim() == 2 and output_error.variance is None
+        if row_blocks and is_classes and last and len(last[0].layer.weight) == logits.shape[1]:
             softened = (logits.detach() / _TEMPERATURE).softmax(1)
             directions = root_weights * (softened * (1 - softened)).sqrt()
             class_gradients = _backward(logits, last, directions, retain_graph=True)
-        probabilities = logits.detach().softmax(1)
-        drawn = batch.noise.to(logits) * probabilities.sqrt()
-        directions = root_weights * (drawn - probabilities * drawn.sum(1, keepdim=True))
-        called = {call.weight for call in calls}
+        directions = root_weights * output_error.directions(logits, batch.noise)
+        called = {call.weight for call in recorded}
         others = {name: weight for name, weight in weight_matrices(network).items() if name not in called}
         matrices = torch.autograd.grad(
             logits, list(others.values()), directions, retain_graph=bool(calls), allow_unused=True
