@@ -20,8 +20,9 @@ each is the mean over photos of `p * (1 - p) * g g^T`, where `g` is the gradient
 probability. A temperature raises the small probabilities, so that a photo counts for all classes that it resembles.
 
 Other weight matrices, such as those of attention, recurrent layers and transposed convolutions, and of layers with a
-forward of their own, have one gradient for all photos of a pass: the directions of different photos are independent, so
-that the mean over passes is the same. It is noisier, so these matrices have neither row blocks nor a row correlation.
+forward of their own or with a weight that the network also reads itself, have one gradient for all photos of a pass:
+the directions of different photos are independent, so that the mean over passes is the same. It is noisier, so these
+matrices have neither row blocks nor a row correlation.
 """
 
 from __future__ import annotations
@@ -71,6 +72,9 @@ symmetry, and take neither memory nor time."""
 _TEMPERATURE = 2.5
 """Divisor of the logits in the softmax that weights the photos for the last layer's row blocks."""
 
+_MAX_DIFFERENCE = 0.01
+"""Largest relative difference of a gradient from the sum of those of a layer's calls that rounding explains."""
+
 _MAX_CORRELATED_ROWS = 256
 """Largest layer whose row correlation is gathered. The time of error feedback between rows is quadratic in the rows."""
 
@@ -105,12 +109,15 @@ def accumulate_statistics(
     layers: dict[str, _LayerAccumulator] = {}
     groups: dict[str, int] = {}
     total_weight, last = 0.0, ""
+    reads: set[str] | None = None
     for batch in chain.from_iterable(batch.passes() for batch in batches):
         total_weight += batch.total_weight
         if batch.inputs is None:
             continue
+        if reads is None:
+            reads = _weights_read_elsewhere(network, batch, batch.inputs, output_error)
         gradients, class_gradients, matrix_gradients = _gradients(
-            network, batch, batch.inputs, weights, output_error, row_blocks=row_blocks
+            network, batch, batch.inputs, weights, reads, output_error, row_blocks=row_blocks
         )
         last = gradients[-1][0].weight if gradients else ""
         for name, gradient in matrix_gradients.items():  # before the calls: the last layer comes last
@@ -146,6 +153,7 @@ def _gradients(
     batch: PhotoBatch,
     inputs: Tensor,
     names: Container[str] | None,
+    reads: Container[str],
     output_error: OutputError,
     *,
     row_blocks: bool,
@@ -157,7 +165,7 @@ def _gradients(
     """
     with record_calls(network) as recorded:
         logits = network(inputs)
-        calls = [call for call in recorded if names is None or call.weight in names]
+        calls = [call for call in recorded if call.weight not in reads and (names is None or call.weight in names)]
         _check_differentiable(logits, calls)
         weights = logits.new_ones(len(logits)) if batch.weights is None else batch.weights.to(logits)
         root_weights = weights.sqrt().reshape(-1, *[1] * (logits.dim() - 1))
@@ -169,13 +177,38 @@ def _gradients(
             directions = root_weights * (softened * (1 - softened)).sqrt()
             class_gradients = _backward(logits, last, directions, retain_graph=True)
         directions = root_weights * output_error.directions(logits, batch.noise)
-        called = {call.weight for call in recorded}
+        called = {call.weight for call in calls}
         others = {name: weight for name, weight in weight_matrices(network).items() if name not in called}
         matrices = torch.autograd.grad(
             logits, list(others.values()), directions, retain_graph=bool(calls), allow_unused=True
         ) if others else ()  # fmt: skip
         found = {name: each for name, each in zip(others, matrices, strict=True) if each is not None}
         return _backward(logits, calls, directions, retain_graph=False), class_gradients, found
+
+
+def _weights_read_elsewhere(
+    network: nn.Module, batch: PhotoBatch, inputs: Tensor, output_error: OutputError
+) -> set[str]:
+    """Return the weights that the network also uses outside their layers: the gradients of the calls are not all.
+
+    A tied decoder does so: `F.linear(x, self.encoder.weight.t())`.
+    """
+    with record_calls(network) as calls:
+        logits = network(inputs)
+        if not calls or not logits.requires_grad or not all(call.outputs.requires_grad for call in calls):
+            return set()
+        directions = output_error.directions(logits, batch.noise)
+        weights = {call.weight: call.layer.weight for call in calls}
+        whole = torch.autograd.grad(
+            logits, list(weights.values()), directions, retain_graph=True, materialize_grads=True
+        )
+        by_weight = _by_weight(_backward(logits, calls, directions, retain_graph=False))
+
+    def differs(gradient: Tensor, calls: CallGradients) -> bool:
+        of_calls = _summed_gradients(calls, batch.photos)[0].sum(0).reshape(gradient.shape)
+        return bool((gradient - of_calls).norm() > _MAX_DIFFERENCE * gradient.norm())
+
+    return {name for name, gradient in zip(weights, whole, strict=True) if differs(gradient, by_weight[name])}
 
 
 def _check_differentiable(logits: Tensor, calls: Sequence[LayerCall]) -> None:
