@@ -251,9 +251,11 @@ def show_layers(network: str, layers: Sequence[LayerDescription]) -> None:
 
 def show_inspection(inspection: Inspection) -> None:
     """Print the content of a file."""
+    from compress.networks.network_class_names import describe_outputs  # noqa: PLC0415  imports pydantic
+
     model, layout = inspection.model, inspection.layout
     preprocessing = model.preprocessing
-    say(f"{inspection.file}: {layout.file_bytes:,} bytes, {model.architecture}, {model.classes:,} classes")
+    say(f"{inspection.file}: {layout.file_bytes:,} bytes, {model.architecture}, {describe_outputs(model)}")
     has_labels, runs_in_c = ("yes" if each else "no" for each in (model.labels, inspection.runs_in_c))
     say(f"input: {preprocessing.height}x{preprocessing.width} {preprocessing.channels}, {preprocessing.resize}; "
         f"class names: {has_labels}; runs in C: {runs_in_c}")  # fmt: skip

@@ -22,11 +22,11 @@ OutputKind = Literal["distribution", "values"]
 """`distribution`: the softmax over an axis, compared by Kullback-Leibler divergence; `values`: compared by mean squared
 error, relative to the variance of the float network's."""
 
-OutputName = Annotated[str, Field(description="the key or the dotted path of a tensor")]
+OutputName = Annotated[str, Field(min_length=1, description="the key or the dotted path of a tensor")]
 OutputIndex = Annotated[int, Field(ge=0)]
 
-_MAX_POSITIONS = 1024
-"""Positions of a map that are compared: evenly spread, since outputs on all photos are kept in memory."""
+_MAX_POSITIONS, _MAX_VALUES = 1024, 1 << 18
+"""Positions and values of a photo that are compared, evenly spread: outputs on all photos are kept in memory."""
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -118,7 +118,7 @@ def compared_tensor(network_outputs: Any, output: ComparedOutput) -> Tensor:
 
 
 def by_channel(tensor: Tensor, output: OutputOptions) -> Tensor:
-    """Return a tensor with its channels second and its positions last: at most 1,024 of them, evenly spread."""
+    """Return a tensor with its channels second and its positions last: so many evenly spread ones as are compared."""
     import torch  # noqa: PLC0415
 
     if tensor.dim() == 2:
@@ -126,10 +126,11 @@ def by_channel(tensor: Tensor, output: OutputOptions) -> Tensor:
     maps = tensor.movedim(output.axis, 1).flatten(2)
     if maps.shape[2] == 1:
         return maps[..., 0]
-    if maps.shape[2] > _MAX_POSITIONS:
-        spread = torch.linspace(0, maps.shape[2] - 1, _MAX_POSITIONS, dtype=torch.float64, device=maps.device)
-        return maps[..., spread.long()]
-    return maps
+    count = min(_MAX_POSITIONS, max(_MAX_VALUES // maps.shape[1], 2))
+    if maps.shape[2] <= count:
+        return maps
+    spread = torch.linspace(0, maps.shape[2] - 1, count, dtype=torch.float64, device=maps.device)
+    return maps[..., spread.long()]
 
 
 def output_error(problem: str, network_outputs: Any) -> ConfigError:

@@ -100,7 +100,8 @@ def _probe(
         raise ConfigError(
             f"no pass can compress a weight of this network; its matrices: {left}", key="model", allowed=COMPRESSIBLE
         )
-    return found and found[0], logits.shape[1], weights
+    output = None if found is None or found[0] == LOGITS else found[0]
+    return output, logits.shape[1], weights
 
 
 def _checked_logits(outputs: Any) -> torch.Tensor:

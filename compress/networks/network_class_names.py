@@ -21,6 +21,12 @@ def classes_of(model: Model) -> NetworkClasses:
     return NetworkClasses(model.classes if output_of(model).is_classes else 0, model.labels)
 
 
+def describe_outputs(model: Model) -> str:
+    """Return `10 classes`, or what is compared of a network that is no classifier."""
+    output = output_of(model)
+    return f"{model.classes:,} classes" if output.is_classes else output.words
+
+
 def check_classifier(model: Model) -> None:
     """Check that a model gives each photo one distribution over classes.
 

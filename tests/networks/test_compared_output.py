@@ -53,9 +53,10 @@ def test_a_tensor_is_named_by_its_index_key_or_path(outputs, tensor):
         ((1, 7, 4), -1, (1, 4, 7)),
         ((1, 4, 1, 1), 1, (1, 4)),
         ((1, 2, 64, 64), 1, (1, 2, 1024)),
+        ((1, 4096, 16, 16), 1, (1, 4096, 64)),
     ],
 )
-def test_channels_come_second_and_at_most_1024_positions_last(shape, axis, expected):
+def test_channels_come_second_and_some_positions_last(shape, axis, expected):
     tensor = numbered(*shape)
     found, compared = probe_output(tensor, OutputOptions(axis=axis))
     assert compared.shape == expected
@@ -111,6 +112,8 @@ def test_a_network_of_one_tensor_of_logits_is_described_as_before():
     model = UserNetwork(factory="user_networks:three_convolutions", input_size=32).load()
     assert model.architecture == "user_networks:three_convolutions"
     assert output_of(model) == LOGITS
+    named = UserNetwork(factory="user_networks:three_convolutions", input_size=32, outputs=OutputOptions()).load()
+    assert named.architecture == model.architecture
 
 
 @pytest.mark.parametrize("factory", ["segmentation", "two_heads", "backbone", "regression"])

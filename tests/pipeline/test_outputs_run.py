@@ -135,6 +135,7 @@ def test_terminal_and_pages_name_the_error_and_no_classes(finished, key, words, 
     assert "Top-1" not in page
     assert ("Relative mean squared error" in page) is (key == REGRESSION)
     folder, invoke = str(result.report_path.parent), CliRunner().invoke
+    assert f", {result.record.compared}\n" in invoke(main, ["inspect", str(result.model_path)]).stdout
     assert words[0] in invoke(main, ["report", folder, folder, "--format", "md"]).stdout
     invoke(main, ["report", folder, folder, "-o", str(tmp_path / "c.html")], catch_exceptions=False)
     assert ("Relative MSE" in (tmp_path / "c.html").read_text()) is (key == REGRESSION)
