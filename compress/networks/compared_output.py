@@ -81,16 +81,15 @@ LOGITS = ComparedOutput()
 """The logits of a classifier, its only output."""
 
 
-def probe_output(network_outputs: Any, options: OutputOptions | None) -> tuple[ComparedOutput, Tensor]:
+def probe_output(network_outputs: Any, options: OutputOptions) -> tuple[ComparedOutput, Tensor]:
     """Return what is compared of a network's outputs for one photo, and that tensor.
 
     Args:
         network_outputs: of the network for one photo.
-        options: of the user; None: the outputs have to be logits.
+        options: of the user.
     Raises:
         ConfigError: the options name no tensor, or one that cannot be compared; names the tensors and their shapes.
     """
-    options = options or OutputOptions()
     tensor = named_tensor(network_outputs, options)
     _check_axis(tensor, options, network_outputs)
     found = ComparedOutput(options.tensor, options.kind, options.axis)
@@ -163,7 +162,7 @@ def _named(outputs: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
 def _check_axis(tensor: Any, options: OutputOptions, network_outputs: Any) -> None:
     name = "its output" if options.tensor is None else f"output {options.tensor}"
     shape = tuple(getattr(tensor, "shape", ()))
-    if len(shape) < 2 or shape[0] != 1 or not tensor.is_floating_point():
+    if len(shape) < 2 or shape[0] != 1 or 0 in shape or not tensor.is_floating_point():
         kind = f"a tensor {shape} of {tensor.dtype}" if hasattr(tensor, "dtype") else f"a {type(tensor).__name__}"
         problem = f"{name} of the network is {kind}, expected floating-point numbers of shape (photos, channels, ...)"
         raise output_error(problem, network_outputs)

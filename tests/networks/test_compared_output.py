@@ -71,12 +71,13 @@ def test_channels_come_second_and_some_positions_last(shape, axis, expected):
     [
         (
             {"out": OUT, "aux": numbered(1, 2, 4, 4)},
-            None,
+            OutputOptions(),
             r"a dict; .*out \(1, 3\), aux \(1, 2, 4, 4\).*outputs:",
         ),
         ({"out": OUT}, OutputOptions("output"), r"a dict without 'output'; .*out \(1, 3\)"),
         ((OUT.long(), OUT), OutputOptions(0), r"output 0 of the network is a tensor \(1, 3\) of torch.int64"),
         ({"a": numbered(4, 4)}, OutputOptions("a"), r"a tensor \(4, 4\) .*expected .*\(photos, channels"),
+        ({"a": numbered(1, 3, 0, 4)}, OutputOptions("a"), r"a tensor \(1, 3, 0, 4\)"),
         ({"a": "text"}, OutputOptions("a"), "output a of the network is a str"),
         (OUT, OutputOptions(axis=2), r"axis 2 is none of the channels of its output, shape \(1, 3\)"),
         (OUT, OutputOptions(axis=-2), "axis -2 is none"),
