@@ -29,7 +29,7 @@ from compress.runtime.distributed import ProcessGroup
 from compress.runtime.free_memory import release_free_memory
 from compress.runtime.progress import Progress
 
-_STATISTICS_VERSION = 6
+_STATISTICS_VERSION = 7
 """Increased when the statistics of the same network and photos change."""
 
 _VARIANCE_PHOTOS = 128
