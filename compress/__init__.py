@@ -95,12 +95,12 @@ def load(path: str | PathLike[str], factory: str | None = None) -> nn.Module:
     from compress import container  # noqa: PLC0415
     from compress.builtin_models import find_model  # noqa: PLC0415
     from compress.model import trust_factory  # noqa: PLC0415
-    from compress.networks.modules import to_module  # noqa: PLC0415
+    from compress.networks.modules import to_native_module  # noqa: PLC0415
     from compress.networks.notebook_view import with_view  # noqa: PLC0415
 
     file = find_model(str(path))
     model = trust_factory(container.read(file), factory)
-    return with_view(to_module(model), model, file.read_bytes())
+    return with_view(to_native_module(model), model, file.read_bytes())
 
 
 @torch_required()

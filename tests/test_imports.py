@@ -131,3 +131,18 @@ print(sorted({"torch", "sklearn", "matplotlib", "pydantic"} & set(sys.modules)))
     golden = ROOT / "tests" / "golden" / "small-v1.sqz"
     done = subprocess.run([sys.executable, "-c", code, golden], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_a_mistake_in_a_pipeline_is_found_without_slow_libraries():
+    code = """
+import sys
+from compress.cli.main import main
+try:
+    main(["validate", "squeezenet", "--set", "stages.0.bogus=1"])
+except SystemExit as error:
+    assert error.code == 2
+print(sorted({"torch", "numba", "scipy", "sklearn", "matplotlib", "jinja2", "http.client"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "unknown key" in done.stderr
+    assert done.stdout.strip() == "[]", done.stderr

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from compress.calibration.layer_sensitivity import Floats, layer_contributions
 from compress.calibration.layer_statistics import LayerStatistics
 from compress.calibration.memory_plan import statistics_memory
+from compress.calibration.output_error import OutputError, output_variance
 from compress.calibration.photo_batches import Indices, PhotoBatch, network_inputs, photo_batches, spread_indices
 from compress.calibration.row_block_memory import ROW_BLOCK_BYTES
 from compress.calibration.statistics_accumulator import Sweep, accumulate_statistics
@@ -26,7 +27,7 @@ from compress.container.file import weights_sha256
 from compress.data.photos import Photos
 from compress.errors import DataError
 from compress.model import Model
-from compress.networks.factory import identity
+from compress.networks.factory import identity, output_of
 from compress.networks.modules import to_module
 from compress.runtime.distributed import ProcessGroup
 from compress.runtime.memory import release_free_memory, resident_bytes
@@ -42,6 +43,9 @@ _BALANCE_PHOTOS, _BALANCE_BATCH = 2_000, 50
 
 _MAX_CLASS_SHARE = 0.9
 """Largest fraction of the photos in one class without a warning."""
+
+_VARIANCE_PHOTOS = 128
+"""Photos for the variance of the network's outputs."""
 
 _MAX_CACHED = 2
 """Largest number of entries in a `StatisticsCache`: networks before and after a stage that changes the reference."""
@@ -144,7 +148,7 @@ class FisherStatistics:
         crops = islice(self._batches(indices, 2, seed), 1, None, 2)
         inputs = (batch.inputs for batch in crops if batch.inputs is not None)
         with self.progress("measuring layer sensitivity", len(indices)) as advance:
-            return layer_contributions(*networks, errors, inputs, advance, self.processes)
+            return layer_contributions(*networks, errors, inputs, advance, self.processes, self.output_error)
 
     def _gather(
         self, indices: Indices, augmentations: int, row_block_bytes: int
@@ -163,6 +167,8 @@ class FisherStatistics:
                 network,
                 batches,
                 advance,
+                weights=frozenset(self.reference.weight_names()),
+                output_error=self.output_error,
                 row_block_bytes=row_block_bytes,
                 class_weights=class_weights,
                 sweeps=sweeps,
@@ -199,11 +205,28 @@ class FisherStatistics:
         return spread_indices(len(self.photos), limit)
 
     def _batches(self, indices: Indices, augmentations: int, seed: int) -> Iterator[PhotoBatch]:
-        classes = self.reference.classes
-        return photo_batches(self.photos, indices, augmentations, seed, classes, self._inputs_at, self.processes)
+        shape = output_of(self.reference).shape(self.reference.classes)
+        return photo_batches(self.photos, indices, augmentations, seed, shape, self._inputs_at, self.processes)
 
     def _inputs_at(self, indices: Indices) -> Tensor:
         return network_inputs(self.photos.at(indices), self.reference.preprocessing, self.device)
+
+    @cached_property
+    def output_error(self) -> OutputError:
+        """How errors of the network's outputs are measured; values relative to their variance on some photos.
+
+        Raises:
+            DataError: the values are the same for all photos.
+        """
+        if output_of(self.reference).kind == "distribution":
+            return OutputError()
+        photos, network = self.photos.at(self._indices(_VARIANCE_PHOTOS)), to_module(self.reference, self.device)
+        with torch.inference_mode():
+            outputs = [
+                network(network_inputs(photos[index : index + 1], self.reference.preprocessing, self.device))
+                for index in range(len(photos))
+            ]
+        return OutputError(output_variance(torch.cat(outputs).float().cpu().numpy()))
 
     @cached_property
     def _network_and_photos(self) -> tuple[object, ...]:

@@ -7,7 +7,7 @@ divergence, and twice a contribution is the derivative of the divergence by the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import torch
@@ -29,9 +29,15 @@ _MAX_CORRECTION = 4.0
 
 
 def divergence(logits: Tensor, reference_logits: Tensor) -> Tensor:
-    """Return the Kullback-Leibler divergence of softmaxes from the reference's, the mean over a batch, in nats."""
+    """Return the Kullback-Leibler divergence of softmaxes from the reference's, the mean over a batch, in nats.
+
+    Args:
+        logits: shape (photos, classes), or of maps (photos, classes, positions): the mean over positions.
+        reference_logits: in the same shape.
+    """
     log_probabilities, reference = logits.log_softmax(1), reference_logits.log_softmax(1)
-    return functional.kl_div(log_probabilities, reference, reduction="batchmean", log_target=True)
+    nats = functional.kl_div(log_probabilities, reference, reduction="batchmean", log_target=True)
+    return nats / logits[0, 0].numel()
 
 
 def layer_contributions(
@@ -41,8 +47,9 @@ def layer_contributions(
     batches: Iterable[Tensor],
     advance: Advance,
     processes: ProcessGroup = SINGLE_PROCESS,
+    output_error: Callable[[Tensor, Tensor], Tensor] = divergence,
 ) -> Mapping[str, Floats]:
-    """Return the contribution of each layer's error to the divergence, in nats.
+    """Return the contribution of each layer's error to the divergence, in nats, or to another error of the outputs.
 
     Args:
         network: the compressed network, in evaluation mode.
@@ -51,6 +58,7 @@ def layer_contributions(
         batches: inputs of this process, (n, channels, height, width), each of the same length but the last.
         advance: called with the number of photos done.
         processes: the processes that share the batches in turn.
+        output_error: error of outputs from the float network's, the mean over a batch.
     Returns:
         by name, shape (batches of all processes,): one estimate per batch, so that their variance is known.
     Raises:
@@ -62,7 +70,7 @@ def layer_contributions(
     for inputs in batches:
         with torch.no_grad():
             reference_logits = reference(inputs)
-        loss = divergence(network(inputs), reference_logits)
+        loss = output_error(network(inputs), reference_logits)
         gradients = torch.autograd.grad(loss, weights, materialize_grads=True)
         for (name, error), gradient in zip(errors.items(), gradients, strict=True):
             contributions[name].append(0.5 * float((error * gradient).sum()))

@@ -29,7 +29,8 @@ class PhotoBatch(NamedTuple):
     """Photos that run through a network together.
 
     Attributes:
-        noise: float32, shape (photos, classes), standard normal numbers for the directions of sampled gradients.
+        noise: float32, in the shape of the network's outputs, standard normal numbers for the directions of sampled
+            gradients.
         inputs: shape (photos, channels, height, width), on the network's device; None: another process runs the batch.
         weights: shape (photos,), the sample weights; None: all 1.
     """
@@ -66,7 +67,7 @@ def photo_batches(
     indices: Indices,
     augmentations: int,
     seed: int,
-    classes: int,
+    output_shape: tuple[int, ...],
     inputs_at: Callable[[Indices], Tensor],
     processes: ProcessGroup,
 ) -> Iterator[PhotoBatch]:
@@ -79,7 +80,7 @@ def photo_batches(
         indices: the photos to use.
         augmentations: how often each photo is used.
         seed: of the crops and of the noise.
-        classes: number of the network's classes.
+        output_shape: of the network's outputs for one photo.
         inputs_at: returns the network input of the photos at some indices.
         processes: the processes that share the batches.
     """
@@ -96,4 +97,4 @@ def photo_batches(
                 draw_crops(len(batch), height, width, random)
             elif augmentation and inputs is not None:
                 inputs = random_crops(inputs, random)
-            yield PhotoBatch(torch.randn((len(batch), classes), generator=generator), inputs, weights)
+            yield PhotoBatch(torch.randn((len(batch), *output_shape), generator=generator), inputs, weights)

@@ -6,7 +6,8 @@ raises the divergence of the network's outputs by
     0.5 * sum_ij E[i] @ F[i, j] @ E[j],  F[i, j] = mean over photos of g[i] g[j]^T
 
 F is the Fisher information: `g` is the gradient of the layer's weights for a random direction of the logits, whose
-covariance is that of the softmax. F is too large to keep. `LayerStatistics` has three parts of it:
+covariance is that of the softmax, or as `output_error` says. F is too large to keep. `LayerStatistics` has three parts
+of it:
 
 - the Kronecker factor over columns, as in K-FAC (Martens & Grosse 2015, arXiv:1503.05671): the sum of all row blocks
   F[i, i]. Gradients are summed over positions first, as positions share the weights (Eschenhagen et al. 2023,
@@ -19,13 +20,15 @@ each is the mean over photos of `p * (1 - p) * g g^T`, where `g` is the gradient
 probability. A temperature raises the small probabilities, so that a photo counts for all classes that it resembles.
 
 Other weight matrices, such as those of attention, recurrent layers and transposed convolutions, and of layers with a
-forward of their own, have one gradient for all photos of a pass: the directions of different photos are independent, so
-that the mean over passes is the same. It is noisier, so these matrices have neither row blocks nor a row correlation.
+forward of their own or with a weight that the network also reads itself, have one gradient for all photos of a pass:
+the directions of different photos are independent, so that the mean over passes is the same. It is noisier, so these
+matrices have neither row blocks nor a row correlation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple, TypeVar
 
@@ -36,6 +39,7 @@ from torch import Tensor, nn
 
 from compress.calibration.example_gradients import compact_gradients, example_gradients
 from compress.calibration.layer_statistics import Floats, LayerStatistics, row_groups
+from compress.calibration.output_error import OutputError
 from compress.calibration.packed_triangular import symmetric
 from compress.calibration.photo_batches import PhotoBatch
 from compress.calibration.row_block_memory import check_row_length, row_groups_by_layer
@@ -65,12 +69,25 @@ symmetry, and take neither memory nor time."""
 _TEMPERATURE = 2.5
 """Divisor of the logits in the softmax that weights the photos for the last layer's row blocks."""
 
+_MAX_DIFFERENCE = 0.01
+"""Largest relative difference of a gradient from the sum of those of a layer's calls that rounding explains."""
+
 _MAX_CORRELATED_ROWS = 256
 """Largest layer whose row correlation is gathered. The time of error feedback between rows is quadratic in the rows."""
 
 
 Sweep = Collection[str]
 """Names of the weight tensors whose statistics are gathered together."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Settings:
+    """What to gather, see `accumulate_statistics`."""
+
+    weights: Container[str] | None
+    output_error: OutputError
+    row_block_bytes: int
+    class_weights: Tensor | None
 
 
 class _PassGradients(NamedTuple):
@@ -98,6 +115,8 @@ def accumulate_statistics(
     batches: Callable[[], Iterable[PhotoBatch]],
     advance: Advance,
     *,
+    weights: Container[str] | None = None,
+    output_error: OutputError = OutputError(),  # noqa: B008  it is immutable
     row_block_bytes: int = 0,
     class_weights: Tensor | None = None,
     sweeps: Iterable[Sweep | None] = (None,),
@@ -109,6 +128,8 @@ def accumulate_statistics(
         network: in evaluation mode.
         batches: returns the photos, for each sweep the same. Each process has one batch at least.
         advance: called with the number of photos done.
+        weights: names of the weight tensors; None: all.
+        output_error: measures the error of the network's outputs.
         row_block_bytes: memory for all row blocks. Adjacent rows share a block so that they fit. 0: gather neither row
             blocks nor `row_correlation`, which the last layer, layers of more than 256 rows and grouped convolutions
             never have.
@@ -121,9 +142,10 @@ def accumulate_statistics(
         DataError: there are no photos.
         PassError: the statistics of a layer do not fit into memory or float32, are all 0, or a layer has no gradients.
     """
+    settings = _Settings(weights, output_error, row_block_bytes, class_weights)
     is_informative = False
-    for names in sweeps:
-        for name, statistics in _sweep(network, batches(), advance, row_block_bytes, class_weights, names, processes):
+    for sweep in sweeps:
+        for name, statistics in _sweep(network, batches(), advance, settings, sweep, processes):
             is_informative = is_informative or bool(statistics.row_fisher.any())
             yield name, statistics
     if not is_informative:
@@ -137,19 +159,21 @@ def _sweep(
     network: nn.Module,
     batches: Iterable[PhotoBatch],
     advance: Advance,
-    row_block_bytes: int,
-    class_weights: Tensor | None,
-    names: Sweep | None,
+    settings: _Settings,
+    sweep: Sweep | None,
     processes: ProcessGroup,
 ) -> Iterator[tuple[str, LayerStatistics]]:
     """Yield the statistics of some layers, and free their sums one by one."""
     layers: dict[str, _LayerAccumulator] = {}
     groups: dict[str, int] = {}
     total_weight, last = torch.zeros((), dtype=torch.float64), ""
+    read_elsewhere: set[str] | None = None
     for batch in chain.from_iterable(batch.passes() for batch in batches):
         if batch.inputs is None:
             continue
-        found = _gradients(network, batch, batch.inputs, class_weights, names, row_blocks=row_block_bytes > 0)
+        if read_elsewhere is None:
+            read_elsewhere = _weights_read_elsewhere(network, batch, batch.inputs, settings.output_error)
+        found = _gradients(network, batch, batch.inputs, settings, sweep, read_elsewhere)
         total_weight += found.total_weight
         last = found.last
         for name, gradient in found.matrices.items():  # before the calls: the last layer comes last
@@ -157,11 +181,13 @@ def _sweep(
                 layers[name] = _LayerAccumulator(name, gradient, 1, correlated=False)
             layers[name].add_pass(gradient)
         if not groups:
-            groups = row_groups_by_layer({name: _shape(layer) for name, layer in found.layers.items()}, row_block_bytes)
+            groups = row_groups_by_layer(
+                {name: _shape(layer) for name, layer in found.layers.items()}, settings.row_block_bytes
+            )
         for name, calls in _by_weight(found.calls).items():
             if name not in layers:
                 has_correlation = all(_has_row_correlation(call.layer) for call, _ in calls)
-                correlated = row_block_bytes > 0 and name != last and has_correlation
+                correlated = settings.row_block_bytes > 0 and name != last and has_correlation
                 layers[name] = _LayerAccumulator(name, calls[0][0].layer.weight, groups[name], correlated=correlated)
             row_block_calls = found.class_calls if name == last and found.class_calls else calls
             layers[name].add(calls, row_block_calls, batch.photos)
@@ -180,44 +206,50 @@ def _sweep(
 def _photo_weights(logits: Tensor, sample_weights: Tensor | None, class_weights: Tensor | None) -> Tensor:
     """Return how much each photo counts, shape (photos,)."""
     weights = logits.new_ones(len(logits)) if sample_weights is None else sample_weights.to(logits)
-    return weights if class_weights is None else weights * (logits.softmax(1) @ class_weights.to(logits))
+    if class_weights is None:
+        return weights
+    shares = logits.softmax(1).reshape(*logits.shape[:2], -1).mean(2)
+    return weights * (shares @ class_weights.to(logits))
 
 
 def _gradients(
     network: nn.Module,
     batch: PhotoBatch,
     inputs: Tensor,
-    class_weights: Tensor | None,
-    names: Sweep | None,
-    *,
-    row_blocks: bool,
+    settings: _Settings,
+    sweep: Sweep | None,
+    read_elsewhere: Container[str],
 ) -> _PassGradients:
     """Return the gradients of all calls and of other matrices for sampled directions, and those for the row blocks.
 
-    The directions have the covariance of the softmax's Fisher information, diag(p) - p p^T. For the row blocks of the
-    last layer each logit is scaled by the root of its variance; there are no such gradients if rows are not classes.
+    The directions are those of `output_error`. For the row blocks of the last layer each logit is scaled by the root of
+    its variance; there are no such gradients if rows are not classes of a photo.
     """
-    with record_calls(network) as all_calls:
+
+    def is_wanted(name: str) -> bool:
+        return settings.weights is None or name in settings.weights
+
+    with record_calls(network) as recorded:
         logits = network(inputs)
-        _check_differentiable(logits, all_calls)
-        weights = _photo_weights(logits.detach(), batch.weights, class_weights)
-        root_weights = weights.sqrt()[:, None]
-        layers = {call.weight: call.layer for call in all_calls}
-        name_of_last = all_calls[-1].weight if all_calls else ""
-        calls = [call for call in all_calls if names is None or call.weight in names]
+        wanted = [call for call in recorded if call.weight not in read_elsewhere and is_wanted(call.weight)]
+        _check_differentiable(logits, wanted)
+        weights = _photo_weights(logits.detach(), batch.weights, settings.class_weights)
+        root_weights = weights.sqrt().reshape(-1, *[1] * (logits.dim() - 1))
+        layers = {call.weight: call.layer for call in wanted}
+        name_of_last = wanted[-1].weight if wanted else ""
+        calls = [call for call in wanted if sweep is None or call.weight in sweep]
         class_gradients: CallGradients = []
         last = [call for call in calls if call.weight == name_of_last]
-        if row_blocks and last and len(last[0].layer.weight) == logits.shape[1]:
+        is_classes = logits.dim() == 2 and settings.output_error.variance is None
+        if settings.row_block_bytes and is_classes and last and len(last[0].layer.weight) == logits.shape[1]:
             softened = (logits.detach() / _TEMPERATURE).softmax(1)
             directions = root_weights * (softened * (1 - softened)).sqrt()
             class_gradients = _backward(logits, last, directions, retain_graph=True)
-        probabilities = logits.detach().softmax(1)
-        drawn = batch.noise.to(logits) * probabilities.sqrt()
-        directions = root_weights * (drawn - probabilities * drawn.sum(1, keepdim=True))
+        directions = root_weights * settings.output_error.directions(logits, batch.noise)
         others = {
             name: weight
             for name, weight in weight_matrices(network).items()
-            if name not in layers and (names is None or name in names)
+            if name not in layers and is_wanted(name) and (sweep is None or name in sweep)
         }
         matrices = torch.autograd.grad(
             logits, list(others.values()), directions, retain_graph=bool(calls), allow_unused=True
@@ -225,6 +257,31 @@ def _gradients(
         found = {name: each for name, each in zip(others, matrices, strict=True) if each is not None}
         gradients = _backward(logits, calls, directions, retain_graph=False)
         return _PassGradients(float(weights.double().sum()), layers, name_of_last, gradients, class_gradients, found)
+
+
+def _weights_read_elsewhere(
+    network: nn.Module, batch: PhotoBatch, inputs: Tensor, output_error: OutputError
+) -> set[str]:
+    """Return the weights that the network also uses outside their layers: the gradients of the calls are not all.
+
+    A tied decoder does so: `F.linear(x, self.encoder.weight.t())`.
+    """
+    with record_calls(network) as calls:
+        logits = network(inputs)
+        if not calls or not logits.requires_grad or not all(call.outputs.requires_grad for call in calls):
+            return set()
+        directions = output_error.directions(logits, batch.noise)
+        weights = {call.weight: call.layer.weight for call in calls}
+        whole = torch.autograd.grad(
+            logits, list(weights.values()), directions, retain_graph=True, materialize_grads=True
+        )
+        by_weight = _by_weight(_backward(logits, calls, directions, retain_graph=False))
+
+    def differs(gradient: Tensor, calls: CallGradients) -> bool:
+        of_calls = _summed_gradients(calls, batch.photos)[0].sum(0).reshape(gradient.shape)
+        return bool((gradient - of_calls).norm() > _MAX_DIFFERENCE * gradient.norm())
+
+    return {name for name, gradient in zip(weights, whole, strict=True) if differs(gradient, by_weight[name])}
 
 
 def _check_differentiable(logits: Tensor, calls: Sequence[LayerCall]) -> None:

@@ -169,13 +169,18 @@ def show_result(result: RunResult, *, as_json: bool = False) -> None:
         return
     labeled = record.stages[0].accuracy is not None
     accuracy = ("top-1", "top-5") if labeled else ()
-    columns = ("stage", "bytes", "zeros", "bits/weight", *accuracy, "agreement", "KL, nats", "seconds")
+    fidelity = record.stages[-1].fidelity
+    agreement = ("agreement",) if fidelity.agreement else ()
+    columns = ("stage", "bytes", "zeros", "bits/weight", *accuracy, *agreement, fidelity.error_name, "seconds")
     show_table(columns, [_stage_row(stage, labeled=labeled) for stage in record.stages])
     for stage in record.stages:
         for text in stage.notes:
             say(f"{stage.name}: {text}")
     file_bytes = record.file.file_bytes
-    say("KL: how far the class probabilities are from those of the float network; 0 is the same")
+    if fidelity.agreement:
+        say("KL: how far the class probabilities are from those of the float network; 0 is the same")
+    else:
+        say("relative MSE: mean squared error over the variance of the float network's outputs; 0 is the same")
     say("")
     alexnet = f", {ALEXNET_BYTES / file_bytes:.0f} than AlexNet" if record.is_imagenet_classifier else ""
     say(f"{file_bytes:,} bytes: {record.float_bytes / file_bytes:.1f} times smaller than float32{alexnet}")
@@ -184,9 +189,12 @@ def show_result(result: RunResult, *, as_json: bool = False) -> None:
             f"they take {record.uncompressed_bytes:,} bytes as they are.")  # fmt: skip
     for data in record.data:
         say(f"{data.role}: {data.description}")
-    if not labeled:
+    if record.compared:
+        say(f"Compared with the float network: {record.compared}.")
+    elif not labeled:
         say("These photos have no labels: fidelity to the float network was measured, not accuracy.")
-    _show_example(record.example)
+    if record.example:
+        _show_example(record.example)
     for goal in record.goals:
         say(goal_line(goal))
         if cause := explain_miss(record, goal):
@@ -212,8 +220,12 @@ def _stage_row(stage: StageRecord, *, labeled: bool) -> list[str]:
         accuracy = [_percent(stage.accuracy.top1), _percent(stage.accuracy.top5)]
     return [
         stage.name, f"{stage.file_bytes:,}", f"{stage.sparsity:.1%}", f"{stage.bits_per_weight:.2f}", *accuracy,
-        f"{stage.fidelity.agreement.value:.1%}", f"{stage.fidelity.divergence_nats.value:.4f}", f"{stage.seconds:.1f}",
+        *_fidelity_cells(stage.fidelity.agreement, stage.fidelity.error), f"{stage.seconds:.1f}",
     ]  # fmt: skip
+
+
+def _fidelity_cells(agreement: Interval | None, error: Interval) -> list[str]:
+    return [*([f"{agreement.value:.1%}"] if agreement else []), f"{error.value:.4f}"]
 
 
 def _percent(interval: Interval) -> str:
@@ -245,9 +257,11 @@ def _shortened(architecture: str) -> str:
 
 def show_inspection(inspection: Inspection) -> None:
     """Print the content of a file."""
+    from compress.networks.network_class_names import describe_outputs  # noqa: PLC0415  imports pydantic
+
     model, layout = inspection.model, inspection.layout
     preprocessing = model.preprocessing
-    say(f"{inspection.file}: {layout.file_bytes:,} bytes, {_shortened(model.architecture)}, {model.classes:,} classes")
+    say(f"{inspection.file}: {layout.file_bytes:,} bytes, {_shortened(model.architecture)}, {describe_outputs(model)}")
     has_labels, runs_in_c = ("yes" if each else "no" for each in (model.labels, inspection.runs_in_c))
     say(f"input: {preprocessing.height}x{preprocessing.width} {preprocessing.channels}, {preprocessing.resize}; "
         f"class names: {has_labels}; runs in C: {runs_in_c}")  # fmt: skip
@@ -325,7 +339,8 @@ def show_comparison(comparison: ModelComparison, max_shown: int) -> None:
     say("")
     say(f"photos: {comparison.data}")
     _show_metrics(comparison)
-    _show_differing(comparison.differing, max_shown, labeled=comparison.top1 is not None)
+    if not comparison.compared:
+        _show_differing(comparison.differing, max_shown, labeled=comparison.top1 is not None)
     for photo in comparison.skipped:
         say(f"skipped {photo}")
     for goal in comparison.goals:
@@ -340,11 +355,16 @@ def _show_metrics(comparison: ModelComparison) -> None:
             ("top-5", accuracy_a.top5, accuracy_b.top5, comparison.top5),
         ):
             say(f"{name}: A {_percent(a)}, B {_percent(b)}; {_paired(paired)}")
+    elif comparison.compared:
+        say(f"Compared: {comparison.compared}.")
     else:
         say("These photos have no labels: the comparison has no accuracy, only fidelity.")
-    agreement, divergence = comparison.agreement, comparison.divergence_nats
-    say(f"agreement: {_percent(agreement)} of the photos")
-    say(f"KL divergence of B from A: {divergence.value:.4f} nats ({divergence.low:.4f} to {divergence.high:.4f})")
+    if agreement := comparison.agreement:
+        say(f"agreement: {_percent(agreement)} of the {'positions' if comparison.compared else 'photos'}")
+    if divergence := comparison.divergence_nats:
+        say(f"KL divergence of B from A: {divergence.value:.4f} nats ({divergence.low:.4f} to {divergence.high:.4f})")
+    if error := comparison.relative_mse:
+        say(f"mean squared error of B over the variance of A: {error.value:.4f} ({error.low:.4f} to {error.high:.4f})")
 
 
 def _paired(paired: PairedAccuracy) -> str:
@@ -357,8 +377,8 @@ def _paired(paired: PairedAccuracy) -> str:
 
 
 def _show_differing(photos: Sequence[PhotoPredictions], max_shown: int, *, labeled: bool) -> None:
-    def words(prediction: Prediction) -> str:
-        return f"{prediction.name} {prediction.probability:.1%}"
+    def words(prediction: Prediction | None) -> str:
+        return f"{prediction.name} {prediction.probability:.1%}" if prediction else ""
 
     shown = f"; the {max_shown:,} with the highest divergence:" if 0 < max_shown < len(photos) else ""
     say(f"different top-1 classes: {len(photos):,} of the photos{shown}")

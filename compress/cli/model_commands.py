@@ -239,19 +239,22 @@ def evaluate(
 @click.option("--max-top5-drop", type=options.FiniteFloat(0, 100), help="Maximum drop of top-5, percentage points.")
 @click.option("--min-agreement", type=options.FiniteFloat(0, 1), help="Minimum fraction with A's top-1 class.")
 @click.option("--max-divergence", type=options.FiniteFloat(0), help="Maximum mean KL divergence of B from A, nats.")
+@click.option(
+    "--max-relative-mse", type=options.FiniteFloat(0), help="Maximum mean squared error of values over their variance."
+)
 @options.factory
 @options.device
 def compare(
     a: str, b: str, data: str, max_shown: int, as_json: bool,
     max_top1_drop: float | None, max_top5_drop: float | None, min_agreement: float | None,
-    max_divergence: float | None, **more: Any,
+    max_divergence: float | None, max_relative_mse: float | None, **more: Any,
 ) -> None:  # fmt: skip
     """Compare two models on the same photos.
 
     A is the reference, B the model to judge: .sqz, .safetensors or .pth files, names of built-in models, or 'embedded'
     for the installed float weights. The photos need no labels.
 
-    Exit code 3: B exceeds --max-top1-drop, --max-top5-drop or --max-divergence, or is below --min-agreement.
+    Exit code 3: B exceeds a limit such as --max-top1-drop, or is below --min-agreement.
 
     Example: squeeze-compress compare embedded model.sqz --data samples
     """
@@ -259,7 +262,7 @@ def compare(
     from compress.evaluation.goals import Goal  # noqa: PLC0415
     from compress.report.goal_shortfall import check_goals  # noqa: PLC0415
 
-    goal = Goal(None, max_top1_drop, max_top5_drop, min_agreement, max_divergence)
+    goal = Goal(None, max_top1_drop, max_top5_drop, min_agreement, max_divergence, max_relative_mse)
     comparison = compare_models(str(a), str(b), data, goal=goal, progress=console.progress, **more)
     if as_json:
         console.say_json(asdict(comparison))

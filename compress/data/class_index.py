@@ -29,7 +29,7 @@ class NetworkClasses:
     """The classes of a network.
 
     Attributes:
-        count: number of classes.
+        count: number of classes; 0: photos have no labels, as those of a segmentation network.
         names: in class order; empty: unknown.
         synsets: class index of each synset; None: ImageNet's, for 1,000 classes.
     """

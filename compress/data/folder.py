@@ -92,7 +92,7 @@ class Folder(PhotoSource):
 
     def _photos(self, path: Path, classes: NetworkClasses, role: Role) -> _PathListing:
         """Return the photos of a path, and their labels if they have some."""
-        required, rule = role == "validation", self.labels
+        required, rule = role == "validation", self.labels if classes.count else "none"
         if path.is_dir():
             photos, _ = listing = list_folder(path)
             labels = None if rule == "none" else folder_labels(photos, path, classes, rule, required=required)

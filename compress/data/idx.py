@@ -46,7 +46,7 @@ class Idx(PhotoSource):
         folder, prefix = self.path.expanduser(), _PREFIXES[role]
         file = _existing(folder, f"{prefix}-images", 3, role)
         images, labels = _read_images(file), None
-        if self.labels == "auto":
+        if self.labels == "auto" and classes.count:
             labels = _read_labels(_existing(folder, f"{prefix}-labels", 1, role), len(images), classes.count)
         identity = file_identity(file)
 

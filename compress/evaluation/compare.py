@@ -10,7 +10,7 @@ import numpy as np
 
 from compress import container
 from compress.builtin_models import find_model
-from compress.data.class_index import LabelRule, NetworkClasses
+from compress.data.class_index import LabelRule
 from compress.data.collect import PhotoList, PhotoSource
 from compress.data.photos import Photos
 from compress.data.samples import Samples
@@ -22,11 +22,12 @@ from compress.evaluation.evaluate import on_device
 from compress.evaluation.goals import Goal, goal_records
 from compress.evaluation.label_order import warn_of_other_order
 from compress.evaluation.metrics import Outputs
-from compress.evaluation.results import Fidelity, GoalRecord
+from compress.evaluation.results import Fidelity, GoalRecord, Prediction
 from compress.evaluation.significance import paired_accuracy
 from compress.model import Model, Preprocessing
+from compress.networks.factory import output_of
 from compress.networks.model_files import EMBEDDED, load_named_model
-from compress.networks.network_class_names import class_names
+from compress.networks.network_class_names import class_names, classes_of
 from compress.runtime.file_names import escape_undecodable
 from compress.runtime.progress import Progress, no_progress
 
@@ -70,13 +71,14 @@ def compare_models(
     goal = goal or Goal()
     a, b = (name if name == EMBEDDED else str(find_model(name)) for name in (a, b))
     models = _load_models((a, b), architecture, factory)
-    _check_classes(models, (a, b))
+    _check_outputs(models, (a, b))
+    goal.check_output(output_of(models[0]))
     networks = [on_device(model, device) for model in models]
     samples = data == SAMPLES and not Path(data).exists()  # a folder of this name takes precedence
     source = Samples(count=limit) if samples else source_at(Path(data), limit, labels, label_column)
     photos = _read_photos(models, source, data, goal, cache, progress)
     outputs = [
-        metrics.run(network, own_photos, model.preprocessing, progress)
+        metrics.run(network, own_photos, model.preprocessing, progress, kind=output_of(model).kind)
         for network, own_photos, model in zip(networks, photos, models, strict=True)
     ]
     warn_of_other_order(outputs[0])
@@ -91,7 +93,13 @@ def _load_models(names: Sequence[str], architecture: str | None, factory: str | 
     return [compressed.get(name) or load_named_model(name, architecture, factory, like) for name in names]
 
 
-def _check_classes(models: Sequence[Model], names: tuple[str, str]) -> None:
+def _check_outputs(models: Sequence[Model], names: tuple[str, str]) -> None:
+    compared, other = map(output_of, models)
+    if compared != other:
+        raise ConfigError(
+            f"the compared outputs differ: of {names[0]} {compared.words}, of {names[1]} {other.words}; run both with "
+            "the same `model.outputs` and input size"
+        )
     first, second = (model.classes for model in models)
     if first != second:
         raise ConfigError(
@@ -104,7 +112,7 @@ def _read_photos(
 ) -> list[Photos]:
     """Return the photos in each model's preprocessing; read once if both are equal."""
     names = next((model.labels for model in models if model.labels), ())
-    listed = source.list_photos("validation", NetworkClasses(models[0].classes, names))
+    listed = source.list_photos("validation", classes_of(replace(models[0], labels=names)))
     _check_labels(listed, goal, data)
     decoded: dict[Preprocessing, Photos] = {}
     for preprocessing in (model.preprocessing for model in models):
@@ -141,6 +149,8 @@ def _compare(a: _MeasuredModel, b: _MeasuredModel, goal: Goal) -> ModelCompariso
         divergence_nats=fidelity.divergence_nats,
         photos=_photo_predictions(a, b),
         goals=_goals(goal, side_a, side_b, fidelity),
+        compared="" if a.outputs.is_classes else output_of(a.model).words,
+        relative_mse=fidelity.relative_mse,
     )
 
 
@@ -166,22 +176,27 @@ def _paired_accuracy(a: Outputs, b: Outputs, k: int) -> PairedAccuracy | None:
 
 
 def _photo_predictions(a: _MeasuredModel, b: _MeasuredModel) -> tuple[PhotoPredictions, ...]:
-    """Return each photo's predictions, highest divergence first; a model without class names uses the other's."""
+    """Return each photo's predictions, highest error first; a model without class names uses the other's."""
     names_a = a.model.labels or class_names(b.model)
     names_b = b.model.labels or class_names(a.model)
-    divergences = metrics.divergences(b.outputs, a.outputs)
+    errors, is_values = metrics.errors(b.outputs, a.outputs), a.outputs.kind == "values"
     labels = [None] * len(a.photos) if a.photos.labels is None else a.photos.labels.tolist()
     return tuple(
         PhotoPredictions(
             photo=escape_undecodable(a.photos.names[index]),
             label=labels[index],
             label_name=None if labels[index] is None else names_a[labels[index]],
-            divergence_nats=float(divergences[index]),
-            a=metrics.predictions(a.outputs.logits[index], names_a, 1)[0],
-            b=metrics.predictions(b.outputs.logits[index], names_b, 1)[0],
+            divergence_nats=None if is_values else float(errors[index]),
+            a=_prediction(a.outputs, index, names_a),
+            b=_prediction(b.outputs, index, names_b),
+            relative_mse=float(errors[index]) if is_values else None,
         )
-        for index in np.argsort(-divergences, kind="stable")
+        for index in np.argsort(-errors, kind="stable").tolist()
     )
+
+
+def _prediction(outputs: Outputs, photo: int, names: Sequence[str]) -> Prediction | None:
+    return metrics.predictions(outputs.logits[photo], names, 1)[0] if outputs.is_classes else None
 
 
 def _goals(goal: Goal, a: ComparedModel, b: ComparedModel, fidelity: Fidelity) -> tuple[GoalRecord, ...]:

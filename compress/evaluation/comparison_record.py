@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from compress.evaluation.results import Accuracy, GoalRecord, Interval, Prediction
 
-COMPARISON_VERSION = 2
+COMPARISON_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -51,20 +51,24 @@ class PairedAccuracy:
 
 @dataclass(frozen=True)
 class PhotoPredictions:
-    """Predictions of both models for one photo.
+    """Outputs of both models for one photo.
 
     Attributes:
         photo: origin of the photo.
         label: class index; None without labels.
-        divergence_nats: Kullback-Leibler divergence of B's softmax from A's.
+        divergence_nats: Kullback-Leibler divergence of B's softmax from A's; None for values.
+        a: prediction of A; None if the models are no classifiers.
+        b: prediction of B, like `a`.
+        relative_mse: squared error of B's values over the variance of A's on all photos; None for distributions.
     """
 
     photo: str
     label: int | None
     label_name: str | None
-    divergence_nats: float
-    a: Prediction
-    b: Prediction
+    divergence_nats: float | None
+    a: Prediction | None
+    b: Prediction | None
+    relative_mse: float | None = None
 
 
 @dataclass(frozen=True)
@@ -78,10 +82,14 @@ class ModelComparison:
         data: description of the photos.
         skipped: unreadable photos, each with the reason.
         top1: None without labels, like `top5`.
-        agreement: fraction of photos with the same top-1 class; Wilson interval.
-        divergence_nats: mean over the photos, of B from A; normal interval.
-        photos: highest divergence first.
+        agreement: fraction of photos with the same top-1 class, Wilson interval; of maps, the mean fraction of
+            positions, normal interval. None for values.
+        divergence_nats: mean over the photos, of B from A; normal interval. None for values.
+        photos: highest divergence or error first.
         goals: limits for B and their results.
+        compared: what is compared of the outputs of models that are no classifiers; empty: the logits of classifiers.
+        relative_mse: mean over the photos of the squared error of B's values, relative to the variance of A's; normal
+            interval. None for distributions.
     """
 
     schema_version: int
@@ -94,15 +102,17 @@ class ModelComparison:
     skipped: tuple[str, ...]
     top1: PairedAccuracy | None
     top5: PairedAccuracy | None
-    agreement: Interval
-    divergence_nats: Interval
+    agreement: Interval | None
+    divergence_nats: Interval | None
     photos: tuple[PhotoPredictions, ...]
     goals: tuple[GoalRecord, ...]
+    compared: str = ""
+    relative_mse: Interval | None = None
 
     @property
     def differing(self) -> tuple[PhotoPredictions, ...]:
         """The photos with different top-1 classes."""
-        return tuple(photo for photo in self.photos if photo.a.index != photo.b.index)
+        return tuple(photo for photo in self.photos if photo.a and photo.b and photo.a.index != photo.b.index)
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2, allow_nan=False) + "\n"

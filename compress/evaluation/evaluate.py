@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from compress.data.class_index import LabelRule, NetworkClasses
+from compress.data.class_index import LabelRule
 from compress.data.collect import PhotoSource
 from compress.data.listing import PHOTO_SUFFIXES, list_folder
 from compress.data.photos import Photos
@@ -21,7 +21,7 @@ from compress.evaluation.label_order import warn_of_other_order
 from compress.evaluation.results import Accuracy, Prediction
 from compress.model import Model
 from compress.networks.modules import check_input, to_module
-from compress.networks.network_class_names import class_names
+from compress.networks.network_class_names import check_classifier, class_names, classes_of
 from compress.runtime.devices import find_device
 from compress.runtime.file_names import escape_undecodable
 from compress.runtime.progress import Progress, no_progress
@@ -59,9 +59,11 @@ def evaluate_model(
     """Measure the accuracy of a model; see `compare_models` for the arguments.
 
     Raises:
+        ConfigError: the network is no classifier.
         DataError: the photos have no labels, or cannot be read.
         WeightsError: the model's preprocessing does not fit its network.
     """
+    check_classifier(model)
     network = on_device(model, device)
     photos = read_labeled_photos(model, source_at(data, limit, labels, label_column), None, progress)
     outputs = metrics.run(network, photos, model.preprocessing, progress)
@@ -83,7 +85,7 @@ def read_labeled_photos(model: Model, source: PhotoSource, cache: Path | None, p
     Raises:
         DataError: the photos have no labels, or cannot be read.
     """
-    listed = source.list_photos("validation", NetworkClasses(model.classes, model.labels))
+    listed = source.list_photos("validation", classes_of(model))
     if listed.labels is None:
         raise DataError(
             f"{listed.kind}: these photos have no labels; give a folder with one subfolder for each class, or a CSV "
@@ -108,9 +110,11 @@ def predict_photos(
         k: number of classes.
         on_error: called for each photo that cannot be read.
     Raises:
+        ConfigError: the network is no classifier.
         DataError: a folder has no photos, or as `on_error` does.
         WeightsError: the model's preprocessing does not fit its network.
     """
+    check_classifier(model)
     network = on_device(model, device)
     names = class_names(model)
     for photo in (photo for path in paths for photo in _photos_at(path)):

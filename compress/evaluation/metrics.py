@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax, softmax
 from torch import nn
 
+from compress.calibration.output_error import output_variance
 from compress.data.photos import Photos
 from compress.data.transforms import to_input
 from compress.errors import DataError
 from compress.evaluation.intervals import normal_interval, paired_counts, wilson_interval
-from compress.evaluation.results import Accuracy, Fidelity, PhotoOutcomes, Prediction
+from compress.evaluation.results import Accuracy, Fidelity, Interval, PhotoOutcomes, Prediction
 from compress.model import Preprocessing
+from compress.networks.compared_output import OutputKind
 from compress.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from compress.runtime.progress import Progress
 
@@ -29,12 +31,19 @@ class Outputs:
     """Outputs of a network on photos.
 
     Attributes:
-        logits: float32, shape (photos, classes).
+        logits: float32, shape (photos, classes), of maps (photos, classes, positions); or values in the same shapes.
         labels: int64, shape (photos,), or None.
+        kind: what `logits` are.
     """
 
     logits: NDArray[np.float32]
     labels: NDArray[np.int64] | None
+    kind: OutputKind = "distribution"
+
+    @property
+    def is_classes(self) -> bool:
+        """Whether there is one distribution for each photo."""
+        return self.kind == "distribution" and self.logits.ndim == 2
 
     def correct(self, k: int) -> NDArray[np.bool_]:
         """Return for each photo whether its label is among the `k` largest logits; ties go to the first class."""
@@ -54,8 +63,9 @@ def run(
     preprocessing: Preprocessing,
     progress: Progress,
     processes: ProcessGroup = SINGLE_PROCESS,
+    kind: OutputKind = "distribution",
 ) -> Outputs:
-    """Run a network on photos; each process runs its shard, and all return all outputs.
+    """Run a network on photos; each process runs its shard, and all return all outputs, which are of this kind.
 
     Raises:
         DataError: there are no photos, or an output is not finite.
@@ -73,7 +83,7 @@ def run(
     logits = np.concatenate(processes.gather_interleaved(outputs))
     if not np.isfinite(logits).all():
         raise DataError("the network's output is not finite; its weights are damaged")
-    return Outputs(logits, photos.labels)
+    return Outputs(logits, photos.labels, kind)
 
 
 def accuracy(outputs: Outputs) -> Accuracy | None:
@@ -85,17 +95,30 @@ def accuracy(outputs: Outputs) -> Accuracy | None:
 
 def fidelity(outputs: Outputs, reference: Outputs) -> Fidelity:
     """Return how well a network's outputs agree with the reference's, on the same photos."""
+    error = normal_interval(errors(outputs, reference))
+    error = replace(error, low=max(error.low, 0.0))  # the normal distribution has no such limit
+    photos = len(outputs.logits)
+    if outputs.kind == "values":
+        return Fidelity(photos, None, None, None, None, relative_mse=error)
     agree = outputs.logits.argmax(1) == reference.logits.argmax(1)
+    if not outputs.is_classes:
+        return Fidelity(photos, _fraction_interval(agree.mean(1)), error, None, None)
     before = after = None
     if outputs.labels is not None:
         before, after = paired_counts(outputs.correct(1), reference.correct(1))
-    divergence = normal_interval(divergences(outputs, reference))
-    divergence = replace(divergence, low=max(divergence.low, 0.0))  # the normal distribution has no such limit
-    return Fidelity(len(agree), wilson_interval(agree), divergence, before, after)
+    return Fidelity(photos, wilson_interval(agree), error, before, after)
 
 
-def photo_outcomes(outputs: Outputs, reference: Outputs) -> PhotoOutcomes:
-    """Return the result on each photo; `reference` are the float network's outputs."""
+def _fraction_interval(fractions: NDArray[np.float64]) -> Interval:
+    """Return the mean of fractions, one for each photo, with its normal interval."""
+    interval = normal_interval(fractions)
+    return replace(interval, low=max(interval.low, 0.0), high=min(interval.high, 1.0))
+
+
+def photo_outcomes(outputs: Outputs, reference: Outputs) -> PhotoOutcomes | None:
+    """Return a classifier's result on each photo; `reference` are the float network's outputs."""
+    if not outputs.is_classes:
+        return None
     return PhotoOutcomes(
         top1_classes=tuple(outputs.logits.argmax(1).tolist()),
         label_ranks=None if outputs.labels is None else tuple(outputs.label_ranks(_BEST_CLASSES).tolist()),
@@ -103,10 +126,33 @@ def photo_outcomes(outputs: Outputs, reference: Outputs) -> PhotoOutcomes:
     )
 
 
+def errors(outputs: Outputs, reference: Outputs) -> NDArray[np.float64]:
+    """Return each photo's error, shape (photos,): its divergence, or the squared error of its values.
+
+    Raises:
+        DataError: the reference's values are the same for all photos.
+    """
+    if outputs.kind == "distribution":
+        return divergences(outputs, reference)
+    squares = [np.square(a - b, dtype=np.float64).mean() for a, b in zip(outputs.logits, reference.logits, strict=True)]
+    return np.array(squares) / output_variance(reference.logits)
+
+
 def divergences(outputs: Outputs, reference: Outputs) -> NDArray[np.float64]:
-    """Return each photo's Kullback-Leibler divergence of the softmax from the reference's, nats, shape (photos,)."""
-    expected = log_softmax(reference.logits.astype(np.float64), axis=1)
-    actual = log_softmax(outputs.logits.astype(np.float64), axis=1)
+    """Return each photo's Kullback-Leibler divergence of the softmax from the reference's, nats, shape (photos,).
+
+    It is the mean over the positions of a map.
+    """
+    if outputs.logits.ndim == 3:
+        maps = zip(outputs.logits, reference.logits, strict=True)
+        return np.array([_divergences(actual.T, expected.T).mean() for actual, expected in maps])
+    return _divergences(outputs.logits, reference.logits)
+
+
+def _divergences(logits: NDArray[np.float32], reference: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the divergence of each row."""
+    expected = log_softmax(reference.astype(np.float64), axis=1)
+    actual = log_softmax(logits.astype(np.float64), axis=1)
     divergence: NDArray[np.float64] = np.maximum((np.exp(expected) * (expected - actual)).sum(axis=1), 0.0)
     return divergence
 

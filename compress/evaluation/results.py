@@ -29,17 +29,33 @@ class Fidelity:
     """Agreement of a network with the float network; needs no labels.
 
     Attributes:
-        agreement: fraction of photos with the same top-1 class; Wilson interval.
-        divergence_nats: mean Kullback-Leibler divergence of the softmax; normal interval, cut at 0.
+        agreement: fraction of photos with the same top-1 class, Wilson interval; of maps, the mean fraction of
+            positions, normal interval. None for values.
+        divergence_nats: mean Kullback-Leibler divergence of the softmax; normal interval, cut at 0. None for values.
         correct_only_before: photos that only the float network classifies correctly; None without labels.
         correct_only_after: photos that only this network classifies correctly; None without labels.
+        relative_mse: mean squared error of values, relative to the variance of the float network's; normal interval,
+            cut at 0. None for distributions.
     """
 
     photos: int
-    agreement: Interval
-    divergence_nats: Interval
+    agreement: Interval | None
+    divergence_nats: Interval | None
     correct_only_before: int | None
     correct_only_after: int | None
+    relative_mse: Interval | None = None
+
+    @property
+    def error(self) -> Interval:
+        """The divergence, or the relative mean squared error."""
+        error = self.divergence_nats or self.relative_mse
+        assert error is not None
+        return error
+
+    @property
+    def error_name(self) -> str:
+        """Name of `error`, for reports."""
+        return "relative MSE" if self.divergence_nats is None else "KL, nats"
 
 
 @dataclass(frozen=True)
@@ -74,7 +90,7 @@ class Prediction:
     probability: float
 
 
-GoalUnit = Literal["bytes", "fraction", "points", "nats"]
+GoalUnit = Literal["bytes", "fraction", "points", "nats", "ratio"]
 
 
 @dataclass(frozen=True)
@@ -83,7 +99,8 @@ class GoalRecord:
 
     Attributes:
         quantity: the limited quantity, such as `bytes of the file` or `top-1 drop`.
-        unit: of `limit` and `reached`; `points` is a difference of two fractions, -1 to 1.
+        unit: of `limit` and `reached`; `points` is a difference of two fractions, -1 to 1; `ratio` is a squared error
+            over a variance.
         bound: whether `limit` is a maximum or a minimum.
     """
 

@@ -14,7 +14,7 @@ from compress.errors import FormatError
 from compress.export.model_card import LIBRARY, ModelCard, accuracy_cells, origin_of
 from compress.model import Model, Preprocessing
 from compress.networks.factory import needs_trust
-from compress.networks.network_class_names import class_names
+from compress.networks.network_class_names import check_classifier, class_names
 from compress.report.formatting import nats, percent, short_name, thousands, to_ascii
 from compress.report.markdown import escape_markdown, markdown_table
 from compress.report.record import RunRecord, StageRecord
@@ -44,6 +44,7 @@ def write_hub_folder(model: Path, folder: Path) -> None:
     """
     data = model.read_bytes()
     decoded = container.decode(data)
+    check_classifier(decoded)
     files = {
         "README.md": _card(decoded, data, model, folder.resolve().name).to_markdown().encode(),
         "config.json": _to_json(_config(decoded)),
@@ -149,7 +150,9 @@ def _accuracy(record: RunRecord | None, builtin: BuiltinModel | None) -> str:
 
 def _measured(stage: StageRecord) -> tuple[str, ...]:
     accuracy = accuracy_cells(stage.accuracy) if stage.accuracy else ()
-    return *accuracy, percent(stage.fidelity.agreement.value), nats(stage.fidelity.divergence_nats.value)
+    agreement, divergence = stage.fidelity.agreement, stage.fidelity.error
+    assert agreement is not None  # of a classifier
+    return *accuracy, percent(agreement.value), nats(divergence.value)
 
 
 def _to_json(value: object) -> bytes:

@@ -12,13 +12,14 @@ from onnx.reference import ReferenceEvaluator
 from torch import Tensor, nn
 
 from compress.errors import SqueezeError
+from compress.networks.compared_output import LOGITS, OutputOptions, named_tensor
 from compress.networks.equivalence import relative_difference, same_outputs
 
 _PHOTOS = 2
 
 
-def check_logits(onnx_model: ModelProto, network: nn.Module, photo: Tensor) -> None:
-    """Run both networks on random input of the shape of `photo`, (1, channels, height, width).
+def check_logits(onnx_model: ModelProto, network: nn.Module, photo: Tensor, output: OutputOptions = LOGITS) -> None:
+    """Run both networks on random input of the shape of `photo`, (1, channels, height, width); compare one output.
 
     Raises:
         SqueezeError: the logits differ, or the ONNX model does not run.
@@ -26,7 +27,7 @@ def check_logits(onnx_model: ModelProto, network: nn.Module, photo: Tensor) -> N
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn((_PHOTOS, *photo.shape[1:]), generator=generator)
     with torch.inference_mode():
-        expected = network(inputs.clone())
+        expected = named_tensor(network(inputs.clone()), output)
     try:
         actual = torch.from_numpy(np.array(_run(onnx_model, inputs.numpy())))
     except Exception as error:  # runtimes have errors of their own

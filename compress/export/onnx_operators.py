@@ -10,6 +10,7 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 from torch import Tensor, fx, nn
 
 from compress.errors import SqueezeError
+from compress.networks.compared_output import LOGITS, OutputOptions
 from compress.networks.operations import ACTIVATIONS, BINARY, ONE_BY_ONE, is_in_place, pair, trace
 from compress.networks.tracing import is_altered
 
@@ -17,14 +18,14 @@ from compress.networks.tracing import is_altered
 class OperatorConverter:
     """The operations of a network in ONNX: `nodes` from `input` to `logits`, and their `constants` but the weights."""
 
-    def __init__(self, network: nn.Module, photo: Tensor) -> None:
-        """Convert a network in evaluation mode; `photo` is an input of the right shape.
+    def __init__(self, network: nn.Module, photo: Tensor, output: OutputOptions = LOGITS) -> None:
+        """Convert one output of a network in evaluation mode; `photo` is an input of the right shape.
 
         Raises:
             SqueezeError: `torch.fx` cannot trace the network, or an operation is not supported.
         """
         try:
-            graph = trace(network, photo)
+            graph = trace(network, photo, output)
         except Exception as error:  # the network's own code runs here, and may not support tracing
             problem = f"ONNX export needs torch.fx, which cannot trace the network: {error.__cause__ or error}"
             raise SqueezeError(problem) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
@@ -64,10 +64,14 @@ _ELEMENTWISE = {nn.Dropout, nn.Dropout2d, nn.Identity, functional.dropout}
 """The same, for activations of any shape."""
 
 
-def channel_links(network: nn.Module) -> tuple[ChannelLink, ...]:
+def channel_links(network: nn.Module, weights: Collection[str] | None = None) -> tuple[ChannelLink, ...]:
     """Return the links from each convolution and linear layer whose readers are all known.
 
     Outputs, sums and unknown operations are unknown readers. A network that `torch.fx` cannot trace has no links.
+
+    Args:
+        network: in evaluation mode.
+        weights: names of the weights that may change; None: all. The others are unknown readers.
     """
     try:
         traced = trace(network)
@@ -77,6 +81,8 @@ def channel_links(network: nn.Module) -> tuple[ChannelLink, ...]:
     for node in traced.graph.nodes:
         tracer.visit(node)
     fixed = _fixed_weights(network, tensors_read(traced))
+    if weights is not None:
+        fixed |= {name for link in tracer.links for name in (link.writer, link.reader)}.difference(weights)
     unlinked = tracer.unlinked | fixed | {link.writer for link in tracer.links if link.reader in fixed}
     return tuple(link for link in dict.fromkeys(tracer.links) if link.writer not in unlinked)
 

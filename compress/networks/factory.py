@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import ConfigDict, Field, JsonValue
 from pydantic.dataclasses import dataclass
 
-from compress.container.header import MAX_NAME_BYTES
 from compress.errors import ConfigError, WeightsError
 from compress.model import Model
+from compress.networks.compared_output import LOGITS, ComparedOutput
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,12 +55,14 @@ class NetworkFactory:
         args: its keyword arguments.
         fold_batch_norm: batch norms are folded afterwards.
         tied: further names of tensors that have several in the network, with the name in the file.
+        outputs: what is compared of the network's outputs; None: the logits that it returns.
     """
 
     function: FunctionName
     args: dict[str, JsonValue] = Field(default_factory=dict)
     fold_batch_norm: bool = False
     tied: dict[str, str] = Field(default_factory=dict)
+    outputs: ComparedOutput | None = None
 
     @classmethod
     def parse(cls, architecture: str) -> NetworkFactory:
@@ -75,7 +77,7 @@ class NetworkFactory:
         except (ValueError, TypeError, RecursionError) as error:
             raise WeightsError(
                 f"{architecture!r} is not a function with its arguments: expected package.module:function and JSON of "
-                "args, fold_batch_norm and tied"
+                "args, fold_batch_norm, tied and outputs"
             ) from error
 
     @property
@@ -85,6 +87,8 @@ class NetworkFactory:
         Raises:
             ConfigError: a file cannot hold the arguments.
         """
+        from compress.container.header import MAX_NAME_BYTES  # noqa: PLC0415  compiles the loops of codecs
+
         try:
             for tied in (self.tied, {}):
                 text = self._text(tied)
@@ -101,6 +105,8 @@ class NetworkFactory:
     def _text(self, tied: dict[str, str]) -> str:
         options = {"args": self.args, "fold_batch_norm": self.fold_batch_norm, "tied": tied}
         options = {name: value for name, value in options.items() if value}
+        if self.outputs:
+            options["outputs"] = self.outputs.to_options()
         text = json.dumps(options, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         return f"{self.function} {text}" if options else self.function
 
@@ -178,6 +184,12 @@ def identity(model: Model) -> tuple[str, ...]:
     """Return what determines a model's outputs on photos besides its tensors, for cache keys."""
     source = (NetworkFactory.parse(model.architecture).source_sha256(),) if is_factory(model.architecture) else ()
     return model.architecture, repr(model.preprocessing), *source
+
+
+def output_of(model: Model) -> ComparedOutput:
+    """Return what is compared of the outputs of a model's network."""
+    outputs = NetworkFactory.parse(model.architecture).outputs if is_factory(model.architecture) else None
+    return outputs or LOGITS
 
 
 def tied_in(architecture: str) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,11 +13,12 @@ from torch import nn
 from compress.errors import ConfigError, WeightsError
 from compress.model import Model, Preprocessing, bias_name
 from compress.networks.checkpoint_file import Checkpoint
+from compress.networks.compared_output import LOGITS, ComparedOutput, OutputOptions, output_error, probe_output
 from compress.networks.factory import NetworkFactory
 from compress.networks.float_values import to_float32
 from compress.networks.folding import fold_batch_norms
 from compress.networks.layer_calls import COMPRESSIBLE, record_calls, weight_matrices
-from compress.networks.modules import check_shapes, set_weights, stored_tensors, tied_names, zero_input
+from compress.networks.modules import check_shapes, returning, set_weights, stored_tensors, tied_names, zero_input
 from compress.networks.program import network_program
 from compress.networks.repeatability import check_repeatable
 from compress.networks.state_dict_search import expected_tensors, find_state_dict
@@ -43,66 +45,85 @@ def load_checkpoint(
     return state.notes
 
 
-def model_of(network: nn.Module, factory: NetworkFactory, preprocessing: Preprocessing) -> Model:
+def model_of(
+    network: nn.Module, factory: NetworkFactory, preprocessing: Preprocessing, outputs: OutputOptions | None = None
+) -> Model:
     """Return the model of a network that `factory.call` made, its batch norms folded if the factory says so.
 
+    Args:
+        network: is changed: it returns only the tensor that is compared.
+        factory: made it.
+        preprocessing: of its input.
+        outputs: what is compared of its outputs; None: what the factory says.
     Raises:
-        ConfigError: the network does not map photos of this preprocessing to logits.
+        ConfigError: the network does not map photos of this preprocessing to logits, or to the outputs.
         WeightsError: batch norms cannot be folded, or a tensor cannot be stored as float32.
     """
     if factory.fold_batch_norm:
         fold_batch_norms(network)
     tensors = {name: _to_dense(name, tensor) for name, tensor in stored_tensors(network).items()}
-    classes, weights = _probe(network, preprocessing)  # may update buffers, so their values are read before
+    # The probe may update buffers, so their values are read before.
+    output, classes, weights = _probe(network, preprocessing, outputs or factory.outputs)
     biases = {bias_name(name) for name in weights}
     uncompressed = frozenset(tensors.keys() - weights - biases)
     model = Model(
-        replace(factory, tied=tied_names(network)).architecture,
+        replace(factory, tied=tied_names(network), outputs=output).architecture,
         classes,
         preprocessing,
         tensors,
-        program=network_program(network, preprocessing),
+        program=network_program(network, preprocessing, output or LOGITS),
         uncompressed=uncompressed,
         trusted=True,
     )
-    check_repeatable(network, model)
+    check_repeatable(returning(network, output or LOGITS), model)
     return model
 
 
-def _probe(network: nn.Module, preprocessing: Preprocessing) -> tuple[int, set[str]]:
-    """Run the network on zeros; return the number of classes and the weights that it used."""
+def _probe(
+    network: nn.Module, preprocessing: Preprocessing, options: OutputOptions | None
+) -> tuple[ComparedOutput | None, int, set[str]]:
+    """Run the network on zeros; return what is compared, the number of its classes, and the weights that it used."""
     pre = preprocessing
     try:
         with record_calls(network) as calls:
-            logits: Any = network(zero_input(pre))
+            outputs: Any = network(zero_input(pre))
     except Exception as error:  # the network is the user's code
         problem = f"the network does not accept photos of {pre.height} x {pre.width} pixels in {pre.channels}"
         raise ConfigError(f"{problem}: {type(error).__name__}: {error}", key="model") from error
-    if not isinstance(logits, torch.Tensor) or logits.dim() != 2 or len(logits) != 1:
-        result = f"a tensor of {tuple(logits.shape)}" if isinstance(logits, torch.Tensor) else type(logits).__name__
-        raise ConfigError(f"the network returns {result} for one photo, expected logits (1, classes)", key="model")
-    if logits.shape[1] < _MIN_CLASSES:
-        raise ConfigError(
-            f"the network returns {logits.shape[1]} logits for one photo, expected at least {_MIN_CLASSES}: the "
-            "softmax of one logit is always 1, so no error in it can be measured; for a binary classifier, return two "
-            "logits: torch.cat([torch.zeros_like(logit), logit], 1)",
-            key="model",
-        )
-    weights = {call.weight for call in calls} | _reached_matrices(network, logits)
+    found = probe_output(outputs, options) if options else None
+    logits = _checked_logits(outputs) if found is None else found[1]
+    called = {call.weight: call.layer.weight for call in calls}
+    used = called.keys() if found is None else _reached(called, logits)  # other outputs may have weights of their own
+    weights = used | _reached(weight_matrices(network), logits)
     if not weights:
         left = ", ".join(name for name, parameter in network.named_parameters() if parameter.dim() >= 2) or "none"
         raise ConfigError(
             f"no pass can compress a weight of this network; its matrices: {left}", key="model", allowed=COMPRESSIBLE
         )
-    return logits.shape[1], weights
+    output = None if found is None or found[0] == LOGITS else found[0]
+    return output, logits.shape[1], weights
 
 
-def _reached_matrices(network: nn.Module, logits: torch.Tensor) -> set[str]:
-    """Return the weight matrices that the logits depend on."""
-    matrices = weight_matrices(network)
+def _checked_logits(outputs: Any) -> torch.Tensor:
+    """Return the outputs of a network if they are logits for one photo."""
+    if not isinstance(outputs, torch.Tensor) or outputs.dim() != 2 or len(outputs) != 1:
+        result = f"a tensor of {tuple(outputs.shape)}" if isinstance(outputs, torch.Tensor) else type(outputs).__name__
+        raise output_error(f"the network returns {result} for one photo, expected logits (1, classes)", outputs)
+    if outputs.shape[1] < _MIN_CLASSES:
+        raise ConfigError(
+            f"the network returns {outputs.shape[1]} logits for one photo, expected at least {_MIN_CLASSES}: the "
+            "softmax of one logit is always 1, so no error in it can be measured; for a binary classifier, return two "
+            "logits: torch.cat([torch.zeros_like(logit), logit], 1); for a regression: `outputs: {kind: values}`",
+            key="model",
+        )
+    return outputs
+
+
+def _reached(matrices: Mapping[str, torch.Tensor], logits: torch.Tensor) -> set[str]:
+    """Return the names of the matrices that the logits depend on."""
     if not matrices or not logits.requires_grad:
         return set()
-    gradients = torch.autograd.grad(logits.sum(), list(matrices.values()), allow_unused=True)
+    gradients = torch.autograd.grad(logits.sum(), list(matrices.values()), retain_graph=True, allow_unused=True)
     return {name for name, gradient in zip(matrices, gradients, strict=True) if gradient is not None}
 
 

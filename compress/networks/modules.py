@@ -10,7 +10,8 @@ from torch import nn
 
 from compress.errors import ConfigError, WeightsError, nearest
 from compress.model import Model, Preprocessing
-from compress.networks.factory import NetworkFactory, is_factory, needs_trust
+from compress.networks.compared_output import LOGITS, ComparedOutput, compared_tensor
+from compress.networks.factory import NetworkFactory, is_factory, needs_trust, output_of
 from compress.networks.squeezenet import squeezenet1_0, squeezenet1_1
 from compress.tensors.forms import Dense, Tensor
 
@@ -37,6 +38,18 @@ def builtin_network(architecture: str, classes: int) -> nn.Module:
 
 
 def to_module(model: Model, device: torch.device | None = None) -> nn.Module:
+    """Return a model's network, which returns only the tensor that is compared; see `to_native_module`."""
+    return returning(to_native_module(model, device), output_of(model))
+
+
+def returning(network: nn.Module, output: ComparedOutput) -> nn.Module:
+    """Let a network return only the tensor that is compared, in the shape of `compared_tensor`."""
+    if output != LOGITS:
+        network.register_forward_hook(lambda _, __, outputs: compared_tensor(outputs, output))
+    return network
+
+
+def to_native_module(model: Model, device: torch.device | None = None) -> nn.Module:
     """Return a model's network with its weights, in evaluation mode.
 
     Args:

@@ -3,15 +3,42 @@
 from __future__ import annotations
 
 from compress.container.inspection import BUILTIN_NETWORKS
+from compress.data.class_index import NetworkClasses
 from compress.data.imagenet import imagenet_names
+from compress.errors import ConfigError
 from compress.model import Model
-from compress.networks.factory import INVERTED_RESIDUAL
+from compress.networks.factory import INVERTED_RESIDUAL, output_of
 
 
 def class_names(model: Model) -> tuple[str, ...]:
     """Return the model's class names, or ImageNet's for a SqueezeNet of 1,000 classes, or `class 0` and so on."""
     names = model.labels or default_class_names(model.architecture, model.classes)
     return names or tuple(f"class {index}" for index in range(model.classes))
+
+
+def classes_of(model: Model) -> NetworkClasses:
+    """Return the classes that labels of photos may have: none if a photo has not one distribution over classes."""
+    return NetworkClasses(model.classes if output_of(model).is_classes else 0, model.labels)
+
+
+def describe_outputs(model: Model) -> str:
+    """Return `10 classes`, or what is compared of a network that is no classifier."""
+    output = output_of(model)
+    return f"{model.classes:,} classes" if output.is_classes else output.words
+
+
+def check_classifier(model: Model) -> None:
+    """Check that a model gives each photo one distribution over classes.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    output = output_of(model)
+    if not output.is_classes:
+        raise ConfigError(
+            f"this network is no classifier: its compared outputs are {output.words}; `compare` measures how far a "
+            "model is from another, and compress.load returns the network with all of its outputs"
+        )
 
 
 def default_class_names(architecture: str, classes: int) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from torch import nn
 from compress import container
 from compress.container.layout import Layout
 from compress.model import Model
+from compress.networks.network_class_names import describe_outputs
 
 _COLORS = {
     "indices": "#2a78b8", "values": "#7a5bb5", "positions": "#2c9c8f", "codebooks": "#d98a1f",
@@ -67,7 +68,7 @@ def _rebuild(rebuild: Any, kind: Any, *arguments: Any) -> Any:
 def _headline_of(model: Model, data: bytes) -> str:
     parameters = sum(tensor.to_dense().size for tensor in model.tensors.values())
     name, size = model.architecture.partition(" ")[0], f"{parameters:,} parameters in {len(data):,} bytes"
-    return f"{name}: {size} ({parameters * 4 / len(data):.1f} times smaller), {model.classes:,} classes"
+    return f"{name}: {size} ({parameters * 4 / len(data):.1f} times smaller), {describe_outputs(model)}"
 
 
 def to_html(headline: str, layout: Layout) -> str:

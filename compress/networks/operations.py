@@ -12,6 +12,7 @@ from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional
 
 from compress.networks import tracing
+from compress.networks.compared_output import LOGITS, OutputOptions, named_tensor
 
 BINARY: Mapping[Any, str] = {
     **dict.fromkeys((operator.add, operator.iadd, torch.add, "add", "add_"), "Add"),
@@ -34,13 +35,18 @@ ONE_BY_ONE = {1, (1, 1)}
 """Output sizes of an adaptive pool that averages over all positions."""
 
 
-def trace(network: nn.Module, photo: torch.Tensor) -> fx.Graph:
-    """Return a network's graph, with shapes for an input in `node.meta["tensor_meta"]`.
+def trace(network: nn.Module, photo: torch.Tensor, output: OutputOptions = LOGITS) -> fx.Graph:
+    """Return the graph of one of a network's outputs, with shapes for an input in `node.meta["tensor_meta"]`.
 
     Raises:
         Exception: of any kind; the network's own code runs here, and may not support tracing.
     """
     traced = tracing.trace(network)
+    if output != LOGITS:
+        result = traced.graph.output_node()
+        result.args = (named_tensor(result.args[0], output),)
+        traced.graph.eliminate_dead_code()
+        traced.recompile()
     with torch.inference_mode():
         ShapeProp(traced).propagate(photo)
     return traced.graph

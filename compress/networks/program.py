@@ -10,6 +10,7 @@ from torch import fx, nn
 
 from compress.codecs.primitives.varint import encode_varint
 from compress.model import Preprocessing
+from compress.networks.compared_output import LOGITS, ComparedOutput
 from compress.networks.modules import stored_tensors, zero_input
 from compress.networks.operations import ACTIVATIONS, BINARY, ONE_BY_ONE, is_in_place, pair, trace
 from compress.networks.tracing import is_altered
@@ -34,17 +35,18 @@ class _UnsupportedError(Exception):
     """Programs do not have the operation of a node."""
 
 
-def network_program(network: nn.Module, preprocessing: Preprocessing) -> bytes:
+def network_program(network: nn.Module, preprocessing: Preprocessing, output: ComparedOutput = LOGITS) -> bytes:
     """Return a network's program; empty if it has other operations or hooks, or `torch.fx` cannot trace it.
 
     Args:
         network: in evaluation mode. Its tensors are numbered in the order of `stored_tensors`.
         preprocessing: of its input.
+        output: what is compared of its outputs: a program has logits alone.
     """
-    if any(map(is_altered, network.modules())):
+    if not output.is_classes or any(map(is_altered, network.modules())):
         return b""
     try:
-        graph = trace(network, zero_input(preprocessing))
+        graph = trace(network, zero_input(preprocessing), output)
         operations = _ProgramWriter(network).write(graph)
     except Exception:  # _UnsupportedError, or from the network's own code, which may not support tracing
         return b""

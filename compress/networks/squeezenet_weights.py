@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
-from http.client import HTTPException
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -66,6 +65,8 @@ class TorchvisionWeights:
 
     def load(self, seed: int = 0) -> Model:
         """Read the weights from the cache or download them; see `WeightSource`."""
+        from http.client import HTTPException  # noqa: PLC0415  it imports ssl
+
         from compress.networks.checkpoint_file import read_checkpoint  # noqa: PLC0415
         from compress.networks.squeezenet_model import expected_squeezenet, squeezenet_model  # noqa: PLC0415
         from compress.networks.state_dict_search import find_state_dict  # noqa: PLC0415

@@ -9,15 +9,16 @@ from pydantic.dataclasses import dataclass
 
 from compress.model import Model
 from compress.networks.checkpoint_options import CheckpointOptions
+from compress.networks.compared_output import OutputIndex, OutputName, OutputOptions
 from compress.networks.factory import FunctionName, NetworkFactory
 from compress.networks.source_files import existing_file, read_class_names
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class UserNetwork(CheckpointOptions):
-    """The user's own network: any `torch.nn.Module` that maps photos to logits.
+    """The user's own network: any `torch.nn.Module` that maps photos to logits, or to outputs one of which is compared.
 
-    Passes compress the `weight_matrices` that the logits depend on.
+    Passes compress the `weight_matrices` that the compared output depends on.
 
     Attributes:
         factory: function that makes the network.
@@ -25,6 +26,8 @@ class UserNetwork(CheckpointOptions):
         checkpoint: file with the network's tensors; default: the weights that the function makes.
         fold_batch_norm: see `fold_batch_norms`.
         labels: text file with one class name a line.
+        outputs: what is compared of the network's outputs, or only the name of a tensor of logits; None: the logits
+            that it returns.
     """
 
     factory: FunctionName
@@ -32,6 +35,7 @@ class UserNetwork(CheckpointOptions):
     checkpoint: str | None = None
     fold_batch_norm: bool = False
     labels: str | None = None
+    outputs: OutputOptions | OutputIndex | OutputName | None = None
 
     @property
     def description(self) -> str:
@@ -58,6 +62,9 @@ class UserNetwork(CheckpointOptions):
         if self.checkpoint:
             checkpoint = read_checkpoint(existing_file(self.checkpoint, "checkpoint"))
             notes = load_checkpoint(network, checkpoint, self.factory, self.checkpoint_key, self.strict)
-        model = model_of(network, factory, self.resolve_preprocessing())
+        outputs = self.outputs
+        if outputs is not None and not isinstance(outputs, OutputOptions):
+            outputs = OutputOptions(outputs)
+        model = model_of(network, factory, self.resolve_preprocessing(), outputs)
         labels = read_class_names(self.labels, model.classes) if self.labels else ()
         return replace(model, labels=labels, source_notes=notes)

@@ -71,7 +71,7 @@ def minimize_cost(
     lambda_ = options.lambda_ or FIRST_LAMBDA
     if isinstance(options.bytes, int):
         lambda_ = initial_lambda(options.bytes, weights)
-    links = channel_links(context.network(model))
+    links = channel_links(context.network(model), model.weight_names())
     layer_quantizers = partial(_layer_quantizers, options, model, context, lambda_, kernel_transform=kernel_transform)
     balanced, layers = balance_channels(model, layer_quantizers(), links)
     if not context.has_same_outputs(model, balanced):

@@ -46,7 +46,7 @@ class Simplify(Pass):
         weights = {name: model.tensors[name].to_dense() for name in model.weight_names()}
         biases = {name: model.tensors[bias].to_dense() for name, bias in bias_names.items()}
         changed: dict[str, Dense | Pruned] = {}
-        links = channel_links(context.network(model))
+        links = channel_links(context.network(model), weights)
         all_dead = dead_weights(weights, biases, links)
         for name, dead in all_dead.items():
             tensor = model.tensors[name]

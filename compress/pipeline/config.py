@@ -199,7 +199,7 @@ def _check_goal(pipeline: Pipeline) -> None:
     for index, stage in enumerate(pipeline.stages):
         if stage.pass_.needs_goal and not pipeline.goal.limits_quality:
             problem = "smallest needs a limit on quality in the section goal"
-            allowed = "max_top1_drop, max_top5_drop, min_agreement or max_divergence"
+            allowed = "max_top1_drop, max_top5_drop, min_agreement, max_divergence or max_relative_mse"
             raise pipeline.document.error(["stages", index, "bytes"], problem, allowed)
 
 

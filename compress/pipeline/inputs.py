@@ -12,12 +12,12 @@ import torch
 
 from compress import container
 from compress.context import Context
-from compress.data.class_index import NetworkClasses
 from compress.data.collect import PhotoList
 from compress.data.photos import Photos, Role
 from compress.errors import ConfigError, DataError
 from compress.evaluation.round_trip import check_importable
 from compress.model import Model
+from compress.networks.network_class_names import classes_of
 from compress.networks.user_network import UserNetwork
 from compress.networks.weight_sources import WeightSource
 from compress.pipeline import preflight
@@ -83,6 +83,7 @@ def list_inputs(pipeline: Pipeline, memory_bytes: int | None = None) -> ListedIn
     given, folded = _load_networks(pipeline)
     reference = folded or given
     preflight.check_layers(pipeline, reference)
+    preflight.check_outputs(pipeline, reference)
     check_importable(reference)
     preflight.check_memory(pipeline, reference, memory_bytes or default_memory_bytes())
     calibration, validation = (_list_photos(pipeline, role, reference) for role in get_args(Role))
@@ -157,7 +158,7 @@ def _load_network(pipeline: Pipeline, source: WeightSource) -> Model:
 
 def _list_photos(pipeline: Pipeline, role: Role, model: Model) -> PhotoList:
     source = pipeline.calibration if role == "calibration" else pipeline.validation
-    return _located(pipeline, partial(source.list_photos, role, NetworkClasses(model.classes, model.labels)))
+    return _located(pipeline, partial(source.list_photos, role, classes_of(model)))
 
 
 def _located(pipeline: Pipeline, load_it: Callable[[], Loaded]) -> Loaded:

@@ -12,6 +12,7 @@ from compress.data.photos import Photos
 from compress.errors import ConfigError, DataError
 from compress.evaluation.goals import Goal
 from compress.model import Model
+from compress.networks.factory import output_of
 from compress.networks.layer_calls import COMPRESSIBLE
 from compress.passes.layer_patterns import options_by_layer
 from compress.pipeline.config import Pipeline
@@ -64,6 +65,27 @@ def check_memory(pipeline: Pipeline, model: Model, memory_bytes: int) -> None:
             key="--memory",
             allowed=f"{math.ceil(_MARGIN * required / 1e8) / 10:.1f}GB or more; default: half of this machine's",
         )
+
+
+def check_outputs(pipeline: Pipeline, model: Model) -> None:
+    """Check that goal and stages suit what is compared of the network's outputs.
+
+    Raises:
+        ConfigError: a limit does not suit it, or a stage trains with labels although photos have no classes; says its
+            line.
+    """
+    output = output_of(model)
+    try:
+        pipeline.goal.check_output(output)
+    except ConfigError as error:
+        raise pipeline.document.located(error) from error
+    if getattr(pipeline.calibration, "balance_classes", False) and output.kind != "distribution":
+        problem = f"the outputs are {output.words}, which have no classes"
+        raise pipeline.document.error(["data", "calibration", "balance_classes"], problem, "false")
+    for index, stage in enumerate(pipeline.stages):
+        if stage.pass_.needs_labels and not output.is_classes:
+            problem = f"{stage.pass_.kind} needs a class for each photo, and the outputs are {output.words}"
+            raise pipeline.document.error(["stages", index, "pass"], problem, "distill, which needs no labels")
 
 
 def report_compressible(model: Model) -> None:

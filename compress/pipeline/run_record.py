@@ -15,6 +15,7 @@ from compress.container.layout import Layout, TensorLayout
 from compress.data.photos import Photos
 from compress.evaluation.goals import goal_records
 from compress.model import Model
+from compress.networks.factory import output_of
 from compress.pipeline import environment
 from compress.pipeline.config import Pipeline
 from compress.pipeline.inputs import RunInputs
@@ -41,6 +42,7 @@ def build_record(
     """
     model, reference, layout = recorder.model, recorder.reference, container.layout(data)
     baseline, proof = recorder.stages[0], recorder.stages[-1]
+    output = output_of(reference)
     parameters = sum(tensor.to_dense().size for tensor in reference.tensors.values())
     trained_by = [f"trained by the stage {name}" for name in recorder.trained_by]
     return RunRecord(
@@ -71,6 +73,7 @@ def build_record(
         machine=environment.machine(),
         changed_photos=recorder.changed_photos(),
         outcomes=recorder.outcomes(),
+        compared="" if output.is_classes else output.words,
     )
 
 

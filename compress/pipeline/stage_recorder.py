@@ -22,6 +22,7 @@ from compress.evaluation.metrics import Outputs
 from compress.evaluation.results import GoalRecord, PhotoOutcomes
 from compress.evaluation.round_trip import run_round_trip
 from compress.model import Model
+from compress.networks.factory import output_of
 from compress.networks.network_class_names import class_names
 from compress.pipeline.changed_photos import changed_photos
 from compress.pipeline.config import options_of
@@ -116,17 +117,19 @@ class StageRecorder:
             round_trip = run_round_trip(path, self._photos, str(self._context.device), trusted=self.model.trusted)
         if round_trip.weights_sha256 != container.weights_sha256(self.model):
             raise SqueezeError(f"{path}: the decoded weights differ from the encoded ones")
-        self._outputs = Outputs(round_trip.logits, self._photos.labels)
+        self._outputs = Outputs(round_trip.logits, self._photos.labels, self.reference_outputs.kind)
         usages = meter.usage, ResourceUsage()
         self.stages.append(self._record("proof", "proof", {}, usages, path.stat().st_size))
         self.decode_seconds = round_trip.decode_seconds
 
-    def outcomes(self) -> PhotoOutcomes:
-        """Return the result of the latest stage on each validation photo."""
+    def outcomes(self) -> PhotoOutcomes | None:
+        """Return the result of the latest stage on each validation photo; None: the network is no classifier."""
         return metrics.photo_outcomes(self._outputs, self.reference_outputs)
 
-    def example(self) -> PhotoExample:
-        """Return the predictions for the first photo by the float network and by the latest stage."""
+    def example(self) -> PhotoExample | None:
+        """Return the predictions for the first photo by the float network and by the latest stage, if they classify."""
+        if not self._outputs.is_classes:
+            return None
         names = class_names(self.model)
         before, after = (
             metrics.predictions(outputs.logits[0], names, _EXAMPLE_CLASSES)
@@ -137,7 +140,7 @@ class StageRecorder:
 
     def changed_photos(self) -> tuple[ChangedPhoto, ...] | None:
         """Return the photos whose answer changed from the float network to the latest stage; None: not to be shown."""
-        if not self._show_photos:
+        if not self._show_photos or not self._outputs.is_classes:
             return None
         return changed_photos(self._photos, self.reference_outputs, self._outputs, class_names(self.model))
 
@@ -158,7 +161,9 @@ class StageRecorder:
 
     def _run(self, model: Model) -> Outputs:
         network, context = self._context.network(model), self._context
-        return metrics.run(network, self._photos, model.preprocessing, context.progress, context.processes)
+        return metrics.run(
+            network, self._photos, model.preprocessing, context.progress, context.processes, output_of(model).kind
+        )
 
     def _record(
         self,

@@ -40,6 +40,7 @@ STAGE_METRICS = (
     StageMetric("top5", "Top-5 accuracy", "higher", lambda s: s.accuracy.top5 if s.accuracy else None, percent),
     StageMetric("agreement", "Agreement with the float network", "higher", lambda s: s.fidelity.agreement, percent),
     StageMetric("divergence", "KL divergence, nats", "lower", lambda s: s.fidelity.divergence_nats, nats),
+    StageMetric("mse", "Relative mean squared error", "lower", lambda s: s.fidelity.relative_mse, nats),
 )
 
 

@@ -128,6 +128,8 @@ def goal_amount(amount: float, unit: GoalUnit) -> str:
             return rounded if amount == 0 or not rounded.startswith("0.0") else f"{amount * 100:.2g}{NARROW}points"
         case "nats":
             return f"{nats(amount)}{NARROW}nats"
+        case "ratio":
+            return nats(amount)
 
 
 def goal_margin(goal: GoalRecord) -> str:

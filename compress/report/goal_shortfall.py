@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 
 from compress.errors import GoalMissed
-from compress.evaluation.goals import AGREEMENT, BYTES, DIVERGENCE, TOP1_DROP, TOP5_DROP
+from compress.evaluation.goals import AGREEMENT, BYTES, DIVERGENCE, RELATIVE_MSE, TOP1_DROP, TOP5_DROP
 from compress.evaluation.results import GoalRecord, GoalUnit
 from compress.report.breakdown import file_components, layer_bytes, layer_name, weight_layers
 from compress.report.formatting import goal_amount, goal_margin, nats, percent, thousands, to_ascii
@@ -15,8 +15,9 @@ from compress.report.record import RunRecord, StageRecord
 _QUALITY: Mapping[str, Callable[[StageRecord], float | None]] = {
     TOP1_DROP: lambda stage: stage.accuracy.top1.value if stage.accuracy else None,
     TOP5_DROP: lambda stage: stage.accuracy.top5.value if stage.accuracy else None,
-    AGREEMENT: lambda stage: stage.fidelity.agreement.value,
-    DIVERGENCE: lambda stage: stage.fidelity.divergence_nats.value,
+    AGREEMENT: lambda stage: stage.fidelity.agreement.value if stage.fidelity.agreement else None,
+    DIVERGENCE: lambda stage: stage.fidelity.error.value,
+    RELATIVE_MSE: lambda stage: stage.fidelity.error.value,
 }
 """The quantity that each goal limits, after a stage."""
 
@@ -54,7 +55,8 @@ def check_goals(goals: Iterable[GoalRecord]) -> None:
 
 
 def _explain_loss(record: RunRecord, quality: Callable[[StageRecord], float | None], unit: GoalUnit) -> str:
-    sign, words = (1, nats) if unit == "nats" else (-1, percent)
+    is_error = unit in {"nats", "ratio"}
+    sign, words = (1, nats) if is_error else (-1, percent)
     losses = [
         (sign * (after - before), stage.name, before, after)
         for previous, stage in pairwise(record.stages)
@@ -63,7 +65,7 @@ def _explain_loss(record: RunRecord, quality: Callable[[StageRecord], float | No
     loss, name, before, after = max(losses, key=lambda entry: entry[0], default=(0.0, "", 0.0, 0.0))
     if loss <= 0:
         return ""
-    amount = goal_amount(loss, "nats" if unit == "nats" else "points")
+    amount = goal_amount(loss, unit if is_error else "points")
     return f"stage {name} lost most, {amount}: {words(before)} before it, {words(after)} after"
 
 

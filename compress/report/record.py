@@ -17,7 +17,7 @@ from pydantic import ConfigDict
 from compress.evaluation.results import Accuracy, Fidelity, GoalRecord, PhotoOutcomes, Prediction
 from compress.model import TrainingCurve
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 OLDEST_READABLE_VERSION = 5
 """Reports since this version are read; fields that they lack have defaults."""
 
@@ -251,7 +251,7 @@ class RunRecord:
         float_bytes: parameters * 4.
         stages: the baseline first, the proof last.
         layers: in the order of the network.
-        example: the first validation photo.
+        example: the first validation photo; None: the network is no classifier.
         decode_seconds: time to read and decode the file in a fresh process, imports excluded.
         command: command line that repeats the run.
         configuration: the pipeline as YAML, overrides applied.
@@ -259,7 +259,8 @@ class RunRecord:
         machine: processor, cores and system.
         changed_photos: the validation photos whose answer changed, those first of which both networks are most certain,
             at most `MAX_CHANGED_PHOTOS`; None: the report shows no photos.
-        outcomes: of the file, on each validation photo; None: a report of schema version 5.
+        outcomes: of the file, on each validation photo; None: a report of schema version 5, or no classifier.
+        compared: what is compared of the outputs of a network that is no classifier; empty: the logits of a classifier.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
@@ -280,7 +281,7 @@ class RunRecord:
     stages: tuple[StageRecord, ...]
     layers: tuple[LayerRecord, ...]
     file: FileRecord
-    example: PhotoExample
+    example: PhotoExample | None
     decode_seconds: float
     command: str
     configuration: str
@@ -288,9 +289,10 @@ class RunRecord:
     machine: str
     changed_photos: tuple[ChangedPhoto, ...] | None = None
     outcomes: PhotoOutcomes | None = None
+    compared: str = ""
 
     @property
     def is_imagenet_classifier(self) -> bool:
         """Whether the last layer has the outputs of ImageNet's 1,000 classes: AlexNet is comparable."""
         outputs = [layer.shape[0] for layer in self.layers if len(layer.shape) >= 2]
-        return bool(outputs) and outputs[-1] == _IMAGENET_CLASSES
+        return not self.compared and bool(outputs) and outputs[-1] == _IMAGENET_CLASSES

@@ -68,8 +68,8 @@ class Observation:
             return f"{self.file_bytes:,} bytes, more than {goal.bytes:,}"
         if self.fidelity is None or not self.is_final or self.is_complete:
             return ""
-        agreement, divergence, photos = self.fidelity.agreement, self.fidelity.divergence_nats, self.fidelity.photos
-        if goal.min_agreement is not None and agreement.high < goal.min_agreement:
+        agreement, divergence, photos = self.fidelity.agreement, self.fidelity.error, self.fidelity.photos
+        if goal.min_agreement is not None and agreement is not None and agreement.high < goal.min_agreement:
             return f"agrees on {agreement.value:.1%} of {photos:,} photos"
         if goal.max_divergence is not None and divergence.low > goal.max_divergence:
             return f"KL {divergence.value:.3g} on {photos:,} photos"

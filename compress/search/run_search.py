@@ -14,6 +14,7 @@ from compress import container
 from compress import pipeline as pipelines
 from compress.errors import ConfigError, SqueezeError
 from compress.evaluation.goals import Goal
+from compress.networks.factory import output_of
 from compress.pipeline import Pipeline, RunResult, environment, read_pipeline
 from compress.pipeline.inputs import RunInputs, load_inputs
 from compress.pipeline.runner import CACHE
@@ -129,9 +130,13 @@ def _load(
     pipeline: Pipeline, limits: Limits, cache: Path, device: str | None, progress: Progress
 ) -> tuple[Pipeline, RunInputs]:
     """Return the pipeline with the limits as its goal, and its inputs."""
-    if limits == Limits():
-        return pipeline, load_inputs(pipeline, cache, device, progress)
-    inputs = load_inputs(pipeline.with_overrides(["goal={}"]), cache, device, progress)
+    has_limits = limits != Limits()
+    inputs = load_inputs(pipeline.with_overrides(["goal={}"] if has_limits else []), cache, device, progress)
+    if output_of(inputs.reference).kind == "values":
+        problem = "search minimizes a divergence, and the compared outputs are values"
+        raise pipeline.document.error(["model", "outputs"], problem, "an output that is a distribution, or run")
+    if not has_limits:
+        return pipeline, inputs
     goal = limits.goal(labeled=inputs.validation.labels is not None)
     return pipeline.with_overrides([f"goal={json.dumps(goal)}"]), inputs
 

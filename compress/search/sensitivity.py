@@ -9,7 +9,6 @@ from itertools import takewhile
 import torch
 from pydantic import TypeAdapter
 
-from compress.calibration.layer_sensitivity import divergence
 from compress.calibration.photo_batches import spread_indices
 from compress.context import Context
 from compress.model import Model
@@ -60,7 +59,8 @@ class LayerScan:
     Attributes:
         name: of its weight tensor.
         weights: number of its weights.
-        divergences: mean Kullback-Leibler divergence from the float network in nats, one for each setting.
+        divergences: mean Kullback-Leibler divergence from the float network in nats, or relative mean squared error of
+            values, one for each setting.
     """
 
     name: str
@@ -103,7 +103,7 @@ def scan(pipeline: Pipeline, inputs: RunInputs, photos: int = PHOTOS) -> Scan:
         photos: maximum number of calibration photos.
     """
     model, context = _float_network(pipeline, inputs)
-    names, passes = model.weight_names(), _passes(pipeline)
+    names, passes, output_error = model.weight_names(), _passes(pipeline), context.fisher.output_error
     network = context.network(model)
     photo_inputs = context.inputs(spread_indices(len(context.calibration), photos))
     with torch.inference_mode():
@@ -112,7 +112,7 @@ def scan(pipeline: Pipeline, inputs: RunInputs, photos: int = PHOTOS) -> Scan:
     def divergence_with(changed: Mapping[str, Tensor]) -> float:
         set_weights(network, changed)
         with torch.inference_mode():
-            nats = float(divergence(network(photo_inputs), expected))
+            nats = float(output_error(network(photo_inputs), expected))
         set_weights(network, {name: model.tensors[name] for name in changed})
         return max(nats, 0.0)
 

@@ -126,8 +126,8 @@ class Study:
             file_bytes=last.file_bytes or None,
             is_final_bytes=last.min_bytes is not None,
             photos=last.fidelity.photos if last.fidelity else 0,
-            divergence_nats=last.fidelity.divergence_nats.value if last.fidelity else None,
-            agreement=last.fidelity.agreement.value if last.fidelity else None,
+            divergence_nats=last.fidelity.error.value if last.fidelity else None,
+            agreement=last.fidelity.agreement.value if last.fidelity and last.fidelity.agreement else None,
             top1_drop=last.top1_drop,
             violation=last.violation(self._goal),
             seconds=round(time.perf_counter() - started, 3),
@@ -184,7 +184,7 @@ class Study:
                 bytes_at[str(last.step)] = last.file_bytes
                 trial.set_user_attr(_BYTES_AT, bytes_at)
                 if last.fidelity is not None:
-                    trial.report(last.fidelity.divergence_nats.value, last.step)
+                    trial.report(last.fidelity.error.value, last.step)
                 if origin == "pipeline" or last.is_complete:
                     continue
                 if reason := self._reason_to_prune(last, smallest):
@@ -214,8 +214,7 @@ class Study:
         better = [
             trial
             for trial in self._trials((TrialState.COMPLETE,))
-            if trial.intermediate_values.get(last.step, math.inf) * _DOMINANCE_MARGIN
-            < last.fidelity.divergence_nats.value
+            if trial.intermediate_values.get(last.step, math.inf) * _DOMINANCE_MARGIN < last.fidelity.error.value
             and trial.user_attrs[_BYTES_AT][str(last.step)] <= last.file_bytes
         ]
         return len(better) >= _MIN_DOMINATING

@@ -13,6 +13,7 @@ from compress.context import Context
 from compress.evaluation import metrics
 from compress.evaluation.metrics import Outputs
 from compress.model import Model
+from compress.networks.factory import output_of
 from compress.pipeline.config import Pipeline
 from compress.pipeline.inputs import RunInputs
 from compress.pipeline.stages import is_uncompressed, run_stages
@@ -78,7 +79,7 @@ class TrialRunner:
         file_bytes = context.file_bytes(model)
         known = Observation(step, file_bytes, file_bytes, is_final=True)
         yield known
-        logits = np.empty((self._photos, model.classes), np.float32)
+        logits = np.empty((self._photos, *output_of(model).shape(model.classes)), np.float32)
         added = slice(0, None, self._strides[0])
         for stride in self._strides:
             logits[added] = self._logits(model, context, added)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from compress.calibration.layer_sensitivity import divergence
 from compress.context import Context
 from compress.errors import DataError
 from compress.model import Model
+from compress.networks.factory import output_of
 from compress.training.checkpoints import ResumableTraining, check_batch
 from compress.training.schedules import cosine_schedule
 from compress.training.trained_network import TrainedNetwork, check_loss
@@ -30,12 +31,13 @@ class TeacherLogits:
 
     def __init__(self, context: Context) -> None:
         self._network = context.network(context.reference)
-        photos, classes = len(context.calibration), context.reference.classes
+        photos = len(context.calibration)
+        shape = photos, 2, *output_of(context.reference).shape(context.reference.classes)
         self._cached = torch.zeros(photos, 2, dtype=torch.bool)
-        self._logits = torch.zeros(photos, 2, classes) if photos * 2 * classes * 4 <= _MAX_CACHE_BYTES else None
+        self._logits = torch.zeros(shape) if math.prod(shape) * 4 <= _MAX_CACHE_BYTES else None
 
     def __call__(self, inputs: Tensor, photos: NDArray[np.int64], mirrored: NDArray[np.bool_]) -> Tensor:
-        """Return the logits of photos, shape (n, classes).
+        """Return the logits of photos, shape (n, classes), or other outputs.
 
         Args:
             inputs: the photos, some of them mirrored; shape (n, channels, height, width).
@@ -69,7 +71,7 @@ class TeacherLogits:
 
 
 class Distillation(ResumableTraining):
-    """The steps of one distillation: Adam on the Kullback-Leibler divergence from the float network's softmax."""
+    """The steps of one distillation: Adam on the error of the outputs, of logits the divergence of their softmax."""
 
     def __init__(self, model: Model, context: Context, steps: int, batch: int, learning_rate: float) -> None:
         """Begin with the model's weights.
@@ -91,6 +93,7 @@ class Distillation(ResumableTraining):
         self._batch = min(batch, photos)
         check_batch(self._batch, context.processes)
         self.network, self._teacher = TrainedNetwork(model, context), TeacherLogits(context)
+        self._output_error = context.fisher.output_error
         self.optimizer = torch.optim.Adam(
             [{"params": [each.parameter], "scale": each.value_scale} for each in self.network.trained.values()]
         )
@@ -110,7 +113,7 @@ class Distillation(ResumableTraining):
         mirrored = (np.random.default_rng([self._context.stage_seed, step]).random(len(photos)) < 0.5)[own]
         inputs = self._context.inputs(photos[own])
         inputs = torch.where(torch.from_numpy(mirrored).to(inputs.device)[:, None, None, None], inputs.flip(3), inputs)
-        loss = divergence(self.network.logits(inputs), self._teacher(inputs, photos[own], mirrored))
+        loss = self._output_error(self.network.logits(inputs), self._teacher(inputs, photos[own], mirrored))
         batch_loss = self.network.backward(loss, len(mirrored) / len(photos))
         check_loss(batch_loss, step)
         self.network.update(self.optimizer, self._learning_rate * cosine_schedule(step, self.steps))

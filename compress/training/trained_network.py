@@ -13,6 +13,7 @@ from torch.func import functional_call
 from compress.context import Context
 from compress.errors import PassError
 from compress.model import Model
+from compress.networks.factory import output_of
 from compress.networks.modules import as_contiguous, as_dense, stored_tensors
 from compress.tensors.forms import Tensor as WeightTensor
 from compress.training.parametrizations import DenseParametrization, Parametrization, parametrize
@@ -36,6 +37,7 @@ class TrainedNetwork:
             PassError: no tensor can be trained.
         """
         self._context, self._weight_names = context, model.weight_names()
+        self._dimensions = 1 + len(output_of(model).shape(model.classes))
         self._network = context.network(model).requires_grad_(False)
         for module in self._network.modules():
             if isinstance(module, nn.Dropout) and dropout is not None:
@@ -68,7 +70,7 @@ class TrainedNetwork:
             except ValueError as error:  # a batch norm does not support a single photo
                 raise PassError(f"the network does not support a batch of {len(inputs)}: {error}") from error
         logits = outputs[0] if isinstance(outputs, tuple | list) and outputs else outputs  # auxiliary logits follow
-        if not isinstance(logits, Tensor) or logits.dim() != 2:
+        if not isinstance(logits, Tensor) or logits.dim() != self._dimensions:
             raise PassError(
                 f"the network returns {type(outputs).__name__} in training mode (allowed: logits, or a tuple that "
                 "begins with them)"

@@ -330,3 +330,31 @@ def test_more_sweeps_give_the_same_statistics():
     for name, expected in at_once.items():
         for part, value in vars(expected).items():
             np.testing.assert_array_equal(getattr(one_by_one[name], part), value)
+
+
+class TiedDecoder(nn.Module):
+    """Reads the weight of a layer again, transposed: most of its gradient is not of the layer's call."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder, self.between, self.last = nn.Linear(7, 6), nn.Linear(6, 6), nn.Linear(7, 4)
+
+    def forward(self, x):
+        hidden = self.between(self.encoder(x).tanh()).tanh()
+        return self.last(nn.functional.linear(hidden, 5 * self.encoder.weight.t()))
+
+
+def test_a_weight_that_the_network_reads_itself_has_the_gradient_of_all_uses():
+    torch.manual_seed(0)
+    network, photos = TiedDecoder(), torch.randn(10, 7)
+    statistics = statistics_of(network, photos, row_block_bytes=ROW_BLOCK_BYTES)
+    drawn, fisher = torch.randn(10, 4, generator=torch.Generator().manual_seed(SEED)), 0.0
+    for some, normal in zip(photos.split(5), drawn.split(5), strict=True):  # the photos of a pass
+        logits = network(some)
+        p = logits.softmax(1).detach()
+        directions = normal * p.sqrt() - p * (normal * p.sqrt()).sum(1, keepdim=True)
+        (gradient,) = torch.autograd.grad(logits, network.encoder.weight, directions)
+        fisher += gradient.square().sum(1).double().numpy() / len(photos)
+    np.testing.assert_allclose(statistics["encoder.weight"].row_fisher, with_minimum(fisher), rtol=1e-4)
+    assert statistics["encoder.weight"].row_blocks is None
+    assert statistics["between.weight"].row_blocks is not None

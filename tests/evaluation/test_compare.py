@@ -294,11 +294,11 @@ class TestJson:
     def test_the_json_holds_every_photo_and_the_whole_comparison(self, folder, labeled):
         shown = invoke(folder / "float.sqz", folder / "shared.sqz", "--data", labeled, "--show", 1, "--json")
         told = json.loads(shown.stdout, parse_constant=pytest.fail)
-        assert told["schema_version"] == 2
+        assert told["schema_version"] == 3
         assert len(told["photos"]) == 4
         assert told["a"]["weights_sha256"] == container.weights_sha256(float_squeezenet())
         assert told["b"]["file_bytes"] == (folder / "shared.sqz").stat().st_size
-        assert {"photo", "label", "label_name", "divergence_nats", "a", "b"} == set(told["photos"][0])
+        assert {"photo", "label", "label_name", "divergence_nats", "relative_mse", "a", "b"} == set(told["photos"][0])
         found = between(folder, "float.sqz", "shared.sqz", labeled)
         assert told == json.loads(found.to_json())
 

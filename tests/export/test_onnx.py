@@ -32,7 +32,8 @@ from compress.export import write_weights
 from compress.export.onnx_network import IR_VERSION, OPSET
 from compress.export.onnx_weights import StoredTensor, as_float32, as_smallest
 from compress.model import TORCHVISION, Model
-from compress.networks.modules import to_module
+from compress.networks.compared_output import OutputOptions
+from compress.networks.modules import to_module, to_native_module
 from compress.networks.user_network import UserNetwork
 from compress.tensors.forms import Dense, Pruned, Shared, Tensor
 from compress.tensors.levels import levels_codebook
@@ -419,3 +420,22 @@ def test_changes_in_place_repeated_inputs_and_meeting_names_are_exported(tmp_pat
     model = UserNetwork(factory=f"{__name__}:same_twice", input_size=16).load()
     write_weights(model, tmp_path / "m.onnx")  # compares the logits with torch's
     assert (tmp_path / "m.onnx").exists()
+
+
+@pytest.mark.parametrize(
+    ("function", "outputs", "shape"),
+    [
+        ("two_heads", 0, (2, 10)),
+        ("two_heads", OutputOptions(1, "values"), (2, 4)),
+        ("fully_convolutional", OutputOptions(), (2, 5, 15, 15)),
+    ],
+)
+def test_the_compared_output_is_exported_with_its_own_shape(function, outputs, shape, tmp_path):
+    model = UserNetwork(factory=f"output_networks:{function}", input_size=32, outputs=outputs).load()
+    photos = np.random.default_rng(0).normal(size=(2, 3, 32, 32)).astype(np.float32)
+    logits = session(written(model, tmp_path)).run(None, {"input": photos})[0]
+    with torch.inference_mode():
+        native = to_native_module(model)(torch.from_numpy(photos))
+    expected = native[0 if outputs == 0 else 1] if function == "two_heads" else native
+    assert logits.shape == shape
+    np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)

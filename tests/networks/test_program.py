@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from compress.model import TORCHVISION, Preprocessing
+from compress.networks.compared_output import OutputOptions
 from compress.networks.modules import NETWORKS, builtin_network
 from compress.networks.program import network_program
 from compress.networks.user_network import UserNetwork
@@ -133,3 +134,9 @@ def test_a_network_of_the_user_has_a_program_once_its_norms_are_folded(function)
 
 def test_a_network_that_cannot_be_traced_has_no_program():
     assert UserNetwork(factory="user_networks:mixed_layers", input_size=16).load().program == b""
+
+
+def test_only_logits_of_photos_have_a_program():
+    heads = UserNetwork(factory="output_networks:two_heads", input_size=32, outputs=OutputOptions(1, "values"))
+    assert heads.load().program == b""
+    assert replace(heads, outputs=1).load().program

@@ -22,7 +22,7 @@ def test_a_record_survives_the_round_trip(record):
 def test_the_text_is_deterministic_and_ends_with_a_newline():
     text = to_json(make_record())
     assert text == to_json(make_record())
-    assert text.startswith('{\n"schema_version":6,\n"pipeline":')
+    assert text.startswith('{\n"schema_version":7,\n"pipeline":')
     assert text.endswith("}\n")
 
 
@@ -34,9 +34,9 @@ def test_a_report_of_squeezenet_is_small_and_has_a_line_for_each_layer():
 
 
 def test_another_schema_version_is_named_before_anything_else():
-    content = json.loads(to_json(make_record())) | {"schema_version": 7, "new_field": 1}
+    content = json.loads(to_json(make_record())) | {"schema_version": 8, "new_field": 1}
     with pytest.raises(
-        FormatError, match=r"schema version 7; read it with the release.*expected schema version 5 to 6"
+        FormatError, match=r"schema version 8; read it with the release.*expected schema version 5 to 7"
     ):
         from_json(json.dumps(content))
 

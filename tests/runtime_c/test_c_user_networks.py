@@ -37,6 +37,10 @@ def test_networks_of_users_give_torchs_logits(driver: Driver, function, args, si
     assert_same(driver, source.load(), CAT)
 
 
+def test_a_head_of_a_network_gives_torchs_logits(driver: Driver):
+    assert_same(driver, UserNetwork(factory="output_networks:two_heads", input_size=33, outputs=0).load(), CAT)
+
+
 class Dense(nn.Module):
     """Concatenations of concatenations, as in DenseNet: a map is read again and again."""
 

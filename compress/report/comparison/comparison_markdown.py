@@ -32,15 +32,21 @@ def to_markdown(comparison: RunComparison) -> str:
 def _runs_table(comparison: RunComparison) -> str:
     a = comparison.runs[0]
     labeled = any(run.top1 for run in comparison.runs)
-    head = ["run", "bytes", "change", *(["top-1", "from float", "top-5"] if labeled else []), "agreement", "KL, nats"]
+    by_name = {
+        "agreement": [run.agreement and percent(run.agreement.value) for run in comparison.runs],
+        "KL, nats": [run.divergence_nats and nats(run.divergence_nats.value) for run in comparison.runs],
+        "relative MSE": [run.relative_mse and nats(run.relative_mse.value) for run in comparison.runs],
+    }
+    fidelity = {name: column for name, column in by_name.items() if any(column)}
+    head = ["run", "bytes", "change", *(["top-1", "from float", "top-5"] if labeled else []), *fidelity]
     rows = []
-    for run in comparison.runs:
+    for index, run in enumerate(comparison.runs):
         change = _NONE if run is a else excess(run.file_bytes / a.file_bytes - 1)
         cells = [escape_markdown(run.name), thousands(run.file_bytes), change]
         if labeled:
             from_float = points(run.top1_change.value) if run.top1_change else _NONE
             cells += [_percent(run.top1), from_float, _percent(run.top5)]
-        rows.append([*cells, percent(run.agreement.value), nats(run.divergence_nats.value)])
+        rows.append([*cells, *(column[index] or _NONE for column in fidelity.values())])
     return markdown_table(head, rows)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 from urllib.parse import quote
 
 from markupsafe import Markup
@@ -53,8 +54,7 @@ def index_to_html(index: RunIndex, folder: Path) -> str:
 
 def _curves(runs: Sequence[RunFigures], records: Sequence[RunRecord]) -> dict[str, object]:
     peers = peers_of(records)
-    labeled = any(run.top1_change for run in runs)
-    metrics: tuple[Metric, ...] = ("divergence", "top1") if labeled else ("divergence",)
+    metrics = [metric for metric in get_args(Metric) if any(getattr(run, metric) for run in runs)]
     with chart_style():
         curves = [draw_curve(runs, peers, metric) for metric in metrics]
     return {"curves": curves, "peers": peers, "components": ()}

@@ -19,15 +19,17 @@ from compress.report.formatting import abbreviate, nats, signed_hundred
 from compress.report.label_placement import Obstacle, PointLabel, place_labels
 from compress.report.svg import color, new_figure, to_svg
 
-Metric = Literal["divergence", "top1"]
+Metric = Literal["divergence_nats", "relative_mse", "top1_change"]
+"""Field of `RunFigures`."""
 
 _WIDTH, _HEIGHT = 400.0, 320.0
 _MIN_NATS = 1e-5
 """Smaller divergences are drawn here: a logarithmic axis has no zero."""
 
 _TITLES = {
-    "divergence": "KL divergence from the float network, nats; lower is better",
-    "top1": "Top-1 above or below the float network, points; higher is better",
+    "divergence_nats": "KL divergence from the float network, nats; lower is better",
+    "relative_mse": "Mean squared error over the variance of the float network's outputs; lower is better",
+    "top1_change": "Top-1 above or below the float network, points; higher is better",
 }
 
 
@@ -44,7 +46,7 @@ def draw_curve(runs: Sequence[RunFigures], peers: Peers, metric: Metric) -> Mark
     Args:
         runs: at least one has the metric.
         peers: NNCodec as squares, filled if measured on the same photos; published sizes as lines.
-        metric: `divergence`, or `top1` for labeled photos.
+        metric: the height of the dots.
     """
     dots = [dot for run in runs if (dot := _dot(run, metric))]
     figure = new_figure(_WIDTH, _HEIGHT)
@@ -64,17 +66,17 @@ def draw_curve(runs: Sequence[RunFigures], peers: Peers, metric: Metric) -> Mark
 
 
 def _dot(run: RunFigures, metric: Metric) -> _Dot | None:
-    height = run.divergence_nats if metric == "divergence" else run.top1_change
+    height: Interval | None = getattr(run, metric)
     return _Dot(abbreviate(run.name, 18), run.file_bytes, _clipped(height, metric)) if height else None
 
 
 def _peer_dot(peer: PeerPoint, metric: Metric) -> _Dot:
-    height = peer.divergence_nats if metric == "divergence" else peer.top1_change
+    height = peer.top1_change if metric == "top1_change" else peer.divergence_nats
     return _Dot(peer.name, peer.file_bytes, Interval(height, height, height))
 
 
 def _clipped(interval: Interval, metric: Metric) -> Interval:
-    minimum = _MIN_NATS if metric == "divergence" else -1.0
+    minimum = -1.0 if metric == "top1_change" else _MIN_NATS
     return Interval(*(max(end, minimum) for end in (interval.value, interval.low, interval.high)))
 
 
@@ -91,7 +93,7 @@ def _draw_size(axes: Axes, size: PublishedSize) -> None:
 
 def _draw_front(axes: Axes, dots: Sequence[_Dot], metric: Metric) -> None:
     """Draw a line through the runs that no other run beats in both bytes and the metric."""
-    sign = 1 if metric == "divergence" else -1
+    sign = -1 if metric == "top1_change" else 1
     front: list[_Dot] = []
     for dot in sorted(dots, key=lambda dot: (dot.file_bytes, sign * dot.height.value)):
         if not front or sign * dot.height.value < sign * front[-1].height.value:
@@ -101,7 +103,7 @@ def _draw_front(axes: Axes, dots: Sequence[_Dot], metric: Metric) -> None:
 
 
 def _finish(axes: Axes, metric: Metric) -> None:
-    if metric == "divergence":
+    if metric != "top1_change":
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5), numticks=7))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: nats(value)))

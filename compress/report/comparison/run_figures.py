@@ -20,8 +20,9 @@ class RunFigures:
         photos: number of validation photos.
         top1: of the decoded file; None without labels, like `top5`.
         top1_change: accuracy of the file minus that of its float network, paired over the photos; bootstrap interval.
-        agreement: with the float network.
+        agreement: with the float network; None if its outputs are values, like `divergence_nats`.
         divergence_nats: from the float network.
+        relative_mse: squared error of values over the variance of the float network's; None of distributions.
         seconds: of all stages, without validation.
         peak_memory_bytes: the maximum over the stages.
     """
@@ -37,8 +38,9 @@ class RunFigures:
     top1: Interval | None
     top5: Interval | None
     top1_change: Interval | None
-    agreement: Interval
-    divergence_nats: Interval
+    agreement: Interval | None
+    divergence_nats: Interval | None
+    relative_mse: Interval | None
     seconds: float
     peak_memory_bytes: int
     goals: tuple[GoalRecord, ...]
@@ -66,6 +68,7 @@ def figures_of(run: NamedRun) -> RunFigures:
         top1_change=_change(proof.fidelity),
         agreement=proof.fidelity.agreement,
         divergence_nats=proof.fidelity.divergence_nats,
+        relative_mse=proof.fidelity.relative_mse,
         seconds=sum(stage.seconds for stage in record.stages),
         peak_memory_bytes=max(stage.peak_memory_bytes for stage in record.stages),
         goals=record.goals,
