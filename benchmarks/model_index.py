@@ -52,7 +52,8 @@ def main(names: tuple[str, ...], data: str, out: Path) -> None:
 
 def _measured(name: str, file: Path, comparison: ModelComparison) -> BuiltinModel:
     before, after = comparison.a.accuracy, comparison.b.accuracy
-    if before is None or after is None:
+    agreement, divergence = comparison.agreement, comparison.divergence_nats
+    if before is None or after is None or agreement is None or divergence is None:
         raise click.UsageError("the photos have no labels")
     return BuiltinModel(
         name=name,
@@ -63,8 +64,8 @@ def _measured(name: str, file: Path, comparison: ModelComparison) -> BuiltinMode
         top5=after.top5.value,
         float_top1=before.top1.value,
         float_top5=before.top5.value,
-        agreement=comparison.agreement.value,
-        divergence_nats=comparison.divergence_nats.value,
+        agreement=agreement.value,
+        divergence_nats=divergence.value,
     )
 
 

@@ -187,9 +187,13 @@ def identity(model: Model) -> tuple[str, ...]:
 
 
 def output_of(model: Model) -> ComparedOutput:
-    """Return what is compared of the outputs of a model's network."""
-    outputs = NetworkFactory.parse(model.architecture).outputs if is_factory(model.architecture) else None
-    return outputs or LOGITS
+    """Return what is compared of the outputs of a model's network; logits if no network can be made of the text."""
+    if not is_factory(model.architecture):
+        return LOGITS
+    try:
+        return NetworkFactory.parse(model.architecture).outputs or LOGITS
+    except WeightsError:
+        return LOGITS
 
 
 def tied_in(architecture: str) -> dict[str, str]:

@@ -72,7 +72,7 @@ class InvertedResidualNetwork(nn.Module):
         self.first_conv = _convolution(chain.channels, width, kernel, stride)
         blocks: list[nn.Module] = []
         for block in chain.blocks:
-            blocks.append(_Residual(width, block))
+            blocks.append(_InvertedResidual(width, block))
             width = block.channels
         self.blocks = nn.Sequential(*blocks)
         self.feature_mix_layer = _convolution(width, chain.head) if chain.head else nn.Identity()
@@ -85,7 +85,7 @@ class InvertedResidualNetwork(nn.Module):
         return logits
 
 
-class _Residual(nn.Module):
+class _InvertedResidual(nn.Module):
     """A block, with its shortcut."""
 
     def __init__(self, width: int, block: Block) -> None:

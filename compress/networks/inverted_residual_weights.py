@@ -12,7 +12,6 @@ from compress.errors import ConfigError
 from compress.model import Model
 from compress.networks.checkpoint_options import CheckpointOptions
 from compress.networks.factory import INVERTED_RESIDUAL, NetworkFactory
-from compress.networks.network_class_names import default_class_names
 from compress.networks.source_files import existing_file, read_class_names
 
 _Activation = Literal["relu6"]
@@ -107,6 +106,7 @@ class InvertedResidualWeights(CheckpointOptions):
         """
         from compress.networks.checkpoint_file import read_checkpoint  # noqa: PLC0415
         from compress.networks.factory_models import load_checkpoint, model_of  # noqa: PLC0415
+        from compress.networks.network_class_names import default_class_names  # noqa: PLC0415
 
         factory = NetworkFactory(
             INVERTED_RESIDUAL, _read_description(self.architecture).to_chain(), fold_batch_norm=True

@@ -6,7 +6,6 @@ import hashlib
 import logging
 import math
 
-from compress.calibration.memory_plan import statistics_memory
 from compress.data.collect import PhotoList
 from compress.data.photos import Photos
 from compress.errors import ConfigError, DataError
@@ -50,6 +49,8 @@ def check_memory(pipeline: Pipeline, model: Model, memory_bytes: int) -> None:
     Raises:
         ConfigError: they do not; says what is needed.
     """
+    from compress.calibration.memory_plan import statistics_memory  # noqa: PLC0415  imports scipy
+
     gathered = [stage.pass_.row_block_bytes for stage in pipeline.stages if stage.pass_.row_block_bytes is not None]
     if not gathered:
         return

@@ -60,7 +60,7 @@ def test_statistics_predict_the_error_of_small_changes(make, index, kind):
         expected = network(photos)
     error = OutputError(output_variance(expected.numpy()) if kind == "values" else None)
     batches = [PhotoBatch(torch.randn(expected.shape), photos)]
-    statistics = accumulate_statistics(network, batches, lambda count: None, output_error=error)
+    statistics = dict(accumulate_statistics(network, lambda: batches, lambda count: None, output_error=error))
     measured, deviation = [], 1e-3
     for _ in range(30):
         changes = {name: torch.randn(network.get_parameter(name).shape) * deviation for name in statistics}
@@ -78,5 +78,6 @@ def test_only_the_named_weights_have_statistics():
     network, photos = Logits(two_heads(), 0).eval(), torch.randn(4, 3, 16, 16)
     names = [name for name, part in network.named_parameters() if part.dim() > 1 and "box" not in name]
     batch = PhotoBatch(torch.randn(4, 10), photos)
-    statistics = accumulate_statistics(network, [batch], lambda count: None, weights=names, row_block_bytes=10**6)
+    options = {"weights": names, "row_block_bytes": 10**6}
+    statistics = dict(accumulate_statistics(network, lambda: [batch], lambda count: None, **options))
     assert list(statistics) == names
