@@ -866,14 +866,15 @@ static uint32_t value_bits(const sqz_weights *weights, uint32_t index) {
 
 /* Returns the level of a symbol: 0, 1, -1, 2, -2 for 0, 1, 2, 3, 4. */
 static float level_of(uint32_t symbol) {
-    return symbol & 1 ? (float)(symbol / 2 + 1) : -(float)(symbol / 2) + 0.0f;
+    int32_t negative = (int32_t)(symbol & 1) - 1; /* all ones; without a branch, as signs are random */
+    return (float)(((int32_t)((symbol + 1) / 2) ^ negative) - negative);
 }
 
 float sqz_codebook(const sqz_weights *weights, uint32_t entry) {
-    if (entry == 0) {
-        return 0.0f;
+    if (weights->tensor->levels) {
+        return level_of(entry);
     }
-    return weights->tensor->levels ? level_of(entry) : float_of(value_bits(weights, entry - 1));
+    return entry ? float_of(value_bits(weights, entry - 1)) : 0.0f;
 }
 
 /* Decodes a plane to every `width`-th byte of `out`; `tables` is free workspace. */
@@ -1186,7 +1187,7 @@ static uint32_t take_symbols(sqz_weights *weights, uint16_t *symbols, uint32_t c
 /* Returns whether the next symbol is in the form's range. */
 static int is_index(sqz_weights *weights, uint32_t symbol) {
     const sqz_tensor *tensor = weights->tensor;
-    if (symbol && tensor->form == SQZ_PRUNED) {
+    if (tensor->form == SQZ_PRUNED && symbol) {
         return symbol == 1 && weights->values_taken++ < tensor->value_count;
     }
     return symbol <= tensor->value_count;
@@ -1228,11 +1229,7 @@ static sqz_error finish(sqz_weights *weights, sqz_error error) {
 
 /* Returns the shared weight or coefficient at the present position. */
 static float shared_weight(const sqz_weights *weights, uint32_t index) {
-    int32_t exponent;
-    if (index == 0) {
-        return 0.0f; /* so is its product with any scale */
-    }
-    exponent = exponent_of(weights, weights->row, weights->column);
+    int32_t exponent = exponent_of(weights, weights->row, weights->column);
     if (weights->coefficient_exponents) {
         exponent += weights->coefficient_exponents[weights->tap];
     }

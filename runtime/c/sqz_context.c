@@ -70,7 +70,8 @@ typedef struct column {
 struct sqz_context {
     const uint8_t *begin, *at, *end;
     uint64_t width; /* W */
-    uint32_t x;     /* X */
+    uint64_t x;     /* X times 2^32, plus the next bits */
+    uint32_t spare; /* the number of these bits, 16 to 31 */
     uint32_t over;  /* bytes taken beyond the end */
 
     uint32_t rows, columns, taps, kernel_width;
@@ -92,6 +93,7 @@ struct sqz_context {
     column *of_column;
     uint16_t *rates; /* by N */
     int16_t *logits; /* by P >> 10 */
+    int32_t ahead, step; /* see look_ahead */
     int16_t *predictors; /* [columns][stride] */
     int16_t *values;     /* [columns + ORDER_UNIT]: this row, clipped to 15, then 0 */
 };
@@ -114,40 +116,66 @@ INLINE uint32_t take_byte(sqz_context *coder) {
     return 0;
 }
 
+INLINE uint32_t take_two_bytes(sqz_context *coder) {
+    uint32_t first = take_byte(coder);
+    return first << 8 | take_byte(coder);
+}
+
 static void begin_bits(sqz_context *coder, sqz_span span) {
     int i;
     coder->begin = coder->at = span.begin;
     coder->end = span.end;
     coder->width = (uint64_t)1 << 32;
-    for (i = 0; i < 4; i++) {
-        coder->x = coder->x << 8 | take_byte(coder);
+    for (i = 0; i < 3; i++) {
+        coder->x = coder->x << 16 | take_two_bytes(coder);
     }
+    coder->x <<= 16;
+    coder->spare = 16;
 }
 
+INLINE uint32_t leading_zeros(uint32_t number) {
+#if defined(__GNUC__)
+    return (uint32_t)__builtin_clz(number);
+#else
+    uint32_t zeros = 31;
+    while (number >>= 1) {
+        zeros--;
+    }
+    return zeros;
+#endif
+}
+
+/* Bits are hard to predict: so nothing here depends on one by a branch. */
 INLINE uint32_t take_bit(sqz_context *coder, uint32_t probability) {
-    uint32_t bound = (uint32_t)(coder->width >> 16) * probability, bit = coder->x < bound;
-    coder->x -= bit ? 0 : bound;
-    coder->width = bit ? bound : coder->width - bound;
-    while (coder->width < 1u << 24) {
-        coder->x = coder->x << 8 | take_byte(coder);
-        coder->width <<= 8;
+    uint32_t bound = (uint32_t)(coder->width >> 16) * probability, rest = (uint32_t)(coder->width - bound), shift;
+    uint32_t bit = coder->x < (uint64_t)bound << 32, zero = bit - 1; /* all ones for a 0 */
+    coder->x -= (uint64_t)(bound & zero) << 32;
+    bound ^= (bound ^ rest) & zero;
+    shift = leading_zeros(bound) & 24; /* W is at least 2^13 */
+    coder->width = (uint64_t)bound << shift;
+    coder->x <<= shift;
+    coder->spare -= shift;
+    if (coder->spare < 16) {
+        coder->x |= (uint64_t)take_two_bytes(coder) << (16 - coder->spare);
+        coder->spare += 16;
     }
     return bit;
 }
 
 /* j = 4 is always possible. */
 int sqzi_context_ends(const sqz_context *coder) {
-    size_t length = (size_t)(coder->end - coder->begin), settled = (size_t)(coder->at - coder->begin) + coder->over - 4;
+    size_t length = (size_t)(coder->end - coder->begin);
+    size_t settled = (size_t)(coder->at - coder->begin) + coder->over - coder->spare / 8 - 4;
     uint32_t z = 0, s;
     uint64_t share = (uint64_t)1 << 32, first = 0;
     size_t i;
-    if (coder->over > 4) {
+    if (settled > length) {
         return 0;
     }
     for (i = settled; i < settled + 4; i++) {
         z = z << 8 | (i < length ? coder->begin[i] : 0u);
     }
-    s = z - coder->x;
+    s = z - (uint32_t)(coder->x >> 32);
     for (i = 0; i <= 4; i++, share >>= 8) {
         first = (s + share - 1) & ~(share - 1);
         if (first + share <= s + coder->width) {
@@ -200,16 +228,16 @@ static void fill_rates(uint16_t *rates) {
     }
 }
 
-INLINE void update(const sqz_context *coder, uint32_t *adaptive, uint32_t bit) {
-    uint32_t n = *adaptive & MAX_UPDATES;
-    int32_t distance = (int32_t)(bit << 22) - (int32_t)(*adaptive >> 8);
-    uint32_t change = (uint32_t)(((int64_t)distance * coder->rates[n]) >> 16);
-    *adaptive += (change << 8) + (n < MAX_UPDATES);
+/* `target` is P of a certain 1 or 0. */
+INLINE void update(const sqz_context *coder, uint32_t *adaptive, int64_t target) {
+    uint32_t before = *adaptive, n = before & MAX_UPDATES;
+    int64_t change = (target - (before >> 8)) * coder->rates[n] >> 8;
+    *adaptive = before + ((uint32_t)change & ~(uint32_t)MAX_UPDATES) + ((n - MAX_UPDATES) >> 31);
 }
 
 INLINE uint32_t take_adaptive(sqz_context *coder, uint32_t *adaptive) {
     uint32_t bit = take_bit(coder, (uint32_t)clip((int32_t)(*adaptive >> 14), MIN_PROBABILITY, 65536 - MIN_PROBABILITY));
-    update(coder, adaptive, bit);
+    update(coder, adaptive, (int64_t)bit << 22);
     return bit;
 }
 
@@ -227,26 +255,35 @@ INLINE void learn(int32_t *weight, int32_t input, int32_t error) {
     *weight += (input * error + (1 << 17)) >> 18;
 }
 
-/* Takes a bit with a mixer of `count` adaptive probabilities and a given logit. */
-INLINE uint32_t take_mixed(sqz_context *coder, uint32_t *const *adaptive, unsigned count, int32_t logit,
-                           int32_t *weights) {
-    int32_t inputs[SIZE_INPUTS], probability, error;
-    int64_t sum = (int64_t)logit * weights[count];
-    uint32_t bit;
+/* A bit with a mixer: its inputs, `count` adaptive probabilities and a given logit, and its probability. */
+typedef struct mixed_bit {
+    uint32_t *adaptive[SIZE_INPUTS - 1];
+    unsigned count;
+    int32_t inputs[SIZE_INPUTS], probability;
+    int32_t *weights;
+} mixed_bit;
+
+/* Sets the probability. */
+INLINE void mix(const sqz_context *coder, mixed_bit *mixture, int32_t logit) {
+    int64_t sum = (int64_t)logit * mixture->weights[mixture->count];
     unsigned i;
-    for (i = 0; i < count; i++) {
-        inputs[i] = logit_of(coder, *adaptive[i]);
-        sum += (int64_t)inputs[i] * weights[i];
+    for (i = 0; i < mixture->count; i++) {
+        mixture->inputs[i] = logit_of(coder, *mixture->adaptive[i]);
+        sum += (int64_t)mixture->inputs[i] * mixture->weights[i];
     }
-    inputs[count] = logit;
-    probability = sigmoid(mixed(sum, MIN_MIXED, MAX_MIXED));
-    bit = take_bit(coder, (uint32_t)probability);
-    error = (int32_t)(6 * ((bit << 16) - (uint32_t)probability));
-    for (i = 0; i <= count; i++) {
-        learn(weights + i, inputs[i], error);
+    mixture->inputs[i] = logit;
+    mixture->probability = sigmoid(mixed(sum, MIN_MIXED, MAX_MIXED));
+}
+
+INLINE uint32_t take_mixed(sqz_context *coder, const mixed_bit *mixture) {
+    uint32_t bit = take_bit(coder, (uint32_t)mixture->probability);
+    int32_t error = (int32_t)(6 * ((bit << 16) - (uint32_t)mixture->probability));
+    unsigned i;
+    for (i = 0; i <= mixture->count; i++) {
+        learn(mixture->weights + i, mixture->inputs[i], error);
     }
-    for (i = 0; i < count; i++) {
-        update(coder, adaptive[i], bit);
+    for (i = 0; i < mixture->count; i++) {
+        update(coder, mixture->adaptive[i], (int64_t)bit << 22);
     }
     return bit;
 }
@@ -420,21 +457,9 @@ sqz_context *sqzi_context_open(sqz_span span, const sqz_shape *shape, uint8_t *w
 
 /* ---- 5. "Contexts", "Mean magnitudes" ---- */
 
-INLINE uint32_t octave_of(uint32_t number) {
-#if defined(__GNUC__)
-    return 31u - (uint32_t)__builtin_clz(number);
-#else
-    uint32_t q = 0;
-    while (number >>= 1) {
-        q++;
-    }
-    return q;
-#endif
-}
-
 /* For numbers below 2^28. */
 INLINE int32_t log_of(int32_t number) {
-    uint32_t q = octave_of((uint32_t)number);
+    uint32_t q = 31 - leading_zeros((uint32_t)number);
     return (int32_t)(8 * q + (((uint32_t)number << 3) >> q & 7));
 }
 
@@ -551,29 +576,50 @@ INLINE void add_multiple(int16_t *restrict weights, const int16_t *restrict valu
     }
 }
 
-/* The number of levels that the present column is predicted from, and their place. */
-INLINE uint32_t order_here(const sqz_context *coder) {
-    return lower(coder->column, coder->order);
+/* The number of levels that a column is predicted from. */
+INLINE uint32_t order_at(const sqz_context *coder, uint32_t c) {
+    return lower(c, coder->order);
+}
+
+/* The weights of a column have the order of the levels that they belong to: a(n) first. */
+INLINE int16_t *predictors_at(const sqz_context *coder, uint32_t c) {
+    return coder->predictors + (size_t)c * coder->stride;
 }
 
 INLINE int32_t predict(const sqz_context *coder) {
-    uint32_t order = order_here(coder);
-    const int16_t *weights = coder->predictors + (size_t)coder->column * coder->stride;
-    const int16_t *values = coder->values + coder->column - order;
-    order = in_units(order);
-    return product_of(weights, values, order);
+    uint32_t order = order_at(coder, coder->column);
+    return order ? coder->ahead + predictors_at(coder, coder->column)[order - 1] * coder->values[coder->column - 1] : 0;
 }
 
-/* Updates the weights of the present column, which have the order of the levels that they belong to: a(n) first. */
-INLINE void teach(sqz_context *coder, int32_t level, int32_t prediction) {
-    uint32_t order = order_here(coder), units = in_units(order);
-    int16_t *weights = coder->predictors + (size_t)coder->column * coder->stride;
+/* Updates the weights of a column. */
+INLINE void teach(const sqz_context *coder, uint32_t c) {
+    uint32_t order = order_at(coder, c);
+    add_multiple(predictors_at(coder, c), coder->values + c - order, in_units(order), coder->step);
+}
+
+/* Does what must not wait for the present level, whose bits take time: updates the weights of the column before, and
+ * predicts the next column as if the present level were 0. */
+INLINE void look_ahead(sqz_context *coder) {
+    uint32_t next = coder->column + 1, order = order_at(coder, next);
+    if (coder->column) {
+        teach(coder, coder->column - 1);
+    }
+    if (next < coder->columns) {
+        coder->ahead = product_of(predictors_at(coder, next), coder->values + next - order, in_units(order));
+    }
+}
+
+/* Stores the present level and the step of its weights. The last column's weights are updated at once. */
+INLINE void learn_level(sqz_context *coder, int32_t level, int32_t prediction) {
+    uint32_t order = order_at(coder, coder->column);
     int16_t *values = coder->values + coder->column - order;
-    int32_t value = clip(level, -15, 15), error = 16384 * value - prediction, step;
+    int32_t value = clip(level, -15, 15), error = 16384 * value - prediction;
     uint64_t size = (uint64_t)magnitude_of(error) * 77 / (4 * (uint64_t)coder->power);
-    step = size > 32767 ? 32767 : (int32_t)size;
-    step = error < 0 ? -step : step;
-    add_multiple(weights, values, units, step);
+    coder->step = size > 32767 ? 32767 : (int32_t)size;
+    coder->step = error < 0 ? -coder->step : coder->step;
+    if (coder->column + 1 == coder->columns) {
+        teach(coder, coder->column);
+    }
     coder->power += value * value - (order == coder->order ? values[0] * values[0] : 0);
     values[order] = (int16_t)value;
 }
@@ -593,22 +639,29 @@ typedef struct size_contexts {
     int32_t logit;
 } size_contexts;
 
-/* Decodes a decision of step 1. */
-INLINE uint32_t take_larger(sqz_context *coder, const size_contexts *contexts, uint32_t d, uint32_t plane,
-                            uint32_t *certainty) {
-    uint32_t *adaptive[3];
-    adaptive[0] = contexts->means + plane;
-    adaptive[1] = contexts->neighborhoods + plane;
-    adaptive[2] = certainty;
-    return take_mixed(coder, adaptive, 3, contexts->logit, contexts->weights[d]);
+/* Prepares decision d of step 1. */
+INLINE mixed_bit larger(const sqz_context *coder, const size_contexts *contexts, uint32_t d, uint32_t plane,
+                        uint32_t *certainty) {
+    mixed_bit mixture;
+    mixture.adaptive[0] = contexts->means + plane;
+    mixture.adaptive[1] = contexts->neighborhoods + plane;
+    mixture.adaptive[2] = certainty;
+    mixture.count = 3;
+    mixture.weights = contexts->weights[d];
+    mix(coder, &mixture, contexts->logit);
+    return mixture;
 }
 
 /* Step 2. */
 INLINE uint32_t take_sign(sqz_context *coder, int32_t sign_logit, uint32_t kind, const int32_t *inputs) {
-    uint32_t *adaptive = coder->signs + sign_context_of(coder), positive, i, seen = lower(coder->tap, TAPS_BEFORE);
-    int32_t *weights = coder->regression[kind];
-    int32_t error;
-    positive = take_mixed(coder, &adaptive, 1, sign_logit, coder->sign_weights[kind]);
+    uint32_t positive, i, seen = lower(coder->tap, TAPS_BEFORE);
+    int32_t *weights = coder->regression[kind], error;
+    mixed_bit mixture;
+    mixture.adaptive[0] = coder->signs + sign_context_of(coder);
+    mixture.count = 1;
+    mixture.weights = coder->sign_weights[kind];
+    mix(coder, &mixture, sign_logit);
+    positive = take_mixed(coder, &mixture);
     error = (int32_t)(10 * ((positive << 16) - (uint32_t)sigmoid(sign_logit)));
     for (i = 0; i < seen; i++) {
         learn(weights + i, inputs[i], error);
@@ -647,8 +700,12 @@ INLINE uint32_t take_magnitude(sqz_context *coder, const size_contexts *contexts
                                int32_t sign_logit, const int32_t *inputs, uint32_t *positive) {
     uint32_t d = 1, certainty = lower((uint32_t)magnitude_of(sign_logit) / 100, 7), plane;
     uint32_t *certainties = coder->first_certainties + (certainty * SCALES + scale) * coder->quantizers + quantizer;
+    mixed_bit nonzero = larger(coder, contexts, 0, quantizer, certainties), mixture;
     int32_t agreement;
-    if (!take_larger(coder, contexts, 0, quantizer, certainties)) {
+    if (coder->order) {
+        look_ahead(coder);
+    }
+    if (!take_mixed(coder, &nonzero)) {
         return 0;
     }
     *positive = take_sign(coder, sign_logit, lower(coder->tap, TAP_KINDS - 1), inputs);
@@ -656,9 +713,12 @@ INLINE uint32_t take_magnitude(sqz_context *coder, const size_contexts *contexts
     certainty = agreement < 0 ? 0 : lower((uint32_t)agreement / 100, 15);
     certainties = coder->certainties + (certainty * SCALES + scale) * (coder->planes - coder->quantizers);
     plane = quantizer;
-    while (d < UNARY && take_larger(coder, contexts, d, coder->quantizers + plane, certainties + plane)) {
+    for (; d < UNARY; d++) {
+        mixture = larger(coder, contexts, d, coder->quantizers + plane, certainties + plane);
+        if (!take_mixed(coder, &mixture)) {
+            break;
+        }
         plane = coder->quantizers + d - 1;
-        d++;
     }
     if (d == UNARY) {
         d = UNARY - 1 + take_escape(coder, scale);
@@ -692,8 +752,8 @@ INLINE void finish_level(sqz_context *coder, column *here, uint32_t state, int32
     advance(coder);
 }
 
-/* Decodes the next level. */
-INLINE int32_t take_level(sqz_context *coder) {
+/* Decodes the next level to its symbol; returns 0 if it is out of range. */
+INLINE int take_level(sqz_context *coder, uint32_t *symbol) {
     column *here = coder->of_column + coder->column;
     uint32_t state = here->mean_and_state & MAX_STATE, kind = lower(coder->tap, TAP_KINDS - 1), positive = 0, index;
     uint32_t mean, quantizer = coder->quantizers == 1 ? 0 : parity(state & 0x609u);
@@ -720,25 +780,27 @@ INLINE int32_t take_level(sqz_context *coder) {
         level = 2 * level - (level ? (int32_t)quantizer : 0);
         state = (2 * state + ((index & 1) ^ parity(state & 0xD52u))) & MAX_STATE;
     }
-    level = positive ? level : -level;
-    if (level <= 32768 && level >= -32767) {
-        if (coder->order) {
-            teach(coder, level, prediction);
-        }
-        finish_level(coder, here, state, level);
+    *symbol = 2 * (uint32_t)level - positive;
+    if (*symbol > UINT16_MAX) {
+        return 0;
     }
-    return level;
+    level = (level ^ ((int32_t)positive - 1)) + 1 - (int32_t)positive; /* negated without a branch if not positive */
+    if (coder->order) {
+        learn_level(coder, level, prediction);
+    }
+    finish_level(coder, here, state, level);
+    return 1;
 }
 
 INLINE uint32_t take_levels(sqz_context *stored, uint16_t *symbols, uint32_t count) {
     sqz_context coder = *stored; /* no table overlaps a local copy: so the compiler keeps it in registers */
     uint32_t i;
     for (i = 0; i < count; i++) {
-        int32_t level = take_level(&coder);
-        if (level > 32768 || level < -32767 || coder.over > 4) {
+        uint32_t symbol;
+        if (!take_level(&coder, &symbol) || coder.over > 8) {
             break;
         }
-        symbols[i] = (uint16_t)(level > 0 ? 2 * level - 1 : -2 * level);
+        symbols[i] = (uint16_t)symbol;
     }
     *stored = coder;
     return i;
