@@ -1229,7 +1229,11 @@ static sqz_error finish(sqz_weights *weights, sqz_error error) {
 
 /* Returns the shared weight or coefficient at the present position. */
 static float shared_weight(const sqz_weights *weights, uint32_t index) {
-    int32_t exponent = exponent_of(weights, weights->row, weights->column);
+    int32_t exponent;
+    if (index == 0) {
+        return 0.0f; /* so is its product with any scale */
+    }
+    exponent = exponent_of(weights, weights->row, weights->column);
     if (weights->coefficient_exponents) {
         exponent += weights->coefficient_exponents[weights->tap];
     }

@@ -266,12 +266,9 @@ int sqzi_open_stream(sqz_stream *stream, unsigned codec, sqz_span span, const sq
     return stream->context != NULL;
 }
 
-int32_t sqzi_next_symbol(sqz_stream *stream) {
+/* Returns the next symbol of `raw` or `huffman`, or -1. */
+INLINE int32_t next_codeword(sqz_stream *stream) {
     uint32_t symbol;
-    if (stream->codec == SQZ_CONTEXT) {
-        uint16_t next;
-        return sqzi_context_take(stream->context, &next, 1) ? next : -1;
-    }
     if (stream->codec == SQZ_HUFFMAN && stream->used < 2) {
         return stream->used ? stream->only : -1;
     }
@@ -285,13 +282,18 @@ uint32_t sqzi_take_symbols(sqz_stream *stream, uint16_t *symbols, uint32_t count
         return sqzi_context_take(stream->context, symbols, count);
     }
     for (i = 0; i < count; i++) {
-        int32_t symbol = sqzi_next_symbol(stream);
+        int32_t symbol = next_codeword(stream);
         if (symbol < 0) {
             break;
         }
         symbols[i] = (uint16_t)symbol;
     }
     return i;
+}
+
+int32_t sqzi_next_symbol(sqz_stream *stream) {
+    uint16_t symbol;
+    return sqzi_take_symbols(stream, &symbol, 1) ? symbol : -1;
 }
 
 int sqzi_at_stream_end(sqz_stream *stream) {

@@ -145,7 +145,7 @@ INLINE uint32_t leading_zeros(uint32_t number) {
 #endif
 }
 
-/* Bits are hard to predict: so nothing here depends on one by a branch. */
+/* Processors cannot predict these bits: so there is no branch on them. */
 INLINE uint32_t take_bit(sqz_context *coder, uint32_t probability) {
     uint32_t bound = (uint32_t)(coder->width >> 16) * probability, rest = (uint32_t)(coder->width - bound), shift;
     uint32_t bit = coder->x < (uint64_t)bound << 32, zero = bit - 1; /* all ones for a 0 */
@@ -250,7 +250,8 @@ INLINE int32_t mixed(int64_t sum, int32_t minimum, int32_t maximum) {
     return sum < minimum ? minimum : sum > maximum ? maximum : (int32_t)sum;
 }
 
-/* Weights of 32 bits suffice: a step is below 2^12, and steps away from 0 are at most 1 where the probability is clipped. */
+/* Weights of 32 bits suffice for 2^29 levels: gradient steps, which are below 2^13, lead away from 0 only as a random walk
+ * does, but for 3 a level where the logit is clipped. */
 INLINE void learn(int32_t *weight, int32_t input, int32_t error) {
     *weight += (input * error + (1 << 17)) >> 18;
 }
@@ -409,7 +410,7 @@ static void fill_weights(sqz_context *coder, uint32_t kinds) {
     }
 }
 
-static void begin_row(sqz_context *coder) {
+INLINE void begin_row(sqz_context *coder) {
     coder->column = coder->tap = 0;
     coder->row_mean = coder->mean;
     coder->near_sum = 0;
@@ -727,7 +728,7 @@ INLINE uint32_t take_magnitude(sqz_context *coder, const size_contexts *contexts
 }
 
 /* Goes to the next column, or to the next row. */
-static void advance(sqz_context *coder) {
+INLINE void advance(sqz_context *coder) {
     if (++coder->tap == coder->taps) {
         coder->tap = 0;
         coder->near_sum = 0;
