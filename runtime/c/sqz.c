@@ -34,6 +34,7 @@ enum {
     MAX_TENSORS = 8192,
     MAX_PROGRAM_BYTES = 1 << 16,
     MAX_DIMENSIONS = 8,
+    SOME_SYMBOLS = 64, /* decoded at once */
     MAX_DISTANCE = 2,            /* of differences between coded values */
     MAX_ENTRIES = 1 << 16,       /* of a codebook, its zero included */
     MAX_FLOAT16_LEVELS = 4097,   /* of a codebook of levels in float16 */
@@ -865,14 +866,15 @@ static uint32_t value_bits(const sqz_weights *weights, uint32_t index) {
 
 /* Returns the level of a symbol: 0, 1, -1, 2, -2 for 0, 1, 2, 3, 4. */
 static float level_of(uint32_t symbol) {
-    return symbol & 1 ? (float)(symbol / 2 + 1) : -(float)(symbol / 2) + 0.0f;
+    int32_t negative = (int32_t)(symbol & 1) - 1; /* all ones; without a branch, as signs are random */
+    return (float)(((int32_t)((symbol + 1) / 2) ^ negative) - negative);
 }
 
 float sqz_codebook(const sqz_weights *weights, uint32_t entry) {
-    if (entry == 0) {
-        return 0.0f;
+    if (weights->tensor->levels) {
+        return level_of(entry);
     }
-    return weights->tensor->levels ? level_of(entry) : float_of(value_bits(weights, entry - 1));
+    return entry ? float_of(value_bits(weights, entry - 1)) : 0.0f;
 }
 
 /* Decodes a plane to every `width`-th byte of `out`; `tables` is free workspace. */
@@ -1166,17 +1168,29 @@ static int32_t next_of_runs(sqz_weights *weights) {
     return (int32_t)weights->entry_symbol;
 }
 
-/* Returns the next symbol, or -1 if it is damaged or out of the form's range. */
-static int32_t next_index(sqz_weights *weights) {
+/* Decodes the next `count` symbols, and returns how many: fewer if the stream is damaged. */
+static uint32_t take_symbols(sqz_weights *weights, uint16_t *symbols, uint32_t count) {
+    uint32_t i;
+    if (weights->codec != SQZ_RUNS) {
+        return sqzi_take_symbols(&weights->symbols, symbols, count);
+    }
+    for (i = 0; i < count; i++) {
+        int32_t symbol = next_of_runs(weights);
+        if (symbol < 0) {
+            break;
+        }
+        symbols[i] = (uint16_t)symbol;
+    }
+    return i;
+}
+
+/* Returns whether the next symbol is in the form's range. */
+static int is_index(sqz_weights *weights, uint32_t symbol) {
     const sqz_tensor *tensor = weights->tensor;
-    int32_t symbol = weights->codec == SQZ_RUNS ? next_of_runs(weights) : sqzi_next_symbol(&weights->symbols);
-    if (symbol <= 0) {
-        return symbol;
+    if (tensor->form == SQZ_PRUNED && symbol) {
+        return symbol == 1 && weights->values_taken++ < tensor->value_count;
     }
-    if (tensor->form == SQZ_PRUNED) {
-        return symbol == 1 && weights->values_taken++ < tensor->value_count ? 1 : -1;
-    }
-    return (uint32_t)symbol <= tensor->value_count ? symbol : -1;
+    return symbol <= tensor->value_count;
 }
 
 /* Increments a coordinate; returns whether it wraps around to zero. */
@@ -1249,35 +1263,44 @@ static void transform_kernels(float *weights, size_t count) {
     }
 }
 
-/* Sets the next weight or coefficient, and moves on. */
-static int next_weight(sqz_weights *weights, float *out) {
-    const sqz_tensor *tensor = weights->tensor;
-    int32_t index;
-    if (tensor->form == SQZ_DENSE) {
-        *out = float_of(value_bits(weights, tensor->weights - weights->left));
+/* Reads the next weights or coefficients of a dense tensor. */
+static void read_dense(sqz_weights *weights, float *out, uint32_t count) {
+    uint32_t i;
+    for (i = 0; i < count; i++) {
+        out[i] = float_of(value_bits(weights, weights->tensor->weights - weights->left));
         step(weights);
-        return 1;
     }
-    index = next_index(weights);
-    if (index < 0) {
-        return 0;
+}
+
+/* Reads the next weights or coefficients of a tensor with symbols; returns 0 if one is damaged. */
+static int read_coded(sqz_weights *weights, float *out, uint32_t count) {
+    uint16_t symbols[SOME_SYMBOLS];
+    uint32_t i, taken = take_symbols(weights, symbols, count);
+    for (i = 0; i < taken; i++) {
+        if (!is_index(weights, symbols[i])) {
+            return 0;
+        }
+        if (weights->tensor->form == SQZ_SHARED) {
+            out[i] = shared_weight(weights, symbols[i]);
+        } else {
+            out[i] = symbols[i] ? float_of(value_bits(weights, weights->values_taken - 1)) : 0.0f;
+        }
+        step(weights);
     }
-    if (tensor->form == SQZ_SHARED) {
-        *out = shared_weight(weights, (uint32_t)index);
-    } else {
-        *out = index ? float_of(value_bits(weights, weights->values_taken - 1)) : 0.0f;
-    }
-    step(weights);
-    return 1;
+    return taken == count;
 }
 
 /* Reads weights or coefficients in scan order. */
 static sqz_error read_pieces(sqz_weights *weights, float *out, size_t count) {
-    size_t i;
-    for (i = 0; i < count; i++) {
-        if (!next_weight(weights, out + i)) {
+    size_t done = 0;
+    while (done < count) {
+        uint32_t some = count - done < SOME_SYMBOLS ? (uint32_t)(count - done) : SOME_SYMBOLS;
+        if (weights->tensor->form == SQZ_DENSE) {
+            read_dense(weights, out + done, some);
+        } else if (!read_coded(weights, out + done, some)) {
             return finish(weights, SQZ_BAD_SYMBOLS);
         }
+        done += some;
     }
     return count && weights->left == 0 ? finish(weights, check_end(weights)) : SQZ_OK;
 }
@@ -1297,20 +1320,22 @@ sqz_error sqz_read_weights(sqz_weights *weights, float *out, size_t count) {
 }
 
 sqz_error sqz_read_symbols(sqz_weights *weights, uint16_t *out, size_t count) {
-    size_t i;
+    uint32_t i, taken;
     if (weights->error) {
         return weights->error;
     }
     if (count > weights->left || weights->tensor->form == SQZ_DENSE) {
         return SQZ_SMALL_BUFFER;
     }
-    for (i = 0; i < count; i++) {
-        int32_t index = next_index(weights);
-        if (index < 0) {
-            return finish(weights, SQZ_BAD_SYMBOLS);
+    taken = take_symbols(weights, out, (uint32_t)count);
+    for (i = 0; i < taken; i++) {
+        if (!is_index(weights, out[i])) {
+            break;
         }
-        out[i] = (uint16_t)index;
         step(weights);
+    }
+    if (i < count) {
+        return finish(weights, SQZ_BAD_SYMBOLS);
     }
     return count && weights->left == 0 ? finish(weights, check_end(weights)) : SQZ_OK;
 }
@@ -1319,15 +1344,21 @@ sqz_error sqz_read_symbols(sqz_weights *weights, uint16_t *out, size_t count) {
  * so the first loop stores the mask, and the second replaces it by the values. */
 static sqz_error decode_scanned(sqz_weights *weights, float *out) {
     const sqz_tensor *tensor = weights->tensor;
+    uint16_t symbols[SOME_SYMBOLS];
     uint32_t i, taken = 0;
     while (weights->left) {
-        size_t at = ((size_t)weights->row * tensor->columns + weights->column) * tensor->taps + weights->tap;
-        int32_t index = next_index(weights);
-        if (index < 0) {
+        uint32_t some = weights->left < SOME_SYMBOLS ? weights->left : SOME_SYMBOLS;
+        if (take_symbols(weights, symbols, some) < some) {
             return SQZ_BAD_SYMBOLS;
         }
-        out[at] = tensor->form == SQZ_SHARED ? shared_weight(weights, (uint32_t)index) : (float)index;
-        step(weights);
+        for (i = 0; i < some; i++) {
+            size_t at = ((size_t)weights->row * tensor->columns + weights->column) * tensor->taps + weights->tap;
+            if (!is_index(weights, symbols[i])) {
+                return SQZ_BAD_SYMBOLS;
+            }
+            out[at] = tensor->form == SQZ_SHARED ? shared_weight(weights, symbols[i]) : (float)symbols[i];
+            step(weights);
+        }
     }
     for (i = 0; tensor->form == SQZ_PRUNED && i < tensor->weights; i++) {
         out[i] = out[i] > 0 ? float_of(value_bits(weights, taken++)) : 0.0f;

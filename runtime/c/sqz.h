@@ -18,7 +18,7 @@
 extern "C" {
 #endif
 
-/* Limit of the weights of all tensors together. At most 2^31. */
+/* Limit of the weights of all tensors together. At most 2^29. */
 #ifndef SQZ_MAX_WEIGHTS
 #define SQZ_MAX_WEIGHTS 268435456u
 #endif

@@ -266,16 +266,34 @@ int sqzi_open_stream(sqz_stream *stream, unsigned codec, sqz_span span, const sq
     return stream->context != NULL;
 }
 
-int32_t sqzi_next_symbol(sqz_stream *stream) {
+/* Returns the next symbol of `raw` or `huffman`, or -1. */
+INLINE int32_t next_codeword(sqz_stream *stream) {
     uint32_t symbol;
-    if (stream->codec == SQZ_CONTEXT) {
-        return sqzi_context_next(stream->context);
-    }
     if (stream->codec == SQZ_HUFFMAN && stream->used < 2) {
         return stream->used ? stream->only : -1;
     }
     symbol = stream->codec == SQZ_RAW ? take_bits(&stream->bits, stream->width) : take_symbol(stream);
     return stream->bits.over ? -1 : (int32_t)symbol;
+}
+
+uint32_t sqzi_take_symbols(sqz_stream *stream, uint16_t *symbols, uint32_t count) {
+    uint32_t i;
+    if (stream->codec == SQZ_CONTEXT) {
+        return sqzi_context_take(stream->context, symbols, count);
+    }
+    for (i = 0; i < count; i++) {
+        int32_t symbol = next_codeword(stream);
+        if (symbol < 0) {
+            break;
+        }
+        symbols[i] = (uint16_t)symbol;
+    }
+    return i;
+}
+
+int32_t sqzi_next_symbol(sqz_stream *stream) {
+    uint16_t symbol;
+    return sqzi_take_symbols(stream, &symbol, 1) ? symbol : -1;
 }
 
 int sqzi_at_stream_end(sqz_stream *stream) {

@@ -54,6 +54,7 @@ enum {
     MAX_UPDATES = 255,
     HISTORY = 16, /* rows above */
     MAX_ORDER = 1024,
+    ORDER_UNIT = 16,
     MAX_STATE = 4095
 };
 
@@ -69,41 +70,45 @@ typedef struct column {
 struct sqz_context {
     const uint8_t *begin, *at, *end;
     uint64_t width; /* W */
-    uint32_t x;     /* X */
+    uint64_t x;     /* X times 2^32, plus the next bits */
+    uint32_t spare; /* the number of these bits, 16 to 31 */
     uint32_t over;  /* bytes taken beyond the end */
 
     uint32_t rows, columns, taps, kernel_width;
     uint32_t row, column, tap; /* of the next level */
     uint32_t levels;           /* number of levels before, up to 253 */
-    uint32_t order;            /* of prediction, 0 without it */
+    uint32_t order, stride;    /* of prediction, 0 without it */
     int32_t mean, row_mean, total_mean, near_sum, power, prediction_scale;
     unsigned unit_bits, quantizers; /* quantizers: 1, or 2 with the trellis */
-    int32_t inputs[SIGN_INPUTS];
+    uint32_t planes;                /* see planes_of */
 
     /* Tables in the workspace. */
-    int64_t (*size_weights)[SIZE_INPUTS]; /* [UNARY * 2] */
-    int64_t (*sign_weights)[2];           /* [kinds] */
-    int64_t (*regression)[SIGN_INPUTS];   /* [kinds] */
-    uint32_t *means, *neighborhoods, *certainties, *signs, *escapes, *digits;
+    int32_t (*size_weights)[SIZE_INPUTS]; /* [2 * UNARY] */
+    int32_t (*sign_weights)[2];           /* [kinds] */
+    int32_t (*regression)[SIGN_INPUTS];   /* [kinds] */
+    uint32_t *means, *neighborhoods;      /* [contexts][planes] */
+    uint32_t *first_certainties;          /* [contexts][quantizers] */
+    uint32_t *certainties;                /* [contexts][planes - quantizers] */
+    uint32_t *signs, *escapes, *digits;
     column *of_column;
     uint16_t *rates; /* by N */
     int16_t *logits; /* by P >> 10 */
-    int16_t *predictors; /* [columns][order] */
-    int8_t *values;      /* [columns], clipped to 15 */
-    uint32_t neighborhood_count;
+    int32_t ahead, step; /* see look_ahead */
+    int16_t *predictors; /* [columns][stride] */
+    int16_t *values;     /* [columns + ORDER_UNIT]: this row, clipped to 15, then 0 */
 };
 
-static inline int32_t clip(int32_t number, int32_t minimum, int32_t maximum) {
+INLINE int32_t clip(int32_t number, int32_t minimum, int32_t maximum) {
     return number < minimum ? minimum : number > maximum ? maximum : number;
 }
 
-static inline uint32_t lower(uint32_t left, uint32_t right) {
+INLINE uint32_t lower(uint32_t left, uint32_t right) {
     return left < right ? left : right;
 }
 
 /* ---- 1. "The range decoder", "The end of the bits" ---- */
 
-static inline uint32_t take_byte(sqz_context *coder) {
+INLINE uint32_t take_byte(sqz_context *coder) {
     if (coder->at < coder->end) {
         return *coder->at++;
     }
@@ -111,44 +116,66 @@ static inline uint32_t take_byte(sqz_context *coder) {
     return 0;
 }
 
+INLINE uint32_t take_two_bytes(sqz_context *coder) {
+    uint32_t first = take_byte(coder);
+    return first << 8 | take_byte(coder);
+}
+
 static void begin_bits(sqz_context *coder, sqz_span span) {
     int i;
     coder->begin = coder->at = span.begin;
     coder->end = span.end;
     coder->width = (uint64_t)1 << 32;
-    for (i = 0; i < 4; i++) {
-        coder->x = coder->x << 8 | take_byte(coder);
+    for (i = 0; i < 3; i++) {
+        coder->x = coder->x << 16 | take_two_bytes(coder);
     }
+    coder->x <<= 16;
+    coder->spare = 16;
 }
 
-static inline uint32_t take_bit(sqz_context *coder, uint32_t probability) {
-    uint32_t bound = (uint32_t)(coder->width >> 16) * probability, bit = coder->x < bound;
-    if (bit) {
-        coder->width = bound;
-    } else {
-        coder->x -= bound;
-        coder->width -= bound;
+INLINE uint32_t leading_zeros(uint32_t number) {
+#if defined(__GNUC__)
+    return (uint32_t)__builtin_clz(number);
+#else
+    uint32_t zeros = 31;
+    while (number >>= 1) {
+        zeros--;
     }
-    while (coder->width < 1u << 24) {
-        coder->x = coder->x << 8 | take_byte(coder);
-        coder->width <<= 8;
+    return zeros;
+#endif
+}
+
+/* Processors cannot predict these bits: so there is no branch on them. */
+INLINE uint32_t take_bit(sqz_context *coder, uint32_t probability) {
+    uint32_t bound = (uint32_t)(coder->width >> 16) * probability, rest = (uint32_t)(coder->width - bound), shift;
+    uint32_t bit = coder->x < (uint64_t)bound << 32, zero = bit - 1; /* all ones for a 0 */
+    coder->x -= (uint64_t)(bound & zero) << 32;
+    bound ^= (bound ^ rest) & zero;
+    shift = leading_zeros(bound) & 24; /* W is at least 2^13 */
+    coder->width = (uint64_t)bound << shift;
+    coder->x <<= shift;
+    coder->spare -= shift;
+    if (coder->spare < 16) {
+        coder->x |= (uint64_t)take_two_bytes(coder) << (16 - coder->spare);
+        coder->spare += 16;
     }
     return bit;
 }
 
 /* j = 4 is always possible. */
 int sqzi_context_ends(const sqz_context *coder) {
-    size_t length = (size_t)(coder->end - coder->begin), settled = (size_t)(coder->at - coder->begin) + coder->over - 4;
+    size_t length = (size_t)(coder->end - coder->begin);
+    size_t settled = (size_t)(coder->at - coder->begin) + coder->over - coder->spare / 8 - 4;
     uint32_t z = 0, s;
     uint64_t share = (uint64_t)1 << 32, first = 0;
     size_t i;
-    if (coder->over > 4) {
+    if (settled > length) {
         return 0;
     }
     for (i = settled; i < settled + 4; i++) {
         z = z << 8 | (i < length ? coder->begin[i] : 0u);
     }
-    s = z - coder->x;
+    s = z - (uint32_t)(coder->x >> 32);
     for (i = 0; i <= 4; i++, share >>= 8) {
         first = (s + share - 1) & ~(share - 1);
         if (first + share <= s + coder->width) {
@@ -160,12 +187,21 @@ int sqzi_context_ends(const sqz_context *coder) {
 
 /* ---- 2. "Logits" ---- */
 
-static inline int32_t sigmoid(int32_t logit) {
-    static const uint16_t knots[17] = {22,   36,   60,   98,   162,  267,   439,   720,  1179,
-                                       1921, 3108, 4971, 7812, 11955, 17625, 24743, 32768};
-    int32_t i = (logit + 2048) >> 7, f = (logit + 2048) & 127;
-    int32_t low = i <= 16 ? knots[i] : 65536 - knots[32 - i], high = i < 16 ? knots[i + 1] : 65536 - knots[31 - i];
-    return (low * (128 - f) + high * f + 64) >> 7;
+/* The largest and the smallest x whose sigmoid is a probability that need not be clipped. */
+enum { MIN_MIXED = -1961, MAX_MIXED = 1952, MIN_PROBABILITY = 32 };
+
+INLINE int32_t sigmoid(int32_t logit) {
+    static const struct {
+        int32_t first, slope; /* 128 K[i] + 64, K[i + 1] - K[i] */
+    } pieces[32] = {
+        {2880, 14},      {4672, 24},      {7744, 38},      {12608, 64},     {20800, 105},    {34240, 172},
+        {56256, 281},    {92224, 459},    {150976, 742},   {245952, 1187},  {397888, 1863},  {636352, 2841},
+        {1000000, 4143}, {1530304, 5670}, {2256064, 7118}, {3167168, 8025}, {4194368, 8025}, {5221568, 7118},
+        {6132672, 5670}, {6858432, 4143}, {7388736, 2841}, {7752384, 1863}, {7990848, 1187}, {8142784, 742},
+        {8237760, 459},  {8296512, 281},  {8332480, 172},  {8354496, 105},  {8367936, 64},   {8376128, 38},
+        {8380992, 24},   {8384064, 14}};
+    int32_t i = (logit + 2048) >> 7;
+    return (pieces[i].first + ((logit + 2048) & 127) * pieces[i].slope) >> 7;
 }
 
 /* Fills the table of logit(P) by P >> 10. */
@@ -192,52 +228,63 @@ static void fill_rates(uint16_t *rates) {
     }
 }
 
-static inline void update(const sqz_context *coder, uint32_t *adaptive, uint32_t bit) {
-    uint32_t n = *adaptive & MAX_UPDATES;
-    int32_t p = (int32_t)(*adaptive >> 8);
-    p += (int32_t)(((int64_t)((int32_t)(bit << 22) - p) * coder->rates[n]) >> 16);
-    *adaptive = (uint32_t)p << 8 | (n < MAX_UPDATES ? n + 1 : n);
+/* `target` is P of a certain 1 or 0. */
+INLINE void update(const sqz_context *coder, uint32_t *adaptive, int64_t target) {
+    uint32_t before = *adaptive, n = before & MAX_UPDATES;
+    int64_t change = (target - (before >> 8)) * coder->rates[n] >> 8;
+    *adaptive = before + ((uint32_t)change & ~(uint32_t)MAX_UPDATES) + ((n - MAX_UPDATES) >> 31);
 }
 
-static inline uint32_t take_adaptive(sqz_context *coder, uint32_t *adaptive) {
-    uint32_t bit = take_bit(coder, (uint32_t)clip((int32_t)(*adaptive >> 14), 32, 65504));
-    update(coder, adaptive, bit);
+INLINE uint32_t take_adaptive(sqz_context *coder, uint32_t *adaptive) {
+    uint32_t bit = take_bit(coder, (uint32_t)clip((int32_t)(*adaptive >> 14), MIN_PROBABILITY, 65536 - MIN_PROBABILITY));
+    update(coder, adaptive, (int64_t)bit << 22);
     return bit;
 }
 
-static inline int32_t logit_of(const sqz_context *coder, uint32_t adaptive) {
+INLINE int32_t logit_of(const sqz_context *coder, uint32_t adaptive) {
     return coder->logits[adaptive >> 18];
 }
 
-static inline int32_t mixed(int64_t sum) {
+INLINE int32_t mixed(int64_t sum, int32_t minimum, int32_t maximum) {
     sum >>= 16;
-    return sum < -MAX_LOGIT ? -MAX_LOGIT : sum > MAX_LOGIT ? MAX_LOGIT : (int32_t)sum;
+    return sum < minimum ? minimum : sum > maximum ? maximum : (int32_t)sum;
 }
 
-static inline void learn(int64_t *weight, int32_t input, int32_t error) {
-    *weight += ((int64_t)input * error + (1 << 17)) >> 18;
+/* Weights of 32 bits suffice for 2^29 levels: gradient steps, which are below 2^13, lead away from 0 only as a random walk
+ * does, but for 3 a level where the logit is clipped. */
+INLINE void learn(int32_t *weight, int32_t input, int32_t error) {
+    *weight += (input * error + (1 << 17)) >> 18;
 }
 
-/* Takes a bit with a mixer of `count` adaptive probabilities and a given logit. */
-static uint32_t take_mixed(sqz_context *coder, uint32_t *const *adaptive, unsigned count, int32_t logit,
-                           int64_t *weights) {
-    int32_t inputs[SIZE_INPUTS], probability, error;
-    int64_t sum = logit * weights[count];
-    uint32_t bit;
+/* A bit with a mixer: its inputs, `count` adaptive probabilities and a given logit, and its probability. */
+typedef struct mixed_bit {
+    uint32_t *adaptive[SIZE_INPUTS - 1];
+    unsigned count;
+    int32_t inputs[SIZE_INPUTS], probability;
+    int32_t *weights;
+} mixed_bit;
+
+/* Sets the probability. */
+INLINE void mix(const sqz_context *coder, mixed_bit *mixture, int32_t logit) {
+    int64_t sum = (int64_t)logit * mixture->weights[mixture->count];
     unsigned i;
-    for (i = 0; i < count; i++) {
-        inputs[i] = logit_of(coder, *adaptive[i]);
-        sum += inputs[i] * weights[i];
+    for (i = 0; i < mixture->count; i++) {
+        mixture->inputs[i] = logit_of(coder, *mixture->adaptive[i]);
+        sum += (int64_t)mixture->inputs[i] * mixture->weights[i];
     }
-    inputs[count] = logit;
-    probability = clip(sigmoid(mixed(sum)), 32, 65504);
-    bit = take_bit(coder, (uint32_t)probability);
-    error = 6 * ((int32_t)(bit << 16) - probability);
-    for (i = 0; i <= count; i++) {
-        learn(weights + i, inputs[i], error);
+    mixture->inputs[i] = logit;
+    mixture->probability = sigmoid(mixed(sum, MIN_MIXED, MAX_MIXED));
+}
+
+INLINE uint32_t take_mixed(sqz_context *coder, const mixed_bit *mixture) {
+    uint32_t bit = take_bit(coder, (uint32_t)mixture->probability);
+    int32_t error = (int32_t)(6 * ((bit << 16) - (uint32_t)mixture->probability));
+    unsigned i;
+    for (i = 0; i <= mixture->count; i++) {
+        learn(mixture->weights + i, mixture->inputs[i], error);
     }
-    for (i = 0; i < count; i++) {
-        update(coder, adaptive[i], bit);
+    for (i = 0; i < mixture->count; i++) {
+        update(coder, mixture->adaptive[i], (int64_t)bit << 22);
     }
     return bit;
 }
@@ -258,14 +305,6 @@ static uint32_t planes_of(unsigned quantizers) {
     return UNARY - 2 + 2 * quantizers;
 }
 
-static uint32_t plane_of(const sqz_context *coder, uint32_t d, uint32_t quantizer) {
-    return coder->quantizers == 1 ? d : d < 2 ? 2 * d + quantizer : d + 2;
-}
-
-static uint32_t certainties_of(unsigned quantizers) {
-    return FIRST_CERTAINTIES * quantizers + CERTAINTIES * (planes_of(quantizers) - quantizers);
-}
-
 static uint32_t digits_of(unsigned unit_bits) {
     return unit_bits ? (uint32_t)UNIT_KINDS << unit_bits : 0;
 }
@@ -274,6 +313,10 @@ static uint32_t order_of(const sqz_shape *shape) {
     uint64_t per_row = 4 * (uint64_t)shape->rows;
     uint32_t order = lower(shape->columns, MAX_ORDER);
     return per_row < order ? (uint32_t)per_row : order;
+}
+
+INLINE uint32_t in_units(uint32_t order) {
+    return (order + ORDER_UNIT - 1) / ORDER_UNIT * ORDER_UNIT;
 }
 
 /* The head of a stream, "3, `context`": returns 0 if it is missing or out of range. */
@@ -299,13 +342,15 @@ static uint64_t place_tables(sqz_context *coder, const sqz_shape *shape, int pre
     uint64_t taken = 0;
     (void)take_table(tables, &taken, sizeof *coder);
     coder->order = prediction ? order_of(shape) : 0;
-    coder->neighborhood_count = neighborhoods_of(shape);
+    coder->stride = in_units(coder->order);
+    coder->planes = planes;
     coder->size_weights = take_table(tables, &taken, 2 * UNARY * sizeof *coder->size_weights);
     coder->sign_weights = take_table(tables, &taken, kinds * sizeof *coder->sign_weights);
     coder->regression = take_table(tables, &taken, kinds * sizeof *coder->regression);
     coder->means = take_table(tables, &taken, 4u * MEAN_CONTEXTS * MEAN_CONTEXTS * planes);
-    coder->neighborhoods = take_table(tables, &taken, 4u * coder->neighborhood_count * planes);
-    coder->certainties = take_table(tables, &taken, 4u * certainties_of(coder->quantizers));
+    coder->neighborhoods = take_table(tables, &taken, 4u * neighborhoods_of(shape) * planes);
+    coder->first_certainties = take_table(tables, &taken, 4u * FIRST_CERTAINTIES * coder->quantizers);
+    coder->certainties = take_table(tables, &taken, 4u * CERTAINTIES * (planes - coder->quantizers));
     coder->signs = take_table(tables, &taken, 4u * SIGN_CONTEXTS * kinds);
     coder->escapes = take_table(tables, &taken, 4u * ESCAPES);
     coder->digits = take_table(tables, &taken, 4u * digits_of(coder->unit_bits));
@@ -313,8 +358,8 @@ static uint64_t place_tables(sqz_context *coder, const sqz_shape *shape, int pre
     coder->logits = take_table(tables, &taken, LOGITS * sizeof *coder->logits);
     coder->of_column = take_table(tables, &taken, (uint64_t)shape->columns * sizeof *coder->of_column);
     if (coder->order) {
-        coder->predictors = take_table(tables, &taken, 2 * (uint64_t)shape->columns * coder->order);
-        coder->values = take_table(tables, &taken, shape->columns);
+        coder->predictors = take_table(tables, &taken, 2 * (uint64_t)shape->columns * coder->stride);
+        coder->values = take_table(tables, &taken, 2 * ((uint64_t)shape->columns + ORDER_UNIT));
     }
     return taken;
 }
@@ -365,12 +410,15 @@ static void fill_weights(sqz_context *coder, uint32_t kinds) {
     }
 }
 
-static void begin_row(sqz_context *coder) {
+INLINE void begin_row(sqz_context *coder) {
     coder->column = coder->tap = 0;
     coder->row_mean = coder->mean;
     coder->near_sum = 0;
     coder->power = (int32_t)(100u * (uint64_t)coder->mean * (uint64_t)coder->mean >> 16);
     coder->power = coder->power > 1 ? coder->power : 1;
+    if (coder->order) {
+        memset(coder->values, 0, 2 * ((size_t)coder->columns + ORDER_UNIT));
+    }
 }
 
 sqz_context *sqzi_context_open(sqz_span span, const sqz_shape *shape, uint8_t *workspace) {
@@ -402,7 +450,7 @@ sqz_context *sqzi_context_open(sqz_span span, const sqz_shape *shape, uint8_t *w
         coder->of_column[i].mean_and_state = (uint32_t)coder->mean << 12;
     }
     if (coder->order) {
-        memset(coder->predictors, 0, 2 * (size_t)shape->columns * coder->order);
+        memset(coder->predictors, 0, 2 * (size_t)shape->columns * coder->stride);
     }
     begin_row(coder);
     return coder;
@@ -410,36 +458,31 @@ sqz_context *sqzi_context_open(sqz_span span, const sqz_shape *shape, uint8_t *w
 
 /* ---- 5. "Contexts", "Mean magnitudes" ---- */
 
-static int32_t log_of(int32_t number) {
-    int32_t q = 0, left = number;
-    for (; left >= 256; left >>= 8) {
-        q += 8;
-    }
-    q += left >= 16 ? 4 : 0;
-    left >>= left >= 16 ? 4 : 0;
-    q += left >= 8 ? 3 : left >= 4 ? 2 : left >= 2;
-    return 8 * q + (int32_t)((8 * (int64_t)number >> q) & 7);
+/* For numbers below 2^28. */
+INLINE int32_t log_of(int32_t number) {
+    uint32_t q = 31 - leading_zeros((uint32_t)number);
+    return (int32_t)(8 * q + (((uint32_t)number << 3) >> q & 7));
 }
 
-static int32_t updated_mean(const sqz_context *coder, int32_t mean, int32_t magnitude, uint32_t n) {
+INLINE int32_t updated_mean(const sqz_context *coder, int32_t mean, int32_t magnitude, uint32_t n) {
     int32_t change = 256 * clip(magnitude, 0, 4095) - mean;
     return mean + (int32_t)(((int64_t)change * coder->rates[n]) >> 16);
 }
 
 /* Returns a level of this row, `back` columns before; 0 before the first. */
-static int32_t level_before(const sqz_context *coder, uint32_t back) {
+INLINE int32_t level_before(const sqz_context *coder, uint32_t back) {
     return back > coder->column ? 0 : coder->of_column[coder->column - back].level;
 }
 
-static int32_t magnitude_of(int32_t level) {
+INLINE int32_t magnitude_of(int32_t level) {
     return level < 0 ? -level : level;
 }
 
-static int32_t sign_of(int32_t level) {
+INLINE int32_t sign_of(int32_t level) {
     return (level > 0) - (level < 0);
 }
 
-static uint32_t neighborhood_of(const sqz_context *coder, const column *here) {
+INLINE uint32_t neighborhood_of(const sqz_context *coder, const column *here) {
     uint32_t tap = coder->tap, seen = lower(tap, TAPS_BEFORE);
     if (tap == 0) {
         int32_t sum = 4 * magnitude_of(here->level) + 3 * here->above;
@@ -450,7 +493,7 @@ static uint32_t neighborhood_of(const sqz_context *coder, const column *here) {
 }
 
 /* The context of step 2: three signs, in the order of kinds of taps. */
-static uint32_t sign_context_of(const sqz_context *coder) {
+INLINE uint32_t sign_context_of(const sqz_context *coder) {
     int32_t left = 0, over = 0, first = 0;
     if (coder->tap) {
         left = sign_of(level_before(coder, 1));
@@ -463,32 +506,31 @@ static uint32_t sign_context_of(const sqz_context *coder) {
 }
 
 /* Fills the inputs of the sign logit, except the prediction, and returns it. */
-static int32_t sign_logit_of(sqz_context *coder, const column *here, const int64_t *weights) {
-    int32_t *inputs = coder->inputs;
+INLINE int32_t sign_logit_of(const sqz_context *coder, const column *here, const int32_t *weights, int32_t *inputs) {
     int64_t sum = 0;
     uint32_t i, seen = lower(coder->tap, TAPS_BEFORE);
     for (i = 0; i < seen; i++) {
         inputs[i] = 256 * clip(here[-1 - (ptrdiff_t)i].level, -3, 3);
-        sum += inputs[i] * weights[i];
+        sum += (int64_t)inputs[i] * weights[i];
     }
     inputs[8] = 256 * clip(here->level, -3, 3);
     inputs[9] = 128 * here->sum_of_4;
     inputs[10] = 64 * here->sum_of_16;
     inputs[11] = 256 * clip(level_before(coder, coder->taps), -3, 3);
     for (i = TAPS_BEFORE; i < SIGN_INPUTS; i++) {
-        sum += inputs[i] * weights[i];
+        sum += (int64_t)inputs[i] * weights[i];
     }
-    return mixed(sum);
+    return mixed(sum, -MAX_LOGIT, MAX_LOGIT);
 }
 
 /* A level of the history, clipped to 3, `rows` above the present row; 0 before the first row. */
-static int32_t history_at(const column *here, uint32_t row) {
+INLINE int32_t history_at(const column *here, uint32_t row) {
     int32_t nibble = here->history[row % HISTORY / 2] >> (row % 2 * 4) & 15;
     return (nibble ^ 8) - 8;
 }
 
 /* Adds the level of the present row to the column's levels. */
-static void store_level(const sqz_context *coder, column *here, int32_t level) {
+INLINE void store_level(const sqz_context *coder, column *here, int32_t level) {
     uint32_t row = coder->row, shift = row % 2 * 4;
     uint8_t *pair = here->history + row % HISTORY / 2;
     int32_t value = clip(level, -3, 3);
@@ -501,104 +543,138 @@ static void store_level(const sqz_context *coder, column *here, int32_t level) {
 
 /* ---- 6. "Prediction" ---- */
 
-/* At most 1,024 products of 15 and a weight: 29 bits. */
-INLINE int32_t product_of(const int16_t *weights, const int8_t *values, uint32_t count) {
+/* At most 1,024 products of 15 and a weight: 29 bits. Both loops take a multiple of ORDER_UNIT weights, without a rest
+ * that compilers would not vectorize: levels after those that count are 0. */
+INLINE int32_t product_of(const int16_t *weights, const int16_t *values, uint32_t count) {
     int32_t sum = 0;
     uint32_t i;
+    count &= ~(ORDER_UNIT - 1u);
     for (i = 0; i < count; i++) {
         sum += weights[i] * values[i];
     }
     return sum;
 }
 
-INLINE void add_multiple(int16_t *weights, const int8_t *values, uint32_t count, int32_t step) {
+INLINE int16_t lower16(int16_t left, int16_t right) {
+    return left < right ? left : right;
+}
+
+INLINE int16_t higher16(int16_t left, int16_t right) {
+    return left < right ? right : left;
+}
+
+/* All numbers have 16 bits, which makes vectors of the most elements: the integer part and the fraction of a step have
+ * products of at most 14 bits, and a weight is clipped before its change. */
+INLINE void add_multiple(int16_t *restrict weights, const int16_t *restrict values, uint32_t count, int32_t step) {
+    int16_t whole = (int16_t)(step >> 6), fraction = (int16_t)(step & 63);
     uint32_t i;
+    count &= ~(ORDER_UNIT - 1u);
     for (i = 0; i < count; i++) {
-        weights[i] = (int16_t)clip(weights[i] + ((step * values[i] + 32) >> 6), -32767, 32767);
+        int16_t rounded = (int16_t)((int16_t)(fraction * values[i]) + 32);
+        int16_t change = (int16_t)((int16_t)(whole * values[i]) + (rounded >> 6));
+        int16_t minimum = (int16_t)(-32767 - lower16(change, 0)), maximum = (int16_t)(32767 - higher16(change, 0));
+        weights[i] = (int16_t)(lower16(higher16(weights[i], minimum), maximum) + change);
     }
 }
 
-#ifdef SQZI_AVX2
-SQZI_AVX2 static int32_t wide_product_of(const int16_t *weights, const int8_t *values, uint32_t count) {
-    return product_of(weights, values, count);
+/* The number of levels that a column is predicted from. */
+INLINE uint32_t order_at(const sqz_context *coder, uint32_t c) {
+    return lower(c, coder->order);
 }
 
-SQZI_AVX2 static void wide_add_multiple(int16_t *weights, const int8_t *values, uint32_t count, int32_t step) {
-    add_multiple(weights, values, count, step);
-}
-#else
-#define wide_product_of product_of
-#define wide_add_multiple add_multiple
-#endif
-
-static int32_t predict(const sqz_context *coder) {
-    uint32_t order = lower(coder->column, coder->order);
-    const int16_t *weights = coder->predictors + (size_t)coder->column * coder->order;
-    const int8_t *values = coder->values + coder->column - order;
-    return sqzi_has_avx2() ? wide_product_of(weights, values, order) : product_of(weights, values, order);
+/* The weights of a column have the order of the levels that they belong to: a(n) first. */
+INLINE int16_t *predictors_at(const sqz_context *coder, uint32_t c) {
+    return coder->predictors + (size_t)c * coder->stride;
 }
 
-/* Updates the weights of the present column, which have the order of the levels that they belong to: a(n) first. */
-static void teach(sqz_context *coder, int32_t level, int32_t prediction) {
-    uint32_t order = lower(coder->column, coder->order);
-    int16_t *weights = coder->predictors + (size_t)coder->column * coder->order;
-    int8_t *values = coder->values + coder->column - order;
-    int32_t value = clip(level, -15, 15), error = 16384 * value - prediction, step;
-    int64_t size = (int64_t)magnitude_of(error) * 77 / (4 * (int64_t)coder->power);
-    step = size > 32767 ? 32767 : (int32_t)size;
-    step = error < 0 ? -step : step;
-    if (sqzi_has_avx2()) {
-        wide_add_multiple(weights, values, order, step);
-    } else {
-        add_multiple(weights, values, order, step);
+INLINE int32_t predict(const sqz_context *coder) {
+    uint32_t order = order_at(coder, coder->column);
+    return order ? coder->ahead + predictors_at(coder, coder->column)[order - 1] * coder->values[coder->column - 1] : 0;
+}
+
+/* Updates the weights of a column. */
+INLINE void teach(const sqz_context *coder, uint32_t c) {
+    uint32_t order = order_at(coder, c);
+    add_multiple(predictors_at(coder, c), coder->values + c - order, in_units(order), coder->step);
+}
+
+/* Does what must not wait for the present level, whose bits take time: updates the weights of the column before, and
+ * predicts the next column as if the present level were 0. */
+INLINE void look_ahead(sqz_context *coder) {
+    uint32_t next = coder->column + 1, order = order_at(coder, next);
+    if (coder->column) {
+        teach(coder, coder->column - 1);
+    }
+    if (next < coder->columns) {
+        coder->ahead = product_of(predictors_at(coder, next), coder->values + next - order, in_units(order));
+    }
+}
+
+/* Stores the present level and the step of its weights. The last column's weights are updated at once. */
+INLINE void learn_level(sqz_context *coder, int32_t level, int32_t prediction) {
+    uint32_t order = order_at(coder, coder->column);
+    int16_t *values = coder->values + coder->column - order;
+    int32_t value = clip(level, -15, 15), error = 16384 * value - prediction;
+    uint64_t size = (uint64_t)magnitude_of(error) * 77 / (4 * (uint64_t)coder->power);
+    coder->step = size > 32767 ? 32767 : (int32_t)size;
+    coder->step = error < 0 ? -coder->step : coder->step;
+    if (coder->column + 1 == coder->columns) {
+        teach(coder, coder->column);
     }
     coder->power += value * value - (order == coder->order ? values[0] * values[0] : 0);
-    values[order] = (int8_t)value;
+    values[order] = (int16_t)value;
 }
 
 /* ---- 7. "A level", "The trellis" ---- */
 
-static uint32_t parity(uint32_t bits) {
+INLINE uint32_t parity(uint32_t bits) {
     bits ^= bits >> 8;
     bits ^= bits >> 4;
     return 0x6996u >> (bits & 15) & 1;
 }
 
-/* Steps 1 and 2 need these contexts; `mean` is the pair of contexts of row and column. */
+/* What the decisions "larger?" of a level need. The adaptive probabilities have a plane for each decision. */
 typedef struct size_contexts {
-    uint32_t mean, neighborhood, scale, quantizer;
-    int32_t logit, sign_logit;
+    uint32_t *means, *neighborhoods;
+    int32_t (*weights)[SIZE_INPUTS];
+    int32_t logit;
 } size_contexts;
 
-/* Decodes "larger?" number d of step 1, with a context of certainty. */
-static uint32_t take_larger(sqz_context *coder, const size_contexts *contexts, uint32_t d, uint32_t certainty) {
-    uint32_t plane = plane_of(coder, d, contexts->quantizer), mixer = (coder->tap ? UNARY : 0) + d;
-    uint32_t *adaptive[3];
-    adaptive[0] = coder->means + MEAN_CONTEXTS * MEAN_CONTEXTS * plane + contexts->mean;
-    adaptive[1] = coder->neighborhoods + coder->neighborhood_count * plane + contexts->neighborhood;
-    adaptive[2] = coder->certainties + certainty * SCALES + contexts->scale;
-    adaptive[2] += d == 0 ? FIRST_CERTAINTIES * plane
-                          : FIRST_CERTAINTIES * coder->quantizers + CERTAINTIES * (plane - coder->quantizers);
-    return take_mixed(coder, adaptive, 3, contexts->logit, coder->size_weights[mixer]);
+/* Prepares decision d of step 1. */
+INLINE mixed_bit larger(const sqz_context *coder, const size_contexts *contexts, uint32_t d, uint32_t plane,
+                        uint32_t *certainty) {
+    mixed_bit mixture;
+    mixture.adaptive[0] = contexts->means + plane;
+    mixture.adaptive[1] = contexts->neighborhoods + plane;
+    mixture.adaptive[2] = certainty;
+    mixture.count = 3;
+    mixture.weights = contexts->weights[d];
+    mix(coder, &mixture, contexts->logit);
+    return mixture;
 }
 
 /* Step 2. */
-static uint32_t take_sign(sqz_context *coder, int32_t sign_logit, uint32_t kind) {
-    uint32_t *adaptive = coder->signs + sign_context_of(coder), positive, i;
-    int64_t *weights = coder->regression[kind];
-    int32_t error;
-    positive = take_mixed(coder, &adaptive, 1, sign_logit, coder->sign_weights[kind]);
-    error = 10 * ((int32_t)(positive << 16) - sigmoid(sign_logit));
-    for (i = 0; i < SIGN_INPUTS; i++) {
-        if (i < coder->tap || i >= TAPS_BEFORE) {
-            learn(weights + i, coder->inputs[i], error);
-        }
+INLINE uint32_t take_sign(sqz_context *coder, int32_t sign_logit, uint32_t kind, const int32_t *inputs) {
+    uint32_t positive, i, seen = lower(coder->tap, TAPS_BEFORE);
+    int32_t *weights = coder->regression[kind], error;
+    mixed_bit mixture;
+    mixture.adaptive[0] = coder->signs + sign_context_of(coder);
+    mixture.count = 1;
+    mixture.weights = coder->sign_weights[kind];
+    mix(coder, &mixture, sign_logit);
+    positive = take_mixed(coder, &mixture);
+    error = (int32_t)(10 * ((positive << 16) - (uint32_t)sigmoid(sign_logit)));
+    for (i = 0; i < seen; i++) {
+        learn(weights + i, inputs[i], error);
+    }
+    for (i = TAPS_BEFORE; i < SIGN_INPUTS; i++) {
+        learn(weights + i, inputs[i], error);
     }
     return positive;
 }
 
 /* Step 3. */
-static uint32_t take_escape(sqz_context *coder, uint32_t scale) {
+INLINE uint32_t take_escape(sqz_context *coder, uint32_t scale) {
     uint32_t *longer = coder->escapes + lower(scale / 4, 7) * ESCAPE_BITS, *digits, exponent = 0, number = 1;
     while (exponent < ESCAPE_BITS - 1 && take_adaptive(coder, longer + exponent)) {
         exponent++;
@@ -611,7 +687,7 @@ static uint32_t take_escape(sqz_context *coder, uint32_t scale) {
 }
 
 /* Step 4: returns the magnitude of an index with this many units, at least one. */
-static uint32_t take_digits(sqz_context *coder, uint32_t units) {
+INLINE uint32_t take_digits(sqz_context *coder, uint32_t units) {
     uint32_t *digits = coder->digits + ((size_t)(lower(units, UNIT_KINDS) - 1) << coder->unit_bits), number = 1;
     unsigned i;
     for (i = 0; i < coder->unit_bits; i++) {
@@ -620,25 +696,39 @@ static uint32_t take_digits(sqz_context *coder, uint32_t units) {
     return ((units - 2) << coder->unit_bits) + number + 1; /* `number` has a further 1 in front */
 }
 
-/* Steps 1 to 4: returns the magnitude of an index, and sets its sign. */
-static uint32_t take_magnitude(sqz_context *coder, const size_contexts *contexts, uint32_t *positive) {
-    uint32_t d = 0, certainty = lower((uint32_t)magnitude_of(contexts->sign_logit) / 100, 7);
-    while (d < UNARY && take_larger(coder, contexts, d, certainty)) {
-        if (d++ == 0) {
-            int32_t agreement = contexts->sign_logit;
-            *positive = take_sign(coder, agreement, lower(coder->tap, TAP_KINDS - 1));
-            agreement = (*positive ? agreement : -agreement) + 800;
-            certainty = agreement < 0 ? 0 : lower((uint32_t)agreement / 100, 15);
+/* Steps 1 to 4: returns the magnitude of an index, and sets its sign. `scale` is s, `quantizer` Q. */
+INLINE uint32_t take_magnitude(sqz_context *coder, const size_contexts *contexts, uint32_t scale, uint32_t quantizer,
+                               int32_t sign_logit, const int32_t *inputs, uint32_t *positive) {
+    uint32_t d = 1, certainty = lower((uint32_t)magnitude_of(sign_logit) / 100, 7), plane;
+    uint32_t *certainties = coder->first_certainties + (certainty * SCALES + scale) * coder->quantizers + quantizer;
+    mixed_bit nonzero = larger(coder, contexts, 0, quantizer, certainties), mixture;
+    int32_t agreement;
+    if (coder->order) {
+        look_ahead(coder);
+    }
+    if (!take_mixed(coder, &nonzero)) {
+        return 0;
+    }
+    *positive = take_sign(coder, sign_logit, lower(coder->tap, TAP_KINDS - 1), inputs);
+    agreement = (*positive ? sign_logit : -sign_logit) + 800;
+    certainty = agreement < 0 ? 0 : lower((uint32_t)agreement / 100, 15);
+    certainties = coder->certainties + (certainty * SCALES + scale) * (coder->planes - coder->quantizers);
+    plane = quantizer;
+    for (; d < UNARY; d++) {
+        mixture = larger(coder, contexts, d, coder->quantizers + plane, certainties + plane);
+        if (!take_mixed(coder, &mixture)) {
+            break;
         }
+        plane = coder->quantizers + d - 1;
     }
     if (d == UNARY) {
-        d = UNARY - 1 + take_escape(coder, contexts->scale);
+        d = UNARY - 1 + take_escape(coder, scale);
     }
-    return coder->unit_bits && d ? take_digits(coder, d) : d;
+    return coder->unit_bits ? take_digits(coder, d) : d;
 }
 
 /* Goes to the next column, or to the next row. */
-static void advance(sqz_context *coder) {
+INLINE void advance(sqz_context *coder) {
     if (++coder->tap == coder->taps) {
         coder->tap = 0;
         coder->near_sum = 0;
@@ -650,7 +740,7 @@ static void advance(sqz_context *coder) {
 }
 
 /* Updates everything that depends on decoded levels, and advances. */
-static void finish_level(sqz_context *coder, column *here, uint32_t state, int32_t level) {
+INLINE void finish_level(sqz_context *coder, column *here, uint32_t state, int32_t level) {
     int32_t mean = (int32_t)(here->mean_and_state >> 12), magnitude = magnitude_of(level);
     coder->row_mean = updated_mean(coder, coder->row_mean, magnitude, lower(2 + coder->column, 70));
     mean = updated_mean(coder, mean, magnitude, lower(2 + coder->row, 70));
@@ -663,37 +753,71 @@ static void finish_level(sqz_context *coder, column *here, uint32_t state, int32
     advance(coder);
 }
 
-int32_t sqzi_context_next(sqz_context *coder) {
+/* Decodes the next level to its symbol; returns 0 if it is out of range. */
+INLINE int take_level(sqz_context *coder, uint32_t *symbol) {
     column *here = coder->of_column + coder->column;
     uint32_t state = here->mean_and_state & MAX_STATE, kind = lower(coder->tap, TAP_KINDS - 1), positive = 0, index;
-    int32_t row_log = log_of(coder->row_mean + MEAN_OFFSET), prediction = 0, expected, level;
-    int32_t column_log = log_of((int32_t)(here->mean_and_state >> 12) + MEAN_OFFSET);
+    uint32_t mean, quantizer = coder->quantizers == 1 ? 0 : parity(state & 0x609u);
+    int32_t row_log = log_of(coder->row_mean + MEAN_OFFSET), prediction = 0, expected, sign_logit, level;
+    int32_t column_log = log_of((int32_t)(here->mean_and_state >> 12) + MEAN_OFFSET), inputs[SIGN_INPUTS];
     size_contexts contexts;
+    inputs[PREDICTION] = 0;
     if (coder->order) {
         int64_t scaled = ((int64_t)(prediction = predict(coder)) * coder->prediction_scale) >> 16;
-        coder->inputs[PREDICTION] = scaled < -2000 ? -2000 : scaled > 2000 ? 2000 : (int32_t)scaled;
+        inputs[PREDICTION] = scaled < -2000 ? -2000 : scaled > 2000 ? 2000 : (int32_t)scaled;
     }
     expected = clip(row_log + column_log - log_of(coder->total_mean + MEAN_OFFSET), 0, 255);
-    contexts.mean = (uint32_t)(MEAN_CONTEXTS * (clip(row_log / 5, 0, 24) - MIN_MEAN_CONTEXT) +
-                               clip(column_log / 5, 0, 24) - MIN_MEAN_CONTEXT);
-    contexts.neighborhood = neighborhood_of(coder, here);
-    contexts.scale = lower((uint32_t)expected / 4, SCALES - 1);
-    contexts.quantizer = coder->quantizers == 1 ? 0 : parity(state & 0x609u);
+    mean = MEAN_CONTEXTS * (lower((uint32_t)row_log / 5, 24) - MIN_MEAN_CONTEXT) +
+           lower((uint32_t)column_log / 5, 24) - MIN_MEAN_CONTEXT;
+    contexts.means = coder->means + mean * coder->planes;
+    contexts.neighborhoods = coder->neighborhoods + neighborhood_of(coder, here) * coder->planes;
+    contexts.weights = coder->size_weights + (coder->tap ? UNARY : 0);
     contexts.logit = 22 * (expected - 64 - 8 * (int32_t)coder->unit_bits);
-    contexts.sign_logit = sign_logit_of(coder, here, coder->regression[kind]);
-    index = take_magnitude(coder, &contexts, &positive);
+    sign_logit = sign_logit_of(coder, here, coder->regression[kind], inputs);
+    index = take_magnitude(coder, &contexts, lower((uint32_t)expected / 4, SCALES - 1), quantizer, sign_logit, inputs,
+                           &positive);
     level = (int32_t)index;
     if (coder->quantizers == 2) {
-        level = 2 * level - (level ? (int32_t)contexts.quantizer : 0);
+        level = 2 * level - (level ? (int32_t)quantizer : 0);
         state = (2 * state + ((index & 1) ^ parity(state & 0xD52u))) & MAX_STATE;
     }
-    level = positive ? level : -level;
-    if (level > 32768 || level < -32767 || coder->over > 4) {
-        return -1;
+    *symbol = 2 * (uint32_t)level - positive;
+    if (*symbol > UINT16_MAX) {
+        return 0;
     }
+    level = (level ^ ((int32_t)positive - 1)) + 1 - (int32_t)positive; /* negated without a branch if not positive */
     if (coder->order) {
-        teach(coder, level, prediction);
+        learn_level(coder, level, prediction);
     }
     finish_level(coder, here, state, level);
-    return level > 0 ? 2 * level - 1 : -2 * level;
+    return 1;
+}
+
+INLINE uint32_t take_levels(sqz_context *stored, uint16_t *symbols, uint32_t count) {
+    sqz_context coder = *stored; /* no table overlaps a local copy: so the compiler keeps it in registers */
+    uint32_t i;
+    for (i = 0; i < count; i++) {
+        uint32_t symbol;
+        if (!take_level(&coder, &symbol) || coder.over > 8) {
+            break;
+        }
+        symbols[i] = (uint16_t)symbol;
+    }
+    *stored = coder;
+    return i;
+}
+
+#ifdef SQZI_AVX2
+SQZI_AVX2 static uint32_t take_levels_avx2(sqz_context *coder, uint16_t *symbols, uint32_t count) {
+    return take_levels(coder, symbols, count);
+}
+#endif
+
+uint32_t sqzi_context_take(sqz_context *coder, uint16_t *symbols, uint32_t count) {
+#ifdef SQZI_AVX2
+    if (sqzi_has_avx2()) {
+        return take_levels_avx2(coder, symbols, count);
+    }
+#endif
+    return take_levels(coder, symbols, count);
 }

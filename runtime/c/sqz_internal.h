@@ -75,6 +75,9 @@ int sqzi_open_stream(sqz_stream *stream, unsigned codec, sqz_span span, const sq
 /* Returns the next symbol, or -1. */
 int32_t sqzi_next_symbol(sqz_stream *stream);
 
+/* Decodes the next `count` symbols, and returns how many: fewer if the stream is damaged. */
+uint32_t sqzi_take_symbols(sqz_stream *stream, uint16_t *symbols, uint32_t count);
+
 /* Returns whether the stream ends after the last symbol. */
 int sqzi_at_stream_end(sqz_stream *stream);
 
@@ -88,8 +91,8 @@ uint64_t sqzi_context_bytes(sqz_span span, const sqz_shape *shape);
 /* Begins a stream, in a workspace of sqzi_context_bytes; returns NULL if its head is invalid. */
 sqz_context *sqzi_context_open(sqz_span span, const sqz_shape *shape, uint8_t *workspace);
 
-/* Returns the next symbol, or -1 if the stream is damaged. */
-int32_t sqzi_context_next(sqz_context *coder);
+/* Decodes the next `count` symbols, and returns how many: fewer if the stream is damaged. */
+uint32_t sqzi_context_take(sqz_context *coder, uint16_t *symbols, uint32_t count);
 
 /* Returns whether the stream ends as its bits say. */
 int sqzi_context_ends(const sqz_context *coder);
