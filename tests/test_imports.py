@@ -131,3 +131,13 @@ print(sorted({"torch", "sklearn", "matplotlib", "pydantic"} & set(sys.modules)))
     golden = ROOT / "tests" / "golden" / "small-v1.sqz"
     done = subprocess.run([sys.executable, "-c", code, golden], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_in_a_fresh_process_predicting_imports_no_statistics():
+    code = """
+import sys
+import compress.evaluation.evaluate
+print(sorted({"scipy.stats", "scipy.special"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "[]", done.stderr

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import log_softmax, softmax
 from torch import nn
 
 from compress.data.photos import Photos
@@ -105,10 +104,18 @@ def photo_outcomes(outputs: Outputs, reference: Outputs) -> PhotoOutcomes:
 
 def divergences(outputs: Outputs, reference: Outputs) -> NDArray[np.float64]:
     """Return each photo's Kullback-Leibler divergence of the softmax from the reference's, nats, shape (photos,)."""
+    from scipy.special import log_softmax  # noqa: PLC0415  slow to import
+
     expected = log_softmax(reference.logits.astype(np.float64), axis=1)
     actual = log_softmax(outputs.logits.astype(np.float64), axis=1)
     divergence: NDArray[np.float64] = np.maximum((np.exp(expected) * (expected - actual)).sum(axis=1), 0.0)
     return divergence
+
+
+def probabilities(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the softmax over the last axis, the classes."""
+    softmax: NDArray[np.float64] = torch.from_numpy(logits.astype(np.float64)).softmax(-1).numpy()
+    return softmax
 
 
 def predictions(logits: NDArray[np.float32], names: Sequence[str], k: int) -> tuple[Prediction, ...]:
@@ -119,6 +126,6 @@ def predictions(logits: NDArray[np.float32], names: Sequence[str], k: int) -> tu
         names: of the classes.
         k: number of classes.
     """
-    probabilities = softmax(logits.astype(np.float64))
+    of_classes = probabilities(logits)
     best = np.argsort(-logits, kind="stable")[:k].tolist()
-    return tuple(Prediction(index, names[index], float(probabilities[index])) for index in best)
+    return tuple(Prediction(index, names[index], float(of_classes[index])) for index in best)
