@@ -28,7 +28,7 @@ _PYTHON_PAGE = """\
 
 ::: compress
     options:
-      members: [load, read, run, compare]
+      members: [{names}]
 
 ::: compress.pipeline.RunResult
 
@@ -69,13 +69,14 @@ def _linked_files(path: Path) -> Iterator[Path]:
 
 
 def _reference_pages() -> dict[str, str]:
+    import compress  # noqa: PLC0415
     from compress.cli.main import main  # noqa: PLC0415
     from compress.pipeline.json_schema import pipeline_schema  # noqa: PLC0415
     from compress.report.report_json import json_schema  # noqa: PLC0415
 
     return {
         "commands.md": commands_page(main),
-        "python.md": _PYTHON_PAGE,
+        "python.md": _PYTHON_PAGE.format(names=", ".join(compress.__all__)),
         "pipeline-schema.md": schema_page("Schema of pipelines", pipeline_schema()),
         "report-schema.md": schema_page("Schema of report.json", json.loads(json_schema())),
     }

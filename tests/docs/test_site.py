@@ -41,6 +41,7 @@ def test_the_help_texts_are_those_of_all_commands():
     assert [name for name in main.commands if f"## `squeeze-compress {name}`" not in page] == []
     assert "## `squeeze-compress cache list`" in page
     assert "Usage: squeeze-compress run [OPTIONS] [PIPELINE]" in page
+    assert "-h, --help" in page
 
 
 def test_the_schema_page_has_a_section_for_each_pass_and_a_row_for_each_key():
