@@ -54,7 +54,7 @@ def main(quiet: bool, verbose: bool) -> None:
     """Compress a trained SqueezeNet or your own network, and measure how much accuracy the file keeps."""
     console.set_verbosity(quiet=quiet, verbose=verbose)
     level = logging.DEBUG if verbose else logging.WARNING
-    logging.basicConfig(level=level, format="%(levelname)s: %(message)s", stream=sys.stderr, force=True)
+    logging.basicConfig(level=level, format="%(levelname)s: %(message)s", handlers=[console.LogLines()], force=True)
     logging.getLogger("compress").setLevel(level if verbose or quiet else logging.INFO)
     for library in ("matplotlib", "numba", "PIL"):
         logging.getLogger(library).setLevel(logging.WARNING)
@@ -100,15 +100,17 @@ def run(
     with distributed.join_process_group(own_device) as processes:
         if not processes.is_first:
             console.set_verbosity(quiet=True, verbose=False)
-        result = pipelines.run(
-            spec,
-            out,
-            command=run_command(pipeline, seed, overrides),
-            device=str(own_device),
-            progress=console.progress,
-            processes=processes,
-            **more,
-        )
+        with console.follow_run() as (progress, watch):
+            result = pipelines.run(
+                spec,
+                out,
+                command=run_command(pipeline, seed, overrides),
+                device=str(own_device),
+                progress=progress,
+                watch=watch,
+                processes=processes,
+                **more,
+            )
     if processes.is_first:
         console.show_result(result, as_json=as_json)
         check_goals(result.record.goals)
