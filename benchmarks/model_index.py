@@ -15,11 +15,10 @@ from pathlib import Path
 import click
 
 from benchmarks.squeezenet_card import squeezenet_card
-from compress.builtin_models import BuiltinModel, builtin_models, models_folder
+from compress.builtin_models import EMBEDDED, BuiltinModel, builtin_models, models_folder
 from compress.cli import console
 from compress.evaluation.compare import compare_models
 from compress.evaluation.comparison_record import ModelComparison
-from compress.networks.model_files import EMBEDDED
 from compress.pipeline.runner import MODEL_FILE
 from compress.runtime.atomic_files import write_atomically
 

@@ -15,7 +15,7 @@ _TARGETS = {
     "hub": ("compress.export.hub", "write_hub_folder"),
     "web": ("compress.export.web", "write_web_page"),
 }
-"""Module and function that write a target: the path of a `.sqz` file and the folder are its arguments."""
+"""Module and function that write a target: from the path of a `.sqz` file and a folder to the paths of its files."""
 
 
 @click.command()
@@ -35,8 +35,7 @@ def export(model: Path, target: str, output: Path, force: bool) -> None:
     Example: squeeze-compress export squeezenet --to web -o page
     """
     module, function = _TARGETS[target]
-    write: Callable[[Path, Path], None] = getattr(import_module(module), function)
+    write: Callable[[Path, Path], list[Path]] = getattr(import_module(module), function)
     options.confirm_overwrite(output, force=force)
-    write(model, output)
-    for path in sorted(path for path in output.rglob("*") if path.is_file()):
+    for path in write(model, output):
         console.say(f"{path}: {path.stat().st_size:,} bytes")

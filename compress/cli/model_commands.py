@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from compress.builtin_models import builtin_models
+from compress.builtin_models import EMBEDDED, SAMPLES, builtin_models
 from compress.cli import console, options
 from compress.runtime.file_names import escape_undecodable
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from compress.model import Model
 
 _model_argument = click.argument("model", type=options.ModelFile())
-_named_model_argument = click.argument("model", type=options.ModelFile(also="embedded"))
+_named_model_argument = click.argument("model", type=options.ModelFile(also=EMBEDDED))
 
 
 @click.command()
@@ -220,12 +220,12 @@ def evaluate(
 
 
 @click.command()
-@click.argument("a", type=options.ModelFile(also="embedded"))
-@click.argument("b", type=options.ModelFile(also="embedded"))
+@click.argument("a", type=options.ModelFile(also=EMBEDDED))
+@click.argument("b", type=options.ModelFile(also=EMBEDDED))
 @click.option(
     "--data",
     required=True,
-    type=options.PathOrName("samples"),
+    type=options.PathOrName(SAMPLES),
     help="Photos: a folder, a CSV, or 'samples'.",
 )
 @options.labels
