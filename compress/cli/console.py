@@ -20,6 +20,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from compress.cli.live_stages import LiveStages, progress_bars
+from compress.runtime.file_names import escape_undecodable
 
 if TYPE_CHECKING:
     from compress.builtin_models import BuiltinModel
@@ -285,6 +286,16 @@ def show_inspection(inspection: Inspection) -> None:
     show_table(columns, rows, text_columns=4)
     say(f"header and checksums {layout.header_bytes:,} bytes, class names {layout.label_bytes:,} bytes")
     say(f"sha256 of the decoded weights: {inspection.weights_sha256}")
+
+
+def show_written(files: Iterable[Path], *, as_json: bool) -> None:
+    """Print files that a command wrote, with their bytes."""
+    sizes = {str(file): file.stat().st_size for file in files}
+    if as_json:
+        say_json([{"file": escape_undecodable(file), "file_bytes": size} for file, size in sizes.items()])
+    else:
+        for file, size in sizes.items():
+            say(f"{file}: {size:,} bytes")
 
 
 def show_prediction(photo: Path, classes: Sequence[Prediction]) -> None:

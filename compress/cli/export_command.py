@@ -23,7 +23,8 @@ _TARGETS = {
 @click.option("--to", "target", required=True, type=click.Choice(list(_TARGETS)), help="What to write.")
 @click.option("-o", "--output", required=True, type=options.FOLDER, help="Folder for the files.")
 @click.option("--force", is_flag=True, help="Write into a folder that is not empty without a question.")
-def export(model: Path, target: str, output: Path, force: bool) -> None:
+@options.as_json
+def export(model: Path, target: str, output: Path, force: bool, as_json: bool) -> None:
     """Write a model with all that it needs to run elsewhere.
 
     c: a project of MODEL, the runtime and a program, for make, CMake and any C compiler.
@@ -37,5 +38,4 @@ def export(model: Path, target: str, output: Path, force: bool) -> None:
     module, function = _TARGETS[target]
     write: Callable[[Path, Path], list[Path]] = getattr(import_module(module), function)
     options.confirm_overwrite(output, force=force)
-    for path in write(model, output):
-        console.say(f"{path}: {path.stat().st_size:,} bytes")
+    console.show_written(write(model, output), as_json=as_json)

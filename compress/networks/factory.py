@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import ConfigDict, Field, JsonValue
 from pydantic.dataclasses import dataclass
 
-from compress.container.header import MAX_NAME_BYTES
 from compress.errors import ConfigError, WeightsError
 from compress.model import Model
 
@@ -76,6 +75,8 @@ class NetworkFactory:
         Raises:
             ConfigError: a file cannot hold the arguments.
         """
+        from compress.container.header import MAX_NAME_BYTES  # noqa: PLC0415  compiles the codecs
+
         try:
             for tied in (self.tied, {}):
                 text = self._text(tied)
