@@ -126,6 +126,7 @@ def test_doctor_finds_weights_photos_and_models():
     assert done.exit_code == 0, done.stderr
     checks = {check["subject"]: check for check in json.loads(done.stdout)}
     assert all(checks[subject]["ok"] for subject in ("torch", "weights", "photos", "class names", "built-in models"))
+    assert "GB are free here" in checks["disk"]["finding"]
 
 
 def commands(group: click.Group, words: tuple[str, ...] = ()) -> dict[str, click.Command]:
