@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from nncodec import nn
@@ -15,8 +16,8 @@ from nncodec import nn
 
 def main(weights: str, qp: str) -> None:
     """Encode once, and decode on demand."""
-    options = {"qp": int(qp), "verbose": False}
-    data = nn.encode(dict(np.load(weights)), options)
+    with TemporaryDirectory() as folder:  # NNCodec writes its file as well
+        data = nn.encode(dict(np.load(weights)), {"qp": int(qp), "results": folder, "verbose": False})
     nn.decode(data, {"verbose": False})
     print(len(data), flush=True)
     for _ in sys.stdin:

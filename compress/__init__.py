@@ -87,6 +87,7 @@ def load(path: str | PathLike[str], factory: str | None = None) -> nn.Module:
     Args:
         path: the file, or the name of a built-in model (`squeeze-compress models`).
         factory: `package.module:function` that builds your own network; called only if you name it here.
+
     Raises:
         FormatError: the file breaks the format.
         WeightsError: its tensors do not fit its network.
@@ -122,6 +123,7 @@ def predict(
         architecture: as in `compare`.
         factory: as in `load`.
         device: None: a GPU if there is one.
+
     Raises:
         SqueezeError: the model cannot be used, or a photo cannot be read.
     """
@@ -155,6 +157,7 @@ def evaluate(
         device: None: a GPU if there is one.
         labels: as in `compare`.
         label_column: as in `compare`.
+
     Raises:
         SqueezeError: the model cannot be used, or the photos have no labels or cannot be read.
     """
@@ -190,6 +193,7 @@ def compare(
         device: None: a GPU if there is one.
         labels: match class folders to class `names`, take their sorted `order` for the classes, or `none`.
         label_column: column of a CSV file with the class.
+
     Raises:
         SqueezeError: a model or the photos cannot be used, or the models have different numbers of classes.
     """
@@ -227,6 +231,7 @@ def run(
         cache: folder for intermediate results; None: `out`/cache.
         fresh: neither read nor write the cache.
         device: None: a GPU if there is one.
+
     Raises:
         SqueezeError: the run failed. A missed goal is no failure, see `RunResult.goal_met`.
     """

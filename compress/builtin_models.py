@@ -8,6 +8,9 @@ from pathlib import Path
 
 from compress.errors import ConfigError, nearest
 
+EMBEDDED, SAMPLES = "embedded", "samples"
+"""Names of the installed float weights and photos, where a file is expected."""
+
 _IN_WHEEL = Path(__file__).parent / "ready_models"
 _IN_CHECKOUT = Path(__file__).parents[1] / "models"
 

@@ -10,6 +10,10 @@ from compress.errors import ConfigError, nearest
 _IN_WHEEL = Path(__file__).parent / "ready_pipelines"
 _IN_CHECKOUT = Path(__file__).parents[1] / "pipelines"
 
+SCHEMA_FILE = "pipeline.schema.json"
+_SCHEMA_COMMENT = "# yaml-language-server: "
+"""Start of the line that tells an editor the schema of a YAML file."""
+
 
 def builtin_pipelines() -> dict[str, Path]:
     """Return the files of the built-in pipelines by name, in alphabetical order."""
@@ -35,7 +39,13 @@ def find_pipeline(name: str) -> Path:
     )
 
 
+def with_schema(text: str) -> str:
+    """Add the line by which an editor finds `SCHEMA_FILE` beside the pipeline file."""
+    return f"{_SCHEMA_COMMENT}$schema={SCHEMA_FILE}\n{text}"
+
+
 def first_comment(text: str) -> str:
-    """Return the comment at the start of a pipeline file, as one line."""
-    comment = takewhile(lambda line: line.startswith("#"), text.splitlines())
+    """Return the comment at the start of a pipeline file, as one line, without that for editors."""
+    lines = (line for line in text.splitlines() if not line.startswith(_SCHEMA_COMMENT))
+    comment = takewhile(lambda line: line.startswith("#"), lines)
     return " ".join(filter(None, (line.lstrip("#").strip() for line in comment)))

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from documentation.commands_page import commands_page
+from documentation.diagrams import DRAWINGS, diagrams, with_drawings
 from documentation.link_check import broken_links
 from documentation.schema_page import schema_page
 
@@ -27,7 +28,7 @@ _PYTHON_PAGE = """\
 
 ::: compress
     options:
-      members: [load, read, run, compare]
+      members: [{names}]
 
 ::: compress.pipeline.RunResult
 
@@ -45,11 +46,20 @@ def gather_pages(folder: Path) -> None:
         copy = folder / path.relative_to(_ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, copy)
+        if path.suffix == ".md":
+            _draw_diagrams(copy)
         copied.add(path)
         waiting |= {target for target in _linked_files(path) if target not in copied}
     (folder / "docs" / "reference").mkdir()
     for name, page in _reference_pages().items():
         (folder / "docs" / "reference" / name).write_text(page, "utf-8")
+
+
+def _draw_diagrams(page: Path) -> None:
+    text = page.read_text("utf-8")
+    for name in diagrams(text):
+        shutil.copy(DRAWINGS / name, page.parent)
+    page.write_text(with_drawings(text), "utf-8")
 
 
 def _linked_files(path: Path) -> Iterator[Path]:
@@ -59,13 +69,14 @@ def _linked_files(path: Path) -> Iterator[Path]:
 
 
 def _reference_pages() -> dict[str, str]:
+    import compress  # noqa: PLC0415
     from compress.cli.main import main  # noqa: PLC0415
     from compress.pipeline.json_schema import pipeline_schema  # noqa: PLC0415
     from compress.report.report_json import json_schema  # noqa: PLC0415
 
     return {
         "commands.md": commands_page(main),
-        "python.md": _PYTHON_PAGE,
+        "python.md": _PYTHON_PAGE.format(names=", ".join(compress.__all__)),
         "pipeline-schema.md": schema_page("Schema of pipelines", pipeline_schema()),
         "report-schema.md": schema_page("Schema of report.json", json.loads(json_schema())),
     }

@@ -11,7 +11,7 @@ _PROGRAM = "squeeze-compress"
 
 def commands_page(program: click.Group) -> str:
     """Return a page with a section for each command, as `--help` prints it."""
-    context = click.Context(program, info_name=_PROGRAM, max_content_width=100)
+    context = click.Context(program, info_name=_PROGRAM, max_content_width=100, **program.context_settings)
     return "# Help texts\n\n" + "\n".join(_sections(program, context))
 
 

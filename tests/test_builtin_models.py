@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 import compress
+from compress import container
 from compress.builtin_models import builtin_models, find_model
+from compress.builtin_pipelines import builtin_pipelines
 from compress.cli.main import main
 from compress.data.package_files import package_file
 from compress.errors import ConfigError
+from compress.pipeline import read_pipeline
+from compress.report.formatting import nats
 
 MODELS = builtin_models()
 CARDS = Path(__file__).parents[1] / "docs" / "models"
@@ -26,9 +31,29 @@ def command(*arguments: str) -> Result:
 def test_index_describes_the_file(model):
     data = model.path.read_bytes()
     assert (model.file_bytes, model.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+def test_card_has_the_figures_of_the_index_and_the_hashes_of_the_file(model):
     card = (CARDS / f"{model.name}.md").read_text("utf-8")
-    assert f"`{model.sha256}`" in card
-    assert f"{model.top1:.1%}" in card
+    rows = re.findall(r"^\| `?([\w-]+)`? \| ([\d,]+) \| ([\d.]+%) \(.*\) \| ([\d.]+%) \(.*\) \|$", card, re.MULTILINE)
+    assert [row[0] for row in rows] == ["float32", model.name]
+    assert [row[2:] for row in rows] == [
+        (f"{top1:.1%}", f"{top5:.1%}")
+        for top1, top5 in ((model.float_top1, model.float_top5), (model.top1, model.top5))
+    ]
+    assert rows[1][1] == f"{model.file_bytes:,}"
+    assert f"file of {model.file_bytes:,} bytes" in card
+    assert f"{model.agreement:.1%} of the photos keep" in card
+    assert f"probabilities is {nats(model.divergence_nats)} nats" in " ".join(card.split())
+    weights = container.weights_sha256(container.read(model.path))
+    assert f"sha256 `{model.sha256}`; of the decoded weights `{weights}`" in card
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+def test_a_decoded_file_encodes_to_the_same_bytes_with_the_codecs_of_its_pipeline(model):
+    pipeline = read_pipeline(builtin_pipelines()[model.name])
+    assert container.encode(container.read(model.path), pipeline.encode.codecs) == model.path.read_bytes()
 
 
 def test_all_models_together_take_less_than_3_mb():

@@ -146,3 +146,26 @@ print(sorted({"torch", "numba", "scipy", "sklearn", "matplotlib", "jinja2", "htt
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "unknown key" in done.stderr
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_in_a_fresh_process_predicting_imports_no_statistics():
+    code = """
+import sys
+import compress.evaluation.evaluate
+print(sorted({"scipy.stats", "scipy.special"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_in_a_fresh_process_checking_a_pipeline_compiles_nothing():
+    code = """
+import sys
+from compress.builtin_pipelines import builtin_pipelines
+from compress.pipeline import read_pipeline
+from compress.pipeline.json_schema import schema_text
+read_pipeline(builtin_pipelines()["squeezenet"]), schema_text()
+print(sorted({"numba", "scipy", "torch"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "[]", done.stderr

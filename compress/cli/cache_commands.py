@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from compress.cli import console, options
+
+if TYPE_CHECKING:
+    from compress.pipeline.cache_listing import CacheEntry
 
 _SECONDS_PER_DAY = 86_400
 
@@ -24,12 +29,15 @@ def cache() -> None:
 @_folders_argument
 @options.as_json
 def list_cache(folders: tuple[Path, ...], as_json: bool) -> None:
-    """List the content of the cache FOLDERs, or of all caches in ./out."""
+    """List the content of the cache FOLDERs, or of all caches in ./out.
+
+    Example: squeeze-compress cache list out/squeezenet/cache
+    """
     from compress.pipeline.cache_listing import find_caches, list_entries  # noqa: PLC0415
 
     listed = {folder: list_entries(folder) for folder in folders or tuple(find_caches(Path("out")))}
     if as_json:
-        console.say_json({str(folder): [entry.to_json() for entry in entries] for folder, entries in listed.items()})
+        _say_entries(listed)
         return
     for folder, entries in listed.items():
         console.show_cache(folder, entries)
@@ -44,13 +52,24 @@ def list_cache(folders: tuple[Path, ...], as_json: bool) -> None:
     metavar="DAYS",
     help="Remove older entries only. [all]",
 )
-def clean_cache(folders: tuple[Path, ...], older_than: float) -> None:
+@options.as_json
+def clean_cache(folders: tuple[Path, ...], older_than: float, as_json: bool) -> None:
     """Empty the cache FOLDERs, or all caches in ./out.
 
-    Files that the program did not write stay.
+    Files that the program did not write stay. With --json, the removed entries are printed.
+
+    Example: squeeze-compress cache clean --older-than 30
     """
     from compress.pipeline.cache_listing import find_caches, remove_entries  # noqa: PLC0415
 
-    for folder in folders or tuple(find_caches(Path("out"))):
-        removed = remove_entries(folder, older_than * _SECONDS_PER_DAY)
-        console.say(f"{folder}: removed {sum(entry.file_bytes for entry in removed):,} bytes")
+    seconds = older_than * _SECONDS_PER_DAY
+    removed = {folder: remove_entries(folder, seconds) for folder in folders or tuple(find_caches(Path("out")))}
+    if as_json:
+        _say_entries(removed)
+        return
+    for folder, entries in removed.items():
+        console.say(f"{folder}: removed {sum(entry.file_bytes for entry in entries):,} bytes")
+
+
+def _say_entries(entries: Mapping[Path, Sequence[CacheEntry]]) -> None:
+    console.say_json({str(folder): [entry.to_json() for entry in found] for folder, found in entries.items()})

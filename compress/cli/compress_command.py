@@ -7,13 +7,14 @@ from typing import Any
 
 import click
 
+from compress.builtin_models import EMBEDDED, SAMPLES
 from compress.cli import console, options
 
 
 @click.command("compress")
-@click.argument("weights", type=options.PathOrName("embedded"))
+@click.argument("weights", type=options.PathOrName(EMBEDDED))
 @click.option(
-    "--data", required=True, type=options.PathOrName("samples"), help="Photos: a folder, a CSV file, or 'samples'."
+    "--data", required=True, type=options.PathOrName(SAMPLES), help="Photos: a folder, a CSV file, or 'samples'."
 )
 @click.option("--validation", type=options.EXISTING_PATH, help="Photos to measure with. [every fifth of --data]")
 @click.option("--bytes", "max_bytes", type=options.FileBytes(), metavar="BYTES", help="Maximum size of the file.")

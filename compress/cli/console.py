@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import sys
 import threading
 import time
@@ -16,8 +17,10 @@ import click
 from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
+
+from compress.cli.live_stages import LiveStages, progress_bars
+from compress.runtime.file_names import escape_undecodable
 
 if TYPE_CHECKING:
     from compress.builtin_models import BuiltinModel
@@ -28,10 +31,12 @@ if TYPE_CHECKING:
     from compress.networks.description import LayerDescription
     from compress.pipeline import RunResult
     from compress.pipeline.cache_listing import CacheEntry
+    from compress.pipeline.runner import Watch
     from compress.report.record import PhotoExample, StageRecord
+    from compress.runtime.progress import Progress
 
-_out = Console(highlight=False)
-_err = Console(stderr=True, highlight=False)
+_out = Console(highlight=False, emoji=False)
+_err = Console(stderr=True, highlight=False, emoji=False)
 _quiet = False
 _verbose = False
 _WIDTH_WITHOUT_TERMINAL = 160
@@ -51,7 +56,7 @@ def set_verbosity(*, quiet: bool, verbose: bool) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         # File names may hold undecodable bytes, and the terminal may lack characters.
         sys.stdout.reconfigure(errors="backslashreplace")
-    _out = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL)
+    _out = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL)
 
 
 def say(text: str) -> None:
@@ -83,13 +88,29 @@ def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
     if _quiet:
         yield lambda count: None
     elif _err.is_terminal:
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        with Progress(*columns, TimeRemainingColumn(), console=_err, transient=True) as bar:
-            task = bar.add_task(title, total=total or None)
-            yield lambda count: bar.advance(task, count)
+        with progress_bars(_err) as bars:
+            task = bars.add_task(title, total=total or None)
+            yield lambda count: bars.advance(task, count)
     else:
         with _ProgressLines(title, total) as advance:
             yield advance
+
+
+@contextmanager
+def follow_run() -> Iterator[tuple[Progress, Watch | None]]:
+    """Yield the arguments `progress` and `watch` of a run, with a live table of its stages if there is a terminal."""
+    if _quiet or not _err.is_terminal:
+        yield progress, None
+    else:
+        with LiveStages(_err) as live:
+            yield live.progress, live.watch
+
+
+class LogLines(logging.Handler):
+    """Prints log records to stderr, above a progress bar or a live table."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _err.print(self.format(record), markup=False, soft_wrap=True)
 
 
 class _ProgressLines:
@@ -148,7 +169,7 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], text_colum
     widest = [_widest(index, columns, rows) for index in range(len(columns))]
     needed = sum(min(width, _MIN_TEXT_WIDTH) for width in widest[:text_columns]) + sum(widest[text_columns:])
     width = max(_out.width, needed + 2 * len(columns))
-    Console(highlight=False, width=width).print(table, soft_wrap=False, crop=False)
+    Console(highlight=False, emoji=False, width=width).print(table, soft_wrap=False, crop=False)
 
 
 def _widest(index: int, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
@@ -285,6 +306,16 @@ def show_inspection(inspection: Inspection) -> None:
     show_table(columns, rows, text_columns=4)
     say(f"header and checksums {layout.header_bytes:,} bytes, class names {layout.label_bytes:,} bytes")
     say(f"sha256 of the decoded weights: {inspection.weights_sha256}")
+
+
+def show_written(files: Iterable[Path], *, as_json: bool) -> None:
+    """Print files that a command wrote, with their bytes."""
+    sizes = {str(file): file.stat().st_size for file in files}
+    if as_json:
+        say_json([{"file": escape_undecodable(file), "file_bytes": size} for file, size in sizes.items()])
+    else:
+        for file, size in sizes.items():
+            say(f"{file}: {size:,} bytes")
 
 
 def show_prediction(photo: Path, classes: Sequence[Prediction]) -> None:

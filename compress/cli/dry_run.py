@@ -9,7 +9,8 @@ from compress.cli import console
 
 if TYPE_CHECKING:
     from compress.pipeline import Pipeline
-    from compress.pipeline.forecast import RunForecast, StageForecast
+    from compress.pipeline.forecast import RunForecast
+    from compress.pipeline.stage_forecast import StageForecast
 
 _OWN_STEPS = {
     "baseline": "validates the float network",
@@ -41,7 +42,8 @@ def show_forecast(
 
 
 def _show(forecast: RunForecast) -> None:
-    from compress.pipeline.forecast import GUESS  # noqa: PLC0415
+    from compress.pipeline.stage_forecast import GUESS  # noqa: PLC0415
+    from compress.report.formatting import gigabytes, to_ascii, whole_seconds  # noqa: PLC0415
 
     console.say(f"{forecast.pipeline}: {forecast.network}")
     for role, count in forecast.photos.items():
@@ -50,23 +52,16 @@ def _show(forecast: RunForecast) -> None:
     columns = ("stage", "what happens", "known from", "time", "memory")
     console.show_table(columns, [_row(stage) for stage in forecast.stages], text_columns=3)
     console.say("")
-    console.say(f"about {_duration(forecast.seconds)} and {_gigabytes(forecast.peak_memory_bytes)} of memory; "
-                f"{_gigabytes(forecast.free_memory_bytes)} are free")  # fmt: skip
+    memory, free = gigabytes(forecast.peak_memory_bytes), gigabytes(forecast.free_memory_bytes)
+    console.say(to_ascii(f"about {whole_seconds(forecast.seconds)} and {memory} of memory; {free} are free"))
     if any(stage.source == GUESS for stage in forecast.stages):
         console.say("Guesses follow from the speed of the float network here, and may be off by a factor of 3.")
     console.say(f"A run would write model.sqz, report.html and report.json into {forecast.out}. Nothing was run.")
 
 
 def _row(stage: StageForecast) -> list[str]:
+    from compress.report.formatting import gigabytes, to_ascii, whole_seconds  # noqa: PLC0415
+
     action = _OWN_STEPS.get(stage.kind) or _PASSES[stage.is_cached]
-    return [stage.name, action, stage.source, _duration(stage.seconds), _gigabytes(stage.peak_memory_bytes)]
-
-
-def _duration(seconds: float) -> str:
-    """Return a time in whole seconds, `7 s` or `5 min 12 s`."""
-    minutes, rest = divmod(max(round(seconds), 1), 60)
-    return f"{minutes:,} min {rest} s" if minutes else f"{rest} s"
-
-
-def _gigabytes(byte_count: int) -> str:
-    return f"{byte_count / 1e9:.1f} GB"
+    amounts = whole_seconds(stage.seconds), gigabytes(stage.peak_memory_bytes)
+    return [stage.name, action, stage.source, *map(to_ascii, amounts)]

@@ -15,7 +15,7 @@ _TARGETS = {
     "hub": ("compress.export.hub", "write_hub_folder"),
     "web": ("compress.export.web", "write_web_page"),
 }
-"""Module and function that write a target: the path of a `.sqz` file and the folder are its arguments."""
+"""Module and function that write a target: from the path of a `.sqz` file and a folder to the paths of its files."""
 
 
 @click.command()
@@ -23,7 +23,8 @@ _TARGETS = {
 @click.option("--to", "target", required=True, type=click.Choice(list(_TARGETS)), help="What to write.")
 @click.option("-o", "--output", required=True, type=options.FOLDER, help="Folder for the files.")
 @click.option("--force", is_flag=True, help="Write into a folder that is not empty without a question.")
-def export(model: Path, target: str, output: Path, force: bool) -> None:
+@options.as_json
+def export(model: Path, target: str, output: Path, force: bool, as_json: bool) -> None:
     """Write a model with all that it needs to run elsewhere.
 
     c: a project of MODEL, the runtime and a program, for make, CMake and any C compiler.
@@ -35,8 +36,6 @@ def export(model: Path, target: str, output: Path, force: bool) -> None:
     Example: squeeze-compress export squeezenet --to web -o page
     """
     module, function = _TARGETS[target]
-    write: Callable[[Path, Path], None] = getattr(import_module(module), function)
+    write: Callable[[Path, Path], list[Path]] = getattr(import_module(module), function)
     options.confirm_overwrite(output, force=force)
-    write(model, output)
-    for path in sorted(path for path in output.rglob("*") if path.is_file()):
-        console.say(f"{path}: {path.stat().st_size:,} bytes")
+    console.show_written(write(model, output), as_json=as_json)

@@ -54,7 +54,7 @@ def main(quiet: bool, verbose: bool) -> None:
     """Compress a trained SqueezeNet or your own network, and measure how much accuracy the file keeps."""
     console.set_verbosity(quiet=quiet, verbose=verbose)
     level = logging.DEBUG if verbose else logging.WARNING
-    logging.basicConfig(level=level, format="%(levelname)s: %(message)s", stream=sys.stderr, force=True)
+    logging.basicConfig(level=level, format="%(levelname)s: %(message)s", handlers=[console.LogLines()], force=True)
     logging.getLogger("compress").setLevel(level if verbose or quiet else logging.INFO)
     for library in ("matplotlib", "numba", "PIL"):
         logging.getLogger(library).setLevel(logging.WARNING)
@@ -101,27 +101,36 @@ def run(
     with distributed.join_process_group(own_device) as processes:
         if not processes.is_first:
             console.set_verbosity(quiet=True, verbose=False)
-        result = pipelines.run(
-            spec,
-            out,
-            command=run_command(pipeline, seed, overrides),
-            device=str(own_device),
-            progress=console.progress,
-            processes=processes,
-            **more,
-        )
+        with console.follow_run() as (progress, watch):
+            result = pipelines.run(
+                spec,
+                out,
+                command=run_command(pipeline, seed, overrides),
+                device=str(own_device),
+                progress=progress,
+                watch=watch,
+                processes=processes,
+                **more,
+            )
     if processes.is_first:
         console.show_result(result, as_json=as_json)
         check_goals(result.record.goals)
 
 
 @main.command()
-def pipelines() -> None:
-    """List the built-in pipelines."""
+@options.as_json
+def pipelines(as_json: bool) -> None:
+    """List the built-in pipelines.
+
+    Example: squeeze-compress pipelines
+    """
     from compress.builtin_pipelines import builtin_pipelines, first_comment  # noqa: PLC0415
 
     rows = [(name, first_comment(file.read_text("utf-8"))) for name, file in builtin_pipelines().items()]
-    console.show_table(("pipeline", "description"), rows, text_columns=2)
+    if as_json:
+        console.say_json([{"name": name, "description": description} for name, description in rows])
+    else:
+        console.show_table(("pipeline", "description"), rows, text_columns=2)
 
 
 @main.command()
@@ -130,18 +139,23 @@ def pipelines() -> None:
 def init(name: str, output: Path) -> None:
     """Write a commented pipeline to edit.
 
-    It is a copy of the built-in pipeline NAME.
+    It is a copy of the built-in pipeline NAME. An editor with a YAML language server completes and checks it by
+    pipeline.schema.json, which is written beside it if it is missing.
 
     Example: squeeze-compress init deep-compression -o mine.yaml
     """
-    from compress.builtin_pipelines import find_pipeline  # noqa: PLC0415
+    from compress.builtin_pipelines import SCHEMA_FILE, find_pipeline, with_schema  # noqa: PLC0415
+    from compress.pipeline.json_schema import schema_text  # noqa: PLC0415
     from compress.runtime.atomic_files import write_atomically  # noqa: PLC0415
 
-    source = find_pipeline(name)
+    source, schema = find_pipeline(name), output.with_name(SCHEMA_FILE)
     if output.exists():
         raise ConfigError("exists already; name another file with --output", file=output)
-    write_atomically(output, source.read_bytes())
+    write_atomically(output, with_schema(source.read_text("utf-8")).encode())
     console.say(f"wrote {output}; run it with: squeeze-compress run {output}")
+    if not schema.exists():
+        write_atomically(schema, schema_text().encode())
+        console.say(f"wrote {schema}; editors complete the pipeline by it")
 
 
 _OTHERS = (cache, compress_weights, export, report, search, sensitivity)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from compress.builtin_models import builtin_models
+from compress.builtin_models import EMBEDDED, SAMPLES, builtin_models
 from compress.cli import console, options
 from compress.runtime.file_names import escape_undecodable
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from compress.model import Model
 
 _model_argument = click.argument("model", type=options.ModelFile())
-_named_model_argument = click.argument("model", type=options.ModelFile(also="embedded"))
+_named_model_argument = click.argument("model", type=options.ModelFile(also=EMBEDDED))
 
 
 @click.command()
@@ -27,6 +27,8 @@ def models(as_json: bool) -> None:
     """List the built-in models.
 
     Every command takes their names in place of a file. Accuracy is measured on labeled photos of ImageNet's classes.
+
+    Example: squeeze-compress models --json
     """
     builtin = builtin_models().values()
     if as_json:
@@ -94,11 +96,13 @@ def verify(model: Path, as_json: bool, max_weights: int | None) -> None:
     help="In .onnx: float32 values, or small integers that the runtime converts to the same float32 values.",
 )
 @click.option("--force", is_flag=True, help="Overwrite OUTPUT without a question.")
+@options.as_json
 @options.factory
 @options.max_weights
 def decompress(
-    model: Path, output: Path, weights: WeightFormat, force: bool, factory: str | None, max_weights: int | None
-) -> None:
+    model: Path, output: Path, weights: WeightFormat, force: bool, as_json: bool, factory: str | None,
+    max_weights: int | None,
+) -> None:  # fmt: skip
     """Convert a .sqz file to .safetensors, .pth or .onnx.
 
     .safetensors and .pth hold the float32 weights of MODEL under torchvision's tensor names; .onnx holds the network.
@@ -112,7 +116,7 @@ def decompress(
     decoded = trust_factory(container.read(model, max_weights), factory)
     options.confirm_overwrite(output, force=force)
     write_weights(decoded, output, weights)
-    console.say(f"{output}: {output.stat().st_size:,} bytes")
+    console.show_written([output], as_json=as_json)
 
 
 @click.command()
@@ -220,12 +224,12 @@ def evaluate(
 
 
 @click.command()
-@click.argument("a", type=options.ModelFile(also="embedded"))
-@click.argument("b", type=options.ModelFile(also="embedded"))
+@click.argument("a", type=options.ModelFile(also=EMBEDDED))
+@click.argument("b", type=options.ModelFile(also=EMBEDDED))
 @click.option(
     "--data",
     required=True,
-    type=options.PathOrName("samples"),
+    type=options.PathOrName(SAMPLES),
     help="Photos: a folder, a CSV, or 'samples'.",
 )
 @options.labels

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 from click.shell_completion import get_completion_class
 
@@ -49,14 +47,14 @@ def _mistake(pipeline: str, overrides: tuple[str, ...]) -> ConfigError | None:
 def schema() -> None:
     """Print the JSON schema of pipeline files.
 
-    With it, an editor completes and checks keys. A pipeline names its schema in the first line:
-    "# yaml-language-server: $schema=pipeline.schema.json".
+    With it, an editor completes and checks keys. A pipeline names its schema in the first line, as those that init
+    writes: "# yaml-language-server: $schema=pipeline.schema.json".
 
     Example: squeeze-compress schema > pipeline.schema.json
     """
-    from compress.pipeline.json_schema import pipeline_schema  # noqa: PLC0415  imports torch
+    from compress.pipeline.json_schema import schema_text  # noqa: PLC0415
 
-    click.echo(json.dumps(pipeline_schema(), indent=2))
+    click.echo(schema_text(), nl=False)
 
 
 @click.command()

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from compress import container
-from compress.builtin_models import find_model
+from compress.builtin_models import EMBEDDED, SAMPLES, find_model
 from compress.data.class_index import LabelRule
 from compress.data.collect import PhotoList, PhotoSource
 from compress.data.photos import Photos
@@ -26,13 +26,10 @@ from compress.evaluation.results import Fidelity, GoalRecord, Prediction
 from compress.evaluation.significance import paired_accuracy
 from compress.model import Model, Preprocessing
 from compress.networks.factory import output_of
-from compress.networks.model_files import EMBEDDED, load_named_model
+from compress.networks.model_files import load_named_model
 from compress.networks.network_class_names import class_names, classes_of
 from compress.runtime.file_names import escape_undecodable
 from compress.runtime.progress import Progress, no_progress
-
-SAMPLES = "samples"
-"""Name of the installed photos."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest, bootstrap, norm
 
 from compress.evaluation.results import Interval
 
@@ -18,12 +17,16 @@ _MAX_RESAMPLED_VALUES = 5_000
 
 def wilson_interval(successes: NDArray[np.bool_]) -> Interval:
     """Return the fraction of successes with its 95% Wilson interval."""
+    from scipy.stats import binomtest  # noqa: PLC0415  slow to import
+
     interval = binomtest(int(successes.sum()), len(successes)).proportion_ci(_CONFIDENCE, "wilson")
     return Interval(float(successes.mean()), float(interval.low), float(interval.high))
 
 
 def normal_interval(values: NDArray[np.float64]) -> Interval:
     """Return the mean with its 95% normal interval; a single value has an interval of width 0."""
+    from scipy.stats import norm  # noqa: PLC0415  slow to import
+
     mean = float(values.mean())
     standard_error = float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 0.0
     half_width = float(norm.ppf((1 + _CONFIDENCE) / 2)) * standard_error
@@ -37,6 +40,8 @@ def bootstrap_interval(values: NDArray[np.float64], seed: int = 0) -> Interval:
 
     Source: Efron 1987, "Better bootstrap confidence intervals" (BCa), as in scipy.
     """
+    from scipy.stats import bootstrap  # noqa: PLC0415  slow to import
+
     mean = float(values.mean())
     if np.ptp(values) == 0:
         return Interval(mean, mean, mean)

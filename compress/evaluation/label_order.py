@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import logging
 
-import numpy as np
-from scipy.special import softmax
-
 from compress.evaluation import metrics
 from compress.evaluation.metrics import Outputs
 
@@ -23,7 +20,7 @@ def warn_of_other_order(outputs: Outputs) -> None:
     if accuracy is None:
         return
     chance = 1 / outputs.logits.shape[1]
-    confidence = float(softmax(outputs.logits.astype(np.float64), axis=1).max(axis=1).mean())
+    confidence = float(metrics.probabilities(outputs.logits).max(axis=1).mean())
     if accuracy.top1.value <= chance + _MARGIN and confidence > max(accuracy.top1.high, _MIN_CONFIDENCE):
         logging.getLogger(__name__).warning(
             "top-1 is %.1f%%, near chance (%.1f%%), but the network gives its predictions %.0f%% on average: the "

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import log_softmax, softmax
 from torch import nn
 
 from compress.calibration.output_error import output_variance
@@ -151,10 +150,18 @@ def divergences(outputs: Outputs, reference: Outputs) -> NDArray[np.float64]:
 
 def _divergences(logits: NDArray[np.float32], reference: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the divergence of each row."""
+    from scipy.special import log_softmax  # noqa: PLC0415  slow to import
+
     expected = log_softmax(reference.astype(np.float64), axis=1)
     actual = log_softmax(logits.astype(np.float64), axis=1)
     divergence: NDArray[np.float64] = np.maximum((np.exp(expected) * (expected - actual)).sum(axis=1), 0.0)
     return divergence
+
+
+def probabilities(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the softmax over the last axis, the classes."""
+    softmax: NDArray[np.float64] = torch.from_numpy(logits.astype(np.float64)).softmax(-1).numpy()
+    return softmax
 
 
 def predictions(logits: NDArray[np.float32], names: Sequence[str], k: int) -> tuple[Prediction, ...]:
@@ -165,6 +172,6 @@ def predictions(logits: NDArray[np.float32], names: Sequence[str], k: int) -> tu
         names: of the classes.
         k: number of classes.
     """
-    probabilities = softmax(logits.astype(np.float64))
+    of_classes = probabilities(logits)
     best = np.argsort(-logits, kind="stable")[:k].tolist()
-    return tuple(Prediction(index, names[index], float(probabilities[index])) for index in best)
+    return tuple(Prediction(index, names[index], float(of_classes[index])) for index in best)

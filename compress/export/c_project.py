@@ -21,7 +21,7 @@ _SAMPLE_SIDE = 96
 """Pixels. The network resizes photos; a small sample needs little flash."""
 
 
-def write_c_project(model: Path, folder: Path) -> None:
+def write_c_project(model: Path, folder: Path) -> list[Path]:
     """Write a project that builds as it is with make or CMake.
 
     Its files are the runtime, the model and its class names as C arrays, a sample photo, a program that classifies
@@ -30,6 +30,8 @@ def write_c_project(model: Path, folder: Path) -> None:
     Args:
         model: a `.sqz` file.
         folder: is made if it is missing; each file is written atomically.
+    Returns:
+        the files.
     Raises:
         FormatError: the model breaks the format.
         ConfigError: the network does not run in C, or there is no C compiler.
@@ -47,7 +49,7 @@ def write_c_project(model: Path, folder: Path) -> None:
     copies = {path.name: path for path in _TEMPLATE.iterdir() if path.name != "README.md"}
     copies["ppm.h"] = sources_folder() / "classify" / "ppm.h"
     copies |= {f"runtime/{path.name}": path for path in (*runtime_sources(), *sources_folder().glob("*.h"))}
-    write_files_atomically(folder, texts | {name: path.read_bytes() for name, path in copies.items()})
+    return write_files_atomically(folder, texts | {name: path.read_bytes() for name, path in copies.items()})
 
 
 def _model_header(file_bytes: int, classes: int, memory: CMemory) -> str:

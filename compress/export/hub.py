@@ -31,7 +31,7 @@ The network knows its {classes} classes only, with the biases of its training ph
 of other things. Errors of the float network stay."""
 
 
-def write_hub_folder(model: Path, folder: Path) -> None:
+def write_hub_folder(model: Path, folder: Path) -> list[Path]:
     """Write `README.md`, `model.sqz`, `config.json` and `preprocessor_config.json`.
 
     The card has the measurements of a built-in model, or of the `report.json` beside the file that belongs to it.
@@ -39,6 +39,8 @@ def write_hub_folder(model: Path, folder: Path) -> None:
     Args:
         model: the `.sqz` file.
         folder: its name becomes the name of the model.
+    Returns:
+        the files.
     Raises:
         FormatError: the file breaks the format.
     """
@@ -51,7 +53,7 @@ def write_hub_folder(model: Path, folder: Path) -> None:
         "preprocessor_config.json": _to_json(_preprocessor_config(decoded.preprocessing)),
         _MODEL: data,
     }
-    write_files_atomically(folder, files)
+    return write_files_atomically(folder, files)
 
 
 def _config(model: Model) -> Mapping[str, object]:

@@ -31,12 +31,14 @@ _SAMPLE_SIDE = 512
 """Maximum side of a sample, in pixels: more than networks see, and fast to download."""
 
 
-def write_web_page(model: Path, folder: Path) -> None:
+def write_web_page(model: Path, folder: Path) -> list[Path]:
     """Write a page that classifies photos with a model: `index.html` and all that it needs.
 
     Args:
         model: a `.sqz` file.
         folder: is made if it is missing; other files in it stay.
+    Returns:
+        the files.
     Raises:
         FormatError: `model` is not a `.sqz` file, or is damaged.
         ConfigError: the runtime in C cannot run its network.
@@ -47,7 +49,7 @@ def write_web_page(model: Path, folder: Path) -> None:
     files[f"{_RUNTIME}.gz"] = gzip.compress(_PAGE.joinpath(_RUNTIME).read_bytes(), mtime=0)
     files["model.sqz"] = _with_class_names(model)
     files |= {f"samples/{name}.jpg": _sample(package_file(*parts)) for name, parts in _SAMPLES.items()}
-    write_files_atomically(folder, files)
+    return write_files_atomically(folder, files)
 
 
 def _with_class_names(path: Path) -> bytes:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from compress import container
-from compress.builtin_models import find_model
+from compress.builtin_models import EMBEDDED, find_model
 from compress.errors import ConfigError, format_errors_of
 from compress.model import TORCHVISION, Model, trust_factory
 from compress.networks.checkpoint_file import CHECKPOINT_SUFFIXES, Checkpoint, has_checkpoint_suffix, read_checkpoint
@@ -18,9 +18,6 @@ from compress.networks.float_values import to_float32
 from compress.networks.squeezenet_model import expected_squeezenet, squeezenet_model
 from compress.networks.state_dict_search import find_state_dict
 from compress.tensors.forms import Dense
-
-EMBEDDED = "embedded"
-"""Name of the installed float weights on the command line."""
 
 
 def load_named_model(

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.special import softmax
 
 from compress.data.photos import Photos
 from compress.evaluation import metrics
@@ -31,7 +30,7 @@ def changed_photos(photos: Photos, before: Outputs, after: Outputs, names: Seque
         names: of the classes.
     """
     changed = np.flatnonzero(before.logits.argmax(1) != after.logits.argmax(1))
-    certainty = sum(softmax(each.logits[changed].astype(np.float64), axis=1).max(axis=1) for each in (before, after))
+    certainty = sum(metrics.probabilities(each.logits[changed]).max(axis=1) for each in (before, after))
     most_certain = changed[np.argsort(-certainty, kind="stable")][:MAX_CHANGED_PHOTOS]
     return tuple(
         ChangedPhoto(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
+from pathlib import Path
 from typing import NamedTuple
 
 import psutil
@@ -20,6 +22,8 @@ from compress.pipeline.environment import versions
 
 _EXTRAS = {"onnx": "decompress -o model.onnx", "optuna": "search"}
 """Packages that one command needs, and the command."""
+
+_CACHE_BYTES = 2_000_000_000
 
 
 class InstallationCheck(NamedTuple):
@@ -76,6 +80,9 @@ def _machine() -> Iterator[InstallationCheck]:
         True,
         f"{memory.available / 1e9:.1f} GB of {memory.total / 1e9:.1f} GB are free; a run needs 2 to 4 GB",
     )
+    free = shutil.disk_usage(Path.cwd()).free
+    advice = "the caches of a run take up to 2 GB" + ("" if free > _CACHE_BYTES else ": free some, or choose --cache")
+    yield InstallationCheck("disk", free > _CACHE_BYTES, f"{free / 1e9:.1f} GB are free here; {advice}", False)
     names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     yield InstallationCheck("GPU", bool(names), ", ".join(names) or "none; networks run on the CPU", required=False)
 

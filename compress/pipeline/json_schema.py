@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -50,6 +51,11 @@ def pipeline_schema() -> Schema:
         },
         "$defs": definitions,
     }
+
+
+def schema_text() -> str:
+    """Return the JSON schema of pipeline files as text."""
+    return json.dumps(pipeline_schema(), indent=2) + "\n"
 
 
 def _choice(

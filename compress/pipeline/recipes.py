@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from compress.builtin_models import EMBEDDED, SAMPLES
 from compress.builtin_pipelines import builtin_pipelines
 from compress.data.idx import has_idx_files
 from compress.errors import ConfigError
@@ -19,9 +20,6 @@ from compress.pipeline.yaml_document import parse_document, read_document
 from compress.pipeline.yaml_text import dump_yaml
 
 Options = Mapping[str, Any]
-
-EMBEDDED, SAMPLES = "embedded", "samples"
-"""Names of the installed weights and photos on the command line."""
 
 _MIN_HUFFMAN_BITS = 3.0
 """Bits a weight from which codebooks with Huffman codes lose little: 463 kB for SqueezeNet v1.1."""

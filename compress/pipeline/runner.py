@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,19 +12,24 @@ from compress.context import Quality
 from compress.evaluation.label_order import warn_of_other_order
 from compress.model import Model
 from compress.pipeline.config import Pipeline
-from compress.pipeline.inputs import load_inputs
+from compress.pipeline.earlier_times import earlier_runs
+from compress.pipeline.inputs import RunInputs, load_inputs
 from compress.pipeline.run_record import build_record
+from compress.pipeline.stage_forecast import RunCosts, StageForecast, forecast_stages
 from compress.pipeline.stage_recorder import StageRecorder
 from compress.pipeline.stages import run_stages
 from compress.report import write_report
 from compress.report.goal_shortfall import goal_result
-from compress.report.record import RunRecord
+from compress.report.record import RunRecord, StageRecord
 from compress.runtime.atomic_files import locked_folder, write_atomically
 from compress.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from compress.runtime.progress import Progress, no_progress
 
 MODEL_FILE = "model.sqz"
 CACHE = "cache"
+
+Watch = Callable[[Sequence[StageForecast], Sequence[StageRecord]], None]
+"""Gets the forecasts of all stages of a run, and the records of the finished ones, whenever a stage has finished."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,7 @@ def run(
     command: str = "",
     device: str | None = None,
     progress: Progress = no_progress,
+    watch: Watch | None = None,
     processes: ProcessGroup = SINGLE_PROCESS,
     memory_bytes: int | None = None,
 ) -> RunResult:
@@ -68,7 +75,8 @@ def run(
         fresh: neither read nor write the cache.
         command: the command line that repeats this run, for the report.
         device: where networks run; None: a GPU if there is one.
-        progress: reports the progress.
+        progress: reports the progress of long steps.
+        watch: follows the stages.
         processes: the process group of the run; the first process writes files, and all return the same result.
         memory_bytes: memory that this process may use; None: half of the machine's. The result does not depend on it.
     Raises:
@@ -77,25 +85,55 @@ def run(
     if fresh:
         with TemporaryDirectory(prefix="squeeze-compress-") as empty:
             return run(
-                pipeline, out, cache=Path(empty), command=command, device=device, progress=progress,
-                processes=processes, memory_bytes=memory_bytes,
-            )  # fmt: skip
+                pipeline,
+                out,
+                cache=Path(empty),
+                command=command,
+                device=device,
+                progress=progress,
+                watch=watch,
+                processes=processes,
+                memory_bytes=memory_bytes,
+            )
     inputs = load_inputs(pipeline, cache or out / CACHE, device, progress, out, processes, memory_bytes)
     recorder = StageRecorder(inputs, show_photos=pipeline.report.photos)
     if processes.is_first and not any(stage.pass_.needs_labels for stage in pipeline.stages):
         warn_of_other_order(recorder.reference_outputs)
+    show_stages = _watcher(watch, pipeline, inputs, recorder, out)
+    show_stages()
     for result in run_stages(pipeline, inputs, partial(_quality_of, pipeline, recorder)):
         recorder.record(result)
+        show_stages()
     if not processes.is_first:
         return processes.receive(RunResult)
     with TemporaryDirectory(prefix="squeeze-compress-") as folder:
         data = recorder.record_file(Path(folder, MODEL_FILE), pipeline.encode.codecs)
+        show_stages()
         recorder.record_proof(Path(folder, MODEL_FILE))
+        show_stages()
     record = build_record(pipeline, inputs, recorder, MODEL_FILE, data, command)
     with locked_folder(out):  # another run may end now: the file and its report belong together
         write_atomically(out / MODEL_FILE, data)
         report = write_report(record, out)
     return processes.broadcast(RunResult(record, out / MODEL_FILE, report))
+
+
+def _watcher(
+    watch: Watch | None, pipeline: Pipeline, inputs: RunInputs, recorder: StageRecorder, out: Path
+) -> Callable[[], None]:
+    """Return a function that hands the stages to `watch`; the validation of the baseline tells the speed."""
+    if not watch:
+        return lambda: None
+    photos = len(inputs.validation)
+    costs = RunCosts(
+        reference=inputs.reference,
+        calibration=len(inputs.context.calibration),
+        validation=photos,
+        photo_seconds=recorder.stages[0].validation_seconds / photos,
+        memory_bytes=inputs.context.memory_bytes,
+    )
+    forecasts = forecast_stages(pipeline, costs, earlier_runs(out, inputs.reference))
+    return lambda: watch(forecasts, recorder.stages)
 
 
 def _quality_of(pipeline: Pipeline, recorder: StageRecorder, model: Model) -> Quality:

@@ -27,6 +27,11 @@ def megabytes(count: float) -> str:
     return f"{thousands(count / 1e6)}{NARROW}MB"
 
 
+def gigabytes(count: float) -> str:
+    """Return bytes as `1.2 GB`."""
+    return f"{count / 1e9:.1f}{NARROW}GB"
+
+
 def short_name(network: str) -> str:
     """Return a network's name; of a user's network `a.b:resnet18 {...}`, `resnet18`."""
     return network.partition(" ")[0].rpartition(":")[2]
@@ -72,8 +77,13 @@ def seconds(duration: float) -> str:
     """Return `0.04 s`, `12.3 s` or `5 min 12 s`."""
     if duration < 60:
         return f"{duration:.{2 if duration < 1 else 1}f}{NARROW}s"
+    return whole_seconds(duration)
+
+
+def whole_seconds(duration: float) -> str:
+    """Return `7 s` or `5 min 12 s`."""
     minutes, rest = divmod(round(duration), 60)
-    return f"{minutes:,}{NARROW}min {rest}{NARROW}s"
+    return f"{minutes:,}{NARROW}min {rest}{NARROW}s" if minutes else f"{rest}{NARROW}s"
 
 
 def percent_interval(interval: Interval) -> str:

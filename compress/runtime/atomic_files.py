@@ -21,10 +21,11 @@ def write_atomically(path: Path, data: bytes) -> None:
         stream.write(data)
 
 
-def write_files_atomically(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write each file, by its path in the folder, with `write_atomically`."""
+def write_files_atomically(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
+    """Write each file, by its path in the folder, with `write_atomically`; return the sorted paths."""
     for name, data in files.items():
         write_atomically(folder / name, data)
+    return sorted(folder / name for name in files)
 
 
 @contextmanager

@@ -45,5 +45,8 @@ def test_a_folder_with_files_needs_force(tmp_path, model):
     assert done.exit_code == 2
     assert "--force" in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt"]
-    assert export(model, tmp_path, "--force").exit_code == 0
+    done = export(model, tmp_path, "--force")
+    assert done.exit_code == 0
+    assert "index.html" in done.output
+    assert "notes.txt" not in done.output  # no file that it wrote
     assert (tmp_path / "notes.txt").read_text() == "mine"

@@ -28,6 +28,7 @@ from compress.cli.main import main
 from compress.export import write_weights
 from compress.networks.model_files import load_model
 from compress.pipeline import read_pipeline
+from compress.pipeline.json_schema import pipeline_schema
 
 
 @pytest.fixture
@@ -368,7 +369,14 @@ def test_pipelines_lists_the_built_in_pipelines_with_their_descriptions():
 
 def test_init_writes_a_pipeline_that_can_be_run_and_does_not_overwrite(here):
     shown = invoke("init").stdout
-    assert shown == "wrote pipeline.yaml; run it with: squeeze-compress run pipeline.yaml\n"
+    assert shown == (
+        "wrote pipeline.yaml; run it with: squeeze-compress run pipeline.yaml\n"
+        "wrote pipeline.schema.json; editors complete the pipeline by it\n"
+    )
+    first_line = Path("pipeline.yaml").read_text().partition("\n")[0]
+    assert first_line == "# yaml-language-server: $schema=pipeline.schema.json"
+    assert json.loads(Path("pipeline.schema.json").read_text()) == pipeline_schema()
+    assert read_pipeline(Path("pipeline.yaml")).description.startswith("Makes the ImageNet SqueezeNet v1.1 smaller")
     assert read_pipeline(Path("pipeline.yaml")).stages == read_pipeline(builtin_pipelines()["squeezenet"]).stages
     Path("pipeline.yaml").write_text("mine")
     assert refused(2, "init") == "pipeline.yaml: exists already; name another file with --output"

@@ -54,3 +54,11 @@ def test_quiet_work_says_nothing(capsys):
     with console.progress("sleeping", 1):
         time.sleep(0.3)
     assert not capsys.readouterr().err
+
+
+def test_a_name_is_printed_as_it_is(capsys):
+    console.note("photos/:cat:[b].jpg")
+    console.show_table(("photo", "bytes"), [(":cat:[b].jpg", "1")])
+    printed = capsys.readouterr()
+    assert printed.err == "photos/:cat:[b].jpg\n"
+    assert ":cat:[b].jpg" in printed.out

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import jsonschema
 import pytest
 from click.testing import CliRunner, Result
@@ -125,14 +126,32 @@ def test_doctor_finds_weights_photos_and_models():
     assert done.exit_code == 0, done.stderr
     checks = {check["subject"]: check for check in json.loads(done.stdout)}
     assert all(checks[subject]["ok"] for subject in ("torch", "weights", "photos", "class names", "built-in models"))
+    assert "GB are free here" in checks["disk"]["finding"]
 
 
-def test_help_lists_every_command_with_its_whole_summary():
-    listing = command("--help").stdout.partition("Commands:")[2]
+def commands(group: click.Group, words: tuple[str, ...] = ()) -> dict[str, click.Command]:
+    """Return all commands of a group by their words."""
+    found: dict[str, click.Command] = {}
+    for name, each in group.commands.items():
+        found |= commands(each, (*words, name)) if isinstance(each, click.Group) else {" ".join((*words, name)): each}
+    return found
+
+
+@pytest.mark.parametrize("group", [(), ("cache",)])
+def test_help_lists_every_command_with_its_whole_summary(group):
+    listing = command(*group, "--help").stdout.partition("Commands:")[2]
     assert "..." not in listing
-    assert len(listing.splitlines()) > len({"run", "validate"})
+    assert len(listing.splitlines()) > 2
+    assert max(map(len, listing.splitlines())) <= 80
 
 
-@pytest.mark.parametrize("name", ["run", "init", "compare", "predict", "evaluate", "decompress", "search", "schema"])
+@pytest.mark.parametrize("name", commands(main))
 def test_help_of_a_command_has_an_example(name):
-    assert f"squeeze-compress {name}" in command(name, "--help").stdout.partition("Example")[2]
+    assert f"squeeze-compress {name}" in command(*name.split(), "--help").stdout.partition("Example")[2]
+
+
+def test_commands_that_print_figures_have_json():
+    without = {
+        name for name, each in commands(main).items() if all("--json" not in option.opts for option in each.params)
+    }
+    assert without == {"completion", "init", "report", "schema", "validate"}  # `report` has --format json

@@ -12,6 +12,7 @@ import pytest
 from compress.cli.main import main
 from compress.passes import PASSES
 from compress.pipeline.json_schema import pipeline_schema
+from documentation.__main__ import gather_pages
 from documentation.commands_page import commands_page
 from documentation.link_check import broken_links
 from documentation.schema_page import schema_page
@@ -40,6 +41,7 @@ def test_the_help_texts_are_those_of_all_commands():
     assert [name for name in main.commands if f"## `squeeze-compress {name}`" not in page] == []
     assert "## `squeeze-compress cache list`" in page
     assert "Usage: squeeze-compress run [OPTIONS] [PIPELINE]" in page
+    assert "-h, --help" in page
 
 
 def test_the_schema_page_has_a_section_for_each_pass_and_a_row_for_each_key():
@@ -48,6 +50,18 @@ def test_the_schema_page_has_a_section_for_each_pass_and_a_row_for_each_key():
         assert f"## stages: {name}\n" in page
     assert "| `bits` | integer from 1 to 12 | `5` |" in page
     assert "| `max_divergence` | number from 0 |" in page
+
+
+def test_the_pages_have_drawings_in_place_of_mermaid_diagrams(tmp_path):
+    gather_pages(tmp_path)
+    drawn = 0
+    for page in tmp_path.rglob("*.md"):
+        text = page.read_text("utf-8")
+        assert "```mermaid" not in text, page
+        names = re.findall(r"!\[Diagram]\((.+)\)", text)
+        assert all((page.parent / name).is_file() for name in names), f"{page}: see documentation/diagrams/__init__.py"
+        drawn += len(names)
+    assert drawn
 
 
 @pytest.mark.parametrize("link", ["none.html", "b.html#none", "none.svg", "."])

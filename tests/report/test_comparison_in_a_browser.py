@@ -1,5 +1,6 @@
-"""Pages of several runs in headless Chromium: without an error or a script, readable on a phone and in dark mode."""
+"""Pages of several runs in headless Chromium: without an error, readable on a phone and in dark mode."""
 
+import csv
 from dataclasses import replace
 from pathlib import Path
 
@@ -91,8 +92,31 @@ def test_other_photos_have_a_visible_warning(browser, pages):
 def test_names_are_never_markup(browser, pages):
     for name in ("hostile", "index"):
         browser.open(pages / f"{name}.html")
-        assert browser.run("return document.querySelectorAll('script, main b').length") == 0
+        assert browser.run("return document.querySelectorAll('main b').length") == 0
+        assert browser.run("return document.querySelectorAll('script').length") == 1  # the page's own
     assert "<b>old</b>" in browser.run(TEXT)
+
+
+def test_a_click_on_a_heading_sorts_the_runs(browser, pages):
+    browser.open(pages / "hostile.html")
+    names = "return [...document.querySelectorAll('table[data-name=runs] tbody th')].map(cell => cell.dataset.value)"
+    column = "table[data-name=runs] tbody td:nth-child(2)"
+    sizes = f"return [...document.querySelectorAll('{column}')].map(cell => cell.innerText)"
+    assert browser.run(names)[1] == "base"
+    browser.element("table[data-name=runs] th:nth-child(2) button").click()
+    counts = [int(size.replace(",", "")) for size in browser.run(sizes)]
+    assert counts == sorted(counts, reverse=True)
+
+
+def test_the_tables_are_saved_as_csv(browser, pages, tmp_path):
+    browser.open(pages / "two.html")
+    saved = browser.download("[aria-label='Save CSV of the table of paired statistics']", tmp_path)
+    heading, row = csv.reader(saved.read_text("utf-8-sig").splitlines())
+    assert (heading[:2], row[0]) == (["Run", "Top-1, difference"], "mine")
+    assert float(row[1]) == pytest.approx(-0.021)
+    names = browser.run("return [...document.querySelectorAll('table')].map(table => table.dataset.name)")
+    assert names == ["runs", "paired statistics", "settings", "components", "layers"]
+    assert len(browser.run("return [...document.querySelectorAll('button.csv')].map(e => e.innerText)")) == len(names)
 
 
 def test_it_prints(browser, pages):

@@ -1,0 +1,102 @@
+"""The live table of a run's stages at a terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from compress.pipeline.stage_forecast import StageForecast
+    from compress.report.record import StageRecord
+
+
+def progress_bars(console: Console) -> Progress:
+    """Return an empty display of progress bars, which disappears at the end."""
+    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    return Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
+
+
+class LiveStages:
+    """A table of stages with state, bytes, time and time left, and below it the bar of the step that runs.
+
+    Attributes:
+        watch: the argument `watch` of `compress.pipeline.run`.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._bars = progress_bars(console)
+        self._forecasts: Sequence[StageForecast] = ()
+        self._records: Sequence[StageRecord] = ()
+        self._started = time.perf_counter()
+        self._live = Live(console=console, transient=True, get_renderable=self._content)
+
+    def __enter__(self) -> LiveStages:
+        self._live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._live.stop()
+
+    @contextmanager
+    def progress(self, title: str, total: int) -> Iterator[Callable[[int], None]]:
+        """Show a progress bar of `total` items (0: unknown)."""
+        task = self._bars.add_task(title, total=total or None)
+        try:
+            yield lambda count: self._bars.advance(task, count)
+        finally:
+            self._bars.remove_task(task)
+
+    def watch(self, forecasts: Sequence[StageForecast], records: Sequence[StageRecord]) -> None:
+        """Show the finished stages, of which there are records, and the others; the next one runs from now on."""
+        self._forecasts, self._records = forecasts, tuple(records)
+        self._started = time.perf_counter()
+
+    def _content(self) -> Group:
+        return Group(stage_table(self._forecasts, self._records, time.perf_counter() - self._started), self._bars)
+
+
+def stage_table(forecasts: Sequence[StageForecast], records: Sequence[StageRecord], elapsed: float) -> Table:
+    """Return the table of all stages.
+
+    Args:
+        forecasts: of all stages.
+        records: of the finished ones.
+        elapsed: seconds since the stage that runs has started.
+    """
+    running, *waiting = [forecast.seconds for forecast in forecasts[len(records) :]] or [0.0]
+    left = f"about {_duration(max(running - elapsed, 0) + sum(waiting))} left" if forecasts else ""
+    table = Table(box=None, header_style="bold", pad_edge=False, caption=left, caption_justify="left")
+    for column in ("stage", "state") if forecasts else ():
+        table.add_column(column)
+    for column in ("bytes", "time", "time left") if forecasts else ():
+        table.add_column(column, justify="right", no_wrap=True)
+    for index, forecast in enumerate(forecasts):
+        record = records[index] if index < len(records) else None
+        is_running = index == len(records)
+        table.add_row(escape(forecast.name), *_cells(forecast, record, elapsed if is_running else None))
+    return table
+
+
+def _cells(forecast: StageForecast, record: StageRecord | None, elapsed: float | None) -> tuple[str, str, str, str]:
+    if record and record.from_cache:
+        return "from the cache", f"{record.file_bytes:,}", "", ""
+    if record:
+        return "done", f"{record.file_bytes:,}", _duration(record.seconds + record.validation_seconds), ""
+    if elapsed is None:
+        return "waiting", "", "", _duration(forecast.seconds)
+    left = forecast.seconds - elapsed
+    return "running", "", _duration(elapsed), _duration(left) if left > 0 else "overdue"
+
+
+def _duration(seconds: float) -> str:
+    from compress.report.formatting import to_ascii, whole_seconds  # noqa: PLC0415  slow to import
+
+    return to_ascii(whole_seconds(seconds))

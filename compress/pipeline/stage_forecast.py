@@ -1,0 +1,97 @@
+"""How long the stages of a run may take and how much memory, from earlier runs or as a guess."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from compress.calibration.memory_plan import statistics_memory
+from compress.model import Model
+from compress.pipeline.config import Pipeline, Stage
+from compress.pipeline.earlier_times import earlier_time
+from compress.pipeline.resource_meter import ResourceUsage
+from compress.pipeline.stage_costs import photo_passes, weight_seconds
+from compress.report.comparison.run_files import NamedRun
+from compress.runtime.memory import resident_bytes
+
+GUESS = "guess"
+_CACHE = "cache"
+_START_SECONDS = 5.0
+"""Start of the process that reads the file back."""
+
+
+@dataclass(frozen=True)
+class StageForecast:
+    """What a run will do in one stage.
+
+    Attributes:
+        is_cached: its result is in the cache; None: unknown until the photos are decoded.
+        seconds: about, with the validation after it.
+        peak_memory_bytes: about.
+        source: of the time: `cache`, the report of an earlier run, or `guess`.
+    """
+
+    name: str
+    kind: str
+    is_cached: bool | None
+    seconds: float
+    peak_memory_bytes: int
+    source: str
+
+
+@dataclass(frozen=True, eq=False)
+class RunCosts:
+    """What the times and the memory of all stages follow from.
+
+    Attributes:
+        reference: the float network.
+        calibration: number of photos.
+        validation: number of photos.
+        photo_seconds: of a forward pass over one photo.
+        memory_bytes: that the run may use.
+    """
+
+    reference: Model
+    calibration: int
+    validation: int
+    photo_seconds: float
+    memory_bytes: int
+
+
+def forecast_stages(
+    pipeline: Pipeline, costs: RunCosts, runs: Sequence[NamedRun], cached: Sequence[ResourceUsage] | None = None
+) -> tuple[StageForecast, ...]:
+    """Return the forecasts of all stages: baseline, passes, encode and proof.
+
+    Args:
+        pipeline: has the stages.
+        costs: of its network and photos.
+        runs: earlier ones, the preferred first.
+        cached: of the first stages, whose results need not be computed; None: unknown.
+    """
+    validation, memory = costs.photo_seconds * costs.validation, resident_bytes()
+    weights = sum(math.prod(costs.reference.tensors[name].shape) for name in costs.reference.weight_names())
+
+    def of_pass(index: int, stage: Stage) -> StageForecast:
+        kind = stage.pass_.kind
+        if cached is not None and index < len(cached):
+            return StageForecast(stage.name, kind, True, validation, memory, _CACHE)
+        is_cached = None if cached is None else False
+        if earlier := earlier_time(stage, costs.calibration, runs):
+            seconds, peak = earlier.seconds + validation, max(earlier.peak_bytes, memory)
+            return StageForecast(stage.name, kind, is_cached, seconds, peak, earlier.report)
+        seconds, peak = photo_passes(stage.pass_, costs.calibration) * costs.photo_seconds, memory
+        if (row_block_bytes := stage.pass_.row_block_bytes) is not None:
+            statistics = statistics_memory(costs.reference, row_block_bytes)
+            seconds *= len(statistics.sweeps(costs.memory_bytes - memory))
+            peak = min(memory + statistics.maximum_bytes, costs.memory_bytes)
+        seconds += weight_seconds(stage.pass_, weights) + validation
+        return StageForecast(stage.name, kind, is_cached, seconds, peak, GUESS)
+
+    return (
+        StageForecast("baseline", "baseline", False, validation, memory, GUESS),
+        *(of_pass(index, stage) for index, stage in enumerate(pipeline.stages)),
+        StageForecast("encode", "encode", False, 1.0, memory, GUESS),
+        StageForecast("proof", "proof", False, validation + _START_SECONDS, memory, GUESS),
+    )
