@@ -46,7 +46,8 @@ MCUNET = Origin(
     "MCUNet-320kB",
     """\
 The weights are those that the authors of MCUNet trained (Lin et al. 2020, arXiv:2007.10319), from
-github.com/mit-han-lab/mcunet. They released them under the MIT license.""",
+github.com/mit-han-lab/mcunet. They released them under the MIT license. On ImageNet's own validation photos the float
+network is 2 to 4 points above SqueezeNet v1.1, less than on the photos below, which flatter it.""",
     {"license": "mit", **_METADATA, "tags": ["mcunet", "model-compression", "quantization"]},
 )
 
