@@ -141,11 +141,11 @@ def measure_all(options: RateAccuracyOptions) -> None:
     photos = read_labeled_photos(reference, source_at(options.photos, options.limit), work / "cache", console.progress)
     measurer = PointMeasurer(reference, photos, options.device)
     points = [measurer.measure_pipeline(name, file, options.repeats) for name, file in files.items()]
-    nncodec_versions: Mapping[str, str] = {}
     if python:
         weights = {name: tensor.to_dense() for name, tensor in reference.tensors.items()}
-        results, nncodec_versions = nncodec_peer.code(python, weights, options.qps, work / "coded", options.repeats)
+        results = nncodec_peer.code(python, weights, options.qps, work / "coded", options.repeats)
         points += [measurer.measure_nncodec(result) for result in results]
+    nncodec_versions = nncodec_peer.versions(python) if python else {}
     write(_record(options, measurer, points, omitted, nncodec_versions), options.reports)
 
 
