@@ -80,10 +80,8 @@ class CodecSubject:
     huffman_decode_seconds: float
 
 
-def measure_subject(
-    name: str, model: Model, python: Path, folder: Path, repeats: int
-) -> tuple[CodecSubject, Mapping[str, str]]:
-    """Code a network's symbols with each codec; return the costs, and the versions in NNCodec's environment.
+def measure_subject(name: str, model: Model, python: Path, folder: Path, repeats: int) -> CodecSubject:
+    """Code a network's symbols with each codec, and return the costs.
 
     Raises:
         SqueezeError: NNCodec failed, or decoded other numbers.
@@ -93,11 +91,11 @@ def measure_subject(
     symbols = {key: _coded_symbols(each) for key, each in levels.items()}
     has_trellis = any(not np.array_equal(symbols[key], levels[key]) for key in levels)
     codecs = {codec: _cost(CODECS[codec], symbols, repeats) for codec in CODECS}
-    codecs["NNCodec"], versions = _nncodec_cost(symbols, python, folder, repeats)
+    codecs["NNCodec"] = _nncodec_cost(symbols, python, folder, repeats)
     best = [bytes_by_codec(each) for each in symbols.values()]
     largest = max(symbols.values(), key=lambda each: each.size)
     dahuffman_seconds, huffman_seconds = _dahuffman_and_huffman_seconds(largest, repeats)
-    subject = CodecSubject(
+    return CodecSubject(
         name=name,
         layers=len(symbols),
         weights=sum(each.size for each in symbols.values()),
@@ -110,7 +108,6 @@ def measure_subject(
         dahuffman_decode_seconds=dahuffman_seconds,
         huffman_decode_seconds=huffman_seconds,
     )
-    return subject, versions
 
 
 def measure_files(model: Model, repeats: int) -> tuple[dict[str, CodecCost], CodecCost]:
@@ -137,13 +134,13 @@ def _cost(codec: Codec, symbols: Symbols, repeats: int) -> CodecCost:
     return CodecCost(sum(map(len, data)), encode, decode)
 
 
-def _nncodec_cost(symbols: Symbols, python: Path, folder: Path, repeats: int) -> tuple[CodecCost, Mapping[str, str]]:
+def _nncodec_cost(symbols: Symbols, python: Path, folder: Path, repeats: int) -> CodecCost:
     numbers = {key: symbols_to_levels(each) for key, each in symbols.items()}
-    (coded,), versions = nncodec_peer.code(python, numbers, (0,), folder, repeats)
+    (coded,) = nncodec_peer.code(python, numbers, (0,), folder, repeats)
     for key, number in numbers.items():
         if not np.array_equal(coded.arrays[key], number):
             raise SqueezeError(f"NNCodec decodes other integers for {key}")
-    return CodecCost(coded.file_bytes, coded.encode_seconds, coded.decode_seconds), versions
+    return CodecCost(coded.file_bytes, coded.encode_seconds, coded.decode_seconds)
 
 
 def _dahuffman_and_huffman_seconds(symbols: NDArray[np.uint16], repeats: int) -> tuple[float, float]:

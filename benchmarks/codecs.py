@@ -16,7 +16,7 @@ import dataclasses
 import json
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -89,16 +89,14 @@ def compare(out: Path, repeats: int, weights: Sequence[int], command: str) -> Co
     folder = out / "bench" / "symbols"
     paths = {name: out / name / MODEL_FILE for name in SUBJECTS}
     subjects = []
-    versions: Mapping[str, str] = {}
     for name, path in paths.items():
         ensure_file(name, path, None)
         console.say(f"{name}: coding its symbols")
-        subject, versions = measure_subject(name, container.read(path), python, folder, repeats)
-        subjects.append(subject)
+        subjects.append(measure_subject(name, container.read(path), python, folder, repeats))
     console.say("coding whole files")
     files, one_core = measure_files(container.read(paths[SUBJECTS[0]]), repeats)
     float_weights = {name: tensor.to_dense() for name, tensor in EmbeddedWeights().load().tensors.items()}
-    (coded,), _ = nncodec_peer.code(python, float_weights, (_QP,), folder, repeats)
+    (coded,) = nncodec_peer.code(python, float_weights, (_QP,), folder, repeats)
     files[f"NNCodec, qp {_QP}"] = CodecCost(coded.file_bytes, coded.encode_seconds, coded.decode_seconds)
     startup = fresh_decode_seconds(paths[SUBJECTS[0]], repeats)
     scale = []
@@ -117,7 +115,7 @@ def compare(out: Path, repeats: int, weights: Sequence[int], command: str) -> Co
         command=command,
         machine=environment.machine(),
         versions=environment.versions(),
-        nncodec_versions=versions,
+        nncodec_versions=nncodec_peer.versions(python),
     )
 
 

@@ -23,6 +23,10 @@ from compress.runtime.atomic_files import write_atomically
 REQUIREMENT = "nncodec==2.1.3"
 _ROOT = Path(__file__).parents[1]
 _SHOWN_LINES = 3
+_PRINT_VERSIONS = """
+import importlib.metadata, json
+print(json.dumps({name: importlib.metadata.version(name) for name in ("nncodec", "torch", "numpy")}))
+"""
 
 Arrays = Mapping[str, NDArray[np.float32]]
 Numbers = Arrays | Mapping[str, NDArray[np.int32]]
@@ -56,10 +60,14 @@ def environment(folder: Path) -> Path:
     return python
 
 
-def code(
-    python: Path, weights: Numbers, qps: Sequence[int], folder: Path, repeats: int
-) -> tuple[list[NncodecResult], dict[str, str]]:
-    """Encode and decode weights at each quantization parameter.
+def versions(python: Path) -> dict[str, str]:
+    """Return the versions of NNCodec, torch and numpy in NNCodec's environment."""
+    found: dict[str, str] = json.loads(_run([str(python), "-c", _PRINT_VERSIONS]))
+    return found
+
+
+def code(python: Path, weights: Numbers, qps: Sequence[int], folder: Path, repeats: int) -> list[NncodecResult]:
+    """Encode and decode weights at each quantization parameter, and return the results.
 
     Args:
         python: of NNCodec's environment.
@@ -67,8 +75,6 @@ def code(
         qps: quantization parameters; a smaller one is finer.
         folder: for files exchanged with the environment.
         repeats: runs of each timing.
-    Returns:
-        A result for each quantization parameter, and the versions of NNCodec, torch and numpy.
     Raises:
         SqueezeError: NNCodec failed.
     """
@@ -85,9 +91,8 @@ def code(
         *map(str, qps),
     ]
     _run(worker, {**os.environ, "PYTHONPATH": str(_ROOT)})
-    results = json.loads((folder / "results.json").read_text("utf-8"))
-    coded = [NncodecResult(**point, arrays=_decoded(folder / f"qp{point['qp']}.npz")) for point in results["points"]]
-    return coded, results["versions"]
+    points = json.loads((folder / "results.json").read_text("utf-8"))
+    return [NncodecResult(**point, arrays=_decoded(folder / f"qp{point['qp']}.npz")) for point in points]
 
 
 def _decoded(path: Path) -> Arrays:
@@ -95,8 +100,10 @@ def _decoded(path: Path) -> Arrays:
         return {name: arrays[name].astype(np.float32) for name in arrays.files}
 
 
-def _run(command: Sequence[str], variables: Mapping[str, str] | None = None) -> None:
+def _run(command: Sequence[str], variables: Mapping[str, str] | None = None) -> str:
+    """Run a command and return its output."""
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=variables)
     if done.returncode != 0:
         last = "\n".join(done.stderr.strip().splitlines()[-_SHOWN_LINES:]) or f"exit code {done.returncode}"
         raise SqueezeError(f"{shlex.join(command)} failed; --without-nncodec leaves NNCodec out:\n{last}")
+    return done.stdout

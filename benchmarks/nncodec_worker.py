@@ -6,7 +6,6 @@ quantization parameter. It writes the decoded weights, `qpQP.npz`, and `results.
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import sys
 from functools import partial
@@ -30,9 +29,7 @@ def main(weights: str, folder: str, repeats: str, *qps: str) -> None:
         values: dict[str, Any] = {name: np.asarray(value) for name, value in decoded.items()}
         np.savez(Path(folder) / f"qp{qp}.npz", **values)
         points.append({"qp": qp, "file_bytes": len(data), "encode_seconds": encode, "decode_seconds": decode})
-    versions = {name: importlib.metadata.version(name) for name in ("nncodec", "torch", "numpy")}
-    results = {"versions": versions, "points": points}
-    (Path(folder) / "results.json").write_text(json.dumps(results), "utf-8")
+    (Path(folder) / "results.json").write_text(json.dumps(points), "utf-8")
 
 
 if __name__ == "__main__":

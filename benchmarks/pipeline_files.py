@@ -1,43 +1,85 @@
-"""Files of the built-in pipelines that are compared; missing files are made by running the pipeline."""
+"""Float networks and files of the built-in pipelines that are compared; a missing file is made by a run."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.rate_accuracy_record import OmittedPoint
-from compress import pipeline
+from compress import container, pipeline
 from compress.builtin_pipelines import find_pipeline
 from compress.cli import console
-from compress.errors import FormatError
+from compress.errors import ConfigError, FormatError
+from compress.model import Model
 from compress.pipeline.environment import run_command
 from compress.pipeline.runner import MODEL_FILE
 from compress.report import from_json
 
 CLASSIC_PIPELINE = "deep-compression"
-PIPELINES = ("squeezenet-500k", "squeezenet-400k", "squeezenet-300k", "squeezenet-240k", CLASSIC_PIPELINE)
+PIPELINES = (
+    "squeezenet-500k",
+    "squeezenet-400k",
+    "squeezenet-300k",
+    "squeezenet-240k",
+    CLASSIC_PIPELINE,
+    "mcunet-300k",
+    "mcunet-240k",
+)
 _WITHOUT_PASS = ("baseline", "proof")
+_SIZE = re.compile(r"-\d+k$")
 
 
-def select_files(
+@dataclass(frozen=True, eq=False)
+class ComparedNetwork:
+    """A float network and the files made from it.
+
+    Attributes:
+        name: of its first pipeline, without the size.
+        weights_source: origin of the weights.
+        reference: the float network.
+        files: by pipeline; they may not exist yet.
+    """
+
+    name: str
+    weights_source: str
+    reference: Model
+    files: dict[str, Path] = field(default_factory=dict)
+
+
+def select_networks(
     names: Iterable[str], out: Path, *, only_existing: bool
-) -> tuple[dict[str, Path], tuple[OmittedPoint, ...]]:
-    """Return the file of each pipeline to compare, which may not exist yet, and the omitted pipelines.
+) -> tuple[list[ComparedNetwork], tuple[OmittedPoint, ...]]:
+    """Return the float networks of pipelines with the files to compare, and the omitted pipelines.
+
+    A pipeline is omitted if a file of its float network is missing.
 
     Args:
         names: of built-in pipelines.
         out: folder with a folder for each pipeline.
-        only_existing: omit pipelines without a file.
+        only_existing: also omit pipelines without a file; their float networks stay.
     Raises:
         ConfigError: there is no such pipeline.
+        SqueezeError: the weights of a float network are damaged.
     """
-    files = {name: out / name / MODEL_FILE for name in names}
-    missing = [name for name, file in files.items() if only_existing and not file.is_file()]
-    selected = {name: file for name, file in files.items() if name not in missing}
-    for name in selected:
-        find_pipeline(name)
-    return selected, tuple(OmittedPoint(name, f"there is no {files[name]}") for name in missing)
+    networks: dict[object, ComparedNetwork] = {}
+    omitted = []
+    for name, spec in {name: pipeline.read_pipeline(find_pipeline(name)) for name in names}.items():
+        try:
+            reference = spec.model.load(spec.seed)
+        except ConfigError as error:
+            omitted.append(OmittedPoint(name, str(error)))
+            continue
+        key = reference.architecture, reference.preprocessing, container.weights_sha256(reference)
+        network = networks.setdefault(key, ComparedNetwork(_SIZE.sub("", name), spec.model.description, reference))
+        file = out / name / MODEL_FILE
+        if only_existing and not file.is_file():
+            omitted.append(OmittedPoint(name, f"there is no {file}"))
+        else:
+            network.files[name] = file
+    return list(networks.values()), tuple(omitted)
 
 
 def ensure_file(name: str, file: Path, device: str | None) -> None:

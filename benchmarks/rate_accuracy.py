@@ -1,9 +1,9 @@
 """Bytes of a file against the accuracy of its network: the pipelines of this project and NNCodec, on the same photos.
 
-`python -m benchmarks.rate_accuracy` measures each point on the weights decoded from its bytes, compared with the same
-float network (SqueezeNet v1.1, `embedded`), and writes into `reports/rate-accuracy`:
+`python -m benchmarks.rate_accuracy` measures each point on the weights decoded from its bytes, compared with the float
+network of its pipeline, and NNCodec on each of these float networks. It writes into `reports/rate-accuracy`:
 
-    rate-accuracy.svg   the curves
+    rate-accuracy.svg   the curves of each network
     rate-accuracy.md    the numbers, paired statistics and run times
     rate-accuracy.json  the same for programs; `benchmarks/rate_accuracy_record.py` defines its fields
 """
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,13 +20,12 @@ import click
 import torch
 
 from benchmarks import nncodec_peer, rate_accuracy_chart, rate_accuracy_page
-from benchmarks.pipeline_files import PIPELINES, ensure_file, select_files
+from benchmarks.pipeline_files import PIPELINES, ComparedNetwork, ensure_file, select_networks
 from benchmarks.point_measurement import PointMeasurer
 from benchmarks.rate_accuracy_record import (
     BOOTSTRAP_SEED,
     RATE_ACCURACY_VERSION,
-    OmittedPoint,
-    RateAccuracyPoint,
+    NetworkCurve,
     RateAccuracyRecord,
     sort_points,
     to_json,
@@ -38,7 +36,6 @@ from compress.data.sources import source_at
 from compress.errors import ConfigError, SqueezeError
 from compress.evaluation import intervals, metrics
 from compress.evaluation.evaluate import read_labeled_photos
-from compress.networks.embedded_weights import EmbeddedWeights
 from compress.pipeline import environment, run_record
 from compress.runtime.atomic_files import write_atomically
 from compress.runtime.file_names import escape_undecodable
@@ -127,55 +124,59 @@ def measure_all(options: RateAccuracyOptions) -> None:
         raise ConfigError(
             f"there are no photos at {options.photos}", key="--photos", allowed="a folder with labels, or a CSV file"
         )
-    files, omitted = select_files(options.pipelines, options.out, only_existing=options.only_existing)
+    networks, omitted = select_networks(options.pipelines, options.out, only_existing=options.only_existing)
     for point in omitted:
         console.say(f"{point.name}: omitted, {point.reason}")
-    if not files and not options.qps:
+    networks = [network for network in networks if network.files or options.qps]
+    if not networks:
         raise ConfigError("nothing is left to compare", key="PIPELINES", allowed="pipelines with a file, or NNCodec")
-    work = options.out / "bench"
-    python = nncodec_peer.environment(work / "nncodec") if options.qps else None
-    for name, file in files.items():
-        ensure_file(name, file, options.device)
+    python = nncodec_peer.environment(options.out / "bench" / "nncodec") if options.qps else None
+    for network in networks:
+        for name, file in network.files.items():
+            ensure_file(name, file, options.device)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    reference = EmbeddedWeights().load()
-    photos = read_labeled_photos(reference, source_at(options.photos, options.limit), work / "cache", console.progress)
-    measurer = PointMeasurer(reference, photos, options.device)
-    points = [measurer.measure_pipeline(name, file, options.repeats) for name, file in files.items()]
-    nncodec_versions: Mapping[str, str] = {}
-    if python:
-        weights = {name: tensor.to_dense() for name, tensor in reference.tensors.items()}
-        results, nncodec_versions = nncodec_peer.code(python, weights, options.qps, work / "coded", options.repeats)
-        points += [measurer.measure_nncodec(result) for result in results]
-    write(_record(options, measurer, points, omitted, nncodec_versions), options.reports)
-
-
-def _record(
-    options: RateAccuracyOptions,
-    measurer: PointMeasurer,
-    points: Sequence[RateAccuracyPoint],
-    omitted: tuple[OmittedPoint, ...],
-    nncodec_versions: Mapping[str, str],
-) -> RateAccuracyRecord:
-    accuracy = metrics.accuracy(measurer.reference_outputs)
-    assert accuracy is not None  # there are labels
-    reference = measurer.reference
-    return RateAccuracyRecord(
+    record = RateAccuracyRecord(
         schema_version=RATE_ACCURACY_VERSION,
-        network=reference.architecture,
-        weights_source=EmbeddedWeights().description,
-        weights_sha256=container.weights_sha256(reference),
-        float_bytes=sum(tensor.to_dense().nbytes for tensor in reference.tensors.values()),
-        photos=run_record.data_record("validation", measurer.photos),
-        top1=accuracy.top1,
-        top5=accuracy.top5,
-        points=sort_points(points),
+        curves=tuple(_measure_network(network, options, python) for network in networks),
         omitted=omitted,
         bootstrap_samples=intervals.BOOTSTRAP_SAMPLES,
         bootstrap_seed=BOOTSTRAP_SEED,
         command=options.command,
         versions=environment.versions(),
-        nncodec_versions=nncodec_versions,
+        nncodec_versions=nncodec_peer.versions(python) if python else {},
         machine=environment.machine(),
+    )
+    write(record, options.reports)
+
+
+def _measure_network(network: ComparedNetwork, options: RateAccuracyOptions, python: Path | None) -> NetworkCurve:
+    """Measure the points of a float network.
+
+    Args:
+        network: with the files of its pipelines.
+        options: of the run.
+        python: of NNCodec's environment; None: without NNCodec.
+    """
+    reference, work = network.reference, options.out / "bench"
+    photos = read_labeled_photos(reference, source_at(options.photos, options.limit), work / "cache", console.progress)
+    measurer = PointMeasurer(reference, photos, options.device)
+    points = [measurer.measure_pipeline(name, file, options.repeats) for name, file in network.files.items()]
+    weights = {name: tensor.to_dense() for name, tensor in reference.tensors.items()}
+    if python:
+        results = nncodec_peer.code(python, weights, options.qps, work / "coded" / network.name, options.repeats)
+        points += map(measurer.measure_nncodec, results)
+    accuracy = metrics.accuracy(measurer.reference_outputs)
+    assert accuracy is not None  # there are labels
+    return NetworkCurve(
+        name=network.name,
+        network=reference.architecture,
+        weights_source=network.weights_source,
+        weights_sha256=container.weights_sha256(reference),
+        float_bytes=sum(array.nbytes for array in weights.values()),
+        photos=run_record.data_record("validation", photos),
+        top1=accuracy.top1,
+        top5=accuracy.top5,
+        points=sort_points(points),
     )
 
 
@@ -187,7 +188,8 @@ def write(record: RateAccuracyRecord, folder: Path) -> None:
         ("json", to_json(record)),
     ):
         write_atomically(folder / f"rate-accuracy.{suffix}", text.encode())
-    console.say(rate_accuracy_page.rate_table(record))
+    for curve in record.curves:
+        console.say(f"{curve.name}\n\n{rate_accuracy_page.rate_table(curve)}\n")
     console.say(f"results: {folder / 'rate-accuracy.md'}")
 
 

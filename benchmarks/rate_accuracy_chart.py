@@ -1,29 +1,29 @@
-"""`rate-accuracy.svg`: bytes against divergence, and against the change of top-1."""
+"""`rate-accuracy.svg`: bytes against divergence, and against top-1, a column for each network."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from itertools import pairwise
+from itertools import pairwise, repeat
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
 from matplotlib.transforms import Bbox
 
-from benchmarks.rate_accuracy_record import CLASSIC, NNCODEC, OURS, RateAccuracyPoint, RateAccuracyRecord
+from benchmarks.rate_accuracy_record import CLASSIC, NNCODEC, OURS, NetworkCurve, RateAccuracyPoint, RateAccuracyRecord
 from compress.evaluation.results import Interval
 from compress.report.formatting import MINUS, nats, percent
 from compress.report.label_placement import Obstacle, PointLabel, Preference, place_labels
 from compress.report.svg import chart_style, color, new_figure
 from compress.report.svg import to_svg as to_svg_element
 
-_WIDTH, _HEIGHT = 900.0, 790.0
-_LEFT, _RIGHT = 62.0, 24.0
-_PANELS = ((116.0, 300.0), (472.0, 260.0))
-"""Top and height of each panel, pixels."""
+_WIDTH, _HEIGHT = 900.0, 830.0
+_LEFT, _RIGHT, _GAP = 62.0, 24.0, 28.0
+_ROWS = ((148.0, 300.0), (532.0, 250.0))
+"""Top and height of each row of panels, pixels."""
 
 _MIN_NATS = 1e-6
 """Value that stands for 0 on the logarithmic scale."""
@@ -38,12 +38,12 @@ class ReferenceSize:
     color: str
 
 
-REFERENCE_SIZES = (
+TARGET_SIZE = ReferenceSize(240_000, "target\n240,000 bytes", "ink")
+SQUEEZENET_SIZES = (
     ReferenceSize(660_000, "Deep Compression\n8 bit, 0.66 MB", "muted"),
     ReferenceSize(470_000, "Deep Compression\n6 bit, 0.47 MB", "muted"),
-    ReferenceSize(240_000, "target\n240,000 bytes", "ink"),
 )
-"""Published sizes of SqueezeNet v1.0 (arXiv:1602.07360, table 2), and the target of this project."""
+"""Published sizes of SqueezeNet v1.0 (arXiv:1602.07360, table 2)."""
 
 
 @dataclass(frozen=True)
@@ -65,25 +65,38 @@ _STYLES = (
 
 def to_svg(record: RateAccuracyRecord) -> str:
     """Return a standalone SVG file; run times do not change it."""
-    points = record.points
+    curves = record.curves
     with chart_style():
         drawing = new_figure(_WIDTH, _HEIGHT)
-        upper, lower = (_panel(drawing, top, height) for top, height in _PANELS)
-        upper.set_yscale("log")
-        for axes, of in ((upper, _divergence), (lower, _change)):
-            _finish(axes, points)
-            _draw(axes, points, of)
-        _finish_divergence(upper)
-        _finish_change(lower, record)
-        for axes, of in ((upper, _divergence), (lower, _change)):
-            _name(axes, points, of)
-        title = "Bytes of the file against divergence from the float network, and against the change of top-1"
+        upper, lower = (_panels(drawing, top, height, len(curves)) for top, height in _ROWS)
+        upper[0].set_yscale("log")
+        panels = [*zip(upper, curves, repeat(_divergence)), *zip(lower, curves, repeat(_top1))]
+        for axes, curve, of in panels:
+            _finish(axes, curve)
+            _draw(axes, curve.points, of)
+        _finish_divergence(upper, curves)
+        _finish_top1(lower, curves)
+        for axes, curve, of in panels:
+            _name(axes, curve, of)
+        title = "Bytes of the file against divergence from the float network, and against top-1"
         return _standalone(to_svg_element(drawing, "rate-accuracy", title))
 
 
-def _panel(drawing: Figure, top: float, height: float) -> Axes:
-    left, bottom, wide = _LEFT / _WIDTH, 1 - (top + height) / _HEIGHT, 1 - (_LEFT + _RIGHT) / _WIDTH
-    return drawing.add_axes((left, bottom, wide, height / _HEIGHT))
+def _panels(drawing: Figure, top: float, height: float, count: int) -> list[Axes]:
+    """Return a row of panels with the same scales; the first one has the labels of the vertical scale."""
+    wide = (_WIDTH - _LEFT - _RIGHT - _GAP * (count - 1)) / count
+    row: list[Axes] = []
+    for column in range(count):
+        left, bottom = (_LEFT + column * (wide + _GAP)) / _WIDTH, 1 - (top + height) / _HEIGHT
+        first = row[0] if row else None
+        row.append(drawing.add_axes((left, bottom, wide / _WIDTH, height / _HEIGHT), sharex=first, sharey=first))
+        row[-1].tick_params(axis="y", labelleft=first is None)
+    return row
+
+
+def _reference_sizes(curve: NetworkCurve) -> tuple[ReferenceSize, ...]:
+    published = SQUEEZENET_SIZES if curve.network.startswith("squeezenet") else ()
+    return (*published, TARGET_SIZE)
 
 
 def _divergence(point: RateAccuracyPoint) -> Interval:
@@ -91,9 +104,11 @@ def _divergence(point: RateAccuracyPoint) -> Interval:
     return Interval(*(max(end, _MIN_NATS) for end in (interval.value, interval.low, interval.high)))
 
 
-def _change(point: RateAccuracyPoint) -> Interval:
+def _top1(point: RateAccuracyPoint) -> Interval:
+    """Return top-1 in percent, with the paired interval of its difference from the float network."""
     interval = point.top1.difference
-    return Interval(interval.value * 100, interval.low * 100, interval.high * 100)
+    reference = point.top1.accuracy.value - interval.value
+    return Interval(*((reference + end) * 100 for end in (interval.value, interval.low, interval.high)))
 
 
 def _draw(axes: Axes, points: Sequence[RateAccuracyPoint], of: Callable[[RateAccuracyPoint], Interval]) -> None:
@@ -109,44 +124,47 @@ def _draw(axes: Axes, points: Sequence[RateAccuracyPoint], of: Callable[[RateAcc
                   markersize=8, markeredgewidth=1.8, fillstyle=style.fill, label=style.label)  # fmt: skip
 
 
-def _finish(axes: Axes, points: Sequence[RateAccuracyPoint]) -> None:
-    """Give both panels the same horizontal scale and the reference lines."""
-    file_bytes = [*(point.file_bytes for point in points), *(size.file_bytes for size in REFERENCE_SIZES)]
-    sizes = [count / 1000 for count in file_bytes]
-    margin = (max(sizes) - min(sizes)) * 0.09
-    axes.set_xlim(max(min(sizes) - margin, 0), max(sizes) + margin)
-    axes.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))
+def _finish(axes: Axes, curve: NetworkCurve) -> None:
+    """Draw the reference lines, and style the scales."""
+    axes.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10]))
     axes.tick_params(axis="x", length=0, pad=6)
     axes.tick_params(axis="y", length=0, pad=6, labelcolor=color("muted"), labelsize=11)
     axes.grid(axis="y", color=color("rule"), linewidth=1)
     axes.set_axisbelow(True)
-    for reference in REFERENCE_SIZES:
+    axes.margins(x=0.09)
+    for reference in _reference_sizes(curve):
         axes.axvline(reference.file_bytes / 1000, color=color(reference.color), linewidth=1, linestyle=(0, (3, 3)))
 
 
-def _finish_divergence(axes: Axes) -> None:
-    axes.yaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5)))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: nats(value)))
-    low, high = axes.get_ylim()
-    axes.set_ylim(low / 1.25, high * 1.1)
-    _title(axes, "KL divergence from the float network, nats, on a logarithmic scale; lower is better", 52)
-    for reference in REFERENCE_SIZES:
-        axes.annotate(reference.text, (reference.file_bytes / 1000, 1), xycoords=axes.get_xaxis_transform(),
-                      xytext=(0, 5), textcoords="offset points", ha="center", va="bottom", fontsize=11, linespacing=1.2,
-                      color=color(reference.color), annotation_clip=False)  # fmt: skip
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1 + 82 / _PANELS[0][1]), ncols=len(_STYLES), frameon=False,
-                borderpad=0, borderaxespad=0, handletextpad=0.5, columnspacing=2.4, fontsize=12)  # fmt: skip
+def _finish_divergence(row: Sequence[Axes], curves: Sequence[NetworkCurve]) -> None:
+    first = row[0]
+    first.yaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5)))
+    first.yaxis.set_minor_locator(NullLocator())
+    first.yaxis.set_major_formatter(FuncFormatter(lambda value, _: nats(value)))
+    low, high = first.get_ylim()
+    first.set_ylim(low / 1.25, high * 1.1)
+    _title(first, "KL divergence from the float network, nats, on a logarithmic scale; lower is better", 84)
+    for axes, curve in zip(row, curves, strict=True):
+        _title(axes, curve.name, 54)
+        for reference in _reference_sizes(curve):
+            axes.annotate(reference.text, (reference.file_bytes / 1000, 1), xycoords=axes.get_xaxis_transform(),
+                          xytext=(0, 5), textcoords="offset points", ha="center", va="bottom", fontsize=11,
+                          linespacing=1.2, color=color(reference.color), annotation_clip=False)  # fmt: skip
+    handles = {label: handle for axes in row for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    first.legend(handles.values(), handles, loc="lower left", bbox_to_anchor=(0, 1 + 114 / _ROWS[0][1]),
+                 ncols=len(handles), frameon=False, borderpad=0, borderaxespad=0, handletextpad=0.5,
+                 columnspacing=2.4, fontsize=12)  # fmt: skip
 
 
-def _finish_change(axes: Axes, record: RateAccuracyRecord) -> None:
-    axes.yaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+g}".replace("-", MINUS) if value else "0"))
-    axes.axhline(0, color=color("muted"), linewidth=1)
-    baseline = percent(record.top1.value)
-    _title(axes, f"Top-1 against the float network's {baseline}, points, with 95% intervals; higher is better", 14)
-    axes.annotate("file, kB (1,000 bytes)", (1, 0), xycoords="axes fraction", xytext=(0, -26), ha="right", va="top",
-                  textcoords="offset points", fontsize=11, color=color("muted"))  # fmt: skip
+def _finish_top1(row: Sequence[Axes], curves: Sequence[NetworkCurve]) -> None:
+    row[0].yaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
+    row[0].yaxis.set_major_formatter(PercentFormatter(decimals=0))
+    _title(row[0], "Top-1, with 95% intervals of the change from the float network; higher is better", 42)
+    for axes, curve in zip(row, curves, strict=True):
+        axes.axhline(curve.top1.value * 100, color=color("muted"), linewidth=1)
+        _title(axes, f"{curve.name}: {percent(curve.top1.value)} in float32", 14)
+    row[-1].annotate("file, kB (1,000 bytes)", (1, 0), xycoords="axes fraction", xytext=(0, -26), ha="right", va="top",
+                     textcoords="offset points", fontsize=11, color=color("muted"))  # fmt: skip
 
 
 def _title(axes: Axes, text: str, above: float) -> None:
@@ -154,25 +172,24 @@ def _title(axes: Axes, text: str, above: float) -> None:
                   fontsize=13, weight="bold")  # fmt: skip
 
 
-def _name(axes: Axes, points: Sequence[RateAccuracyPoint], of: Callable[[RateAccuracyPoint], Interval]) -> None:
+def _name(axes: Axes, curve: NetworkCurve, of: Callable[[RateAccuracyPoint], Interval]) -> None:
     """Label the points where labels overlap neither each other nor the lines."""
     obstacles, labels = [], []
-    for reference in REFERENCE_SIZES:
+    for reference in _reference_sizes(curve):
         obstacles += _along(axes, [(reference.file_bytes / 1000, y) for y in axes.get_ylim()], 1, 3)
     for style in _STYLES:
-        own = [(point, of(point)) for point in points if point.series == style.series]
+        own = [(point, of(point)) for point in curve.points if point.series == style.series]
         obstacles += _along(axes, [(point.file_bytes / 1000, interval.value) for point, interval in own], 1, 12)
         for point, interval in own:
             x = point.file_bytes / 1000
             obstacles += _along(axes, [(x, interval.low), (x, interval.high)], 1, 8)
             obstacles += _along(axes, [(x, interval.value)], 6, 30)
-            labels.append(PointLabel(short_name(point), x, interval.value, style.color, style.label_preference))
+            labels.append(PointLabel(_short_name(point, curve), x, interval.value, style.color, style.label_preference))
     place_labels(axes, labels, obstacles)
 
 
-def short_name(point: RateAccuracyPoint) -> str:
-    """Return the label of a point."""
-    return point.name.replace("-", MINUS) if point.series == NNCODEC else point.name.removeprefix("squeezenet-")
+def _short_name(point: RateAccuracyPoint, curve: NetworkCurve) -> str:
+    return point.name.replace("-", MINUS) if point.series == NNCODEC else point.name.removeprefix(f"{curve.name}-")
 
 
 def _along(axes: Axes, path: Sequence[tuple[float, float]], half: float, weight: float) -> list[Obstacle]:

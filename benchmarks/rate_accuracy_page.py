@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from benchmarks.rate_accuracy_record import NNCODEC, AccuracyChange, RateAccuracyPoint, RateAccuracyRecord
+from benchmarks.rate_accuracy_record import NNCODEC, AccuracyChange, NetworkCurve, RateAccuracyPoint, RateAccuracyRecord
 from compress.evaluation.results import Interval
 from compress.report.formatting import (
     MINUS,
@@ -27,38 +27,49 @@ _TIME = ("", "passes", "encode", "decode")
 
 
 def to_markdown(record: RateAccuracyRecord) -> str:
-    """Return the page: rates, paired statistics, run times, and how they were measured."""
-    points = record.points
+    """Return the page: how to read it, then rates, paired statistics and run times of each network, and the origin."""
     paragraphs = [
         "# Bytes against accuracy",
-        f"{record.network}, {plural(record.photos.photos, 'photo')}. The float network:"
-        f" {thousands(record.float_bytes)} bytes, top-1 {percent(record.top1.value)}, top-5"
-        f" {percent(record.top5.value)}. Every point is measured on the weights decoded from its bytes.",
+        f"{plural(record.curves[0].photos.photos, 'photo')}. Every point is measured on the weights decoded from its"
+        " bytes, and compared with its own float network.",
         "![Bytes against divergence, and against top-1](rate-accuracy.svg)",
         "The lines of Deep Compression are the sizes published for SqueezeNet v1.0 (arXiv:1602.07360, table 2).",
-        rate_table(record),
-        "Agreement is the fraction of photos with the float network's top-1 class. KL is the mean divergence from the"
-        " float network with its 95% bootstrap interval. A `.sqz` file holds everything that the network needs, with"
-        " class names unless the pipeline omits them. NNCodec's bytes hold the tensors only.",
-        "## The same photos, before and after",
-        "Change of top-1 from the float network with its 95% bootstrap interval, paired over photos; photos that only"
-        " the float network, and that only this point classifies correctly; McNemar's exact p.",
-        markdown_table(_CHANGE, (_change_row(point, point.top1) for point in points)),
-        "The same for top-5:",
-        markdown_table(_CHANGE, (_change_row(point, point.top5) for point in points)),
-        "## Time",
-        "Passes run once, from the float weights to the weights to encode, without validation; NNCodec has none."
+        "- Agreement is the fraction of photos with the float network's top-1 class.\n"
+        "- KL is the mean divergence from the float network with its 95% bootstrap interval.\n"
+        "- A `.sqz` file holds everything that the network needs, with class names unless the pipeline omits them."
+        " NNCodec's bytes hold the tensors only.\n"
+        "- A change is the difference from the float network with its 95% bootstrap interval, paired over photos."
+        " Beside it are the photos that only the float network, and that only this point classifies correctly, and"
+        " McNemar's exact p.\n"
+        "- Passes run once, from the float weights to the weights to encode, without validation; NNCodec has none."
         " Encoding and decoding are medians, each in one process.",
-        markdown_table(_TIME, (_time_row(point) for point in points)),
+        *(_section(curve) for curve in record.curves),
     ]
     if record.omitted:
         paragraphs.append("Omitted: " + "; ".join(f"{point.name} ({point.reason})" for point in record.omitted) + ".")
     return "\n\n".join([*paragraphs, _origin(record)]) + "\n"
 
 
-def rate_table(record: RateAccuracyRecord) -> str:
-    """Return the table of bytes, accuracy and fidelity."""
-    return markdown_table(_RATE, (_rate_row(point, record.float_bytes) for point in record.points))
+def _section(curve: NetworkCurve) -> str:
+    paragraphs = [
+        f"## {curve.name}",
+        f"The float network: {curve.weights_source}.",
+        rate_table(curve),
+        "Change of top-1:",
+        markdown_table(_CHANGE, (_change_row(point, point.top1) for point in curve.points)),
+        "Change of top-5:",
+        markdown_table(_CHANGE, (_change_row(point, point.top5) for point in curve.points)),
+        "Time:",
+        markdown_table(_TIME, (_time_row(point) for point in curve.points)),
+    ]
+    return "\n\n".join(paragraphs)
+
+
+def rate_table(curve: NetworkCurve) -> str:
+    """Return the table of bytes, accuracy and fidelity; its first row is the float network."""
+    accuracy = (percent(curve.top1.value), percent(curve.top5.value))
+    reference = ("float32", thousands(curve.float_bytes), times(1), *accuracy, _EN_DASH, _EN_DASH)
+    return markdown_table(_RATE, [reference, *(_rate_row(point, curve.float_bytes) for point in curve.points)])
 
 
 def _rate_row(point: RateAccuracyPoint, float_bytes: int) -> list[str]:
@@ -98,10 +109,11 @@ def _origin(record: RateAccuracyRecord) -> str:
     def listed(versions: Mapping[str, str]) -> str:
         return ", ".join(f"{name} {version}" for name, version in versions.items())
 
-    skipped = f" ({len(record.photos.skipped)} skipped)" if record.photos.skipped else ""
+    photos = record.curves[0].photos
+    skipped = f" ({len(photos.skipped)} skipped)" if photos.skipped else ""
     nncodec = f"; NNCodec with {listed(record.nncodec_versions)}" if record.nncodec_versions else ""
     return (
-        f"Made by `{record.command}` on {record.photos.description}{skipped}; bootstrap of"
+        f"Made by `{record.command}` on {photos.description}{skipped}; bootstrap of"
         f" {thousands(record.bootstrap_samples)} samples, seed {record.bootstrap_seed}; {listed(record.versions)}"
         f"{nncodec}; {record.machine}."
     )

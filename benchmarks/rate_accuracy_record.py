@@ -14,7 +14,7 @@ from compress.evaluation.results import Interval
 from compress.evaluation.significance import mcnemar
 from compress.report.record import DataRecord
 
-RATE_ACCURACY_VERSION = 2
+RATE_ACCURACY_VERSION = 3
 BOOTSTRAP_SEED = 0
 
 OURS = "squeeze-compress"
@@ -89,22 +89,20 @@ class OmittedPoint:
 
 
 @dataclass(frozen=True)
-class RateAccuracyRecord:
-    """All points of one run.
+class NetworkCurve:
+    """A float network, and the points that are compared with it.
 
     Attributes:
+        name: of the network's first pipeline, without the size.
+        network: its architecture.
         float_bytes: size of the float32 weights.
+        photos: in the network's preprocessing.
         top1: the float network's; Wilson interval.
         top5: the float network's; Wilson interval.
         points: sorted as by `sort_points`.
-        omitted: requested points without a measurement.
-        versions: versions of the packages that affect the result.
-        nncodec_versions: versions of NNCodec and its packages; empty without NNCodec.
     """
 
-    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
-
-    schema_version: int
+    name: str
     network: str
     weights_source: str
     weights_sha256: str
@@ -113,6 +111,23 @@ class RateAccuracyRecord:
     top1: Interval
     top5: Interval
     points: tuple[RateAccuracyPoint, ...]
+
+
+@dataclass(frozen=True)
+class RateAccuracyRecord:
+    """All points of one run.
+
+    Attributes:
+        curves: by float network; at least one.
+        omitted: requested points without a measurement.
+        versions: versions of the packages that affect the result.
+        nncodec_versions: versions of NNCodec and its packages; empty without NNCodec.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+
+    schema_version: int
+    curves: tuple[NetworkCurve, ...]
     omitted: tuple[OmittedPoint, ...]
     bootstrap_samples: int
     bootstrap_seed: int

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from benchmarks.rate_accuracy_record import (
     CLASSIC,
     NNCODEC,
     OURS,
     RATE_ACCURACY_VERSION,
     AccuracyChange,
+    NetworkCurve,
     OmittedPoint,
     PointSeconds,
     RateAccuracyPoint,
@@ -52,9 +55,15 @@ POINTS = (
 )
 
 
-def a_record(points: tuple[RateAccuracyPoint, ...] = POINTS) -> RateAccuracyRecord:
-    return RateAccuracyRecord(
-        schema_version=RATE_ACCURACY_VERSION,
+MCUNET_POINTS = (
+    a_point(NNCODEC, "qp -28", 411_000, 0.31, 90, 20, 1e-8),
+    a_point(OURS, "mcunet-240k", 239_800, 0.214, 92, 48, 2e-4),
+)
+
+
+def a_curve(points: tuple[RateAccuracyPoint, ...] = POINTS) -> NetworkCurve:
+    return NetworkCurve(
+        name="squeezenet",
         network="squeezenet1_1",
         weights_source="made up",
         weights_sha256="0" * 64,
@@ -63,6 +72,23 @@ def a_record(points: tuple[RateAccuracyPoint, ...] = POINTS) -> RateAccuracyReco
         top1=about(0.551, 0.031),
         top5=about(0.803, 0.025),
         points=sort_points(points),
+    )
+
+
+def an_mcunet_curve() -> NetworkCurve:
+    return replace(
+        a_curve(MCUNET_POINTS),
+        name="mcunet",
+        network="compress.networks.inverted_residual:inverted_residual_network {}",
+        float_bytes=2_918_880,
+        top1=about(0.732, 0.027),
+    )
+
+
+def a_record(*curves: NetworkCurve) -> RateAccuracyRecord:
+    return RateAccuracyRecord(
+        schema_version=RATE_ACCURACY_VERSION,
+        curves=curves or (a_curve(),),
         omitted=(OmittedPoint("squeezenet-400k", "there is no out/squeezenet-400k/model.sqz"),),
         bootstrap_samples=9999,
         bootstrap_seed=0,

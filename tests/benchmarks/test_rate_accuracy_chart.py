@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.transforms import Bbox
-from rate_accuracy_records import POINTS, a_point, a_record, plain
+from rate_accuracy_records import POINTS, a_curve, a_point, a_record, an_mcunet_curve, plain
 
 from benchmarks.rate_accuracy_chart import to_svg
 from benchmarks.rate_accuracy_record import CLASSIC, NNCODEC, OURS, PointSeconds
@@ -40,9 +40,22 @@ def test_reference_sizes_and_the_float_network_have_labels():
         assert name in shown
 
 
+def test_each_network_has_a_column_with_its_points_and_its_own_float_network():
+    shown = words(to_svg(a_record(a_curve(), an_mcunet_curve())))
+    assert [shown.count(name) for name in ("squeezenet", "mcunet")] == [1, 1]
+    assert [shown.count(name) for name in ("300k", "240k", "qp -30", "qp -28")] == [2, 4, 2, 4]
+    assert {"squeezenet: 55.1% in float32", "mcunet: 73.2% in float32"} <= set(shown)
+
+
+def test_only_squeezenet_is_beside_the_published_sizes_of_squeezenet():
+    shown = " ".join(words(to_svg(a_record(an_mcunet_curve()))))
+    assert "240,000 bytes" in shown
+    assert "Deep Compression" not in shown
+
+
 def test_run_times_do_not_change_the_chart():
     slower = tuple(replace(point, seconds=PointSeconds(9.0, 9.0, 9.0)) for point in POINTS)
-    assert to_svg(a_record(slower)) == to_svg(a_record())
+    assert to_svg(a_record(a_curve(slower))) == to_svg(a_record())
 
 
 def test_it_is_a_standalone_file_with_the_colors_of_the_report():
@@ -57,11 +70,13 @@ def test_it_is_a_standalone_file_with_the_colors_of_the_report():
 
 @pytest.mark.parametrize("series", [OURS, CLASSIC, NNCODEC])
 def test_a_single_point_can_be_drawn(series):
-    assert words(to_svg(a_record((a_point(series, "alone", 400_000, 0.1, 3, 2),)))).count("alone") == 2
+    assert words(to_svg(a_record(a_curve((a_point(series, "alone", 400_000, 0.1, 3, 2),))))).count("alone") == 2
 
 
 def test_zero_divergence_can_be_drawn_on_the_logarithmic_scale():
-    assert words(to_svg(a_record((*POINTS, a_point(NNCODEC, "qp -60", 900_000, 0.0, 0, 0))))).count("qp -60") == 2
+    assert (
+        words(to_svg(a_record(a_curve((*POINTS, a_point(NNCODEC, "qp -60", 900_000, 0.0, 0, 0)))))).count("qp -60") == 2
+    )
 
 
 @pytest.mark.parametrize("side", ["below", "above"])

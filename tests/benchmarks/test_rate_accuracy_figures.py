@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 from pydantic import ValidationError
-from rate_accuracy_records import a_point, a_record, plain
+from rate_accuracy_records import a_curve, a_point, a_record, an_mcunet_curve, plain
 
 from benchmarks.rate_accuracy_page import to_markdown
 from benchmarks.rate_accuracy_record import (
@@ -24,7 +24,7 @@ from compress.evaluation.metrics import Outputs
 
 
 def page():
-    return plain(to_markdown(a_record()))
+    return plain(to_markdown(a_record(a_curve(), an_mcunet_curve())))
 
 
 def row(name, nth=0):
@@ -55,7 +55,7 @@ class TestMeasuring:
         assert (same.agreement.value, same.divergence_nats.value) == (1, 0)
 
     def test_points_are_sorted_by_series_then_largest_file_first(self):
-        names = [point.name.removeprefix("squeezenet-") for point in a_record().points]
+        names = [point.name.removeprefix("squeezenet-") for point in a_curve().points]
         assert names == ["500k", "300k", "240k", "deep-compression", "qp -32", "qp -30", "qp -28", "qp -26"]
 
     def test_points_of_equal_size_are_sorted_by_name(self):
@@ -65,10 +65,11 @@ class TestMeasuring:
 
 class TestJson:
     def test_a_record_survives_the_round_trip(self):
-        assert from_json(to_json(a_record())) == a_record()
+        record = a_record(a_curve(), an_mcunet_curve())
+        assert from_json(to_json(record)) == record
 
     def test_a_point_has_the_documented_fields(self):
-        point = json.loads(to_json(a_record()))["points"][-1]
+        point = json.loads(to_json(a_record()))["curves"][0]["points"][-1]
         assert (point["series"], point["name"], point["file_bytes"]) == ("NNCodec", "qp -26", 503426)
         assert (
             set(point["top1"])
@@ -91,6 +92,12 @@ class TestTable:
     def test_a_row_has_bytes_accuracy_and_fidelity(self):
         assert row("squeezenet-500k") == ["495,000", "10.0", "55.0%", "80.3%", "90.0%", "0.011 (0.00978 to 0.0122)"]
 
+    def test_each_network_has_a_section_whose_table_starts_with_its_own_float_network(self):
+        assert re.findall("^## (.*)$", page(), re.MULTILINE) == ["squeezenet", "mcunet"]
+        assert row("float32") == ["4,941,984", "1.0", "55.1%", "80.3%", "-", "-"]
+        assert row("float32", 1) == ["2,918,880", "1.0", "73.2%", "80.3%", "-", "-"]
+        assert row("mcunet-240k")[:2] == ["239,800", "12.2"]
+
     def test_the_first_table_of_statistics_is_of_top_1_and_the_second_of_top_5(self):
         assert row("NNCodec qp -30", 1) == ["-1.6 (-2.6 to -0.6)", "36 / 20", "0.044"]
         assert row("NNCodec qp -30", 2) == ["+0.1 (-0.7 to +0.9)", "7 / 8", "1"]
@@ -107,7 +114,8 @@ class TestTable:
 
     def test_every_point_is_in_every_table(self):
         text = page()
-        assert [text.count(f"| {name} |") for name in ("deep-compression", "NNCodec qp -28")] == [4, 4]
+        names = ("deep-compression", "mcunet-240k", "NNCodec qp -28")
+        assert [text.count(f"| {name} |") for name in names] == [4, 4, 8]
 
     def test_the_origin_and_omitted_points_are_shown(self):
         text = page()

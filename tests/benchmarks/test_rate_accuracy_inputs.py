@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks import nncodec_peer
-from benchmarks.pipeline_files import PIPELINES, pass_seconds, select_files
+from benchmarks.pipeline_files import PIPELINES, pass_seconds, select_networks
 from benchmarks.rate_accuracy import main
 from compress.builtin_pipelines import builtin_pipelines
 from compress.errors import ConfigError, SqueezeError
@@ -23,19 +23,32 @@ def out(tmp_path):
 
 class TestSelection:
     def test_only_existing_omits_a_pipeline_without_a_file(self, out):
-        files, omitted = select_files(["squeezenet", "squeezenet-500k"], out, only_existing=True)
-        assert files == {"squeezenet": out / "squeezenet" / "model.sqz"}
+        (network,), omitted = select_networks(["squeezenet", "squeezenet-500k"], out, only_existing=True)
+        assert network.files == {"squeezenet": out / "squeezenet" / "model.sqz"}
         absent = out / "squeezenet-500k" / "model.sqz"
         assert [(point.name, point.reason) for point in omitted] == [("squeezenet-500k", f"there is no {absent}")]
 
     def test_otherwise_the_pipeline_stays_to_be_run(self, out):
-        files, omitted = select_files(["squeezenet-500k", "squeezenet"], out, only_existing=False)
-        assert list(files) == ["squeezenet-500k", "squeezenet"]
+        (network,), omitted = select_networks(["squeezenet-500k", "squeezenet"], out, only_existing=False)
+        assert list(network.files) == ["squeezenet-500k", "squeezenet"]
         assert omitted == ()
 
     def test_an_unknown_pipeline_is_an_error_before_anything_runs(self, out):
         with pytest.raises(ConfigError, match="nor a built-in pipeline; did you mean 'squeezenet-500k'"):
-            select_files(["squeezenet-50k"], out, only_existing=False)
+            select_networks(["squeezenet-50k"], out, only_existing=True)
+
+    def test_pipelines_are_grouped_by_their_own_float_network(self, out):
+        names = ["digits", "squeezenet-500k", "deep-compression"]
+        networks, _ = select_networks(names, out, only_existing=False)
+        grouped = {network.name: list(network.files) for network in networks}
+        assert grouped == {"digits": ["digits"], "squeezenet": ["squeezenet-500k", "deep-compression"]}
+
+    def test_a_pipeline_is_omitted_if_the_weights_of_its_float_network_are_missing(self, out, monkeypatch):
+        monkeypatch.chdir(out)
+        (network,), omitted = select_networks(["mcunet-240k", "squeezenet-500k"], out, only_existing=False)
+        assert list(network.files) == ["squeezenet-500k"]
+        assert [point.name for point in omitted] == ["mcunet-240k"]
+        assert "no file ../shared/data/mcunet/mcunet-320kb-1mb_imagenet.json" in omitted[0].reason
 
     def test_the_time_of_passes_is_unknown_without_the_report_of_the_run(self, out):
         assert pass_seconds(out / "squeezenet" / "model.sqz") is None
