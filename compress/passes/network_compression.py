@@ -23,6 +23,7 @@ from compress.quantization.channel_balancing import Layers, balance_channels
 from compress.quantization.codebooks import round_to_precision
 from compress.quantization.lambda_search import FIRST_LAMBDA, LambdaSearch, initial_lambda
 from compress.quantization.layer_quantizer import LayerQuantizer, quantize_biases
+from compress.quantization.quality_search import FAR_STEP, NEAR_STEP
 from compress.quantization.regularization import regularized_quantizer
 from compress.quantization.step_sizes import has_levels
 from compress.runtime.distributed import ProcessGroup
@@ -86,7 +87,8 @@ def minimize_cost(
         if options.bytes is None:
             return compress_at(lambda_), lambda_
         if options.bytes == "smallest":
-            return find_smallest(compress_at, lambda_, _MAX_GAP if final else _MAX_FIRST_GAP, context)
+            step = NEAR_STEP if final and options.sensitivity_photos > 0 else FAR_STEP
+            return find_smallest(compress_at, lambda_, _MAX_GAP if final else _MAX_FIRST_GAP, context, step)
         if final:
             return fill_bytes(compress_at, options.bytes, lambda_, _MIN_FILL, weights, context)
         coarse = replace(context, codecs=coarse_writers(context.codecs))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from compress.context import Context, Quality
 from compress.errors import PassError
 from compress.model import Model
-from compress.quantization.quality_search import QualitySearch
+from compress.quantization.quality_search import FAR_STEP, QualitySearch
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -29,7 +29,11 @@ class _Candidate(NamedTuple):
 
 
 def find_smallest(
-    compress_at: Callable[[float], Model], lambda_: float, max_gap: float, context: Context
+    compress_at: Callable[[float], Model],
+    lambda_: float,
+    max_gap: float,
+    context: Context,
+    first_step: float = FAR_STEP,
 ) -> tuple[Model, float]:
     """Return the model of the smallest file that meets the limits of the context, and its lambda.
 
@@ -40,10 +44,11 @@ def find_smallest(
         lambda_: the first to try.
         max_gap: see `QualitySearch`.
         context: with the limits and the codecs of the file.
+        first_step: see `QualitySearch`.
     Raises:
         PassError: the context has no limits, or no lambda is possible.
     """
-    search, candidates = QualitySearch(lambda_, max_gap), 0
+    search, candidates = QualitySearch(lambda_, max_gap, first_step), 0
     best: _Candidate | None = None
     with context.progress("searching for the smallest file", 0) as advance:
         while (trial := search.next_lambda()) is not None:

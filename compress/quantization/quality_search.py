@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from compress.quantization.lambda_search import MAX_LOG, MAX_TRIALS, MIN_LOG, TOLERANCE
 
-_FIRST_STEP = math.log(4)
-"""First step of the logarithm of lambda: about 0.8 bits a weight."""
+FAR_STEP, NEAR_STEP = math.log(4), math.log(1.15)
+"""First steps of the logarithm of lambda: about 0.8 bits a weight; and 3% of the bytes, after an earlier search."""
 
 _LIMIT_TOLERANCE = math.log(2)
 """Width of the bracket that ends the search where no possible file meets the limits."""
@@ -26,14 +26,15 @@ class QualitySearch:
     moves in steps of one photo, so its slope says little.
     """
 
-    def __init__(self, first: float, max_gap: float) -> None:
+    def __init__(self, first: float, max_gap: float, first_step: float = FAR_STEP) -> None:
         """Start a search.
 
         Args:
             first: the first lambda to try.
             max_gap: fraction of bytes between the best file and a smaller one that misses the limits; ends the search.
+            first_step: of the logarithm of lambda.
         """
-        self._max_gap, self._step, self._trials = max_gap, _FIRST_STEP, 0
+        self._max_gap, self._step, self._trials = max_gap, first_step, 0
         self._met: _Trial | None = None
         self._missed: _Trial | None = None
         self._impossible: float | None = None

@@ -6,12 +6,12 @@ import math
 
 import pytest
 
-from compress.quantization.quality_search import QualitySearch
+from compress.quantization.quality_search import FAR_STEP, NEAR_STEP, QualitySearch
 
 
-def trials_of(limit, first=6e-8, max_gap=0.005, smallest_possible=0.0):
+def trials_of(limit, first=6e-8, max_gap=0.005, smallest_possible=0.0, first_step=FAR_STEP):
     """Return the tried lambdas and sizes; quality falls as lambda rises and meets the limit up to `limit`."""
-    search, trials = QualitySearch(first, max_gap), []
+    search, trials = QualitySearch(first, max_gap, first_step), []
     while (lambda_ := search.next_lambda()) is not None:
         possible = lambda_ > smallest_possible
         file_bytes = int(1e6 * (1 - math.log(lambda_) / 40)) if possible else None
@@ -29,6 +29,12 @@ def test_the_smallest_file_within_the_limits_is_near_a_file_that_misses_them(lim
     missed = max(file_bytes for lambda_, file_bytes in trials if lambda_ > limit)
     assert best * (1 - max_gap) <= missed < best
     assert len(trials) <= 15
+
+
+@pytest.mark.parametrize("limit", [5.4e-8, 6.6e-8])
+def test_a_search_near_the_result_needs_half_of_the_trials(limit):
+    near, far = (trials_of(limit, first_step=step) for step in (NEAR_STEP, FAR_STEP))
+    assert len(near) <= len(far) / 2
 
 
 def test_limits_that_every_file_meets_end_at_the_largest_lambda():
