@@ -157,8 +157,8 @@ class TestBytes:
         fills = []
 
         class Search(LambdaSearch):
-            def __init__(self, max_bytes, first, min_fill):
-                super().__init__(max_bytes, first, min_fill)
+            def __init__(self, max_bytes, first, min_fill, weights):
+                super().__init__(max_bytes, first, min_fill, weights)
                 fills.append(min_fill)
 
         monkeypatch.setattr("compress.passes.network_compression.LambdaSearch", Search)
