@@ -20,9 +20,9 @@ from compress.report.label_placement import Obstacle, PointLabel, Preference, pl
 from compress.report.svg import chart_style, color, new_figure
 from compress.report.svg import to_svg as to_svg_element
 
-_WIDTH, _HEIGHT = 900.0, 830.0
-_LEFT, _RIGHT, _GAP = 62.0, 24.0, 28.0
-_ROWS = ((148.0, 300.0), (532.0, 250.0))
+_WIDTH, _HEIGHT = 900.0, 890.0
+_LEFT, _RIGHT, _GAP = 62.0, 24.0, 44.0
+_ROWS = ((148.0, 300.0), (542.0, 300.0))
 """Top and height of each row of panels, pixels."""
 
 _MIN_NATS = 1e-6
@@ -177,6 +177,8 @@ def _name(axes: Axes, curve: NetworkCurve, of: Callable[[RateAccuracyPoint], Int
     obstacles, labels = [], []
     for reference in _reference_sizes(curve):
         obstacles += _along(axes, [(reference.file_bytes / 1000, y) for y in axes.get_ylim()], 1, 3)
+    if of is _top1:
+        obstacles += _along(axes, [(x, curve.top1.value * 100) for x in axes.get_xlim()], 1, 3)
     for style in _STYLES:
         own = [(point, of(point)) for point in curve.points if point.series == style.series]
         obstacles += _along(axes, [(point.file_bytes / 1000, interval.value) for point, interval in own], 1, 12)
