@@ -49,6 +49,7 @@ class LiveStages:
     def progress(self, title: str, total: int) -> Iterator[Callable[[int], None]]:
         """Show a progress bar of `total` items (0: unknown)."""
         task = self._bars.add_task(title, total=total or None)
+        self._live.refresh()  # at once: the step may be over before the next refresh
         try:
             yield lambda count: self._bars.advance(task, count)
         finally:
@@ -58,6 +59,7 @@ class LiveStages:
         """Show the finished stages, of which there are records, and the others; the next one runs from now on."""
         self._forecasts, self._records = forecasts, tuple(records)
         self._started = time.perf_counter()
+        self._live.refresh()
 
     def _content(self) -> Group:
         return Group(stage_table(self._forecasts, self._records, time.perf_counter() - self._started), self._bars)
