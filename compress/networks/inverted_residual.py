@@ -13,6 +13,8 @@ from typing import Annotated, NamedTuple
 from pydantic import Field, JsonValue, TypeAdapter
 from torch import Tensor, nn
 
+_MAX_WEIGHTS = 100_000_000
+
 _Size = Annotated[int, Field(ge=1, le=4096)]
 _Kernel = Annotated[int, Field(ge=1, le=31)]
 _Stride = Annotated[int, Field(ge=1, le=4)]
@@ -45,6 +47,7 @@ class Chain(NamedTuple):
         head: channels of the 1x1 convolution after the last block; 0: there is none.
         classes: number of logits.
         channels: of the photos.
+        epsilon: added to the variance by batch norms; None: torch's.
     """
 
     stem: tuple[_Kernel, _Stride, _Size]
@@ -52,15 +55,33 @@ class Chain(NamedTuple):
     head: Annotated[int, Field(ge=0, le=4096)]
     classes: Annotated[int, Field(ge=1, le=100_000)]
     channels: Annotated[int, Field(ge=1, le=4)] = 3
+    epsilon: Annotated[float, Field(gt=0, le=1)] | None = None
+
+    @property
+    def weights(self) -> int:
+        """Number of weights of the convolutions and the linear layer."""
+        kernel, _, width = self.stem
+        count = self.channels * width * kernel**2
+        for block in self.blocks:
+            count += block.middle * (width * (block.middle != width) + block.kernel**2 + block.channels)
+            width = block.channels
+        return count + width * self.head + (self.head or width) * self.classes
 
 
 def inverted_residual_network(**chain: JsonValue) -> InvertedResidualNetwork:
     """Return the network with the attributes of a `Chain` as JSON values.
 
     Raises:
-        ValueError: they are not those of a chain.
+        ValueError: they are not those of a chain, or of one too large: a file may name any.
     """
-    return InvertedResidualNetwork(TypeAdapter(Chain).validate_python(chain))
+    checked = TypeAdapter(Chain).validate_python(chain)
+    if checked.weights > _MAX_WEIGHTS:
+        raise ValueError(f"the network has {checked.weights:,} weights (allowed: up to {_MAX_WEIGHTS:,})")
+    network = InvertedResidualNetwork(checked)
+    for module in network.modules():
+        if checked.epsilon and isinstance(module, nn.BatchNorm2d):
+            module.eps = checked.epsilon
+    return network
 
 
 class InvertedResidualNetwork(nn.Module):

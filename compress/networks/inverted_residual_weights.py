@@ -16,13 +16,26 @@ from compress.networks.source_files import existing_file, read_class_names
 
 _Activation = Literal["relu6"]
 
+_TORCH_EPSILON = 1e-5
+"""What torch's batch norms add to the variance."""
+
 
 @dataclass(frozen=True)
 class _Layer:
     out_channels: int
     act_func: _Activation
-    kernel_size: int = 1
-    stride: int = 1
+    kernel_size: int
+    stride: int
+    dilation: Literal[1] = 1
+    groups: Literal[1] = 1
+    has_shuffle: Literal[False] = False
+    use_bn: Literal[True] = True
+
+
+@dataclass(frozen=True)
+class _PointwiseLayer(_Layer):
+    kernel_size: Literal[1] = 1
+    stride: Literal[1] = 1
 
 
 @dataclass(frozen=True)
@@ -60,18 +73,26 @@ class _Linear:
 
 
 @dataclass(frozen=True)
+class _BatchNorm:
+    eps: float = _TORCH_EPSILON
+    ws_eps: None = None
+
+
+@dataclass(frozen=True)
 class _Description:
     """What is read of the JSON file."""
 
     first_conv: _Layer
     blocks: list[_Block]
     classifier: _Linear
-    feature_mix_layer: _Layer | None = None
+    feature_mix_layer: _PointwiseLayer | None = None
+    bn: _BatchNorm = _BatchNorm()
 
     def to_chain(self) -> dict[str, JsonValue]:
         """Return the arguments of `inverted_residual_network`."""
         stem, mix = self.first_conv, self.feature_mix_layer
-        return {
+        epsilon: dict[str, JsonValue] = {} if self.bn.eps == _TORCH_EPSILON else {"epsilon": self.bn.eps}
+        return epsilon | {
             "stem": [stem.kernel_size, stem.stride, stem.out_channels],
             "blocks": [block.to_chain() for block in self.blocks],
             "head": mix.out_channels if mix else 0,
@@ -81,16 +102,18 @@ class _Description:
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class InvertedResidualWeights(CheckpointOptions):
-    """A network of inverted residual blocks, its batch norms folded.
+    """A network of inverted residual blocks.
 
     Attributes:
         path: checkpoint with the network's tensors.
         architecture: JSON file that describes the network.
+        fold_batch_norm: see `fold_batch_norms`.
         labels: text file with one class name a line; None: ImageNet's names if there are 1,000 classes.
     """
 
     path: str
     architecture: str
+    fold_batch_norm: bool = True
     labels: str | None = None
 
     @property
@@ -108,9 +131,8 @@ class InvertedResidualWeights(CheckpointOptions):
         from compress.networks.factory_models import load_checkpoint, model_of  # noqa: PLC0415
         from compress.networks.network_class_names import default_class_names  # noqa: PLC0415
 
-        factory = NetworkFactory(
-            INVERTED_RESIDUAL, _read_description(self.architecture).to_chain(), fold_batch_norm=True
-        )
+        chain = _read_description(self.architecture).to_chain()
+        factory = NetworkFactory(INVERTED_RESIDUAL, chain, self.fold_batch_norm)
         network = factory.call(seed)
         checkpoint = read_checkpoint(existing_file(self.path))
         notes = load_checkpoint(network, checkpoint, self.architecture, self.checkpoint_key, self.strict)

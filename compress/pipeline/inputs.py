@@ -17,6 +17,7 @@ from compress.data.photos import Photos, Role
 from compress.errors import ConfigError, DataError
 from compress.evaluation.round_trip import check_importable
 from compress.model import Model
+from compress.networks.inverted_residual_weights import InvertedResidualWeights
 from compress.networks.network_class_names import classes_of
 from compress.networks.user_network import UserNetwork
 from compress.networks.weight_sources import WeightSource
@@ -147,7 +148,7 @@ def load_inputs(
 def _load_networks(pipeline: Pipeline) -> tuple[Model, Model | None]:
     """Return the network as the user gave it, and with folded batch norms if the pipeline asks for them."""
     source = pipeline.model
-    if isinstance(source, UserNetwork) and source.fold_batch_norm:
+    if isinstance(source, UserNetwork | InvertedResidualWeights) and source.fold_batch_norm:
         return _load_network(pipeline, replace(source, fold_batch_norm=False)), _load_network(pipeline, source)
     return _load_network(pipeline, source), None
 

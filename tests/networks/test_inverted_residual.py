@@ -76,13 +76,13 @@ def state():
     return found | {"classifier.linear.weight": random(5, 20), "classifier.linear.bias": random(5)}
 
 
-def expected_logits(state, x):
+def expected_logits(state, x, epsilon=1e-5):
     """The network of `described`, from its definition in the papers."""
 
     def convolution(name, x, kernel, stride=1, groups=1):
         x = functional.conv2d(x, state[f"{name}.conv.weight"], None, stride, kernel // 2, 1, groups)
         norm = (state[f"{name}.bn.{each}"] for each in ("running_mean", "running_var", "weight", "bias"))
-        return functional.batch_norm(x, *norm)
+        return functional.batch_norm(x, *norm, eps=epsilon)
 
     def block(index, x, middle, kernel, stride=1):
         name = f"blocks.{index}.mobile_inverted_conv"
@@ -99,11 +99,11 @@ def expected_logits(state, x):
 
 @pytest.fixture
 def load(tmp_path, described, state):
-    def load(**changes):
+    def load(fold_batch_norm=True, **changes):
         (tmp_path / "network.json").write_text(json.dumps(described | changes))
         torch.save({"state_dict": state}, tmp_path / "weights.pth")
         paths = {"path": str(tmp_path / "weights.pth"), "architecture": str(tmp_path / "network.json")}
-        return InvertedResidualWeights(**paths, input_size=SIZE).load()
+        return InvertedResidualWeights(**paths, input_size=SIZE, fold_batch_norm=fold_batch_norm).load()
 
     return load
 
@@ -116,6 +116,15 @@ def logits_of(model, photos):
 def test_described_network_has_the_logits_of_the_papers(load, state):
     photos = torch.randn(4, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
     np.testing.assert_allclose(logits_of(load(), photos), expected_logits(state, photos), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("fold_batch_norm", [True, False])
+def test_batch_norms_have_the_epsilon_of_the_description(load, state, fold_batch_norm):
+    photos = torch.randn(4, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
+    model = load(fold_batch_norm, bn={"momentum": 0.1, "eps": 0.5, "ws_eps": None})
+    expected = expected_logits(state, photos, 0.5)
+    np.testing.assert_allclose(logits_of(model, photos), expected, rtol=1e-4, atol=1e-5)
+    assert not np.allclose(expected, expected_logits(state, photos), rtol=1e-2)
 
 
 def test_file_runs_without_a_trusted_function(load):
@@ -135,6 +144,7 @@ def test_runtime_in_c_knows_the_operations(load):
     [
         ({"act_func": "h_swish"}, "blocks.0.mobile_inverted_conv.act_func: Input should be 'relu6'"),
         ({"use_se": True}, "blocks.0.mobile_inverted_conv.use_se"),
+        ({"kernel_size": None}, "blocks.0.mobile_inverted_conv.kernel_size"),
         ({"stride": "fast"}, "blocks.0.mobile_inverted_conv.stride"),
     ],
 )
@@ -145,6 +155,27 @@ def test_other_blocks_are_refused(load, described, changes, problem):
         load(blocks=[first, *others])
     assert problem in str(raised.value)
     assert raised.value.key == "model.architecture"
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"first_conv": layer(3, 8, 3, 2) | {"dilation": 2}}, "first_conv.dilation"),
+        ({"first_conv": layer(3, 8, 3, 2) | {"groups": 3}}, "first_conv.groups"),
+        ({"first_conv": layer(3, 8, 3, 2) | {"use_bn": False}}, "first_conv.use_bn"),
+        ({"feature_mix_layer": layer(10, 20, 3, 1)}, "feature_mix_layer.kernel_size"),
+        ({"bn": {"eps": 1e-5, "ws_eps": 1e-5}}, "bn.ws_eps"),
+    ],
+)
+def test_other_layers_are_refused(load, changes, problem):
+    with pytest.raises(ConfigError, match=problem):
+        load(**changes)
+
+
+def test_network_that_a_file_names_may_not_fill_the_memory():
+    network = {"stem": [3, 2, 4096], "blocks": [[3, 1, 4095, 4096, 1]] * 100, "head": 0, "classes": 10}
+    with pytest.raises(ValueError, match=r"allowed: up to 100,000,000"):
+        inverted_residual_network(**network)
 
 
 def test_checkpoint_of_another_network_names_the_tensors(load, state):
