@@ -5,17 +5,15 @@ All of it follows from shapes. The plan changes time and memory, never the stati
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from compress.calibration.photo_batches import MAX_PASS_PHOTOS
 from compress.calibration.row_block_memory import check_row_length, row_groups_by_layer
 from compress.calibration.statistics_accumulator import STRIP_ROWS, Sweep, waiting_photos
 from compress.model import Model
-from compress.networks.layer_calls import record_calls, weight_matrices
+from compress.networks.layer_calls import matrix_shape, reached, record_calls, weight_matrices
 from compress.networks.modules import to_module, zero_input
 
 _TENSORS_PER_OUTPUT = 4
@@ -144,9 +142,11 @@ def network_memory(network: nn.Module, photo: Tensor, row_block_bytes: int) -> N
     """
     with record_calls(network) as calls:
         logits = network(photo)
-    called = {call.weight: _shape(call.layer.weight) for call in calls}
+    called = {call.weight: matrix_shape(call.layer.weight) for call in calls}
     groups = row_groups_by_layer(called, row_block_bytes)
-    shapes = _other_shapes(network, logits, called) | called
+    others = {name: weight for name, weight in weight_matrices(network).items() if name not in called}
+    used = reached(others, logits)
+    shapes = {name: matrix_shape(weight) for name, weight in others.items() if name in used} | called
     for name, (_, columns) in shapes.items():
         check_row_length(name, columns)
     outputs = sum(call.outputs.numel() for call in calls)
@@ -154,19 +154,3 @@ def network_memory(network: nn.Module, photo: Tensor, row_block_bytes: int) -> N
     return NetworkMemory(
         tuple(LayerMemory(name, *shape, groups.get(name, 1)) for name, shape in shapes.items()), activation_bytes
     )
-
-
-def _other_shapes(network: nn.Module, logits: Tensor, called: Collection[str]) -> dict[str, tuple[int, int]]:
-    """Return the shapes of the matrices that no recorded call uses, but the logits."""
-    others = {name: weight for name, weight in weight_matrices(network).items() if name not in called}
-    if not others or not logits.requires_grad:
-        return {}
-    gradients = torch.autograd.grad(logits.sum(), list(others.values()), allow_unused=True)
-    return {
-        name: _shape(weight) for (name, weight), each in zip(others.items(), gradients, strict=True) if each is not None
-    }
-
-
-def _shape(weight: Tensor) -> tuple[int, int]:
-    rows, columns = weight.flatten(1).shape
-    return rows, columns

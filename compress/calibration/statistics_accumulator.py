@@ -44,7 +44,7 @@ from compress.calibration.packed_triangular import symmetric
 from compress.calibration.photo_batches import PhotoBatch
 from compress.calibration.row_block_memory import check_row_length, row_groups_by_layer
 from compress.errors import DataError, PassError
-from compress.networks.layer_calls import CompressibleLayer, LayerCall, record_calls, weight_matrices
+from compress.networks.layer_calls import CompressibleLayer, LayerCall, matrix_shape, record_calls, weight_matrices
 from compress.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from compress.runtime.progress import Advance
 
@@ -182,7 +182,7 @@ def _sweep(
             layers[name].add_pass(gradient)
         if not groups:
             groups = row_groups_by_layer(
-                {name: _shape(layer) for name, layer in found.layers.items()}, settings.row_block_bytes
+                {name: matrix_shape(layer.weight) for name, layer in found.layers.items()}, settings.row_block_bytes
             )
         for name, calls in _by_weight(found.calls).items():
             if name not in layers:
@@ -311,12 +311,6 @@ def _by_weight(gradients: CallGradients) -> dict[str, CallGradients]:
     return found
 
 
-def _shape(layer: CompressibleLayer) -> tuple[int, int]:
-    """Return rows and columns."""
-    rows, columns = layer.weight.flatten(1).shape
-    return rows, columns
-
-
 def _has_row_correlation(layer: CompressibleLayer) -> bool:
     """Return whether the rows are few enough and read the same channels."""
     return len(layer.weight) <= _MAX_CORRELATED_ROWS and getattr(layer, "groups", 1) == 1
@@ -331,7 +325,7 @@ class _LayerAccumulator:
     """Sums over photos for one layer: row blocks as strips of their upper triangles, row correlation, and traces."""
 
     def __init__(self, name: str, weight: Tensor, groups: int, *, correlated: bool) -> None:
-        rows, columns = weight.flatten(1).shape
+        rows, columns = matrix_shape(weight)
         check_row_length(name, columns)
         self._row_fisher = torch.zeros(rows, dtype=torch.float64)
         self._bias_fisher: Tensor | None = torch.zeros(rows, dtype=torch.float64)

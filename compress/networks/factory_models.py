@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +16,7 @@ from compress.networks.compared_output import LOGITS, ComparedOutput, OutputOpti
 from compress.networks.factory import NetworkFactory
 from compress.networks.float_values import to_float32
 from compress.networks.folding import fold_batch_norms
-from compress.networks.layer_calls import COMPRESSIBLE, record_calls, weight_matrices
+from compress.networks.layer_calls import COMPRESSIBLE, reached, record_calls, weight_matrices
 from compress.networks.modules import check_shapes, returning, set_weights, stored_tensors, tied_names, zero_input
 from compress.networks.program import network_program
 from compress.networks.repeatability import check_repeatable
@@ -93,8 +92,8 @@ def _probe(
     found = probe_output(outputs, options) if options else None
     logits = _checked_logits(outputs) if found is None else found[1]
     called = {call.weight: call.layer.weight for call in calls}
-    used = called.keys() if found is None else _reached(called, logits)  # other outputs may have weights of their own
-    weights = used | _reached(weight_matrices(network), logits)
+    used = called.keys() if found is None else reached(called, logits)  # other outputs may have weights of their own
+    weights = used | reached(weight_matrices(network), logits)
     if not weights:
         left = ", ".join(name for name, parameter in network.named_parameters() if parameter.dim() >= 2) or "none"
         raise ConfigError(
@@ -117,14 +116,6 @@ def _checked_logits(outputs: Any) -> torch.Tensor:
             key="model",
         )
     return outputs
-
-
-def _reached(matrices: Mapping[str, torch.Tensor], logits: torch.Tensor) -> set[str]:
-    """Return the names of the matrices that the logits depend on."""
-    if not matrices or not logits.requires_grad:
-        return set()
-    gradients = torch.autograd.grad(logits.sum(), list(matrices.values()), retain_graph=True, allow_unused=True)
-    return {name for name, gradient in zip(matrices, gradients, strict=True) if gradient is not None}
 
 
 def _to_dense(name: str, tensor: torch.Tensor) -> Dense:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
+import torch
 from torch import Tensor, nn
 
 CompressibleLayer = nn.Conv1d | nn.Conv2d | nn.Linear
@@ -65,6 +66,20 @@ def weight_matrices(network: nn.Module) -> dict[str, nn.Parameter]:
         if _MATRIX_NAME.fullmatch(name) and parameter.dim() >= 2
     }
     return {name: parameter for name, parameter in network.named_parameters() if id(parameter) in matrices}
+
+
+def reached(matrices: Mapping[str, Tensor], outputs: Tensor) -> set[str]:
+    """Return the names of the matrices that a network's outputs depend on. Its graph is kept."""
+    if not matrices or not outputs.requires_grad:
+        return set()
+    gradients = torch.autograd.grad(outputs.sum(), list(matrices.values()), retain_graph=True, allow_unused=True)
+    return {name for name, gradient in zip(matrices, gradients, strict=True) if gradient is not None}
+
+
+def matrix_shape(weight: Tensor) -> tuple[int, int]:
+    """Return rows and columns of a weight tensor as a matrix."""
+    rows, columns = weight.flatten(1).shape
+    return rows, columns
 
 
 def is_standard(layer: nn.Module) -> bool:
