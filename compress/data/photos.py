@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from compress.runtime.mapped_arrays import release_pages
 
 T = TypeVar("T")
 
@@ -51,7 +52,7 @@ class Photos:
         """
         selected = np.array(self.pixels[indices])
         if isinstance(self.pixels, np.memmap) and self.pixels.mode == "r":
-            _release_pages(self.pixels)
+            release_pages(self.pixels)
         return selected
 
 
@@ -59,11 +60,3 @@ def evenly_spread(items: Sequence[T], limit: int | None) -> list[T]:
     """Return at most `limit` items, evenly spread; all if it is None."""
     count = len(items) if limit is None else min(limit, len(items))
     return [items[n * len(items) // count] for n in range(count)]
-
-
-def _release_pages(pixels: NDArray[np.uint8]) -> None:
-    owner: object = pixels
-    while isinstance(owner, np.ndarray):
-        owner = owner.base
-    if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):  # Windows has none
-        owner.madvise(mmap.MADV_DONTNEED)

@@ -29,6 +29,12 @@ def mapped(array: NDArray[Number], folder: Path | None) -> NDArray[Number]:
 
 
 def release_pages(array: NDArray[Any]) -> None:
-    """Release the memory of an array of `mapped`: its next use reads the file. Does nothing for other arrays."""
-    if isinstance(array.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        array.base.madvise(mmap.MADV_DONTNEED)
+    """Release the memory of an array in a shared map of a file: its next use reads the file.
+
+    Does nothing for arrays in memory. Changes of a copy-on-write map would be lost.
+    """
+    owner: object = array
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):  # Windows has none
+        owner.madvise(mmap.MADV_DONTNEED)
