@@ -24,13 +24,15 @@ def example_gradients(call: LayerCall, output_gradient: Tensor, photos: int) -> 
         call: a call of the layer.
         output_gradient: in the shape of the call's outputs.
         photos: number of photos in the network's batch.
+    Returns:
+        the gradients of the weights in the precision of `output_gradient`.
     """
-    layer, outputs = call.layer, _by_position(call, output_gradient)
+    layer, inputs, outputs = call.layer, call.inputs.to(output_gradient.dtype), _by_position(call, output_gradient)
     if isinstance(layer, nn.Linear) or _is_pointwise(layer):
-        weight_gradients = outputs @ _weight_inputs(layer, call.inputs).transpose(1, 2)
+        weight_gradients = outputs @ _weight_inputs(layer, inputs).transpose(1, 2)
     else:
-        weight_gradients = _convolution_gradients(layer, call.inputs, output_gradient)
-    bias_gradients = outputs.sum(2)
+        weight_gradients = _convolution_gradients(layer, inputs, output_gradient)
+    bias_gradients = outputs.float().sum(2)
     if len(weight_gradients) == photos:
         return weight_gradients, bias_gradients
     examples = 1 if len(weight_gradients) % photos else photos
@@ -51,10 +53,10 @@ def compact_gradients(call: LayerCall, output_gradient: Tensor, group_rows: Sequ
         shape (groups, n * positions, columns) for n examples in the batch of the layer; None: they would not be fewer,
         or the rows read different channels.
     """
-    outputs = _by_position(call, output_gradient)
+    outputs = _by_position(call, output_gradient).float()
     if getattr(call.layer, "groups", 1) > 1 or outputs.shape[2] >= min(group_rows):
         return None
-    inputs = _weight_inputs(call.layer, call.inputs).transpose(1, 2)
+    inputs = _weight_inputs(call.layer, call.inputs.float()).transpose(1, 2)
     factors = [torch.linalg.qr(rows, mode="r").R for rows in torch.split(outputs, list(group_rows), 1)]
     return torch.stack([(factor @ inputs).flatten(0, 1) for factor in factors])
 

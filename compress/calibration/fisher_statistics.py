@@ -29,6 +29,7 @@ from compress.errors import DataError
 from compress.model import Model
 from compress.networks.factory import identity, output_of
 from compress.networks.modules import to_module
+from compress.runtime.devices import has_bfloat16
 from compress.runtime.distributed import ProcessGroup
 from compress.runtime.memory import release_free_memory, resident_bytes
 from compress.runtime.progress import Progress
@@ -96,7 +97,12 @@ class FisherStatistics:
         return self.cache[key]
 
     def row_statistics(
-        self, limit: int | None, augmentations: int = 1, row_block_bytes: int = ROW_BLOCK_BYTES
+        self,
+        limit: int | None,
+        augmentations: int = 1,
+        row_block_bytes: int = ROW_BLOCK_BYTES,
+        *,
+        half_precision: bool = False,
     ) -> Mapping[str, LayerStatistics]:
         """Return statistics with row blocks and row correlation, by name, kept in `store`.
 
@@ -104,16 +110,20 @@ class FisherStatistics:
             limit: use at most this number of photos; None: all.
             augmentations: how often each photo is used: unchanged first, then as random crops.
             row_block_bytes: memory for all row blocks.
+            half_precision: run the network in bfloat16 if the device computes in it.
         Raises:
             DataError: as `layer_statistics`, or `store` is not writable.
             PassError: as `layer_statistics`.
         """
         indices = self._indices(limit)
+        half_precision = self.processes.all_agree(half_precision and has_bfloat16(self.device))
+        gather = partial(self._gather, indices, augmentations, row_block_bytes, half_precision=half_precision)
         if self.store is None:
-            return dict(self._gather(indices, augmentations, row_block_bytes))
-        path = self.store / f"statistics-{self._digest(len(indices), augmentations, row_block_bytes)}.npz"
+            return dict(gather())
+        digest = self._digest(len(indices), augmentations, row_block_bytes, half_precision=half_precision)
+        path = self.store / f"statistics-{digest}.npz"
         if not self.processes.all_agree(path.exists()):
-            layers = self._gather(indices, augmentations, row_block_bytes)
+            layers = gather()
             if self.processes.is_first_of_machine:
                 write_statistics(path, layers)
             else:
@@ -151,7 +161,7 @@ class FisherStatistics:
             return layer_contributions(*networks, errors, inputs, advance, self.processes, self.output_error)
 
     def _gather(
-        self, indices: Indices, augmentations: int, row_block_bytes: int
+        self, indices: Indices, augmentations: int, row_block_bytes: int, *, half_precision: bool = False
     ) -> Iterator[tuple[str, LayerStatistics]]:
         total = len(indices) * augmentations
         if 0 < total < self.processes.world_size:
@@ -171,6 +181,7 @@ class FisherStatistics:
                 output_error=self.output_error,
                 row_block_bytes=row_block_bytes,
                 class_weights=class_weights,
+                half_precision=half_precision,
                 sweeps=sweeps,
                 processes=self.processes,
             )
@@ -233,9 +244,11 @@ class FisherStatistics:
         balance = ("balanced",) if self.photos.balance_classes else ()
         return *balance, self.photos.fingerprint, weights_sha256(self.reference), *identity(self.reference)
 
-    def _digest(self, photos: int, augmentations: int, row_block_bytes: int) -> str:
+    def _digest(self, photos: int, augmentations: int, row_block_bytes: int, *, half_precision: bool) -> str:
         """Return a hash of everything that determines the row statistics."""
         processes = () if self.processes.world_size == 1 else (self.processes.world_size,)
-        settings = photos, augmentations, row_block_bytes, self.seed, self.device.type, torch.__version__, *processes
+        precision = ("bfloat16",) if half_precision else ()
+        run = self.seed, self.device.type, torch.__version__, *processes, *precision
+        settings = photos, augmentations, row_block_bytes, *run
         determined_by = (_STATISTICS_VERSION, *self._network_and_photos, *settings)
         return hashlib.sha256(repr(determined_by).encode()).hexdigest()[:32]

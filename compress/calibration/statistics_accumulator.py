@@ -88,6 +88,7 @@ class _Settings:
     output_error: OutputError
     row_block_bytes: int
     class_weights: Tensor | None
+    half_precision: bool
 
 
 class _PassGradients(NamedTuple):
@@ -119,6 +120,7 @@ def accumulate_statistics(
     output_error: OutputError = OutputError(),  # noqa: B008  it is immutable
     row_block_bytes: int = 0,
     class_weights: Tensor | None = None,
+    half_precision: bool = False,
     sweeps: Iterable[Sweep | None] = (None,),
     processes: ProcessGroup = SINGLE_PROCESS,
 ) -> Iterator[tuple[str, LayerStatistics]]:
@@ -135,14 +137,16 @@ def accumulate_statistics(
             never have.
         class_weights: shape (classes,): a photo counts as much as its softmax's mean of these weights, times its sample
             weight; None: as much as its sample weight.
+        half_precision: run the network, and compute the gradients of single photos, in bfloat16. Sums are in float32.
         sweeps: the layers of each sweep over the photos, in the network's order; None: all in one. More sweeps take
             less memory and more time, with the same result.
         processes: the processes that share the batches.
     Raises:
         DataError: there are no photos.
-        PassError: the statistics of a layer do not fit into memory or float32, are all 0, or a layer has no gradients.
+        PassError: the statistics of a layer do not fit into memory or float32, are all 0, a layer has no gradients, or
+            the network does not run in half precision.
     """
-    settings = _Settings(weights, output_error, row_block_bytes, class_weights)
+    settings = _Settings(weights, output_error, row_block_bytes, class_weights, half_precision)
     is_informative = False
     for sweep in sweeps:
         for name, statistics in _sweep(network, batches(), advance, settings, sweep, processes):
@@ -230,7 +234,7 @@ def _gradients(
         return settings.weights is None or name in settings.weights
 
     with record_calls(network) as recorded:
-        logits = network(inputs)
+        logits = _half_precision_logits(network, inputs) if settings.half_precision else network(inputs)
         wanted = [call for call in recorded if call.weight not in read_elsewhere and is_wanted(call.weight)]
         _check_differentiable(logits, wanted)
         weights = _photo_weights(logits.detach(), batch.weights, settings.class_weights)
@@ -257,6 +261,16 @@ def _gradients(
         found = {name: each for name, each in zip(others, matrices, strict=True) if each is not None}
         gradients = _backward(logits, calls, directions, retain_graph=False)
         return _PassGradients(float(weights.double().sum()), layers, name_of_last, gradients, class_gradients, found)
+
+
+def _half_precision_logits(network: nn.Module, inputs: Tensor) -> Tensor:
+    """Return the logits, in float32, of a network whose convolutions and products run in bfloat16."""
+    try:
+        with torch.autocast(inputs.device.type, torch.bfloat16):
+            logits: Tensor = network(inputs)
+    except RuntimeError as error:
+        raise PassError(f"the network does not run in bfloat16: {error}; use half_precision: false") from error
+    return logits.float()
 
 
 def _weights_read_elsewhere(
@@ -317,7 +331,10 @@ def _has_row_correlation(layer: CompressibleLayer) -> bool:
 
 
 def waiting_photos(columns: int) -> int:
-    """Return the number of photos whose gradients, of this row length, are added to the row blocks in one step."""
+    """Return the number of photos whose gradients, of this row length, are added to the row blocks in one step.
+
+    Twice as many of those in half precision.
+    """
     return _PHOTOS_TOGETHER if columns < _LONG_ROW else 0
 
 
@@ -347,16 +364,16 @@ class _LayerAccumulator:
         """Add photos; row blocks come from the gradients of `row_block_calls`, all else from those of `calls`."""
         weight_gradients, bias_gradients = _summed_gradients(calls, photos)
         assert self._bias_fisher is not None
-        self._row_fisher += weight_gradients.square().sum((0, 2)).double().cpu()
+        exact = weight_gradients.float()
+        self._row_fisher += exact.square().sum((0, 2)).double().cpu()
         self._bias_fisher += bias_gradients.square().sum(0).double().cpu()
         if row_block_calls is not calls:
             weight_gradients, _ = _summed_gradients(row_block_calls, photos)
-        by_row = weight_gradients.transpose(0, 1)
         if self._row_products is not None:
-            flat = by_row.flatten(1)
+            flat = exact.transpose(0, 1).flatten(1)
             self._row_products.addmm_(flat, flat.T)
         compact = self._compact(row_block_calls, photos)
-        self._wait(by_row if compact is None else compact)
+        self._wait(weight_gradients.transpose(0, 1) if compact is None else compact)
 
     def _compact(self, calls: CallGradients, photos: int) -> Tensor | None:
         """Return `compact_gradients` of a layer of long rows that sees each photo once."""
@@ -374,14 +391,15 @@ class _LayerAccumulator:
     def _wait(self, by_row: Tensor) -> None:
         """Keep gradients, shape (rows or groups, photos, columns), until enough wait."""
         self._waiting.append(by_row.contiguous())
-        if sum(gradients.shape[1] for gradients in self._waiting) >= waiting_photos(self._columns):
+        waiting_bytes = sum(gradients.shape[1] * gradients.itemsize for gradients in self._waiting)
+        if waiting_bytes >= 4 * waiting_photos(self._columns):
             self.flush()
 
     def flush(self) -> None:
         """Add the waiting gradients to the strips, in place."""
         if not self._waiting:
             return
-        gradients = torch.cat(self._waiting, 1)  # (rows or groups, photos, columns)
+        gradients = torch.cat(self._waiting, 1).float()  # (rows or groups, photos, columns)
         self._waiting.clear()
         if self._groups == len(gradients):
             for start, strip in self._strips_from():

@@ -105,7 +105,10 @@ def _layer_quantizers(
     options: RateDistortionPass, model: Model, context: Context, lambda_: float, *, kernel_transform: bool
 ) -> Layers:
     statistics = context.fisher.row_statistics(
-        options.statistics_photos, options.augmentations, options.row_block_memory
+        options.statistics_photos,
+        options.augmentations,
+        options.row_block_memory,
+        half_precision=options.half_precision,
     )
     samples = context.fisher.samples(options.statistics_photos, options.augmentations)
     last = list(statistics)[-1]

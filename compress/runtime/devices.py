@@ -8,6 +8,9 @@ import torch
 
 from compress.errors import ConfigError
 
+_BFLOAT16_INSTRUCTIONS = "avx512_bf16", "amx_bf16"
+"""Extensions of x86 processors that multiply numbers in bfloat16."""
+
 
 def find_device(name: str | None) -> torch.device:
     """Return a torch device by name; None: a GPU if there is one, else the CPU.
@@ -23,6 +26,16 @@ def find_device(name: str | None) -> torch.device:
         allowed = ", ".join(["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))])
         raise ConfigError(f"cannot run on {name!r}", key="--device", allowed=allowed) from error
     return device
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Return whether a device computes in bfloat16 itself, so that half precision is faster than float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):  # older torch
+        return False
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in _BFLOAT16_INSTRUCTIONS)
 
 
 def device_name(name: str | None) -> str:

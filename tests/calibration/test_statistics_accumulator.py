@@ -13,7 +13,7 @@ from compress.calibration.photo_batches import PhotoBatch
 from compress.calibration.row_block_memory import ROW_BLOCK_BYTES
 from compress.calibration.statistics_accumulator import accumulate_statistics
 from compress.data.transforms import to_input
-from compress.errors import DataError
+from compress.errors import DataError, PassError
 from compress.evaluation.metrics import Outputs, divergences
 from compress.networks.layer_calls import layer_weight_names
 from compress.networks.modules import to_module
@@ -232,6 +232,37 @@ def test_a_sample_weight_of_three_equals_three_copies(row_blocks):
                 assert getattr(weighted[name], part) is None
             else:
                 np.testing.assert_allclose(getattr(weighted[name], part), value, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_half_precision_changes_the_statistics_by_its_rounding_alone(kind):
+    make, shape = NETWORKS[kind]
+    torch.manual_seed(SEED)
+    network, photos = make(), torch.randn(30, *shape)
+    exact, half = (
+        statistics_of(network, photos, 6, row_block_bytes=10**7, half_precision=half) for half in (False, True)
+    )
+    for name, statistics in half.items():
+        assert np.abs(statistics.input_factor - exact[name].input_factor).max() <= 0.02
+        np.testing.assert_allclose(statistics.row_fisher, exact[name].row_fisher, rtol=0.1)
+        if statistics.row_correlation is not None:
+            np.testing.assert_allclose(statistics.row_correlation, exact[name].row_correlation, atol=0.05)
+
+
+class WritesIntoFloat(nn.Module):
+    """Writes the outputs of a layer into a float32 tensor, which must not be in half precision then."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(7, 4)
+
+    def forward(self, x):
+        return torch.zeros(len(x), 4).index_put((torch.arange(len(x)),), self.layer(x))
+
+
+def test_a_network_that_needs_float32_refuses_half_precision_and_says_what_to_do():
+    with pytest.raises(PassError, match=r"does not run in bfloat16: .*; use half_precision: false"):
+        statistics_of(WritesIntoFloat(), torch.randn(6, 7), half_precision=True)
 
 
 def test_no_photos_is_an_error():

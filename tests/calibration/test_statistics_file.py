@@ -10,6 +10,7 @@ import pytest
 from compress.calibration.layer_statistics import LayerStatistics
 from compress.calibration.statistics_file import StatisticsFile, write_statistics
 from compress.errors import DataError
+from compress.runtime.devices import has_bfloat16
 from compress.tensors.forms import Dense
 
 
@@ -72,6 +73,12 @@ class TestRowStatistics:
         again = replace(stored, stage="another").fisher.row_statistics(None, 2)["2.weight"]
         assert np.array_equal(first.row_blocks, again.row_blocks)
         assert [path.suffix for path in tmp_path.iterdir()] == [".npz"]
+
+    def test_half_precision_has_a_file_of_its_own_where_the_processor_has_it(self, context, tmp_path):
+        stored = replace(context, store=tmp_path)
+        for half_precision in (False, True):
+            stored.fisher.row_statistics(None, half_precision=half_precision)
+        assert len(list(tmp_path.iterdir())) == 1 + has_bfloat16(context.device)
 
     def test_each_set_of_photos_augmentations_seed_and_network_has_its_own_file(
         self, context, tmp_path, patchwork, tiny

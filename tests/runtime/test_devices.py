@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from compress.errors import ConfigError
-from compress.runtime.devices import device_name, find_device
+from compress.runtime.devices import device_name, find_device, has_bfloat16
 
 
 def test_the_default_is_a_gpu_if_there_is_one():
@@ -30,3 +32,10 @@ def test_each_process_of_a_machine_has_its_own_gpu(monkeypatch):
     assert device_name(None) == device_name("cuda") == "cuda:3"
     assert device_name("cpu") == "cpu"
     assert device_name("cuda:1") == "cuda:1"
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="Linux lists the instructions of the processor")
+def test_half_precision_needs_its_instructions():
+    instructions = Path("/proc/cpuinfo").read_text().split()
+    assert has_bfloat16(torch.device("cpu")) == bool({"avx512_bf16", "amx_bf16"} & set(instructions))
+    assert not has_bfloat16(torch.device("meta"))
