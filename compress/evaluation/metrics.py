@@ -15,7 +15,7 @@ from compress.data.photos import Photos
 from compress.data.transforms import to_input
 from compress.errors import DataError
 from compress.evaluation.intervals import normal_interval, paired_counts, wilson_interval
-from compress.evaluation.results import Accuracy, Fidelity, Interval, PhotoOutcomes, Prediction
+from compress.evaluation.results import Accuracy, Fidelity, Interval, PhotoOutcomes, Prediction, significant
 from compress.model import Preprocessing
 from compress.networks.compared_output import OutputKind
 from compress.runtime.distributed import SINGLE_PROCESS, ProcessGroup
@@ -121,7 +121,7 @@ def photo_outcomes(outputs: Outputs, reference: Outputs) -> PhotoOutcomes | None
     return PhotoOutcomes(
         top1_classes=tuple(outputs.logits.argmax(1).tolist()),
         label_ranks=None if outputs.labels is None else tuple(outputs.label_ranks(_BEST_CLASSES).tolist()),
-        divergences_nats=tuple(float(f"{nats:.3e}") for nats in divergences(outputs, reference)),
+        divergences_nats=tuple(map(significant, divergences(outputs, reference).tolist())),
     )
 
 

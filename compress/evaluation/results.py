@@ -6,6 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 
+def significant(value: float) -> float:
+    """Return `value` with four significant digits."""
+    return float(f"{value:.4g}")
+
+
 @dataclass(frozen=True)
 class Interval:
     """An estimate and its 95% confidence interval."""

@@ -127,7 +127,7 @@ def _layer_record(
         codec=layout.codec,
         scan_order=layout.scan_order,
         codec_bytes=codec_bytes,
-        entropy_bytes=layout.entropy_bytes,
+        entropy_bytes=round(layout.entropy_bytes, 1),
         index_bytes=layout.index_bytes,
         position_bytes=layout.position_bytes,
         codebook_bytes=layout.codebook_bytes,

@@ -39,7 +39,7 @@ class RunResult:
     Attributes:
         record: all measurements.
         model_path: the `.sqz` file.
-        report_path: `report.html`; `report.json` is in the same folder.
+        report_path: `report.html`; `report.json` and `thumbnails.json` are in the same folder.
     """
 
     record: RunRecord

@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from compress.errors import ConfigError
+from compress.evaluation.results import significant
 from compress.pipeline.key_paths import Key, has_key, join_keys
 from compress.pipeline.renamed_keys import suggestion
 from compress.pipeline.schema_errors import validate
@@ -21,7 +22,6 @@ Value = bool | int | float | str
 _Number = Annotated[int, Field()] | Annotated[float, Field(allow_inf_nan=False)]
 _FORMS = "{min: ..., max: ...} with an optional 'step' or 'log: true', or a list of choices"
 _CODING = ["encode", "coding"]
-_SIGNIFICANT_DIGITS = 4
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -82,7 +82,7 @@ class SearchParameter:
         """Return a value with four significant digits, within the range."""
         if self.range is None or isinstance(value, str | bool) or self.is_whole:
             return value
-        return min(max(float(f"{value:.{_SIGNIFICANT_DIGITS}g}"), self.range.min), self.range.max)
+        return min(max(significant(value), self.range.min), self.range.max)
 
 
 def override(key: str, value: Value) -> str:

@@ -46,21 +46,22 @@ def histogram_shapes(layers: Sequence[LayerRecord]) -> list[HistogramShapes]:
 
 def _shapes(layer: LayerRecord, histogram: WeightHistogram) -> HistogramShapes:
     highest = max(*histogram.float_counts, *histogram.decoded_counts, 1)
+    bins = len(histogram.float_counts)
     return HistogramShapes(
         layer,
         histogram,
-        _stairs(histogram.float_counts, highest),
-        _stairs(histogram.pruned_counts, highest),
-        _stairs(histogram.decoded_counts, highest),
+        _stairs(histogram.float_counts, bins, highest),
+        _stairs(histogram.pruned_counts, bins, highest),
+        _stairs(histogram.decoded_counts, bins, highest),
         tuple(round(mark * WIDTH / CODEBOOK_MARKS, 1) for mark in histogram.codebook_marks),
         _ticks(histogram.low, histogram.high),
     )
 
 
-def _stairs(counts: Sequence[int], highest: int) -> str:
+def _stairs(counts: Sequence[int], bins: int, highest: int) -> str:
     """Return a path that starts and ends on the base line; empty without counts."""
     tops = [round(HEIGHT * (1 - (count / highest) ** 0.5), 1) for count in counts]
-    steps = (f"V{top:g}H{(index + 1) * WIDTH / len(tops):.4g}" for index, top in enumerate(tops))
+    steps = (f"V{top:g}H{(index + 1) * WIDTH / bins:.4g}" for index, top in enumerate(tops))
     return f"M0 {HEIGHT}{''.join(steps)}V{HEIGHT}" if any(counts) else ""
 
 

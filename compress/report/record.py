@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict
+from pydantic import BeforeValidator, ConfigDict, PlainSerializer
 
-from compress.evaluation.results import Accuracy, Fidelity, GoalRecord, PhotoOutcomes, Prediction
+from compress.evaluation.results import Accuracy, Fidelity, GoalRecord, PhotoOutcomes, Prediction, significant
 from compress.model import TrainingCurve
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 OLDEST_READABLE_VERSION = 5
 """Reports since this version are read; fields that they lack have defaults."""
 
@@ -33,6 +34,21 @@ MAX_CHANGED_PHOTOS = 24
 HISTOGRAM_BINS = 60
 CODEBOOK_MARKS = 260
 """Intervals into which `WeightHistogram` divides its range to place codebook entries."""
+
+
+def _marks_to_hex(marks: tuple[int, ...]) -> str:
+    return f"{sum(1 << mark for mark in marks):x}"
+
+
+def _marks_from_hex(value: object) -> object:
+    """Return the marks, from a hexadecimal number or from a list, which reports before schema version 8 have."""
+    if not isinstance(value, str):
+        return tuple(value) if isinstance(value, list) else value
+    bits = int(value, 16)
+    return tuple(mark for mark in range(CODEBOOK_MARKS + 1) if bits >> mark & 1)
+
+
+_Marks = Annotated[tuple[int, ...], BeforeValidator(_marks_from_hex), PlainSerializer(_marks_to_hex, return_type=str)]
 
 
 @dataclass(frozen=True)
@@ -79,19 +95,19 @@ class WeightHistogram:
     Scales and the kernel transform are undone first, so that the codebook entries lie on the same axis.
 
     Attributes:
-        low: lower end of the range of the float weights.
+        low: lower end of the range of the float weights, four significant digits, as `high`.
         float_counts: float weights in each bin.
         decoded_counts: nonzero decoded weights in each bin; values outside the range are clipped to it.
         codebook_marks: distinct positions of the codebook entries, clipped, in 1/`CODEBOOK_MARKS` of the range,
-            ascending.
-        pruned_counts: float weights in each bin that are zero after compression; empty: not recorded.
+            ascending. JSON has them as a hexadecimal number: bit i is set if there is an entry at position i.
+        pruned_counts: float weights in each bin that are zero after compression, up to the last bin that has any.
     """
 
     low: float
     high: float
     float_counts: tuple[int, ...]
     decoded_counts: tuple[int, ...]
-    codebook_marks: tuple[int, ...]
+    codebook_marks: _Marks
     pruned_counts: tuple[int, ...] = ()
 
     @classmethod
@@ -112,7 +128,15 @@ class WeightHistogram:
         entries = np.clip([] if codebook is None else codebook, low, high)
         marks = np.unique(np.round((entries - low) / (high - low) * CODEBOOK_MARKS).astype(int))
         float_counts, decoded_counts, pruned_counts = counts
-        return cls(low, high, float_counts, decoded_counts, tuple(marks.tolist()), pruned_counts)
+        pruned_bins = max(np.flatnonzero(pruned_counts), default=-1) + 1
+        return cls(
+            significant(low),
+            significant(high),
+            float_counts,
+            decoded_counts,
+            tuple(marks.tolist()),
+            pruned_counts[:pruned_bins],
+        )
 
 
 @dataclass(frozen=True)
@@ -149,10 +173,10 @@ class LayerRecord:
     codec_bytes: Mapping[str, int]
     entropy_bytes: float
     index_bytes: int
-    position_bytes: int
-    codebook_bytes: int
-    scale_bytes: int
-    histogram: WeightHistogram | None
+    position_bytes: int = 0
+    codebook_bytes: int = 0
+    scale_bytes: int = 0
+    histogram: WeightHistogram | None = None
     relative_error: float | None = None
     divergence_nats: float | None = None
 
@@ -225,14 +249,14 @@ class ChangedPhoto:
         label: name of its class; None: no label.
         before: answer of the float network.
         after: answer of the file.
-        thumbnail: JPEG, base64.
+        thumbnail: JPEG, base64; on disk, it is in a file beside the report. Empty: the file is missing.
     """
 
     photo: str
     label: str | None
     before: Prediction
     after: Prediction
-    thumbnail: str
+    thumbnail: str = ""
 
 
 @dataclass(frozen=True)

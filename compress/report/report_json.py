@@ -17,13 +17,13 @@ _MAX_SHOWN_PROBLEMS = 3
 
 
 def to_json(record: RunRecord) -> str:
-    """Return the text of `report.json`, one line a field, stage and layer.
+    """Return the text of `report.json`, one line a field, stage and layer; fields that have their default are left out.
 
     Raises:
         FormatError: a value could not be read back, such as NaN.
     """
     try:
-        fields = parse_json(_ADAPTER.dump_json(record))
+        fields = parse_json(_ADAPTER.dump_json(record, exclude_defaults=True))
     except PydanticSerializationError as error:
         raise FormatError(f"the record holds a value that JSON cannot: {error}") from error
     text = "{\n" + ",\n".join(f'"{name}":{_to_lines(value)}' for name, value in fields.items()) + "\n}\n"

@@ -23,7 +23,7 @@ from compress.evaluation import metrics
 from compress.evaluation.round_trip import run_round_trip
 from compress.networks.modules import to_module
 from compress.pipeline.run_record import data_record
-from compress.report import from_json, to_html, to_json
+from compress.report import from_json, read_report, to_html, to_json
 from compress.report.record import RunRecord
 from compress.runtime.progress import no_progress
 from compress.tensors.forms import Dense, Shared
@@ -53,7 +53,7 @@ class Finished:
 
     @property
     def record(self) -> RunRecord:
-        return from_json((self.out / "report.json").read_text("utf-8"))
+        return read_report(self.out / "report.json")
 
 
 def invoke(*arguments: object) -> Result:
@@ -71,9 +71,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     return Finished(pipeline, folder / "out", invoke("run", pipeline, "--out", folder / "out", "--device", "cpu"))
 
 
-def test_a_met_goal_gives_exit_code_0_three_files_and_a_cache(finished):
+def test_a_met_goal_gives_exit_code_0_the_files_and_a_cache(finished):
     assert finished.shown.exit_code == 0, finished.shown.output
-    assert sorted(path.name for path in finished.out.iterdir()) == ["cache", "model.sqz", "report.html", "report.json"]
+    files = ["model.sqz", "report.html", "report.json", "thumbnails.json"]
+    assert sorted(path.name for path in finished.out.iterdir()) == ["cache", *files]
 
 
 def test_a_run_prints_its_stages_bytes_goal_and_paths(finished):
@@ -184,6 +185,7 @@ def test_changed_photos_are_shown_unless_the_pipeline_says_no(finished, tmp_path
         (tmp_path / "report.html").read_text("utf-8"),
     )
     assert from_json(private).changed_photos is None
+    assert not (tmp_path / "thumbnails.json").exists()
     assert "data:image" not in page
     for name in Digits(limit=4).load(float_squeezenet().preprocessing, "validation", classes=10).names:
         assert name not in private

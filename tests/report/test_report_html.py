@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from records import HOSTILE, make_hostile_record, make_record
 
+from compress.errors import FormatError
 from compress.evaluation.results import Interval
-from compress.report import from_json, to_html, write_report
-from compress.report.record import CODEBOOK_MARKS, WeightHistogram
+from compress.report import read_report, to_html, to_json, write_report
+from compress.report.record import CODEBOOK_MARKS, SCHEMA_VERSION, WeightHistogram
 
 
 class Elements(HTMLParser):
@@ -193,12 +194,35 @@ def test_a_large_codebook_has_at_most_one_mark_for_each_visible_position(pages):
     assert len(to_html(replace(record, layers=layers))) < len(pages["labeled"]) + 20_000
 
 
-def test_both_files_are_written(tmp_path):
+def test_all_files_are_written(tmp_path):
     page = write_report(make_record(), tmp_path / "new" / "folder")
     assert page == tmp_path / "new" / "folder" / "report.html"
     assert page.read_text(encoding="utf-8") == to_html(make_record())
-    assert from_json((page.parent / "report.json").read_text(encoding="utf-8")) == make_record()
-    assert len(list(page.parent.iterdir())) == 2
+    assert read_report(page.parent / "report.json") == make_record()
+    assert sorted(path.name for path in page.parent.iterdir()) == ["report.html", "report.json", "thumbnails.json"]
+
+
+def test_thumbnails_lie_beside_the_report_and_not_in_it(tmp_path):
+    record = make_record()
+    report = write_report(record, tmp_path).with_suffix(".json")
+    assert record.changed_photos[0].thumbnail not in report.read_text("utf-8")
+    (tmp_path / "thumbnails.json").write_text("[]")
+    with pytest.raises(FormatError, match=r"thumbnails\.json beside the report is damaged"):
+        read_report(report)
+    (tmp_path / "thumbnails.json").unlink()
+    assert "<img" not in to_html(read_report(report))
+
+
+def test_a_report_without_photos_leaves_no_thumbnails_of_an_earlier_run(tmp_path):
+    write_report(make_record(), tmp_path)
+    write_report(replace(make_record(), changed_photos=None), tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "report.json"]
+
+
+def test_a_report_with_thumbnails_inside_is_read(tmp_path):
+    text = to_json(make_record()).replace(f'"schema_version":{SCHEMA_VERSION}', '"schema_version":7')
+    (tmp_path / "report.json").write_text(text, "utf-8")
+    assert to_html(read_report(tmp_path / "report.json")).count("data:image/jpeg") == len(make_record().changed_photos)
 
 
 def test_alexnet_is_named_for_classifiers_of_imagenet_alone(pages):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from compress.errors import ConfigError, FormatError, format_errors_of
 from compress.report.record import RunRecord
-from compress.report.report_json import from_json
+from compress.report.report_files import read_report
 from compress.runtime.file_names import escape_undecodable
 
 REPORT = "report.json"
@@ -55,10 +55,7 @@ def read_run(path: Path) -> NamedRun:
     """
     file = _report_of(path)
     with format_errors_of(escape_undecodable(str(file))):
-        try:
-            record = from_json(file.read_text("utf-8"))
-        except UnicodeDecodeError as error:
-            raise FormatError("the report is not UTF-8", expected=f"a {REPORT}") from error
+        record = read_report(file)
     return NamedRun(escape_undecodable(_name(file)), file, record)
 
 

@@ -1,0 +1,63 @@
+"""A report on disk: `report.json`, `report.html`, and `thumbnails.json` with the photos that the page shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from compress.errors import FormatError
+from compress.report.html import to_html
+from compress.report.record import RunRecord
+from compress.report.report_json import from_json, to_json
+from compress.runtime.atomic_files import write_atomically
+
+THUMBNAILS = "thumbnails.json"
+_PHOTOS = TypeAdapter(dict[str, str])
+
+
+def write_report(record: RunRecord, folder: Path) -> Path:
+    """Write the files into `folder`, each atomically, and return the path of `report.html`.
+
+    Raises:
+        FormatError: the record holds a value that JSON cannot, such as NaN.
+        OSError: a file could not be written; the old one is unchanged.
+    """
+    thumbnails = {photo.photo: photo.thumbnail for photo in record.changed_photos or ()}
+    text, page = to_json(_with_thumbnails(record, {})), to_html(record)
+    (folder / THUMBNAILS).unlink(missing_ok=True)
+    if thumbnails:
+        write_atomically(folder / THUMBNAILS, _PHOTOS.dump_json(thumbnails))
+    write_atomically(folder / "report.json", text.encode())
+    write_atomically(folder / "report.html", page.encode())
+    return folder / "report.html"
+
+
+def read_report(file: Path) -> RunRecord:
+    """Read a `report.json`, with the thumbnails beside it; reports before schema version 8 have them inside.
+
+    Raises:
+        FormatError: one of the files is damaged, or the report has another version.
+        OSError: the report cannot be read.
+    """
+    try:
+        record = from_json(file.read_text("utf-8"))
+    except UnicodeDecodeError as error:
+        raise FormatError("the report is not UTF-8", expected="a report.json") from error
+    thumbnails = file.with_name(THUMBNAILS)
+    if record.schema_version < 8 or not thumbnails.exists():
+        return record
+    try:
+        return _with_thumbnails(record, _PHOTOS.validate_json(thumbnails.read_bytes()))
+    except ValidationError as error:
+        raise FormatError(f"{THUMBNAILS} beside the report is damaged; without it, photos have no picture") from error
+
+
+def _with_thumbnails(record: RunRecord, thumbnails: Mapping[str, str]) -> RunRecord:
+    """Return the record with the thumbnail of each photo by its name, or none."""
+    if not record.changed_photos:
+        return record
+    photos = tuple(replace(photo, thumbnail=thumbnails.get(photo.photo, "")) for photo in record.changed_photos)
+    return replace(record, changed_photos=photos)
