@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import inspect
+from functools import cache
 from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
@@ -48,7 +49,13 @@ def to_html(record: RunRecord) -> str:
 
 
 def load_template(name: str) -> Template:
-    """Load a template; its filters are the functions of `formatting` and `breakdown`."""
+    """Load a template, compiled once in a process."""
+    return _environment().get_template(name)
+
+
+@cache
+def _environment() -> Environment:
+    """Return the environment of the templates; its filters are the functions of `formatting` and `breakdown`."""
     environment = Environment(
         loader=PackageLoader("compress.report"),
         autoescape=True,
@@ -68,4 +75,4 @@ def load_template(name: str) -> Template:
         "script": Markup(script),
         "script_sha256": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     }
-    return environment.get_template(name)
+    return environment
