@@ -8,6 +8,7 @@ import signal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 
 class ResidualBlock(nn.Module):
@@ -199,9 +200,22 @@ class SmallNetwork(nn.Module):
             self.second(torch.zeros(1, 8, 2, 2))  # each call in training mode brings the norm nearer to its final value
 
     def forward(self, x: Tensor) -> Tensor:
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.change != "no_grad"):
-            x = torch.relu(self.second(torch.relu(self.first(x)))).mean((2, 3))
-        return self.head(x)
+        if self.change == "input in place":
+            x.mul_(2).sub_(0.5)
+        if self.change == "fails on dark photos" and x.amax((1, 2, 3)).min() < -1:
+            raise IndexError("too dark")
+        with (
+            torch.set_grad_enabled(torch.is_grad_enabled() and self.change != "no_grad"),
+            torch.autocast("cpu", torch.bfloat16, enabled=self.change == "autocast"),
+        ):
+            if self.change == "recomputed activations":
+                x = checkpoint(self._features, x, use_reentrant=False)
+            else:
+                x = self._features(x)
+            return self.head(x).float()
+
+    def _features(self, x: Tensor) -> Tensor:
+        return torch.relu(self.second(torch.relu(self.first(x)))).mean((2, 3))
 
 
 class ConvolutionWithPadding(nn.Conv2d):
@@ -222,7 +236,22 @@ class FunctionalNetwork(nn.Module):
         return x.flatten(1) @ self.kernel.T
 
 
+class SpatialNetwork(nn.Module):
+    """Reads a photo as a volume of one slice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.head = nn.Conv3d(1, 4, 3, 2, 1), nn.ConvTranspose3d(4, 6, 2), nn.Linear(6, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.relu(self.second(torch.relu(self.first(x.unsqueeze(2))))).mean((2, 3, 4)))
+
+
 def small_network(change: str) -> nn.Module:
+    if change == "three dimensions":
+        return SpatialNetwork()
+    if change == "wrapped":
+        return nn.DataParallel(torch.compile(SmallNetwork(change)))  # type: ignore[arg-type]
     if change == "lazy":
         return nn.Sequential(nn.LazyConv2d(4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.LazyLinear(10))
     return FunctionalNetwork() if change == "functional" else SmallNetwork(change)

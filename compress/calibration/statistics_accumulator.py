@@ -280,8 +280,9 @@ def _weights_read_elsewhere(
 
     A tied decoder does so: `F.linear(x, self.encoder.weight.t())`.
     """
-    with record_calls(network) as calls:
+    with record_calls(network) as recorded:
         logits = network(inputs)
+        calls = list(recorded)  # checkpointed activations are computed again in the backward pass
         if not calls or not logits.requires_grad or not all(call.outputs.requires_grad for call in calls):
             return set()
         directions = output_error.directions(logits, batch.noise)
@@ -315,7 +316,12 @@ def _backward(logits: Tensor, calls: Sequence[LayerCall], directions: Tensor, *,
         return []
     outputs = [call.outputs for call in calls]
     gradients = torch.autograd.grad(logits, outputs, directions, retain_graph=retain_graph, materialize_grads=True)
-    return list(zip(calls, gradients, strict=True))
+    return [(call, _without_float16(gradient)) for call, gradient in zip(calls, gradients, strict=True)]
+
+
+def _without_float16(gradient: Tensor) -> Tensor:
+    """Return the gradient; in float32 if it is in float16, whose range is too small for sums."""
+    return gradient.float() if gradient.dtype == torch.float16 else gradient
 
 
 def _by_weight(gradients: CallGradients) -> dict[str, CallGradients]:

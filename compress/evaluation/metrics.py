@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from compress.calibration.output_error import output_variance
 from compress.data.photos import Photos
@@ -67,7 +67,7 @@ def run(
     """Run a network on photos; each process runs its shard, and all return all outputs, which are of this kind.
 
     Raises:
-        DataError: there are no photos, or an output is not finite.
+        DataError: there are no photos, the network fails on some, or an output is not finite.
     """
     if not len(photos):
         raise DataError("validation needs at least one photo")
@@ -77,12 +77,21 @@ def run(
         for start in range(processes.rank * _BATCH_SIZE, len(photos), processes.world_size * _BATCH_SIZE):
             pixels = photos.at(slice(start, start + _BATCH_SIZE))
             inputs = torch.from_numpy(to_input(pixels, preprocessing)).to(device, memory_format=torch.channels_last)
-            outputs.append(network(inputs).float().cpu().numpy())
+            outputs.append(_outputs(network, inputs, photos.names[start : start + 1]).float().cpu().numpy())
             advance(len(pixels))
     logits = np.concatenate(processes.gather_interleaved(outputs))
     if not np.isfinite(logits).all():
         raise DataError("the network's output is not finite; its weights are damaged")
     return Outputs(logits, photos.labels, kind)
+
+
+def _outputs(network: nn.Module, inputs: Tensor, first: Sequence[str]) -> Tensor:
+    try:
+        outputs: Tensor = network(inputs)
+    except Exception as error:  # the network may be the user's code
+        where = f"{len(inputs)} photos" + "".join(f", the first of them {name}" for name in first)
+        raise DataError(f"the network fails on {where}: {type(error).__name__}: {error}") from error
+    return outputs
 
 
 def accuracy(outputs: Outputs) -> Accuracy | None:

@@ -15,17 +15,13 @@ from compress.errors import SqueezeError
 from compress.networks.compared_output import LOGITS, OutputOptions, named_tensor
 from compress.networks.equivalence import relative_difference, same_outputs
 
-_PHOTOS = 2
 
-
-def check_logits(onnx_model: ModelProto, network: nn.Module, photo: Tensor, output: OutputOptions = LOGITS) -> None:
-    """Run both networks on random input of the shape of `photo`, (1, channels, height, width); compare one output.
+def check_logits(onnx_model: ModelProto, network: nn.Module, inputs: Tensor, output: OutputOptions = LOGITS) -> None:
+    """Run both networks on inputs, shape (n, channels, height, width), and compare one output.
 
     Raises:
         SqueezeError: the logits differ, or the ONNX model does not run.
     """
-    generator = torch.Generator().manual_seed(0)
-    inputs = torch.randn((_PHOTOS, *photo.shape[1:]), generator=generator)
     with torch.inference_mode():
         expected = named_tensor(network(inputs.clone()), output)
     try:

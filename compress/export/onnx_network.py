@@ -17,10 +17,12 @@ from compress.export.onnx_weights import StoreTensor
 from compress.model import Model
 from compress.networks.compared_output import named_tensor
 from compress.networks.factory import output_of
-from compress.networks.modules import check_input, to_native_module, zero_input
+from compress.networks.modules import check_input, random_input, to_native_module, zero_input
 
 OPSET, IR_VERSION = 13, 7
 """Versions of 2020, which all current runtimes read."""
+
+_CHECKED_PHOTOS = 2
 
 
 def to_onnx(model: Model, store: StoreTensor) -> ModelProto:
@@ -51,5 +53,5 @@ def to_onnx(model: Model, store: StoreTensor) -> ModelProto:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         onnx_model.metadata_props.add(key=name, value=text)
     # The network that was traced may remember it.
-    check_logits(onnx_model, to_native_module(model), photo, output)
+    check_logits(onnx_model, to_native_module(model), random_input(model.preprocessing, _CHECKED_PHOTOS), output)
     return onnx_model

@@ -129,8 +129,11 @@ class NetworkFactory:
                 network = function(**copy.deepcopy(self.args))  # the function may change them
             except Exception as error:  # the function is the user's code
                 raise self._error(f"{type(error).__name__}: {error}, when called with {self.args}", "args") from error
+        network = _unwrapped(network)
         if not isinstance(network, torch.nn.Module):
             raise self._error(f"it returned {type(network).__name__}, not a torch.nn.Module")
+        if isinstance(network, torch.jit.ScriptModule):
+            raise self._error("it returned a TorchScript program, whose layers are hidden; return the network itself")
         if lazy := [name for name, tensor in network.state_dict(keep_vars=True).items() if is_lazy(tensor)]:
             raise self._error(
                 f"its lazy layers have no sizes yet ({', '.join(lazy)}); run it on a photo of zeros first"
@@ -178,6 +181,14 @@ class NetworkFactory:
 
     def _error(self, problem: str, key: str = "factory") -> ConfigError:
         return ConfigError(f"{self.function!r} makes no network: {problem}", key=f"model.{key}")
+
+
+def _unwrapped(network: Any) -> Any:
+    """Return the network in the wrappers of `DataParallel` and `torch.compile`, which compute the same."""
+    from torch import nn  # noqa: PLC0415
+
+    inner = network.module if isinstance(network, nn.DataParallel) else getattr(network, "_orig_mod", network)
+    return network if inner is network else _unwrapped(inner)
 
 
 def identity(model: Model) -> tuple[str, ...]:

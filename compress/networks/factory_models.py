@@ -18,8 +18,8 @@ from compress.networks.float_values import to_float32
 from compress.networks.folding import fold_batch_norms
 from compress.networks.layer_calls import COMPRESSIBLE, reached, record_calls, weight_matrices
 from compress.networks.modules import check_shapes, returning, set_weights, stored_tensors, tied_names, zero_input
+from compress.networks.output_checks import check_outputs
 from compress.networks.program import network_program
-from compress.networks.repeatability import check_repeatable
 from compress.networks.state_dict_search import expected_tensors, find_state_dict
 from compress.tensors.forms import Dense
 
@@ -74,8 +74,8 @@ def model_of(
         uncompressed=uncompressed,
         trusted=True,
     )
-    check_repeatable(returning(network, output or LOGITS), model)
-    return model
+    notes = check_outputs(returning(network, output or LOGITS), model, (output or LOGITS).kind)
+    return replace(model, notes=notes)
 
 
 def _probe(

@@ -18,8 +18,8 @@ _STANDARD_FORWARDS = {
 }
 
 _MATRIX_OWNERS = (
-    nn.Conv1d, nn.Conv2d, nn.Linear, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.MultiheadAttention, nn.RNNBase,
-    nn.RNNCellBase, nn.Embedding, nn.EmbeddingBag, nn.Bilinear,
+    nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
+    nn.MultiheadAttention, nn.RNNBase, nn.RNNCellBase, nn.Embedding, nn.EmbeddingBag, nn.Bilinear,
 )  # fmt: skip
 """Kinds of modules with weight matrices, one row per index of the first dimension."""
 

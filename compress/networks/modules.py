@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from compress.data.transforms import to_input
 from compress.errors import ConfigError, WeightsError, nearest
 from compress.model import Model, Preprocessing
 from compress.networks.compared_output import LOGITS, ComparedOutput, compared_tensor
@@ -38,8 +39,14 @@ def builtin_network(architecture: str, classes: int) -> nn.Module:
 
 
 def to_module(model: Model, device: torch.device | None = None) -> nn.Module:
-    """Return a model's network, which returns only the tensor that is compared; see `to_native_module`."""
-    return returning(to_native_module(model, device), output_of(model))
+    """Return a model's network, which returns only the tensor that is compared; see `to_native_module`.
+
+    Code of the user may change its input in place; it gets a copy.
+    """
+    network = returning(to_native_module(model, device), output_of(model))
+    if is_factory(model.architecture):
+        network.register_forward_pre_hook(lambda _, inputs: tuple(each.clone() for each in inputs))
+    return network
 
 
 def returning(network: nn.Module, output: ComparedOutput) -> nn.Module:
@@ -78,12 +85,13 @@ def as_contiguous(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _supports_channels_last(model: Model) -> bool:
-    """Return whether the network runs in the format "channels last"; `x.view(len(x), -1)` does not."""
+    """Return whether the network runs in the format "channels last"; `x.view(len(x), -1)` and `Conv3d` do not."""
     if not is_factory(model.architecture):
         return True
-    network: nn.Module = _make_network(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = _make_network(model)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         try:
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             network(zero_input(model.preprocessing).to(memory_format=torch.channels_last))
         except RuntimeError:
             return False
@@ -121,6 +129,13 @@ def check_input(network: nn.Module, model: Model) -> None:
 def zero_input(preprocessing: Preprocessing) -> torch.Tensor:
     """Return an input of zeros, shape (1, channels, height, width)."""
     return torch.zeros(1, len(preprocessing.channels), preprocessing.height, preprocessing.width)
+
+
+def random_input(preprocessing: Preprocessing, photos: int) -> torch.Tensor:
+    """Return photos of random pixels, the same in each call; shape (photos, channels, height, width)."""
+    shape = photos, preprocessing.height, preprocessing.width, len(preprocessing.channels)
+    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    return torch.from_numpy(to_input(pixels, preprocessing))
 
 
 def stored_tensors(module: nn.Module) -> dict[str, torch.Tensor]:

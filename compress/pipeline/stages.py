@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from compress.context import Context, Quality, QualityTarget
-from compress.errors import ConfigError, PassError
+from compress.errors import ConfigError, PassError, SqueezeError
 from compress.model import Model
+from compress.networks.factory import needs_trust
 from compress.pipeline.config import Pipeline, Stage
 from compress.pipeline.inputs import RunInputs
 from compress.pipeline.invariants import check_invariants
@@ -108,3 +109,11 @@ def _run(stage: Stage, model: Model, context: Context) -> Model:
     except ConfigError as error:
         key = ".".join(["stages", stage.name, *([error.key] if error.key else [])])
         raise ConfigError(error.problem, key=key, allowed=error.allowed) from error
+    except Exception as error:  # torch's, about the network's code
+        if isinstance(error, SqueezeError | MemoryError | OSError) or not needs_trust(model.architecture):
+            raise
+        problem, _, _ = f"{type(error).__name__}: {error}".partition("\n")
+        raise PassError(
+            f"the network's code does not support this pass: {problem} (squeeze-compress -v prints where)",
+            stage=stage.name,
+        ) from error

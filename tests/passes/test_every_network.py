@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -17,7 +19,7 @@ from user_networks import (
 from compress import container
 from compress.context import Context
 from compress.data.digits import Digits
-from compress.errors import ConfigError, PassError
+from compress.errors import ConfigError, DataError, PassError
 from compress.evaluation.metrics import fidelity, run
 from compress.networks.user_network import UserNetwork
 from compress.passes import Distill, Prune, Quantize, Share, Simplify, Train
@@ -45,6 +47,10 @@ NETWORKS = {
     "spectral norm": (small_network, {"change": "spectral_norm"}),
     "old spectral norm": (small_network, {"change": "old spectral_norm"}),
     "weight of the parent": (small_network, {"change": "weight of the parent"}),
+    "input in place": (small_network, {"change": "input in place"}),
+    "autocast": (small_network, {"change": "autocast"}),
+    "three dimensions": (small_network, {"change": "three dimensions"}),
+    "wrapped": (small_network, {"change": "wrapped"}),
     "tuple in training": (tuple_in_training, {}),
 }
 
@@ -77,6 +83,8 @@ def test_every_pass_keeps_the_predictions_of_the_network(name):
         (small_network, {"change": "old weight_norm"}, {"first.weight", "head.weight"}),
         (small_network, {"change": "spectral_norm"}, {"first.weight", "head.weight"}),
         (small_network, {"change": "weight of the parent"}, {"kernel", "second.weight", "head.weight"}),
+        (small_network, {"change": "three dimensions"}, {"first.weight", "second.weight", "head.weight"}),
+        (small_network, {"change": "wrapped"}, {"first.weight", "second.weight", "head.weight"}),
     ],
 )
 def test_weight_matrices_are_compressed_and_computed_weights_are_not(function, args, compressed):
@@ -124,3 +132,24 @@ def test_a_network_that_views_its_photos_runs_in_the_default_format():
     model, context = loaded(viewing_network, {})
     network = context.network(model)
     assert torch.isfinite(network(context.inputs(np.arange(2)))).all()
+
+
+def test_a_network_that_changes_its_input_gets_a_copy():
+    model, context = loaded(small_network, {"change": "input in place"})
+    network, inputs = context.network(model), context.inputs(np.arange(2))
+    before = inputs.clone()
+    assert torch.equal(network(inputs), network(inputs))
+    assert torch.equal(inputs, before)
+
+
+def test_activations_that_are_computed_again_have_statistics():
+    model, context = loaded(small_network, {"change": "recomputed activations"})
+    changed = PASSES["quantize"](model, context)
+    assert fidelity(outputs(changed, context), outputs(model, context)).divergence_nats.value < 0.02
+
+
+def test_photos_on_which_a_network_fails_are_named():
+    model, context = loaded(small_network, {"change": "fails on dark photos"})
+    dark = replace(context.calibration, pixels=np.zeros_like(context.calibration.pixels))
+    with pytest.raises(DataError, match=f"fails on 20 photos, the first of them {dark.names[0]}: IndexError: too dark"):
+        outputs(model, replace(context, calibration=dark))

@@ -230,3 +230,13 @@ def test_a_network_without_weights_to_compress_is_a_configuration_error(tmp_path
     result = run_partly(tmp_path, "functional")
     assert result.exit_code == 2
     assert "its matrices: kernel (allowed: the weights of convolutions" in " ".join(result.output.split())
+
+
+def test_a_network_whose_code_does_not_support_a_pass_is_an_error_of_the_stage(tmp_path):
+    (tmp_path / "p.yaml").write_text(
+        PARTLY.format(change="recomputed activations").replace("pass: share, bits: 4", "pass: distill, steps: 1")
+    )
+    result = CliRunner().invoke(main, ["run", str(tmp_path / "p.yaml"), "--out", str(tmp_path / "out")])
+    assert result.exit_code == 1
+    assert "stage distill: the network's code does not support this pass: CheckpointError: " in result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit)

@@ -1,0 +1,111 @@
+"""Checks of a network's outputs on random photos: they are comparable, and the same whenever the network runs."""
+
+from __future__ import annotations
+
+import pickle
+import random
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from compress.errors import ConfigError
+from compress.model import Model
+from compress.networks.compared_output import OutputKind
+from compress.networks.equivalence import relative_difference, same_outputs
+from compress.networks.modules import random_input, set_weights, to_module
+
+_RUNS, _RUNS_WITH_DRAWS = 2, 64
+"""Runs of the network; more if it draws random numbers, which may seldom change an output (stochastic depth)."""
+
+_PHOTOS = 2
+_BATCH_TOLERANCE = 0.01
+"""Largest difference of a photo's outputs alone and in a batch, relative to the largest output: above the rounding of
+bfloat16, whose sums may have another order in a batch."""
+
+_SUM_TOLERANCE = 1e-3
+"""Largest difference of a sum of probabilities from 1, above the rounding of float16."""
+
+_DRAWN = "its forward pass draws random numbers, for example in F.dropout without training=self.training"
+_REMEMBERS = "it keeps a state of the photos before, which is no buffer; begin each forward pass without it"
+_BUILT = (
+    "built again with the same parameters and buffers, it is another network; register what its function draws, or "
+    "what it keeps of the first photos, as a buffer"
+)
+_DEPENDENT = (
+    "the outputs for a photo depend on the other photos of its batch, by {:.1%} of the largest: accuracy holds for "
+    "these batches, not for single photos. Batch norms with running statistics, and no means over a batch, help"
+)
+
+
+def check_outputs(network: nn.Module, model: Model, kind: OutputKind) -> tuple[str, ...]:
+    """Check that a network, and one built again with the same tensors, give the same outputs each time; return notes.
+
+    Args:
+        network: as its function made it, on the CPU; its tensors are set to those of the model before each run.
+        model: the network's tensors.
+        kind: of the outputs; of a distribution, they must be logits.
+    Returns:
+        a note for the report if the outputs for a photo depend on the other photos of its batch; else nothing.
+    Raises:
+        ConfigError: the outputs differ, are not finite, or are probabilities; or the network accepts no batches.
+    """
+    with torch.random.fork_rng(devices=[]):
+        photos = random_input(model.preprocessing, _PHOTOS)
+        before = _random_states()
+        expected = _run(network, model, photos[:1])
+        if not expected.isfinite().all():
+            raise _error("outputs of the network are not finite for a photo of random pixels; its weights are damaged")
+        runs, cause = (_RUNS_WITH_DRAWS, _DRAWN) if _random_states() != before else (_RUNS, _REMEMBERS)
+        for _ in range(runs - 1):
+            _check_same(expected, _run(network, model, photos[:1]), cause)
+        _check_same(expected, _run(to_module(model), model, photos[:1]), _BUILT)
+        outputs = _run_batch(network, model, photos)
+        if kind == "distribution":
+            _check_logits(outputs)
+        difference = relative_difference(expected, outputs[:1])
+        return (_DEPENDENT.format(difference),) if difference > _BATCH_TOLERANCE else ()
+
+
+def _run_batch(network: nn.Module, model: Model, photos: Tensor) -> Tensor:
+    try:
+        outputs = _run(network, model, photos)
+    except Exception as error:  # the network is the user's code
+        raise _error(f"the network accepts one photo, but not a batch of them: {error}") from error
+    if len(outputs) != len(photos):
+        raise _error(f"the network returns {len(outputs)} rows of outputs for a batch of {len(photos)} photos")
+    return outputs
+
+
+def _check_logits(outputs: Tensor) -> None:
+    sums = outputs.double().sum(1)
+    if bool((outputs >= 0).all() and ((sums - 1).abs() <= _SUM_TOLERANCE).all()):
+        raise _error(
+            "the network returns probabilities, whose sum is 1, not logits; their softmax would be nearly the same for "
+            "all classes: remove the softmax at its end, or return the logarithm, F.log_softmax"
+        )
+
+
+def _run(network: nn.Module, model: Model, photos: Tensor) -> Tensor:
+    set_weights(network, model.tensors)  # the forward pass may update buffers
+    with torch.no_grad():
+        logits: Tensor = network(photos.clone())
+    return logits
+
+
+def _check_same(expected: Tensor, actual: Tensor, cause: str) -> None:
+    if not same_outputs(expected, actual):
+        raise _error(
+            "the network does not give the same outputs twice for one photo: they differ by "
+            f"{relative_difference(expected, actual):.2%} of the largest; {cause}"
+        )
+
+
+def _error(problem: str) -> ConfigError:
+    return ConfigError(problem, key="model")
+
+
+def _random_states() -> tuple[object, ...]:
+    """Return the states of the global random number generators."""
+    numpy_state = pickle.dumps(np.random.get_state())  # noqa: NPY002  the generator that user code draws from
+    return torch.get_rng_state().numpy().tobytes(), random.getstate(), numpy_state

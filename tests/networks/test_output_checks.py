@@ -1,0 +1,107 @@
+"""Networks whose outputs differ when they run or are built again, or cannot be compared."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from compress.errors import ConfigError
+from compress.networks.user_network import UserNetwork
+
+
+class Unusual(nn.Module):
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.layer, self.kind, self.factor = nn.Conv2d(3, 4, 3), kind, random.random()
+        self.norm = nn.BatchNorm2d(4, track_running_stats=False) if kind == "batch norm" else nn.Identity()
+        self.recurrent = nn.LSTM(4, 4) if kind == "memory" else None
+        self.memory = None
+        self.register_buffer("level", torch.full((1,), 0.7))
+
+    def forward(self, x):
+        logits = self.norm(self.layer(x)).relu().mean((2, 3))
+        if self.kind == "dropout":
+            return functional.dropout(logits, 0.5)
+        if self.kind == "depth":
+            return logits if random.random() < 0.8 else logits * 2
+        if self.kind == "drawn":
+            return logits * self.factor
+        if self.kind == "buffer":
+            self.level.mul_(0.5)
+            return logits * self.level
+        if self.kind == "probabilities":
+            return logits.softmax(1)
+        if self.kind == "log probabilities":
+            return logits.log_softmax(1)
+        if self.kind == "infinite":
+            return logits / 0
+        if self.kind == "centered":
+            return logits - logits.mean(0)
+        if self.kind == "one photo":
+            return logits.reshape(1, 4)
+        if self.kind == "joined":
+            return logits.sum(0, keepdim=True)
+        if self.recurrent is not None:
+            logits, self.memory = self.recurrent(logits[None], self.memory)
+            return logits[0]
+        return logits[:, :1] if self.kind == "one logit" else logits
+
+
+def network(kind: str) -> nn.Module:
+    return Unusual(kind)
+
+
+def script() -> nn.Module:
+    return torch.jit.script(nn.Sequential(nn.Conv2d(3, 4, 16), nn.Flatten()))
+
+
+def load(kind: str):
+    return UserNetwork(factory=f"{__name__}:network", args={"kind": kind}, input_size=16).load()
+
+
+@pytest.mark.parametrize(
+    ("kind", "problem"),
+    [
+        ("dropout", "draws random"),
+        ("depth", "draws random"),
+        ("drawn", "built again"),
+        ("one logit", "at least 2"),
+        ("infinite", "not finite"),
+        ("one photo", "not a batch of them"),
+        ("joined", "1 rows of outputs for a batch of 2 photos"),
+        ("memory", "keeps a state of the photos before"),
+        ("probabilities", "remove the softmax"),
+    ],
+)
+def test_a_network_whose_outputs_cannot_be_compared_is_an_error(kind, problem):
+    with pytest.raises(ConfigError, match=problem):
+        load(kind)
+
+
+@pytest.mark.parametrize("kind", ["batch norm", "centered"])
+def test_a_note_says_that_outputs_depend_on_the_batch(kind):
+    assert any("depend on the other photos of its batch" in note for note in load(kind).notes)
+
+
+@pytest.mark.parametrize("kind", ["usual", "log probabilities"])
+def test_a_usual_network_has_no_notes(kind):
+    assert load(kind).notes == ()
+
+
+def test_a_buffer_that_the_forward_pass_updates_keeps_its_value():
+    assert load("buffer").tensors["level"].to_dense() == pytest.approx(0.7)
+
+
+def test_a_torchscript_program_is_an_error():
+    with pytest.raises(ConfigError, match="returned a TorchScript program"):
+        UserNetwork(factory=f"{__name__}:script", input_size=16).load()
+
+
+@pytest.mark.parametrize("value", [float("nan"), "x" * 2000, "\ud800"])
+def test_arguments_that_a_file_cannot_hold_are_an_error(value):
+    with pytest.raises(ConfigError, match=r"model\.args"):
+        load(value)
