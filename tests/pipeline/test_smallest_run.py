@@ -17,7 +17,7 @@ data:
   validation: {source: digits, limit: 100}
 stages:
   - {pass: train, epochs: 12, batch: 32, optimizer: adamw, learning_rate: 0.01, flip: false, validation_split: 0}
-  - {pass: quantize, lambda: 1e-6, sensitivity_photos: 0}
+  - {pass: quantize, lambda: 1e-6, sensitivity_photos: 0, trellis: false}
 encode: {coding: context}
 goal: {bytes: 1 kB}
 """

@@ -24,7 +24,7 @@ data:
   calibration: {source: digits, limit: 60}
   validation: {source: digits, limit: 110}
 stages:
-  - {pass: train, epochs: 20, batch: 20, learning_rate: 0.003, flip: false, validation_split: 0}
+  - {pass: train, epochs: EPOCHS, batch: 20, learning_rate: 0.003, flip: false, validation_split: 0}
   - {pass: share, bits: 4, importance: fisher}
 """
 
@@ -89,7 +89,7 @@ def test_all_processes_have_the_same_weights(two):
 
 
 def test_torchrun_runs_a_pipeline_and_writes_its_file_once(tmp_path):
-    (tmp_path / "p.yaml").write_text(PIPELINE.replace("FACTORY", "mobilenet"))
+    (tmp_path / "p.yaml").write_text(PIPELINE.replace("FACTORY", "mobilenet").replace("EPOCHS", "2"))
     command = [*TORCHRUN, "-m", "compress", "run", "p.yaml", "--device", "cpu"]
     done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -98,7 +98,7 @@ def test_torchrun_runs_a_pipeline_and_writes_its_file_once(tmp_path):
 
 
 def test_a_process_that_dies_ends_the_run(tmp_path):
-    (tmp_path / "p.yaml").write_text(PIPELINE.replace("FACTORY", "killed_network"))
+    (tmp_path / "p.yaml").write_text(PIPELINE.replace("FACTORY", "killed_network").replace("EPOCHS", "20"))
     command = [sys.executable, "-m", "compress", "run", "p.yaml", "--device", "cpu"]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
