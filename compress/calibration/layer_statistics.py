@@ -135,16 +135,6 @@ class LayerStatistics:
         factor: Floats = _inverse_cholesky(mixed[None])[0]
         return factor
 
-    def feedback_cost(self, inverse_cholesky: Floats) -> Floats:
-        """Return the divergence that an error of 1 in each weight causes after error feedback, in nats.
-
-        Args:
-            inverse_cholesky: result of `inverse_cholesky`.
-        Returns:
-            shape (rows, columns).
-        """
-        return 0.5 * np.outer(self.row_fisher, np.diag(inverse_cholesky) ** -2.0)
-
     def weight_fisher(self) -> Floats:
         """Return the Fisher information of each weight, shape (rows, columns): the diagonal of the whole matrix."""
         return np.outer(self.row_fisher, np.diag(self.input_factor))

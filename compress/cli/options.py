@@ -29,7 +29,6 @@ class UserPath(click.Path):
 
 FOLDER = UserPath(file_okay=False, path_type=Path)
 NEW_FILE = UserPath(dir_okay=False, path_type=Path)
-EXISTING_FILE = UserPath(exists=True, dir_okay=False, path_type=Path)
 EXISTING_PATH = UserPath(exists=True, path_type=Path)
 
 

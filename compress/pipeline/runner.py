@@ -82,36 +82,25 @@ def run(
     Raises:
         SqueezeError: the run failed. A missed goal raises nothing: see `RunResult.goal_met`.
     """
-    if fresh:
-        with TemporaryDirectory(prefix="squeeze-compress-") as empty:
-            return run(
-                pipeline,
-                out,
-                cache=Path(empty),
-                command=command,
-                device=device,
-                progress=progress,
-                watch=watch,
-                processes=processes,
-                memory_bytes=memory_bytes,
-            )
-    inputs = load_inputs(pipeline, cache or out / CACHE, device, progress, out, processes, memory_bytes)
-    recorder = StageRecorder(inputs, show_photos=pipeline.report.photos)
-    if processes.is_first and not any(stage.pass_.needs_labels for stage in pipeline.stages):
-        warn_of_other_order(recorder.reference_outputs)
-    show_stages = _watcher(watch, pipeline, inputs, recorder, out)
-    show_stages()
-    for result in run_stages(pipeline, inputs, partial(_quality_of, pipeline, recorder)):
-        recorder.record(result)
+    with TemporaryDirectory(prefix="squeeze-compress-") as temporary:
+        folder = Path(temporary) if fresh else cache or out / CACHE
+        inputs = load_inputs(pipeline, folder, device, progress, out, processes, memory_bytes)
+        recorder = StageRecorder(inputs, show_photos=pipeline.report.photos)
+        if processes.is_first and not any(stage.pass_.needs_labels for stage in pipeline.stages):
+            warn_of_other_order(recorder.reference_outputs)
+        show_stages = _watcher(watch, pipeline, inputs, recorder, out)
         show_stages()
-    if not processes.is_first:
-        return processes.receive(RunResult)
-    with TemporaryDirectory(prefix="squeeze-compress-") as folder:
-        data = recorder.record_file(Path(folder, MODEL_FILE), pipeline.encode.codecs)
+        for result in run_stages(pipeline, inputs, partial(_quality_of, pipeline, recorder)):
+            recorder.record(result)
+            show_stages()
+        if not processes.is_first:
+            return processes.receive(RunResult)
+        file = Path(temporary, MODEL_FILE)
+        data = recorder.record_file(file, pipeline.encode.codecs)
         show_stages()
-        recorder.record_proof(Path(folder, MODEL_FILE))
+        recorder.record_proof(file)
         show_stages()
-    record = build_record(pipeline, inputs, recorder, MODEL_FILE, data, command)
+        record = build_record(pipeline, inputs, recorder, MODEL_FILE, data, command)
     with locked_folder(out):  # another run may end now: the file and its report belong together
         write_atomically(out / MODEL_FILE, data)
         report = write_report(record, out)
@@ -137,6 +126,6 @@ def _watcher(
 
 
 def _quality_of(pipeline: Pipeline, recorder: StageRecorder, model: Model) -> Quality:
-    """Return the results of the goal's limits on quality for a model, measured like those of the file at the end."""
+    """Return the results of the goal's limits on quality for a model, measured as for the file at the end."""
     results = recorder.goal_results(model, pipeline.goal)
     return Quality(all(result.met for result in results), ", ".join(map(goal_result, results)))
