@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from compress.errors import PassError
 
 ROW_BLOCK_BYTES = 1_200_000_000
-"""Default of the memory for the row blocks of all layers together. Those of SqueezeNet take 1.14 GB."""
+"""Default memory for the row blocks of all layers together. SqueezeNet takes 1.14 GB."""
 
 _MAX_LAYER_ENTRIES = 264 * 10**6
-"""Largest number of entries in the row blocks of a layer, of which slightly more than half are stored: a classifier of
-1,000 classes and 512 channels. Rows of larger layers share a block with adjacent rows: often similar classes."""
+"""Largest number of entries in the row blocks of a layer: a classifier of 1,000 classes and 512 channels. Slightly more
+than half are stored. Adjacent rows of larger layers, often similar classes, share a block."""
 
 _BYTES_PER_ENTRY = 2
 """Bytes of an entry of a row block: half of the entries are stored, as float32."""

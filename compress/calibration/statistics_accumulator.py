@@ -19,10 +19,10 @@ The rows of the last layer are classes, and few photos tell about each class. It
 each is the mean over photos of `p * (1 - p) * g g^T`, where `g` is the gradient of the logit of the class and `p` its
 probability. A temperature raises the small probabilities, so that a photo counts for all classes that it resembles.
 
-Other weight matrices, such as those of attention, recurrent layers and transposed convolutions, and of layers with a
-forward of their own or with a weight that the network also reads itself, have one gradient for all photos of a pass:
-the directions of different photos are independent, so that the mean over passes is the same. It is noisier, so these
-matrices have neither row blocks nor a row correlation.
+Other weight matrices have one gradient for all photos of a pass: matrices of attention, recurrent layers, transposed
+convolutions, layers with a `forward` of their own, and weights that the network also reads itself. The directions of
+different photos are independent, so the mean over passes is the same. It is noisier: such matrices have neither row
+blocks nor a row correlation.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ _TEMPERATURE = 2.5
 """Divisor of the logits in the softmax that weights the photos for the last layer's row blocks."""
 
 _MAX_DIFFERENCE = 0.01
-"""Largest relative difference of a gradient from the sum of those of a layer's calls that rounding explains."""
+"""Largest relative difference, by rounding, of a gradient from the sum of the gradients of a layer's calls."""
 
 _MAX_CORRELATED_ROWS = 256
 """Largest layer whose row correlation is gathered. The time of error feedback between rows is quadratic in the rows."""
@@ -82,7 +82,7 @@ Sweep = Collection[str]
 
 @dataclass(frozen=True, eq=False)
 class _Settings:
-    """What to gather, see `accumulate_statistics`."""
+    """Arguments of `accumulate_statistics` that all sweeps share."""
 
     weights: Container[str] | None
     output_error: OutputError
@@ -224,9 +224,9 @@ def _gradients(
     sweep: Sweep | None,
     read_elsewhere: Container[str],
 ) -> _PassGradients:
-    """Return the gradients of all calls and of other matrices for sampled directions, and those for the row blocks.
+    """Return the gradients of all calls and other matrices for sampled directions, and those of `class_calls`.
 
-    The directions are those of `output_error`. For the row blocks of the last layer each logit is scaled by the root of
+    `output_error` draws the directions. For the row blocks of the last layer each logit is scaled by the root of
     its variance; there are no such gradients if rows are not classes of a photo.
     """
 
@@ -337,10 +337,7 @@ def _has_row_correlation(layer: CompressibleLayer) -> bool:
 
 
 def waiting_photos(columns: int) -> int:
-    """Return the number of photos whose gradients, of this row length, are added to the row blocks in one step.
-
-    Twice as many of those in half precision.
-    """
+    """Return the number of photos that are added to the row blocks in one step, twice as many in half precision."""
     return _PHOTOS_TOGETHER if columns < _LONG_ROW else 0
 
 
@@ -367,7 +364,7 @@ class _LayerAccumulator:
         return [each for each in sums if each is not None]
 
     def add(self, calls: CallGradients, row_block_calls: CallGradients, photos: int) -> None:
-        """Add photos; row blocks come from the gradients of `row_block_calls`, all else from those of `calls`."""
+        """Add photos: row blocks from the gradients of `row_block_calls`, all else from `calls`."""
         weight_gradients, bias_gradients = _summed_gradients(calls, photos)
         assert self._bias_fisher is not None
         exact = weight_gradients.float()

@@ -59,7 +59,7 @@ class StatisticsFile(Mapping[str, LayerStatistics]):
 
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """Turn the errors of a damaged file into one that says what to do."""
+    """Turn the errors of a damaged file into a `DataError` with the remedy."""
     try:
         yield
     except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:

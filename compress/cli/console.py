@@ -40,8 +40,8 @@ _err = Console(stderr=True, highlight=False, emoji=False)
 _quiet = False
 _verbose = False
 _WIDTH_WITHOUT_TERMINAL = 160
-_MIN_TEXT_WIDTH = 16
 _MAX_ARCHITECTURE = 100
+_MIN_TEXT_WIDTH = 16
 """Width to which a narrow terminal folds the text columns of a table."""
 
 _MIN_REPORTED_SECONDS = 2.0

@@ -30,7 +30,7 @@ def show_forecast(
     as_json: bool,
     memory_bytes: int | None,
 ) -> None:
-    """Print what a run would do; errors as in `compress.pipeline.forecast.forecast`."""
+    """Print the forecast of a run; errors as in `compress.pipeline.forecast.forecast`."""
     from compress.pipeline.forecast import forecast  # noqa: PLC0415
     from compress.pipeline.runner import CACHE  # noqa: PLC0415
 

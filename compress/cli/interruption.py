@@ -15,7 +15,7 @@ _RESUMABLE = {
     "search": "finished trials",
     "sensitivity": "gathered statistics",
 }
-"""What the cache of a stopped command holds."""
+"""Content of the cache of a stopped command."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -31,12 +31,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 def stopped_message(command: str | None, arguments: Sequence[str]) -> str:
-    """Return what a user who stopped a command is told: what is unchanged, and how to go on.
-
-    Args:
-        command: name of the command.
-        arguments: of the program.
-    """
+    """Return the message after a stop: unchanged files, and the command that goes on."""
     message = "stopped; files of an earlier run are unchanged"
     if command not in _RESUMABLE or "--fresh" in arguments:
         return message
@@ -64,7 +59,7 @@ def signals_interrupt() -> Iterator[None]:
 
 
 def _interrupt(number: int, frame: object) -> None:
-    # A destructor, a callback or a bare `except` of a library swallows what is raised in it: then it is raised again.
+    # A destructor, a callback or a bare `except` of a library swallows the exception: raise it again then.
     _repeat_after(_SECONDS_UNTIL_REPEATED, number)
     raise Interrupted(number)
 

@@ -56,7 +56,7 @@ class LiveStages:
             self._bars.remove_task(task)
 
     def watch(self, forecasts: Sequence[StageForecast], records: Sequence[StageRecord]) -> None:
-        """Show the finished stages, of which there are records, and the others; the next one runs from now on."""
+        """Show all stages; stages with a record are finished, and the next one runs from now on."""
         self._forecasts, self._records = forecasts, tuple(records)
         self._started = time.perf_counter()
         self._live.refresh()
@@ -66,13 +66,7 @@ class LiveStages:
 
 
 def stage_table(forecasts: Sequence[StageForecast], records: Sequence[StageRecord], elapsed: float) -> Table:
-    """Return the table of all stages.
-
-    Args:
-        forecasts: of all stages.
-        records: of the finished ones.
-        elapsed: seconds since the stage that runs has started.
-    """
+    """Return the table of all stages; the one that runs started `elapsed` seconds ago."""
     running, *waiting = [forecast.seconds for forecast in forecasts[len(records) :]] or [0.0]
     left = f"about {_duration(max(running - elapsed, 0) + sum(waiting))} left" if forecasts else ""
     table = Table(box=None, header_style="bold", pad_edge=False, caption=left, caption_justify="left")

@@ -76,11 +76,7 @@ def evaluate_model(
 def read_labeled_photos(model: Model, source: PhotoSource, cache: Path | None, progress: Progress) -> Photos:
     """Return the labeled photos of a source in a model's preprocessing.
 
-    Args:
-        model: has preprocessing and classes.
-        source: of the photos.
-        cache: folder for decoded photos; None keeps them in memory.
-        progress: counts decoded photos.
+    `cache` is a folder for decoded photos; None: they stay in memory.
 
     Raises:
         DataError: the photos have no labels, or cannot be read.

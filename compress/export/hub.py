@@ -32,13 +32,10 @@ of other things. Errors of the float network stay."""
 
 
 def write_hub_folder(model: Path, folder: Path) -> list[Path]:
-    """Write `README.md`, `model.sqz`, `config.json` and `preprocessor_config.json`.
+    """Write `README.md`, `model.sqz`, `config.json` and `preprocessor_config.json`; the model is named as the folder.
 
     The card has the measurements of a built-in model, or of the `report.json` beside the file that belongs to it.
 
-    Args:
-        model: the `.sqz` file.
-        folder: its name becomes the name of the model.
     Returns:
         the files.
     Raises:

@@ -32,11 +32,8 @@ _SAMPLE_SIDE = 512
 
 
 def write_web_page(model: Path, folder: Path) -> list[Path]:
-    """Write a page that classifies photos with a model: `index.html` and all that it needs.
+    """Write a page that classifies photos with a `.sqz` file: `index.html` and all that it needs. Other files stay.
 
-    Args:
-        model: a `.sqz` file.
-        folder: is made if it is missing; other files in it stay.
     Returns:
         the files.
     Raises:

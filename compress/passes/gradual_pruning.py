@@ -55,11 +55,6 @@ class GradualMaskSchedule:
     def __init__(self, options: GradualPruning, model: Model, context: Context, steps: int) -> None:
         """Read the initial sparsity of a model.
 
-        Args:
-            options: of the pruning.
-            model: before the training.
-            context: of the training.
-            steps: number of steps of the training.
         Raises:
             PassError: a weight tensor is shared.
             ConfigError: a pattern in `layers` matches no layer.

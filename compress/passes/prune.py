@@ -171,12 +171,7 @@ class Prune(Pass):
         return masks
 
     def _sparsity(self, weights: int, elsewhere: int) -> float | None:
-        """Return the sparsity of the layers without an amount of their own.
-
-        Args:
-            weights: number of their weights.
-            elsewhere: number of weights that stay in all other layers.
-        """
+        """Return the sparsity of the layers without an amount of their own; `elsewhere` weights stay in the others."""
         if self.nonzero_weights is None:
             return self.sparsity
         if not elsewhere <= self.nonzero_weights <= elsewhere + weights:

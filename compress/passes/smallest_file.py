@@ -37,14 +37,9 @@ def find_smallest(
 ) -> tuple[Model, float]:
     """Return the model of the smallest file that meets the limits of the context, and its lambda.
 
-    If none does, return the model of the largest file, and log its quality. A note says what was found.
+    If none does, return the model of the largest file, and log its quality. A note says what was found. `compress_at`
+    returns the model at a lambda, and `lambda_` is the first to try.
 
-    Args:
-        compress_at: returns the model compressed at a lambda.
-        lambda_: the first to try.
-        max_gap: see `QualitySearch`.
-        context: with the limits and the codecs of the file.
-        first_step: see `QualitySearch`.
     Raises:
         PassError: the context has no limits, or no lambda is possible.
     """

@@ -21,14 +21,7 @@ _JPEG_QUALITY = 75
 
 
 def changed_photos(photos: Photos, before: Outputs, after: Outputs, names: Sequence[str]) -> tuple[ChangedPhoto, ...]:
-    """Return the photos with another top-1 class after compression, the most certain answers first.
-
-    Args:
-        photos: on which the outputs were computed.
-        before: outputs of the float network.
-        after: outputs of the compressed network.
-        names: of the classes.
-    """
+    """Return the photos with another top-1 class after compression, the most certain answers first."""
     changed = np.flatnonzero(before.logits.argmax(1) != after.logits.argmax(1))
     certainty = sum(metrics.probabilities(each.logits[changed]).max(axis=1) for each in (before, after))
     most_certain = changed[np.argsort(-certainty, kind="stable")][:MAX_CHANGED_PHOTOS]

@@ -47,13 +47,7 @@ def earlier_runs(out: Path, reference: Model) -> list[NamedRun]:
 
 
 def earlier_time(stage: Stage, photos: int, runs: Sequence[NamedRun]) -> EarlierTime | None:
-    """Return the time of the stage with the most equal options, scaled; None if there is none of its kind.
-
-    Args:
-        stage: to run.
-        photos: number of calibration photos.
-        runs: the preferred first.
-    """
+    """Return the time of the stage with the most equal options, scaled to `photos`; None: there is none of its kind."""
     options = options_of(stage.pass_)
     candidates = [(run, record) for run in runs for record in run.record.stages if record.kind == stage.pass_.kind]
     if not candidates:

@@ -44,12 +44,7 @@ def code_digest() -> str:
 
 
 def result_key(context: Context, inputs: Mapping[str, object]) -> str:
-    """Return the cache key of a result: a hash of its inputs, the code, package versions and machine settings.
-
-    Args:
-        context: has the device and the processes.
-        inputs: JSON values that affect the result.
-    """
+    """Return the cache key of a result: a hash of JSON values, the code, the package versions and the machine."""
     settings = {
         "code": code_digest(),
         "versions": versions(),

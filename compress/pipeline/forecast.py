@@ -1,4 +1,4 @@
-"""What a run would do, how long it may take and how much memory, without running a stage."""
+"""Forecast of a run without running a stage: cached stages, time and memory."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _DECODE_SECONDS = 0.02
 
 @dataclass(frozen=True)
 class RunForecast:
-    """What a run will do.
+    """Forecast of a run.
 
     Attributes:
         network: name of the architecture.
@@ -63,7 +63,7 @@ class RunForecast:
 def forecast(
     pipeline: Pipeline, out: Path, cache: Path | None, device: str | None = None, memory_bytes: int | None = None
 ) -> RunForecast:
-    """Return what a run would do. It loads weights and lists photos, decodes none and writes nothing.
+    """Return the forecast of a run. This loads weights and lists photos; it decodes none and writes nothing.
 
     Args:
         pipeline: to run.

@@ -1,4 +1,4 @@
-"""Checks of the installation: what a run needs, and what it can use."""
+"""Checks of the installation: requirements of a run, and optional packages and devices."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class InstallationCheck(NamedTuple):
     """The result of one check.
 
     Attributes:
-        subject: what was looked for.
+        subject: package, data or device.
         ok: it is there and works.
-        finding: what was found, or what to do.
+        finding: version or number; if it is missing, the remedy.
         required: `run` needs it.
     """
 
@@ -43,7 +43,7 @@ class InstallationCheck(NamedTuple):
 
 
 def check_installation() -> list[InstallationCheck]:
-    """Return all checks, those of what `run` needs first."""
+    """Return all checks, the requirements of `run` first."""
     return [*_packages(), *_contents(), *_machine(), *_extras()]
 
 

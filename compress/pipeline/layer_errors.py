@@ -1,4 +1,4 @@
-"""The error of each layer of a compressed network, and what it costs."""
+"""The error of each layer of a compressed network, and its contribution to the divergence."""
 
 from __future__ import annotations
 
@@ -25,13 +25,8 @@ class LayerError:
 def measure_layer_errors(model: Model, before: Model, context: Context) -> Mapping[str, LayerError]:
     """Return the errors of the weights that passes compress, by name.
 
-    The divergence is measured on crops of a few calibration photos. The result is empty if there are none, or if the
-    network cannot be differentiated.
-
-    Args:
-        model: the compressed model.
-        before: the float network with the model's order of channels.
-        context: of the float network. Only this process measures.
+    The divergence is measured by this process on crops of a few calibration photos. Without photos or gradients, the
+    result is empty. `before` is the float network with the model's order of channels.
     """
     fisher = replace(context, processes=SINGLE_PROCESS).fisher
     try:

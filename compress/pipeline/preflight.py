@@ -26,7 +26,7 @@ _MIN_SHARE = 0.5
 _MAX_NAMES = 8
 
 _MARGIN = 1.05
-"""Memory that an error asks for, relative to what is needed: the memory at the start of a process varies."""
+"""Factor on the needed memory in an error message: the memory at the start of a process varies."""
 
 
 def check_layers(pipeline: Pipeline, model: Model) -> None:
@@ -69,7 +69,7 @@ def check_memory(pipeline: Pipeline, model: Model, memory_bytes: int) -> None:
 
 
 def check_outputs(pipeline: Pipeline, model: Model) -> None:
-    """Check that goal and stages suit what is compared of the network's outputs.
+    """Check that goal and stages suit the compared output of the network.
 
     Raises:
         ConfigError: a limit does not suit it, or a stage trains with labels although photos have no classes; says its
@@ -90,7 +90,7 @@ def check_outputs(pipeline: Pipeline, model: Model) -> None:
 
 
 def report_compressible(model: Model) -> None:
-    """Log what share of the parameters passes compress, as a warning with names where it is below half."""
+    """Log the share of the parameters that passes compress; below half, warn with the names of the others."""
     total = sum(math.prod(tensor.shape) for tensor in model.tensors.values())
     left = model.uncompressed_weights()
     share = 1 - left / max(total, 1)

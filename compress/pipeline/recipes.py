@@ -1,4 +1,4 @@
-"""Pipelines for those who write no YAML: the recipe follows from the network and from the size asked."""
+"""Pipelines without YAML: the recipe follows from the network and the wanted size."""
 
 from __future__ import annotations
 

@@ -30,16 +30,7 @@ from compress.tensors.forms import Dense, Shared, Tensor
 def build_record(
     pipeline: Pipeline, inputs: RunInputs, recorder: StageRecorder, path: str, data: bytes, command: str
 ) -> RunRecord:
-    """Return the record of a run.
-
-    Args:
-        pipeline: that ran.
-        inputs: its weights and photos.
-        recorder: has the records of all stages, the proof included.
-        path: name of the `.sqz` file.
-        data: its content.
-        command: the command line that repeats the run.
-    """
+    """Return the record of a run whose file has the content `data`, and which the line `command` repeats."""
     model, reference, layout = recorder.model, recorder.reference, container.layout(data)
     baseline, proof = recorder.stages[0], recorder.stages[-1]
     output = output_of(reference)

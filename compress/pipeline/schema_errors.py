@@ -130,7 +130,7 @@ def _fields(node: Schema) -> Mapping[str, Any]:
 
 
 def _allowed(node: Schema, schema: Schema) -> str:
-    """Return in words what a part of a schema allows."""
+    """Return the values that a part of a schema allows, in words."""
     allowed = (_allowed_one(choice) for choice in _choices(node, schema) if choice.get("type") != "null")
     return " or ".join(dict.fromkeys(allowed))
 

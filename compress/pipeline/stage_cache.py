@@ -36,14 +36,7 @@ class StageCache:
     """The cached result of one stage on one model."""
 
     def __init__(self, folder: Path, stage: Stage, model: Model, context: Context) -> None:
-        """Compute the key of the result.
-
-        Args:
-            folder: the cache.
-            stage: to run.
-            model: its input.
-            context: its context.
-        """
+        """Compute the key of the result."""
         self._model = model
         self._stage = {"stage": stage.name, "pass": stage.pass_.kind}
         inputs = {

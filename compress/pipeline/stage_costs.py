@@ -1,4 +1,4 @@
-"""What a stage costs, as a number of forward passes over single photos: a rough guess for runs without a record.
+"""Cost of a stage as a number of forward passes over single photos: a rough guess for runs without a record.
 
 The factors are from the recorded times of the built-in pipelines on 2 cores, see `docs/results.md`.
 """
@@ -9,7 +9,7 @@ from compress.passes import Distill, Pass, Prune, Share, Train
 from compress.passes.rate_distortion_pass import RateDistortionPass
 
 _STATISTICS = 6
-"""Statistics of a photo take as long as this many forward passes; those of each further augmentation, as 1."""
+"""Statistics of a photo take as long as this many forward passes; each further augmentation takes 1."""
 
 _TRAINING_STEP = 3
 """A training step takes one forward pass, and two for the gradients; `distill` runs the float network too."""
@@ -20,22 +20,12 @@ _WEIGHT_SECONDS = 1e-4
 
 
 def weight_seconds(pass_: Pass, weights: int) -> float:
-    """Return about how long a pass works on the weights, besides photos.
-
-    Args:
-        pass_: with its options.
-        weights: number of weights of the network.
-    """
+    """Return about how long a pass works on the weights of a network, besides photos."""
     return _WEIGHT_SECONDS * weights if isinstance(pass_, RateDistortionPass) and pass_.row_block_bytes else 0.0
 
 
 def photo_passes(pass_: Pass, photos: int) -> int:
-    """Return about how many forward passes over single photos a pass takes.
-
-    Args:
-        pass_: with its options.
-        photos: number of calibration photos.
-    """
+    """Return about how many forward passes over single photos a pass takes with this number of calibration photos."""
     match pass_:
         case Prune(row_block_bytes=None) | Share(row_block_bytes=None):
             return 0

@@ -23,7 +23,7 @@ _START_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class StageForecast:
-    """What a run will do in one stage.
+    """Forecast of one stage.
 
     Attributes:
         is_cached: its result is in the cache; None: unknown until the photos are decoded.
@@ -42,7 +42,7 @@ class StageForecast:
 
 @dataclass(frozen=True, eq=False)
 class RunCosts:
-    """What the times and the memory of all stages follow from.
+    """Inputs of the forecasts of all stages.
 
     Attributes:
         reference: the float network.
@@ -64,11 +64,8 @@ def forecast_stages(
 ) -> tuple[StageForecast, ...]:
     """Return the forecasts of all stages: baseline, passes, encode and proof.
 
-    Args:
-        pipeline: has the stages.
-        costs: of its network and photos.
-        runs: earlier ones, the preferred first.
-        cached: of the first stages, whose results need not be computed; None: unknown.
+    `cached` is the usage of the first stages whose results are in the cache; None: unknown.
+    The first of `runs` is preferred.
     """
     validation, memory = costs.photo_seconds * costs.validation, resident_bytes()
     weights = sum(math.prod(costs.reference.tensors[name].shape) for name in costs.reference.weight_names())

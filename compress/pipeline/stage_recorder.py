@@ -1,7 +1,7 @@
 """Measurement of each stage: validation against the float network, and the record of the stage.
 
-Before the stage `encode`, files are counted with indices of a fixed width, so that the records show what each stage
-saves and what the entropy coder saves.
+Before the stage `encode`, files are counted with indices of a fixed width, so that the records show the bytes
+that each stage saves, and the bytes that the entropy coder saves.
 """
 
 from __future__ import annotations
@@ -94,12 +94,7 @@ class StageRecorder:
         )
 
     def record_file(self, path: Path, codecs: Sequence[str]) -> bytes:
-        """Write the file, record the stage `encode`, and return the content of the file.
-
-        Args:
-            path: of the file.
-            codecs: names of the codecs that the file may use.
-        """
+        """Write the file, which may use these codecs; record the stage `encode`, and return the content."""
         with ResourceMeter() as meter:
             data = container.encode(self.model, codecs)
             write_atomically(path, data)
@@ -139,7 +134,7 @@ class StageRecorder:
         return PhotoExample(photo, before, after)
 
     def changed_photos(self) -> tuple[ChangedPhoto, ...] | None:
-        """Return the photos whose answer changed from the float network to the latest stage; None: not to be shown."""
+        """Return the photos whose answer changed from the float network to the latest stage; None: they are private."""
         if not self._show_photos or not self._outputs.is_classes:
             return None
         return changed_photos(self._photos, self.reference_outputs, self._outputs, class_names(self.model))

@@ -61,10 +61,8 @@ class Document:
         return resolve_key(self.root, dotted)
 
     def with_overrides(self, overrides: Iterable[str]) -> Document:
-        """Return the document with more values replaced.
+        """Return the document with more values replaced, `KEY=VALUE` each.
 
-        Args:
-            overrides: `KEY=VALUE`, as in `read_document`.
         Raises:
             ConfigError: a key does not exist or a value is not YAML.
         """

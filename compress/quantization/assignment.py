@@ -89,16 +89,9 @@ def assign_entries(
 ) -> tuple[NDArray[np.int32], Floats, Integers]:
     """Assign to every weight the codebook entry of lowest cost: of the error that remains, and of the bits.
 
-    Args:
-        target: as in `assign_levels`.
-        mask: the same shape; False takes the entry 0.
-        scale: the same shape; a weight is its entry times its scale.
-        row_fisher: as in `assign_levels`.
-        inverse_cholesky: as in `assign_levels`.
-        rate_cost: shape (classes, entries), nats that the bits of each entry cost; column j belongs to class
-            j % classes.
-        entries: shape (entries,), ascending; one of them is 0.
-        correlation_factor: as in `assign_levels`.
+    Arguments as in `assign_levels`, but `rate_cost`, shape (classes, entries), has the nats that the bits of each entry
+    cost. `entries`, shape (entries,), ascend, and one of them is 0, which a False in `mask` takes.
+
     Returns:
         index of the entry of each weight, int32, shape (rows, columns); the value that it approximates, which is the
         target after feedback divided by the scale; and how often each entry occurs, shaped as `rate_cost`.

@@ -32,7 +32,7 @@ _ENTRIES_TOGETHER = 1024
 def balance_channels(model: Model, layers: Layers, links: Iterable[ChannelLink]) -> tuple[Model, Layers]:
     """Return a model with the same outputs and with balanced channels, and its layers.
 
-    Channels without a link stay as they are, such as those of the last layer.
+    Channels without a link, such as the outputs of the last layer, stay as they are.
 
     Args:
         model: the model of the layers.

@@ -50,7 +50,7 @@ class CodebookOptions:
         """Return the entries before the first assignment, ascending, 0 among them.
 
         Evenly spaced entries are one optimal step apart, and reach beyond the points, since error feedback moves
-        weights. Other first entries, and those of a layer that needs more than `max_entries`, come from k-means.
+        weights. With another `init`, or if more than `max_entries` are needed, the entries come from k-means.
 
         Args:
             points: shape (n,), weights divided by their scales, so that the optimal step is 1.

@@ -16,7 +16,7 @@ def kmeans_centroids(
 ) -> Floats:
     """Return at most `clusters` centroids of points, ascending; the distinct points themselves if they are no more.
 
-    Lloyd's iterations on sorted points, in which a cluster is an interval. Points of importance 0 do not count. An
+    Lloyd's iterations on sorted points: a cluster is an interval. Points of importance 0 do not count. An
     empty cluster begins anew at the point farthest from its centroid.
 
     Args:

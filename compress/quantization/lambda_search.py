@@ -23,12 +23,7 @@ _LIMIT_TOLERANCE = 0.05
 
 
 def initial_lambda(file_bytes: int, weights: int) -> float:
-    """Return a lambda that gives SqueezeNet v1.1 about this file size.
-
-    Args:
-        file_bytes: size of the file.
-        weights: number of weights of the network.
-    """
+    """Return a lambda that gives a network about this file size, as measured on SqueezeNet v1.1."""
     bits_per_weight = min(8 * file_bytes / max(weights, 1), 32)  # more would make lambda 0
     return FIRST_LAMBDA * math.exp((2.74 - bits_per_weight) / _BITS_PER_LOG)
 

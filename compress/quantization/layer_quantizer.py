@@ -58,8 +58,8 @@ class LayerQuantizer:
         correlation_factor: `LayerStatistics.correlation_inverse_cholesky`.
         kernel_transform: quantize the transform coefficients of 3x3 kernels instead of the weights.
         bias_fisher: shape (rows,), `LayerStatistics.bias_fisher`.
-        channel_order: int64, shape (input channels,), the order in which input channels are quantized. Errors are fed
-            to later channels. None: in the order of the tensor.
+        channel_order: int64, shape (input channels,), order of quantization: errors are fed to later channels. None: as
+            in the tensor.
     """
 
     name: str
@@ -229,7 +229,7 @@ class LayerQuantizer:
 
     @property
     def _column_order(self) -> NDArray[np.int64]:
-        """The order in which columns are quantized: all taps of one input channel, then those of the next."""
+        """Order of quantization of the columns: all taps of one input channel, then all taps of the next."""
         order: NDArray[np.int64] = (self.channels_in_order[:, None] * self._taps + np.arange(self._taps)).ravel()
         return order
 

@@ -76,13 +76,7 @@ def regularized_quantizer(
 def regularized_hessians(
     statistics: LayerStatistics, samples: int, *, is_classifier: bool
 ) -> tuple[NDArray[np.int64], Iterator[tuple[int, Floats]]]:
-    """Return `group_of_row` and `row_hessians` of a layer's statistics before quantization.
-
-    Args:
-        statistics: of the layer.
-        samples: number of photos, times augmentations, of the statistics.
-        is_classifier: the layer is the last one.
-    """
+    """Return `group_of_row` and `row_hessians` of a layer; arguments as in `regularized_quantizer`."""
     row_weight, damping = _row_weight_and_damping(statistics, samples, is_classifier=is_classifier)
     return statistics.group_of_row(row_weight), statistics.row_hessians(row_weight, damping)
 

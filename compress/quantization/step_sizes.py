@@ -26,7 +26,7 @@ At high rate the divergence is `cost / 2 * step ** 2 / 12`. One bit less doubles
 """
 
 _MIN_BIAS_FISHER = 1e-300
-"""Fisher information, nats, of biases that no photo reaches: as good as none, and its inverse is finite."""
+"""Fisher information, nats, of biases that no photo reaches: its inverse is finite."""
 
 _MIN_BIAS_STEP = 2.0**-30
 """Smallest step of biases."""
@@ -67,9 +67,7 @@ def step_exponents(
 def codebook_row_exponents(rows: Exponents, max_scaled: float) -> Exponents:
     """Return row exponents under which float16 holds the entries of a codebook.
 
-    Args:
-        rows: optimal exponents.
-        max_scaled: largest magnitude of a weight divided by its optimal scale.
+    `max_scaled` is the largest magnitude of a weight divided by its scale under the optimal exponents, `rows`.
     """
     if max_scaled <= _MAX_CODEBOOK_ENTRY:
         return rows

@@ -106,16 +106,11 @@ def _begin_block(
 ) -> tuple[int, Floats]:
     """Compute how each survivor shifts the targets of a block.
 
-    Errors are added in the order of their rows. So the sums equal, to the bit, those of survivors that track all rows.
+    Errors are added in the order of their rows: the sums equal, to the bit, the sums of survivors that track all rows.
 
-    Args:
-        block: first row of the block.
-        merged: row of the last merge point.
-        path_metric: as in `_trace_back`.
-        backpointers: as in `_trace_back`.
-        survivor_error: as in `find_path_with_feedback`.
-        correlation_factor: as in `find_path_with_feedback`.
-        common_shift: updated, shape (rows,) up to a whole block, the shift of each target by errors before `merged`.
+    `merged` is the row of the last merge point. `common_shift`, shape (rows,) up to a whole block, is updated: the
+    shift of each target by errors before the merge point. Other arguments as in `find_path_with_feedback`.
+
     Returns:
         the row of the new merge point, and the shifts, shape (states, BLOCK).
     """
@@ -152,17 +147,10 @@ def find_path_with_feedback(
 ) -> tuple[Integers, Integers]:
     """Do as `viterbi.find_path` for a column whose rows are correlated.
 
-    Args:
-        targets: shape (rows,), in steps.
-        error_costs: as in `find_path`.
-        mask: as in `find_path`.
-        rate_cost: as in `find_path`.
-        predecessors: as in `find_path`.
-        quantizer: as in `find_path`.
-        correlation_factor: `LayerStatistics.correlation_inverse_cholesky`, its columns padded to whole blocks.
-        backpointers: as in `find_path`.
-        survivor_index: workspace, shape (rows, states), the index that led to each state on its survivor.
-        survivor_error: workspace, shape (rows, states), the error of this index, in square roots of its cost.
+    `correlation_factor` is `LayerStatistics.correlation_inverse_cholesky`, its columns padded to whole blocks. Of shape
+    (rows, states) are the workspaces `survivor_index`, the index that led to each state on its survivor, and
+    `survivor_error`, the error of this index in square roots of its cost.
+
     Returns:
         as `find_path`.
     """

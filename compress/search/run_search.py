@@ -185,10 +185,8 @@ def _record(pipeline: Pipeline, finished: Sequence[TrialRecord], importances: Ma
 def best_trial(finished: Sequence[TrialRecord], objective: Objective, *, bytes_only: bool) -> TrialRecord:
     """Return the best trial that meets the goal; if none does, the one that misses it least.
 
-    Args:
-        finished: the trials.
-        objective: which trial is best.
-        bytes_only: bytes are the only limit. Then trials that were pruned as too large also count.
+    If bytes are the only limit, trials that were pruned as too large count, too.
+
     Raises:
         SqueezeError: no trial was measured.
     """
@@ -210,7 +208,7 @@ def _run_winner(pipeline: Pipeline, inputs: RunInputs, record: SearchRecord, out
     """Write the winner's pipeline, run it with the proof of its file, and write the page."""
     path = out / WINNER_FILE
     write_atomically(path, _with_values(pipeline, record.trial(record.winner).values).configuration.encode())
-    winner = replace(read_pipeline(path), name=pipeline.name)  # runs exactly what the file says
+    winner = replace(read_pipeline(path), name=pipeline.name)  # runs the pipeline of the file
     command = environment.run_command(str(path), None, ())
     device, progress = str(inputs.context.device), inputs.context.progress
     result = pipelines.run(winner, out, cache=inputs.cache, command=command, device=device, progress=progress)

@@ -96,11 +96,6 @@ def scan(pipeline: Pipeline, inputs: RunInputs, photos: int = PHOTOS) -> Scan:
 
     The passes have the options of the pipeline except for the amount. Leading stages that train the float network run
     first.
-
-    Args:
-        pipeline: has the options, and the ranges of searched amounts.
-        inputs: weights and photos.
-        photos: maximum number of calibration photos.
     """
     model, context = _float_network(pipeline, inputs)
     names, passes, output_error = model.weight_names(), _passes(pipeline), context.fisher.output_error

@@ -254,7 +254,7 @@ def _suggest(trial: Trial, parameter: SearchParameter) -> Value:
 
 
 def _this_process() -> dict[str, object]:
-    """Return what identifies this process; the start time tells it from a later one with the same id."""
+    """Return the identity of this process; the start time tells it from a later process with the same id."""
     own = psutil.Process()
     return {"host": platform.node(), "pid": own.pid, "started": own.create_time()}
 

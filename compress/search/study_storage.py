@@ -22,10 +22,8 @@ _ALLOWED = (
 
 
 def open_storage(place: str) -> BaseStorage:
-    """Open the storage of studies; create it if it does not exist.
+    """Open the storage of studies at a path or a URL of SQLAlchemy; create it if it does not exist.
 
-    Args:
-        place: a path, or a URL of SQLAlchemy.
     Raises:
         ConfigError: the URL is wrong, the storage is not available, or the file is something else.
     """

@@ -29,11 +29,6 @@ def warm_start_points(pipeline: Pipeline, sensitivities: Scan, model: Model) -> 
     The points lie on the path of the Lagrange multiplier lambda: for each lambda, a tunable takes the value that
     minimizes divergence + lambda * bits, summed over its layers. This ignores that layers interact and that training
     recovers accuracy. Searched values that are no tunables keep their initial value.
-
-    Args:
-        pipeline: to search.
-        sensitivities: of its layers.
-        model: the network.
     """
     tunables = tunables_of(pipeline)
     if not tunables:

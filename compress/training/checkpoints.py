@@ -39,14 +39,7 @@ class TrainingCheckpoint:
     """
 
     def __init__(self, kind: str, options: object, model: Model, context: Context) -> None:
-        """Compute the file's name.
-
-        Args:
-            kind: name of the pass.
-            options: of the pass; their `repr` is hashed.
-            model: before the training.
-            context: of the training.
-        """
+        """Compute the file's name from what determines the training; the `repr` of the options is hashed."""
         models = [(*identity(each), weights_sha256(each)) for each in (model, context.reference)]
         forms = [(type(tensor).__name__, getattr(tensor, "stored_as", "")) for tensor in model.tensors.values()]
         seeds = context.seed, context.stage_seed
