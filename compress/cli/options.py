@@ -23,6 +23,8 @@ class UserPath(click.Path):
     """A path with `~` expanded, which shells do not do after `=`."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("the path is empty; '.' is the current folder", param, ctx)
         expanded = str(Path(value).expanduser()) if str(value).startswith("~") else value
         return super().convert(expanded, param, ctx)
 

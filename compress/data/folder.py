@@ -18,8 +18,11 @@ from compress.data.decoding import PhotoEntry, file_identity
 from compress.data.folder_labels import folder_labels
 from compress.data.listing import PHOTO_SUFFIXES, list_csv, list_folder
 from compress.data.photos import Role, evenly_spread
-from compress.data.transforms import read_photo
+from compress.data.transforms import is_photo, read_photo
 from compress.errors import ConfigError, DataError
+from compress.runtime.path_types import FilePath, KeyText
+
+_TABLES = (".csv", ".tsv")
 
 
 class _LabeledPhoto(NamedTuple):
@@ -41,7 +44,7 @@ class Folder(PhotoSource):
     """Photos in folders or CSV files.
 
     Subfolders are classes, see `folder_labels`. A CSV file has a column `path`, and may have a label column: `index`,
-    `label`, `class`, `synset`, or as `label_column` says.
+    `label`, `class`, `synset`, or as `label_column` says. Its separator may also be a semicolon or a tab.
 
     Attributes:
         path: a folder, a CSV file or a photo, or a list of them.
@@ -58,12 +61,12 @@ class Folder(PhotoSource):
             both can name the same paths; None: all photos.
     """
 
-    path: Path | tuple[Path, ...]
+    path: FilePath | tuple[FilePath, ...]
     limit: Limit = None
     max_unreadable: Annotated[float, Field(ge=0, le=1)] = 0.05
     labels: LabelRule = "auto"
-    label_column: str | None = None
-    synsets: Path | None = None
+    label_column: KeyText | None = None
+    synsets: FilePath | None = None
     sample_weights: tuple[Annotated[float, Field(ge=0.001, le=1000)], ...] | None = None
     balance_classes: bool = False
     validation_split: Annotated[float, Field(gt=0, le=0.5)] | None = None
@@ -86,7 +89,7 @@ class Folder(PhotoSource):
         photos = self._split(photos, role)
         labeled = _all_labeled(photos, role)
         origins = dict.fromkeys(each.labels.origin for each in listed if each.labels)
-        entries = [_entry(photo, labeled) for photo in evenly_spread(photos, self.limit)]
+        entries = [_entry(photo, labeled) for photo in _limited(photos, self.limit)]
         how = f"labeled by {'; '.join(origins)}" if labeled else "without labels"
         return PhotoList(entries, f"photos from {places}, {how}", self.max_unreadable, self.balance_classes)
 
@@ -97,13 +100,14 @@ class Folder(PhotoSource):
             photos, _ = listing = list_folder(path)
             labels = None if rule == "none" else folder_labels(photos, path, classes, rule, required=required)
             return _PathListing([photo.path for photo in photos], labels, f"{path}{listing.ignored_text}")
-        if path.suffix.lower() != ".csv":
+        if path.suffix.lower() not in _TABLES:
+            _check_photo(path)
             return _PathListing([path], None, str(path))
         paths, columns = list_csv(path)
         if rule == "none" or not paths:
-            return _PathListing(paths, None, str(path))
+            return _without_repetitions(path, paths, None)
         labels = csv_labels(path, paths, columns, classes, rule, self.label_column, required=required)
-        return _PathListing(paths, labels, str(path))
+        return _without_repetitions(path, paths, labels)
 
     def _split(self, photos: list[_LabeledPhoto], role: Role) -> list[_LabeledPhoto]:
         """Return the photos of a role."""
@@ -136,6 +140,35 @@ def _existing(path: Path, key: str) -> Path:
         allowed = "a path that exists; --set data.calibration.path=PATH and --set data.validation.path=PATH name others"
         raise ConfigError(f"{path} does not exist", key=key, allowed=allowed)
     return path
+
+
+def _check_photo(path: Path) -> None:
+    if path.suffix.lower() not in PHOTO_SUFFIXES and not is_photo(path):
+        raise DataError(f"{path} is neither a photo, a folder nor a table ({', '.join(_TABLES)})")
+
+
+def _without_repetitions(table: Path, paths: Sequence[Path], labels: Labels | None) -> _PathListing:
+    """Return each photo of a table once.
+
+    Raises:
+        DataError: a photo has two classes.
+    """
+    found: dict[Path, int | None] = {}
+    for path, label in zip(paths, labels.indices if labels else repeat(None), strict=False):
+        if found.setdefault(path, label) != label:
+            raise DataError(
+                f"{table} gives {path} two classes, {found[path]} and {label}; keep one row for each photo, or use the "
+                "photos without labels (`labels: none`)"
+            )
+    unique = labels and labels._replace(indices=[label for label in found.values() if label is not None])
+    repeated = len(paths) - len(found)
+    return _PathListing([*found], unique, f"{table} ({repeated:,} repeated rows ignored)" if repeated else str(table))
+
+
+def _limited(photos: Sequence[_LabeledPhoto], limit: int | None) -> list[_LabeledPhoto]:
+    """Return at most `limit` photos, evenly spread over the classes; the rows of a table may be in any order."""
+    by_class = sorted(range(len(photos)), key=lambda index: photos[index].label or 0)
+    return [photos[index] for index in sorted(evenly_spread(by_class, limit))]
 
 
 def _all_labeled(photos: Sequence[_LabeledPhoto], role: Role) -> bool:

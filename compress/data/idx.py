@@ -18,6 +18,7 @@ from compress.data.decoding import PhotoEntry, file_identity
 from compress.data.idx_file import read_idx
 from compress.data.photos import Role, evenly_spread
 from compress.errors import ConfigError, DataError
+from compress.runtime.path_types import FilePath
 
 _PREFIXES: Mapping[Role, str] = {"calibration": "train", "validation": "t10k"}
 
@@ -37,7 +38,7 @@ class Idx(PhotoSource):
         labels: `none` uses the images without labels.
     """
 
-    path: Path
+    path: FilePath
     limit: Limit = None
     labels: Literal["auto", "none"] = "auto"
 

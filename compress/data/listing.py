@@ -103,14 +103,22 @@ def list_csv(file: Path) -> CsvListing:
     rows = read_csv_rows(file)
     names = list(rows[0]) if rows else []
     if rows and "path" not in names:
-        raise DataError(f"{file} has no column 'path'; its columns are {', '.join(names)}")
+        found = ", ".join(names)
+        raise DataError(f"{file} has no column 'path'; its columns are {found}; rename the one with the photos to path")
     columns = {name: [row[name].strip() for row in rows] for name in names if name not in ("", "path")}
-    return CsvListing([_locate(Path(row["path"]), file) for row in rows], columns)
+    return CsvListing([_locate(row["path"].strip(), file) for row in rows], columns)
 
 
-def _locate(path: Path, file: Path) -> Path:
-    in_own_folder = file.with_suffix("") / path
-    return in_own_folder if in_own_folder.is_file() else file.parent / path
+def _locate(path: str, file: Path) -> Path:
+    """Return the path of a photo; on other systems than Windows, `\\` is `/` where no file has such a name."""
+    folders = file.with_suffix(""), file.parent
+    found = (folder / each for each in (path, path.replace("\\", "/")) for folder in folders)
+    return next((photo for photo in found if photo.is_file()), file.parent / path)
+
+
+def _delimiter(header: str) -> str:
+    """Return the character between the cells: a comma, or what spreadsheets write where it is the decimal point."""
+    return next((mark for mark in ";\t" if mark in header and "," not in header), ",")
 
 
 def read_csv_rows(file: Path) -> list[dict[str, str]]:
@@ -121,7 +129,8 @@ def read_csv_rows(file: Path) -> list[dict[str, str]]:
     """
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream)
+            reader = csv.reader(stream, delimiter=_delimiter(stream.readline()))
+            stream.seek(0)
             columns = [column.strip().lower() for column in next(reader, [])]
             if repeated := [name for name in columns if name and columns.count(name) > 1]:
                 raise DataError(f"{file} has two columns {repeated[0]!r}; rename one")

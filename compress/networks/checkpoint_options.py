@@ -8,6 +8,7 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from compress.networks.preprocessing_options import InputOptions
+from compress.runtime.path_types import KeyText
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -19,7 +20,7 @@ class CheckpointOptions(InputOptions):
         strict: tensors that the network lacks are an error.
     """
 
-    checkpoint_key: str | None = None
+    checkpoint_key: KeyText | None = None
     strict: bool = True
 
     def described(self, path: str) -> str:

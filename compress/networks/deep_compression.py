@@ -25,6 +25,7 @@ from pydantic.dataclasses import dataclass
 from compress.errors import FormatError, format_errors_of
 from compress.model import CAFFE, Model
 from compress.networks.source_files import Arrays, existing_file
+from compress.runtime.path_types import PathText
 
 _ARCHITECTURE = "squeezenet1_0"
 _CODEBOOK_ENTRIES = 256
@@ -34,7 +35,7 @@ _CODEBOOK_ENTRIES = 256
 class DeepCompressionWeights:
     """SqueezeNet v1.0 from the file that the Deep Compression authors released, `compressed_SqueezeNet.net`."""
 
-    path: str
+    path: PathText
 
     @property
     def description(self) -> str:

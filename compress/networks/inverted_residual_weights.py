@@ -13,6 +13,7 @@ from compress.model import Model
 from compress.networks.checkpoint_options import CheckpointOptions
 from compress.networks.factory import INVERTED_RESIDUAL, NetworkFactory
 from compress.networks.source_files import existing_file, read_class_names
+from compress.runtime.path_types import PathText
 
 _Activation = Literal["relu6"]
 
@@ -111,10 +112,10 @@ class InvertedResidualWeights(CheckpointOptions):
         labels: text file with one class name a line; None: ImageNet's names if there are 1,000 classes.
     """
 
-    path: str
-    architecture: str
+    path: PathText
+    architecture: PathText
     fold_batch_norm: bool = True
-    labels: str | None = None
+    labels: PathText | None = None
 
     @property
     def description(self) -> str:

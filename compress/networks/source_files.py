@@ -37,5 +37,6 @@ def existing_file(path: str, key: str = "path") -> Path:
     """
     file = Path(path).expanduser()
     if not file.is_file():
-        raise ConfigError(f"no file {path}", key=f"model.{key}")
+        problem = f"{path} is a folder; name a file in it" if file.is_dir() else f"no file {path}"
+        raise ConfigError(problem, key=f"model.{key}")
     return file

@@ -16,6 +16,7 @@ from compress.model import TORCHVISION, Model
 from compress.networks.checkpoint_options import CheckpointOptions
 from compress.networks.preprocessing_options import InputOptions
 from compress.networks.source_files import existing_file, read_class_names
+from compress.runtime.path_types import PathText
 
 SqueezeNetName = Literal["squeezenet1_0", "squeezenet1_1"]
 
@@ -24,9 +25,9 @@ SqueezeNetName = Literal["squeezenet1_0", "squeezenet1_1"]
 class CheckpointWeights(CheckpointOptions):
     """The user's checkpoint with torchvision's tensor names; `labels` is a text file with one class name a line."""
 
-    path: str
+    path: PathText
     architecture: SqueezeNetName
-    labels: str | None = None
+    labels: PathText | None = None
 
     @property
     def description(self) -> str:

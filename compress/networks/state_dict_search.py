@@ -40,10 +40,12 @@ class ExpectedTensors:
     Attributes:
         shapes: by first name.
         first_names: by every name; a shared tensor has several names.
+        integers: the names of tensors that hold whole numbers or truth values.
     """
 
     shapes: Mapping[str, Shape]
     first_names: Mapping[str, str]
+    integers: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,13 +64,15 @@ class StateDict:
 def expected_tensors(network: nn.Module) -> ExpectedTensors:
     """Return the tensors that a network needs."""
     shapes: dict[str, Shape] = {}
+    integers: set[str] = set()
     first_names: dict[str, str] = {}
     names_by_id: dict[int, str] = {}
     for name, tensor in network.state_dict(keep_vars=True).items():
         if isinstance(tensor, torch.Tensor) and not name.endswith("num_batches_tracked"):
             first_names[name] = names_by_id.setdefault(id(tensor), name)
             shapes.setdefault(first_names[name], tuple(tensor.shape))
-    return ExpectedTensors(shapes, first_names)
+            integers |= set() if tensor.is_floating_point() else {name}
+    return ExpectedTensors(shapes, first_names, frozenset(integers))
 
 
 def find_state_dict(
@@ -83,8 +87,8 @@ def find_state_dict(
         strict: tensors beside them that the network lacks are an error.
     Raises:
         ConfigError: there are no tensors under `key`.
-        WeightsError: several parts of the checkpoint fit; it has tensors that the network lacks; or values cannot be
-            stored in float32.
+        WeightsError: several parts of the checkpoint fit; it has tensors that the network lacks; weights are whole
+            numbers; or values cannot be stored in float32.
     """
     checkpoint = _below(checkpoint, key) if key else checkpoint
     parts = _match(checkpoint, expected)
@@ -101,6 +105,7 @@ def find_state_dict(
     if not complete:  # the caller reports all differences
         names = {**names, **{name: [name] for name in others}}
     arrays = {name: _to_array(checkpoint, name, sources) for name, sources in names.items()}
+    _check_precision(checkpoint, names, expected)
     return StateDict(arrays, _notes(checkpoint, names, others))
 
 
@@ -187,6 +192,17 @@ def _to_array(checkpoint: Checkpoint, name: str, sources: Sequence[str]) -> NDAr
     if not all(np.array_equal(array, copy) for copy in copies):
         raise WeightsError(f"{checkpoint.path}: {' and '.join(sources)} differ, but are one tensor in the network")
     return array
+
+
+def _check_precision(checkpoint: Checkpoint, names: Mapping[str, list[str]], expected: ExpectedTensors) -> None:
+    """Check that weights are no whole numbers: levels of a quantized network, whose scales are elsewhere."""
+    for name in (each for each in expected.shapes if each in names and each not in expected.integers):
+        tensor = checkpoint.tensors[names[name][0]]
+        if not tensor.is_floating_point():
+            raise WeightsError(
+                f"{checkpoint.path}: {names[name][0]} holds {tensor.dtype}, not floating-point weights; convert the "
+                "levels of a quantized network to its weights first"
+            )
 
 
 def _notes(checkpoint: Checkpoint, names: Mapping[str, list[str]], others: Sequence[str]) -> tuple[str, ...]:

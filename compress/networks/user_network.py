@@ -12,6 +12,7 @@ from compress.networks.checkpoint_options import CheckpointOptions
 from compress.networks.compared_output import OutputIndex, OutputName, OutputOptions
 from compress.networks.factory import FunctionName, NetworkFactory
 from compress.networks.source_files import existing_file, read_class_names
+from compress.runtime.path_types import PathText
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -32,9 +33,9 @@ class UserNetwork(CheckpointOptions):
 
     factory: FunctionName
     args: dict[str, JsonValue] = Field(default_factory=dict)
-    checkpoint: str | None = None
+    checkpoint: PathText | None = None
     fold_batch_norm: bool = False
-    labels: str | None = None
+    labels: PathText | None = None
     outputs: OutputOptions | OutputIndex | OutputName | None = None
 
     @property

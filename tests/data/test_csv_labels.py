@@ -4,6 +4,7 @@ import csv
 
 import pytest
 
+from compress.data.class_index import NetworkClasses
 from compress.data.folder import Folder
 from compress.errors import DataError
 
@@ -26,6 +27,55 @@ def labels_of(tmp_path, draw, small):
         return None if photos.labels is None else photos.labels.tolist()
 
     return load
+
+
+def listed(tmp_path, draw, text, *, file="list.csv", limit=None, labels="auto"):
+    """Names and labels of the photos 0.png to 7.png in a table."""
+    for number in range(8):
+        draw(tmp_path / "photos" / f"{number}.png")
+    (tmp_path / file).write_text(text)
+    source = Folder(tmp_path / file, limit=limit, labels=labels)
+    return source.list_photos("validation", NetworkClasses(4))
+
+
+@pytest.mark.parametrize(
+    ("file", "header", "row"),
+    [
+        ("list.csv", "path;label", "photos/{};{}"),
+        ("list.tsv", "path\tlabel", "photos/{}\t{}"),
+        ("list.csv", "path,label", "photos\\{},{}"),
+        ("list.csv", "path,label", " photos/{} , {}"),
+    ],
+)
+def test_tables_of_spreadsheets_and_of_windows_are_read(tmp_path, draw, file, header, row):
+    text = "\n".join([header, *(row.format(f"{number}.png", number % 4) for number in range(8))])
+    photos = listed(tmp_path, draw, text, file=file)
+    assert photos.labels == [0, 1, 2, 3, 0, 1, 2, 3]
+    assert all(photo.read().size for photo in photos.entries)
+
+
+def test_a_repeated_row_counts_once(tmp_path, draw):
+    text = "path,label\nphotos/0.png,1\nphotos/1.png,2\nphotos/0.png,1\n"
+    photos = listed(tmp_path, draw, text)
+    assert photos.labels == [1, 2]
+    assert "(1 repeated rows ignored)" in photos.kind
+
+
+def test_a_photo_with_two_classes_is_an_error(tmp_path, draw):
+    text = "path,label\nphotos/0.png,1\nphotos/0.png,2\n"
+    with pytest.raises(DataError, match=r"gives .*0\.png two classes, 1 and 2"):
+        listed(tmp_path, draw, text)
+    assert len(listed(tmp_path, draw, text, labels="none").entries) == 1
+
+
+def test_a_limit_spreads_over_the_classes_in_any_order_of_rows(tmp_path, draw):
+    text = "path,label\n" + "".join(f"photos/{number}.png,{number % 4}\n" for number in range(8))
+    assert sorted(listed(tmp_path, draw, text, limit=4).labels) == [0, 1, 2, 3]
+
+
+def test_a_file_that_is_no_photo_and_no_table_is_an_error(tmp_path, draw):
+    with pytest.raises(DataError, match=r"val\.txt is neither a photo, a folder nor a table \(\.csv, \.tsv\)"):
+        listed(tmp_path, draw, "photos/0.png 1", file="val.txt")
 
 
 @pytest.mark.parametrize("first", [0, 1])

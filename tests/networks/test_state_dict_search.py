@@ -135,3 +135,9 @@ def test_names_of_a_shared_tensor_must_agree(tmp_path):
 def test_a_tensor_without_float32_values_is_an_error_with_its_file_and_name(find, network):
     with pytest.raises(WeightsError, match=r"w\.pth: 0.weight: a sparse tensor"):
         find({**network.state_dict(), "0.weight": torch.zeros(2, 1, 3, 3).to_sparse()})
+
+
+def test_levels_of_a_quantized_network_are_not_taken_for_weights(find, network):
+    levels = {name: (tensor * 100).to(torch.int8) for name, tensor in network.state_dict().items()}
+    with pytest.raises(WeightsError, match=r"0\.weight holds torch\.int8, not floating-point weights"):
+        find(levels)

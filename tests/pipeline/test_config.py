@@ -133,6 +133,11 @@ def test_invalid_bytes_are_refused(fault, text):
             "stages:\n- {pass: quantize, bytes: smallest}\ngoal: {bytes: 9}",
             "p.yaml:2: stages.0.bytes: smallest needs a limit on quality in the section goal (allowed: max_top1_drop,",
         ),
+        ("data: {validation: {source: folder, path: ''}}", "p.yaml:1: data.validation.path: the path is empty; '.' is"),
+        ("data: {validation: {source: folder, path: [a, '']}}", "data.validation.path.1: the path is empty"),
+        ("data: {validation: {source: folder, path: a, label_column: ''}}", "validation.label_column: cannot be ''"),
+        ("model: {factory: 'a:b', checkpoint: ''}", "p.yaml:1: model.checkpoint: the path is empty"),
+        ("model: {factory: 'a:b', checkpoint_key: ''}", "model.checkpoint_key: cannot be '' (allowed: text)"),
         # missing keys
         ("data:\n  validation:\n    source: folder", "p.yaml:2: data.validation.path: this key is missing"),
         (
