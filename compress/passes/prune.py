@@ -44,11 +44,12 @@ class LayerPruning:
             raise ValueError("give either sparsity or sensitivity")
         return self
 
-    def mask(self, importance: NDArray[np.float32]) -> Mask:
+    def mask(self, importance: NDArray[np.float32], fraction: float = 1) -> Mask:
         """Return the mask of the weights that stay, in the same shape.
 
         Args:
             importance: of each weight; -1 if it is pruned already. Of equally important weights the first are pruned.
+            fraction: of the sparsity, 0 to 1.
         """
         if self.sensitivity is not None:
             unpruned = importance[importance >= 0].astype(np.float64)
@@ -56,7 +57,7 @@ class LayerPruning:
             threshold = self.sensitivity * np.sqrt(np.mean(unpruned**2)) if unpruned.size else 0.0
             return (importance >= 0) & (importance >= threshold)
         assert self.sparsity is not None
-        pruned = np.argsort(importance, axis=None, kind="stable")[: round(self.sparsity * importance.size)]
+        pruned = np.argsort(importance, axis=None, kind="stable")[: round(self.sparsity * fraction * importance.size)]
         mask = importance >= 0
         mask.ravel()[pruned] = False
         return mask
@@ -78,6 +79,8 @@ class Prune(Pass):
         statistics_photos: number of calibration photos for the statistics; None: all.
         obs_update: change the remaining weights of each row to compensate for the pruned ones (optimal brain surgeon).
             It gathers statistics of rows, which `share` and `quantize` use too if their options are the same.
+        iterations: reach the amount in this number of equal steps. `obs_update` follows each of them, and the next step
+            ranks the changed weights: a weight that stands in for pruned ones has become important.
         row_block_memory: bytes for the statistics of single rows. With less, adjacent rows share statistics.
         layers: other amounts by layer pattern.
     Source: Han et al. 2015, arXiv:1506.02626; LeCun et al. 1990, "Optimal brain damage"; Hassibi & Stork 1992, "Second
@@ -94,6 +97,7 @@ class Prune(Pass):
     criterion: Literal["magnitude", "fisher"] = "magnitude"
     statistics_photos: Annotated[int, Field(ge=1)] | None = None
     obs_update: bool = False
+    iterations: Annotated[int, Field(ge=1, le=100)] = 1
     row_block_memory: Bytes = ROW_BLOCK_BYTES
     layers: Mapping[str, LayerPruning] = Field(default_factory=dict)
 
@@ -103,7 +107,15 @@ class Prune(Pass):
             raise ValueError("give exactly one of sparsity, sensitivity and nonzero_weights")
         if self.sensitivity is not None and self.scope == "global":
             raise ValueError("sensitivity is relative to the standard deviation of a layer; set scope to layer")
+        if self.iterations > 1 and not self.obs_update:
+            raise ValueError("iterations change nothing if no weight changes; set obs_update to true")
+        if self.iterations > 1 and self._has_sensitivity:
+            raise ValueError("sensitivity is an amount for one iteration; give sparsity or nonzero_weights")
         return self
+
+    @property
+    def _has_sensitivity(self) -> bool:
+        return self.sensitivity is not None or any(amount.sensitivity is not None for amount in self.layers.values())
 
     @property
     def row_block_bytes(self) -> int | None:
@@ -131,22 +143,24 @@ class Prune(Pass):
         fisher: Mapping[str, LayerStatistics] = {}
         if self.criterion == "fisher":
             fisher = context.fisher.layer_statistics(self.statistics_photos)
-        importance = {name: self._importance(model.tensors[name], fisher.get(name)) for name in names}
-        masks = self._masks(model, importance)
         statistics: Mapping[str, LayerStatistics] = {}
         if self.obs_update:
             statistics = context.fisher.row_statistics(self.statistics_photos, 1, self.row_block_memory)
         samples = context.fisher.samples(self.statistics_photos)
-        pruned: dict[str, Tensor] = {}
-        with context.progress("pruning", len(masks)) as advance:
-            for name, mask in masks.items():
-                values = model.tensors[name].to_dense()
-                if self.obs_update:
-                    is_classifier = name == list(statistics)[-1]
-                    values = obs_update(values, mask, statistics[name], samples, is_classifier=is_classifier)
-                pruned[name] = Pruned(np.where(mask, values, np.float32(0)), np.array(mask))
-                advance(1)
-        return model.with_tensors(pruned)
+        pruned = model
+        with context.progress("pruning", len(names) * self.iterations) as advance:
+            for iteration in range(1, self.iterations + 1):
+                importance = {name: self._importance(pruned.tensors[name], fisher.get(name)) for name in names}
+                changed: dict[str, Tensor] = {}
+                for name, mask in self._masks(pruned, importance, iteration / self.iterations).items():
+                    values = model.tensors[name].to_dense()
+                    if self.obs_update:
+                        is_classifier = name == list(statistics)[-1]
+                        values = obs_update(values, mask, statistics[name], samples, is_classifier=is_classifier)
+                    changed[name] = Pruned(np.where(mask, values, np.float32(0)), np.array(mask))
+                    advance(1)
+                pruned = model.with_tensors(changed)
+        return pruned
 
     def _importance(self, tensor: Tensor, statistics: LayerStatistics | None) -> NDArray[np.float32]:
         """Return each weight's importance: a magnitude, times the root of the Fisher information; -1 if pruned."""
@@ -157,17 +171,19 @@ class Prune(Pass):
             importance[~tensor.mask] = -1
         return importance
 
-    def _masks(self, model: Model, importance: Mapping[str, NDArray[np.float32]]) -> dict[str, Mask]:
-        amounts = options_by_layer(model, None, self.layers)
-        masks = {name: amount.mask(importance[name]) for name, amount in amounts.items() if amount is not None}
+    def _masks(self, model: Model, importance: Mapping[str, NDArray[np.float32]], fraction: float) -> dict[str, Mask]:
+        """Return the mask of each layer's weights that stay at a fraction of the amount."""
+        amounts = {name: amount for name, amount in options_by_layer(model, None, self.layers).items() if amount}
+        masks = {name: amount.mask(importance[name], fraction) for name, amount in amounts.items()}
+        elsewhere = sum(int(amount.mask(importance[name]).sum()) for name, amount in amounts.items())
         ranked = {name: array for name, array in importance.items() if name not in masks}
-        weights, elsewhere = sum(map(np.size, ranked.values())), sum(int(mask.sum()) for mask in masks.values())
-        amount = LayerPruning(self._sparsity(weights, elsewhere), self.sensitivity)
+        amount = LayerPruning(self._sparsity(sum(map(np.size, ranked.values())), elsewhere), self.sensitivity)
         if self.scope == "layer":
-            return masks | {name: amount.mask(array) for name, array in ranked.items()}
-        together = amount.mask(np.concatenate([np.zeros(0, np.float32), *(array.ravel() for array in ranked.values())]))
+            return masks | {name: amount.mask(array, fraction) for name, array in ranked.items()}
+        together = np.concatenate([np.zeros(0, np.float32), *(array.ravel() for array in ranked.values())])
+        mask = amount.mask(together, fraction)
         for name, array in ranked.items():
-            masks[name], together = together[: array.size].reshape(array.shape), together[array.size :]
+            masks[name], mask = mask[: array.size].reshape(array.shape), mask[array.size :]
         return masks
 
     def _sparsity(self, weights: int, elsewhere: int) -> float | None:

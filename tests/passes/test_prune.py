@@ -215,6 +215,10 @@ class TestInvariants:
         {"sparsity": 0.5, "criterion": "luck"},
         {"sparsity": 0.5, "scope": "network"},
         {"sparsity": 0.5, "statistics_photos": 0},
+        {"sparsity": 0.5, "iterations": 2},
+        {"sparsity": 0.5, "obs_update": True, "iterations": 0},
+        {"sensitivity": 0.5, "obs_update": True, "iterations": 2},
+        {"sparsity": 0.5, "obs_update": True, "iterations": 2, "layers": {"3x3": {"sensitivity": 0.5}}},
         {"sparsity": 0.5, "amount": 1},
         {"sparsity": 0.5, "layers": {"3x3": {}}},
         {"sparsity": 0.5, "layers": {"3x3": {"sparsity": 0.5, "sensitivity": 1}}},
@@ -236,3 +240,30 @@ class TestObsUpdate:
             assert np.array_equal(plain.tensors[name].mask, updated.tensors[name].mask)
             assert not values(updated, name)[~updated.tensors[name].mask].any()
         assert divergence(updated, context) < 0.7 * divergence(plain, context)
+
+    @pytest.mark.parametrize(
+        "amount",
+        [
+            {"sparsity": 0.3},
+            {"sparsity": 0.3, "scope": "global"},
+            {"nonzero_weights": 200, "scope": "global", "layers": {"2.weight": {"sparsity": 0.9}}},
+        ],
+        ids=str,
+    )
+    def test_all_iterations_together_prune_the_amount(self, tiny, context, amount):
+        at_once, in_steps = (Prune(obs_update=True, iterations=each, **amount)(tiny, context) for each in (1, 4))
+        assert sum(nonzero(in_steps).values()) == sum(nonzero(at_once).values())
+        assert any((at_once.tensors[name].mask != in_steps.tensors[name].mask).any() for name in WEIGHTS)
+
+    def test_an_iteration_keeps_zero_what_earlier_ones_pruned(self, tiny, context):
+        first = Prune(sparsity=0.2, obs_update=True)(tiny, context)
+        both = Prune(sparsity=0.4, obs_update=True, iterations=2)(tiny, context)
+        for name in WEIGHTS:
+            assert not (both.tensors[name].mask & ~first.tensors[name].mask).any()
+
+    def test_the_second_iteration_ranks_the_updated_weights(self, tiny, context):
+        first = Prune(sparsity=0.2, obs_update=True)(tiny, context)
+        both = Prune(sparsity=0.4, obs_update=True, iterations=2)(tiny, context)
+        for name in WEIGHTS:
+            magnitude, mask = np.abs(values(first, name)), both.tensors[name].mask
+            assert magnitude[~mask].max() <= magnitude[mask].min()
