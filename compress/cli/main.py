@@ -140,7 +140,7 @@ def pipelines(as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("name", default="squeezenet")
+@click.argument("name", default="squeezenet", type=options.PipelineFile())
 @click.option("-o", "--output", default="pipeline.yaml", show_default=True, type=options.NEW_FILE)
 def init(name: str, output: Path) -> None:
     """Write a commented pipeline to edit.

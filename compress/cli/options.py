@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
-from compress.builtin_models import find_model
+from compress.builtin_models import builtin_models, find_model
 from compress.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -29,6 +30,18 @@ class UserPath(click.Path):
         return super().convert(expanded, param, ctx)
 
 
+class _NameOrFile(UserPath):
+    """A path, or a name that the shell completes too."""
+
+    def names(self) -> Iterable[str]:
+        """Return the allowed names."""
+        raise NotImplementedError
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        names = sorted(name for name in self.names() if name.startswith(incomplete))
+        return [*super().shell_complete(ctx, param, incomplete), *map(CompletionItem, names)]
+
+
 FOLDER = UserPath(file_okay=False, path_type=Path)
 NEW_FILE = UserPath(dir_okay=False, path_type=Path)
 EXISTING_PATH = UserPath(exists=True, path_type=Path)
@@ -42,7 +55,7 @@ class FiniteFloat(click.FloatRange):
         return number if math.isfinite(number) else self.fail(f"{value!r} is not finite.", param, ctx)
 
 
-class ModelFile(UserPath):
+class ModelFile(_NameOrFile):
     """A model file or the name of a built-in model; the value is the path of the file.
 
     Args:
@@ -53,6 +66,9 @@ class ModelFile(UserPath):
         super().__init__(path_type=Path)
         self.also = also
 
+    def names(self) -> Iterable[str]:
+        return [*builtin_models(), *filter(None, [self.also])]
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value == self.also:
             return value
@@ -62,12 +78,27 @@ class ModelFile(UserPath):
             self.fail(str(error), param, ctx)
 
 
-class PathOrName(UserPath):
+class PipelineFile(_NameOrFile):
+    """A pipeline file or the name of a built-in pipeline, as the user wrote it."""
+
+    def names(self) -> Iterable[str]:
+        from compress.builtin_pipelines import builtin_pipelines  # noqa: PLC0415
+
+        return builtin_pipelines()
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value
+
+
+class PathOrName(_NameOrFile):
     """An existing path, or one allowed name; the value is a `str`."""
 
     def __init__(self, name: str) -> None:
         super().__init__(exists=True)
         self.allowed_name = name
+
+    def names(self) -> Iterable[str]:
+        return [self.allowed_name]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         return value if value == self.allowed_name else super().convert(value, param, ctx)
@@ -151,7 +182,7 @@ def pipeline(command: Command) -> Command:
         click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Replace the seed of the pipeline."),
         overrides,
         click.option("--cache", type=FOLDER, help="Folder for intermediate results. [OUT/cache]"),
-        click.argument("pipeline", default="pipeline.yaml"),
+        click.argument("pipeline", default="pipeline.yaml", type=PipelineFile()),
     ):
         command = decorate(command)
     return command

@@ -12,7 +12,7 @@ _PROGRAM = "squeeze-compress"
 
 
 @click.command()
-@click.argument("pipelines", metavar="[PIPELINE]...", nargs=-1)
+@click.argument("pipelines", metavar="[PIPELINE]...", nargs=-1, type=options.PipelineFile())
 @options.overrides
 def validate(pipelines: tuple[str, ...], overrides: tuple[str, ...]) -> None:
     """Check pipelines without running them.
@@ -63,7 +63,7 @@ def schema() -> None:
 def completion(context: click.Context, shell: str) -> None:
     """Print the completion script of a shell.
 
-    It completes commands and options.
+    It completes commands, options, files, and the names of built-in models and pipelines.
 
     Example: squeeze-compress completion bash >> ~/.bashrc
     """

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import jsonschema
 import pytest
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 from ruamel.yaml import YAML
 
@@ -119,6 +120,24 @@ def test_schema_describes_every_option_of_every_pass():
 def test_completion_prints_a_script_for_the_shell(shell):
     done = command("completion", shell)
     assert "_SQUEEZE_COMPRESS_COMPLETE" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        (("run", "mcunet-2"), ["mcunet-240k"]),
+        (("validate", "p.yaml", "fash"), ["fashion-mnist"]),
+        (("predict", "squeezenet-4"), ["squeezenet-400k"]),
+        (("compare", "squeezenet", "emb"), ["embedded"]),
+        (("compress", "emb"), ["embedded"]),
+        (("inspect", "emb"), []),
+    ],
+)
+def test_completion_knows_the_names_of_models_and_pipelines(words, completed):
+    *before, incomplete = words
+    found = ShellComplete(main, {}, "squeeze-compress", "").get_completions(before, incomplete)
+    assert [each.value for each in found if each.type == "plain"] == completed
+    assert "file" in [each.type for each in found]
 
 
 def test_doctor_finds_weights_photos_and_models():
