@@ -13,9 +13,6 @@ from user_networks import three_convolutions
 
 from compress.cli.main import main
 
-PLAIN_LEVELS = ("--set", "stages.quantize.trellis=false")
-"""The trellis takes longer."""
-
 
 @pytest.fixture
 def here(tmp_path, monkeypatch) -> Path:
@@ -39,7 +36,7 @@ def compress(*arguments: object) -> Result:
 
 
 def test_the_file_has_at_most_the_bytes_and_its_pipeline_runs_again(here):
-    done = compress("--bytes", "0.8 KiB", *PLAIN_LEVELS)
+    done = compress("--bytes", "0.8 KiB")
     assert done.exit_code == 0, done.stderr
     assert "8 photos from photos, labeled by" in done.stdout
     data = Path("out/net/model.sqz").read_bytes()
@@ -54,7 +51,7 @@ def test_the_smallest_file_within_a_drop(here):
     done = compress("--max-drop", "100", "--validation", "photos/3", "--labels", "none")
     assert done.exit_code == 1
     assert "the goal limits the drop of top-1 or top-5, but the validation photos have no labels" in done.stderr
-    done = compress("--max-drop", "100", "--force", *PLAIN_LEVELS)
+    done = compress("--max-drop", "100", "--force", "--set", "stages.quantize.trellis=false")
     assert done.exit_code == 0, done.stderr
     assert "bytes: smallest" in Path("out/net/net.yaml").read_text("utf-8")
     assert "quantize: the smallest file that meets the goal, of " in done.stdout
