@@ -239,14 +239,11 @@ def _stage_row(stage: StageRecord, *, labeled: bool) -> list[str]:
     accuracy = [""] * 2 if labeled else []
     if stage.accuracy:
         accuracy = [_percent(stage.accuracy.top1), _percent(stage.accuracy.top5)]
+    agreement, error = stage.fidelity.agreement, stage.fidelity.error
     return [
         stage.name, f"{stage.file_bytes:,}", f"{stage.sparsity:.1%}", f"{stage.bits_per_weight:.2f}", *accuracy,
-        *_fidelity_cells(stage.fidelity.agreement, stage.fidelity.error), f"{stage.seconds:.1f}",
+        *([f"{agreement.value:.1%}"] if agreement else []), f"{error.value:.4f}", f"{stage.seconds:.1f}",
     ]  # fmt: skip
-
-
-def _fidelity_cells(agreement: Interval | None, error: Interval) -> list[str]:
-    return [*([f"{agreement.value:.1%}"] if agreement else []), f"{error.value:.4f}"]
 
 
 def _percent(interval: Interval) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ def show_forecast(
 
     result = forecast(pipeline, out, None if fresh else cache or out / CACHE, device, memory_bytes)
     if as_json:
-        console.say_json(result.to_json())
+        console.say_json(asdict(result))
     else:
         _show(result)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -54,10 +54,6 @@ class RunForecast:
     peak_memory_bytes: int
     free_memory_bytes: int
     out: str
-
-    def to_json(self) -> dict[str, object]:
-        """Return the forecast as JSON values."""
-        return asdict(self)
 
 
 def forecast(

@@ -50,10 +50,7 @@ def _violation(before: Tensor, after: Tensor, moved: Tensor) -> str | None:
             return f"its codebook grew from {len(before.codebook):,} to {len(after.codebook):,} values"
     if isinstance(before, Pruned) and isinstance(after, Dense):
         return "it lost the mask of its pruned weights"
-    if isinstance(before, Dense | Shared) and before.stored_as == "float16" and _precision(after) == "float32":
+    is_float32 = isinstance(after, Pruned) or after.stored_as == "float32"
+    if isinstance(before, Dense | Shared) and before.stored_as == "float16" and is_float32:
         return "its precision in the file rose from float16 to float32"
     return None
-
-
-def _precision(tensor: Tensor) -> str:
-    return "float32" if isinstance(tensor, Pruned) else tensor.stored_as

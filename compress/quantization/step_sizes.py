@@ -83,7 +83,8 @@ def relative_steps(row_fisher: Floats, diagonals: NDArray[np.floating[Any]]) -> 
         diagonals: of the inverse Cholesky factors, shape (groups, columns).
     """
     column_octaves = np.log2(diagonals, dtype=np.float64)[row_groups(len(row_fisher), len(diagonals))]
-    steps: Floats = _step_octaves(row_fisher)[:, None] + column_octaves
+    row_octaves = -np.log2(np.maximum(row_fisher, np.finfo(np.float64).tiny)) / 2
+    steps: Floats = row_octaves[:, None] + column_octaves
     return steps
 
 
@@ -105,11 +106,6 @@ def bias_exponent(biases: NDArray[np.float32], bias_fisher: Floats, lambda_: flo
 def has_levels(biases: NDArray[np.float32]) -> bool:
     """Return whether the smallest step of biases divides the largest of them often enough."""
     return not 0 < np.abs(biases).max(initial=0) < _MIN_BIAS_STEP * 64
-
-
-def _step_octaves(cost: Floats) -> Floats:
-    octaves: Floats = -np.log2(np.maximum(cost, np.finfo(np.float64).tiny)) / 2
-    return octaves
 
 
 def _to_exponents(octaves: Floats) -> NDArray[np.int32]:
