@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 from compress.context import Context
 from compress.errors import SqueezeError
-from compress.evaluation.results import significant
 from compress.model import Model
 from compress.runtime.distributed import SINGLE_PROCESS
 
@@ -16,7 +15,7 @@ _PHOTOS = 32
 
 @dataclass(frozen=True)
 class LayerError:
-    """The attributes of `LayerRecord` of the same names, four significant digits."""
+    """The attributes of `LayerRecord` of the same names."""
 
     relative_error: float
     divergence_nats: float
@@ -34,8 +33,7 @@ def measure_layer_errors(model: Model, before: Model, context: Context) -> Mappi
     except (SqueezeError, RuntimeError):  # torch raises the latter; the file is made, and the report can do without
         return {}
     return {
-        name: LayerError(significant(_relative_error(model, before, name)), significant(float(each.mean())))
-        for name, each in measured.items()
+        name: LayerError(_relative_error(model, before, name), float(each.mean())) for name, each in measured.items()
     }
 
 

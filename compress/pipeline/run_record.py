@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from compress.container.codec_choice import bytes_by_codec
 from compress.container.layout import Layout, TensorLayout
 from compress.data.photos import Photos
 from compress.evaluation.goals import goal_records
+from compress.evaluation.results import significant
 from compress.model import Model
 from compress.networks.factory import output_of
 from compress.pipeline import environment
@@ -102,7 +103,14 @@ def _layer_records(
         _layer_record(each, model.tensors[each.name], reference.tensors[each.name], by_codec)
         for each, by_codec in zip(layout.tensors, codec_bytes, strict=True)
     )
-    return tuple(replace(each, **asdict(errors[each.name])) if each.name in errors else each for each in records)
+    return tuple(_with_error(each, errors.get(each.name)) for each in records)
+
+
+def _with_error(layer: LayerRecord, error: LayerError | None) -> LayerRecord:
+    if error is None:
+        return layer
+    relative_error, nats = significant(error.relative_error), significant(error.divergence_nats)
+    return replace(layer, relative_error=relative_error, divergence_nats=nats)
 
 
 def _layer_record(
