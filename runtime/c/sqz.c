@@ -1143,45 +1143,48 @@ sqz_error sqz_begin(const sqz_file *file, const sqz_tensor *tensor, sqz_weights 
     return weights->error;
 }
 
-/* Returns the next symbol of `huffman-runs`, or -1. */
-static int32_t next_of_runs(sqz_weights *weights) {
-    if (!weights->entry_pending) {
-        int32_t gap, symbol;
-        if (weights->entries == 0) {
-            return 0;
-        }
-        gap = sqzi_next_symbol(&weights->gaps);
-        symbol = sqzi_next_symbol(&weights->symbols);
-        if (gap < 0 || symbol < 0 || (uint32_t)gap > weights->max_gap) {
-            return -1;
-        }
-        weights->entries--;
-        weights->entry_pending = 1;
-        weights->zeros = (uint32_t)gap;
-        weights->entry_symbol = (uint32_t)symbol;
-    }
-    if (weights->zeros) {
-        weights->zeros--;
+/* Takes the next entry of `huffman-runs`: a symbol after a gap of zeros. */
+static int take_entry(sqz_weights *weights) {
+    int32_t gap = sqzi_next_symbol(&weights->gaps), symbol = sqzi_next_symbol(&weights->symbols);
+    if (gap < 0 || symbol < 0 || (uint32_t)gap > weights->max_gap) {
         return 0;
     }
-    weights->entry_pending = 0;
-    return (int32_t)weights->entry_symbol;
+    weights->entries--;
+    weights->entry_pending = 1;
+    weights->zeros = (uint32_t)gap;
+    weights->entry_symbol = (uint16_t)symbol;
+    return 1;
+}
+
+/* Decodes the next `count` symbols of `huffman-runs`, and returns how many: fewer if a stream is damaged. Zeros follow
+ * the last entry. */
+static uint32_t take_runs(sqz_weights *weights, uint16_t *symbols, uint32_t count) {
+    uint32_t done = 0;
+    if (count) {
+        memset(symbols, 0, count * sizeof *symbols);
+    }
+    while (done < count && (weights->entry_pending || weights->entries)) {
+        if (!weights->entry_pending && !take_entry(weights)) {
+            return done;
+        }
+        if (weights->zeros >= count - done) {
+            weights->zeros -= count - done;
+            return count;
+        }
+        done += weights->zeros;
+        weights->zeros = 0;
+        weights->entry_pending = 0;
+        symbols[done++] = weights->entry_symbol;
+    }
+    return count;
 }
 
 /* Decodes the next `count` symbols, and returns how many: fewer if the stream is damaged. */
 static uint32_t take_symbols(sqz_weights *weights, uint16_t *symbols, uint32_t count) {
-    uint32_t i;
-    if (weights->codec != SQZ_RUNS) {
-        return sqzi_take_symbols(&weights->symbols, symbols, count);
+    if (weights->codec == SQZ_RUNS) {
+        return take_runs(weights, symbols, count);
     }
-    for (i = 0; i < count; i++) {
-        int32_t symbol = next_of_runs(weights);
-        if (symbol < 0) {
-            break;
-        }
-        symbols[i] = (uint16_t)symbol;
-    }
-    return i;
+    return sqzi_take_symbols(&weights->symbols, symbols, count);
 }
 
 /* Returns whether the next symbol is in the form's range. */
@@ -1194,13 +1197,13 @@ static int is_index(sqz_weights *weights, uint32_t symbol) {
 }
 
 /* Increments a coordinate; returns whether it wraps around to zero. */
-static int increment(uint32_t *coordinate, uint32_t extent) {
+INLINE int increment(uint32_t *coordinate, uint32_t extent) {
     *coordinate = *coordinate + 1 == extent ? 0 : *coordinate + 1;
     return *coordinate == 0;
 }
 
 /* Moves to the next weight: "Scan orders". */
-static void step(sqz_weights *weights) {
+INLINE void step(sqz_weights *weights) {
     const sqz_tensor *tensor = weights->tensor;
     weights->left--;
     switch (tensor->scan_order) {

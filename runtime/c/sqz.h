@@ -22,6 +22,9 @@ extern "C" {
 #ifndef SQZ_MAX_WEIGHTS
 #define SQZ_MAX_WEIGHTS 268435456u
 #endif
+#if SQZ_MAX_WEIGHTS > 536870912
+#error "SQZ_MAX_WEIGHTS must be at most 2^29: numbers of 32 bits in the codec context may overflow beyond"
+#endif
 
 /* Limit of the tensors; the format allows no more than 8,192. The reader compares each name with each other, which a
  * smaller limit makes fast for files of unknown origin. */
@@ -157,7 +160,8 @@ typedef struct sqz_weights {
     const int8_t *row_exponents, *column_exponents, *coefficient_exponents;
     sqz_stream symbols, gaps;
     uint32_t entries, zeros, values_taken;
-    uint32_t entry_symbol, max_gap;
+    uint32_t max_gap;
+    uint16_t entry_symbol;
     uint8_t codec, entry_pending;
     sqz_error error;
 } sqz_weights;

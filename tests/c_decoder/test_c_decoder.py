@@ -399,6 +399,11 @@ def test_the_tables_of_a_small_stream_take_what_the_writer_reckons(program, tmp_
         assert workspace - header_bytes <= max_table_bytes(symbols.shape) < 1.3 * workspace
 
 
+def test_more_weights_than_the_arithmetic_allows_do_not_compile(tmp_path):
+    with pytest.raises(ConfigError, match="SQZ_MAX_WEIGHTS must be at most 2\\^29"):
+        c_decoder.build(tmp_path / "program", [f"-DSQZ_MAX_WEIGHTS={2**29 + 1}u"])
+
+
 def test_exit_codes_distinguish_damaged_and_unsupported_files(program, tmp_path):
     path = tmp_path / "model.sqz"
     for data, code in ((SMALL, 0), (SMALL[:-1], 1), (UNKNOWN_CODEC, 3)):
