@@ -61,7 +61,7 @@ class Folder(PhotoSource):
             both can name the same paths; None: all photos.
     """
 
-    path: FilePath | tuple[FilePath, ...]
+    path: FilePath | Annotated[tuple[FilePath, ...], Field(min_length=1, description="a list of at least one path")]
     limit: Limit = None
     max_unreadable: Annotated[float, Field(ge=0, le=1)] = 0.05
     labels: LabelRule = "auto"

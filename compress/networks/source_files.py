@@ -21,7 +21,7 @@ def read_class_names(path: str, classes: int) -> tuple[str, ...]:
         WeightsError: the file is not UTF-8 text, or has another number of names.
     """
     try:
-        names = tuple(existing_file(path, "labels").read_text("utf-8").splitlines())
+        names = tuple(existing_file(path, "labels").read_text("utf-8-sig").splitlines())
     except UnicodeDecodeError as error:
         raise WeightsError(f"{path}: class names must be UTF-8 text ({error})") from error
     if len(names) != classes:

@@ -77,8 +77,12 @@ def _first_error(
     document: Document, keys: Sequence[Key], schema: Schema, errors: ValidationError, also: Sequence[str], owner: str
 ) -> ConfigError:
     located = [(error, _path_in_file(error, document.at(keys))) for error in errors.errors()]
-    # An unknown key explains a missing one. Of the errors of a union's members, the deepest is about the intended one.
-    error, path = min(located, key=lambda each: (each[0]["type"] not in _UNKNOWN_KEY, -len(each[1])))
+    # An unknown key explains a missing one. Of the errors of a union's members, the deepest is about the intended one,
+    # and so is one of our own.
+    error, path = min(
+        located,
+        key=lambda each: (each[0]["type"] not in _UNKNOWN_KEY, -len(each[1]), each[0]["type"] != "value_error"),
+    )
     place = [*keys, *path]
     if error["type"] in _UNKNOWN_KEY:
         fields = [name for choice in _choices(_schema_at(schema, path[:-1]), schema) for name in _fields(choice)]

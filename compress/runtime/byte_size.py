@@ -10,7 +10,8 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 ALLOWED_BYTES = "bytes, more than 0; or with a unit: 500 kB, 0.47 MB, 460 KiB"
 
-_PATTERN = re.compile(r"\s*([0-9][0-9_,]*(?:\.[0-9]+)?)\s*([a-z]*)\s*", re.IGNORECASE)
+_NUMBER = r"[0-9]{1,3}(?:,[0-9]{3})+|[0-9][0-9_]*"  # a comma is no decimal point: 0,47 MB would be 47 MB
+_PATTERN = re.compile(rf"\s*((?:{_NUMBER})(?:\.[0-9]+)?)\s*([a-z]*)\s*", re.IGNORECASE)
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 
 

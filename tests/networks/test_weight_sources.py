@@ -240,7 +240,7 @@ class TestCheckpointWeights:
 
     def test_class_names_are_read_one_a_line(self, tmp_path, weights):
         torch.save(weights, tmp_path / "w.pth")
-        (tmp_path / "names.txt").write_text("\n".join(f"Käfer {i}" for i in range(10)) + "\n", "utf-8")
+        (tmp_path / "names.txt").write_text("\n".join(f"Käfer {i}" for i in range(10)) + "\n", "utf-8-sig")
         model = CheckpointWeights(str(tmp_path / "w.pth"), "squeezenet1_1", labels=str(tmp_path / "names.txt")).load()
         assert model.labels == tuple(f"Käfer {i}" for i in range(10))
 

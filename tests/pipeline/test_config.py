@@ -58,7 +58,10 @@ def test_bytes_can_have_a_unit(read, text, bytes_):
     assert read(f"goal: {{bytes: {text}}}").goal.bytes == bytes_
 
 
-@pytest.mark.parametrize("text", ["500 TiB", "-1", "0", "0.2", "many", "true", "[1]", "1.5", "1e400", ".nan"])
+@pytest.mark.parametrize(
+    "text",
+    ["500 TiB", "'0,47 MB'", "'1,5'", "'1,2,3'", "-1", "0", "0.2", "many", "true", "[1]", "1.5", "1e400", ".nan"],
+)
 def test_invalid_bytes_are_refused(fault, text):
     assert "p.yaml:1: goal.bytes: " in fault(f"goal: {{bytes: {text}}}")
 
@@ -138,6 +141,11 @@ def test_invalid_bytes_are_refused(fault, text):
         ("data: {validation: {source: folder, path: a, label_column: ''}}", "validation.label_column: cannot be ''"),
         ("model: {factory: 'a:b', checkpoint: ''}", "p.yaml:1: model.checkpoint: the path is empty"),
         ("model: {factory: 'a:b', checkpoint_key: ''}", "model.checkpoint_key: cannot be '' (allowed: text)"),
+        ("data: {validation: {source: folder, path: []}}", "path: cannot be a list (allowed: text or a list of"),
+        (
+            "model: {factory: 'a:b', preprocessing: {height: 8, width: 8, channels: L, mean: [0, 0], std: [1, 1]}}",
+            "p.yaml:1: model.preprocessing: mean and std need one number for each channel of L",
+        ),
         # missing keys
         ("data:\n  validation:\n    source: folder", "p.yaml:2: data.validation.path: this key is missing"),
         (
