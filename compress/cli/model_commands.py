@@ -128,13 +128,14 @@ def decompress(
 def describe(network: str, classes: int, side: int, as_json: bool, factory: str | None) -> None:
     """List the layers of a network.
 
-    Shows output shapes, parameters and multiply-accumulates of NETWORK, the name of a network or a model file.
+    Shows output shapes, parameters and multiply-accumulates of NETWORK, the name of a network or a built-in model, or a
+    model file.
 
     Example: squeeze-compress describe squeezenet1_1
     """
     from compress.networks.description import describe_model, describe_network  # noqa: PLC0415
 
-    if Path(network).is_file():
+    if Path(network).is_file() or network in builtin_models():
         model = _load(network, None, factory)
         network, layers = model.architecture, describe_model(model)
     else:

@@ -211,6 +211,10 @@ def test_describe_shows_the_shapes_and_parameters_of_the_paper():
     assert "did you mean 'squeezenet1_1'?" in refused(2, "describe", "squeezenet1.1")
 
 
+def test_describe_takes_the_name_of_a_built_in_model():
+    assert "729,720" in invoke("describe", "mcunet-240k").stdout
+
+
 def test_describe_takes_a_model_file_with_its_own_classes_and_input(sqz):
     shown = invoke("describe", sqz).stdout
     assert shown.startswith("squeezenet1_1")
