@@ -188,13 +188,8 @@ def _sweep(
             groups = row_groups_by_layer(
                 {name: matrix_shape(layer.weight) for name, layer in found.layers.items()}, settings.row_block_bytes
             )
-        for name, calls in _by_weight(found.calls).items():
-            if name not in layers:
-                has_correlation = all(_has_row_correlation(call.layer) for call, _ in calls)
-                correlated = settings.row_block_bytes > 0 and name != last and has_correlation
-                layers[name] = _LayerAccumulator(name, calls[0][0].layer.weight, groups[name], correlated=correlated)
-            row_block_calls = found.class_calls if name == last and found.class_calls else calls
-            layers[name].add(calls, row_block_calls, batch.photos)
+        _add_calls(layers, found, groups, settings, batch.photos)
+        del found  # its activations would stay during the next pass
         advance(batch.photos)
     processes.all_reduce(total_weight)
     if not total_weight:
@@ -205,6 +200,23 @@ def _sweep(
     for name in list(layers):
         statistics = layers.pop(name).statistics(float(total_weight))
         yield name, statistics.with_equal_rows() if name == last else statistics
+
+
+def _add_calls(
+    layers: dict[str, _LayerAccumulator],
+    found: _PassGradients,
+    groups: dict[str, int],
+    settings: _Settings,
+    photos: int,
+) -> None:
+    """Add the gradients of the layers' calls in a pass; `groups` is the number of row blocks by name."""
+    for name, calls in _by_weight(found.calls).items():
+        is_last = name == found.last
+        if name not in layers:
+            has_correlation = all(_has_row_correlation(call.layer) for call, _ in calls)
+            correlated = settings.row_block_bytes > 0 and not is_last and has_correlation
+            layers[name] = _LayerAccumulator(name, calls[0][0].layer.weight, groups[name], correlated=correlated)
+        layers[name].add(calls, found.class_calls if is_last and found.class_calls else calls, photos)
 
 
 def _photo_weights(logits: Tensor, sample_weights: Tensor | None, class_weights: Tensor | None) -> Tensor:

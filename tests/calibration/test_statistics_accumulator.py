@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -389,3 +391,17 @@ def test_a_weight_that_the_network_reads_itself_has_the_gradient_of_all_uses():
     np.testing.assert_allclose(statistics["encoder.weight"].row_fisher, with_minimum(fisher), rtol=1e-4)
     assert statistics["encoder.weight"].row_blocks is None
     assert statistics["between.weight"].row_blocks is not None
+
+
+def test_the_activations_of_a_pass_are_freed_before_the_next():
+    make, shape = NETWORKS["3x3, stride, padding, dilation, 1x1"]
+    network, alive, earlier = make(), [], []
+
+    def count_earlier(module, args, output):
+        alive.append(sum(each() is not None for each in earlier))
+        earlier.append(weakref.ref(output))
+
+    network[0].register_forward_hook(count_earlier)
+    statistics_of(network, torch.randn(12, *shape), batch=3)
+    assert len(alive) > 3
+    assert not any(alive)
