@@ -135,7 +135,7 @@ def test_an_override_creates_missing_sections(tmp_path):
         ),
         (
             "data.validation.path=my: photos",
-            "--set: data.validation.path: cannot be a mapping (allowed: text or a list)",
+            "--set: data.validation.path: cannot be a mapping (allowed: text or a list of at least one path)",
         ),
         ("data.validation.path=", "--set: data.validation.path: cannot be empty"),
         (
