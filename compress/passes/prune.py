@@ -175,7 +175,9 @@ class Prune(Pass):
         """Return the mask of each layer's weights that stay at a fraction of the amount."""
         amounts = {name: amount for name, amount in options_by_layer(model, None, self.layers).items() if amount}
         masks = {name: amount.mask(importance[name], fraction) for name, amount in amounts.items()}
-        elsewhere = sum(int(amount.mask(importance[name]).sum()) for name, amount in amounts.items())
+        elsewhere = 0  # only `nonzero_weights` needs it, and each mask sorts a layer
+        if self.nonzero_weights is not None:
+            elsewhere = sum(int(amount.mask(importance[name]).sum()) for name, amount in amounts.items())
         ranked = {name: array for name, array in importance.items() if name not in masks}
         amount = LayerPruning(self._sparsity(sum(map(np.size, ranked.values())), elsewhere), self.sensitivity)
         if self.scope == "layer":
