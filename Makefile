@@ -28,14 +28,14 @@ browser: ## Check for Chromium and chromedriver; install them as root on Debian.
 	there() { any chromium chromium-browser google-chrome google-chrome-stable && \
 	  any chromedriver chromium.chromedriver; }; \
 	there || { [ "$$(id -u)" = 0 ] && any apt-get && apt-get -q update && \
-	  DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends chromium chromium-driver && there; } || { \
+	  DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 install -y --no-install-recommends chromium chromium-driver && there; } || { \
 	  echo 'The tests open the report in Chromium. Install Chromium and chromedriver, and put both on the PATH.'; \
 	  echo 'Debian: apt-get install chromium chromium-driver; elsewhere: Google Chrome and chromedriver.'; exit 1; } >&2
 
 arm: ## Install what examples/cortex-m needs, as root on Debian; without it, its tests are skipped.
 	@tools() { command -v arm-none-eabi-gcc && command -v qemu-system-arm; }; tools >/dev/null || { \
 	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get -q update && \
-	  DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends gcc-arm-none-eabi \
+	  DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 install -y --no-install-recommends gcc-arm-none-eabi \
 	    libnewlib-arm-none-eabi qemu-system-arm; } || \
 	  echo 'No Arm compiler or no QEMU: the tests of examples/cortex-m are skipped.' >&2
 
