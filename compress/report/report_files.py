@@ -16,6 +16,8 @@ from compress.runtime.atomic_files import write_atomically
 
 THUMBNAILS = "thumbnails.json"
 _PHOTOS = TypeAdapter(dict[str, str])
+_FIRST_SCHEMA_WITH_FILE = 8
+"""Earlier reports have the thumbnails inside."""
 
 
 def write_report(record: RunRecord, folder: Path) -> Path:
@@ -36,7 +38,7 @@ def write_report(record: RunRecord, folder: Path) -> Path:
 
 
 def read_report(file: Path) -> RunRecord:
-    """Read a `report.json`, with the thumbnails beside it; reports before schema version 8 have them inside.
+    """Read a `report.json`, with the thumbnails beside it.
 
     Raises:
         FormatError: one of the files is damaged, or the report has another version.
@@ -47,7 +49,7 @@ def read_report(file: Path) -> RunRecord:
     except UnicodeDecodeError as error:
         raise FormatError("the report is not UTF-8", expected="a report.json") from error
     thumbnails = file.with_name(THUMBNAILS)
-    if record.schema_version < 8 or not thumbnails.exists():
+    if record.schema_version < _FIRST_SCHEMA_WITH_FILE or not thumbnails.exists():
         return record
     try:
         return _with_thumbnails(record, _PHOTOS.validate_json(thumbnails.read_bytes()))
