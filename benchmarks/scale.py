@@ -62,19 +62,21 @@ class ScaleCost:
 @click.option("--trellis/--no-trellis", default=True, show_default=True, help="Trellis-coded quantization.")
 @click.option("--memory", default="4GB", show_default=True, help="Memory of each run.")
 def main(names: tuple[str, ...], photos: int, bits: float, trellis: bool, memory: str) -> None:
-    """Quantize networks of several sizes, and compare their cost."""
-    rows = []
+    """Quantize networks of several sizes, and print the cost of each as soon as it is done."""
     for name in names or _NETWORKS:
         model, weights = _NETWORKS[name]
         text = _PIPELINE.format(
             model=model, photos=photos, file_bytes=int(bits * weights / 8), trellis=str(trellis).lower()
         )
-        cost = measure(text, memory)
-        rows.append([
-            name, f"{weights:,}", f"{8 * cost.file_bytes / weights:.2f}", f"{cost.seconds:,.0f} s",
-            f"{1e6 * cost.cpu_seconds / weights:.0f} µs", f"{cost.peak_bytes / 1e9:.2f} GB",
-        ])  # fmt: skip
-    console.show_table(("network", "weights", "bits a weight", "time", "CPU time a weight", "peak memory"), rows, 1)
+        try:
+            cost = measure(text, memory)
+        except SqueezeError as error:
+            console.error(f"{name}: {error}")
+            sys.exit(error.exit_code)
+        console.say(
+            f"{name}: {weights:,} weights, {8 * cost.file_bytes / weights:.2f} bits a weight, {cost.seconds:,.0f} s, "
+            f"{1e6 * cost.cpu_seconds / weights:.0f} µs of CPU time a weight, {cost.peak_bytes / 1e9:.2f} GB at most"
+        )
 
 
 def measure(pipeline: str, memory: str) -> ScaleCost:
