@@ -82,6 +82,7 @@ class Prune(Pass):
         iterations: reach the amount in this number of equal steps. `obs_update` follows each of them, and the next step
             ranks the changed weights: a weight that stands in for pruned ones has become important.
         row_block_memory: bytes for the statistics of single rows. With less, adjacent rows share statistics.
+        half_precision: gather the statistics of rows in bfloat16 if the processor computes in it.
         layers: other amounts by layer pattern.
     Source: Han et al. 2015, arXiv:1506.02626; LeCun et al. 1990, "Optimal brain damage"; Hassibi & Stork 1992, "Second
     order derivatives for network pruning: optimal brain surgeon", here for all weights of a row together.
@@ -99,6 +100,7 @@ class Prune(Pass):
     obs_update: bool = False
     iterations: Annotated[int, Field(ge=1, le=100)] = 1
     row_block_memory: Bytes = ROW_BLOCK_BYTES
+    half_precision: bool = False
     layers: Mapping[str, LayerPruning] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -145,7 +147,10 @@ class Prune(Pass):
             fisher = context.fisher.layer_statistics(self.statistics_photos)
         statistics: Mapping[str, LayerStatistics] = {}
         if self.obs_update:
-            statistics = context.fisher.row_statistics(self.statistics_photos, 1, self.row_block_memory)
+            statistics = context.fisher.row_statistics(
+                self.statistics_photos, 1, self.row_block_memory, half_precision=self.half_precision
+            )
+        classifier = next(reversed(list(statistics)), None)
         samples = context.fisher.samples(self.statistics_photos)
         pruned = model
         with context.progress("pruning", len(names) * self.iterations) as advance:
@@ -155,7 +160,7 @@ class Prune(Pass):
                 for name, mask in self._masks(pruned, importance, iteration / self.iterations).items():
                     values = model.tensors[name].to_dense()
                     if self.obs_update:
-                        is_classifier = name == list(statistics)[-1]
+                        is_classifier = name == classifier
                         values = obs_update(values, mask, statistics[name], samples, is_classifier=is_classifier)
                     changed[name] = Pruned(np.where(mask, values, np.float32(0)), np.array(mask))
                     advance(1)

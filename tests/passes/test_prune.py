@@ -241,6 +241,13 @@ class TestObsUpdate:
             assert not values(updated, name)[~updated.tensors[name].mask].any()
         assert divergence(updated, context) < 0.7 * divergence(plain, context)
 
+    @pytest.mark.parametrize("half_precision", [False, True])
+    def test_share_reads_the_same_statistics(self, tiny, context, tmp_path, half_precision):
+        stored = replace(context, store=tmp_path)
+        pruned = Prune(sparsity=0.3, obs_update=True, half_precision=half_precision)(tiny, stored)
+        Share(lambda_=1e-4, half_precision=half_precision, sensitivity_photos=0)(pruned, stored)
+        assert len(list(tmp_path.iterdir())) == 1
+
     @pytest.mark.parametrize(
         "amount",
         [
