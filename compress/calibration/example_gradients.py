@@ -12,6 +12,9 @@ from torch.nn.grad import conv1d_weight, conv2d_weight
 
 from compress.networks.layer_calls import CompressibleLayer, LayerCall
 
+CallGradients = list[tuple[LayerCall, Tensor]]
+"""The calls of a layer, each with the gradient of its outputs."""
+
 
 def example_gradients(call: LayerCall, output_gradient: Tensor, photos: int) -> tuple[Tensor, Tensor]:
     """Return each photo's gradients of the weights, (photos, rows, columns), and of the biases, (photos, rows).
@@ -37,6 +40,12 @@ def example_gradients(call: LayerCall, output_gradient: Tensor, photos: int) -> 
         return weight_gradients, bias_gradients
     examples = 1 if len(weight_gradients) % photos else photos
     return _summed(weight_gradients, examples), _summed(bias_gradients, examples)
+
+
+def summed_gradients(calls: CallGradients, photos: int) -> tuple[Tensor, Tensor]:
+    """Return `example_gradients`, summed over the calls of the layer."""
+    weight_gradients, bias_gradients = zip(*(example_gradients(*call, photos) for call in calls), strict=True)
+    return sum(weight_gradients[1:], weight_gradients[0]), sum(bias_gradients[1:], bias_gradients[0])
 
 
 def compact_gradients(call: LayerCall, output_gradient: Tensor, group_rows: Sequence[int]) -> Tensor | None:

@@ -19,9 +19,10 @@ from compress.calibration.layer_sensitivity import Floats, layer_contributions
 from compress.calibration.layer_statistics import LayerStatistics
 from compress.calibration.memory_plan import statistics_memory
 from compress.calibration.output_error import OutputError, output_variance
+from compress.calibration.pass_gradients import Sweep
 from compress.calibration.photo_batches import Indices, PhotoBatch, network_inputs, photo_batches, spread_indices
 from compress.calibration.row_block_memory import ROW_BLOCK_BYTES
-from compress.calibration.statistics_accumulator import Sweep, accumulate_statistics
+from compress.calibration.statistics_accumulator import accumulate_statistics
 from compress.calibration.statistics_file import StatisticsFile, write_statistics
 from compress.container.file import weights_sha256
 from compress.data.photos import Photos

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from compress.calibration.layer_accumulator import STRIP_ROWS, waiting_photos
+from compress.calibration.pass_gradients import Sweep
 from compress.calibration.photo_batches import MAX_PASS_PHOTOS
 from compress.calibration.row_block_memory import check_row_length, row_groups_by_layer
-from compress.calibration.statistics_accumulator import STRIP_ROWS, Sweep, waiting_photos
 from compress.model import Model
 from compress.networks.layer_calls import matrix_shape, reached, record_calls, weight_matrices
 from compress.networks.modules import to_module, zero_input

@@ -346,7 +346,7 @@ def test_long_rows_have_the_same_statistics_from_gradients_made_fewer(monkeypatc
     network = nn.Sequential(nn.Conv2d(114, 30, 3, 2), nn.ReLU(), nn.Flatten(), nn.Linear(30 * 4, 5))
     photos = torch.randn(7, 114, 5, 5)
     found = statistics_of(network, photos, batch=3, row_block_bytes=row_block_bytes)
-    monkeypatch.setattr("compress.calibration.statistics_accumulator._LONG_ROW", 10**6)
+    monkeypatch.setattr("compress.calibration.layer_accumulator._LONG_ROW", 10**6)
     expected = statistics_of(network, photos, batch=3, row_block_bytes=row_block_bytes)
     assert row_block_bytes == 0 or len(found["0.weight"].row_blocks) == 3
     for part, value in vars(expected["0.weight"]).items():

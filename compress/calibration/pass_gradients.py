@@ -1,0 +1,214 @@
+"""The gradients of all layers in a forward and backward pass of some photos."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Container, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from compress.calibration.example_gradients import CallGradients, summed_gradients
+from compress.calibration.output_error import OutputError
+from compress.calibration.photo_batches import PhotoBatch
+from compress.errors import PassError
+from compress.networks.layer_calls import CompressibleLayer, LayerCall, record_calls, weight_matrices
+
+Sweep = Collection[str]
+"""Names of the weight tensors whose statistics are gathered together."""
+
+_TEMPERATURE = 2.5
+"""Divisor of the logits in the softmax that weights the photos for the last layer's row blocks."""
+
+_MAX_DIFFERENCE = 0.01
+"""Largest relative difference, by rounding, of a gradient from the sum of the gradients of a layer's calls."""
+
+
+@dataclass(frozen=True, eq=False)
+class GradientOptions:
+    """Which gradients a pass computes.
+
+    Attributes:
+        weights: names of the weight tensors; None: all.
+        output_error: measures the error of the network's outputs.
+        row_blocks: also compute gradients for the row blocks of the last layer.
+        class_weights: shape (classes,): a photo counts as much as its softmax's mean of these weights, times its sample
+            weight; None: as much as its sample weight.
+        half_precision: run the network in bfloat16.
+    """
+
+    weights: Container[str] | None
+    output_error: OutputError
+    row_blocks: bool
+    class_weights: Tensor | None
+    half_precision: bool
+
+    def is_wanted(self, name: str) -> bool:
+        """Return whether the weight tensor is among `weights`."""
+        return self.weights is None or name in self.weights
+
+
+class PassGradients(NamedTuple):
+    """The gradients of a forward and backward pass.
+
+    Attributes:
+        total_weight: of the photos.
+        layers: all that were called, by the name of their weight tensor, in order.
+        last: name of the last one; empty if there is none.
+        calls: of the layers of the sweep, for sampled directions.
+        class_calls: of the last layer, for its row blocks; empty if its rows are not classes.
+        matrices: of other weight matrices of the sweep.
+    """
+
+    total_weight: float
+    layers: dict[str, CompressibleLayer]
+    last: str
+    calls: CallGradients
+    class_calls: CallGradients
+    matrices: dict[str, Tensor]
+
+
+def pass_gradients(
+    network: nn.Module,
+    batch: PhotoBatch,
+    inputs: Tensor,
+    options: GradientOptions,
+    sweep: Sweep | None,
+    read_elsewhere: Container[str],
+) -> PassGradients:
+    """Return the gradients of the calls and of other weight matrices for directions that `output_error` draws.
+
+    Args:
+        network: in evaluation mode.
+        batch: the photos of the pass.
+        inputs: those of the batch.
+        options: which gradients to compute.
+        sweep: the layers; None: all.
+        read_elsewhere: see `weights_read_elsewhere`.
+    Raises:
+        PassError: a layer has no gradients, or the network does not run in half precision.
+    """
+    with record_calls(network) as recorded:
+        logits = _half_precision_logits(network, inputs) if options.half_precision else network(inputs)
+        wanted = [call for call in recorded if call.weight not in read_elsewhere and options.is_wanted(call.weight)]
+        _check_differentiable(logits, wanted)
+        weights = _photo_weights(logits.detach(), batch.weights, options.class_weights)
+        root_weights = weights.sqrt().reshape(-1, *[1] * (logits.dim() - 1))
+        layers = {call.weight: call.layer for call in wanted}
+        last = wanted[-1].weight if wanted else ""
+        calls = [call for call in wanted if sweep is None or call.weight in sweep]
+        class_calls = _class_gradients(logits, [call for call in calls if call.weight == last], root_weights, options)
+        directions = root_weights * options.output_error.directions(logits, batch.noise)
+        others = {
+            name: weight
+            for name, weight in weight_matrices(network).items()
+            if name not in layers and options.is_wanted(name) and (sweep is None or name in sweep)
+        }
+        matrices = _matrix_gradients(logits, others, directions, retain_graph=bool(calls))
+        gradients = _backward(logits, calls, directions, retain_graph=False)
+        return PassGradients(float(weights.double().sum()), layers, last, gradients, class_calls, matrices)
+
+
+def _class_gradients(
+    logits: Tensor, last: Sequence[LayerCall], root_weights: Tensor, options: GradientOptions
+) -> CallGradients:
+    """Return the gradients for the row blocks of the last layer, each logit scaled by the root of its variance.
+
+    There are none if the rows are not classes of a photo.
+    """
+    is_classes = logits.dim() == 2 and options.output_error.variance is None
+    if not options.row_blocks or not is_classes or not last or len(last[0].layer.weight) != logits.shape[1]:
+        return []
+    softened = (logits.detach() / _TEMPERATURE).softmax(1)
+    return _backward(logits, last, root_weights * (softened * (1 - softened)).sqrt(), retain_graph=True)
+
+
+def _matrix_gradients(
+    logits: Tensor, matrices: Mapping[str, Tensor], directions: Tensor, *, retain_graph: bool
+) -> dict[str, Tensor]:
+    """Return the gradients, of all photos together, of the matrices that the outputs depend on."""
+    if not matrices:
+        return {}
+    gradients = torch.autograd.grad(
+        logits, list(matrices.values()), directions, retain_graph=retain_graph, allow_unused=True
+    )
+    return {name: each for name, each in zip(matrices, gradients, strict=True) if each is not None}
+
+
+def _photo_weights(logits: Tensor, sample_weights: Tensor | None, class_weights: Tensor | None) -> Tensor:
+    """Return how much each photo counts, shape (photos,)."""
+    weights = logits.new_ones(len(logits)) if sample_weights is None else sample_weights.to(logits)
+    if class_weights is None:
+        return weights
+    shares = logits.softmax(1).reshape(*logits.shape[:2], -1).mean(2)
+    return weights * (shares @ class_weights.to(logits))
+
+
+def _half_precision_logits(network: nn.Module, inputs: Tensor) -> Tensor:
+    """Return the logits, in float32, of a network whose convolutions and products run in bfloat16."""
+    try:
+        with torch.autocast(inputs.device.type, torch.bfloat16):
+            logits: Tensor = network(inputs)
+    except RuntimeError as error:
+        raise PassError(f"the network does not run in bfloat16: {error}; use half_precision: false") from error
+    return logits.float()
+
+
+def weights_read_elsewhere(
+    network: nn.Module, batch: PhotoBatch, inputs: Tensor, output_error: OutputError
+) -> set[str]:
+    """Return the weights that the network also uses outside their layers: the gradients of the calls are not all.
+
+    A tied decoder does so: `F.linear(x, self.encoder.weight.t())`.
+    """
+    with record_calls(network) as recorded:
+        logits = network(inputs)
+        calls = list(recorded)  # checkpointed activations are computed again in the backward pass
+        if not calls or not logits.requires_grad or not all(call.outputs.requires_grad for call in calls):
+            return set()
+        directions = output_error.directions(logits, batch.noise)
+        weights = {call.weight: call.layer.weight for call in calls}
+        whole = torch.autograd.grad(
+            logits, list(weights.values()), directions, retain_graph=True, materialize_grads=True
+        )
+        by_name = by_weight(_backward(logits, calls, directions, retain_graph=False))
+
+    def differs(gradient: Tensor, calls: CallGradients) -> bool:
+        of_calls = summed_gradients(calls, batch.photos)[0].sum(0).reshape(gradient.shape)
+        return bool((gradient - of_calls).norm() > _MAX_DIFFERENCE * gradient.norm())
+
+    return {name for name, gradient in zip(weights, whole, strict=True) if differs(gradient, by_name[name])}
+
+
+def _check_differentiable(logits: Tensor, calls: Sequence[LayerCall]) -> None:
+    """Raise a PassError where no gradient reaches a layer: `torch.no_grad` hides the layers before it, too."""
+    hidden = next((call.weight for call in calls if not call.outputs.requires_grad), None)
+    if hidden or not logits.requires_grad:
+        raise PassError(
+            "the network runs it without gradients, so it has no statistics; remove torch.no_grad from its forward, or "
+            "use passes without statistics, as prune by magnitude and share by k-means",
+            tensor=hidden,
+        )
+
+
+def _backward(logits: Tensor, calls: Sequence[LayerCall], directions: Tensor, *, retain_graph: bool) -> CallGradients:
+    """Return the gradient of each call's outputs; 0 if they are not used."""
+    if not calls:
+        return []
+    outputs = [call.outputs for call in calls]
+    gradients = torch.autograd.grad(logits, outputs, directions, retain_graph=retain_graph, materialize_grads=True)
+    return [(call, _without_float16(gradient)) for call, gradient in zip(calls, gradients, strict=True)]
+
+
+def _without_float16(gradient: Tensor) -> Tensor:
+    """Return the gradient; in float32 if it is in float16, whose range is too small for sums."""
+    return gradient.float() if gradient.dtype == torch.float16 else gradient
+
+
+def by_weight(gradients: CallGradients) -> dict[str, CallGradients]:
+    """Return the gradients of the calls by the name of their weight tensor."""
+    found: dict[str, CallGradients] = {}
+    for call, gradient in gradients:
+        found.setdefault(call.weight, []).append((call, gradient))
+    return found
