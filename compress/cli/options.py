@@ -115,7 +115,10 @@ class FileBytes(click.IntRange):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         from compress.runtime.byte_size import ALLOWED_BYTES, parse_bytes  # noqa: PLC0415  imports pydantic: slow
 
-        parsed = parse_bytes(value)
+        try:
+            parsed = parse_bytes(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
         if not isinstance(parsed, int):
             self.fail(f"{value!r} is not a number of bytes (allowed: {ALLOWED_BYTES})", param, ctx)
         return super().convert(int(str(parsed)), param, ctx)

@@ -7,19 +7,29 @@ import io
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq, merge_attrib
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.nodes import CollectionNode, MappingNode, Node
 from ruamel.yaml.reader import ReaderError
 
 from compress.errors import ConfigError
+from compress.pipeline.key_paths import Key, join_keys
 
 _MAX_BYTES = 100_000
 _MAX_VALUES = 10_000
 _MAX_DEPTH = 50
+_NO_VALUE = "no value; check for an unset variable, or write null for none"
+
+
+class _Empty(NamedTuple):
+    """A key without a value; null in YAML, but an unset variable or a mistake more often than a wish."""
+
+    keys: tuple[Key, ...]
+    line: int
 
 
 def read_text(file: Path) -> str:
@@ -47,10 +57,10 @@ def parse_yaml(text: str, file: Path) -> Any:
     """Return the content of a YAML file.
 
     Raises:
-        ConfigError: the text is not YAML; says the line.
+        ConfigError: the text is not YAML, or a key of a section has no value; says the line.
     """
     try:
-        return _yaml().load(text)
+        empty, root = _empty_value(_yaml().compose(text)), _yaml().load(text)
     except ReaderError as error:
         problem = f"the character {text[error.position]!r} is not allowed in YAML"
         raise ConfigError(problem, file=file, line=text.count("\n", 0, error.position) + 1) from error
@@ -64,18 +74,23 @@ def parse_yaml(text: str, file: Path) -> Any:
         raise ConfigError(f"not YAML: {problem}", file=file, line=at) from error
     except RecursionError:
         raise ConfigError("values are nested too deep", file=file) from None
+    if empty and len(empty.keys) > 1:
+        raise ConfigError(_NO_VALUE, file=file, line=empty.line, key=join_keys(empty.keys))
+    return root
 
 
 def parse_yaml_value(text: str, key: str) -> Any:
     """Return the value of an override; `key` names it in errors.
 
     Raises:
-        ConfigError: the text is not YAML.
+        ConfigError: the text is not YAML, or has no value, as an unset variable of a shell leaves it.
     """
     try:
-        value = _yaml().load(text) if text else None
+        empty, value = _empty_value(_yaml().compose(text)), _yaml().load(text)
     except (YAMLError, RecursionError) as error:
         raise ConfigError(f"{text!r} is not YAML", file="--set", key=key) from error
+    if empty:
+        raise ConfigError(_NO_VALUE, file="--set", key=join_keys([key, *empty.keys]))
     check_extent(value, "--set")
     return value
 
@@ -121,6 +136,25 @@ def _expand(node: Any, seen: set[int]) -> None:
         node[key] = own  # also makes a merged key the mapping's own
     if hasattr(node, merge_attrib):
         delattr(node, merge_attrib)
+
+
+def _empty_value(root: Node | None) -> _Empty | None:
+    """Return the first key of a mapping without a value; without keys if there is no value at all."""
+    pending: list[tuple[_Empty, Node | None]] = [(_Empty((), 1), root)]
+    seen: set[int] = set()
+    while pending:
+        place, node = pending.pop()
+        in_list = place.keys and isinstance(place.keys[-1], int)
+        if node is None or (str(node.tag).endswith(":null") and not node.value and not in_list):
+            return place
+        if isinstance(node, CollectionNode) and id(node) not in seen:  # aliases can make cycles
+            seen.add(id(node))
+            is_map = isinstance(node, MappingNode)
+            pairs = node.value if is_map else [(each, each) for each in node.value]
+            for index, (key, value) in reversed(list(enumerate(pairs))):
+                inside = (*place.keys, str(key.value) if is_map else index)
+                pending.append((_Empty(inside, key.start_mark.line + 1), value))
+    return None
 
 
 def _syntax_error(error: YAMLError) -> tuple[str, int | None]:

@@ -12,6 +12,7 @@ ALLOWED_BYTES = "bytes, more than 0; or with a unit: 500 kB, 0.47 MB, 460 KiB"
 
 _NUMBER = r"[0-9]{1,3}(?:,[0-9]{3})+|[0-9][0-9_]*"  # a comma is no decimal point: 0,47 MB would be 47 MB
 _PATTERN = re.compile(rf"\s*((?:{_NUMBER})(?:\.[0-9]+)?)\s*([a-z]*)\s*", re.IGNORECASE)
+_POINT = "{written} is no number of bytes: a point separates decimals, not thousands; write 500000, '500,000' or 500 kB"
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 
 
@@ -19,12 +20,19 @@ def parse_bytes(value: object) -> object:
     """Convert `500kB`, `0.47 MB`, `460KiB` or `500000` to bytes; return other values unchanged.
 
     1 kB is 1,000 bytes and 1 KiB is 1,024 bytes.
+
+    Raises:
+        ValueError: a point may separate thousands, as in 500.000.
     """
-    if isinstance(value, float) and value.is_integer():  # YAML reads 5e5 as a float
+    if isinstance(value, float) and value.is_integer():  # YAML reads 5e5 as a float, and 500.000 as 500.0
+        if 0 < value < 1000:
+            raise ValueError(_POINT.format(written=value))
         return int(value)
     match = _PATTERN.fullmatch(value) if isinstance(value, str) else None
     if match is None or match[2].lower() not in _UNITS:
         return value
+    if "." in match[1] and _UNITS[match[2].lower()] == 1:
+        raise ValueError(_POINT.format(written=match[1]))
     return round(Decimal(re.sub("[,_]", "", match[1])) * _UNITS[match[2].lower()])
 
 

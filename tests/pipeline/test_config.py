@@ -66,6 +66,18 @@ def test_invalid_bytes_are_refused(fault, text):
     assert "p.yaml:1: goal.bytes: " in fault(f"goal: {{bytes: {text}}}")
 
 
+@pytest.mark.parametrize("text", ["500.000", "1.000", "'500.000'", "500.000 B"])
+def test_a_point_that_may_separate_thousands_is_refused_with_the_cure(fault, text):
+    assert "is no number of bytes: a point separates decimals, not thousands; write 500000" in fault(
+        f"stages: [{{pass: quantize, bytes: {text}}}]"
+    )
+
+
+def test_null_written_out_is_the_default(read):
+    pipeline = read("data: {calibration: null, validation: {source: digits, limit: ~}}", "goal.bytes=null")
+    assert (pipeline.calibration, pipeline.validation, pipeline.goal.bytes) == (Samples(), Digits(), None)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -146,6 +158,10 @@ def test_invalid_bytes_are_refused(fault, text):
             "model: {factory: 'a:b', preprocessing: {height: 8, width: 8, channels: L, mean: [0, 0], std: [1, 1]}}",
             "p.yaml:1: model.preprocessing: mean and std need one number for each channel of L",
         ),
+        # no values, as templates leave them
+        ("model:\n  factory: a:b\n  checkpoint:\n", "p.yaml:3: model.checkpoint: no value; check for an unset v"),
+        ("data:\n  calibration:\nseed: 1", "p.yaml:2: data.calibration: no value"),
+        ("stages: [{pass: share, layers: {1x1: }}]", "p.yaml:1: stages.0.layers.1x1: no value"),
         # missing keys
         ("data:\n  validation:\n    source: folder", "p.yaml:2: data.validation.path: this key is missing"),
         (

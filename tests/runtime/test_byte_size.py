@@ -32,7 +32,7 @@ def test_pipelines_and_options_take_the_same_units(written, expected):
 
 
 @pytest.mark.parametrize(
-    "written", ["", "kB", "0", "0.0001 kB", "-5", "5 TB", "5 iB", "5 k", "5 kb/s", "1.2.3", "five"]
+    "written", ["", "kB", "0", "0.0001 kB", "-5", "500.000", "5 TB", "5 iB", "5 k", "5 kb/s", "1.2.3", "five"]
 )
 def test_anything_else_is_refused_with_the_allowed_units(written):
     with pytest.raises(ValidationError):
