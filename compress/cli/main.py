@@ -20,6 +20,7 @@ from compress.cli.export_command import export
 from compress.cli.interruption import Interrupted, signals_interrupt, stopped_message
 from compress.cli.report_command import report
 from compress.cli.search_commands import search, sensitivity
+from compress.cli.system_errors import system_error_message
 from compress.errors import ConfigError, SqueezeError, torch_required
 
 _SIGNAL_EXIT_CODE = 128
@@ -33,6 +34,16 @@ _COLLECTED_OBJECTS = 50_000
 class _ErrorHandlingGroup(click.Group):
     """Turns errors into one message and an exit code."""
 
+    def main(self, *args: Any, **options: Any) -> Any:
+        for stream in ("stdout", "stderr"):
+            if getattr(sys, stream) is None:  # closed by the shell, as some daemons do
+                setattr(sys, stream, Path(os.devnull).open("w"))  # noqa: SIM115  open until the end
+        try:
+            return super().main(*args, **options)
+        except OSError as error:
+            console.error(system_error_message(error))
+            sys.exit(1)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             with signals_interrupt(), torch_required():
@@ -42,10 +53,6 @@ class _ErrorHandlingGroup(click.Group):
             if not (isinstance(error, ConfigError) and os.environ.get("LOCAL_RANK", "0") != "0"):
                 console.error(str(error))
             sys.exit(error.exit_code)
-        except OSError as error:
-            file = f"{error.filename}: " if error.filename else ""
-            console.error(f"{file}{error.strerror or error}")
-            sys.exit(1)
         except Interrupted as interrupt:
             console.error(stopped_message(ctx.invoked_subcommand, sys.argv[1:]))
             sys.exit(_SIGNAL_EXIT_CODE + interrupt.number)

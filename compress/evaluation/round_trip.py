@@ -48,7 +48,7 @@ def run_round_trip(file: Path, photos: Photos, device: str, *, trusted: bool = F
     """
     with tempfile.TemporaryDirectory(prefix="squeeze-compress-") as folder:
         logits, pixels = Path(folder) / "logits.npy", Path(folder) / "pixels.npy"
-        np.save(pixels, photos.pixels)
+        _save(pixels, photos.pixels)
         module = "compress.evaluation.round_trip"
         command = ["-m", module, str(file), str(pixels), str(logits), device]
         command += ["trusted"] if trusted else []
@@ -85,6 +85,16 @@ def _run_python(arguments: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False, env=environment)
 
 
+def _save(path: Path, array: NDArray[np.generic]) -> None:
+    try:
+        np.save(path, array)
+    except OSError as error:  # of numpy's own, without a reason, if the disk is full
+        raise SqueezeError(
+            f"cannot write {array.nbytes:,} bytes to {path.parent}: {error.strerror or 'the disk is full'}; free some "
+            "space there, or name another folder in TMPDIR"
+        ) from error
+
+
 def _main(file: str, pixels: str, logits: str, device: str, trusted: str = "") -> None:
     gc.disable()  # collections take a tenth of the time of the imports
     import torch  # noqa: PLC0415  the time to import is excluded from the measurement
@@ -101,7 +111,7 @@ def _main(file: str, pixels: str, logits: str, device: str, trusted: str = "") -
     decode_seconds = time.perf_counter() - started
     photos = Photos(np.load(pixels, mmap_mode="r"), None, (), "", "")
     outputs = metrics.run(network, photos, model.preprocessing, no_progress)
-    np.save(logits, outputs.logits)
+    _save(Path(logits), outputs.logits)
     print(json.dumps({"weights_sha256": container.weights_sha256(model), "decode_seconds": decode_seconds}))
 
 

@@ -21,7 +21,7 @@ from compress.pipeline.stages import run_stages
 from compress.report import write_report
 from compress.report.goal_shortfall import goal_result
 from compress.report.record import RunRecord, StageRecord
-from compress.runtime.atomic_files import locked_folder, write_atomically
+from compress.runtime.atomic_files import locked_folder
 from compress.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from compress.runtime.progress import Progress, no_progress
 
@@ -102,8 +102,7 @@ def run(
         show_stages()
         record = build_record(pipeline, inputs, recorder, MODEL_FILE, data, command)
     with locked_folder(out):  # another run may end now: the file and its report belong together
-        write_atomically(out / MODEL_FILE, data)
-        report = write_report(record, out)
+        report = write_report(record, out, {MODEL_FILE: data})
     return processes.broadcast(RunResult(record, out / MODEL_FILE, report))
 
 

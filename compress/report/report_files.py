@@ -12,7 +12,7 @@ from compress.errors import FormatError
 from compress.report.html import to_html
 from compress.report.record import RunRecord
 from compress.report.report_json import from_json, to_json
-from compress.runtime.atomic_files import write_atomically
+from compress.runtime.atomic_files import write_files_atomically
 
 THUMBNAILS = "thumbnails.json"
 _PHOTOS = TypeAdapter(dict[str, str])
@@ -20,20 +20,24 @@ _FIRST_SCHEMA_WITH_FILE = 8
 """Earlier reports have the thumbnails inside."""
 
 
-def write_report(record: RunRecord, folder: Path) -> Path:
-    """Write the files into `folder`, each atomically, and return the path of `report.html`.
+def write_report(record: RunRecord, folder: Path, described: Mapping[str, bytes] | None = None) -> Path:
+    """Write the files into `folder`, and return the path of `report.html`.
 
+    Args:
+        record: of a run.
+        folder: is made if it is missing.
+        described: files that the report is about, by name, to be written together with it.
     Raises:
         FormatError: the record holds a value that JSON cannot, such as NaN.
-        OSError: a file could not be written; the old one is unchanged.
+        OSError: a file could not be written; the old ones are unchanged.
     """
     thumbnails = {photo.photo: photo.thumbnail for photo in record.changed_photos or ()}
     text, page = to_json(_with_thumbnails(record, {})), to_html(record)
-    (folder / THUMBNAILS).unlink(missing_ok=True)
-    if thumbnails:
-        write_atomically(folder / THUMBNAILS, _PHOTOS.dump_json(thumbnails))
-    write_atomically(folder / "report.json", text.encode())
-    write_atomically(folder / "report.html", page.encode())
+    files = {**(described or {}), "report.json": text.encode(), "report.html": page.encode()}
+    pictures = {THUMBNAILS: _PHOTOS.dump_json(thumbnails)} if thumbnails else {}
+    write_files_atomically(folder, files | pictures)
+    if not pictures:
+        (folder / THUMBNAILS).unlink(missing_ok=True)
     return folder / "report.html"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,9 +22,16 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def write_files_atomically(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
-    """Write each file, by its path in the folder, with `write_atomically`; return the sorted paths."""
-    for name, data in files.items():
-        write_atomically(folder / name, data)
+    """Write files, by their paths in the folder, which belong together; return the sorted paths.
+
+    Raises:
+        OSError: a file cannot be written; all old files are unchanged.
+    """
+    with ExitStack() as written:
+        for name, data in files.items():
+            stream = written.enter_context(atomic_writer(folder / name))
+            stream.write(data)
+            _sync(stream)  # a full disk shows here, before any file is replaced
     return sorted(folder / name for name in files)
 
 
@@ -38,18 +45,20 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
     Args:
         path: the file; missing folders are created.
     Raises:
-        OSError: the file cannot be written.
+        OSError: the file cannot be written; names it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("xb") as stream:
             yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
+            _sync(stream)
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):  # the folder may be gone
+            temporary.unlink()
+        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
+            error.filename = str(path)
         raise
     _sync_folder(path.parent)
 
@@ -71,6 +80,11 @@ def locked_folder(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def _sync(stream: BinaryIO) -> None:
+    stream.flush()
+    os.fsync(stream.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

@@ -19,7 +19,7 @@ from compress.pipeline import Pipeline, RunResult, environment, read_pipeline
 from compress.pipeline.inputs import RunInputs, load_inputs
 from compress.pipeline.runner import CACHE
 from compress.pipeline.search_space import Value, override
-from compress.runtime.atomic_files import write_atomically
+from compress.runtime.atomic_files import write_atomically, write_files_atomically
 from compress.runtime.file_names import escape_undecodable
 from compress.runtime.progress import Progress, no_progress
 from compress.search.observation import Observation
@@ -212,6 +212,6 @@ def _run_winner(pipeline: Pipeline, inputs: RunInputs, record: SearchRecord, out
     command = environment.run_command(str(path), None, ())
     device, progress = str(inputs.context.device), inputs.context.progress
     result = pipelines.run(winner, out, cache=inputs.cache, command=command, device=device, progress=progress)
-    write_atomically(out / "search.json", record.to_json().encode())
-    write_atomically(out / PAGE_FILE, search_to_html(record, result.record).encode())
+    page = search_to_html(record, result.record).encode()
+    write_files_atomically(out, {"search.json": record.to_json().encode(), PAGE_FILE: page})
     return result

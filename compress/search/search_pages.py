@@ -7,7 +7,7 @@ from pathlib import Path
 from compress.report.html import load_template
 from compress.report.record import RunRecord
 from compress.report.svg import chart_style
-from compress.runtime.atomic_files import write_atomically
+from compress.runtime.atomic_files import write_files_atomically
 from compress.search.search_record import SearchRecord
 from compress.search.sensitivity import Scan
 from compress.search.trial_charts import draw_scan, draw_trials
@@ -30,6 +30,6 @@ def scan_to_html(scan: Scan) -> str:
 
 def write_scan(scan: Scan, folder: Path) -> Path:
     """Write `sensitivity.json` and `sensitivity.html`; return the path of the page."""
-    write_atomically(folder / "sensitivity.json", scan.to_json().encode())
-    write_atomically(folder / "sensitivity.html", scan_to_html(scan).encode())
+    files = {"sensitivity.json": scan.to_json().encode(), "sensitivity.html": scan_to_html(scan).encode()}
+    write_files_atomically(folder, files)
     return folder / "sensitivity.html"

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from compress.runtime.atomic_files import atomic_writer, locked_folder, write_atomically
+from compress.runtime.atomic_files import atomic_writer, locked_folder, write_atomically, write_files_atomically
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and limits of POSIX")
 ROOT = Path(__file__).parents[2]
+SMALL_DISK = "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))"
 
 
 def write_in_subprocess(path, before):
@@ -100,10 +101,24 @@ def test_after_a_rename_error_no_temporary_file_remains(tmp_path):
 def test_after_a_full_disk_the_old_file_remains_and_no_temporary_file(tmp_path):
     path = tmp_path / "model.sqz"
     path.write_bytes(b"old")
-    done = write_in_subprocess(path, "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))")
-    assert "OSError" in done.stderr
+    done = write_in_subprocess(path, SMALL_DISK)
+    assert f"OSError: [Errno 27] File too large: '{path}'" in done.stderr
     assert path.read_bytes() == b"old"
     assert [file.name for file in tmp_path.iterdir()] == ["model.sqz"]
+
+
+@posix
+def test_of_files_that_belong_together_none_is_replaced_if_one_cannot_be_written(tmp_path):
+    old = {"model.sqz": b"old", "report.html": b"old page"}
+    write_files_atomically(tmp_path, old)
+    before = f"""
+from compress.runtime.atomic_files import write_files_atomically
+{SMALL_DISK}
+write_files_atomically(pathlib.Path({str(tmp_path)!r}), {{"model.sqz": b"new", "report.html": b"new" * 100_000}})
+"""
+    done = write_in_subprocess(tmp_path / "unwritten", before)
+    assert "report.html" in done.stderr
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == old
 
 
 @posix

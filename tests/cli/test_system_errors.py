@@ -1,0 +1,65 @@
+"""Errors of the operating system name the place, the reason and the remedy; none is a traceback."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+
+import pytest
+
+from compress.cli.system_errors import system_error_message
+
+posix = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="devices of Linux")  # noqa: PTH110
+
+
+def full_disk(*names):
+    return OSError(errno.ENOSPC, "No space left on device", *names)
+
+
+@pytest.mark.parametrize("name", ["out/model.sqz", b"out/model.sqz"])
+def test_a_full_disk_is_named_with_the_remedy(name):
+    message = "out/model.sqz: No space left on device; free some space there, or choose another folder"
+    assert system_error_message(full_disk(name)) == message
+
+
+def test_without_a_file_it_is_the_output_or_a_temporary_file(monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", "/scratch")
+    assert system_error_message(full_disk()).startswith(
+        "cannot write the output, or a temporary file in /scratch: No space left on device; free some space"
+    )
+
+
+def test_other_errors_have_file_and_reason():
+    assert system_error_message(PermissionError(13, "Permission denied", "a.sqz")) == "a.sqz: Permission denied"
+    assert system_error_message(OSError("no reason")) == "no reason"
+
+
+def test_a_deleted_working_directory_is_told_before_what_fails_in_it(tmp_path, monkeypatch):
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    assert "the working directory was deleted; change to a folder" in system_error_message(full_disk("out/model.sqz"))
+
+
+@posix
+@pytest.mark.parametrize("arguments", ["--version", "run --help", "pipelines", "pipelines --json", "schema"])
+def test_an_output_that_cannot_be_written_is_one_error(arguments):
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        done = run(arguments, stdout=full)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: cannot write the output, or a temporary file in ")
+    assert done.stderr.count("\n") == 1
+
+
+@posix
+def test_a_closed_output_is_no_error():
+    done = run("pipelines", preexec_fn=lambda: os.close(1))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def run(arguments, **options):
+    command = [sys.executable, "-m", "compress", *arguments.split()]
+    return subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, **options)
