@@ -47,6 +47,7 @@ class _ErrorHandlingGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             with signals_interrupt(), torch_required():
+                Path.cwd()  # fails if it was deleted; some libraries end the process where it is missing
                 return super().invoke(ctx)
         except SqueezeError as error:
             # Every process of a machine finds the same configuration error: one reports it.

@@ -6,12 +6,16 @@ import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from compress.cli.system_errors import system_error_message
 
 posix = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="devices of Linux")  # noqa: PTH110
+
+
+ROOT = Path(__file__).parents[2]
 
 
 def full_disk(*names):
@@ -42,6 +46,13 @@ def test_a_deleted_working_directory_is_told_before_what_fails_in_it(tmp_path, m
     monkeypatch.chdir(folder)
     folder.rmdir()
     assert "the working directory was deleted; change to a folder" in system_error_message(full_disk("out/model.sqz"))
+
+
+@posix
+def test_no_command_starts_in_a_deleted_working_directory(tmp_path):
+    done = run("pipelines", cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, preexec_fn=tmp_path.rmdir)
+    assert done.returncode == 1
+    assert done.stderr == "error: the working directory was deleted; change to a folder that exists, and start again\n"
 
 
 @posix
