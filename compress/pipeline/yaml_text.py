@@ -83,13 +83,17 @@ def parse_yaml_value(text: str, key: str) -> Any:
     """Return the value of an override; `key` names it in errors.
 
     Raises:
-        ConfigError: the text is not YAML, or has no value, as an unset variable of a shell leaves it.
+        ConfigError: the text is not YAML, has a comment, or no value, as an unset variable of a shell leaves it.
     """
     try:
-        empty, value = _empty_value(_yaml().compose(text)), _yaml().load(text)
+        node, value = _yaml().compose(text), _yaml().load(text)
     except (YAMLError, RecursionError) as error:
-        raise ConfigError(f"{text!r} is not YAML", file="--set", key=key) from error
-    if empty:
+        problem = f"{text!r} is not YAML; a text with special characters needs quotes, '\"...\"'"
+        raise ConfigError(problem, file="--set", key=key) from error
+    if node and (comment := text[node.end_mark.index :].strip()):
+        problem = f"{comment!r} is a comment in YAML; a value with '#' needs quotes, '\"...\"'"
+        raise ConfigError(problem, file="--set", key=key)
+    if empty := _empty_value(node):
         raise ConfigError(_NO_VALUE, file="--set", key=join_keys([key, *empty.keys]))
     check_extent(value, "--set")
     return value

@@ -79,6 +79,7 @@ def test_a_byte_order_mark_and_windows_line_ends_are_accepted(read, whole):
     [
         ("seed=9", ["seed"], 9),
         ("data.validation.path=elsewhere", ["data", "validation", "path"], "elsewhere"),
+        ("data.validation.path='photos #2'", ["data", "validation", "path"], "photos #2"),
         ("data.validation={source: samples}", ["data", "validation"], {"source": "samples"}),
         ("stages.share.bits=3", ["stages", 1, "bits"], 3),
         ("stages.1.bits=3", ["stages", 1, "bits"], 3),
@@ -138,6 +139,8 @@ def test_an_override_creates_missing_sections(tmp_path):
             "--set: data.validation.path: cannot be a mapping (allowed: text or a list of at least one path)",
         ),
         ("data.validation.path=", "--set: data.validation.path: no value; check for an unset variable, or write null"),
+        ("data.validation.path=photos #2", "--set: data.validation.path: '#2' is a comment in YAML; a value with '#'"),
+        ("data.validation.path=@a", "data.validation.path: '@a' is not YAML; a text with special characters needs quo"),
         ("data.validation.limit= # all", "--set: data.validation.limit: no value"),
         ("data.validation={source: folder, path: a, limit: }", "--set: data.validation.limit: no value"),
         ("stages=", "--set: stages: no value"),
