@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 import sys
 import threading
 import time
@@ -45,6 +46,7 @@ _MIN_TEXT_WIDTH = 16
 """Width to which a narrow terminal folds the text columns of a table."""
 
 _MIN_REPORTED_SECONDS = 2.0
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 SECONDS_BETWEEN_LINES = 30.0
 """Between two lines about the same work without a terminal."""
 
@@ -59,9 +61,14 @@ def set_verbosity(*, quiet: bool, verbose: bool) -> None:
     _out = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL)
 
 
+def _visible(text: str) -> str:
+    """Return text whose control characters are escaped: names in files could otherwise steer the terminal."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
 def say(text: str) -> None:
     """Print a result."""
-    _out.print(text, markup=False, soft_wrap=True)
+    _out.print(_visible(text), markup=False, soft_wrap=True)
 
 
 def say_json(value: object) -> None:
@@ -72,12 +79,12 @@ def say_json(value: object) -> None:
 def note(text: str) -> None:
     """Print progress to stderr, unless --quiet."""
     if not _quiet:
-        _err.print(text, markup=False, soft_wrap=True)
+        _err.print(_visible(text), markup=False, soft_wrap=True)
 
 
 def error(text: str) -> None:
     """Print an error; with --verbose, also its traceback."""
-    _err.print(f"[bold red]error:[/] {escape(text)}", soft_wrap=True)
+    _err.print(f"[bold red]error:[/] {escape(_visible(text))}", soft_wrap=True)
     if _verbose and sys.exc_info()[0] is not None:
         _err.print_exception()
 
@@ -110,7 +117,7 @@ class LogLines(logging.Handler):
     """Prints log records to stderr, above a progress bar or a live table."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        _err.print(self.format(record), markup=False, soft_wrap=True)
+        _err.print(_visible(self.format(record)), markup=False, soft_wrap=True)
 
 
 class _ProgressLines:
@@ -165,7 +172,7 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], text_colum
         else:
             table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*(escape(_visible(cell)) for cell in row))
     widest = [_widest(index, columns, rows) for index in range(len(columns))]
     needed = sum(min(width, _MIN_TEXT_WIDTH) for width in widest[:text_columns]) + sum(widest[text_columns:])
     width = max(_out.width, needed + 2 * len(columns))

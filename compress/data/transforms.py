@@ -30,7 +30,7 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # tw
 def is_photo(path: Path) -> bool:
     """Return whether the content of a file begins as a photo does."""
     try:
-        with Image.open(path, formats=_FORMATS):
+        with _open(path):
             return True
     except Exception:  # as in `read_photo`
         return False
@@ -43,21 +43,27 @@ def read_photo(path: Path) -> Image.Image:
         DataError: the file cannot be read, or Pillow suspects a decompression bomb.
     """
     try:
-        with Image.open(path, formats=_FORMATS) as photo:
+        with _open(path) as photo:
             return _to_rgb(ImageOps.exif_transpose(photo))
     except Image.DecompressionBombError:
         raise DataError(
             f"too large: a photo of more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels may be a decompression "
             "bomb; scale it down"
         ) from None
+    except (DataError, MemoryError):
+        raise
     except UnidentifiedImageError:
         raise DataError(f"not a photo ({', '.join(_FORMATS)})") from None
     except OSError as error:
         raise DataError(error.strerror or str(error)) from error
-    except MemoryError:
-        raise
     except Exception as error:  # Pillow's decoders raise errors of many kinds for a damaged file
         raise DataError(f"{type(error).__name__}: {error}") from error
+
+
+def _open(path: Path) -> Image.Image:
+    if path.exists() and not path.is_file():  # a named pipe would wait for a writer
+        raise DataError("not a file")
+    return Image.open(path, formats=_FORMATS)
 
 
 def _to_rgb(photo: Image.Image) -> Image.Image:

@@ -413,6 +413,15 @@ def test_a_file_name_that_is_not_unicode_or_not_printable_is_escaped(here):
     assert done.stdout.startswith(rb"caf\udce9 \xfcnd [bold].sqz: valid; ")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs file names with control characters")
+def test_a_name_cannot_steer_the_terminal(here):
+    strange = Path("\x1b[2Khidden\r.sqz")
+    strange.write_bytes(small_file())
+    assert invoke("verify", strange).stdout.startswith(r"\x1b[2Khidden\x0d.sqz: valid; ")
+    strange.write_bytes(b"")
+    assert refused(1, "verify", strange).startswith(r"\x1b[2Khidden\x0d.sqz: ")
+
+
 def test_max_weights_limits_what_is_decoded_and_the_error_names_it(sqz, here):
     for command in (["verify", sqz], ["inspect", sqz], ["decompress", sqz, "-o", "out.pth"]):
         assert "--max-weights" in refused(1, *command, "--max-weights", 5)

@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -201,6 +202,16 @@ def test_loops_of_links_are_not_followed(tmp_path, draw, small):
         (tmp_path / loop).symlink_to(target)
     names = {Path(name).name for name in validate(tmp_path, small).names}
     assert names == {"a.png", "b.png"}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes of POSIX")
+def test_a_named_pipe_is_not_waited_for(tmp_path, draw, small):
+    draw(tmp_path / "a.png")
+    for pipe in ("b.png", "c"):
+        os.mkfifo(tmp_path / pipe)
+    photos = validate(tmp_path, small, max_unreadable=0.5)
+    assert [Path(name).name for name in photos.names] == ["a.png"]
+    assert photos.skipped == (f"{tmp_path / 'b.png'}: not a file",)
 
 
 def test_a_linked_class_folder_is_read(tmp_path, draw, small):
