@@ -1,11 +1,13 @@
 """A signal stops the program even if a library swallows the exception that it raises."""
 
+import builtins
 import signal
 import time
 from contextlib import suppress
 
 import pytest
 
+import compress.__main__ as program
 from compress.cli.interruption import Interrupted, signals_interrupt, stopped_message
 
 
@@ -38,3 +40,17 @@ def test_who_stops_a_run_is_told_how_to_go_on():
 @pytest.mark.parametrize(("command", "arguments"), [("run", ["run", "--fresh"]), ("compare", ["compare"]), (None, [])])
 def test_what_keeps_nothing_is_not_said_to_go_on(command, arguments):
     assert stopped_message(command, arguments) == "stopped; files of an earlier run are unchanged"
+
+
+def test_ctrl_c_while_the_program_is_imported_is_no_traceback(monkeypatch):
+    real = builtins.__import__
+
+    def interrupted(name, *arguments, **options):
+        if name == "compress.cli.main":
+            raise KeyboardInterrupt
+        return real(name, *arguments, **options)
+
+    monkeypatch.setattr(builtins, "__import__", interrupted)
+    with pytest.raises(SystemExit) as caught:
+        program.main()
+    assert caught.value.code == 130
