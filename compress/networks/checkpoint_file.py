@@ -68,9 +68,11 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 def _check_format(path: Path) -> None:
     with path.open("rb") as stream:
-        magic = stream.read(2)
-    if magic in _COMPRESSED:
-        raise WeightsError(f"{path}: is compressed by {_COMPRESSED[magic]}; decompress it first")
+        start = stream.read(64)
+    if compression := _COMPRESSED.get(start[:2]):
+        raise WeightsError(f"{path}: is compressed by {compression}; decompress it first")
+    if start.startswith(b"version https://git-lfs"):
+        raise WeightsError(f"{path}: is a pointer of Git LFS, not the file; run git lfs pull")
     if not has_checkpoint_suffix(path):
         allowed = ", ".join(CHECKPOINT_SUFFIXES)
         raise WeightsError(f"{path}: unknown format {path.suffix!r} (allowed: {allowed})")
@@ -164,7 +166,7 @@ def _flatten(path: Path, state: object) -> Checkpoint:
             name, visited = f"{prefix}{key}", visited + 1
             if depth > _MAX_DEPTH or visited > _MAX_ENTRIES:
                 raise WeightsError(f"{path}: its mappings are nested too deeply; {SAVE_STATE}")
-            if isinstance(value, torch.Tensor):
+            if isinstance(value, torch.Tensor) and not value.is_nested:  # which has no shape
                 if name in tensors:
                     raise WeightsError(f"{path}: two tensors are named {name}; {SAVE_STATE}")
                 tensors[name], mappings[name] = value, prefix

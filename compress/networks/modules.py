@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -24,6 +25,9 @@ NETWORKS: dict[str, Callable[[int], nn.Module]] = {
 
 _MAX_FAULTS = 8
 """Wrong tensors that an error lists."""
+
+_REPARAMETRIZED = re.compile(r"parametrizations\.|\.original\d*$|_(?:orig|mask|g|v)$")
+"""What names of tensors have more than the name of the weight that torch computes from them, by a mask or a norm."""
 
 
 def builtin_network(architecture: str, classes: int) -> nn.Module:
@@ -187,5 +191,11 @@ def check_shapes(tensors: Mapping[str, Tensor], module: nn.Module, problem: str)
         f"{name} is {shapes[name]}, not {shape}" for name, shape in expected.items() if shapes.get(name, shape) != shape
     ]
     more = f"; and {len(faults) - _MAX_FAULTS} more" if len(faults) > _MAX_FAULTS else ""
+    parts = {_REPARAMETRIZED.sub("", name) for name in shapes.keys() - expected.keys()}
+    if parts & (expected.keys() - shapes.keys()):
+        more += (
+            ". Masks and norms of layers must be removed before the weights are saved, by torch.nn.utils.prune.remove, "
+            "remove_weight_norm or parametrize.remove_parametrizations"
+        )
     if faults:
         raise WeightsError(f"{problem}: {'; '.join(faults[:_MAX_FAULTS])}{more}")

@@ -195,10 +195,10 @@ def _to_array(checkpoint: Checkpoint, name: str, sources: Sequence[str]) -> NDAr
 
 
 def _check_precision(checkpoint: Checkpoint, names: Mapping[str, list[str]], expected: ExpectedTensors) -> None:
-    """Check that weights are no whole numbers: levels of a quantized network, whose scales are elsewhere."""
+    """Check that weights are no levels of a quantized network, whose scales are elsewhere: bytes or whole numbers."""
     for name in (each for each in expected.shapes if each in names and each not in expected.integers):
         tensor = checkpoint.tensors[names[name][0]]
-        if not tensor.is_floating_point():
+        if not tensor.is_floating_point() or tensor.itemsize == 1:
             raise WeightsError(
                 f"{checkpoint.path}: {names[name][0]} holds {tensor.dtype}, not floating-point weights; convert the "
                 "levels of a quantized network to its weights first"

@@ -119,7 +119,7 @@ def nested_in_itself():
     return state
 
 
-@pytest.mark.filterwarnings("error", "ignore:`torch.jit")
+@pytest.mark.filterwarnings("error", "ignore:`torch.jit", "ignore:The PyTorch API of nested tensors")
 @pytest.mark.parametrize(
     ("write", "problem"),
     [
@@ -133,10 +133,12 @@ def nested_in_itself():
             "two tensors",
         ),
         (lambda path: torch.save(TENSORS, path, pickle_protocol=4), "not a readable state dictionary"),
+        (lambda path: torch.save({"rows": torch.nested.nested_tensor([torch.zeros(2)])}, path), "no tensors by name"),
+        (lambda path: path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid"), "run git lfs pull"),
         (lambda path: path.write_bytes(b""), "not a readable state dictionary"),
         (lambda path: path.write_bytes(gzip.compress(b"weights")), "compressed by gzip; decompress it first"),
     ],
-    ids=["TorchScript", "list", "empty", "number", "cycle", "same name", "other pickle", "no bytes", "gzip"],
+    ids=["TorchScript", "list", "empty", "number", "cycle", "same name", "pickle", "nested", "LFS", "no bytes", "gzip"],
 )
 def test_a_file_without_a_state_dictionary_is_one_error_with_advice(tmp_path, write, problem):
     path = tmp_path / "w.pth"

@@ -5,9 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import nn
+from torch.nn.utils import prune
 
 from compress.errors import ConfigError, WeightsError
-from compress.networks.modules import builtin_network, check_shapes, to_module
+from compress.networks.modules import as_dense, builtin_network, check_shapes, to_module
 from compress.tensors.forms import Dense
 
 
@@ -46,6 +48,23 @@ def test_missing_unexpected_and_misshapen_tensors_are_listed():
 def test_of_many_faults_the_first_are_listed_and_the_rest_counted():
     with pytest.raises(WeightsError, match=r"; and 44 more$"):
         check_shapes({}, builtin_network("squeezenet1_1", 10), "wrong")
+
+
+def prune_weight(layer):
+    prune.random_unstructured(layer, "weight", 0.5)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm`")
+@pytest.mark.parametrize(
+    "change", [prune_weight, nn.utils.weight_norm, nn.utils.parametrizations.weight_norm, nn.utils.spectral_norm]
+)
+def test_masks_and_norms_are_to_be_removed(change):
+    network = nn.Sequential(nn.Linear(2, 3))
+    expected = nn.Sequential(nn.Linear(2, 3))
+    change(network[0])
+    tensors = {name: as_dense(tensor) for name, tensor in network.state_dict().items()}
+    with pytest.raises(WeightsError, match=r"missing 0\.weight .*Masks and norms of layers must be removed before"):
+        check_shapes(tensors, expected, "wrong")
 
 
 def test_a_module_has_the_models_dense_values(tiny):

@@ -138,6 +138,7 @@ def test_a_tensor_without_float32_values_is_an_error_with_its_file_and_name(find
 
 
 def test_levels_of_a_quantized_network_are_not_taken_for_weights(find, network):
-    levels = {name: (tensor * 100).to(torch.int8) for name, tensor in network.state_dict().items()}
-    with pytest.raises(WeightsError, match=r"0\.weight holds torch\.int8, not floating-point weights"):
-        find(levels)
+    for kind in (torch.int8, torch.float8_e4m3fn):
+        levels = {name: (tensor * 100).to(kind) for name, tensor in network.state_dict().items()}
+        with pytest.raises(WeightsError, match=rf"0\.weight holds {kind}, not floating-point weights"):
+            find(levels)
