@@ -20,7 +20,7 @@ from compress.cli.export_command import export
 from compress.cli.interruption import Interrupted, signals_interrupt, stopped_message
 from compress.cli.report_command import report
 from compress.cli.search_commands import search, sensitivity
-from compress.cli.system_errors import system_error_message
+from compress.cli.system_errors import memory_message, system_error_message
 from compress.errors import ConfigError, SqueezeError, torch_required
 
 _SIGNAL_EXIT_CODE = 128
@@ -43,6 +43,11 @@ class _ErrorHandlingGroup(click.Group):
         except OSError as error:
             console.error(system_error_message(error))
             sys.exit(1)
+        except (MemoryError, RuntimeError) as error:
+            if (message := memory_message(error)) is None:
+                raise
+            console.error(message)
+            sys.exit(1)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -52,7 +57,7 @@ class _ErrorHandlingGroup(click.Group):
         except SqueezeError as error:
             # Every process of a machine finds the same configuration error: one reports it.
             if not (isinstance(error, ConfigError) and os.environ.get("LOCAL_RANK", "0") != "0"):
-                console.error(str(error))
+                console.error(memory_message(error) or str(error))
             sys.exit(error.exit_code)
         except Interrupted as interrupt:
             console.error(stopped_message(ctx.invoked_subcommand, sys.argv[1:]))

@@ -9,8 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from compress.cli.system_errors import system_error_message
+from compress.cli.main import main
+from compress.cli.system_errors import memory_message, system_error_message
+from compress.errors import DataError
 
 posix = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="devices of Linux")  # noqa: PTH110
 
@@ -35,6 +38,11 @@ def test_without_a_file_it_is_the_output_or_a_temporary_file(monkeypatch):
     )
 
 
+def test_a_read_only_folder_is_named_with_the_remedy():
+    error = OSError(errno.EROFS, "Read-only file system", "out")
+    assert system_error_message(error) == "out: Read-only file system; choose another folder"
+
+
 def test_other_errors_have_file_and_reason():
     assert system_error_message(PermissionError(13, "Permission denied", "a.sqz")) == "a.sqz: Permission denied"
     assert system_error_message(OSError("no reason")) == "no reason"
@@ -46,6 +54,36 @@ def test_a_deleted_working_directory_is_told_before_what_fails_in_it(tmp_path, m
     monkeypatch.chdir(folder)
     folder.rmdir()
     assert "the working directory was deleted; change to a folder" in system_error_message(full_disk("out/model.sqz"))
+
+
+LINUX = "[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried 9 bytes"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (MemoryError(), ""),
+        (RuntimeError(f"{LINUX}\nException raised from"), f" ({LINUX})"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), " (CUDA out of memory. Tried to allocate 2 GiB)"),
+    ],
+)
+def test_a_lack_of_memory_is_told_whatever_it_made_fail(monkeypatch, error, reason):
+    def fail(*_):
+        try:
+            raise error
+        except Exception as cause:
+            raise DataError("the network fails on 50 photos") from cause
+
+    for failing in (fail, lambda *_: (_ for _ in ()).throw(error)):
+        monkeypatch.setattr("compress.builtin_pipelines.builtin_pipelines", failing)
+        done = CliRunner().invoke(main, ["pipelines"])
+        assert done.exit_code == 1
+        assert done.stderr.startswith(f"error: out of memory{reason}; close other programs, take a smaller 'batch'")
+
+
+def test_other_errors_of_the_runtime_are_left():
+    assert memory_message(RuntimeError("shape mismatch")) is None
+    assert memory_message(DataError("no photos")) is None
 
 
 @posix
