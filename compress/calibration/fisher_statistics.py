@@ -26,7 +26,7 @@ from compress.calibration.statistics_accumulator import accumulate_statistics
 from compress.calibration.statistics_file import StatisticsFile, write_statistics
 from compress.container.file import weights_sha256
 from compress.data.photos import Photos
-from compress.errors import DataError
+from compress.errors import DataError, PassError
 from compress.model import Model
 from compress.networks.factory import identity, output_of
 from compress.networks.modules import to_module
@@ -114,13 +114,13 @@ class FisherStatistics:
             half_precision: run the network in bfloat16 if the device computes in it.
         Raises:
             DataError: as `layer_statistics`, or `store` is not writable.
-            PassError: as `layer_statistics`.
+            PassError: as `layer_statistics`, or no photo uses a layer.
         """
         indices = self._indices(limit)
         half_precision = self.processes.all_agree(half_precision and has_bfloat16(self.device))
         gather = partial(self._gather, indices, augmentations, row_block_bytes, half_precision=half_precision)
         if self.store is None:
-            return dict(gather())
+            return self._checked(dict(gather()))
         digest = self._digest(len(indices), augmentations, row_block_bytes, half_precision=half_precision)
         path = self.store / f"statistics-{digest}.npz"
         if not self.processes.all_agree(path.exists()):
@@ -131,7 +131,16 @@ class FisherStatistics:
                 deque(layers, 0)  # the processes gather them together
             self.processes.all_agree(True)  # the file is there
             release_free_memory()  # the next passes need as much
-        return StatisticsFile(path)
+        return self._checked(StatisticsFile(path))
+
+    def _checked(self, statistics: Mapping[str, LayerStatistics]) -> Mapping[str, LayerStatistics]:
+        if missing := next((name for name in self.reference.weight_names() if name not in statistics), None):
+            raise PassError(
+                "the network uses it for a photo of zeros, but for none of the calibration photos, so it has no "
+                "statistics; add photos that need it, or use passes without statistics",
+                tensor=missing,
+            )
+        return statistics
 
     def samples(self, limit: int | None, augmentations: int = 1) -> int:
         """Return the number of inputs of `row_statistics` with the same arguments."""

@@ -33,6 +33,7 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
+from compress.calibration.hidden_influence import check_no_hidden_influence
 from compress.calibration.layer_accumulator import LayerAccumulator
 from compress.calibration.layer_statistics import LayerStatistics
 from compress.calibration.output_error import OutputError
@@ -87,12 +88,13 @@ def accumulate_statistics(
         processes: the processes that share the batches.
     Raises:
         DataError: there are no photos.
-        PassError: the statistics of a layer do not fit into memory or float32, are all 0, a layer has no gradients, or
-            the network does not run in half precision.
+        PassError: the statistics of a layer do not fit into memory or float32, are all 0, a layer has no gradients
+            although the outputs depend on it, or the network does not run in half precision.
     """
     options = GradientOptions(weights, output_error, row_block_bytes > 0, class_weights, half_precision)
     read_elsewhere: set[str] | None = None
     is_informative = False
+    hidden: dict[str, bool] = {}
     for sweep in sweeps:
         sums = _SweepSums(row_block_bytes)
         for batch in chain.from_iterable(batch.passes() for batch in batches()):
@@ -103,13 +105,17 @@ def accumulate_statistics(
             sums.add(pass_gradients(network, batch, batch.inputs, options, sweep, read_elsewhere), batch.photos)
             advance(batch.photos)
         for name, statistics in sums.statistics(processes):
-            is_informative = is_informative or bool(statistics.row_fisher.any())
+            if statistics.row_fisher.any():
+                is_informative = True
+            else:
+                hidden[name] = statistics.bias_fisher is not None and not statistics.bias_fisher.any()
             yield name, statistics
     if not is_informative:
         raise PassError(
             "no weight changes the outputs on the calibration photos: the logits are constant, or so large that each "
             "softmax is 0 or 1; scale the last layer, or use passes without statistics"
         )
+    check_no_hidden_influence(network, batches(), hidden, processes)
 
 
 class _SweepSums:

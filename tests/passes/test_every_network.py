@@ -9,6 +9,7 @@ import pytest
 import torch
 from user_networks import (
     GradientFreeNetwork,
+    gated_network,
     recurrent_network,
     small_network,
     tuple_in_training,
@@ -107,6 +108,30 @@ def test_layers_without_gradients_are_refused_by_statistics_only():
     with pytest.raises(PassError, match=r"first\.weight: .*remove torch\.no_grad.*prune by magnitude"):
         PASSES["quantize"](model, context)
     assert np.mean(Prune(sparsity=0.5)(model, context).tensors["first.weight"].to_dense() == 0) == 0.5
+
+
+@pytest.mark.parametrize("use", ["sign", "argmax"])
+def test_a_layer_that_outputs_depend_on_without_gradients_is_not_taken_for_a_dead_one(use):
+    model, context = loaded(gated_network, {"use": use})
+    before = outputs(model, context)
+    for name in ("prune", "share", "quantize"):
+        with pytest.raises(PassError, match=r"gate\.weight: the outputs depend on it, but no gradient .*argmax, round"):
+            PASSES[name](model, context)
+    assert fidelity(outputs(Share(bits=8)(model, context), context), before).divergence_nats.value < 0.02
+
+
+def test_a_layer_whose_outputs_are_dropped_costs_nothing():
+    model, context = loaded(gated_network, {"use": "nowhere"})
+    changed = PASSES["quantize"](model, context)
+    assert not changed.tensors["gate.weight"].to_dense().any()
+    assert fidelity(outputs(changed, context), outputs(model, context)).divergence_nats.value < 0.02
+
+
+def test_a_layer_that_no_photo_uses_is_an_error_of_passes_that_need_its_statistics():
+    model, context = loaded(gated_network, {"use": "for photos of zeros"})
+    for name in ("prune", "share", "quantize"):
+        with pytest.raises(PassError, match=r"gate\.weight: .* for none of the calibration photos, .* add photos"):
+            PASSES[name](model, context)
 
 
 def test_training_without_any_gradient_is_an_error():
