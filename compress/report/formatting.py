@@ -9,6 +9,16 @@ NARROW = "\u00a0"
 
 MINUS = "\u2212"
 
+_NETWORKS = {
+    "squeezenet1_0": "SqueezeNet v1.0",
+    "squeezenet1_1": "SqueezeNet v1.1",
+    "inverted_residual_network": "Inverted residual network",
+}
+"""The package's own networks in words."""
+
+_GOAL_DIGITS = 9
+"""Rounds the error of float subtraction away: limits are compared with a tolerance of 1e-9."""
+
 
 def thousands(count: float) -> str:
     """Return `498,213`, rounded to an integer."""
@@ -35,6 +45,17 @@ def gigabytes(count: float) -> str:
 def short_name(network: str) -> str:
     """Return a network's name; of a user's network `a.b:resnet18 {...}`, `resnet18`."""
     return network.partition(" ")[0].rpartition(":")[2]
+
+
+def network_title(network: str) -> str:
+    """Return a network's name for headings: `SqueezeNet v1.1`; of a user's network as `short_name`."""
+    name = short_name(network)
+    return _NETWORKS.get(name, name)
+
+
+def short_path(path: str) -> str:
+    """Return the last folder of a path and the file: `tabby/1.jpg`."""
+    return "/".join(path.split("/")[-2:])
 
 
 def percent(fraction: float) -> str:
@@ -145,7 +166,7 @@ def goal_amount(amount: float, unit: GoalUnit) -> str:
 def goal_margin(goal: GoalRecord) -> str:
     """Return the distance to the limit: `1,787 bytes to spare`, `missed by 0.4 points`."""
     unit: GoalUnit = "points" if goal.unit == "fraction" else goal.unit
-    amount = goal_amount(abs(goal.limit - goal.reached), unit)
+    amount = goal_amount(round(abs(goal.limit - goal.reached), _GOAL_DIGITS), unit)
     return f"{amount} to spare" if goal.met else f"missed by {amount}"
 
 

@@ -54,7 +54,7 @@ def pages():
 
 def test_the_page_starts_with_the_result(pages):
     words = Elements(pages["labeled"]).words()
-    assert "squeezenet1_1 in 425.9 kB" in words
+    assert "SqueezeNet v1.1 in 425.9 kB" in words
     assert "11.6 times smaller than its float32 weights, 563 times smaller than AlexNet" in words
     assert "Top-1 accuracy went from 55.1% to 54.1% on 1,000 labeled photos." in words
     assert "425,926 bytes; the goal is at most 500,000 bytes; 74,074 bytes to spare" in words
