@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from compress.evaluation.results import Interval
-from compress.report.breakdown import layer_bytes, weight_layers
+from compress.report.breakdown import layer_bytes, layer_name, weight_layers
 from compress.report.chart_axes import Scale, padded_range
-from compress.report.formatting import nats, percent
+from compress.report.formatting import abbreviate, nats, percent
 from compress.report.record import ALEXNET_BYTES, SQUEEZENET_PAPER_BYTES, LayerRecord, RunRecord, StageRecord
+
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom, pixels."""
+
+_NAME_HEIGHT, _CHARACTER_WIDTH = 13, 6.5
+"""Of text of 11 pixels."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,69 @@ def layer_costs(record: RunRecord) -> list[LayerCost]:
         if (cost := _cost_nats(layer)) > 0
     ]
     return sorted(costs, key=lambda each: -layer_bytes(each.layer))
+
+
+@dataclass(frozen=True)
+class CostDot:
+    """A dot in the chart of bits over the cost of an error, in pixels; the area is the layer's bytes.
+
+    Attributes:
+        name_at: center and baseline of the layer's name; None: the name is left out.
+    """
+
+    cost: LayerCost
+    x: float
+    y: float
+    radius: float
+    name_at: tuple[float, float] | None = None
+
+
+def cost_dots(costs: list[LayerCost], x: Scale, y: Scale, names: int) -> list[CostDot]:
+    """Return the dots of layers, and up to `names` names, of the largest layers where a name covers no other dot."""
+    largest = max((layer_bytes(each.layer) for each in costs), default=0) or 1
+    dots = [
+        CostDot(each, x(each.cost_nats), y(each.bits_per_weight), 4 + 16 * math.sqrt(layer_bytes(each.layer) / largest))
+        for each in costs
+    ]
+    page = x.start, y.end, x.end, y.start
+    occupied = [(dot.x - dot.radius, dot.y - dot.radius, dot.x + dot.radius, dot.y + dot.radius) for dot in dots]
+    for index, dot in enumerate(dots):
+        if len(occupied) == len(dots) + names:
+            break
+        others = [*occupied[:index], *occupied[index + 1 :]]
+        for name_at in _name_places(dot):
+            box = _name_box(dot, name_at)
+            if _is_inside(box, page) and not any(_overlap(box, other) for other in others):
+                dots[index] = replace(dot, name_at=name_at)
+                occupied.append(box)
+                break
+    return dots
+
+
+def _name_places(dot: CostDot) -> list[tuple[float, float]]:
+    """Return the places of a name: below, above, on the right and on the left of its dot."""
+    half = _name_width(dot) / 2 + dot.radius + 4
+    below, above = dot.y + dot.radius + _NAME_HEIGHT, dot.y - dot.radius - _NAME_HEIGHT / 3
+    beside = dot.y + _NAME_HEIGHT / 3
+    return [(dot.x, below), (dot.x, above), (dot.x + half, beside), (dot.x - half, beside)]
+
+
+def _name_width(dot: CostDot) -> float:
+    return _CHARACTER_WIDTH * len(abbreviate(layer_name(dot.cost.layer)))
+
+
+def _name_box(dot: CostDot, name_at: tuple[float, float]) -> Box:
+    x, baseline = name_at
+    half = _name_width(dot) / 2
+    return x - half, baseline - _NAME_HEIGHT * 0.8, x + half, baseline + _NAME_HEIGHT * 0.2
+
+
+def _overlap(box: Box, other: Box) -> bool:
+    return box[0] < other[2] and other[0] < box[2] and box[1] < other[3] and other[1] < box[3]
+
+
+def _is_inside(box: Box, page: Box) -> bool:
+    return page[0] <= box[0] and page[1] <= box[1] and box[2] <= page[2] and box[3] <= page[3]
 
 
 def even_bits(costs: list[LayerCost], highest: float) -> tuple[tuple[float, float], tuple[float, float]]:

@@ -70,6 +70,7 @@ def _environment() -> Environment:
         "Scale": Scale,
         "padded_range": padded_range,
         "intervals_scale": charts.intervals_scale,
+        "cost_dots": charts.cost_dots,
         "even_bits": charts.even_bits,
         "treemap": treemap,
         "script": Markup(script),

@@ -1,12 +1,13 @@
 """Axes of charts, and what the charts of layers and codecs show."""
 
 from dataclasses import replace
+from itertools import combinations
 
 import pytest
 from records import make_record
 
 from compress.report.chart_axes import Scale, padded_range
-from compress.report.charts import codec_totals, even_bits, familiar_sizes, layer_costs
+from compress.report.charts import codec_totals, cost_dots, even_bits, familiar_sizes, layer_costs
 from compress.report.record import SQUEEZENET_PAPER_BYTES
 
 
@@ -58,6 +59,24 @@ def test_a_layer_without_a_measured_cost_is_left_out():
         replace(layer, relative_error=0.0),
     ):
         assert layer_costs(replace(record, layers=(unmeasured,))) == []
+
+
+def test_names_in_the_chart_of_costs_cover_no_dot_and_no_other_name():
+    costs = layer_costs(make_record())
+    crowded = [replace(cost, cost_nats=1 + index / 40, bits_per_weight=4) for index, cost in enumerate(costs)]
+    x, y = Scale(0.5, 8, 32, 940, logarithmic=True), Scale(0, 8, 300, 20)
+    alone = replace(costs[-1], cost_nats=5, bits_per_weight=6)
+    dots = cost_dots([*crowded[:6], alone], x, y, 6)
+    named = [dot for dot in dots if dot.name_at]
+    assert dots[-1] in named
+    assert len(named) < len(dots)
+    boxes = [(dot, dot.name_at[0], dot.name_at[1] - 4, 6 * len(dot.cost.layer.name) / 2) for dot in named]
+    for dot, name_x, name_y, half in boxes:
+        assert all(
+            abs(other.x - name_x) > half or abs(other.y - name_y) > other.radius for other in dots if other is not dot
+        )
+    for (_, x1, y1, half1), (_, x2, y2, half2) in combinations(boxes, 2):
+        assert abs(x1 - x2) > half1 + half2 or abs(y1 - y2) > 11
 
 
 def test_the_line_of_even_bits_rises_by_one_bit_for_four_times_the_cost():
