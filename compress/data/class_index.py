@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 from compress.data.imagenet import imagenet_synsets
 from compress.data.listing import ListedPhoto, read_csv_rows
 from compress.errors import DataError
+from compress.runtime.file_names import escape_undecodable
 
 LabelRule = Literal["auto", "names", "order", "none"]
 """Meaning of the names of class folders: `names` of the network's classes, or classes in sorted `order`."""
@@ -69,10 +70,12 @@ class Labels(NamedTuple):
     Attributes:
         indices: class index of each photo.
         origin: how they were found, for reports.
+        class_names: in class order, if the order of the names was taken for the network's classes.
     """
 
     indices: list[int]
     origin: str
+    class_names: tuple[str, ...] = ()
 
 
 def read_synsets(file: Path) -> dict[str, int]:
@@ -122,8 +125,11 @@ def labels_in_order(photos: Sequence[ListedPhoto], names: Collection[str], class
             f"`labels: order` needs one name for each of the {classes.count:,} classes, and there are {len(names):,} "
             f"{of}: {shorten(sorted(names))}"
         )
-    found = {name: index for index, name in enumerate(sorted(names))}
-    return Labels([_checked(photo, found, classes) for photo in photos], f"sorted order {of} ({_examples(found)})")
+    in_order = sorted(names)
+    found = {name: index for index, name in enumerate(in_order)}
+    class_names = tuple(" ".join(escape_undecodable(name).split()) for name in in_order)
+    indices = [_checked(photo, found, classes) for photo in photos]
+    return Labels(indices, f"sorted order {of} ({_examples(found)})", class_names)
 
 
 def shorten(names: Collection[str]) -> str:

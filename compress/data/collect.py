@@ -37,12 +37,14 @@ class PhotoList(NamedTuple):
         kind: rest of the description, after the number of photos.
         max_unreadable: maximum fraction of unreadable photos, which are skipped.
         balance_classes: as in `Photos`.
+        class_names: as in `Labels`, if all paths have the same.
     """
 
     entries: Sequence[PhotoEntry]
     kind: str
     max_unreadable: float = 0.0
     balance_classes: bool = False
+    class_names: tuple[str, ...] = ()
 
     @property
     def labels(self) -> list[int | None] | None:

@@ -91,7 +91,10 @@ class Folder(PhotoSource):
         origins = dict.fromkeys(each.labels.origin for each in listed if each.labels)
         entries = [_entry(photo, labeled) for photo in _limited(photos, self.limit)]
         how = f"labeled by {'; '.join(origins)}" if labeled else "without labels"
-        return PhotoList(entries, f"photos from {places}, {how}", self.max_unreadable, self.balance_classes)
+        names = {each.labels.class_names for each in listed if each.labels}
+        class_names = names.pop() if labeled and len(names) == 1 else ()
+        kind = f"photos from {places}, {how}"
+        return PhotoList(entries, kind, self.max_unreadable, self.balance_classes, class_names)
 
     def _photos(self, path: Path, classes: NetworkClasses, role: Role) -> _PathListing:
         """Return the photos of a path, and their labels if they have some."""

@@ -89,8 +89,11 @@ def list_inputs(pipeline: Pipeline, memory_bytes: int | None = None) -> ListedIn
     preflight.check_memory(pipeline, reference, memory_bytes or default_memory_bytes())
     calibration, validation = (_list_photos(pipeline, role, reference) for role in get_args(Role))
     preflight.check_labels(pipeline.goal, validation)
+    preflight.check_class_names(calibration, validation)
+    labels = reference.labels or validation.class_names or calibration.class_names
     if pipeline.encode.labels == "none":
-        given, reference = replace(given, labels=()), replace(reference, labels=())
+        labels = ()
+    given, reference = replace(given, labels=labels), replace(reference, labels=labels)
     return ListedInputs(given, reference, folded is not None, calibration, validation)
 
 

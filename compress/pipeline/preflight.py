@@ -116,6 +116,21 @@ def check_labels(goal: Goal, validation: Photos | PhotoList) -> None:
         )
 
 
+def check_class_names(calibration: PhotoList, validation: PhotoList) -> None:
+    """Check that calibration and validation have the same classes, if the order of their names was taken.
+
+    Raises:
+        DataError: they do not.
+    """
+    names, others = calibration.class_names, validation.class_names
+    if names and others and names != others:
+        index = next(index for index, pair in enumerate(zip(names, others, strict=True)) if pair[0] != pair[1])
+        raise DataError(
+            f"class {index} is {names[index]} in data.calibration and {others[index]} in data.validation: their sorted "
+            "names differ; give both the same classes, or use the photos of calibration without labels (`labels: none`)"
+        )
+
+
 def check_training(pipeline: Pipeline, calibration: Photos, classes: int) -> None:
     """Check that the calibration photos suit training, if a stage trains with labels.
 

@@ -16,6 +16,7 @@ from compress.errors import ConfigError, DataError
 from compress.evaluation.goals import Goal
 from compress.model import Preprocessing
 from compress.pipeline import run
+from compress.pipeline.inputs import list_inputs
 from compress.pipeline.preflight import check_disjoint, check_labels, check_layers
 
 INPUT = Preprocessing(32, 32, "squash", "RGB", 1.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
@@ -107,3 +108,28 @@ def test_a_missing_file_is_reported_with_its_line(read, tmp_path):
         run(read(text.format(gone), "data.calibration.count=1"), tmp_path / "out", device="cpu")
     with pytest.raises(ConfigError, match=rf"^--set: model\.path: no file {gone}$"):
         run(read("model: {source: deep-compression, path: x}", f"model.path={gone}"), tmp_path / "out", device="cpu")
+
+
+NAMED_BY_FOLDERS = """
+model: {{source: random, architecture: squeezenet1_1, classes: 2, input_size: 32, resize: squash}}
+data:
+  calibration: {{source: folder, path: {folder}/train}}
+  validation: {{source: folder, path: {folder}/test}}
+stages: []
+encode: {{labels: {labels}}}
+"""
+
+
+@pytest.mark.parametrize(("labels", "names"), [("stored", ("black cat", "dog")), ("none", ())])
+def test_class_folders_in_sorted_order_name_the_classes_of_the_file(read, tmp_path, labels, names):
+    for seed, folder in enumerate(["train/black cat", "train/dog", "test/black cat", "test/dog"]):
+        write_photos(tmp_path / folder, [seed])
+    listed = list_inputs(read(NAMED_BY_FOLDERS.format(folder=tmp_path, labels=labels)))
+    assert listed.given.labels == listed.reference.labels == names
+
+
+def test_other_classes_in_calibration_than_in_validation_are_refused(read, tmp_path):
+    for seed, folder in enumerate(["train/cat", "train/dog", "test/dog", "test/eel"]):
+        write_photos(tmp_path / folder, [seed])
+    with pytest.raises(DataError, match=r"class 0 is cat in data\.calibration and dog in data\.validation"):
+        list_inputs(read(NAMED_BY_FOLDERS.format(folder=tmp_path, labels="stored")))
