@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from compress.cli.live_stages import LiveStages, progress_bars
+from compress.cli.live_stages import LiveStages, duration, progress_bars
 from compress.runtime.file_names import escape_undecodable
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class _ProgressLines:
         self._thread.join()
         seconds = time.perf_counter() - self._started
         if error[0] is None and (seconds > _MIN_REPORTED_SECONDS or _verbose):
-            self._print(f"{seconds:.0f} s")
+            self._print(duration(seconds))
 
     def _advance(self, count: int) -> None:
         self._done += count
@@ -148,13 +148,14 @@ class _ProgressLines:
     def _print_lines(self) -> None:
         while not self._finished.wait(SECONDS_BETWEEN_LINES):
             seconds = time.perf_counter() - self._started
+            elapsed = duration(seconds)
             if not self._total:
-                self._print(f"{self._done:,} done in {seconds:.0f} s" if self._done else f"{seconds:.0f} s so far")
+                self._print(f"{self._done:,} done in {elapsed}" if self._done else f"{elapsed} so far")
             elif not self._done:
-                self._print(f"0 of {self._total:,} done in {seconds:.0f} s")
+                self._print(f"0 of {self._total:,} done in {elapsed}")
             else:
-                left = seconds / self._done * (self._total - self._done)
-                self._print(f"{self._done:,} of {self._total:,} done in {seconds:.0f} s, about {left:.0f} s left")
+                left = duration(seconds / self._done * (self._total - self._done))
+                self._print(f"{self._done:,} of {self._total:,} done in {elapsed}, about {left} left")
 
     def _print(self, text: str) -> None:
         _err.print(f"{self._title}: {text}", markup=False)
@@ -201,9 +202,7 @@ def show_result(result: RunResult, *, as_json: bool = False) -> None:
     agreement = ("agreement",) if fidelity.agreement else ()
     columns = ("stage", "bytes", "zeros", "bits/weight", *accuracy, *agreement, fidelity.error_name, "seconds")
     show_table(columns, [_stage_row(stage, labeled=labeled) for stage in record.stages])
-    for stage in record.stages:
-        for text in stage.notes:
-            say(f"{stage.name}: {text}")
+    _show_stage_notes(record.stages)
     file_bytes = record.file.file_bytes
     if fidelity.agreement:
         say("KL: how far the class probabilities are from those of the float network; 0 is the same")
@@ -229,6 +228,14 @@ def show_result(result: RunResult, *, as_json: bool = False) -> None:
             say(f"  {to_ascii(cause)}")
     say(f"model:  {result.model_path}")
     say(f"report: {result.report_path}")
+
+
+def _show_stage_notes(stages: Sequence[StageRecord]) -> None:
+    if cached := [stage.name for stage in stages if stage.from_cache]:
+        say(f"from the cache: {', '.join(cached)}; seconds are those of the run that computed them")
+    for stage in stages:
+        for text in stage.notes:
+            say(f"{stage.name}: {text}")
 
 
 def _show_example(example: PhotoExample) -> None:
@@ -344,6 +351,10 @@ def show_models(models: Iterable[BuiltinModel]) -> None:
             for model in models
         ],
     )  # fmt: skip
+    say(
+        "\nMeasured on 1,000 labeled photos. Change (points), agreement and KL are from the float network."
+        "\nClassify a photo: squeeze-compress predict NAME photo.jpg"
+    )
 
 
 def show_evaluation(evaluation: Evaluation) -> None:

@@ -68,7 +68,7 @@ class LiveStages:
 def stage_table(forecasts: Sequence[StageForecast], records: Sequence[StageRecord], elapsed: float) -> Table:
     """Return the table of all stages; the one that runs started `elapsed` seconds ago."""
     running, *waiting = [forecast.seconds for forecast in forecasts[len(records) :]] or [0.0]
-    left = f"about {_duration(max(running - elapsed, 0) + sum(waiting))} left" if forecasts else ""
+    left = f"about {duration(max(running - elapsed, 0) + sum(waiting))} left" if forecasts else ""
     table = Table(box=None, header_style="bold", pad_edge=False, caption=left, caption_justify="left")
     for column in ("stage", "state") if forecasts else ():
         table.add_column(column)
@@ -85,14 +85,15 @@ def _cells(forecast: StageForecast, record: StageRecord | None, elapsed: float |
     if record and record.from_cache:
         return "from the cache", f"{record.file_bytes:,}", "", ""
     if record:
-        return "done", f"{record.file_bytes:,}", _duration(record.seconds + record.validation_seconds), ""
+        return "done", f"{record.file_bytes:,}", duration(record.seconds + record.validation_seconds), ""
     if elapsed is None:
-        return "waiting", "", "", _duration(forecast.seconds)
+        return "waiting", "", "", duration(forecast.seconds)
     left = forecast.seconds - elapsed
-    return "running", "", _duration(elapsed), _duration(left) if left > 0 else "overdue"
+    return "running", "", duration(elapsed), duration(left) if left > 0 else "overdue"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return `7 s` or `5 min 12 s`."""
     from compress.report.formatting import to_ascii, whole_seconds  # noqa: PLC0415  slow to import
 
     return to_ascii(whole_seconds(seconds))

@@ -141,6 +141,8 @@ def run(
 def pipelines(as_json: bool) -> None:
     """List the built-in pipelines.
 
+    With --json, descriptions are complete: they also say which photos a pipeline needs, and how long it takes.
+
     Example: squeeze-compress pipelines
     """
     from compress.builtin_pipelines import builtin_pipelines, first_comment  # noqa: PLC0415
@@ -149,7 +151,11 @@ def pipelines(as_json: bool) -> None:
     if as_json:
         console.say_json([{"name": name, "description": description} for name, description in rows])
     else:
-        console.show_table(("pipeline", "description"), rows, text_columns=2)
+        sentences = [(name, f"{description.partition('. ')[0].removesuffix('.')}.") for name, description in rows]
+        console.show_table(("pipeline", "description"), sentences, text_columns=2)
+        console.say(
+            "\nPhotos and time: squeeze-compress run NAME --dry-run. A copy to edit: squeeze-compress init NAME"
+        )
 
 
 @main.command()

@@ -164,7 +164,8 @@ def predict(
     """Classify photos with a model.
 
     Prints for each of the PHOTOS, which may be folders, the five most probable classes, highest probability first.
-    MODEL is a .sqz, .safetensors or .pth file, or 'embedded' for the installed float weights.
+    MODEL is a .sqz, .safetensors or .pth file, the name of a built-in model, or 'embedded' for the installed float
+    weights.
 
     Exit code 1: a photo cannot be read; the others are classified.
 
@@ -210,7 +211,8 @@ def evaluate(
 ) -> None:  # fmt: skip
     """Measure top-1 and top-5 accuracy on labeled photos.
 
-    MODEL is a .sqz, .safetensors or .pth file, or 'embedded' for the installed float weights.
+    MODEL is a .sqz, .safetensors or .pth file, the name of a built-in model, or 'embedded' for the installed float
+    weights.
 
     Example: squeeze-compress evaluate model.sqz --data photos
     """

@@ -194,6 +194,7 @@ def test_changed_photos_are_shown_unless_the_pipeline_says_no(finished, tmp_path
     assert [stage.name for stage in stages if stage.from_cache] == ["prune", "share", "distill"]
     assert stages[3].training == record.stages[3].training
     assert "3 stages came from the cache: prune, share, distill." in " ".join(page.split())
+    assert "\nfrom the cache: prune, share, distill; seconds are those of the run that computed them\n" in again.stdout
 
 
 def test_the_record_has_the_origin_of_weights_photos_and_options(finished):
