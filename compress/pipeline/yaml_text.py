@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -174,6 +175,6 @@ def _syntax_error(error: YAMLError) -> tuple[str, int | None]:
 
 def _yaml() -> YAML:
     yaml = YAML(typ="rt")
-    yaml.width = 120
+    yaml.width = sys.maxsize  # long lines stay as they are
     yaml.indent(mapping=2, sequence=4, offset=2)
     return yaml

@@ -193,6 +193,12 @@ def test_a_long_value_is_shortened(fault):
     assert len(fault(f"seed: {'x' * 5000}")) < 250
 
 
+def test_the_configuration_keeps_long_lines(read):
+    layers = ", ".join(f"features.{index}.squeeze.weight: {index}" for index in (3, 4, 6, 7))
+    line = f"  - {{pass: share, bits: 5, name: shared, init: density, kmeans_iterations: 10, layers: {{{layers}}}}}"
+    assert line in read(f"seed: 1\nstages:\n{line}\n").configuration.splitlines()
+
+
 def test_the_configuration_is_the_file_with_overrides_applied(read, whole):
     configuration = read(whole, "stages.share.bits=3", "data.validation.limit=5").configuration
     again = read(configuration)
