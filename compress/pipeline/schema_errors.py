@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -46,6 +46,8 @@ def validate(
         ConfigError: the first error: its place and what is allowed there.
     """
     adapter = TypeAdapter(kind)
+    if other := next(_keys_other_than_text(value), None):
+        raise document.error(keys, f"the key {other} is not text; put it in quotes")
     try:
         # Strict JSON: `true` is no number and "5" is text, but a list may become a tuple, and text a path.
         text = json.dumps(_to_json(value))
@@ -60,6 +62,15 @@ def unknown_key(document: Document, keys: Sequence[Key], allowed: Iterable[str],
     of = f" of {owner}" if owner else ""
     instead = suggestion(document.root, keys[:-1], str(keys[-1]), names)
     return document.error(keys, f"unknown key{of}{instead}", ", ".join(names) or "none")
+
+
+def _keys_other_than_text(value: object) -> Iterator[str]:
+    """Yield the keys in a value that are no text, such as numbers: JSON has none, and a function would get text."""
+    if isinstance(value, Mapping):
+        yield from (str(key) for key in value if not isinstance(key, str))
+        value = list(value.values())
+    for each in value if isinstance(value, list | tuple) else ():
+        yield from _keys_other_than_text(each)
 
 
 def _to_json(value: object) -> object:

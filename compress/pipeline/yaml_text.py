@@ -73,6 +73,9 @@ def parse_yaml(text: str, file: Path) -> Any:
     except YAMLError as error:
         problem, at = _syntax_error(error)
         raise ConfigError(f"not YAML: {problem}", file=file, line=at) from error
+    except (ValueError, LookupError) as error:  # the parser's own, for a number or a date that is none
+        problem = f"a number, a date or a tag cannot be read: {error}; a text that looks like one needs quotes"
+        raise ConfigError(problem, file=file) from error
     except RecursionError:
         raise ConfigError("values are nested too deep", file=file) from None
     if empty and len(empty.keys) > 1:
@@ -88,7 +91,7 @@ def parse_yaml_value(text: str, key: str) -> Any:
     """
     try:
         node, value = _yaml().compose(text), _yaml().load(text)
-    except (YAMLError, RecursionError) as error:
+    except (YAMLError, ValueError, LookupError, RecursionError) as error:
         problem = f"{text!r} is not YAML; a text with special characters needs quotes, '\"...\"'"
         raise ConfigError(problem, file="--set", key=key) from error
     if node and (comment := text[node.end_mark.index :].strip()):

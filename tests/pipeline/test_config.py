@@ -158,6 +158,9 @@ def test_null_written_out_is_the_default(read):
             "model: {factory: 'a:b', preprocessing: {height: 8, width: 8, channels: L, mean: [0, 0], std: [1, 1]}}",
             "p.yaml:1: model.preprocessing: mean and std need one number for each channel of L",
         ),
+        # keys that are no text
+        ("model: {factory: 'a:b', args: {widths: [{1: 8, '1': 4}]}}", "p.yaml:1: model: the key 1 is not text; put it"),
+        ("model: {factory: 'a:b', args: {widths: {false: 8}}}", "p.yaml:1: model: the key False is not text"),
         # no values, as templates leave them
         ("model:\n  factory: a:b\n  checkpoint:\n", "p.yaml:3: model.checkpoint: no value; check for an unset v"),
         ("data:\n  calibration:\nseed: 1", "p.yaml:2: data.calibration: no value"),
