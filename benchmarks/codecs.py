@@ -30,12 +30,12 @@ from benchmarks.pipeline_files import ensure_file
 from compress import container
 from compress.cli import console
 from compress.errors import SqueezeError
-from compress.networks.embedded_weights import EmbeddedWeights
 from compress.pipeline import environment
 from compress.pipeline.runner import MODEL_FILE
 from compress.runtime.atomic_files import write_atomically
 from compress.runtime.file_names import escape_undecodable
 from compress.runtime.threads import available_cores
+from compress.weights.embedded_weights import EmbeddedWeights
 
 SUBJECTS = ("squeezenet-500k", "squeezenet1_0-lossless")
 _SCALED_CODECS = ("huffman", "context")

@@ -19,9 +19,9 @@ from compress import container
 from compress.builtin_models import BuiltinModel, builtin_models, models_folder
 from compress.builtin_pipelines import find_pipeline
 from compress.cli import console
+from compress.configuration.config import read_pipeline
 from compress.evaluation.compare import compare_models
 from compress.evaluation.comparison_record import ModelComparison
-from compress.pipeline.config import read_pipeline
 from compress.pipeline.runner import MODEL_FILE
 from compress.runtime.atomic_files import write_atomically
 

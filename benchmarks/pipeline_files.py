@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.rate_accuracy_record import OmittedPoint
-from compress import container, pipeline
+from compress import container
 from compress.builtin_pipelines import find_pipeline
 from compress.cli import console
+from compress.configuration.config import read_pipeline
 from compress.errors import ConfigError, FormatError
 from compress.model import Model
+from compress.pipeline import runner
 from compress.pipeline.environment import run_command
 from compress.pipeline.runner import MODEL_FILE
 from compress.report import from_json
@@ -66,7 +68,7 @@ def select_networks(
     """
     networks: dict[object, ComparedNetwork] = {}
     omitted = []
-    for name, spec in {name: pipeline.read_pipeline(find_pipeline(name)) for name in names}.items():
+    for name, spec in {name: read_pipeline(find_pipeline(name)) for name in names}.items():
         try:
             reference = spec.model.load(spec.seed)
         except ConfigError as error:
@@ -91,16 +93,16 @@ def ensure_file(name: str, file: Path, device: str | None) -> None:
     if file.is_file():
         return
     console.say(f"{name}: there is no {file} yet, running the pipeline")
-    spec = pipeline.read_pipeline(find_pipeline(name))
+    spec = read_pipeline(find_pipeline(name))
     command = run_command(name, None, ())
-    result = pipeline.run(spec, file.parent, command=command, device=device, progress=console.progress)
+    result = runner.run(spec, file.parent, command=command, device=device, progress=console.progress)
     if not result.goal_met:
         console.say(f"{name}: missed its goal; see {result.report_path}")
 
 
 def codecs_of(name: str) -> tuple[str, ...]:
     """Return the codecs that a pipeline encodes with."""
-    return pipeline.read_pipeline(find_pipeline(name)).encode.codecs
+    return read_pipeline(find_pipeline(name)).encode.codecs
 
 
 def pass_seconds(file: Path) -> float | None:

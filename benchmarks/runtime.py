@@ -31,7 +31,7 @@ from compress.builtin_models import find_model
 from compress.cli import console
 from compress.errors import SqueezeError
 from compress.export import write_weights
-from compress.networks.embedded_weights import EmbeddedWeights
+from compress.weights.embedded_weights import EmbeddedWeights
 
 PIPELINE = "squeezenet-500k"
 FLAGS = (("-O3",), ("-O3", "-march=native", "-ffp-contract=fast"), ("-Os",))

@@ -32,10 +32,10 @@ from compress.context import Context
 from compress.data.digits import Digits
 from compress.data.idx import Idx
 from compress.model import Model
-from compress.networks.squeezenet_weights import RandomWeights
 from compress.passes import Prune, Share, Train
 from compress.report.markdown import markdown_table
 from compress.training.supervised import SupervisedTraining
+from compress.weights.squeezenet_weights import RandomWeights
 
 _WARMUP_STEPS = 4
 

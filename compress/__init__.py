@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from compress.evaluation.comparison_record import ModelComparison
     from compress.evaluation.evaluate import Evaluation
     from compress.evaluation.results import Prediction
-    from compress.pipeline import RunResult
+    from compress.pipeline.runner import RunResult
 
 __version__ = "0.1.0"
 
@@ -128,7 +128,7 @@ def predict(
         SqueezeError: the model cannot be used, or a photo cannot be read.
     """
     from compress.evaluation.evaluate import predict_photos  # noqa: PLC0415
-    from compress.networks.model_files import load_named_model  # noqa: PLC0415
+    from compress.weights.model_files import load_named_model  # noqa: PLC0415
 
     loaded = load_named_model(str(model), architecture, factory)
     return dict(predict_photos(loaded, [Path(photo) for photo in photos], device, k))
@@ -162,7 +162,7 @@ def evaluate(
         SqueezeError: the model cannot be used, or the photos have no labels or cannot be read.
     """
     from compress.evaluation.evaluate import evaluate_model  # noqa: PLC0415
-    from compress.networks.model_files import load_named_model  # noqa: PLC0415
+    from compress.weights.model_files import load_named_model  # noqa: PLC0415
 
     loaded = load_named_model(str(model), architecture, factory)
     return evaluate_model(loaded, Path(data), limit, device, labels=labels, label_column=label_column)
@@ -235,18 +235,19 @@ def run(
     Raises:
         SqueezeError: the run failed. A missed goal is no failure, see `RunResult.goal_met`.
     """
-    from compress import pipeline as pipelines  # noqa: PLC0415
     from compress.builtin_pipelines import find_pipeline  # noqa: PLC0415
+    from compress.configuration.config import read_pipeline  # noqa: PLC0415
 
     overrides = tuple(overrides)
-    spec = pipelines.read_pipeline(find_pipeline(str(pipeline)), overrides)  # before the slow imports
+    spec = read_pipeline(find_pipeline(str(pipeline)), overrides)  # before the slow imports
+    from compress.pipeline import runner  # noqa: PLC0415
     from compress.pipeline.environment import run_command  # noqa: PLC0415
     from compress.runtime.devices import find_device  # noqa: PLC0415
     from compress.runtime.distributed import join_process_group  # noqa: PLC0415
 
     own_device = find_device(device)
     with join_process_group(own_device) as processes:
-        return pipelines.run(
+        return runner.run(
             spec,
             Path(out),
             cache=Path(cache) if cache else None,

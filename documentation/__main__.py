@@ -71,7 +71,7 @@ def _linked_files(path: Path) -> Iterator[Path]:
 def _reference_pages() -> dict[str, str]:
     import compress  # noqa: PLC0415
     from compress.cli.main import main  # noqa: PLC0415
-    from compress.pipeline.json_schema import pipeline_schema  # noqa: PLC0415
+    from compress.configuration.json_schema import pipeline_schema  # noqa: PLC0415
     from compress.report.report_json import json_schema  # noqa: PLC0415
 
     return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,12 +12,13 @@ import torch
 from skimage import data, transform
 from torch import nn
 
+from compress.configuration.config import Pipeline, read_pipeline
 from compress.context import Context
 from compress.data.photos import Photos
 from compress.model import Model, Preprocessing
-from compress.networks.embedded_weights import EmbeddedWeights
 from compress.networks.modules import NETWORKS
 from compress.tensors.forms import Dense
+from compress.weights.embedded_weights import EmbeddedWeights
 
 TINY = Preprocessing(12, 12, "squash", "RGB", 1 / 64, (2.0, 2.0, 2.0), (1.0, 1.0, 1.0))
 
@@ -97,3 +99,15 @@ def real_context(squeezenet: Model) -> Context:
 @pytest.fixture(autouse=True)
 def _seed_torch() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Callable[..., Pipeline]:
+    """Return a function that reads a pipeline from text or bytes, with overrides."""
+
+    def reading(text: str | bytes, *overrides: str) -> Pipeline:
+        file = tmp_path / "p.yaml"
+        file.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return read_pipeline(file, overrides)
+
+    return reading

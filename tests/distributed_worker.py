@@ -13,9 +13,9 @@ from compress.context import Context
 from compress.data.digits import Digits
 from compress.evaluation import metrics
 from compress.model import Model
-from compress.networks.user_network import UserNetwork
 from compress.passes import Distill, Quantize, Share, Train
 from compress.runtime.distributed import SINGLE_PROCESS, ProcessGroup, join_process_group
+from compress.weights.user_network import UserNetwork
 
 Results = dict[str, np.ndarray]
 

@@ -14,9 +14,9 @@ from compress import container
 from compress.builtin_models import builtin_models, find_model
 from compress.builtin_pipelines import builtin_pipelines
 from compress.cli.main import main
+from compress.configuration.config import read_pipeline
 from compress.data.package_files import package_file
 from compress.errors import ConfigError
-from compress.pipeline import read_pipeline
 from compress.report.formatting import nats
 
 MODELS = builtin_models()

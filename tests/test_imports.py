@@ -13,9 +13,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ROOMS = (
-    "errors", "runtime", "tensors", "model", "codecs", "container", "builtin_models", "data", "networks", "calibration",
-    "context", "evaluation", "quantization", "training", "passes", "report", "export", "builtin_pipelines", "pipeline",
-    "search", "__init__", "cli", "__main__",
+    "errors", "runtime", "tensors", "model", "codecs", "container", "builtin_models", "data", "networks", "weights",
+    "calibration", "context", "evaluation", "quantization", "training", "passes", "report", "export",
+    "builtin_pipelines", "configuration", "pipeline", "search", "__init__", "cli", "__main__",
 )  # fmt: skip
 """The rooms of `compress/` from the bottom to the top."""
 
@@ -162,8 +162,8 @@ def test_in_a_fresh_process_checking_a_pipeline_compiles_nothing():
     code = """
 import sys
 from compress.builtin_pipelines import builtin_pipelines
-from compress.pipeline import read_pipeline
-from compress.pipeline.json_schema import schema_text
+from compress.configuration.config import read_pipeline
+from compress.configuration.json_schema import schema_text
 read_pipeline(builtin_pipelines()["squeezenet"]), schema_text()
 print(sorted({"numba", "scipy", "torch"} & set(sys.modules)))
 """

@@ -45,7 +45,7 @@ def compress_weights(
     """
     if (max_bytes is None) == (max_drop is None):
         raise click.UsageError("give either --bytes or --max-drop")
-    from compress.pipeline import recipes  # noqa: PLC0415
+    from compress.configuration import recipes  # noqa: PLC0415
     from compress.runtime.atomic_files import write_atomically  # noqa: PLC0415
 
     name = Path(weights).name.partition(".")[0]

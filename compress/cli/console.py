@@ -30,9 +30,8 @@ if TYPE_CHECKING:
     from compress.evaluation.evaluate import Evaluation
     from compress.evaluation.results import Interval, Prediction
     from compress.networks.description import LayerDescription
-    from compress.pipeline import RunResult
     from compress.pipeline.cache_listing import CacheEntry
-    from compress.pipeline.runner import Watch
+    from compress.pipeline.runner import RunResult, Watch
     from compress.report.record import PhotoExample, StageRecord
     from compress.runtime.progress import Progress
 

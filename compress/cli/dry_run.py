@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from compress.cli import console
 
 if TYPE_CHECKING:
-    from compress.pipeline import Pipeline
+    from compress.configuration.config import Pipeline
     from compress.pipeline.forecast import RunForecast
     from compress.pipeline.stage_forecast import StageForecast
 

@@ -102,7 +102,7 @@ def run(
     """
     spec = options.read_pipeline(pipeline, overrides, seed)  # before the slow imports
     if max_drop is not None:
-        from compress.pipeline.recipes import smallest_within  # noqa: PLC0415
+        from compress.configuration.recipes import smallest_within  # noqa: PLC0415
 
         smallest = smallest_within(spec, max_drop)
         spec, overrides = spec.with_overrides(smallest), (*overrides, *smallest)
@@ -110,7 +110,7 @@ def run(
     if dry_run:
         show_forecast(spec, out, device, as_json=as_json, **more)
         return
-    from compress import pipeline as pipelines  # noqa: PLC0415
+    from compress.pipeline import runner  # noqa: PLC0415
     from compress.pipeline.environment import run_command  # noqa: PLC0415
     from compress.report.goal_shortfall import check_goals  # noqa: PLC0415
     from compress.runtime import distributed  # noqa: PLC0415
@@ -121,7 +121,7 @@ def run(
         if not processes.is_first:
             console.set_verbosity(quiet=True, verbose=False)
         with console.follow_run() as (progress, watch):
-            result = pipelines.run(
+            result = runner.run(
                 spec,
                 out,
                 command=run_command(pipeline, seed, overrides),
@@ -170,7 +170,7 @@ def init(name: str, output: Path) -> None:
     Example: squeeze-compress init deep-compression -o mine.yaml
     """
     from compress.builtin_pipelines import SCHEMA_FILE, find_pipeline, with_schema  # noqa: PLC0415
-    from compress.pipeline.json_schema import schema_text  # noqa: PLC0415
+    from compress.configuration.json_schema import schema_text  # noqa: PLC0415
     from compress.runtime.atomic_files import write_atomically  # noqa: PLC0415
 
     source, schema = find_pipeline(name), output.with_name(SCHEMA_FILE)

@@ -282,6 +282,6 @@ COMMANDS = (models, inspect, verify, decompress, describe, predict, evaluate, co
 
 
 def _load(name: str, architecture: str | None, factory: str | None) -> Model:
-    from compress.networks.model_files import load_named_model  # noqa: PLC0415
+    from compress.weights.model_files import load_named_model  # noqa: PLC0415
 
     return load_named_model(name, architecture, factory)

@@ -15,7 +15,7 @@ from compress.builtin_models import builtin_models, find_model
 from compress.errors import ConfigError
 
 if TYPE_CHECKING:
-    from compress.pipeline import Pipeline
+    from compress.configuration.config import Pipeline
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -192,9 +192,9 @@ def pipeline(command: Command) -> Command:
 
 
 def read_pipeline(name: str, overrides: tuple[str, ...], seed: int | None) -> Pipeline:
-    """Read the pipeline that the options of `pipeline` name; errors as in `compress.pipeline.read_pipeline`."""
-    from compress import pipeline as pipelines  # noqa: PLC0415
+    """Read the pipeline that the options of `pipeline` name; errors as in `config.read_pipeline`."""
     from compress.builtin_pipelines import find_pipeline  # noqa: PLC0415
+    from compress.configuration import config  # noqa: PLC0415
 
     seeded = overrides if seed is None else (*overrides, f"seed={seed}")
-    return pipelines.read_pipeline(find_pipeline(name), seeded)
+    return config.read_pipeline(find_pipeline(name), seeded)

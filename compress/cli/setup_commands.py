@@ -52,7 +52,7 @@ def schema() -> None:
 
     Example: squeeze-compress schema > pipeline.schema.json
     """
-    from compress.pipeline.json_schema import schema_text  # noqa: PLC0415
+    from compress.configuration.json_schema import schema_text  # noqa: PLC0415
 
     click.echo(schema_text(), nl=False)
 

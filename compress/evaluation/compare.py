@@ -26,10 +26,10 @@ from compress.evaluation.results import Fidelity, GoalRecord, Prediction
 from compress.evaluation.significance import paired_accuracy
 from compress.model import Model, Preprocessing
 from compress.networks.factory import output_of
-from compress.networks.model_files import load_named_model
 from compress.networks.network_class_names import class_names, classes_of
 from compress.runtime.file_names import escape_undecodable
 from compress.runtime.progress import Progress, no_progress
+from compress.weights.model_files import load_named_model
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
+from compress.configuration.config import Stage, options_of
 from compress.errors import SqueezeError
 from compress.model import Model
 from compress.passes import Pass
 from compress.pipeline import environment
-from compress.pipeline.config import Stage, options_of
 from compress.pipeline.stage_costs import photo_passes
 from compress.report.comparison.run_files import REPORT, NamedRun, read_run
 from compress.report.record import RunRecord, StageRecord

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from compress.configuration.config import Pipeline
 from compress.data.decoding import pixel_shape
 from compress.data.photos import Photos
 from compress.evaluation import metrics
 from compress.model import Model
 from compress.networks.modules import to_module
-from compress.pipeline.config import Pipeline
 from compress.pipeline.earlier_times import earlier_runs
 from compress.pipeline.inputs import list_inputs, load_inputs
 from compress.pipeline.resource_meter import ResourceUsage

@@ -11,22 +11,22 @@ from typing import TypeVar, get_args
 import torch
 
 from compress import container
+from compress.configuration.config import Pipeline
 from compress.context import Context
 from compress.data.collect import PhotoList
 from compress.data.photos import Photos, Role
 from compress.errors import ConfigError, DataError
 from compress.evaluation.round_trip import check_importable
 from compress.model import Model
-from compress.networks.inverted_residual_weights import InvertedResidualWeights
 from compress.networks.network_class_names import classes_of
-from compress.networks.user_network import UserNetwork
-from compress.networks.weight_sources import WeightSource
 from compress.pipeline import preflight
-from compress.pipeline.config import Pipeline
 from compress.runtime.devices import find_device
 from compress.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from compress.runtime.memory import default_memory_bytes
 from compress.runtime.progress import Progress, no_progress
+from compress.weights.inverted_residual_weights import InvertedResidualWeights
+from compress.weights.user_network import UserNetwork
+from compress.weights.weight_sources import WeightSource
 
 Loaded = TypeVar("Loaded")
 

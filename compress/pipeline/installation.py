@@ -17,8 +17,8 @@ from compress.data.class_index import NetworkClasses
 from compress.data.imagenet import imagenet_names
 from compress.data.samples import Samples
 from compress.errors import SqueezeError
-from compress.networks.embedded_weights import EmbeddedWeights
 from compress.pipeline.environment import versions
+from compress.weights.embedded_weights import EmbeddedWeights
 
 _EXTRAS = {"onnx": "decompress -o model.onnx", "optuna": "search"}
 """Packages that one command needs, and the command."""

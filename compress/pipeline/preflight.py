@@ -6,6 +6,7 @@ import hashlib
 import logging
 import math
 
+from compress.configuration.config import Pipeline
 from compress.data.collect import PhotoList
 from compress.data.photos import Photos
 from compress.errors import ConfigError, DataError
@@ -14,7 +15,6 @@ from compress.model import Model
 from compress.networks.factory import output_of
 from compress.networks.layer_calls import COMPRESSIBLE
 from compress.passes.layer_patterns import options_by_layer
-from compress.pipeline.config import Pipeline
 from compress.runtime.memory import release_free_memory, resident_bytes
 from compress.training.splits import training_labels
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from compress import container
+from compress.configuration.config import Pipeline
 from compress.container.codec_choice import bytes_by_codec
 from compress.container.layout import Layout, TensorLayout
 from compress.data.photos import Photos
@@ -18,7 +19,6 @@ from compress.evaluation.results import significant
 from compress.model import Model
 from compress.networks.factory import output_of
 from compress.pipeline import environment
-from compress.pipeline.config import Pipeline
 from compress.pipeline.inputs import RunInputs
 from compress.pipeline.layer_errors import LayerError
 from compress.pipeline.stage_recorder import StageRecorder, distinct_values

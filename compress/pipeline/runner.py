@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from compress.configuration.config import Pipeline
 from compress.context import Quality
 from compress.evaluation.label_order import warn_of_other_order
 from compress.model import Model
-from compress.pipeline.config import Pipeline
 from compress.pipeline.earlier_times import earlier_runs
 from compress.pipeline.inputs import RunInputs, load_inputs
 from compress.pipeline.run_record import build_record

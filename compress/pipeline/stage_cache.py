@@ -17,12 +17,12 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from compress import container
+from compress.configuration.config import Stage, options_of
 from compress.context import Context
 from compress.errors import FormatError
 from compress.model import Model, TrainingCurve
 from compress.networks.factory import identity
 from compress.pipeline import environment
-from compress.pipeline.config import Stage, options_of
 from compress.pipeline.resource_meter import ResourceUsage
 from compress.runtime.atomic_files import write_atomically
 

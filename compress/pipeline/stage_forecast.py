@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from compress.calibration.memory_plan import statistics_memory
+from compress.configuration.config import Pipeline, Stage
 from compress.model import Model
-from compress.pipeline.config import Pipeline, Stage
 from compress.pipeline.earlier_times import earlier_time
 from compress.pipeline.resource_meter import ResourceUsage
 from compress.pipeline.stage_costs import photo_passes, weight_seconds

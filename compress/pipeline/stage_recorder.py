@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress import container
+from compress.configuration.config import options_of
 from compress.errors import SqueezeError
 from compress.evaluation import metrics
 from compress.evaluation.goals import Goal, goal_records
@@ -25,7 +26,6 @@ from compress.model import Model
 from compress.networks.factory import output_of
 from compress.networks.network_class_names import class_names
 from compress.pipeline.changed_photos import changed_photos
-from compress.pipeline.config import options_of
 from compress.pipeline.inputs import RunInputs
 from compress.pipeline.layer_errors import LayerError, measure_layer_errors
 from compress.pipeline.resource_meter import ResourceMeter, ResourceUsage

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from compress.configuration.config import Pipeline, Stage
 from compress.context import Context, Quality, QualityTarget
 from compress.errors import ConfigError, PassError, SqueezeError
 from compress.model import Model
 from compress.networks.factory import needs_trust
-from compress.pipeline.config import Pipeline, Stage
 from compress.pipeline.inputs import RunInputs
 from compress.pipeline.invariants import check_invariants
 from compress.pipeline.resource_meter import ResourceMeter, ResourceUsage

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import islice, product
 
-from compress.pipeline.search_space import SearchParameter, Value
+from compress.configuration.search_space import SearchParameter, Value
 
 _MAX_POINTS = 10_000
 """Number of points among which an untried one is looked for."""

@@ -11,14 +11,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from compress import container
-from compress import pipeline as pipelines
+from compress.configuration.config import Pipeline, read_pipeline
+from compress.configuration.search_space import Value, override
 from compress.errors import ConfigError, SqueezeError
 from compress.evaluation.goals import Goal
 from compress.networks.factory import output_of
-from compress.pipeline import Pipeline, RunResult, environment, read_pipeline
+from compress.pipeline import environment, runner
 from compress.pipeline.inputs import RunInputs, load_inputs
-from compress.pipeline.runner import CACHE
-from compress.pipeline.search_space import Value, override
+from compress.pipeline.runner import CACHE, RunResult
 from compress.runtime.atomic_files import write_atomically, write_files_atomically
 from compress.runtime.file_names import escape_undecodable
 from compress.runtime.progress import Progress, no_progress
@@ -211,7 +211,7 @@ def _run_winner(pipeline: Pipeline, inputs: RunInputs, record: SearchRecord, out
     winner = replace(read_pipeline(path), name=pipeline.name)  # runs the pipeline of the file
     command = environment.run_command(str(path), None, ())
     device, progress = str(inputs.context.device), inputs.context.progress
-    result = pipelines.run(winner, out, cache=inputs.cache, command=command, device=device, progress=progress)
+    result = runner.run(winner, out, cache=inputs.cache, command=command, device=device, progress=progress)
     page = search_to_html(record, result.record).encode()
     write_files_atomically(out, {"search.json": record.to_json().encode(), PAGE_FILE: page})
     return result

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import TypeAdapter
 
-from compress.pipeline.search_space import Value
+from compress.configuration.search_space import Value
 
 SEARCH_VERSION = 1
 Origin = Literal["pipeline", "scan", "sampler"]

@@ -10,11 +10,11 @@ import torch
 from pydantic import TypeAdapter
 
 from compress.calibration.photo_batches import spread_indices
+from compress.configuration.config import Pipeline
 from compress.context import Context
 from compress.model import Model
 from compress.networks.modules import set_weights
 from compress.passes import Pass, Prune, Share
-from compress.pipeline.config import Pipeline
 from compress.pipeline.inputs import RunInputs
 from compress.pipeline.stages import run_stages
 from compress.runtime.progress import no_progress

@@ -18,9 +18,9 @@ from optuna.storages import BaseStorage
 from optuna.study import Study as OptunaStudy
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from compress.configuration.search_space import SearchParameter, Value
 from compress.errors import SqueezeError
 from compress.evaluation.goals import Goal
-from compress.pipeline.search_space import SearchParameter, Value
 from compress.search.grid import untried_values
 from compress.search.observation import Observation
 from compress.search.search_record import Origin, State, TrialRecord

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress import container
+from compress.configuration.config import Pipeline
 from compress.context import Context
 from compress.evaluation import metrics
 from compress.evaluation.metrics import Outputs
 from compress.model import Model
 from compress.networks.factory import output_of
-from compress.pipeline.config import Pipeline
 from compress.pipeline.inputs import RunInputs
 from compress.pipeline.stages import is_uncompressed, run_stages
 from compress.search.observation import Observation

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from compress.configuration.config import Pipeline
+from compress.configuration.search_space import SearchParameter
 from compress.model import Model
 from compress.passes import Pass
 from compress.passes.layer_patterns import options_by_layer
-from compress.pipeline.config import Pipeline
-from compress.pipeline.search_space import SearchParameter
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from compress.configuration.config import Pipeline
+from compress.configuration.search_space import Value
 from compress.model import Model
-from compress.pipeline.config import Pipeline
-from compress.pipeline.search_space import Value
 from compress.search.sensitivity import LayerScan, Scan
 from compress.search.tunables import Tunable, evenly_spaced, tunables_of
 

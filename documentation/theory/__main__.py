@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from compress.networks.embedded_weights import EmbeddedWeights
+from compress.weights.embedded_weights import EmbeddedWeights
 from documentation.theory import (
     context_coding,
     error_feedback,

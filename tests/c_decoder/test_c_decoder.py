@@ -25,11 +25,11 @@ from compress.codecs import CODECS, WRITERS
 from compress.codecs.context.small_context_codec import max_table_bytes
 from compress.codecs.primitives.trellis import TRELLIS_4096, trellis_levels
 from compress.codecs.primitives.varint import encode_varint
+from compress.configuration.config import Encode
 from compress.container.file import decode, encode
 from compress.container.header import FileHeader
 from compress.container.prefix import PREFIX
 from compress.errors import ConfigError, FormatError
-from compress.pipeline.config import Encode
 from compress.tensors.forms import Dense, Pruned, Shared
 from compress.tensors.levels import levels_codebook, levels_to_symbols
 

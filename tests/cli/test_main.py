@@ -25,10 +25,10 @@ from compress import container
 from compress.builtin_pipelines import builtin_pipelines
 from compress.cli import console
 from compress.cli.main import main
+from compress.configuration.config import read_pipeline
+from compress.configuration.json_schema import pipeline_schema
 from compress.export import write_weights
-from compress.networks.model_files import load_model
-from compress.pipeline import read_pipeline
-from compress.pipeline.json_schema import pipeline_schema
+from compress.weights.model_files import load_model
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from ruamel.yaml import YAML
 
 from compress.builtin_pipelines import builtin_pipelines
 from compress.cli.main import main
-from compress.pipeline import read_pipeline
-from compress.pipeline.json_schema import pipeline_schema
+from compress.configuration.config import read_pipeline
+from compress.configuration.json_schema import pipeline_schema
 
 ROOT = Path(__file__).parents[2]
 VALIDATOR = jsonschema.Draft202012Validator(pipeline_schema())

@@ -8,11 +8,11 @@ from hypothesis.extra import numpy as arrays
 from test_scan_order import late_taps, two_input_channels
 
 from compress.codecs import CODECS, WRITERS
+from compress.configuration.config import Encode
 from compress.container.codec_choice import bytes_by_codec, smallest_coding
 from compress.container.file import decode, encode, layout
 from compress.container.scan_order import scan_orders, to_scan_order
 from compress.model import CAFFE, Model
-from compress.pipeline.config import Encode
 from compress.tensors.forms import Pruned, Shared
 from compress.tensors.levels import levels_codebook
 

@@ -14,7 +14,7 @@ from compress.codecs import CODECS
 from compress.codecs.primitives.varint import encode_varint
 from compress.container.float_planes import _encode_planes, decode_values, encode_values
 from compress.errors import FormatError, PassError
-from compress.networks.embedded_weights import EmbeddedWeights
+from compress.weights.embedded_weights import EmbeddedWeights
 
 
 def floats(bits):

@@ -15,7 +15,7 @@ from records import make_record
 from ruamel.yaml import YAML
 
 from compress.cli.main import main
-from compress.pipeline import read_pipeline
+from compress.configuration.config import read_pipeline
 from compress.report import write_report
 
 ROOT = Path(__file__).parents[2]

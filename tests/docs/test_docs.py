@@ -17,13 +17,12 @@ from packaging.utils import canonicalize_name
 
 from compress.builtin_pipelines import builtin_pipelines
 from compress.cli.main import main
+from compress.configuration.config import Encode, read_pipeline
+from compress.configuration.search_space import Range
 from compress.data.sources import SOURCES as PHOTO_SOURCES
 from compress.evaluation.goals import Goal
-from compress.networks.weight_sources import SOURCES as WEIGHTS_SOURCES
 from compress.passes import PASSES
-from compress.pipeline import read_pipeline
-from compress.pipeline.config import Encode
-from compress.pipeline.search_space import Range
+from compress.weights.weight_sources import SOURCES as WEIGHTS_SOURCES
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("reports/*.md")])

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from compress.cli.main import main
+from compress.configuration.json_schema import pipeline_schema
 from compress.passes import PASSES
-from compress.pipeline.json_schema import pipeline_schema
 from documentation.__main__ import gather_pages
 from documentation.commands_page import commands_page
 from documentation.link_check import broken_links

@@ -15,8 +15,8 @@ from compress import container
 from compress.data.transforms import to_input, to_pixels
 from compress.errors import ConfigError, DataError
 from compress.evaluation.evaluate import evaluate_model, predict_photos
-from compress.networks.model_files import load_model
 from compress.networks.modules import to_module
+from compress.weights.model_files import load_model
 
 
 @pytest.fixture(scope="module")

@@ -34,9 +34,9 @@ from compress.export.onnx_weights import StoredTensor, as_float32, as_smallest
 from compress.model import TORCHVISION, Model
 from compress.networks.compared_output import OutputOptions
 from compress.networks.modules import to_module, to_native_module
-from compress.networks.user_network import UserNetwork
 from compress.tensors.forms import Dense, Pruned, Shared, Tensor
 from compress.tensors.levels import levels_codebook
+from compress.weights.user_network import UserNetwork
 
 FORMATS = ("float32", "codebook")
 EVERY_OPTIMIZATION = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL

@@ -25,7 +25,7 @@ from compress.errors import ConfigError, FormatError
 from compress.evaluation.evaluate import predict_photos
 from compress.export.web import write_web_page
 from compress.networks.preprocessing_options import PreprocessingOptions
-from compress.networks.user_network import UserNetwork
+from compress.weights.user_network import UserNetwork
 
 ROOT = Path(__file__).parents[2]
 CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")

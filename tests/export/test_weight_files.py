@@ -10,8 +10,8 @@ from small_models import shared_squeezenet
 
 from compress.errors import ConfigError
 from compress.export import write_weights
-from compress.networks.model_files import load_model
 from compress.networks.modules import builtin_network
+from compress.weights.model_files import load_model
 
 
 @pytest.fixture(scope="module")

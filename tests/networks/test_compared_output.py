@@ -11,7 +11,7 @@ from output_networks import Heads
 from compress.errors import ConfigError
 from compress.networks.compared_output import LOGITS, ComparedOutput, OutputOptions, compared_tensor, probe_output
 from compress.networks.factory import NetworkFactory, output_of
-from compress.networks.user_network import UserNetwork
+from compress.weights.user_network import UserNetwork
 
 
 @dataclass

@@ -11,8 +11,8 @@ from torch.nn import functional
 from compress import container
 from compress.errors import ConfigError, WeightsError
 from compress.networks.inverted_residual import inverted_residual_network
-from compress.networks.inverted_residual_weights import InvertedResidualWeights
 from compress.networks.modules import to_module
+from compress.weights.inverted_residual_weights import InvertedResidualWeights
 
 SIZE = 32
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from compress.errors import ConfigError
-from compress.networks.user_network import UserNetwork
+from compress.weights.user_network import UserNetwork
 
 
 class Unusual(nn.Module):

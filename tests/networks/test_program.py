@@ -14,7 +14,7 @@ from compress.model import TORCHVISION, Preprocessing
 from compress.networks.compared_output import OutputOptions
 from compress.networks.modules import NETWORKS, builtin_network
 from compress.networks.program import network_program
-from compress.networks.user_network import UserNetwork
+from compress.weights.user_network import UserNetwork
 
 SMALL = Preprocessing(20, 18, "squash", "RGB", 1.0, (0.0,), (1.0,))
 CONV = nn.Conv2d(3, 4, 3)

@@ -22,9 +22,9 @@ from compress.context import Context
 from compress.data.digits import Digits
 from compress.errors import ConfigError, DataError, PassError
 from compress.evaluation.metrics import fidelity, run
-from compress.networks.user_network import UserNetwork
 from compress.passes import Distill, Prune, Quantize, Share, Simplify, Train
 from compress.runtime.progress import no_progress
+from compress.weights.user_network import UserNetwork
 
 GRAY = {"height": 32, "width": 32, "channels": "L", "mean": (0.5,), "std": (0.25,), "resize": "squash"}
 PASSES = {

@@ -11,9 +11,9 @@ from torch import nn
 
 from compress.context import Context
 from compress.errors import PassError
-from compress.networks.user_network import UserNetwork
 from compress.passes import Prune, Quantize, Share, Simplify
 from compress.tensors.forms import Dense, Pruned
+from compress.weights.user_network import UserNetwork
 
 
 def outputs(model, context):

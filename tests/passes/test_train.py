@@ -17,13 +17,13 @@ from compress.data.digits import Digits
 from compress.errors import DataError, PassError
 from compress.evaluation.metrics import accuracy, run
 from compress.networks.modules import NETWORKS
-from compress.networks.squeezenet_weights import RandomWeights
 from compress.passes import Prune, Quantize, Share, Train
 from compress.pipeline import invariants
 from compress.runtime.progress import no_progress
 from compress.tensors.forms import Dense, Shared
 from compress.training.splits import stratified_split
 from compress.training.supervised import SupervisedTraining
+from compress.weights.squeezenet_weights import RandomWeights
 
 WEIGHTS = ("0.weight", "2.weight", "4.weight")
 QUICK = {"epochs": 12, "batch": 20, "optimizer": "adamw", "learning_rate": 0.01, "shift": 0, "flip": False}

@@ -14,8 +14,8 @@ from safetensors.numpy import save_file
 from small_models import float_squeezenet
 
 from compress.cli.main import main
+from compress.configuration.config import Stage
 from compress.passes import Distill, Prune, Quantize, Recode, Share, Train
-from compress.pipeline.config import Stage
 from compress.pipeline.earlier_times import earlier_time
 from compress.pipeline.stage_costs import photo_passes
 from compress.report.comparison.run_files import NamedRun

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from small_models import float_squeezenet
 
+from compress.configuration.config import Stage
 from compress.errors import PassError
 from compress.model import CAFFE, Model
 from compress.passes import Pass
-from compress.pipeline import run
-from compress.pipeline.config import Stage
 from compress.pipeline.invariants import check_invariants
+from compress.pipeline.runner import run
 from compress.tensors.forms import Dense, Pruned, Shared
 
 MASK = np.array([[True, False], [True, True]])

@@ -13,8 +13,9 @@ from output_networks import regression
 from compress import compare, container, evaluate, load
 from compress.cli import console
 from compress.cli.main import main
+from compress.configuration.config import read_pipeline
 from compress.errors import ConfigError, GoalMissed, SqueezeError
-from compress.pipeline import read_pipeline, run
+from compress.pipeline.runner import run
 from compress.report.report_json import from_json
 from compress.tensors.forms import Dense, Shared
 

@@ -15,9 +15,9 @@ from compress.data.samples import Samples
 from compress.errors import ConfigError, DataError
 from compress.evaluation.goals import Goal
 from compress.model import Preprocessing
-from compress.pipeline import run
 from compress.pipeline.inputs import list_inputs
 from compress.pipeline.preflight import check_disjoint, check_labels, check_layers
+from compress.pipeline.runner import run
 
 INPUT = Preprocessing(32, 32, "squash", "RGB", 1.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 

@@ -16,9 +16,10 @@ from small_models import LABELS, float_squeezenet
 
 from compress import container
 from compress.cli.main import main
+from compress.configuration.config import read_pipeline
 from compress.export import write_weights
 from compress.passes import Share
-from compress.pipeline import environment, read_pipeline
+from compress.pipeline import environment
 from compress.pipeline.cache_listing import list_entries, remove_entries
 from compress.pipeline.inputs import load_inputs
 from compress.pipeline.stages import run_stages

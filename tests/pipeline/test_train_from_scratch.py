@@ -10,10 +10,11 @@ import pytest
 from small_models import float_squeezenet
 
 from compress import container
+from compress.configuration.config import read_pipeline
 from compress.errors import DataError
-from compress.networks.squeezenet_weights import RandomWeights
-from compress.pipeline import read_pipeline, run
+from compress.pipeline.runner import run
 from compress.tensors.forms import Dense, Shared
+from compress.weights.squeezenet_weights import RandomWeights
 
 TEXT = """\
 seed: 3

@@ -13,11 +13,12 @@ from user_networks import mobilenet, resnet18
 
 from compress import container, load
 from compress.cli.main import main
+from compress.configuration.config import read_pipeline
 from compress.errors import SqueezeError
 from compress.model import trust_factory
 from compress.networks.modules import to_module
-from compress.pipeline import read_pipeline, run
 from compress.pipeline.inputs import load_inputs
+from compress.pipeline.runner import run
 from compress.pipeline.stages import run_stages
 from compress.tensors.forms import Dense, Shared
 

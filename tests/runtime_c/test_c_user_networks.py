@@ -17,7 +17,7 @@ from compress.container.file import encode
 from compress.model import Model, Preprocessing
 from compress.networks.modules import as_dense, stored_tensors
 from compress.networks.program import network_program
-from compress.networks.user_network import UserNetwork
+from compress.weights.user_network import UserNetwork
 
 CAT = Image.fromarray(data.chelsea())
 INPUT = Preprocessing(17, 14, "squash", "RGB", 1 / 64, (2.0, 1.9, 1.8), (1.0, 0.9, 1.1))

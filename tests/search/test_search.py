@@ -10,10 +10,11 @@ import pytest
 from click.testing import CliRunner
 
 from compress.cli.main import main
+from compress.configuration.config import read_pipeline
 from compress.evaluation.goals import BYTES
 from compress.evaluation.results import GoalRecord
 from compress.passes import Share
-from compress.pipeline import RunResult, read_pipeline
+from compress.pipeline.runner import RunResult
 from compress.report import from_json
 from compress.search import run_search
 
@@ -103,7 +104,7 @@ def test_limits_that_no_trial_meets_give_exit_code_3_and_the_margin(folder, monk
         goal = GoalRecord(BYTES, "bytes", "at most", spec.goal.bytes, report.file.file_bytes, met=False)
         return RunResult(replace(report, goals=(goal,)), out / "model.sqz", out / "report.html")
 
-    monkeypatch.setattr(run_search.pipelines, "run", too_large)
+    monkeypatch.setattr(run_search.runner, "run", too_large)
     missed = go(folder, "missed", "--bytes", "1kB", "--trials", "1")
     assert missed.exit_code == 3
     assert "the goal was missed: bytes of the file by" in missed.stderr

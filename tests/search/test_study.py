@@ -9,10 +9,10 @@ from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 from sqlalchemy.exc import OperationalError
 
+from compress.configuration.search_space import Range, SearchParameter
 from compress.errors import ConfigError, PassError, SqueezeError
 from compress.evaluation.goals import Goal
 from compress.evaluation.results import Fidelity, Interval
-from compress.pipeline.search_space import Range, SearchParameter
 from compress.search import study as study_module
 from compress.search.observation import Observation
 from compress.search.run_search import best_trial

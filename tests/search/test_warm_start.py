@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from small_models import float_squeezenet
 
-from compress.pipeline import read_pipeline
+from compress.configuration.config import read_pipeline
 from compress.search.sensitivity import LayerScan, Scan, Setting
 from compress.search.warm_start import warm_start_points
 

@@ -11,8 +11,8 @@ from hypothesis.extra import numpy as arrays
 from compress.codecs import CODECS, entropy_bytes
 from compress.codecs.primitives.trellis import NO_TRELLIS, TRELLIS_4096, trellis_levels
 from compress.errors import FormatError
-from compress.networks.embedded_weights import EmbeddedWeights
 from compress.tensors.levels import levels_to_symbols, symbols_to_levels
+from compress.weights.embedded_weights import EmbeddedWeights
 
 context, huffman = CODECS["context"], CODECS["huffman"]
 

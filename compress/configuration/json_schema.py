@@ -1,0 +1,103 @@
+"""The JSON schema of pipeline files, for editors."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from compress.configuration.config import Encode, ReportOptions
+from compress.data.sources import SOURCES as PHOTO_SOURCES
+from compress.evaluation.goals import Goal
+from compress.passes import PASSES
+from compress.weights.weight_sources import SOURCES as WEIGHTS_SOURCES
+
+Schema = dict[str, Any]
+
+_ATTRIBUTE = re.compile(r"^ {4}(\w+): (.+(?:\n {8}.+)*)", re.MULTILINE)
+"""One entry of the section "Attributes" of a docstring."""
+
+
+def pipeline_schema() -> Schema:
+    """Return the JSON schema (draft 2020-12) of pipeline files.
+
+    It has the keys, types, ranges and words of every pass and source. Rules between keys are checked by a run alone.
+    """
+    definitions: Schema = {}
+    photos = _choice("source", PHOTO_SOURCES, definitions, optional=("samples",))
+    stages = _choice("pass", PASSES, definitions, also={"name": {"type": "string"}})
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "squeeze-compress pipeline",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "seed": {"type": "integer", "minimum": 0, "maximum": 2**32 - 1, "description": "Of all random choices."},
+            "model": _choice("source", WEIGHTS_SOURCES, definitions, optional=("embedded", "factory")),
+            "data": {
+                "type": "object",
+                "additionalProperties": False,
+                "properties": {"calibration": photos, "validation": photos},
+            },
+            "stages": {"type": "array", "items": stages},
+            "encode": _object(Encode, definitions),
+            "goal": _object(Goal, definitions),
+            "report": _object(ReportOptions, definitions),
+            "search": {"description": "The values that `squeeze-compress search` chooses."},
+        },
+        "$defs": definitions,
+    }
+
+
+def schema_text() -> str:
+    """Return the JSON schema of pipeline files as text."""
+    return json.dumps(pipeline_schema(), indent=2) + "\n"
+
+
+def _choice(
+    selector: str,
+    kinds: Mapping[str, type[Any]],
+    definitions: Schema,
+    optional: tuple[str, ...] = (),
+    also: Mapping[str, Schema] | None = None,
+) -> Schema:
+    """Return the schema of a mapping whose key `selector` names a dataclass, and whose other keys are its options."""
+    return {"oneOf": [_option(selector, name, kinds[name], definitions, optional, also or {}) for name in kinds]}
+
+
+def _option(
+    selector: str,
+    name: str,
+    kind: type[Any],
+    definitions: Schema,
+    optional: tuple[str, ...],
+    also: Mapping[str, Schema],
+) -> Schema:
+    schema = _object(kind, definitions)
+    required = schema.pop("required", []) if name in optional else [selector, *schema.pop("required", [])]
+    properties = {selector: {"const": name}, **also, **schema.pop("properties", {})}
+    return {**schema, "title": name, "properties": properties, "required": required}
+
+
+def _object(kind: type[Any], definitions: Schema) -> Schema:
+    """Return the schema of a dataclass of options; add the parts that it refers to."""
+    schema = TypeAdapter(kind).json_schema(by_alias=True)
+    definitions.update(schema.pop("$defs", {}))
+    descriptions = dict(_attribute_descriptions(kind))
+    for name, part in schema.get("properties", {}).items():
+        field = name if name in descriptions else f"{name}_"  # `lambda` is a keyword of Python
+        if field in descriptions:
+            part.setdefault("description", descriptions[field])
+    summary = inspect.cleandoc(kind.__doc__ or "").partition("\n\n")[0]
+    return {**schema, "description": " ".join(summary.split()), "additionalProperties": False}
+
+
+def _attribute_descriptions(kind: type[Any]) -> Iterator[tuple[str, str]]:
+    """Yield fields and their descriptions from the docstrings of a class and its bases, the class last."""
+    for each in reversed(kind.__mro__):
+        for name, text in _ATTRIBUTE.findall(inspect.cleandoc(each.__doc__ or "").partition("Attributes:")[2]):
+            yield name, " ".join(text.split())

@@ -1,0 +1,148 @@
+"""Pipelines without YAML: the recipe follows from the network and the wanted size."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from compress.builtin_models import EMBEDDED, SAMPLES
+from compress.builtin_pipelines import builtin_pipelines
+from compress.configuration.config import Pipeline, parse_pipeline
+from compress.configuration.yaml_document import parse_document, read_document
+from compress.configuration.yaml_text import dump_yaml
+from compress.data.idx import has_idx_files
+from compress.errors import ConfigError
+from compress.model import TORCHVISION, Model, Preprocessing
+from compress.passes.rate_distortion_pass import RateDistortionPass
+
+Options = Mapping[str, Any]
+
+_MIN_HUFFMAN_BITS = 3.0
+"""Bits a weight from which codebooks with Huffman codes lose little: 463 kB for SqueezeNet v1.1."""
+
+_VALIDATION_SPLIT = 0.2
+_WIDTH = 100
+
+
+def smallest_within(pipeline: Pipeline, max_drop: float) -> tuple[str, ...]:
+    """Return the overrides that make a pipeline search for the smallest file within a drop of top-1.
+
+    Args:
+        pipeline: with a stage `quantize` or `share`; the last one searches.
+        max_drop: percentage points.
+    Raises:
+        ConfigError: there is no such stage.
+    """
+    searching = [stage for stage in pipeline.stages if isinstance(stage.pass_, RateDistortionPass)]
+    if not searching:
+        problem = "the pipeline has no stage whose lambda can be searched"
+        raise ConfigError(problem, key="--max-drop", allowed="a pipeline with a stage quantize or share")
+    key = f"stages.{searching[-1].name}"
+    return f"{key}.lambda=null", f"{key}.bytes=smallest", f"goal={{max_top1_drop: {max_drop:g}}}"
+
+
+def pipeline_for(file: Path, model: Options, data: Options, goal: Options, overrides: Iterable[str] = ()) -> Pipeline:
+    """Return the pipeline that compresses a network to a number of bytes, or as far as a goal allows.
+
+    Args:
+        file: where the pipeline will be; its stem is the name.
+        model: section `model`, see `model_options`.
+        data: section `data`, see `data_options`.
+        goal: section `goal`: `bytes`, or limits on quality that the smallest file has to meet.
+        overrides: `KEY=VALUE`, applied to the result.
+    Raises:
+        ConfigError: an option or an override is wrong.
+        WeightsError: the weights do not fit the network.
+    """
+    overrides = tuple(overrides)
+    of_model = [override for override in overrides if override.startswith("model.")]
+    source = parse_pipeline(parse_document(dump_yaml({"model": dict(model)}), file, of_model)).model
+    method, recipe = _recipe(source.load(), goal.get("bytes"))
+    sections = {"seed": 0, "model": model, "data": data, **recipe, "goal": goal}
+    description = textwrap.fill(f"Compresses {source.description}: {method}.", _WIDTH)
+    parts = [textwrap.indent(description, "# "), *(dump_yaml({key: value}) for key, value in sections.items())]
+    return parse_pipeline(parse_document("\n".join(parts), file, overrides))
+
+
+def _recipe(network: Model, max_bytes: int | None) -> tuple[str, Options]:
+    """Return the method in words, and the sections `stages` and `encode`."""
+    weights = sum(math.prod(tensor.shape) for tensor in network.tensors.values())
+    if max_bytes is None or 8 * max_bytes < _MIN_HUFFMAN_BITS * weights:
+        quantize = {"pass": "quantize", "bytes": max_bytes or "smallest", "augmentations": 2}
+        method = "trellis-coded quantization and adaptive arithmetic coding"
+        return method, {"stages": [quantize], "encode": {"coding": "context"}}
+    method = "prune, share and Huffman code, as in Deep Compression"
+    return method, {"stages": _deep_compression(network, max_bytes), "encode": {"coding": "huffman"}}
+
+
+def _deep_compression(network: Model, max_bytes: int) -> object:
+    if network.architecture == "squeezenet1_1":  # the sparsities of its layers are known
+        ready = read_document(builtin_pipelines()["squeezenet"], [f"stages.share.bytes={max_bytes}"])
+        return ready.root["stages"]
+    prune = {"pass": "prune", "scope": "global", "criterion": "fisher", "sparsity": 0.3, "obs_update": True}
+    return [prune, {"pass": "share", "bits": 8, "bytes": max_bytes}]
+
+
+def model_options(weights: str, architecture: str | None, factory: str | None) -> Options:
+    """Return the section `model` for weights on the command line.
+
+    Args:
+        weights: a checkpoint, or `embedded`.
+        architecture: network of a SqueezeNet's checkpoint; None: the one that fits its first layer.
+        factory: function that makes the network.
+    Raises:
+        ConfigError: the weights are a compressed file, or of an unknown format.
+        WeightsError: the checkpoint holds other weights.
+    """
+    from compress.weights.model_files import load_model  # noqa: PLC0415  imports torch
+
+    if weights == EMBEDDED:
+        return {"source": EMBEDDED}
+    if Path(weights).suffix == ".sqz":
+        raise ConfigError("this file is compressed already; give the float weights", file=weights)
+    if factory:
+        return {"factory": factory, "checkpoint": weights}
+    model = load_model(Path(weights), architecture)
+    options = {"source": "checkpoint", "path": weights, "architecture": model.architecture}
+    preprocessing = model.preprocessing
+    return options if preprocessing == TORCHVISION else {**options, "preprocessing": _steps(preprocessing)}
+
+
+def _steps(preprocessing: Preprocessing) -> Options:
+    steps = {key: [*value] if isinstance(value, tuple) else value for key, value in asdict(preprocessing).items()}
+    return {key: value for key, value in steps.items() if key != "short_side" or value}
+
+
+def data_options(
+    data: str,
+    validation: Path | None,
+    *,
+    labels: str = "auto",
+    label_column: str | None = None,
+    limit: int | None = None,
+) -> Options:
+    """Return the section `data` for photos on the command line.
+
+    Args:
+        data: a folder, a CSV file, a folder of idx files, or `samples`.
+        validation: other photos for validation; None: every fifth of `data`.
+        labels: of the validation photos, as in `Folder`; calibration needs none.
+        label_column: as in `Folder`.
+        limit: maximum number of photos for each use.
+    """
+    limits = {} if limit is None else {"limit": limit}
+    rule = {"labels": labels} | ({} if label_column is None else {"label_column": label_column})
+    split = {"validation_split": _VALIDATION_SPLIT} if validation is None else {}
+    folder = {"source": "folder", "path": data, **split, **limits}
+    own = {"calibration": {**folder, "labels": "none"}, "validation": {**folder, **rule}}
+    if data == SAMPLES:
+        own = {"calibration": {"source": SAMPLES}, "validation": {"source": SAMPLES}}
+    elif has_idx_files(Path(data)):
+        own = {role: {"source": "idx", "path": data, **limits} for role in own}
+    if validation is not None:
+        own["validation"] = {"source": "folder", "path": str(validation), **rule, **limits}
+    return own

@@ -1,0 +1,183 @@
+"""YAML text to nested values that know their lines, with limits that no pipeline file needs to exceed."""
+
+from __future__ import annotations
+
+import copy
+import io
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq, merge_attrib
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.nodes import CollectionNode, MappingNode, Node
+from ruamel.yaml.reader import ReaderError
+
+from compress.configuration.key_paths import Key, join_keys
+from compress.errors import ConfigError
+
+_MAX_BYTES = 100_000
+_MAX_VALUES = 10_000
+_MAX_DEPTH = 50
+_NO_VALUE = "no value; check for an unset variable, or write null for none"
+
+
+class _Empty(NamedTuple):
+    """A key without a value; null in YAML, but an unset variable or a mistake more often than a wish."""
+
+    keys: tuple[Key, ...]
+    line: int
+
+
+def read_text(file: Path) -> str:
+    """Return the text of a file.
+
+    Raises:
+        ConfigError: the file is unreadable, too long or not UTF-8.
+    """
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(_MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"cannot read the pipeline: {error.strerror}", file=file) from error
+    if len(data) > _MAX_BYTES:
+        raise ConfigError(f"the pipeline file is too long (allowed: up to {_MAX_BYTES:,} bytes)", file=file)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        problem = f"not UTF-8: the byte 0x{data[error.start]:02x}; save the file as UTF-8"
+        raise ConfigError(problem, file=file, line=line) from error
+
+
+def parse_yaml(text: str, file: Path) -> Any:
+    """Return the content of a YAML file.
+
+    Raises:
+        ConfigError: the text is not YAML, or a key of a section has no value; says the line.
+    """
+    try:
+        empty, root = _empty_value(_yaml().compose(text)), _yaml().load(text)
+    except ReaderError as error:
+        problem = f"the character {text[error.position]!r} is not allowed in YAML"
+        raise ConfigError(problem, file=file, line=text.count("\n", 0, error.position) + 1) from error
+    except DuplicateKeyError as error:
+        # The message also quotes both values, which can be whole sections.
+        key = re.search(r'duplicate key "(.*?)"', str(error.problem))
+        line, name = error.problem_mark.line + 1, key[1] if key else None
+        raise ConfigError("duplicate key", file=file, line=line, key=name) from error
+    except YAMLError as error:
+        problem, at = _syntax_error(error)
+        raise ConfigError(f"not YAML: {problem}", file=file, line=at) from error
+    except (ValueError, LookupError) as error:  # the parser's own, for a number or a date that is none
+        problem = f"a number, a date or a tag cannot be read: {error}; a text that looks like one needs quotes"
+        raise ConfigError(problem, file=file) from error
+    except RecursionError:
+        raise ConfigError("values are nested too deep", file=file) from None
+    if empty and len(empty.keys) > 1:
+        raise ConfigError(_NO_VALUE, file=file, line=empty.line, key=join_keys(empty.keys))
+    return root
+
+
+def parse_yaml_value(text: str, key: str) -> Any:
+    """Return the value of an override; `key` names it in errors.
+
+    Raises:
+        ConfigError: the text is not YAML, has a comment, or no value, as an unset variable of a shell leaves it.
+    """
+    try:
+        node, value = _yaml().compose(text), _yaml().load(text)
+    except (YAMLError, ValueError, LookupError, RecursionError) as error:
+        problem = f"{text!r} is not YAML; a text with special characters needs quotes, '\"...\"'"
+        raise ConfigError(problem, file="--set", key=key) from error
+    if node and (comment := text[node.end_mark.index :].strip()):
+        problem = f"{comment!r} is a comment in YAML; a value with '#' needs quotes, '\"...\"'"
+        raise ConfigError(problem, file="--set", key=key)
+    if empty := _empty_value(node):
+        raise ConfigError(_NO_VALUE, file="--set", key=join_keys([key, *empty.keys]))
+    check_extent(value, "--set")
+    return value
+
+
+def dump_yaml(root: Any) -> str:
+    """Return parsed values as YAML, comments included."""
+    stream = io.StringIO()
+    _yaml().dump(root, stream)
+    return stream.getvalue()
+
+
+def check_extent(root: Any, file: Path | str) -> None:
+    """Refuse cycles and expansions of aliases: ten lines can stand for a billion values.
+
+    Raises:
+        ConfigError: there are too many values, or they are nested too deep.
+    """
+    left = _MAX_VALUES
+    pending = [(root, 0)]
+    while pending:
+        node, depth = pending.pop()
+        left -= 1
+        if left < 0 or depth > _MAX_DEPTH:
+            raise ConfigError("too many values for a pipeline; check its aliases (*)", file=file)
+        inside = node.values() if isinstance(node, Mapping) else node if isinstance(node, list) else ()
+        pending += [(value, depth + 1) for value in inside]
+
+
+def expand_aliases(root: Any) -> None:
+    """Replace aliases (`*`) and merges (`<<`) in a parsed document by copies, so that each value has one place."""
+    _expand(root, set())
+
+
+def _expand(node: Any, seen: set[int]) -> None:
+    for key, child in list(node.items() if isinstance(node, CommentedMap) else enumerate(node)):
+        own = child
+        if anchor := getattr(child, "anchor", None):
+            anchor.value = None
+        if isinstance(child, CommentedMap | CommentedSeq):
+            own = copy.deepcopy(child) if id(child) in seen else child
+            seen.add(id(own))
+            _expand(own, seen)
+        node[key] = own  # also makes a merged key the mapping's own
+    if hasattr(node, merge_attrib):
+        delattr(node, merge_attrib)
+
+
+def _empty_value(root: Node | None) -> _Empty | None:
+    """Return the first key of a mapping without a value; without keys if there is no value at all."""
+    pending: list[tuple[_Empty, Node | None]] = [(_Empty((), 1), root)]
+    seen: set[int] = set()
+    while pending:
+        place, node = pending.pop()
+        in_list = place.keys and isinstance(place.keys[-1], int)
+        if node is None or (str(node.tag).endswith(":null") and not node.value and not in_list):
+            return place
+        if isinstance(node, CollectionNode) and id(node) not in seen:  # aliases can make cycles
+            seen.add(id(node))
+            is_map = isinstance(node, MappingNode)
+            pairs = node.value if is_map else [(each, each) for each in node.value]
+            for index, (key, value) in reversed(list(enumerate(pairs))):
+                inside = (*place.keys, str(key.value) if is_map else index)
+                pending.append((_Empty(inside, key.start_mark.line + 1), value))
+    return None
+
+
+def _syntax_error(error: YAMLError) -> tuple[str, int | None]:
+    """Return the parser's message and the line; for an unclosed construct, the line where it starts."""
+    problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+    context, start, mark = (getattr(error, name, None) for name in ("context", "context_mark", "problem_mark"))
+    if context and start:
+        problem = f"{context} that starts in line {start.line + 1}, {problem}"
+    at_end = mark is not None and mark.index >= len((mark.buffer or "").rstrip("\0 \n"))
+    mark = start if start and at_end else mark
+    return problem, mark.line + 1 if mark else None
+
+
+def _yaml() -> YAML:
+    yaml = YAML(typ="rt")
+    yaml.width = sys.maxsize  # long lines stay as they are
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    return yaml

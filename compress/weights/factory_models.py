@@ -1,0 +1,125 @@
+"""Networks that the user's code makes: their checkpoints, and the models of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from compress.errors import ConfigError, WeightsError
+from compress.model import Model, Preprocessing, bias_name
+from compress.networks.compared_output import LOGITS, ComparedOutput, OutputOptions, output_error, probe_output
+from compress.networks.factory import NetworkFactory
+from compress.networks.float_values import to_float32
+from compress.networks.folding import fold_batch_norms
+from compress.networks.layer_calls import COMPRESSIBLE, reached, record_calls, weight_matrices
+from compress.networks.modules import check_shapes, returning, set_weights, stored_tensors, tied_names, zero_input
+from compress.networks.output_checks import check_outputs
+from compress.networks.program import network_program
+from compress.tensors.forms import Dense
+from compress.weights.checkpoint_file import Checkpoint
+from compress.weights.state_dict_search import expected_tensors, find_state_dict
+
+_MIN_CLASSES = 2
+
+
+def load_checkpoint(
+    network: nn.Module, checkpoint: Checkpoint, function: str, key: str | None = None, strict: bool = True
+) -> tuple[str, ...]:
+    """Set all tensors of the network that a function made; return notes for the report.
+
+    Raises:
+        ConfigError, WeightsError: as `find_state_dict`; WeightsError also if shapes differ or integers become others.
+    """
+    state = find_state_dict(checkpoint, expected_tensors(network), key, strict)
+    tensors = {name: Dense(array) for name, array in state.arrays.items()}
+    check_shapes(tensors, network, f"{checkpoint.path}: not the weights of the network of {function}")
+    set_weights(network, tensors)
+    for name, tensor in stored_tensors(network).items():
+        if not tensor.is_floating_point() and not np.array_equal(tensor.float().numpy(), state.arrays[name]):
+            raise WeightsError(f"{checkpoint.path}: {name} holds values that are not {tensor.dtype}, as in the network")
+    return state.notes
+
+
+def model_of(
+    network: nn.Module, factory: NetworkFactory, preprocessing: Preprocessing, outputs: OutputOptions | None = None
+) -> Model:
+    """Return the model of a network that `factory.call` made, its batch norms folded if the factory says so.
+
+    Args:
+        network: is changed: it returns only the tensor that is compared.
+        factory: made it.
+        preprocessing: of its input.
+        outputs: what is compared of its outputs; None: what the factory says.
+    Raises:
+        ConfigError: the network does not map photos of this preprocessing to logits, or to the outputs.
+        WeightsError: batch norms cannot be folded, or a tensor cannot be stored as float32.
+    """
+    if factory.fold_batch_norm:
+        fold_batch_norms(network)
+    tensors = {name: _to_dense(name, tensor) for name, tensor in stored_tensors(network).items()}
+    # The probe may update buffers, so their values are read before.
+    output, classes, weights = _probe(network, preprocessing, outputs or factory.outputs)
+    biases = {bias_name(name) for name in weights}
+    uncompressed = frozenset(tensors.keys() - weights - biases)
+    model = Model(
+        replace(factory, tied=tied_names(network), outputs=output).architecture,
+        classes,
+        preprocessing,
+        tensors,
+        program=network_program(network, preprocessing, output or LOGITS),
+        uncompressed=uncompressed,
+        trusted=True,
+    )
+    notes = check_outputs(returning(network, output or LOGITS), model, (output or LOGITS).kind)
+    return replace(model, notes=notes)
+
+
+def _probe(
+    network: nn.Module, preprocessing: Preprocessing, options: OutputOptions | None
+) -> tuple[ComparedOutput | None, int, set[str]]:
+    """Run the network on zeros; return what is compared, the number of its classes, and the weights that it used."""
+    pre = preprocessing
+    try:
+        with record_calls(network) as calls:
+            outputs: Any = network(zero_input(pre))
+    except Exception as error:  # the network is the user's code
+        problem = f"the network does not accept photos of {pre.height} x {pre.width} pixels in {pre.channels}"
+        raise ConfigError(f"{problem}: {type(error).__name__}: {error}", key="model") from error
+    found = probe_output(outputs, options) if options else None
+    logits = _checked_logits(outputs) if found is None else found[1]
+    called = {call.weight: call.layer.weight for call in calls}
+    used = called.keys() if found is None else reached(called, logits)  # other outputs may have weights of their own
+    weights = used | reached(weight_matrices(network), logits)
+    if not weights:
+        left = ", ".join(name for name, parameter in network.named_parameters() if parameter.dim() >= 2) or "none"
+        raise ConfigError(
+            f"no pass can compress a weight of this network; its matrices: {left}", key="model", allowed=COMPRESSIBLE
+        )
+    output = None if found is None or found[0] == LOGITS else found[0]
+    return output, logits.shape[1], weights
+
+
+def _checked_logits(outputs: Any) -> torch.Tensor:
+    """Return the outputs of a network if they are logits for one photo."""
+    if not isinstance(outputs, torch.Tensor) or outputs.dim() != 2 or len(outputs) != 1:
+        result = f"a tensor of {tuple(outputs.shape)}" if isinstance(outputs, torch.Tensor) else type(outputs).__name__
+        raise output_error(f"the network returns {result} for one photo, expected logits (1, classes)", outputs)
+    if outputs.shape[1] < _MIN_CLASSES:
+        raise ConfigError(
+            f"the network returns {outputs.shape[1]} logits for one photo, expected at least {_MIN_CLASSES}: the "
+            "softmax of one logit is always 1, so no error in it can be measured; for a binary classifier, return two "
+            "logits: torch.cat([torch.zeros_like(logit), logit], 1); for a regression: `outputs: {kind: values}`",
+            key="model",
+        )
+    return outputs
+
+
+def _to_dense(name: str, tensor: torch.Tensor) -> Dense:
+    values = to_float32(name, tensor)
+    if not np.isfinite(values).all():
+        raise WeightsError(f"{name}: values must be finite real numbers")
+    return Dense(values.copy())  # the network may change its own

@@ -1,0 +1,96 @@
+"""Models from files on the command line."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from compress import container
+from compress.builtin_models import EMBEDDED, find_model
+from compress.errors import ConfigError, format_errors_of
+from compress.model import TORCHVISION, Model, trust_factory
+from compress.networks.description_text import METADATA_KEY, parse_description
+from compress.networks.factory import NetworkFactory, is_factory, tied_in
+from compress.networks.float_values import to_float32
+from compress.tensors.forms import Dense
+from compress.weights.checkpoint_file import CHECKPOINT_SUFFIXES, Checkpoint, has_checkpoint_suffix, read_checkpoint
+from compress.weights.embedded_weights import EmbeddedWeights
+from compress.weights.factory_models import load_checkpoint, model_of
+from compress.weights.squeezenet_model import expected_squeezenet, squeezenet_model
+from compress.weights.state_dict_search import find_state_dict
+
+
+def load_named_model(
+    name: str, architecture: str | None = None, factory: str | None = None, like: Model | None = None
+) -> Model:
+    """Return the installed float weights (`embedded`), or the model of a file; see `load_model`."""
+    return EmbeddedWeights().load() if name == EMBEDDED else load_model(find_model(name), architecture, factory, like)
+
+
+def load_model(
+    path: Path, architecture: str | None = None, factory: str | None = None, like: Model | None = None
+) -> Model:
+    """Read a model from a `.sqz` file or a checkpoint.
+
+    A checkpoint that `decompress` wrote describes its network. Of any other one, the network is `architecture` or is
+    made by `factory`.
+
+    Args:
+        path: the file.
+        architecture: of a SqueezeNet's checkpoint; None: decided by the kernels of its first layer.
+        factory: function that may make the network, `package.module:function`.
+        like: model of the same function, which has the arguments, the preprocessing and the class names that a
+            checkpoint lacks; None: no arguments, torchvision's preprocessing, no names.
+    Raises:
+        FormatError: the `.sqz` file is damaged.
+        WeightsError: the checkpoint is unreadable or of another network.
+        ConfigError: unknown suffix or architecture, the file names another function, or the function's network does not
+            accept such photos.
+    """
+    if path.suffix == ".sqz":
+        return trust_factory(container.read(path), factory)
+    if not has_checkpoint_suffix(path):
+        allowed = ", ".join([".sqz", *CHECKPOINT_SUFFIXES])
+        raise ConfigError(f"unknown format {path.suffix!r}", file=path, allowed=allowed)
+    checkpoint = read_checkpoint(path)
+    if METADATA_KEY in checkpoint.metadata:
+        model = trust_factory(_described_model(checkpoint), factory)
+        if architecture not in {None, model.architecture}:
+            raise ConfigError(f"{path} holds {model.architecture}, not {architecture}", key="--architecture")
+        return model
+    if factory and not architecture:
+        return _factory_model(checkpoint, factory, like)
+    name = architecture or _guess(checkpoint)
+    return squeezenet_model(name, find_state_dict(checkpoint, expected_squeezenet(name)).arrays, TORCHVISION)
+
+
+def _described_model(checkpoint: Checkpoint) -> Model:
+    """Return the model of a checkpoint that `decompress` wrote."""
+    with format_errors_of(checkpoint.path):
+        model = parse_description(checkpoint.metadata[METADATA_KEY])
+    in_order = [name for name in model.tensors if name in checkpoint.tensors]  # `.safetensors` sorts them
+    tied = tied_in(model.architecture)
+    names = [name for name in dict.fromkeys([*in_order, *checkpoint.tensors]) if name not in tied]
+    return replace(model, tensors={name: Dense(to_float32(name, checkpoint.tensors[name])) for name in names})
+
+
+def _factory_model(checkpoint: Checkpoint, function: str, like: Model | None) -> Model:
+    """Return the model of another program's checkpoint."""
+    made = NetworkFactory(function)
+    if like and not (is_factory(like.architecture) and NetworkFactory.parse(like.architecture).function == function):
+        like = None
+    made = NetworkFactory.parse(like.architecture) if like else NetworkFactory(function)
+    network = made.call()
+    load_checkpoint(network, checkpoint, function)
+    try:
+        model = model_of(network, made, like.preprocessing if like else TORCHVISION)
+        return replace(model, labels=like.labels if like else ())
+    except ConfigError as error:
+        advice = "a checkpoint has no preprocessing of its own: run a pipeline without stages, and use its .sqz file"
+        raise ConfigError(f"{error.problem}; {advice}", file=checkpoint.path) from error
+
+
+def _guess(checkpoint: Checkpoint) -> str:
+    """Return the SqueezeNet with the kernels of the first layer."""
+    first = (tensor for name, tensor in checkpoint.tensors.items() if name.endswith("features.0.weight"))
+    return "squeezenet1_0" if any(tensor.shape[-1:] == (7,) for tensor in first) else "squeezenet1_1"

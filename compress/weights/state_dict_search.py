@@ -1,0 +1,220 @@
+"""Search for a network's tensors in a checkpoint.
+
+Training scripts keep them under a key (`model`, `state_dict`), with a prefix (`module.`), beside averaged weights and
+the state of an optimizer. A part of a checkpoint fits if the names after one prefix include all names of the network.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from compress.errors import ConfigError, WeightsError, nearest
+from compress.networks.float_values import to_float32
+from compress.weights.checkpoint_file import SAVE_STATE, Checkpoint
+from compress.weights.source_files import Arrays
+
+_Parts = Mapping[str, Mapping[str, list[str]]]
+Shape = tuple[int | None, ...]
+"""None: any number."""
+
+_WRAPPERS = frozenset({"module", "_orig_mod"})
+"""Names that `DataParallel` and `torch.compile` add, at the front or inside."""
+
+_COUNTERS = ("num_batches_tracked", "n_averaged")
+"""Buffers of batch norms and `AveragedModel`; no output depends on them."""
+
+_MAX_LISTED = 8
+
+
+@dataclass(frozen=True)
+class ExpectedTensors:
+    """The tensors that a network needs.
+
+    Attributes:
+        shapes: by first name.
+        first_names: by every name; a shared tensor has several names.
+        integers: the names of tensors that hold whole numbers or truth values.
+    """
+
+    shapes: Mapping[str, Shape]
+    first_names: Mapping[str, str]
+    integers: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, eq=False)
+class StateDict:
+    """Tensors of a checkpoint.
+
+    Attributes:
+        arrays: by the network's names. If no part of the checkpoint has all names, those of the closest part.
+        notes: what of the checkpoint is not in `arrays`, for the report.
+    """
+
+    arrays: Arrays
+    notes: tuple[str, ...] = ()
+
+
+def expected_tensors(network: nn.Module) -> ExpectedTensors:
+    """Return the tensors that a network needs."""
+    shapes: dict[str, Shape] = {}
+    integers: set[str] = set()
+    first_names: dict[str, str] = {}
+    names_by_id: dict[int, str] = {}
+    for name, tensor in network.state_dict(keep_vars=True).items():
+        if isinstance(tensor, torch.Tensor) and not name.endswith("num_batches_tracked"):
+            first_names[name] = names_by_id.setdefault(id(tensor), name)
+            shapes.setdefault(first_names[name], tuple(tensor.shape))
+            integers |= set() if tensor.is_floating_point() else {name}
+    return ExpectedTensors(shapes, first_names, frozenset(integers))
+
+
+def find_state_dict(
+    checkpoint: Checkpoint, expected: ExpectedTensors, key: str | None = None, strict: bool = True
+) -> StateDict:
+    """Return the tensors of a checkpoint that are the network's. The caller checks their shapes.
+
+    Args:
+        checkpoint: to search.
+        expected: tensors of the network.
+        key: keys on the way to the tensors, joined by dots; None: search everywhere.
+        strict: tensors beside them that the network lacks are an error.
+    Raises:
+        ConfigError: there are no tensors under `key`.
+        WeightsError: several parts of the checkpoint fit; it has tensors that the network lacks; weights are whole
+            numbers; or values cannot be stored in float32.
+    """
+    checkpoint = _below(checkpoint, key) if key else checkpoint
+    parts = _match(checkpoint, expected)
+    complete = {prefix: names for prefix, names in parts.items() if names.keys() == expected.shapes.keys()}
+    if not complete and checkpoint.holds_network:
+        raise WeightsError(f"{checkpoint.path}: holds a whole pickled network, not its weights; {SAVE_STATE}")
+    names = complete[_choose(checkpoint, expected, complete)] if complete else _closest(parts)
+    others = _beside(checkpoint, names)
+    if complete and others and strict:
+        listed = _listed([f"{name} {tuple(checkpoint.tensors[name].shape)}" for name in others])
+        raise WeightsError(
+            f"{checkpoint.path}: tensors that the network lacks: {listed}; in a pipeline, strict: false ignores them"
+        )
+    if not complete:  # the caller reports all differences
+        names = {**names, **{name: [name] for name in others}}
+    arrays = {name: _to_array(checkpoint, name, sources) for name, sources in names.items()}
+    _check_precision(checkpoint, names, expected)
+    return StateDict(arrays, _notes(checkpoint, names, others))
+
+
+def _below(checkpoint: Checkpoint, key: str) -> Checkpoint:
+    """Return the tensors under a key."""
+    start = f"{key}."
+    tensors = {name.removeprefix(start): each for name, each in checkpoint.tensors.items() if name.startswith(start)}
+    if not tensors:
+        keys = list(dict.fromkeys(name.partition(".")[0] for name in checkpoint.tensors))
+        problem = f"{checkpoint.path} has no tensors under {key!r}{nearest(key, keys)}"
+        raise ConfigError(problem, key="model.checkpoint_key", allowed=_listed(keys))
+    return replace(checkpoint, tensors=tensors, mappings={name: checkpoint.mappings[start + name] for name in tensors})
+
+
+def _match(checkpoint: Checkpoint, expected: ExpectedTensors) -> _Parts:
+    """Return for each prefix the network's tensors after it, and the names of each in the checkpoint.
+
+    Names of wrappers are dropped if no prefix has all tensors with them.
+    """
+    exact = _match_names({name: name for name in checkpoint.tensors}, expected.first_names)
+    if any(names.keys() == expected.shapes.keys() for names in exact.values()):
+        return exact
+    names = {_without_wrappers(name): name for name in checkpoint.tensors}
+    first_names = {_without_wrappers(name): first for name, first in expected.first_names.items()}
+    distinct = len(names) == len(checkpoint.tensors) and len(first_names) == len(expected.first_names)
+    return _match_names(names, first_names) if distinct else exact
+
+
+def _match_names(names: Mapping[str, str], first_names: Mapping[str, str]) -> _Parts:
+    parts: dict[str, dict[str, list[str]]] = defaultdict(dict)
+    for shown, name in names.items():
+        words = shown.split(".")
+        for depth in range(len(words)):
+            if first := first_names.get(".".join(words[depth:])):
+                parts[".".join(words[:depth])].setdefault(first, []).append(name)
+    return parts
+
+
+def _without_wrappers(name: str) -> str:
+    return ".".join(word for word in name.split(".") if word not in _WRAPPERS)
+
+
+def _choose(checkpoint: Checkpoint, expected: ExpectedTensors, complete: _Parts) -> str:
+    """Return the prefix of the part to read: the only one, the only one with the right shapes, or the whole."""
+    fitting = [prefix for prefix, names in complete.items() if _has_shapes(checkpoint, expected, names)]
+    prefixes = fitting or list(complete)
+    if len(prefixes) > 1 and "" not in prefixes:
+        raise WeightsError(
+            f"{checkpoint.path}: several parts fit the network: {_listed(prefixes)}; "
+            f"choose one in the section 'model' of a pipeline, such as checkpoint_key: {prefixes[0]}"
+        )
+    return "" if "" in prefixes else prefixes[0]
+
+
+def _closest(parts: _Parts) -> Mapping[str, list[str]]:
+    return max(parts.values(), key=len, default={})
+
+
+def _has_shapes(checkpoint: Checkpoint, expected: ExpectedTensors, names: Mapping[str, list[str]]) -> bool:
+    pairs = ((checkpoint.tensors[each].shape, expected.shapes[name]) for name in names for each in names[name])
+    return all(
+        len(shape) == len(wanted) and all(want in {None, have} for have, want in zip(shape, wanted, strict=True))
+        for shape, wanted in pairs
+    )
+
+
+def _beside(checkpoint: Checkpoint, names: Mapping[str, list[str]]) -> list[str]:
+    """Return the other tensors in the mappings that hold these; all tensors if there are none."""
+    taken = {source for sources in names.values() for source in sources}
+    mappings = {checkpoint.mappings[name] for name in taken or checkpoint.tensors}
+    return [
+        name
+        for name in checkpoint.tensors
+        if name not in taken and checkpoint.mappings[name] in mappings and not name.endswith(_COUNTERS)
+    ]
+
+
+def _to_array(checkpoint: Checkpoint, name: str, sources: Sequence[str]) -> NDArray[np.float32]:
+    """Return the values of a tensor, which has several names in the checkpoint if layers share it."""
+    try:
+        array, *copies = (to_float32(source, checkpoint.tensors[source]) for source in sources)
+    except WeightsError as error:
+        raise WeightsError(f"{checkpoint.path}: {error}") from error
+    if not all(np.array_equal(array, copy) for copy in copies):
+        raise WeightsError(f"{checkpoint.path}: {' and '.join(sources)} differ, but are one tensor in the network")
+    return array
+
+
+def _check_precision(checkpoint: Checkpoint, names: Mapping[str, list[str]], expected: ExpectedTensors) -> None:
+    """Check that weights are no levels of a quantized network, whose scales are elsewhere: bytes or whole numbers."""
+    for name in (each for each in expected.shapes if each in names and each not in expected.integers):
+        tensor = checkpoint.tensors[names[name][0]]
+        if not tensor.is_floating_point() or tensor.itemsize == 1:
+            raise WeightsError(
+                f"{checkpoint.path}: {names[name][0]} holds {tensor.dtype}, not floating-point weights; convert the "
+                "levels of a quantized network to its weights first"
+            )
+
+
+def _notes(checkpoint: Checkpoint, names: Mapping[str, list[str]], others: Sequence[str]) -> tuple[str, ...]:
+    tensors = (checkpoint.tensors[sources[0]] for sources in names.values())
+    rounded = sum(each.dtype == torch.float64 and not torch.equal(each.float().double(), each) for each in tensors)
+    notes = (
+        f"ignoring {_listed(others)}" if others else "",
+        f"{rounded} float64 tensors rounded to float32" if rounded else "",
+    )
+    return tuple(filter(None, notes))
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
+    return ", ".join(names[:_MAX_LISTED]) + more

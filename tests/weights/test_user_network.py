@@ -1,0 +1,218 @@
+"""Networks that the user's code makes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from user_networks import mixed_layers, mobilenet, resnet18
+
+from compress import container, load
+from compress.errors import ConfigError, WeightsError
+from compress.model import trust_factory
+from compress.networks.factory import NetworkFactory, identity
+from compress.networks.modules import set_weights, to_module
+from compress.networks.preprocessing_options import PreprocessingOptions
+from compress.weights.user_network import UserNetwork
+
+MIXED_LAYERS = UserNetwork(factory="user_networks:mixed_layers", input_size=16)
+
+
+def photos(count: int, side: int) -> torch.Tensor:
+    return torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(3))
+
+
+def with_batch_statistics(network: torch.nn.Module) -> torch.nn.Module:
+    """Return the network with batch norms that have statistics."""
+    network.train()
+    with torch.no_grad():
+        for _ in range(3):
+            network(torch.randn(8, 3, 32, 32) * 2 + 1)
+        for name, parameter in network.named_parameters():
+            if parameter.dim() == 1 and "bn" in name:
+                parameter.add_(torch.randn_like(parameter) / 3)
+    return network.eval()
+
+
+@pytest.mark.parametrize("make", [resnet18, mobilenet, mixed_layers])
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_a_network_is_read_from_its_checkpoint_and_from_the_compressed_file(make, suffix, tmp_path):
+    network = with_batch_statistics(make(**({"width": 8} if make is resnet18 else {})))
+    checkpoint = tmp_path / f"trained{suffix}"
+    if suffix == ".pth":
+        torch.save(network.state_dict(), checkpoint)
+    else:
+        pytest.importorskip("safetensors.torch").save_model(network, checkpoint)
+    args = {"width": 8} if make is resnet18 else {}
+    model = UserNetwork(
+        factory=f"user_networks:{make.__name__}", args=args, checkpoint=str(checkpoint), input_size=32
+    ).load()
+    read = container.decode(container.encode(model))
+    assert read.architecture == model.architecture
+    restored = to_module(trust_factory(read, f"user_networks:{make.__name__}"))
+    x = photos(4, 32)
+    with torch.inference_mode():
+        assert torch.equal(restored(x), network(x))
+
+
+def test_only_the_weights_of_layers_that_run_are_compressed():
+    model = MIXED_LAYERS.load()
+    assert model.weight_names() == [
+        "first.weight", "twice.weight", "thin.weight", "along.weight", "tied.weight", "head.weight"
+    ]  # fmt: skip
+    assert model.uncompressed == {"positions", "order", "unused.weight", "unused.bias", "also_tied.bias"}
+    assert model.classes == 5
+
+
+@pytest.mark.parametrize(("make", "norms"), [("resnet18", 20), ("mobilenet", 13)])
+def test_folded_batch_norms_are_removed_and_the_outputs_are_the_same(make, norms, tmp_path):
+    args = {"classes": 7} | ({"width": 8} if make == "resnet18" else {})
+    network = with_batch_statistics({"resnet18": resnet18, "mobilenet": mobilenet}[make](**args))
+    torch.save(network.state_dict(), tmp_path / "trained.pth")
+    source = UserNetwork(
+        factory=f"user_networks:{make}", args=args, checkpoint=str(tmp_path / "trained.pth"), input_size=32
+    )
+    plain, folded = source.load(), replace(source, fold_batch_norm=True).load()
+    assert len(plain.tensors) - len(folded.tensors) == norms * 3  # a norm has four tensors; the layer gains a bias
+    assert not folded.uncompressed
+    x = photos(4, 32)
+    with torch.inference_mode():
+        torch.testing.assert_close(to_module(folded)(x), network(x), rtol=1e-4, atol=1e-4)
+    read = trust_factory(container.decode(container.encode(folded)), f"user_networks:{make}")
+    with torch.inference_mode():
+        assert torch.equal(to_module(read)(x), to_module(folded)(x))
+
+
+def test_the_seed_determines_weights_without_a_checkpoint():
+    one, two, other = (MIXED_LAYERS.load(seed) for seed in (1, 1, 2))
+    assert container.weights_sha256(one) == container.weights_sha256(two) != container.weights_sha256(other)
+
+
+def test_a_file_does_not_choose_which_code_runs(tmp_path):
+    path = tmp_path / "model.sqz"
+    container.write(path, MIXED_LAYERS.load())
+    with pytest.raises(WeightsError, match="--factory user_networks:mixed_layers"):
+        load(path)
+    with pytest.raises(ConfigError, match="is made by 'user_networks:mixed_layers', not by 'user_networks:mobilenet'"):
+        load(path, factory="user_networks:mobilenet")
+    assert load(path, factory="user_networks:mixed_layers")(photos(2, 16)).shape == (2, 5)
+    assert (
+        container.read(path).tensors.keys() == MIXED_LAYERS.load().tensors.keys()
+    )  # reading weights needs no function
+
+
+@pytest.mark.parametrize(
+    ("architecture", "problem"),
+    [
+        ("os:system {", "is not a function with its arguments"),
+        ('os:system {"args":[1]}', "is not a function with its arguments"),
+        ('os:system {"argv":{}}', "is not a function with its arguments"),
+        ("__import__('os'):x", "is not a function with its arguments"),
+        ("a:b [1]", "is not a function with its arguments"),
+    ],
+)
+def test_a_damaged_architecture_is_an_error(architecture, problem):
+    with pytest.raises(WeightsError, match=problem):
+        to_module(replace(MIXED_LAYERS.load(), architecture=architecture))
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        (
+            {"factory": "user_networks_:mixed_layers"},
+            "'user_networks_:mixed_layers' makes no network: ModuleNotFoundError",
+        ),
+        ({"factory": "user_networks:mixed_layer"}, "has no attribute 'mixed_layer'"),
+        ({"factory": "user_networks:torch"}, "it is a module, not a function"),
+        ({"factory": "user_networks:raises_error"}, "ValueError: no, thanks, when called with {}"),
+        ({"args": {"colour": "red"}}, "unexpected keyword argument 'colour'"),
+        ({"factory": "user_networks:returns_text"}, "it returned str"),
+        ({"factory": "user_networks:returns_feature_map"}, r"a tensor of \(1, 4, 14, 14\) for one photo"),
+        ({"checkpoint": "nowhere.pth"}, "no file nowhere.pth"),
+    ],
+)
+def test_a_function_that_makes_no_network_is_an_error(changes, problem):
+    with pytest.raises(ConfigError, match=problem):
+        replace(MIXED_LAYERS, **changes).load()
+
+
+def test_a_checkpoint_of_another_network_is_an_error_that_lists_tensors(tmp_path):
+    torch.save(mobilenet().state_dict(), tmp_path / "other.pth")
+    with pytest.raises(
+        WeightsError,
+        match=r"other\.pth: not the weights of the network of user_networks:mixed_layers: missing positions",
+    ):
+        replace(MIXED_LAYERS, checkpoint=str(tmp_path / "other.pth")).load()
+    torch.save(mixed_layers(classes=4).state_dict(), tmp_path / "four.pth")
+    with pytest.raises(WeightsError, match=r"head\.weight is \(4, 8\), not \(5, 8\)"):
+        replace(MIXED_LAYERS, checkpoint=str(tmp_path / "four.pth")).load()
+
+
+def test_integers_of_a_checkpoint_are_kept_or_refused(tmp_path):
+    state = mixed_layers().state_dict()
+    source = replace(MIXED_LAYERS, checkpoint=str(tmp_path / "trained.pth"))
+    torch.save({**state, "order": state["order"] + 0.5}, tmp_path / "trained.pth")
+    with pytest.raises(WeightsError, match=r"order holds values that are not torch\.int64, as in the network"):
+        source.load()
+    torch.save({**state, "order": state["order"] + (1 << 24) + 1}, tmp_path / "trained.pth")
+    with pytest.raises(WeightsError, match=r"trained\.pth: order: the whole number 16,777,21\d is not exact"):
+        source.load()
+
+
+def test_options_choose_the_tensors_of_a_checkpoint_and_the_report_names_them(tmp_path):
+    state = mixed_layers().state_dict()
+    torch.save({"model": {**state, "loss": torch.ones(1)}, "ema": state}, tmp_path / "trained.pth")
+    source = replace(MIXED_LAYERS, checkpoint=str(tmp_path / "trained.pth"), checkpoint_key="model", strict=False)
+    assert source.load().source_notes == ("ignoring loss",)
+    assert source.description.endswith("with the weights of trained.pth under model")
+
+
+def test_an_expanded_tensor_takes_the_values_of_a_checkpoint(tmp_path):
+    network = mixed_layers()
+    network.positions = torch.nn.Parameter(torch.zeros(1).expand_as(network.positions))
+    model = MIXED_LAYERS.load()
+    set_weights(network, model.tensors)
+    assert np.array_equal(network.positions.detach(), model.tensors["positions"].to_dense())
+
+
+def test_a_wrong_number_of_class_names_is_an_error(tmp_path):
+    (tmp_path / "names.txt").write_text("one\ntwo\n")
+    with pytest.raises(WeightsError, match="2 class names for 5 classes"):
+        replace(MIXED_LAYERS, labels=str(tmp_path / "names.txt")).load()
+
+
+def test_preprocessing_follows_the_options():
+    gray = PreprocessingOptions(height=28, width=20, mean=(0.3,), std=(0.2,), channels="L", resize="squash")
+    made = gray.resolve()
+    assert (made.height, made.width, made.channels, made.short_side) == (28, 20, "L", 0)
+    with pytest.raises(ConfigError, match="does not accept photos of 28 x 20 pixels in L"):
+        replace(MIXED_LAYERS, preprocessing=gray, input_size=None).load()
+
+
+def test_the_source_hash_changes_with_the_source(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    text = "from torch import nn\ndef made():\n    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.{}())\n"
+    module = Path(tmp_path / "changing_network.py")
+    module.write_text(text.format("ReLU"))
+    before = NetworkFactory("changing_network:made").source_sha256()
+    module.write_text(text.format("Tanh"))
+    assert NetworkFactory("changing_network:made").source_sha256() != before
+    assert identity(MIXED_LAYERS.load())[0] == 'user_networks:mixed_layers {"tied":{"also_tied.weight":"tied.weight"}}'
+
+
+def test_an_architecture_round_trips_through_its_text():
+    factory = NetworkFactory(
+        "user_networks:mixed_layers", {"classes": 4, "names": ["ä", None, {"x": 1.5}]}, fold_batch_norm=True
+    )
+    assert NetworkFactory.parse(factory.architecture) == factory
+    assert np.array_equal(NetworkFactory.parse("a.b:c").args, {})
+
+
+def test_the_identity_for_caches_depends_on_the_preprocessing():
+    model = MIXED_LAYERS.load()
+    brighter = replace(model, preprocessing=replace(model.preprocessing, scale=2.0))
+    assert identity(brighter) != identity(model) == identity(MIXED_LAYERS.load())
