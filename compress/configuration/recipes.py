@@ -61,30 +61,28 @@ def pipeline_for(file: Path, model: Options, data: Options, goal: Options, overr
     overrides = tuple(overrides)
     of_model = [override for override in overrides if override.startswith("model.")]
     source = parse_pipeline(parse_document(dump_yaml({"model": dict(model)}), file, of_model)).model
-    method, recipe = _recipe(source.load(), goal.get("bytes"))
+    method, recipe = _recipe(source.load(), data, goal.get("bytes"))
     sections = {"seed": 0, "model": model, "data": data, **recipe, "goal": goal}
     description = textwrap.fill(f"Compresses {source.description}: {method}.", _WIDTH)
     parts = [textwrap.indent(description, "# "), *(dump_yaml({key: value}) for key, value in sections.items())]
     return parse_pipeline(parse_document("\n".join(parts), file, overrides))
 
 
-def _recipe(network: Model, max_bytes: int | None) -> tuple[str, Options]:
-    """Return the method in words, and the sections `stages` and `encode`."""
+def _recipe(network: Model, data: Options, max_bytes: int | None) -> tuple[str, Options]:
+    """Return the method in words, and the sections `stages` and `encode`, and `data` if it is to be replaced."""
     weights = sum(math.prod(tensor.shape) for tensor in network.tensors.values())
     if max_bytes is None or 8 * max_bytes < _MIN_HUFFMAN_BITS * weights:
         quantize = {"pass": "quantize", "bytes": max_bytes or "smallest", "augmentations": 2}
         method = "trellis-coded quantization and adaptive arithmetic coding"
         return method, {"stages": [quantize], "encode": {"coding": "context"}}
     method = "prune, share and Huffman code, as in Deep Compression"
-    return method, {"stages": _deep_compression(network, max_bytes), "encode": {"coding": "huffman"}}
-
-
-def _deep_compression(network: Model, max_bytes: int) -> object:
+    encode = {"coding": "huffman"}
     if network.architecture == "squeezenet1_1":  # the sparsities of its layers are known
-        ready = read_document(builtin_pipelines()["squeezenet"], [f"stages.share.bytes={max_bytes}"])
-        return ready.root["stages"]
+        ready = read_document(builtin_pipelines()["squeezenet"], [f"stages.share.bytes={max_bytes}"]).root
+        same_data = {"data": ready["data"]} if data["calibration"] == {"source": SAMPLES} else {}
+        return method, {**same_data, "stages": ready["stages"], "encode": encode}
     prune = {"pass": "prune", "scope": "global", "criterion": "fisher", "sparsity": 0.3, "obs_update": True}
-    return [prune, {"pass": "share", "bits": 8, "bytes": max_bytes}]
+    return method, {"stages": [prune, {"pass": "share", "bits": 8, "bytes": max_bytes}], "encode": encode}
 
 
 def model_options(weights: str, architecture: str | None, factory: str | None) -> Options:
