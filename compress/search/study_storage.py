@@ -2,23 +2,64 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.exceptions import OptunaError, StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from compress.errors import ConfigError, SqueezeError
 
 _MAX_JOURNAL_LINE_BYTES = 1_000
+_START = b'{"op_code"'
 _ALLOWED = (
     "a file, or a database URL of SQLAlchemy whose driver is installed: postgresql://USER@HOST/NAME, sqlite:///FILE"
 )
+
+
+class _TornLineLock(JournalFileSymlinkLock):
+    """Removes, before a line is appended, the part of a line that a full disk or a killed process left.
+
+    Optuna would append to it, and the study could not be read any more.
+    """
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(str(file))
+        self._file = file
+
+    def acquire(self) -> bool:
+        acquired = super().acquire()
+        try:
+            with self._file.open("r+b") as stream:
+                if stream.seek(0, os.SEEK_END) and stream.seek(-1, os.SEEK_END) >= 0 and stream.read() != b"\n":
+                    stream.seek(0)
+                    stream.truncate(stream.read().rfind(b"\n") + 1)
+        except BaseException:
+            self.release()
+            raise
+        return acquired
+
+
+class _Journal(JournalFileBackend):
+    """Names itself in errors of a full disk."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(str(file), _TornLineLock(file))
+        self._file = file
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        try:
+            super().append_logs(logs)
+        except OSError as error:
+            error.filename = error.filename or str(self._file)
+            raise
 
 
 def open_storage(place: str) -> BaseStorage:
@@ -74,9 +115,9 @@ def _journal(file: Path) -> BaseStorage:
         with file.open("rb") as stream:
             start = stream.readline(_MAX_JOURNAL_LINE_BYTES)
         # Optuna would append to any file. A journal with a torn last line is valid.
-        if start and not start.startswith(b'{"op_code"'):
+        if start[: len(_START)] != _START[: len(start)]:
             raise ValueError("the file exists and is not a study")
-    return JournalStorage(JournalFileBackend(str(file)))
+    return JournalStorage(_Journal(file))
 
 
 def _first_line(error: BaseException) -> str:

@@ -127,6 +127,32 @@ def test_a_killed_trial_runs_again_and_the_later_trials_are_unchanged(tmp_path, 
     assert [trial.values for trial in again.finished()] == alone
 
 
+@pytest.mark.parametrize("torn", [b'{"op_code":7,"worker_id":"096a7cce', b'{"op'])
+def test_a_line_torn_by_a_full_disk_or_a_kill_is_lost_alone(tmp_path, torn):
+    journal = tmp_path / "study.journal"
+    before = run_trials(3, open_storage(str(journal))).finished()
+    with journal.open("ab") as stream:
+        stream.write(torn)
+    assert Study(open_storage(str(journal)), "s", PARAMETERS, GOAL, 0).finished() == before
+    run_trials(5, open_storage(str(journal)))
+    again = Study(open_storage(str(journal)), "s", PARAMETERS, GOAL, 0)
+    assert again.finished()[:3] == before
+    assert len(again.finished()) == 5
+    journal.write_bytes(torn)
+    run_trials(1, open_storage(str(journal)))
+
+
+def test_a_full_disk_is_an_error_that_names_the_study(tmp_path, monkeypatch):
+    storage = open_storage(str(tmp_path / "study.journal"))
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*study\.journal'"):
+        run_trials(1, storage)
+
+
 def test_two_processes_on_one_study_run_different_trials(tmp_path):
     where = f"sqlite:///{tmp_path / 'study.db'}"
     for turn in range(6):
