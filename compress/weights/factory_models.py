@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +25,8 @@ from compress.weights.checkpoint_file import Checkpoint
 from compress.weights.state_dict_search import expected_tensors, find_state_dict
 
 _MIN_CLASSES = 2
+_OTHER_PRECISION = re.compile("dtype|half|double|bfloat16", re.IGNORECASE)
+"""What torch says where tensors of two precisions meet."""
 
 
 def load_checkpoint(
@@ -88,7 +91,9 @@ def _probe(
             outputs: Any = network(zero_input(pre))
     except Exception as error:  # the network is the user's code
         problem = f"the network does not accept photos of {pre.height} x {pre.width} pixels in {pre.channels}"
-        raise ConfigError(f"{problem}: {type(error).__name__}: {error}", key="model") from error
+        remedy = "; its weights are float32 here, so its code must not convert to another precision"
+        remedy = remedy if _OTHER_PRECISION.search(str(error)) else ""
+        raise ConfigError(f"{problem}: {type(error).__name__}: {error}{remedy}", key="model") from error
     found = probe_output(outputs, options) if options else None
     logits = _checked_logits(outputs) if found is None else found[1]
     called = {call.weight: call.layer.weight for call in calls}

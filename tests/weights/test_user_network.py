@@ -193,6 +193,19 @@ def test_preprocessing_follows_the_options():
         replace(MIXED_LAYERS, preprocessing=gray, input_size=None).load()
 
 
+@pytest.mark.parametrize("precision", ["half", "bfloat16", "double"])
+def test_code_that_converts_to_another_precision_is_told_that_weights_are_float32(tmp_path, monkeypatch, precision):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / f"of_{precision}.py").write_text(
+        "from torch import nn\n"
+        "class Network(nn.Sequential):\n"
+        f"    def forward(self, x): return super().forward(x.{precision}()).mean((2, 3))\n"
+        f"def made(): return Network(nn.Conv2d(3, 4, 3)).{precision}()\n"
+    )
+    with pytest.raises(ConfigError, match=r"does not accept photos .*; its weights are float32 here, so its code must"):
+        UserNetwork(factory=f"of_{precision}:made").load()
+
+
 def test_the_source_hash_changes_with_the_source(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     text = "from torch import nn\ndef made():\n    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.{}())\n"
