@@ -51,6 +51,7 @@ def find_smallest(
             search.record(trial, candidate and candidate.file_bytes, met=bool(candidate and candidate.quality.met))
             if candidate:
                 candidates += 1
+                _report(candidate, context)
                 best = candidate if best is None else max(best, candidate, key=lambda each: each.rank)
             advance(1)
     if best is None:
@@ -72,6 +73,15 @@ def _candidate(compress_at: Callable[[float], Model], lambda_: float, context: C
     if model is None:
         return None
     return _Candidate(model, lambda_, context.file_bytes(model), context.quality.measure(model))
+
+
+def _report(candidate: _Candidate, context: Context) -> None:
+    if context.processes.is_first:
+        met, results = candidate.quality
+        verdict = "meets" if met else "misses"
+        _LOGGER.info(
+            "%s: a file of %s bytes %s the goal: %s", context.stage, f"{candidate.file_bytes:,}", verdict, results
+        )
 
 
 def _note(best: _Candidate, candidates: int, context: Context) -> str:

@@ -41,6 +41,16 @@ def test_the_file_meets_the_limit_and_a_tenth_less_does_not(pass_, limit, tiny, 
     assert len(measured) <= 30
 
 
+def test_each_file_of_the_search_is_logged_with_its_bytes_and_results(tiny, context, caplog):
+    caplog.set_level("INFO", "compress")
+    limited, measured = within(context, 0.03)
+    smallest = PASSES[0](tiny, limited)
+    lines = [line for line in caplog.messages if " the goal: divergence " in line]
+    assert len(lines) == len(measured)
+    result = f"{divergence(smallest, context):.3g}"
+    assert f"stage: a file of {context.file_bytes(smallest):,} bytes meets the goal: divergence {result}" in lines
+
+
 def test_the_statistics_are_gathered_once(tiny, context, monkeypatch):
     calls = []
     statistics = type(context.fisher).row_statistics
