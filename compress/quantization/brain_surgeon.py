@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -36,11 +39,15 @@ def obs_update(
     before, masks = weights.reshape(len(weights), -1).astype(np.float64), mask.reshape(len(mask), -1)
     updated = np.zeros_like(before)
     group_of_row, hessians = regularized_hessians(statistics, samples, is_classifier=is_classifier)
-    for start, matrices in hessians:
-        for group, hessian in enumerate(matrices, start):
-            rows = np.flatnonzero(group_of_row == group)
-            for batch in np.array_split(rows, -(-len(rows) // _ROWS_TOGETHER)):
-                updated[batch] = _solve(before[batch], masks[batch], hessian)
+
+    def update_group(group: int, hessian: NDArray[np.float64]) -> None:
+        rows = np.flatnonzero(group_of_row == group)
+        for batch in np.array_split(rows, -(-len(rows) // _ROWS_TOGETHER)):
+            updated[batch] = _solve(before[batch], masks[batch], hessian)
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        for start, matrices in hessians:
+            deque(pool.map(update_group, range(start, start + len(matrices)), matrices), 0)  # raises errors
     return np.where(mask, updated.reshape(weights.shape), 0.0).astype(np.float32)
 
 
