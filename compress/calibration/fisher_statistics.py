@@ -134,6 +134,7 @@ class FisherStatistics:
         return self._checked(StatisticsFile(path))
 
     def _checked(self, statistics: Mapping[str, LayerStatistics]) -> Mapping[str, LayerStatistics]:
+        """Return the statistics; a weight tensor without any is a PassError."""
         if missing := next((name for name in self.reference.weight_names() if name not in statistics), None):
             raise PassError(
                 "the network uses it for a photo of zeros, but for none of the calibration photos, so it has no "
