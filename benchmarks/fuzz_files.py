@@ -42,10 +42,12 @@ class FuzzFile:
 
 @functools.cache
 def originals() -> tuple[bytes, ...]:
-    """Return good files: two models with each codec and with all codecs, and one with and without a trellis."""
+    """Return good files: of two models with each codec and with all codecs, of one with and without a trellis, and one
+    codes by column.
+    """
     choices = [[name] for name in CODECS] + [list(CODECS)]
     files = [encode(model, codecs) for codecs in choices for model in (_plain_model(), _coded_model())]
-    return (*files, encode(_trellis_model(), ["context"]))
+    return (*files, encode(_trellis_model(), ["context"]), encode(columns_model(), ["huffman"]))
 
 
 def file_of(number: int, seed: int) -> FuzzFile:
@@ -127,3 +129,17 @@ def _trellis_model() -> Model:
             symbols = levels_to_symbols(trellis_levels(indices, trellis))
             tensors[f"{which}.{correlation}"] = Shared(levels_codebook(int(symbols.max()) + 1), symbols, "float16")
     return Model("trellis", 3, Preprocessing(8, 8, "squash", "RGB", 1.0, (1.0,), ()), tensors)
+
+
+def columns_model() -> Model:
+    """Columns with 2 to 4 different distributions, and codebooks that a Huffman code makes smaller."""
+    random = np.random.default_rng(7)
+    tensors: dict[str, Tensor] = {}
+    for kinds, shape in ((2, (60, 12)), (3, (40, 12, 2, 2)), (4, (200, 16))):
+        largest = 3 ** (np.arange(shape[1]) % kinds)
+        extents = largest.reshape(1, -1, *(1 for _ in shape[2:])) + 1
+        symbols = (random.random(shape) * extents).astype(np.uint16)
+        steps = random.uniform(0.8, 1.2, 60).cumsum()
+        codebook = np.append(np.float32(0), steps.astype(np.float16).astype(np.float32))
+        tensors[f"{kinds}.weight"] = Shared(codebook, symbols, "float16")
+    return Model("columns", 3, Preprocessing(8, 8, "squash", "RGB", 1.0, (1.0,), ()), tensors)

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.codecs.primitives.symbol_histogram import ideal_bits
+from compress.codecs.primitives.symbol_histogram import UNSEEN_COUNT, ideal_bits
 
 
 class Codec(ABC):
@@ -38,14 +38,16 @@ class Codec(ABC):
             FormatError: `data` is not a stream of symbols of this shape; the offset counts from `data[0]`.
         """
 
-    def symbol_bits(self, counts: NDArray[np.float64], zero: int) -> NDArray[np.float64]:
+    def symbol_bits(self, counts: NDArray[np.int64], zero: int) -> NDArray[np.float64]:
         """Return the bits that each symbol takes in a stream with these frequencies; by default the ideal code length.
 
         Args:
-            counts: shape (symbols,), all above zero.
+            counts: shape (columns, symbols).
             zero: position of the symbol 0, the zero weight.
+        Returns:
+            The bits of a symbol in each column, of the shape of `counts`.
         """
-        return ideal_bits(counts)
+        return np.broadcast_to(ideal_bits(counts.sum(0) + UNSEEN_COUNT), counts.shape)
 
     def min_bytes(self, symbols: NDArray[np.uint16], counts: NDArray[np.int64]) -> int:
         """Return a lower bound of the bytes of `encode`, faster; `counts` is the `histogram` of `symbols`."""

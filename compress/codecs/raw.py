@@ -32,8 +32,8 @@ class RawCodec(Codec):
             raise FormatError(f"{data[0]} bits per symbol", offset=0, expected="0 to 16")
         return unpack(data, 1, _code_table(data[0]), math.prod(shape)).reshape(shape)
 
-    def symbol_bits(self, counts: NDArray[np.float64], zero: int) -> NDArray[np.float64]:
-        return np.full(counts.shape, float((len(counts) - 1).bit_length()))
+    def symbol_bits(self, counts: NDArray[np.int64], zero: int) -> NDArray[np.float64]:
+        return np.full(counts.shape, float((counts.shape[1] - 1).bit_length()))
 
     def min_bytes(self, symbols: NDArray[np.uint16], counts: NDArray[np.int64]) -> int:
         return 1 + (max(counts.size - 1, 0).bit_length() * symbols.size + 7) // 8

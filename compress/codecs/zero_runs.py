@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from compress.codecs.huffman import HuffmanCodec, huffman_bytes, min_huffman_bytes
 from compress.codecs.primitives.error_offsets import offset_by
 from compress.codecs.primitives.smallest import smallest
-from compress.codecs.primitives.symbol_histogram import Counts, Symbols, histogram
+from compress.codecs.primitives.symbol_histogram import UNSEEN_COUNT, Counts, Symbols, histogram
 from compress.codecs.primitives.varint import decode_varint, encode_varint
 from compress.codecs.protocol import Codec
 from compress.errors import FormatError
@@ -57,14 +57,15 @@ class ZeroRunsCodec(Codec):
         symbols[positions] = nonzero
         return symbols.reshape(shape)
 
-    def symbol_bits(self, counts: NDArray[np.float64], zero: int) -> NDArray[np.float64]:
+    def symbol_bits(self, counts: NDArray[np.int64], zero: int) -> NDArray[np.float64]:
         """Return ideal bits for which symbols are zero, which gaps nearly reach, and Huffman codes for the others."""
-        frequency = counts[zero] / counts.sum()
-        bits = np.full(counts.shape, -np.log2(frequency))
-        others = np.arange(len(counts)) != zero
+        total = counts.sum(0)
+        frequency = (total[zero] + UNSEEN_COUNT) / (total.sum() + UNSEEN_COUNT * len(total))
+        bits = np.full(total.shape, -np.log2(frequency))
+        others = np.arange(len(total)) != zero
         if others.any():
-            bits[others] = _HUFFMAN.symbol_bits(counts[others], 0) - np.log2(1 - frequency)
-        return bits
+            bits[others] = _HUFFMAN.symbol_bits(total[None, others], 0)[0] - np.log2(1 - frequency)
+        return np.broadcast_to(bits, counts.shape)
 
     def min_bytes(self, symbols: NDArray[np.uint16], counts: NDArray[np.int64]) -> int:
         return min(option.min_bytes() for option in _histograms(symbols, counts))

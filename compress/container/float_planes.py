@@ -1,4 +1,4 @@
-"""Float values <-> bytes, without loss: plain, or as byte planes that codec `context` codes.
+"""Float values <-> bytes, without loss: plain, or as byte planes that a codec codes.
 
 Zigzag differences between the bits of values, or of every second value, may replace them: entries of a sorted codebook
 differ little, and positive and negative ones may take turns. Plane 0 holds the most significant byte of every value,
@@ -14,21 +14,30 @@ from numpy.typing import NDArray
 from compress.codecs import CODECS, entropy_bytes
 from compress.codecs.primitives.error_offsets import offset_by
 from compress.codecs.primitives.varint import decode_varint, encode_varint
+from compress.codecs.protocol import Codec
 from compress.errors import FormatError, PassError
 from compress.tensors.forms import FloatName
 from compress.tensors.zigzag import zigzag_decode, zigzag_encode
 
 _LITTLE_ENDIAN: dict[FloatName, str] = {"float32": "<f4", "float16": "<f2"}
-_CONTEXT = CODECS["context"]
+_CONTEXT, _HUFFMAN = CODECS["context"], CODECS["huffman"]
 _MAX_DISTANCE = 2
 _FIRST_PLANE = 4
+_HUFFMAN_PLANES = 0x40
 _MAX_DIFFERENCED_VALUES = 1 << 16
 """Differences are tried up to this many values: more are weights, whose neighbors are independent."""
 
 
-def encode_values(name: str, values: NDArray[np.float32], stored_as: FloatName, *, coded: bool) -> tuple[bytes, bool]:
-    """Return the bytes of a tensor's values, and whether they are coded: if allowed by `coded`, and smaller.
+def encode_values(
+    name: str, values: NDArray[np.float32], stored_as: FloatName, codec: Codec | None
+) -> tuple[bytes, bool]:
+    """Return the bytes of a tensor's values, and whether they are coded: if that is smaller.
 
+    Args:
+        name: of the tensor.
+        values: float32, shape (n,).
+        stored_as: precision in the file.
+        codec: `context` or `huffman`; None: never coded.
     Raises:
         PassError: a value is not finite.
     """
@@ -36,11 +45,11 @@ def encode_values(name: str, values: NDArray[np.float32], stored_as: FloatName, 
         raise PassError("a value is not finite, and a .sqz file holds finite values alone", tensor=name)
     stored = values.astype(_LITTLE_ENDIAN[stored_as])
     plain = stored.tobytes()
-    if not coded:
+    if codec is None:
         return plain, False
     bits = stored.view(f"<u{stored.itemsize}")
     distances = range(_MAX_DISTANCE + 1) if len(bits) <= _MAX_DIFFERENCED_VALUES else range(1)
-    planes = min((_encode_planes(bits, distance) for distance in distances), key=len)
+    planes = min((_encode_planes(bits, distance, codec) for distance in distances), key=len)
     return (planes, True) if len(planes) < len(plain) else (plain, False)
 
 
@@ -58,13 +67,13 @@ def decode_values(data: bytes, stored_as: FloatName, count: int, *, coded: bool)
     return values.astype(np.float32)
 
 
-def _encode_planes(bits: NDArray[np.unsignedinteger], distance: int) -> bytes:
-    head, sections = distance, []
+def _encode_planes(bits: NDArray[np.unsignedinteger], distance: int, codec: Codec) -> bytes:
+    head, sections = distance + (_HUFFMAN_PLANES if codec is _HUFFMAN else 0), []
     integers = _to_differences(bits, distance).astype(f">u{bits.itemsize}")
     for index, plane in enumerate(integers.view(np.uint8).reshape(len(bits), bits.itemsize).T):
         section, symbols = plane.tobytes(), plane.astype(np.uint16)
         if entropy_bytes(symbols) < 0.98 * len(symbols):  # otherwise coding saves nothing
-            stream = _CONTEXT.encode(symbols)
+            stream = codec.encode(symbols)
             coded = encode_varint(len(stream)) + stream
             if len(coded) < len(section):
                 head, section = head + (_FIRST_PLANE << index), coded
@@ -74,12 +83,14 @@ def _encode_planes(bits: NDArray[np.unsignedinteger], distance: int) -> bytes:
 
 def _decode_planes(data: bytes, stored_as: FloatName, count: int) -> NDArray[np.floating]:
     width = np.dtype(stored_as).itemsize
-    flags, distance = divmod(data[0] if data else 0xFF, _FIRST_PLANE)
+    head = data[0] if data else 0xFF
+    codec = _HUFFMAN if head & _HUFFMAN_PLANES else _CONTEXT
+    flags, distance = divmod(head & ~_HUFFMAN_PLANES, _FIRST_PLANE)
     if flags >> width or distance > _MAX_DISTANCE:
-        raise FormatError("no coded values", offset=0, expected=f"a byte below {4 << width}, modulo 4 at most 2")
+        raise FormatError("no coded values", offset=0, expected=f"{width} flags, and a distance up to 2")
     planes, at = [], 1
     for index in range(width):
-        plane, at = _decode_plane(data, at, count, coded=bool(flags >> index & 1))
+        plane, at = _decode_plane(data, at, count, codec if flags >> index & 1 else None)
         planes.append(plane)
     if at != len(data):
         raise FormatError("bytes are left over after the values", offset=at)
@@ -87,18 +98,18 @@ def _decode_planes(data: bytes, stored_as: FloatName, count: int) -> NDArray[np.
     return _from_differences(integers, distance).view(stored_as)
 
 
-def _decode_plane(data: bytes, start: int, count: int, *, coded: bool) -> tuple[NDArray[np.uint8], int]:
+def _decode_plane(data: bytes, start: int, count: int, codec: Codec | None) -> tuple[NDArray[np.uint8], int]:
     """Return a plane, and the byte after it; checked before memory is allocated."""
     end = start + count
-    if coded:
+    if codec:
         stream_bytes, start = decode_varint(data, start)
         end = start + stream_bytes
     if end > len(data):
         raise FormatError("the values are cut off", offset=len(data), expected=f"{end:,} bytes")
-    if not coded:
+    if not codec:
         return np.frombuffer(data[start:end], np.uint8), end
     with offset_by(start):
-        plane = _CONTEXT.decode(data[start:end], (count,))
+        plane = codec.decode(data[start:end], (count,))
     if plane.max(initial=0) > 0xFF:
         raise FormatError(f"a byte of {plane.max():,}", offset=start, expected="at most 255")
     return plane.astype(np.uint8), end

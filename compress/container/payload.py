@@ -113,8 +113,10 @@ def _encode_shared(name: str, tensor: Shared, codecs: Sequence[Codec]) -> tuple[
 def _with_values(
     record: TensorRecord, values: NDArray[np.float32], codecs: Sequence[Codec], sections: Sequence[bytes]
 ) -> tuple[TensorRecord, bytes]:
-    may_code = CODECS["context"] in codecs  # it codes the values
-    section, coded = encode_values(record.name, values, record.stored_as, coded=may_code)
+    codec = next((CODECS[name] for name in ("context", "huffman") if CODECS[name] in codecs), None)
+    if record.form != "shared" and codec is CODECS["huffman"]:
+        codec = None  # plain weights are read from the file in place
+    section, coded = encode_values(record.name, values, record.stored_as, codec)
     return replace(record, coded_value_bytes=len(section) if coded else None), b"".join([section, *sections])
 
 

@@ -73,7 +73,10 @@ def assign_levels(
         limits = f"at most {MAX_STATES:,} states and indices up to {MAX_INDEX:,}"
         raise ValueError(f"{states:,} states and indices up to {max_index:,}; the Viterbi search takes {limits}")
     layer = mask, scale, row_fisher, inverse_cholesky, _padded(correlation_factor)
-    levels, _, counts = _assign(target, layer, rate_cost, _NO_ENTRIES, trellis.predecessors, trellis.quantizer)
+    class_of_column = np.arange(target.shape[1]) % len(rate_cost)
+    levels, _, counts = _assign(
+        target, layer, rate_cost, class_of_column, _NO_ENTRIES, trellis.predecessors, trellis.quantizer
+    )
     return levels, counts
 
 
@@ -84,13 +87,15 @@ def assign_entries(
     row_fisher: Floats,
     inverse_cholesky: NDArray[np.float32],
     rate_cost: Floats,
+    class_of_column: Integers,
     entries: Floats,
     correlation_factor: Floats | None = None,
 ) -> tuple[NDArray[np.int32], Floats, Integers]:
     """Assign to every weight the codebook entry of lowest cost: of the error that remains, and of the bits.
 
     Arguments as in `assign_levels`, but `rate_cost`, shape (classes, entries), has the nats that the bits of each entry
-    cost. `entries`, shape (entries,), ascend, and one of them is 0, which a False in `mask` takes.
+    cost in the columns of a class; `class_of_column`, int64, shape (columns,), is the class of each column. `entries`,
+    shape (entries,), ascend, and one of them is 0, which a False in `mask` takes.
 
     Returns:
         index of the entry of each weight, int32, shape (rows, columns); the value that it approximates, which is the
@@ -98,7 +103,7 @@ def assign_entries(
     """
     layer = mask, scale, row_fisher, inverse_cholesky, _padded(correlation_factor)
     no_trellis = np.zeros((0, 2), dtype=np.int64), _NO_STATES
-    indices, approximated, counts = _assign(target, layer, rate_cost[:, None], entries, *no_trellis)
+    indices, approximated, counts = _assign(target, layer, rate_cost[:, None], class_of_column, entries, *no_trellis)
     return indices, approximated, counts[:, 0]
 
 
@@ -134,7 +139,9 @@ def _feed_error(
         remaining[row, column + offset] -= scaled * inverse_cholesky[group, diagonal + offset]
 
 
-@compiled(_ASSIGNMENT(MATRIX, MASKS, MATRIX, VECTOR, FACTORS, MATRIX, _RATES, VECTOR, INTEGER_MATRIX, INTEGERS))
+@compiled(
+    _ASSIGNMENT(MATRIX, MASKS, MATRIX, VECTOR, FACTORS, MATRIX, _RATES, INTEGERS, VECTOR, INTEGER_MATRIX, INTEGERS)
+)
 def _assign_columns(
     remaining: Floats,
     mask: NDArray[np.bool_],
@@ -143,12 +150,13 @@ def _assign_columns(
     inverse_cholesky: NDArray[np.float32],
     correlation_factor: Floats,
     rate_cost: Floats,
+    class_of_column: Integers,
     entries: Floats,
     predecessors: Integers,
     quantizer: Integers,
 ) -> tuple[NDArray[np.int32], Floats, Integers]:
     rows, columns = remaining.shape
-    states, classes, max_index = len(quantizer), len(rate_cost), rate_cost.shape[2] // 2
+    states, max_index = len(quantizer), rate_cost.shape[2] // 2
     groups, correlated = inverse_cholesky.shape[0], len(correlation_factor) > 0
     chosen, approximated = np.zeros(remaining.shape, dtype=np.int32), np.empty(remaining.shape)
     counts = np.zeros(rate_cost.shape, dtype=np.int64)
@@ -159,7 +167,8 @@ def _assign_columns(
     indices, quantizers = np.zeros(rows, dtype=np.int64), np.zeros(rows, dtype=np.int64)
     diagonal = 0
     for column in range(columns):
-        rates = rate_cost[column % classes]
+        column_class = class_of_column[column]
+        rates = rate_cost[column_class]
         for row in range(rows):
             step = scale[row, column]
             targets[row] = remaining[row, column] / step
@@ -180,11 +189,11 @@ def _assign_columns(
             index = indices[row]
             if states == 0:
                 chosen[row, column], value = index, entries[index]
-                counts[column % classes, 0, index] += 1
+                counts[column_class, 0, index] += 1
             else:
                 level = level_of(index, quantizers[row])
                 chosen[row, column], value = level, float(level)
-                counts[column % classes, quantizers[row], index + max_index] += 1
+                counts[column_class, quantizers[row], index + max_index] += 1
             approximated[row, column] = targets[row]
             error = remaining[row, column] - value * scale[row, column]
             _feed_error(remaining, row, column, error, inverse_cholesky, row * groups // rows, diagonal)

@@ -83,14 +83,17 @@ def refit_entries(entries: Floats, indices: NDArray[np.integer[Any]], approximat
     return np.divide(moment, total, out=entries.copy(), where=(total > 0) & (entries != 0))
 
 
-def merge_rounded(entries: Floats, counts: Floats, stored_as: FloatName, tensor: str) -> tuple[Floats, Floats]:
-    """Return rounded entries, equal ones merged and their counts summed.
+def merge_rounded(
+    entries: Floats, counts: NDArray[np.int64], stored_as: FloatName, tensor: str
+) -> tuple[Floats, NDArray[np.int64]]:
+    """Return rounded entries, equal ones merged and their counts, shape (classes, entries), summed.
 
     Raises:
         PassError: an entry is too large for the precision.
     """
     rounded, index = np.unique(_round(entries, stored_as, tensor), return_inverse=True)
-    return rounded.astype(np.float64), np.bincount(index, counts).astype(np.float64)
+    first = np.searchsorted(index, np.arange(len(rounded)))  # entries ascend
+    return rounded.astype(np.float64), np.add.reduceat(counts, first, axis=1)
 
 
 def zero_first(entries: Floats, indices: NDArray[np.integer[Any]]) -> tuple[NDArray[np.float32], NDArray[np.uint16]]:

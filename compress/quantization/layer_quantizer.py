@@ -11,7 +11,8 @@ from scipy.linalg import solve_triangular
 
 from compress.calibration.layer_statistics import row_groups
 from compress.calibration.packed_triangular import diagonals, packed, upper
-from compress.codecs.primitives.symbol_histogram import ideal_bits
+from compress.codecs.primitives.column_groups import has_columns
+from compress.codecs.primitives.symbol_histogram import UNSEEN_COUNT, ideal_bits
 from compress.codecs.primitives.trellis import TRELLIS_256, Trellis
 from compress.errors import PassError
 from compress.quantization.assignment import assign_entries, assign_levels
@@ -36,9 +37,6 @@ _TRELLIS_STEP_RATIO = 0.5 * 10 ** (1.46 / 20)
 1.46 dB that the trellis gains."""
 
 _MAX_LEVEL = 2**14
-
-_UNSEEN_COUNT = 0.5
-"""Frequency of a level or entry that no weight took."""
 
 Number = TypeVar("Number", bound=np.generic)
 LayerArrays = tuple[Floats, NDArray[np.bool_], Floats, Floats, NDArray[np.float32]]
@@ -140,17 +138,20 @@ class LayerQuantizer:
         classes = KERNEL_SIDE**2 if self.kernel_transform else 1
         if trellis is None:
             entries = np.arange(-max_level, max_level + 1, dtype=np.float64)
+            class_of_column = np.arange(target.shape[1]) % classes
             rate_cost = np.zeros((classes, len(entries)))  # frequencies are unknown in the first iteration
             for _ in range(iterations):
-                indices, _, counts = assign_entries(*arrays, rate_cost, entries, self.correlation_factor)
-                bits = [symbol_bits(count + _UNSEEN_COUNT, max_level) for count in counts]
-                rate_cost = lambda_ * np.stack(bits)
+                indices, _, counts = assign_entries(
+                    *arrays, rate_cost, class_of_column, entries, self.correlation_factor
+                )
+                bits = [symbol_bits(count[None], max_level) for count in counts]
+                rate_cost = lambda_ * np.concatenate(bits)
             levels = indices - max_level
         else:
             rate_cost = np.zeros((classes, 2, max_level // 2 * 2 + 3))
             for iteration_trellis in [coarse_trellis(trellis)] * (iterations - 1) + [trellis]:
                 levels, counts = assign_levels(*arrays, rate_cost, self.correlation_factor, iteration_trellis)
-                rate_cost = lambda_ * ideal_bits(counts + _UNSEEN_COUNT)
+                rate_cost = lambda_ * ideal_bits(counts + UNSEEN_COUNT)
         release_pages(self.inverse_cholesky)
         return shared_levels(self._in_tensor_order(levels), *exponents)
 
@@ -179,25 +180,27 @@ class LayerQuantizer:
         group = row_groups(len(target), len(inverse_cholesky))
         cost = row_fisher[:, None] * (scale / diagonals(inverse_cholesky)[group]) ** 2
         entries = options.first_entries((target / scale)[mask], cost[mask], seed)
-        counts = np.ones(len(entries))
+        channels = self.weights.shape[1]
+        classes = channels if has_columns(channels, len(entries), self.weights.size) else 1
+        class_of_column = self._column_order // self._taps % classes
+        counts = np.zeros((classes, len(entries)), np.int64)
         for iteration in range(options.iterations):
             is_last = iteration == options.iterations - 1
             if is_last:
                 entries, counts = merge_rounded(entries, counts, options.stored_as, self.name)
-            rate_cost = np.zeros(len(entries))  # frequencies are unknown in the first iteration
+            rate_cost = np.zeros(counts.shape)  # frequencies are unknown in the first iteration
             if iteration > 0:
-                bits = symbol_bits(counts + _UNSEEN_COUNT, int(np.searchsorted(entries, 0)))
-                rate_cost = lambda_ * (bits + options.entry_bits / (counts + _UNSEEN_COUNT) * (entries != 0))
-            indices, approximated, histograms = assign_entries(
-                *arrays, rate_cost[None], entries, self.correlation_factor
+                bits = symbol_bits(counts, int(np.searchsorted(entries, 0)))
+                rate_cost = lambda_ * (bits + options.entry_bits / (counts.sum(0) + UNSEEN_COUNT) * (entries != 0))
+            indices, approximated, counts = assign_entries(
+                *arrays, rate_cost, class_of_column, entries, self.correlation_factor
             )
-            counts = histograms[0].astype(np.float64)
             if not is_last:
                 entries = refit_entries(entries, indices[mask], approximated[mask], cost[mask])
                 order = np.argsort(entries, kind="stable")
-                entries, counts = entries[order], counts[order]
+                entries, counts = entries[order], counts[:, order]
         release_pages(self.inverse_cholesky)
-        used = (counts > 0) | (entries == 0)
+        used = counts.any(0) | (entries == 0)
         codebook, symbols = zero_first(entries[used], (np.cumsum(used) - 1)[indices])
         return Shared(codebook, self._in_tensor_order(symbols), options.stored_as, *exponents)
 

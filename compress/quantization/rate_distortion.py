@@ -13,8 +13,9 @@ Floats = NDArray[np.float64]
 Lambda = Annotated[float, Field(gt=0, le=1)]
 """Lagrange multiplier, nats of divergence that one bit is worth: the larger, the smaller the file."""
 
-SymbolBits = Callable[[Floats, int], Floats]
-"""Price of symbols in bits, from their frequencies, all above zero, and the position of the zero weight."""
+SymbolBits = Callable[[NDArray[np.int64], int], Floats]
+"""Price of symbols in bits, from their frequencies and the position of the zero weight; both have the shape
+(columns, symbols)."""
 
 
 def symbol_bits_of(codecs: Iterable[str]) -> SymbolBits:
@@ -27,8 +28,8 @@ def symbol_bits_of(codecs: Iterable[str]) -> SymbolBits:
 
     available = [WRITERS[name] for name in codecs]
 
-    def symbol_bits(counts: Floats, zero: int) -> Floats:
+    def symbol_bits(counts: NDArray[np.int64], zero: int) -> Floats:
         prices = (codec.symbol_bits(counts, zero) for codec in available)
-        return min(prices, key=lambda bits: float(bits @ counts))
+        return min(prices, key=lambda bits: float(np.vdot(bits, counts)))
 
     return symbol_bits

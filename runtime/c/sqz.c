@@ -36,6 +36,7 @@ enum {
     MAX_DIMENSIONS = 8,
     SOME_SYMBOLS = 64, /* decoded at once */
     MAX_DISTANCE = 2,            /* of differences between coded values */
+    HUFFMAN_PLANES = 64,         /* in the head of coded values: `huffman` codes them, else `context` */
     MAX_ENTRIES = 1 << 16,       /* of a codebook, its zero included */
     MAX_FLOAT16_LEVELS = 4097,   /* of a codebook of levels in float16 */
     KERNEL_SIDE = 3,             /* of kernels with coefficients */
@@ -548,6 +549,7 @@ static uint64_t symbol_stream_bytes(const sqz_tensor *tensor) {
     if (!find_runs(&parts, tensor->symbols, tensor->weights)) {
         return 0;
     }
+    shape = column_of(parts.entries);
     return sqzi_stream_bytes(SQZ_HUFFMAN, parts.gaps, &shape) + sqzi_stream_bytes(SQZ_HUFFMAN, parts.symbols, &shape);
 }
 
@@ -558,7 +560,8 @@ static uint32_t value_width(const sqz_tensor *tensor) {
 /* Takes the head of coded values: "Coded values". */
 static unsigned take_value_head(cursor *section, const sqz_tensor *tensor) {
     sqz_span head = take_span(section, 1);
-    if (span_bytes(head) == 0 || *head.begin >> (2 + value_width(tensor)) || (*head.begin & 3) > MAX_DISTANCE) {
+    if (span_bytes(head) == 0 || (*head.begin & ~HUFFMAN_PLANES) >> (2 + value_width(tensor)) ||
+        (*head.begin & 3) > MAX_DISTANCE) {
         spoil(section);
         return 0;
     }
@@ -567,6 +570,10 @@ static unsigned take_value_head(cursor *section, const sqz_tensor *tensor) {
 
 static int is_plane_coded(unsigned head, uint32_t plane) {
     return head >> (2 + plane) & 1;
+}
+
+static unsigned plane_codec(unsigned head) {
+    return head & HUFFMAN_PLANES ? SQZ_HUFFMAN : SQZ_CONTEXT;
 }
 
 /* Takes a plane of coded values, or the stream of a coded one. */
@@ -588,7 +595,7 @@ static uint64_t coded_value_bytes(const sqz_tensor *tensor, uint64_t *tables) {
     for (plane = 0; plane < value_width(tensor); plane++) {
         sqz_span span = take_plane(&section, tensor, is_plane_coded(head, plane));
         if (is_plane_coded(head, plane)) {
-            *tables = larger(*tables, sqzi_context_bytes(span, &shape));
+            *tables = larger(*tables, sqzi_stream_bytes(plane_codec(head), span, &shape));
         }
     }
     return (uint64_t)value_width(tensor) * tensor->value_count;
@@ -878,11 +885,11 @@ float sqz_codebook(const sqz_weights *weights, uint32_t entry) {
 }
 
 /* Decodes a plane to every `width`-th byte of `out`; `tables` is free workspace. */
-static int decode_plane(sqz_span span, uint8_t *out, uint32_t width, uint32_t count, uint8_t *tables) {
+static int decode_plane(unsigned codec, sqz_span span, uint8_t *out, uint32_t width, uint32_t count, uint8_t *tables) {
     sqz_shape shape = column_of(count);
     sqz_stream stream;
     uint32_t i;
-    if (!sqzi_open_stream(&stream, SQZ_CONTEXT, span, &shape, tables)) {
+    if (!sqzi_open_stream(&stream, codec, span, &shape, tables)) {
         return 0;
     }
     for (i = 0; i < count; i++) {
@@ -928,7 +935,7 @@ static int begin_values(sqz_weights *weights, uint8_t **workspace) {
         int is_coded = is_plane_coded(head, plane);
         sqz_span span = take_plane(&section, tensor, is_coded);
         uint8_t *out = values + (width - 1 - plane);
-        if (section.bad || (is_coded && !decode_plane(span, out, width, tensor->value_count, tables))) {
+        if (section.bad || (is_coded && !decode_plane(plane_codec(head), span, out, width, tensor->value_count, tables))) {
             return 0;
         }
         for (i = 0; !is_coded && i < tensor->value_count; i++) {
@@ -1084,6 +1091,7 @@ static int begin_symbols(sqz_weights *weights, uint8_t *tables) {
     }
     weights->entries = parts.entries;
     weights->max_gap = parts.max_gap;
+    shape = column_of(parts.entries);
     return sqzi_open_stream(&weights->gaps, SQZ_HUFFMAN, parts.gaps, &shape, tables) &&
            sqzi_open_stream(&weights->symbols, SQZ_HUFFMAN, parts.symbols, &shape,
                             tables + sqzi_stream_bytes(SQZ_HUFFMAN, parts.gaps, &shape));

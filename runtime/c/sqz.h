@@ -129,22 +129,29 @@ typedef struct sqz_tensor {
 
 struct sqz_context; /* the state of codec `context`, in the workspace */
 
-/* A bit reader, and the symbols of one stream. Private. */
+/* A bit reader, a code, and the symbols of one stream. Private. */
 typedef struct sqz_bits {
     const uint8_t *at, *end;
     uint8_t bit, over;
 } sqz_bits;
 
-typedef struct sqz_stream {
-    sqz_bits bits;
-    uint8_t codec, width;
-    uint16_t only;          /* the symbol of a code with one symbol */
+typedef struct sqz_code {
     uint32_t used;          /* symbols in use */
-    uint32_t histogram[17]; /* of codewords, by length */
+    uint16_t only;          /* the symbol of a code with one symbol */
     uint32_t limits[17];    /* the first 16 bits that begin a longer codeword, by length */
     uint32_t places[17];    /* from a codeword to the place of its symbol, by length */
     const uint8_t *lengths; /* by the next bits */
     const uint8_t *symbols; /* by place, two bytes each */
+} sqz_code;
+
+typedef struct sqz_stream {
+    sqz_bits bits;
+    uint8_t codec, width;     /* bits of a symbol of `raw`, or of a selector */
+    uint8_t code_count;       /* several codes: the column selects one */
+    sqz_code code;            /* if there is one */
+    sqz_code *codes;          /* if there are several: in the workspace */
+    const uint8_t *selectors; /* of the columns, in the file */
+    uint32_t columns, taps, column, tap; /* extents, and the position of the next symbol */
     struct sqz_context *context;
 } sqz_stream;
 

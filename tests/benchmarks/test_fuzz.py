@@ -9,7 +9,7 @@ from benchmarks.fuzz_changes import MUTATIONS
 from benchmarks.fuzz_files import file_of, originals
 from benchmarks.fuzz_reader import FuzzTask, read_files
 from compress.codecs import CODECS
-from compress.container.file import decode
+from compress.container.file import decode, layout
 
 
 def test_number_and_seed_determine_a_file():
@@ -26,9 +26,16 @@ def test_good_files_come_first_then_truncated_ones():
 
 
 def test_the_good_files_use_trellis_and_prediction_of_the_context_codec_in_every_combination():
-    indices = [tensor.indices for tensor in decode(originals()[-1]).tensors.values()]
+    indices = [tensor.indices for tensor in decode(originals()[-2]).tensors.values()]
     heads = [CODECS["context"].encode(each)[0] for each in indices]
     assert {head & 3 for head in heads} == {0, 1, 2, 3}  # the flags of prediction and of the trellis
+
+
+def test_a_good_file_has_each_number_of_codes_and_coded_codebooks():
+    data = originals()[-1]
+    heads = [CODECS["huffman"].encode(tensor.indices)[0] for tensor in decode(data).tensors.values()]
+    assert heads == [0x82, 0x83, 0x84]
+    assert all(tensor.codebook_bytes < 2 * 60 for tensor in layout(data).tensors)
 
 
 def test_every_kind_of_mutation_occurs():

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from tensor_strategies import dense, model_of, pruned, shared
 
 from benchmarks import c_decoder
+from benchmarks.fuzz_files import columns_model
 from compress.codecs import CODECS, WRITERS
 from compress.codecs.context.small_context_codec import max_table_bytes
 from compress.codecs.primitives.trellis import TRELLIS_4096, trellis_levels
@@ -47,6 +48,7 @@ FILES = {
     "context": encode(forge.small_model(), ["context"]),
     "context and coefficients": encode(forge.coefficients_model(), ["context"]),
     "coded values": encode(SMOOTH, ["context"]),
+    "codes by column": encode(columns_model(), ["huffman"]),
 }
 
 
@@ -127,8 +129,8 @@ def with_checksums(data, good):
 @pytest.mark.parametrize("codec", CODECS)
 @pytest.mark.parametrize(
     "model",
-    [forge.small_model(), forge.levels_model(), forge.coefficients_model()],
-    ids=["small", "levels", "coefficients"],
+    [forge.small_model(), forge.levels_model(), forge.coefficients_model(), columns_model()],
+    ids=["small", "levels", "coefficients", "columns"],
 )
 def test_every_form_in_every_codec_gives_the_same_bits(decoder, model, codec):
     assert decoder.ask(encode(model, [codec])).crc == crc_of(model)

@@ -25,8 +25,11 @@ def floats(bits):
     )
 
 
-def check_round_trip(values, stored_as):
-    data, coded = encode_values("w", values, stored_as, coded=True)
+CONTEXT, HUFFMAN = CODECS["context"], CODECS["huffman"]
+
+
+def check_round_trip(values, stored_as, codec=CONTEXT):
+    data, coded = encode_values("w", values, stored_as, codec)
     decoded = decode_values(data, stored_as, len(values), coded=coded)
     assert decoded.tobytes() == values.tobytes()
     return data, coded
@@ -34,28 +37,33 @@ def check_round_trip(values, stored_as):
 
 @settings(deadline=None)
 @given(
-    st.sampled_from([("float32", 32), ("float16", 16)]).flatmap(lambda kind: st.tuples(st.just(kind), floats(kind[1])))
+    st.sampled_from([("float32", 32), ("float16", 16)]).flatmap(lambda kind: st.tuples(st.just(kind), floats(kind[1]))),
+    st.sampled_from([CONTEXT, HUFFMAN]),
 )
-def test_values_round_trip_exactly(drawn):
+def test_values_round_trip_exactly(drawn, codec):
     (stored_as, _), values = drawn
-    check_round_trip(values, stored_as)
+    check_round_trip(values, stored_as, codec)
 
 
 @settings(deadline=None)
-@given(arrays.arrays(np.uint16, st.integers(0, 50)) | arrays.arrays(np.uint32, st.integers(0, 50)), st.integers(0, 2))
-def test_differences_of_any_bits_round_trip(bits, distance):
+@given(
+    arrays.arrays(np.uint16, st.integers(0, 50)) | arrays.arrays(np.uint32, st.integers(0, 50)),
+    st.integers(0, 2),
+    st.sampled_from([CONTEXT, HUFFMAN]),
+)
+def test_differences_of_any_bits_round_trip(bits, distance, codec):
     stored_as = {2: "float16", 4: "float32"}[bits.itemsize]
     finite = np.isfinite(bits.view(stored_as))
     bits = bits[finite]
-    decoded = decode_values(_encode_planes(bits, distance), stored_as, len(bits), coded=True)
+    decoded = decode_values(_encode_planes(bits, distance, codec), stored_as, len(bits), coded=True)
     assert decoded.astype(stored_as).tobytes() == bits.tobytes()
 
 
 def test_a_worked_example_has_these_bytes():
     # 1.5 and 2 are 3E00 and 4000 in float16; as differences 3E00 and 0200, in zigzag 7C00 and 0400.
     bits = np.array([0x3E00, 0x4000], np.uint16)
-    assert _encode_planes(bits, 0) == bytes([0, 0x3E, 0x40, 0, 0])
-    assert _encode_planes(bits, 1) == bytes([1, 0x7C, 0x04, 0, 0])
+    assert _encode_planes(bits, 0, CONTEXT) == bytes([0, 0x3E, 0x40, 0, 0])
+    assert _encode_planes(bits, 1, CONTEXT) == bytes([1, 0x7C, 0x04, 0, 0])
 
 
 def test_an_ascending_codebook_is_much_smaller_coded():
@@ -88,15 +96,24 @@ def test_values_are_plain_where_coding_saves_nothing():
     assert len(data) == 40
 
 
-@pytest.mark.parametrize("coded", [True, False])
+def test_a_codebook_is_smaller_by_huffman_codes():
+    # Values near one step apart, as `share` leaves them: exponents repeat, the last bits do not.
+    steps = np.random.default_rng(0).uniform(0.8, 1.2, 140).cumsum() - 70
+    values = steps.astype(np.float16).astype(np.float32)
+    data, coded = check_round_trip(values, "float16", HUFFMAN)
+    assert coded
+    assert len(data) < 0.7 * 2 * len(values)
+
+
+@pytest.mark.parametrize("codec", [CONTEXT, HUFFMAN, None])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_a_value_that_is_not_finite_is_refused(coded, bad):
+def test_a_value_that_is_not_finite_is_refused(codec, bad):
     with pytest.raises(PassError, match="tensor w: a value is not finite"):
-        encode_values("w", np.array([1, bad], np.float32), "float32", coded=coded)
+        encode_values("w", np.array([1, bad], np.float32), "float32", codec)
 
 
-def plane(*symbols):
-    stream = CODECS["context"].encode(np.array(symbols, np.uint16))
+def plane(*symbols, codec=CONTEXT):
+    stream = codec.encode(np.array(symbols, np.uint16))
     return encode_varint(len(stream)) + stream
 
 
@@ -112,6 +129,8 @@ def plane(*symbols):
         (b"\x04\x80", "does not end"),
         (b"\x04" + plane(0x3C, 0x13C) + b"\0\0", "a byte of 316"),
         (b"\x04" + plane(*range(0x3C)) + b"\0\0", "left over|closed"),
+        (b"\x44" + plane(0x3C, 0x13C, codec=HUFFMAN) + b"\0\0", "a byte of 316"),
+        (b"\x80\0\0\0\0", "no coded values"),
         (b"\0\x3c\x7c\0\0", "not finite"),
     ],
 )

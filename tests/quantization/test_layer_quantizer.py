@@ -12,6 +12,7 @@ from compress.calibration.layer_statistics import LayerStatistics
 from compress.calibration.packed_triangular import packed
 from compress.codecs import CODECS
 from compress.codecs.primitives.trellis import TRELLIS_4096
+from compress.quantization.codebooks import CodebookOptions
 from compress.quantization.layer_quantizer import LayerQuantizer, quantize_biases, shared_levels
 from compress.quantization.rate_distortion import symbol_bits_of
 
@@ -115,6 +116,24 @@ def test_on_a_real_layer_the_kernel_transform_lowers_the_rate_distortion_cost(sq
         return len(CODECS["context"].encode(shared.indices)) + layer.predicted_divergence(shared.to_dense()) / 2e-7 / 8
 
     assert bytes_and_errors(kernel_transform=True) < 0.9 * bytes_and_errors(kernel_transform=False)
+
+
+def test_on_a_real_layer_prices_by_column_lower_the_rate_distortion_cost(squeezenet, real_context):
+    name, lambda_, huffman = "features.12.squeeze.weight", 2e-7, CODECS["huffman"]
+    weights, statistics = squeezenet.tensors[name].to_dense(), real_context.fisher.layer_statistics(None)[name]
+    layer = LayerQuantizer(
+        name, weights, np.ones(weights.shape, np.bool_), statistics.row_fisher, statistics.row_inverse_cholesky(0)
+    )
+
+    def one_price(counts, zero):
+        return np.broadcast_to(huffman.symbol_bits(counts.sum(0, keepdims=True), zero), counts.shape)
+
+    def bytes_and_errors(symbol_bits):
+        """Return the rate-distortion cost in bytes."""
+        shared = layer.share(lambda_, CodebookOptions(256, "linear", 100, 4, "float16"), symbol_bits, 0)
+        return len(huffman.encode(shared.indices)) + layer.predicted_divergence(shared.to_dense()) / lambda_ / 8
+
+    assert bytes_and_errors(huffman.symbol_bits) < 0.995 * bytes_and_errors(one_price)
 
 
 def test_a_codebook_of_levels_ends_at_the_largest_level_in_use():

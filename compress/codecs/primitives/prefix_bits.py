@@ -149,6 +149,16 @@ def unpack(data: bytes, start: int, table: NDArray[np.int32], count: int) -> NDA
             bits = _unpack(np.frombuffer(data, np.uint8, offset=start), table, (len(table) - 1).bit_length(), out)
         else:  # at most one symbol, of no bits
             bits, out[:] = 0, table[:1] >> LENGTH_BITS
+    check_codewords_end(data, start, bits, count)
+    return out
+
+
+def check_codewords_end(data: bytes, start: int, bits: int, count: int) -> None:
+    """Check that `count` codewords of `bits` bits, -1 for too few, are exactly `data[start:]`.
+
+    Raises:
+        FormatError: the bits end too early, bytes are left over, or the padding is not zero.
+    """
     if bits < 0:
         raise FormatError("the codewords end too early", offset=len(data), expected=f"{count:,} symbols")
     end = start + (bits + 7) // 8
@@ -156,4 +166,3 @@ def unpack(data: bytes, start: int, table: NDArray[np.int32], count: int) -> NDA
         raise FormatError("bytes are left over after the last codeword", offset=end)
     if bits % 8 and data[-1] & (0xFF >> bits % 8):
         raise FormatError("padding after the last codeword is not zero", offset=end - 1)
-    return out

@@ -14,6 +14,10 @@ Symbols = Annotated[NDArray[np.uint16], types.Array(types.uint16, 1, "C", readon
 Counts = Annotated[NDArray[np.int64], types.int64[::1]]
 
 
+UNSEEN_COUNT = 0.5
+"""Frequency of a symbol that has not occurred, in prices."""
+
+
 def histogram(symbols: NDArray[np.uint16]) -> NDArray[np.int64]:
     """Return how often each symbol occurs: int64, shape (largest symbol + 1,), or (0,) without symbols."""
     counts = np.zeros(int(symbols.max()) + 1 if symbols.size else 0, dtype=np.int64)
