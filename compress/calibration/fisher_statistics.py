@@ -40,7 +40,7 @@ _LOGGER = logging.getLogger(__name__)
 _STATISTICS_VERSION = 7
 """Increased when the statistics of the same network and photos change."""
 
-_BALANCE_PHOTOS, _BALANCE_BATCH = 2_000, 50
+_BALANCE_PHOTOS, _BALANCE_BATCH = 2_000, 10
 """Photos that tell how frequent each class is; how many the network sees together."""
 
 _MAX_CLASS_SHARE = 0.9

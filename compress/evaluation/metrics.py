@@ -21,7 +21,9 @@ from compress.networks.compared_output import OutputKind
 from compress.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from compress.runtime.progress import Progress
 
-_BATCH_SIZE = 50
+_BATCH_SIZE = 10
+"""Photos that the network sees together. The activations of more leave the cache of a processor."""
+
 _BEST_CLASSES = 5
 
 

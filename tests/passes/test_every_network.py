@@ -176,5 +176,5 @@ def test_activations_that_are_computed_again_have_statistics():
 def test_photos_on_which_a_network_fails_are_named():
     model, context = loaded(small_network, {"change": "fails on dark photos"})
     dark = replace(context.calibration, pixels=np.zeros_like(context.calibration.pixels))
-    with pytest.raises(DataError, match=f"fails on 20 photos, the first of them {dark.names[0]}: IndexError: too dark"):
+    with pytest.raises(DataError, match=f"fails on 10 photos, the first of them {dark.names[0]}: IndexError: too dark"):
         outputs(model, replace(context, calibration=dark))
