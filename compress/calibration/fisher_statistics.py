@@ -86,12 +86,13 @@ class FisherStatistics:
         """Return statistics without row blocks and row correlation, by name, on at most `limit` photos; None: on all.
 
         Raises:
-            DataError, PassError: as `accumulate_statistics`; or there are fewer photos than processes.
+            DataError, PassError: as `accumulate_statistics`; or there are fewer photos than processes, or no photo uses
+                a layer.
         """
         indices = self._indices(limit)
         key = (*self._network_and_photos, self.seed, len(indices))
         if key not in self.cache:
-            gathered = dict(self._gather(indices, 1, 0))
+            gathered = self._checked(dict(self._gather(indices, 1, 0)))
             for oldest in list(self.cache)[: len(self.cache) + 1 - _MAX_CACHED]:
                 del self.cache[oldest]
             self.cache[key] = gathered
@@ -114,7 +115,7 @@ class FisherStatistics:
             half_precision: run the network in bfloat16 if the device computes in it.
         Raises:
             DataError: as `layer_statistics`, or `store` is not writable.
-            PassError: as `layer_statistics`, or no photo uses a layer.
+            PassError: as `layer_statistics`.
         """
         indices = self._indices(limit)
         half_precision = self.processes.all_agree(half_precision and has_bfloat16(self.device))

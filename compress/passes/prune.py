@@ -111,6 +111,8 @@ class Prune(Pass):
             raise ValueError("sensitivity is relative to the standard deviation of a layer; set scope to layer")
         if self.iterations > 1 and not self.obs_update:
             raise ValueError("iterations change nothing if no weight changes; set obs_update to true")
+        if not self.obs_update and (self.half_precision or self.row_block_memory != ROW_BLOCK_BYTES):
+            raise ValueError("half_precision and row_block_memory are of the statistics of obs_update; set it to true")
         if self.iterations > 1 and self._has_sensitivity:
             raise ValueError("sensitivity is an amount for one iteration; give sparsity or nonzero_weights")
         return self

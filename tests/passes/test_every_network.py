@@ -129,9 +129,10 @@ def test_a_layer_whose_outputs_are_dropped_costs_nothing():
 
 def test_a_layer_that_no_photo_uses_is_an_error_of_passes_that_need_its_statistics():
     model, context = loaded(gated_network, {"use": "for photos of zeros"})
-    for name in ("prune", "share", "quantize"):
+    by_fisher = Prune(sparsity=0.5, criterion="fisher"), Share(bits=4, importance="fisher")
+    for pass_ in (PASSES["prune"], PASSES["share"], PASSES["quantize"], *by_fisher):
         with pytest.raises(PassError, match=r"gate\.weight: .* for none of the calibration photos, .* add photos"):
-            PASSES[name](model, context)
+            pass_(model, context)
 
 
 def test_training_without_any_gradient_is_an_error():

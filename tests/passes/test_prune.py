@@ -217,6 +217,8 @@ class TestInvariants:
         {"sparsity": 0.5, "statistics_photos": 0},
         {"sparsity": 0.5, "iterations": 2},
         {"sparsity": 0.5, "obs_update": True, "iterations": 0},
+        {"sparsity": 0.5, "half_precision": True},
+        {"sparsity": 0.5, "row_block_memory": 10**6},
         {"sensitivity": 0.5, "obs_update": True, "iterations": 2},
         {"sparsity": 0.5, "obs_update": True, "iterations": 2, "layers": {"3x3": {"sensitivity": 0.5}}},
         {"sparsity": 0.5, "amount": 1},
