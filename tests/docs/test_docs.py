@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import json
 import re
 import sys
 import tomllib
@@ -167,6 +168,33 @@ def test_the_description_of_a_builtin_pipeline_has_purpose_and_time(name):
     assert re.search(r"Takes about [\d.]+ (minutes|hours?)", pipeline.description)
     assert pipeline.goal.bytes
     assert f"[`{name}`]" in (ROOT / "docs" / "results.md").read_text("utf-8")
+
+
+def result_rows(document: str) -> dict[str, dict[str, str]]:
+    """Return the cells by column of each row about a pipeline's report."""
+    lines = (ROOT / document).read_text("utf-8").splitlines()
+    header = next(line for line in lines if line.startswith("| pipeline | bytes |"))
+    names = [name.strip() for name in header.split("|")]
+    rows = [line for line in lines if re.match(r"\| \[`[\w-]+`\]\(\S*reports/", line)]
+    return {
+        cells["pipeline"].split("`")[1]: cells
+        for cells in (dict(zip(names, map(str.strip, row.split("|")), strict=True)) for row in rows)
+    }
+
+
+@pytest.mark.parametrize(
+    ("document", "name"), [(each, name) for each in ("README.md", "docs/results.md") for name in result_rows(each)]
+)
+def test_results_are_those_of_the_report(document, name):
+    cells = result_rows(document)[name]
+    stages = json.loads((ROOT / "reports" / name / "report.json").read_text("utf-8"))["stages"]
+    before, after = stages[0], stages[-1]
+    assert cells["bytes"] == f"{after['file_bytes']:,}"
+    assert abs(float(cells["KL"]) - after["fidelity"]["divergence_nats"]["value"]) < 0.00051
+    for column in {"top-1", "top-5"} if after["accuracy"] else set():
+        shown = re.findall(r"[\d.]+", cells[column])
+        found = [each["accuracy"][column.replace("-", "")]["value"] for each in (before, after)]
+        assert [float(each) for each in shown] == pytest.approx([100 * each for each in found], abs=0.051), column
 
 
 def test_the_readme_is_read_in_three_minutes():
