@@ -42,8 +42,10 @@ class FuzzFile:
 
 @functools.cache
 def originals() -> tuple[bytes, ...]:
-    """Return good files: of two models with each codec and with all codecs, of one with and without a trellis, and one
-    codes by column.
+    """Return good files.
+
+    They hold two models with each codec and with all codecs, one with and without a trellis, and one with codes by
+    column.
     """
     choices = [[name] for name in CODECS] + [list(CODECS)]
     files = [encode(model, codecs) for codecs in choices for model in (_plain_model(), _coded_model())]

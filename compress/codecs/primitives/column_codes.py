@@ -16,11 +16,17 @@ from numpy.typing import NDArray
 
 from compress.codecs.primitives.column_groups import MAX_GROUPS, Grouping
 from compress.codecs.primitives.error_offsets import offset_by
-from compress.codecs.primitives.prefix_bits import LENGTH_BITS, ReadOnlyBytes, check_codewords_end
+from compress.codecs.primitives.prefix_bits import (
+    LENGTH_BITS,
+    ReadOnlyBytes,
+    Selectors,
+    Tables,
+    check_codewords_end,
+    pack_columns,
+)
 from compress.codecs.primitives.prefix_code import PrefixCode
 from compress.codecs.primitives.prefix_code_reader import MAX_LENGTH, decoding_table
-from compress.codecs.primitives.range_coder import Bytes
-from compress.codecs.primitives.symbol_histogram import Counts, Symbols
+from compress.codecs.primitives.symbol_histogram import Counts
 from compress.errors import FormatError
 from compress.runtime.jit import compiled
 
@@ -28,8 +34,6 @@ _HEAD = 0x80
 """A table of at least one symbol begins with a zero bit, and one without symbols is 0x80."""
 
 _LENGTH_MASK = (1 << LENGTH_BITS) - 1
-_Tables = Annotated[NDArray[np.int32], types.Array(types.int32, 2, "C", readonly=True)]
-_Selectors = Annotated[NDArray[np.uint8], types.Array(types.uint8, 1, "C", readonly=True)]
 _Out = Annotated[NDArray[np.uint16], types.uint16[::1]]
 
 
@@ -49,11 +53,10 @@ def encode_columns(symbols: NDArray[np.uint16], grouping: Grouping) -> bytes:
     bits = sum(code.bits(counts) for code, counts in zip(codes, grouping.counts, strict=True))
     places = np.arange(_selector_bits(len(codes)))[::-1]
     selectors = np.packbits((grouping.group[:, None] >> places & 1).astype(np.uint8))
-    words = np.zeros((bits + 7) // 8, np.uint8)
     tables = _stacked([code.encoding_table() for code in codes])
-    _pack(np.ascontiguousarray(symbols).reshape(-1), tables, grouping.group, math.prod(symbols.shape[2:]), words)
+    words = pack_columns(symbols, tables, grouping.group, bits)
     head = bytes([_HEAD + len(codes)]), *(code.to_bytes() for code in codes)
-    return b"".join(head) + selectors.tobytes() + words.tobytes()
+    return b"".join(head) + selectors.tobytes() + words
 
 
 def decode_columns(data: bytes, shape: tuple[int, ...]) -> NDArray[np.uint16]:
@@ -113,38 +116,10 @@ def _read_selectors(data: bytes, start: int, columns: int, codes: int) -> tuple[
 
 
 @compiled()
-def _pack(symbols: Symbols, codes: _Tables, code_of_column: _Selectors, taps: int, out: Bytes) -> None:
-    """Fill `out`, which is zeros, with codewords.
-
-    Args:
-        symbols: row by row; `taps` symbols of a column follow one another.
-        codes: `codeword << LENGTH_BITS | length` for each code and symbol.
-        code_of_column: shape (columns,).
-        taps: at least 1.
-        out: zeros pad the last byte.
-    """
-    window, held, at, column, tap = 0, 0, 0, 0, 0
-    for symbol in symbols:
-        entry = codes[code_of_column[column], symbol]
-        window = (window << (entry & _LENGTH_MASK)) | (entry >> LENGTH_BITS)
-        held += entry & _LENGTH_MASK
-        while held >= 8:
-            held -= 8
-            out[at] = window >> held
-            window &= (1 << held) - 1
-            at += 1
-        tap += 1
-        if tap == taps:
-            tap, column = 0, column + 1 if column + 1 < code_of_column.size else 0
-    if held > 0:
-        out[at] = window << (8 - held)
-
-
-@compiled()
 def _unpack(
-    data: ReadOnlyBytes, tables: _Tables, table_bits: Counts, code_of_column: _Selectors, taps: int, out: _Out
+    data: ReadOnlyBytes, tables: Tables, table_bits: Counts, code_of_column: Selectors, taps: int, out: _Out
 ) -> int:
-    """Fill `out` with symbols in the order of `_pack`, and return the bits read; -1 if they end too early.
+    """Fill `out` with symbols in the order of `pack_columns`, and return the bits read; -1 if they end too early.
 
     Args:
         data: the codewords.

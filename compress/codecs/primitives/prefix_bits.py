@@ -5,6 +5,7 @@ numba turns sums of signed and unsigned integers into floats, so none are mixed.
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 import numpy as np
@@ -21,6 +22,8 @@ LENGTH_BITS = 5
 
 ReadOnlyBytes = Annotated[NDArray[np.uint8], types.Array(types.uint8, 1, "C", readonly=True)]
 Table = Annotated[NDArray[np.int32], types.Array(types.int32, 1, "C", readonly=True)]
+Tables = Annotated[NDArray[np.int32], types.Array(types.int32, 2, "C", readonly=True)]
+Selectors = Annotated[NDArray[np.uint8], types.Array(types.uint8, 1, "C", readonly=True)]
 _Pairs = Annotated[NDArray[np.uint64], types.uint64[::1]]
 _Out = Annotated[NDArray[np.uint16], types.uint16[::1]]
 _UInt64 = Annotated[np.uint64, types.uint64]
@@ -29,18 +32,29 @@ _PAIR_BITS = 12
 
 
 @compiled()
-def _pack(symbols: Symbols, code: Table, out: Bytes) -> None:
-    window, held, at = 0, 0, 0
+def _pack(symbols: Symbols, codes: Tables, code_of_column: Selectors, taps: int, out: Bytes) -> None:
+    """Fill `out`, which is zeros, with codewords.
+
+    Args:
+        symbols: row by row; `taps` symbols of a column follow one another.
+        codes: `codeword << LENGTH_BITS | length` for each code and symbol.
+        code_of_column: shape (columns,).
+        taps: at least 1.
+        out: zeros pad the last byte.
+    """
+    window, held, at, column, tap = 0, 0, 0, 0, 0
     for symbol in symbols:
-        entry = code[symbol]
-        length = entry & 31
-        window = (window << length) | (entry >> 5)
-        held += length
+        entry = codes[code_of_column[column], symbol]
+        window = (window << (entry & 31)) | (entry >> 5)
+        held += entry & 31
         while held >= 8:
             held -= 8
             out[at] = window >> held
             window &= (1 << held) - 1
             at += 1
+        tap += 1
+        if tap == taps:
+            tap, column = 0, column + 1 if column + 1 < code_of_column.size else 0
     if held > 0:
         out[at] = window << (8 - held)
 
@@ -127,8 +141,15 @@ def pack(symbols: NDArray[np.uint16], code: NDArray[np.int32], bits: int) -> byt
 
     The table `code` has `codeword << LENGTH_BITS | length` for every symbol up to the largest.
     """
+    return pack_columns(symbols.reshape(-1), code[None], np.zeros(1, np.uint8), bits)
+
+
+def pack_columns(
+    symbols: NDArray[np.uint16], codes: NDArray[np.int32], code_of_column: NDArray[np.uint8], bits: int
+) -> bytes:
+    """Return the codewords as `pack`, where the index in the second dimension of `symbols` selects a row of `codes`."""
     out = np.zeros((bits + 7) // 8, dtype=np.uint8)
-    _pack(np.ascontiguousarray(symbols), code, out)
+    _pack(np.ascontiguousarray(symbols).reshape(-1), codes, code_of_column, math.prod(symbols.shape[2:]), out)
     return out.tobytes()
 
 
