@@ -197,6 +197,7 @@ typedef struct layer {
     uint32_t groups;
     uint32_t blocks; /* in all groups */
     int depthwise;
+    size_t workspace_bytes; /* that sqz_open needs for the weights and the bias */
 } layer;
 
 static uint32_t blocks_of(uint32_t outputs) {
@@ -274,12 +275,14 @@ static sqz_error find_layer(const sqz_network *network, operation *of, sqz_tenso
     if (!make_layer(of, tensor, &network->values[of->input[0]], made)) {
         return SQZ_BAD_NETWORK;
     }
+    made->workspace_bytes = tensor->workspace_bytes;
     if (of->bias != NONE) {
         bias = *tensor;
         error = find_tensor(network->file, &bias, of->bias);
         if (!error && (bias.dimensions != 1 || bias.weights != tensor->rows)) {
             return SQZ_BAD_NETWORK;
         }
+        made->workspace_bytes = larger_size(made->workspace_bytes, bias.workspace_bytes);
     }
     return error;
 }
@@ -681,7 +684,7 @@ static void plan_layer(sqz_network *network, weight_source *source, sqz_value *v
     *loading = needed > *loading ? needed : *loading;
     needed = source_floats(source) + blocks_at_a_time(source) * block;
     *scratch = needed > *scratch ? needed : *scratch;
-    network->file_workspace_bytes = larger_size(network->file_workspace_bytes, source->tensor.workspace_bytes);
+    network->file_workspace_bytes = larger_size(network->file_workspace_bytes, source->of.workspace_bytes);
 }
 
 /* Plan the memory of all weights: packed and loaded, or scratch memory of each run. */
@@ -692,6 +695,7 @@ static sqz_error plan_weights(sqz_network *network) {
     weight_source source;
     memset(&source, 0, sizeof source);
     source.tensor.index = NONE;
+    network->file_workspace_bytes = network->file->workspace_bytes;
     for (value = 1; value <= count; value++) {
         operation next = take_operation(&program, value);
         if (next.kind <= LINEAR) {

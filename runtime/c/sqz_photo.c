@@ -142,13 +142,13 @@ static uint32_t sum_pixels(const axis *axes) {
     return is_vertical_first(axes) ? axes[1].in : axes[1].seen;
 }
 
-/* Bytes of the workspace: int32s, then bytes. */
+/* Bytes of the workspace: int32s, then bytes, rounded up to whole int32s, so that an arena has whole floats. */
 static size_t workspace_bytes_of(const axis *axes, uint32_t channels) {
     uint64_t ints = (uint64_t)axes[1].seen * tap_step(&axes[1]) + axes[0].most_taps;
-    uint64_t rows = is_vertical_first(axes) ? 1 : 1 + axes[0].most_taps, bytes;
+    uint64_t rows = is_vertical_first(axes) ? 1 : 1 + axes[0].most_taps;
     ints += (uint64_t)channels * sum_pixels(axes);
-    bytes = sizeof(int32_t) * ints + channels * (axes[1].in + axes[1].seen * rows);
-    return bytes > SIZE_MAX ? SIZE_MAX : (size_t)bytes;
+    ints += (channels * (axes[1].in + axes[1].seen * rows) + sizeof(int32_t) - 1) / sizeof(int32_t);
+    return ints > SIZE_MAX / sizeof(int32_t) ? SIZE_MAX : (size_t)ints * sizeof(int32_t);
 }
 
 static uint32_t channels_of(const sqz_file *file) {

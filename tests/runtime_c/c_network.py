@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,12 +69,14 @@ class Driver:
         return np.frombuffer(done.stdout, np.float32)
 
 
-def assert_same(driver: Driver, model: Model, photo: Image.Image, network: nn.Module | None = None) -> None:
+def assert_same(
+    driver: Driver, model: Model, photo: Image.Image, network: nn.Module | None = None, codecs: Sequence[str] = ("raw",)
+) -> None:
     """Compare input and logits with those of Pillow and torch, for both ways to read the weights."""
     photos = to_input(to_pixels(photo, model.preprocessing)[None], model.preprocessing)
     with torch.inference_mode():
         expected = (network or to_module(model))(torch.from_numpy(photos))[0].numpy()
-    data = encode(model, ["raw"])
+    data = encode(model, codecs)
     for mode in MODES:
         written = driver.classify(data, photo, mode)
         network_input, logits = written[: photos.size], written[photos.size :]

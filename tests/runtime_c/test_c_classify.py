@@ -12,10 +12,13 @@ from c_network import build
 from PIL import Image
 from skimage import data
 from test_c_squeezenet import CAT, random_squeezenet
+from torch import nn
 
 from benchmarks.c_decoder import SOURCES
 from compress.container.file import encode
-from compress.model import Model
+from compress.model import Model, Preprocessing
+from compress.networks.modules import as_dense, stored_tensors
+from compress.networks.program import network_program
 
 COMMENT = b"P5 # a comment\n# another\n"
 
@@ -53,6 +56,29 @@ def test_labels_are_printed_where_the_file_has_them(program, tmp_path):
     done = classify(program, tmp_path, model, COMMENT + in_ppm(Image.fromarray(data.camera()))[2:])
     names = [line.split("%")[1].strip() for line in done.stdout.splitlines()]
     assert sorted(names) == sorted(model.labels)
+
+
+def gray_model(classes: int) -> Model:
+    """A small network with the labels `kind 0`, `kind 1` and so on."""
+    gray = Preprocessing(9, 9, "squash", "L", 0.0039, (0.4731,), (0.2297,))
+    network = nn.Sequential(nn.Conv2d(1, classes, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    tensors = {name: as_dense(tensor) for name, tensor in stored_tensors(network).items()}
+    labels = tuple(f"kind {number}" for number in range(classes))
+    return Model("networks:make", classes, gray, tensors, labels, network_program(network, gray))
+
+
+def test_labels_may_need_a_larger_workspace_than_the_weights(program, tmp_path):
+    model = gray_model(classes=300)
+    assert encode(model)[9] == 0  # the header is not compressed, and needs no workspace; the labels are
+    done = classify(program, tmp_path, model, in_ppm(CAT))
+    assert done.stdout.count("%  kind ") == 5
+
+
+def test_an_arena_has_whole_floats(program, tmp_path):
+    (tmp_path / "model.sqz").write_bytes(encode(gray_model(classes=2)))
+    done = subprocess.run([program, tmp_path / "model.sqz"], capture_output=True, text=True, check=True)
+    sizes = {name: int(number) for name, number in map(str.split, done.stdout.splitlines())}
+    assert sizes["arena-bytes"] % 4 == sizes["streaming-arena-bytes"] % 4 == 0
 
 
 @pytest.mark.parametrize(

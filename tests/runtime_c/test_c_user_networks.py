@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from c_network import MODES, Driver, Refused, assert_same
@@ -17,6 +18,8 @@ from compress.container.file import encode
 from compress.model import Model, Preprocessing
 from compress.networks.modules import as_dense, stored_tensors
 from compress.networks.program import network_program
+from compress.tensors.forms import Dense, Shared
+from compress.tensors.levels import levels_codebook
 from compress.weights.user_network import UserNetwork
 
 CAT = Image.fromarray(data.chelsea())
@@ -30,7 +33,11 @@ def model_of(network: nn.Module, classes: int, preprocessing: Preprocessing = IN
 
 @pytest.mark.parametrize(
     ("function", "args", "side"),
-    [("resnet18", {"classes": 7, "width": 4}, 40), ("mobilenet", {}, 33), ("squeeze_excitation", {}, 21)],
+    [
+        ("resnet18", {"classes": 7, "width": 4}, 40),
+        ("mobilenet", {}, 33),
+        ("squeeze_excitation", {}, 21),
+    ],
 )
 def test_networks_of_users_give_torchs_logits(driver: Driver, function, args, side):
     source = UserNetwork(factory=f"user_networks:{function}", args=args, fold_batch_norm=True, input_size=side)
@@ -41,7 +48,7 @@ def test_a_head_of_a_network_gives_torchs_logits(driver: Driver):
     assert_same(driver, UserNetwork(factory="output_networks:two_heads", input_size=33, outputs=0).load(), CAT)
 
 
-class Dense(nn.Module):
+class DenseNet(nn.Module):
     """Concatenations of concatenations, as in DenseNet: a map is read again and again."""
 
     def __init__(self) -> None:
@@ -72,7 +79,7 @@ def layers(*parts: nn.Module) -> nn.Module:
 
 
 NETWORKS = {
-    "concatenations of concatenations": (Dense(), 6),
+    "concatenations of concatenations": (DenseNet(), 6),
     "the input in a concatenation": (InputInConcatenation(), 5),
     "groups": (layers(nn.Conv2d(3, 40, 3), nn.Conv2d(40, 36, 3, groups=2), nn.Conv2d(36, 8, 1, groups=4)), 8),
     "depthwise": (layers(nn.Conv2d(3, 21, 1), nn.Conv2d(21, 21, (3, 5), 2, 2, groups=21), nn.Hardswish()), 21),
@@ -92,6 +99,24 @@ NETWORKS = {
 @pytest.mark.parametrize(("network", "classes"), NETWORKS.values(), ids=NETWORKS)
 def test_every_operation_gives_torchs_result(driver: Driver, network, classes):
     assert_same(driver, model_of(network, classes), CAT, network)
+
+
+def test_a_bias_may_need_a_larger_workspace_than_the_weights(driver: Driver):
+    """Its coded values are decoded to the workspace; weights of even frequencies are in `raw`, which needs none."""
+    indices = np.random.default_rng(0).integers(0, 256, (400, 3, 1, 1), dtype=np.uint16)
+    weight = Shared(levels_codebook(256), indices, row_exponents=np.full(400, -40, np.int8))
+    bias = Dense(np.linspace(-1, 1, 400, dtype=np.float32))
+    network = layers(nn.Conv2d(3, 400, 1))
+    network.load_state_dict({"0.weight": torch.tensor(weight.to_dense()), "0.bias": torch.tensor(bias.values)})
+    model = replace(model_of(network, 400), tensors={"0.weight": weight, "0.bias": bias})
+    assert_same(driver, model, CAT, network, ["raw", "context"])
+
+
+def test_a_network_without_layers_needs_the_workspace_of_its_header(driver: Driver):
+    even = Preprocessing(9, 9, "squash", "RGB", 1.0, (0.0,) * 3, (1.0,) * 3)
+    model = replace(small_model(), classes=3, preprocessing=even, program=program_of(MEAN))
+    assert encode(model)[9] == 1  # the header is compressed
+    assert_same(driver, model, CAT, layers())
 
 
 def test_gray_input(driver: Driver):

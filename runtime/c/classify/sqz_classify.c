@@ -103,12 +103,19 @@ static void print_class(const char *labels, const char *end, uint32_t number) {
     printf("%.*s\n", (int)((const char *)memchr(labels, '\n', (size_t)(end - labels)) - labels), labels);
 }
 
-static void print_best(const sqz_file *file, float *probabilities) {
-    char *labels = (char *)allocate(file->label_plain_bytes), *end = labels + file->label_plain_bytes;
+/* Reads the labels, which may need a larger workspace than the weights. Returns their end: the start if there are none,
+ * or if they are damaged. */
+static char *read_labels(const sqz_file *file, const uint8_t *bytes, size_t length, char *labels) {
+    size_t workspace = file->label_workspace_bytes + file->workspace_bytes;
+    sqz_file again;
+    sqz_error error = sqz_open(&again, bytes, length, allocate(workspace), workspace);
+    error = error ? error : sqz_labels(&again, labels, file->label_plain_bytes);
+    return error ? labels : labels + file->label_plain_bytes;
+}
+
+static void print_best(const sqz_file *file, const uint8_t *bytes, size_t length, float *probabilities) {
+    char *labels = (char *)allocate(file->label_plain_bytes), *end = read_labels(file, bytes, length, labels);
     int shown;
-    if (sqz_labels(file, labels, file->label_plain_bytes)) {
-        end = labels; /* damaged: numbers instead */
-    }
     for (shown = 0; shown < SHOWN && (uint32_t)shown < file->classes; shown++) {
         uint32_t i, best = 0;
         for (i = 1; i < file->classes; i++) {
@@ -158,6 +165,6 @@ int main(int count, char **words) {
     load_weights(words[1], &network);
     logits = (float *)allocate(file.classes * sizeof *logits);
     classify(words[2], &network, file.classes, logits);
-    print_best(&file, logits);
+    print_best(&file, bytes, length, logits);
     return DONE;
 }
