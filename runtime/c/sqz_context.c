@@ -555,6 +555,16 @@ INLINE int32_t product_of(const int16_t *weights, const int16_t *values, uint32_
     return sum;
 }
 
+/* Whether compilers make vectors of a loop: GCC makes none with -Os. */
+#if defined(__OPTIMIZE_SIZE__) && !defined(__clang__)
+#define HAS_VECTORS 0
+#elif defined(__SSE2__) || defined(__ARM_NEON) || defined(__wasm_simd128__) || defined(_M_X64) || defined(_M_ARM64)
+#define HAS_VECTORS 1
+#else
+#define HAS_VECTORS 0
+#endif
+
+#if HAS_VECTORS
 INLINE int16_t lower16(int16_t left, int16_t right) {
     return left < right ? left : right;
 }
@@ -576,6 +586,18 @@ INLINE void add_multiple(int16_t *restrict weights, const int16_t *restrict valu
         weights[i] = (int16_t)(lower16(higher16(weights[i], minimum), maximum) + change);
     }
 }
+
+#else
+/* Numbers of 32 bits take fewer instructions one by one. */
+INLINE void add_multiple(int16_t *restrict weights, const int16_t *restrict values, uint32_t count, int32_t step) {
+    uint32_t i;
+    for (i = 0; i < count; i++) {
+        if (values[i]) {
+            weights[i] = (int16_t)clip(weights[i] + ((step * values[i] + 32) >> 6), -32767, 32767);
+        }
+    }
+}
+#endif
 
 /* The number of levels that a column is predicted from. */
 INLINE uint32_t order_at(const sqz_context *coder, uint32_t c) {

@@ -71,6 +71,11 @@ def program(folder):
 
 
 @pytest.fixture(scope="session")
+def small_program(folder):
+    return built(folder / "small", ("-Os",))
+
+
+@pytest.fixture(scope="session")
 def decoder(folder):
     flags = (*c_decoder.SANITIZERS, f"-DSQZ_MAX_WEIGHTS={MAX_WEIGHTS}u")
     running = c_decoder.CDecoder(built(folder / "sanitized", flags))
@@ -222,6 +227,15 @@ LEVEL_ARRAYS = {
 def test_every_option_of_context_gives_the_same_bits(decoder, symbols):
     file = stream_file(symbols, CODECS["context"].encode(symbols))
     assert decoder.ask(file).crc == crc_of(decode(file))
+
+
+@pytest.mark.parametrize("symbols", LEVEL_ARRAYS.values(), ids=LEVEL_ARRAYS)
+def test_a_build_for_size_gives_the_same_bits(small_program, symbols, tmp_path):
+    """Without vectors the weights of predictions are updated in another way."""
+    file = stream_file(symbols, CODECS["context"].encode(symbols))
+    (tmp_path / "model.sqz").write_bytes(file)
+    done = subprocess.run([small_program, tmp_path / "model.sqz", "-"], capture_output=True, check=True)
+    assert zlib.crc32(done.stdout) == crc_of(decode(file))
 
 
 def test_the_levels_cover_all_options_of_context():
