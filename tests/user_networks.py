@@ -286,6 +286,29 @@ def tuple_in_training(as_dict: bool = False) -> nn.Module:
     return TupleInTraining(as_dict)
 
 
+class Functions(nn.Module):
+    """Pools, means, dropout and reshapes as functions and methods; linear layers gate the channels."""
+
+    def __init__(self, side: int) -> None:
+        super().__init__()
+        pooled = (side + 1) // 2 // 3
+        self.first, self.second = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1, groups=8)
+        self.squeeze, self.excite, self.head = nn.Linear(8, 4), nn.Linear(4, 8), nn.Linear(2 * 8 * pooled**2, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.max_pool2d(torch.relu(self.first(x)), 3, stride=2, padding=1)
+        gate = torch.sigmoid(self.excite(functional.relu(self.squeeze(x.mean([2, 3])))))
+        x = x + self.second(x) * gate.view(x.size(0), -1, 1, 1)
+        mean = functional.adaptive_avg_pool2d(x, 1)
+        x = torch.concat([x * torch.mean(x, dim=(-2, -1), keepdim=True), mean * x], dim=1)
+        x = functional.avg_pool2d(x, 3)
+        return self.head(functional.dropout(x.reshape(x.shape[0], -1), 0.2, self.training))
+
+
+def functions(side: int) -> nn.Module:
+    return Functions(side)
+
+
 class ViewingNetwork(nn.Module):
     """Views its feature map as rows, which needs torch's default memory format."""
 

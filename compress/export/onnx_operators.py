@@ -5,13 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 from torch import Tensor, fx, nn
 
 from compress.errors import SqueezeError
 from compress.networks.compared_output import LOGITS, OutputOptions
-from compress.networks.operations import ACTIVATIONS, BINARY, ONE_BY_ONE, is_in_place, pair, trace
+from compress.networks.operations import (
+    ACTIVATIONS,
+    BINARY,
+    ONE_BY_ONE,
+    adds_or_removes_ones,
+    averages_positions,
+    flattens,
+    is_in_place,
+    is_tensor,
+    joins_channels,
+    layer_of,
+    pair,
+    shape,
+    trace,
+)
 from compress.networks.tracing import is_altered
 
 
@@ -37,6 +50,8 @@ class OperatorConverter:
         self._taken = {"input", "logits", *network.state_dict()}
         self._results: dict[fx.Node, str] = {}
         for node in graph.nodes:
+            if not is_tensor(node) and node.op != "output":
+                continue  # a shape, which reshapes read
             self._results[node] = self._convert(node)
             if is_in_place(node, self._modules[str(node.target)] if node.op == "call_module" else None):
                 self._replace_result(self._results[node.all_input_nodes[0]], self._results[node])
@@ -48,7 +63,7 @@ class OperatorConverter:
         """Add the operations of a node, and return the name of its result."""
         input_nodes: list[fx.Node] = []
         fx.node.map_arg((node.args, node.kwargs), input_nodes.append)  # with repetitions
-        inputs = [self._results[each] for each in input_nodes]
+        inputs = [self._results[each] for each in input_nodes if is_tensor(each)]
         if node.op == "placeholder":
             return "input"
         if node.op == "output" and self.nodes and list(self.nodes[-1].output) == inputs:
@@ -64,6 +79,7 @@ class OperatorConverter:
         activation = ACTIVATIONS.get(node.target if module is None else type(module))
         if activation and inputs:
             return self._convert_activation(activation, node.name, inputs[0])
+        module = module or layer_of(node)
         result = self._convert_function(node, inputs) if module is None else self._convert_module(node, module, inputs)
         if result is None:
             raise SqueezeError(f"ONNX export does not support the network's operation {node.format_node()}")
@@ -77,7 +93,7 @@ class OperatorConverter:
                     kernel_shape=module.kernel_size, strides=module.stride, pads=(top, left, top, left),
                     dilations=module.dilation, group=module.groups,
                 )  # fmt: skip
-            case nn.Linear() if len(node.meta["tensor_meta"].shape) == 2:
+            case nn.Linear() if len(shape(node)) == 2:
                 tensors = self._tensor_names(module.weight, module.bias)
                 return self._add("Gemm", node.name, *inputs, *tensors, transB=1)
             case nn.BatchNorm1d() | nn.BatchNorm2d() if module.affine and module.running_mean is not None:
@@ -97,14 +113,19 @@ class OperatorConverter:
         return None
 
     def _convert_function(self, node: fx.Node, inputs: list[str]) -> str | None:
-        function, arguments = node.target, node.args[1:]
-        if function in BINARY and len(inputs) == len(node.args) == 2 and not node.kwargs:
-            return self._add(BINARY[function], node.name, *inputs)
-        if function is torch.cat and arguments == (1,):
+        if node.target in BINARY and len(inputs) == len(node.args) == 2 and not node.kwargs:
+            return self._add(BINARY[node.target], node.name, *inputs)
+        if joins_channels(node):
             return self._add("Concat", node.name, *inputs, axis=1)
-        if function in {"flatten", torch.flatten} and arguments in {(1,), (1, -1)}:
+        if flattens(node):
             return self._add("Flatten", node.name, *inputs)
-        if function == "mean" and arguments == ((2, 3),) and not node.kwargs:
+        if adds_or_removes_ones(node):
+            extents = np.array([0, *shape(node)[1:]])  # 0: the number of photos
+            self.constants.append(numpy_helper.from_array(extents, f"{node.name}_shape"))
+            return self._add("Reshape", node.name, *inputs, f"{node.name}_shape")
+        if averages_positions(node) and len(shape(node)) == 4:
+            return self._add("GlobalAveragePool", node.name, *inputs)
+        if averages_positions(node):
             return self._add("Flatten", node.name, self._add("GlobalAveragePool", f"{node.name}_2d", *inputs))
         return None
 

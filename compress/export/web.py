@@ -13,6 +13,7 @@ from compress.container.inspection import inspect_file
 from compress.data.package_files import package_file
 from compress.data.transforms import read_photo
 from compress.errors import ConfigError
+from compress.export.c_runtime import WHY_NOT
 from compress.networks.network_class_names import default_class_names
 from compress.runtime.atomic_files import write_files_atomically
 
@@ -54,8 +55,8 @@ def _with_class_names(path: Path) -> bytes:
     inspection = inspect_file(path)
     if not inspection.runs_in_c:
         raise ConfigError(
-            f"the runtime in C cannot run the network {inspection.model.architecture}, whose file has no program; "
-            "run it elsewhere by: squeeze-compress decompress MODEL -o model.onnx",
+            f"the runtime in C cannot run the network {inspection.model.architecture}, whose file has no program: "
+            f"{WHY_NOT}; run it elsewhere by: squeeze-compress decompress MODEL -o model.onnx",
             file=path,
         )
     model, data = inspection.model, path.read_bytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Mapping
 from typing import Any
@@ -29,6 +30,21 @@ ACTIVATIONS: Mapping[Any, str] = {
 }
 """ONNX operators of torch's functions, methods and module classes. HardSwish and Swish are newer than our set."""
 
+LAYERS: Mapping[Any, type[nn.Module]] = {
+    functional.max_pool2d: nn.MaxPool2d,
+    functional.avg_pool2d: nn.AvgPool2d,
+    functional.adaptive_avg_pool2d: nn.AdaptiveAvgPool2d,
+    functional.dropout: nn.Dropout,
+    functional.dropout2d: nn.Dropout2d,
+}
+"""Layers that functions compute without a module; dropout has no effect in evaluation mode."""
+
+_CONCATENATIONS = {torch.cat, torch.concat, torch.concatenate}
+_MEANS = {"mean", torch.mean}
+_RESHAPES = {
+    *("flatten", "view", "reshape", "squeeze", "unsqueeze"),
+    *(torch.flatten, torch.reshape, torch.squeeze, torch.unsqueeze),
+}
 _IN_PLACE = {operator.iadd, operator.imul}
 
 ONE_BY_ONE = {1, (1, 1)}
@@ -62,6 +78,63 @@ def is_in_place(node: fx.Node, module: nn.Module | None) -> bool:
     if getattr(module, "inplace", False) or node.kwargs.get("inplace", False):
         return True
     return node.target in _IN_PLACE or (node.op == "call_method" and str(node.target).endswith("_"))
+
+
+def layer_of(node: fx.Node) -> nn.Module | None:
+    """Return the layer that a call of a function computes; None: it is no layer, or an option depends on the photo."""
+    if node.target not in LAYERS:
+        return None
+    call = node.normalized_arguments(nn.Module(), normalize_to_only_use_kwargs=True)
+    options = {name: value for name, value in call.kwargs.items() if value != []} if call else {}  # []: not given
+    if options.pop("training", False) or not options.pop("input", None) or any(map(_nodes_in, options.values())):
+        return None
+    return LAYERS[node.target](**options)
+
+
+def joins_channels(node: fx.Node) -> bool:
+    """Return whether a node is a concatenation along the second dimension."""
+    dimension = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
+    return node.target in _CONCATENATIONS and isinstance(dimension, int) and dimension % len(shape(node)) == 1
+
+
+def averages_positions(node: fx.Node) -> bool:
+    """Return whether a node is the mean over height and width. The result may keep these dimensions."""
+    dimensions = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
+    if node.target not in _MEANS or "dtype" in node.kwargs or not isinstance(dimensions, (list, tuple)):
+        return False
+    return len(shape(node.all_input_nodes[0])) == 4 and sorted(each % 4 for each in dimensions) == [2, 3]
+
+
+def flattens(node: fx.Node) -> bool:
+    """Return whether a node makes a vector of each photo's values, in their order, however it is written."""
+    if node.target not in _RESHAPES:
+        return False
+    photos, *extents = shape(node.all_input_nodes[0])
+    return shape(node) == (photos, math.prod(extents))
+
+
+def adds_or_removes_ones(node: fx.Node) -> bool:
+    """Return whether a node adds or removes dimensions of 1 at the end, as around the linear layers of a gate."""
+    if node.target not in _RESHAPES:
+        return False
+    shorter, longer = sorted((shape(node.all_input_nodes[0]), shape(node)), key=len)
+    return longer == shorter + (1,) * (len(longer) - len(shorter))
+
+
+def shape(node: fx.Node) -> tuple[int, ...]:
+    """Return the shape of a traced tensor, which `is_tensor` tells from other values."""
+    return tuple(node.meta["tensor_meta"].shape)
+
+
+def is_tensor(node: fx.Node) -> bool:
+    """Return whether a node is a tensor, and not a shape or a number that reshapes read."""
+    return "tensor_meta" in node.meta
+
+
+def _nodes_in(argument: Any) -> list[fx.Node]:
+    found: list[fx.Node] = []
+    fx.node.map_arg(argument, found.append)
+    return found
 
 
 def pair(sides: int | tuple[int, ...]) -> tuple[int, ...]:

@@ -5,14 +5,27 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Any
 
-import torch
 from torch import fx, nn
 
 from compress.codecs.primitives.varint import encode_varint
 from compress.model import Preprocessing
 from compress.networks.compared_output import LOGITS, ComparedOutput
 from compress.networks.modules import stored_tensors, zero_input
-from compress.networks.operations import ACTIVATIONS, BINARY, ONE_BY_ONE, is_in_place, pair, trace
+from compress.networks.operations import (
+    ACTIVATIONS,
+    BINARY,
+    ONE_BY_ONE,
+    adds_or_removes_ones,
+    averages_positions,
+    flattens,
+    is_in_place,
+    is_tensor,
+    joins_channels,
+    layer_of,
+    pair,
+    shape,
+    trace,
+)
 from compress.networks.tracing import is_altered
 
 _MAX_OPERATIONS = 512
@@ -70,7 +83,8 @@ class _ProgramWriter:
 
     def write(self, graph: fx.Graph) -> list[list[int]]:
         for node in graph.nodes:
-            self._values[node] = self._write_node(node)
+            if is_tensor(node) or node.op == "output":
+                self._values[node] = self._write_node(node)
         if not 0 < self._values[node] == len(self._operations) <= _MAX_OPERATIONS or self._values[node] in self._wide:
             raise _UnsupportedError(node)
         return self._operations
@@ -87,6 +101,7 @@ class _ProgramWriter:
             raise _UnsupportedError(node)
         if function in ACTIVATIONS:
             return self._write_activation(node, _ACTIVATION_IDS[ACTIVATIONS[function]])
+        module = module or layer_of(node)
         return self._write_function(node) if module is None else self._write_module(node, module)
 
     def _write_module(self, node: fx.Node, module: nn.Module) -> int:
@@ -94,7 +109,7 @@ class _ProgramWriter:
             case nn.Conv2d(padding_mode="zeros", padding=(_, _)):
                 window = *module.stride, *module.padding, *module.dilation
                 return self._add(_Kind.CONVOLUTION, node, *self._tensors_of(module), module.groups, *window)
-            case nn.Linear() if len(_shape(node)) == 2:
+            case nn.Linear() if len(shape(node)) == 2:
                 return self._add(_Kind.LINEAR, node, *self._tensors_of(module))
             case nn.MaxPool2d(dilation=1, return_indices=False):
                 return self._add(_Kind.MAX_POOL, node, *_window(module), int(module.ceil_mode))
@@ -107,24 +122,23 @@ class _ProgramWriter:
         raise _UnsupportedError(node)
 
     def _write_function(self, node: fx.Node) -> int:
-        function, arguments = node.target, node.args[1:]
-        if function in BINARY and len(node.args) == 2 and not node.kwargs:
-            return self._write_binary(node, BINARY[function])
-        if function is torch.cat and (arguments == (1,) or node.kwargs == {"dim": 1}):
+        if node.target in BINARY and len(node.args) == 2 and not node.kwargs:
+            return self._write_binary(node, BINARY[node.target])
+        if joins_channels(node):
             return self._add(_Kind.CONCATENATION, node)
-        if function in {"flatten", torch.flatten} and arguments in {(1,), (1, -1)}:
+        if flattens(node) or adds_or_removes_ones(node):
             return self._values[node.all_input_nodes[0]]
-        if function == "mean" and arguments == ((2, 3),) and not node.kwargs:
+        if averages_positions(node):
             return self._add(_Kind.GLOBAL_AVERAGE, node)
         raise _UnsupportedError(node)
 
     def _write_binary(self, node: fx.Node, name: str) -> int:
         """Write a sum of equal shapes, or a product, whose second factor may have one position."""
-        shapes = [_shape(each) for each in _inputs(node)]
-        if shapes == [_shape(node)] * 2:
+        shapes = [shape(each) for each in _inputs(node)]
+        if shapes == [shape(node)] * 2:
             return self._add(_Kind.SUM if name == "Add" else _Kind.PRODUCT, node)
-        if name == "Mul" and (*_shape(node)[:2], 1, 1) in shapes:
-            return self._add(_Kind.PRODUCT, node, is_swapped=shapes[0] != _shape(node))
+        if name == "Mul" and (*shape(node)[:2], 1, 1) in shapes:
+            return self._add(_Kind.PRODUCT, node, is_swapped=shapes[0] != shape(node))
         raise _UnsupportedError(node)
 
     def _write_activation(self, node: fx.Node, identifier: int) -> int:
@@ -146,12 +160,12 @@ class _ProgramWriter:
         """Append the operation of a node."""
         value, inputs = len(self._operations) + 1, _inputs(node)
         readers_of_flat = (_Kind.LINEAR, _Kind.ACTIVATION)
-        if kind not in readers_of_flat and any(len(_shape(x)) == 2 and self._values[x] in self._wide for x in inputs):
+        if kind not in readers_of_flat and any(len(shape(x)) == 2 and self._values[x] in self._wide for x in inputs):
             raise _UnsupportedError(node)
         distances = [value - self._values[x] for x in (reversed(inputs) if is_swapped else inputs)]
         count = [len(distances)] if kind is _Kind.CONCATENATION else []
         self._operations.append([kind, 0, *count, *distances, *fields])
-        if any(extent > 1 for extent in _shape(node)[2:]):
+        if any(extent > 1 for extent in shape(node)[2:]):
             self._wide.add(value)
         return value
 
@@ -161,12 +175,8 @@ class _ProgramWriter:
 
 def _inputs(node: fx.Node) -> list[fx.Node]:
     """Return the values that a node reads, in order; one may occur several times."""
-    arguments: Any = node.args[0] if node.target is torch.cat else node.args
+    arguments: Any = node.args[0] if joins_channels(node) else node.args
     return [each for each in arguments if isinstance(each, fx.Node)]
-
-
-def _shape(node: fx.Node) -> tuple[int, ...]:
-    return tuple(node.meta["tensor_meta"].shape)
 
 
 def _window(pool: nn.MaxPool2d | nn.AvgPool2d) -> tuple[int, ...]:

@@ -344,9 +344,16 @@ def test_without_the_package_onnx_the_error_has_advice_and_other_formats_work(tm
 
 
 @pytest.mark.parametrize("weight_format", FORMATS)
-@pytest.mark.parametrize("make", ["resnet18", "mobilenet", "squeeze_excitation"])
-def test_user_networks_give_the_same_logits(make, weight_format, tmp_path):
-    args = {"width": 8, "classes": 10} if make == "resnet18" else {}
+@pytest.mark.parametrize(
+    ("make", "args"),
+    [
+        ("resnet18", {"width": 8, "classes": 10}),
+        ("mobilenet", {}),
+        ("squeeze_excitation", {}),
+        ("functions", {"side": 32}),
+    ],
+)
+def test_user_networks_give_the_same_logits(make, args, weight_format, tmp_path):
     model = UserNetwork(factory=f"user_networks:{make}", args=args, input_size=32).load(seed=4)
     random = np.random.default_rng(0)
     moved = {}

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from compress.model import TORCHVISION, Preprocessing
 from compress.networks.compared_output import OutputOptions
@@ -82,14 +83,51 @@ class Forked(nn.Module):
         (lambda a, b: b * a, [6, 0, 1, 2]),
         (lambda a, b: torch.cat([b, a], 1), [7, 0, 2, 1, 2]),
         (lambda a, b: torch.cat((a, b, a), dim=1), [7, 0, 3, 2, 1, 2]),
-        (lambda a, b: b * a.mean((2, 3), keepdim=True), None),
+        (lambda a, b: torch.concat((b, a), -3), [7, 0, 2, 1, 2]),
+        (lambda a, b: b * a.mean((2, 3), keepdim=True), [4, 0, 2, 6, 0, 2, 1]),
+        (lambda a, b: b * functional.adaptive_avg_pool2d(a, 1), [4, 0, 2, 6, 0, 2, 1]),
+        (lambda a, b: b * a.mean((2, 3)).view(a.size(0), -1, 1, 1), [4, 0, 2, 6, 0, 2, 1]),
         (lambda a, b: a + torch.relu(a) * b, [8, 1, 2, 6, 0, 1, 2, 5, 0, 4, 1]),  # ReLU, product, sum
         (lambda a, b: torch.cat([a, b], 1).relu(), [7, 0, 2, 2, 1, 8, 1, 1]),
     ],
 )
 def test_results_of_several_readers(join, operations):
-    program = list(network_program(Forked(join).eval(), SMALL))
-    assert program[1 + 24 : -3] == operations if operations else program == []
+    assert list(network_program(Forked(join).eval(), SMALL))[1 + 24 : -3] == operations
+
+
+WAYS = {
+    "mean of a list": (lambda x: x.mean([2, 3]), MEAN_BYTES),
+    "mean of the last dimensions": (lambda x: torch.mean(x, dim=(-1, -2)), MEAN_BYTES),
+    "mean, squeezed": (lambda x: x.mean((2, 3), keepdim=True).squeeze(-1).squeeze(-1), MEAN_BYTES),
+    "adaptive pool": (lambda x: functional.adaptive_avg_pool2d(x, (1, 1)).view(x.size(0), -1), MEAN_BYTES),
+    "max pool": (lambda x: functional.max_pool2d(x, 2).mean((2, 3)), [2, 0, 1, 2, 2, 2, 2, 0, 0, 0, *MEAN_BYTES]),
+    "max pool with options": (
+        lambda x: functional.max_pool2d(x, (3, 2), stride=1, padding=1, ceil_mode=True).mean((2, 3)),
+        [2, 0, 1, 3, 2, 1, 1, 1, 1, 1, *MEAN_BYTES],
+    ),
+    "dropout": (lambda x: functional.dropout(x, training=False).mean((2, 3)), MEAN_BYTES),
+    "average pool": (
+        lambda x: functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False).mean((2, 3)),
+        [3, 0, 1, 3, 3, 1, 1, 1, 1, 0, *MEAN_BYTES],
+    ),
+}
+
+
+@pytest.mark.parametrize(("function", "operations"), WAYS.values(), ids=WAYS)
+def test_functions_that_compute_a_layer(function, operations):
+    assert program_of(CONV, Calls(function)) == [len(operations) // 10 + 2, *CONV_BYTES, *operations]
+
+
+@pytest.mark.parametrize(
+    "flatten",
+    [
+        lambda x: x.view(x.size(0), -1), lambda x: x.reshape(x.shape[0], -1), lambda x: x.view(-1, 18 * 16 * 4),
+        lambda x: torch.flatten(x, start_dim=1), lambda x: torch.reshape(x, (x.size()[0], 18 * 16 * 4)),
+    ],
+)  # fmt: skip
+def test_a_vector_of_a_map_however_it_is_written(flatten):
+    head = nn.Linear(18 * 16 * 4, 5)
+    assert program_of(CONV, Calls(flatten), head) == [2, *CONV_BYTES, 1, 0, 1, 2, 4]
 
 
 def relu_in_place(x: torch.Tensor) -> torch.Tensor:
@@ -112,6 +150,13 @@ UNSUPPORTED = {
     "padding by name": (nn.Conv2d(3, 4, 3, padding="same"), MEAN),
     "a broadcast sum": (CONV, Calls(lambda x: x + x.mean((2, 3), keepdim=True)), MEAN),
     "a number": (CONV, Calls(lambda x: x * 2), MEAN),
+    "a number of the shape": (CONV, Calls(lambda x: x * x.size(1)), MEAN),
+    "a window of the shape": (CONV, Calls(lambda x: functional.avg_pool2d(x, x.size(2))), nn.Flatten()),
+    "dropout that is always on": (CONV, Calls(functional.dropout), MEAN),
+    "a mean over channels": (CONV, Calls(lambda x: x.mean(1, keepdim=True)), MEAN),
+    "a mean over one axis": (CONV, Calls(lambda x: x.mean(3)), nn.Flatten()),
+    "a view that mixes channels": (CONV, Calls(lambda x: x.view(1, 8, 9, 16)), MEAN),
+    "a concatenation of rows": (CONV, Calls(lambda x: torch.cat([x, x], 2)), MEAN),
     "a value that is changed in place": (CONV, Calls(relu_in_place), MEAN),
     "a concatenation of flat maps": (CONV, nn.Flatten(), Calls(lambda x: torch.cat([x, x], 1)), nn.Linear(2304, 5)),
     "flat maps as logits": (CONV, nn.Flatten()),

@@ -37,6 +37,7 @@ def model_of(network: nn.Module, classes: int, preprocessing: Preprocessing = IN
         ("resnet18", {"classes": 7, "width": 4}, 40),
         ("mobilenet", {}, 33),
         ("squeeze_excitation", {}, 21),
+        ("functions", {"side": 21}, 21),
     ],
 )
 def test_networks_of_users_give_torchs_logits(driver: Driver, function, args, side):
