@@ -174,6 +174,78 @@ def test_the_photo_of_a_camera_is_classified(browser, page):
     assert browser.run("return document.querySelector('#photo').naturalWidth") > 0
 
 
+def test_two_clicks_start_one_camera_which_the_photo_ends(browser, page):
+    browser.open(page)
+    browser.wait_for(READY)
+    browser.run("""
+    const devices = navigator.mediaDevices, ask = devices.getUserMedia.bind(devices);
+    window.streams = [];
+    devices.getUserMedia = async wanted => (streams.push(await ask(wanted)), streams.at(-1));
+    const camera = document.querySelector("#camera");
+    camera.click();
+    camera.click();
+    """)
+    browser.wait_for("streams.length === 2 && document.querySelector('#video').checkVisibility()")
+    live = "streams.filter(stream => stream.getTracks()[0].readyState === 'live').length"
+    assert browser.run(f"return {live}") == 1
+    browser.element("#take").click()
+    assert browser.wait_for(SPOKEN)
+    assert browser.run(f"return {live}") == 0
+
+
+def test_without_a_picture_of_the_camera_the_page_shows_what_it_showed_before(browser, page):
+    browser.open(page)
+    browser.wait_for(READY)
+    browser.element("#file").send_keys(str(ROOT / "Makefile"))
+    assert "not a photo" in browser.wait_for(ERROR)
+    browser.element("#camera").click()
+    browser.wait_for("document.querySelector('#video').checkVisibility()")
+    browser.element("#stop").click()
+    visible = "return ['#photo', '#hint'].map(id => document.querySelector(id).checkVisibility())"
+    assert browser.run(visible) == [False, True]
+
+
+def test_the_last_of_two_samples_is_shown_even_if_it_comes_first(browser, page):
+    browser.open(page)
+    browser.wait_for(READY)
+    browser.run("""
+    const fetchNow = window.fetch, [cat, coffee] = document.querySelectorAll("#samples button");
+    window.fetch = async url => {
+      if (url.endsWith("cat.jpg")) await new Promise(resolve => (window.release = resolve));
+      const response = await fetchNow(url);
+      if (url.endsWith("cat.jpg")) setTimeout(() => (window.catIsHere = true), 500);
+      return response;
+    };
+    cat.click();
+    coffee.click();
+    """)
+    assert "espresso" in browser.wait_for(SPOKEN)
+    browser.run("release()")
+    browser.wait_for("window.catIsHere")
+    assert "espresso" in browser.run(f"return {SPOKEN}")
+    pressed = "return [...document.querySelectorAll('#samples button')].map(each => each.getAttribute('aria-pressed'))"
+    assert browser.run(pressed) == ["false", "true", "false"]
+
+
+def test_the_module_runs_in_a_worker_of_the_page(browser, folder, page):
+    (folder / "own.js").write_text("""
+    import { load } from "./squeeze.js";
+    const network = await load("model.sqz"), { classes } = await network.classify(new ImageData(9, 9));
+    postMessage([classes.length, ...(await load("none/model.txt?1").catch(error => [error.code, error.message]))]);
+    """)
+    browser.open(page)
+    script = """
+    const worker = new Worker("own.js", { type: "module" });
+    return new Promise((resolve, reject) => {
+      worker.onmessage = ({ data }) => resolve(data);
+      worker.onerror = ({ message }) => reject(message);
+    });
+    """
+    count, code, message = browser.result_of(script)
+    assert (count, code) == (5, "download")
+    assert message.startswith("Cannot download model.txt: HTTP 404.")
+
+
 def test_a_chosen_file_that_is_no_photo_is_an_error_and_the_next_one_is_classified(browser, folder, page):
     browser.open(page)
     browser.wait_for(READY)
@@ -234,6 +306,7 @@ def damage(data: bytes) -> bytes:
         ("model.sqz", None, "Cannot download model.sqz: HTTP 404"),
         ("squeeze.wasm.gz", None, "Cannot download squeeze.wasm.gz: HTTP 404"),
         ("squeeze.wasm.gz", lambda data: data[:1000], "squeeze.wasm.gz is damaged"),
+        ("squeeze.wasm.gz", lambda data: b"<!doctype html>", "squeeze.wasm.gz is damaged"),
         ("worker.js", None, "Cannot start worker.js"),
     ],
 )
@@ -274,7 +347,7 @@ def test_a_server_that_decompresses_the_runtime_will_do(browser, folder, tmp_pat
 
 def test_a_network_that_the_runtime_does_not_know_is_not_exported(tmp_path, tiny):
     container.write(tmp_path / "own.sqz", tiny)
-    with pytest.raises(ConfigError, match="cannot run the network tiny"):
+    with pytest.raises(ConfigError, match=r"cannot run the network tiny.*fold_batch_norm: true"):
         write_web_page(tmp_path / "own.sqz", tmp_path / "page")
     (tmp_path / "text.sqz").write_bytes(b"text")
     with pytest.raises(FormatError, match=r"not a \.sqz file"):

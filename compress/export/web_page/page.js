@@ -9,6 +9,7 @@ const milliseconds = (time) => `${count.format(Math.round(time))} ms`;
 let network; // once it is loaded
 let turn = 0; // of photos; the answer to an earlier one comes too late
 let camera; // its stream, while it is on
+let requests = 0; // for the camera; one that was given up comes too late
 
 function show(shown, ...ids) {
   for (const id of ids) $(id).hidden = !shown;
@@ -77,6 +78,8 @@ async function classify(photo, sample) {
 }
 
 function refuse(error) {
+  URL.revokeObjectURL($("photo").src);
+  $("photo").removeAttribute("src");
   show(false, "photo");
   show(true, "hint");
   $("stage").classList.remove("filled");
@@ -137,12 +140,14 @@ $("file").onchange = () => {
 };
 for (const button of samples) {
   button.onclick = async () => {
+    const own = ++turn;
     try {
       const response = await fetch(button.firstElementChild.src);
       if (!response.ok) throw new Error(`HTTP ${response.status}`);
-      await classify(await response.blob(), button);
+      const photo = await response.blob();
+      if (own === turn) await classify(photo, button);
     } catch (error) {
-      refuse(new Error(`Cannot download the sample photo: ${error.message}`));
+      if (own === turn) refuse(new Error(`Cannot download the sample photo: ${error.message}`));
     }
   };
 }
@@ -165,14 +170,20 @@ document.ondrop = (event) => {
 
 $("camera").onclick = async () => {
   clearMessages();
+  stopCamera();
+  const own = requests;
   try {
     if (!navigator.mediaDevices) throw new Error("a page has no camera unless its address begins with https: or is localhost");
-    camera = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
+    const stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
+    if (own !== requests) return stopStream(stream);
+    $("video").srcObject = camera = stream;
+    await $("video").play();
   } catch (error) {
+    if (own !== requests) return;
+    stopCamera();
     return showError(new Error(`Cannot use the camera: ${error.message}. Choose a photo instead.`));
   }
-  $("video").srcObject = camera;
-  await $("video").play();
+  if (own !== requests) return;
   $("stage").classList.add("filled");
   show(false, "hint", "photo", "sources");
   show(true, "video", "shutter");
@@ -198,8 +209,14 @@ $("stop").onclick = () => {
   $("camera").focus();
 };
 
+function stopStream(stream) {
+  for (const track of stream?.getTracks() ?? []) track.stop();
+}
+
+/** Also gives up a request that waits for the visitor's permission. */
 function stopCamera() {
-  for (const track of camera?.getTracks() ?? []) track.stop();
+  requests++;
+  stopStream(camera);
   camera = undefined;
   show(false, "video", "shutter");
   show(true, "sources");

@@ -105,7 +105,7 @@ function checkBrowser() {
 }
 
 async function download(url, onProgress) {
-  const name = new URL(url, document.baseURI).pathname.split("/").pop();
+  const name = `${url}`.replace(/[?#].*/, "").split("/").pop();
   try {
     const response = await fetch(url, { cache: "no-cache" }); // another export may have replaced the file
     if (!response.ok) throw new Error(`HTTP ${response.status}`);
@@ -120,9 +120,9 @@ async function download(url, onProgress) {
   }
 }
 
-/** Some servers decompress files named .gz themselves. */
+/** Some servers decompress files named .gz themselves; a module begins with 0. Others answer with a page. */
 async function decompress(bytes) {
-  if (new Uint8Array(bytes)[0] !== 0x1f) return bytes;
+  if (new Uint8Array(bytes)[0] === 0) return bytes;
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Response(stream).arrayBuffer().catch(() => {
     throw new SqueezeError("bad-runtime", "squeeze.wasm.gz is damaged. Upload it to the server again.");
@@ -134,7 +134,7 @@ async function toBitmap(photo) {
   try {
     return await createImageBitmap(photo, { colorSpaceConversion: "none" });
   } catch {
-    throw new SqueezeError("bad-photo", "This is not a photo, is damaged, or has a format that this browser does not read. Choose a JPEG or PNG file.");
+    throw new SqueezeError("bad-photo", "This is not a photo, is damaged or too large, or has a format that this browser does not read. Choose a JPEG or PNG file.");
   }
 }
 
