@@ -63,9 +63,17 @@ def _model_header(file_bytes: int, classes: int, memory: CMemory) -> str:
 
 {lines}
 
+#ifdef __cplusplus
+extern "C" {{
+#endif
+
 extern const uint8_t model[MODEL_BYTES]; /* the .sqz file */
 extern const char *const model_classes[MODEL_CLASSES];
 extern const sqz_photo sample;
+
+#ifdef __cplusplus
+}}
+#endif
 
 #endif
 """

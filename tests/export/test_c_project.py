@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+import sys
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -114,6 +116,19 @@ def test_the_code_for_apps_in_the_guide_classifies(project, tmp_path):
     assert np.frombuffer(done.stdout, np.float32) == pytest.approx(probabilities(model, CAT), abs=1e-5)
 
 
+def test_a_program_in_cpp_finds_the_model_on_windows_too(project, tmp_path):
+    """Compilers for Windows mangle the names of variables, unless they are declared as C."""
+    folder, _ = project
+    source, built = tmp_path / "app.cpp", tmp_path / "app.obj"
+    source.write_text('#include "model.h"\nextern "C" const void *first() { return model; }\n')
+    compiler = [sys.executable, "-m", "ziglang", "c++", "-target", "x86_64-windows-msvc", "-ffreestanding"]
+    command = [*compiler, f"-I{folder}", f"-I{folder / 'runtime'}", "-c", source, "-o", built]
+    cache = {"ZIG_GLOBAL_CACHE_DIR": str(tmp_path), "ZIG_LOCAL_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(command, env=os.environ | cache, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert b"?model@@" not in built.read_bytes()
+
+
 def test_the_readme_and_cmake_name_what_exists(project):
     folder, _ = project
     readme, header = (folder / "README.md").read_text("utf-8"), (folder / "model.h").read_text("utf-8")
@@ -142,7 +157,9 @@ def test_a_photo_that_is_none_is_refused_with_one_line(project, tmp_path):
 def test_a_network_that_c_does_not_run_is_refused(tmp_path):
     container.write(tmp_path / "model.sqz", replace(random_squeezenet(), architecture="networks:make"))
     message = refused(tmp_path / "model.sqz", "--to", "c", "-o", tmp_path / "p")
-    assert "the runtime in C does not know this network's operations; squeeze-compress decompress" in message
+    assert "the runtime in C does not know this network's operations" in message
+    assert "fold_batch_norm: true" in message
+    assert "squeeze-compress decompress -o model.onnx" in message
     assert not (tmp_path / "p").exists()
 
 
