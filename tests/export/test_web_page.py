@@ -254,6 +254,9 @@ def test_a_chosen_file_that_is_no_photo_is_an_error_and_the_next_one_is_classifi
     browser.element("#file").send_keys(str(folder / "samples" / "coffee.jpg"))
     assert "espresso" in browser.wait_for(SPOKEN)
     assert browser.run(f"return {ERROR}") == ""
+    browser.element("#file").send_keys(str(ROOT / "Makefile"))
+    assert "not a photo" in browser.wait_for(ERROR)
+    assert " ms" not in str(browser.run("return document.querySelector('#time').textContent"))  # of the last photo
 
 
 def test_the_keyboard_is_enough(browser, page):

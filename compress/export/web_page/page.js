@@ -80,6 +80,7 @@ async function classify(photo, sample) {
 function refuse(error) {
   URL.revokeObjectURL($("photo").src);
   $("photo").removeAttribute("src");
+  $("time").textContent = "–";
   show(false, "photo");
   show(true, "hint");
   $("stage").classList.remove("filled");
