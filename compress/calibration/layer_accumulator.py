@@ -29,7 +29,7 @@ _PHOTOS_TOGETHER = 20
 _LONG_ROW = 1024
 """Length of rows from which `compact_gradients` saves much, and from which gradients are added at once."""
 
-STRIP_ROWS = 96
+STRIP_ROWS = 32
 """Rows of a block that are accumulated together, from their first diagonal entry on. The entries left of it follow by
 symmetry, and take neither memory nor time."""
 

@@ -15,6 +15,7 @@ from compress.pipeline.inputs import RunInputs
 from compress.pipeline.invariants import check_invariants
 from compress.pipeline.resource_meter import ResourceMeter, ResourceUsage
 from compress.pipeline.stage_cache import StageCache
+from compress.runtime.memory import release_free_memory
 from compress.tensors.forms import Dense
 
 
@@ -90,6 +91,7 @@ def _load_or_run(stage: Stage, model: Model, context: Context, cache: Path) -> t
     if cached := processes.broadcast(stage_cache.read() if processes.is_first else None):
         with context.progress(f"{stage.name}: read from the cache", 0):
             return *cached, True
+    release_free_memory()  # of decoded photos and of the stage before
     with ResourceMeter() as meter:
         changed = _run(stage, model, context)
         check_invariants(model, changed, stage.name)
