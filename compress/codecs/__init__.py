@@ -31,9 +31,9 @@ CODECS: Mapping[str, Codec] = {codec.name: codec for codec in _ALL}
 
 _SMALL: tuple[Codec, ...] = (
     SmallContextCodec(),
-    HuffmanCodec(row_major=True),
+    HuffmanCodec(),
     ZeroRunsCodec(row_major=True),
-    RawCodec(row_major=True),
+    RawCodec(),
 )
 
 CONTEXT_WRITERS = ("context", "context-small")

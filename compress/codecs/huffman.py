@@ -6,6 +6,7 @@ Stream: the code table (see `prefix_code`); the codewords. Or several codes by c
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 from numba import types
@@ -16,7 +17,7 @@ from compress.codecs.primitives.column_groups import Grouping, groupings, groupi
 from compress.codecs.primitives.prefix_bits import pack, unpack
 from compress.codecs.primitives.prefix_code import PrefixCode
 from compress.codecs.primitives.prefix_code_reader import decoding_table
-from compress.codecs.primitives.smallest import smallest
+from compress.codecs.primitives.smallest import Candidate, smallest
 from compress.codecs.protocol import Codec
 from compress.errors import FormatError
 from compress.runtime.jit import compiled
@@ -26,13 +27,14 @@ class HuffmanCodec(Codec):
     """Within one bit per symbol of the order-0 entropy; no bits if only one symbol occurs.
 
     Groups of columns have their own codes where that is shorter: weights of some input channels are mostly zero.
+    Another scan order has the same code, or codes by row, which save nothing.
     """
 
     name = "huffman"
     id = 1
 
     def encode(self, symbols: NDArray[np.uint16]) -> bytes:
-        return smallest(groupings(symbols), _min_bytes, lambda grouping: _encode(symbols, grouping))
+        return self.candidate(symbols).encode()
 
     def decode(self, data: bytes, shape: tuple[int, ...]) -> NDArray[np.uint16]:
         if has_column_codes(data):
@@ -48,11 +50,9 @@ class HuffmanCodec(Codec):
         bits = np.stack([_code_lengths(group) for group in grouping.counts])
         return np.broadcast_to(bits[grouping.group], counts.shape)
 
-    def min_bytes(self, symbols: NDArray[np.uint16], counts: NDArray[np.int64]) -> int:
-        return min(map(_min_bytes, groupings(symbols)))
-
-    def is_row_major(self, shape: tuple[int, ...]) -> bool:
-        return True  # another scan order has the same code, or codes by row, which save nothing
+    def candidate(self, symbols: NDArray[np.uint16]) -> Candidate[bytes]:
+        streams = [Candidate(_min_bytes(each), partial(_encode, symbols, each)) for each in groupings(symbols)]
+        return Candidate(min(stream.min_bytes for stream in streams), partial(smallest, streams, len))
 
 
 def huffman_bytes(counts: NDArray[np.int64]) -> int:
@@ -66,14 +66,11 @@ def min_huffman_bytes(counts: NDArray[np.int64]) -> int:
     return _min_bytes(Grouping(np.zeros(1, np.uint8), counts[None]))
 
 
-def _encode(symbols: NDArray[np.uint16], grouping: Grouping) -> tuple[int, bytes]:
-    """Return the length of the stream, and the stream."""
+def _encode(symbols: NDArray[np.uint16], grouping: Grouping) -> bytes:
     if len(grouping.counts) > 1:
-        stream = encode_columns(symbols, grouping)
-    else:
-        code = PrefixCode.from_counts(grouping.counts[0])
-        stream = code.to_bytes() + pack(symbols.reshape(-1), code.encoding_table(), code.bits(grouping.counts[0]))
-    return len(stream), stream
+        return encode_columns(symbols, grouping)
+    code = PrefixCode.from_counts(grouping.counts[0])
+    return code.to_bytes() + pack(symbols.reshape(-1), code.encoding_table(), code.bits(grouping.counts[0]))
 
 
 def _min_bytes(grouping: Grouping) -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from compress.codecs.primitives.smallest import Candidate
 from compress.codecs.primitives.symbol_histogram import UNSEEN_COUNT, ideal_bits
 
 
@@ -15,16 +17,10 @@ class Codec(ABC):
     """A lossless code of symbols, by name in configurations and by id in files.
 
     The methods besides `encode` and `decode` have defaults that fit a simple codec.
-
-    Args:
-        row_major: write for readers that decode a few filters at a time.
     """
 
     name: ClassVar[str]
     id: ClassVar[int]
-
-    def __init__(self, *, row_major: bool = False) -> None:
-        self._row_major = row_major
 
     @abstractmethod
     def encode(self, symbols: NDArray[np.uint16]) -> bytes:
@@ -49,17 +45,17 @@ class Codec(ABC):
         """
         return np.broadcast_to(ideal_bits(counts.sum(0) + UNSEEN_COUNT), counts.shape)
 
-    def min_bytes(self, symbols: NDArray[np.uint16], counts: NDArray[np.int64]) -> int:
-        """Return a lower bound of the bytes of `encode`, faster; `counts` is the `histogram` of `symbols`."""
-        return 0
+    def candidate(self, symbols: NDArray[np.uint16]) -> Candidate[bytes]:
+        """Return the stream of `encode`, not made yet."""
+        return Candidate(0, partial(self.encode, symbols))
 
     def depends_on_order(self, data: bytes) -> bool:
         """Return whether the symbols of a stream may have a shorter stream in another scan order."""
         return False
 
     def is_row_major(self, shape: tuple[int, ...]) -> bool:
-        """Return whether symbols of a shape may be in row-major order alone."""
-        return self._row_major
+        """Return whether symbols of a shape are coded in row-major order alone."""
+        return True
 
     def coded_symbols(self, data: bytes, symbols: NDArray[np.uint16]) -> NDArray[np.uint16]:
         """Return the symbols that a stream codes after a transform of `symbols`."""

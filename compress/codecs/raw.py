@@ -6,11 +6,13 @@ Stream: one byte, bits per symbol, 0 to 16; the symbols, most significant bit fi
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compress.codecs.primitives.prefix_bits import LENGTH_BITS, pack, unpack
+from compress.codecs.primitives.smallest import Candidate
 from compress.codecs.protocol import Codec
 from compress.errors import FormatError
 
@@ -22,7 +24,7 @@ class RawCodec(Codec):
     id = 0
 
     def encode(self, symbols: NDArray[np.uint16]) -> bytes:
-        width = int(symbols.max(initial=0)).bit_length()
+        width = _symbol_bits(symbols)
         return bytes([width]) + pack(symbols.reshape(-1), _code_table(width), width * symbols.size)
 
     def decode(self, data: bytes, shape: tuple[int, ...]) -> NDArray[np.uint16]:
@@ -35,8 +37,12 @@ class RawCodec(Codec):
     def symbol_bits(self, counts: NDArray[np.int64], zero: int) -> NDArray[np.float64]:
         return np.full(counts.shape, float((counts.shape[1] - 1).bit_length()))
 
-    def min_bytes(self, symbols: NDArray[np.uint16], counts: NDArray[np.int64]) -> int:
-        return 1 + (max(counts.size - 1, 0).bit_length() * symbols.size + 7) // 8
+    def candidate(self, symbols: NDArray[np.uint16]) -> Candidate[bytes]:
+        return Candidate(1 + (_symbol_bits(symbols) * symbols.size + 7) // 8, partial(self.encode, symbols))
+
+
+def _symbol_bits(symbols: NDArray[np.uint16]) -> int:
+    return int(symbols.max(initial=0)).bit_length()
 
 
 def _code_table(width: int) -> NDArray[np.int32]:

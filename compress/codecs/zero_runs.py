@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from compress.codecs.huffman import HuffmanCodec, huffman_bytes, min_huffman_bytes
 from compress.codecs.primitives.error_offsets import offset_by
-from compress.codecs.primitives.smallest import smallest
+from compress.codecs.primitives.smallest import Candidate, smallest
 from compress.codecs.primitives.symbol_histogram import UNSEEN_COUNT, Counts, Symbols, histogram
 from compress.codecs.primitives.varint import decode_varint, encode_varint
 from compress.codecs.protocol import Codec
@@ -32,14 +32,20 @@ _HUFFMAN = HuffmanCodec()
 
 
 class ZeroRunsCodec(Codec):
-    """The width of the gap field with the shortest stream, the smallest such width."""
+    """The width of the gap field with the shortest stream, the smallest such width.
+
+    Args:
+        row_major: write for readers that decode a few filters at a time.
+    """
 
     name = "huffman-runs"
     id = 2
 
+    def __init__(self, *, row_major: bool = False) -> None:
+        self._row_major = row_major
+
     def encode(self, symbols: NDArray[np.uint16]) -> bytes:
-        options = _histograms(symbols, histogram(symbols))
-        return _encode(symbols.reshape(-1), smallest(options, _Histograms.min_bytes, _Histograms.stream_bytes))
+        return self.candidate(symbols).encode()
 
     def decode(self, data: bytes, shape: tuple[int, ...]) -> NDArray[np.uint16]:
         gap_bits, entries, gaps_at, symbols_at = _parse_head(data)
@@ -67,11 +73,20 @@ class ZeroRunsCodec(Codec):
             bits[others] = _HUFFMAN.symbol_bits(total[None, others], 0)[0] - np.log2(1 - frequency)
         return np.broadcast_to(bits, counts.shape)
 
-    def min_bytes(self, symbols: NDArray[np.uint16], counts: NDArray[np.int64]) -> int:
-        return min(option.min_bytes() for option in _histograms(symbols, counts))
+    def candidate(self, symbols: NDArray[np.uint16]) -> Candidate[bytes]:
+        widths = [Candidate(each.min_bytes(), each.stream_bytes) for each in _histograms(symbols)]
+
+        def encode() -> bytes:
+            _, gap_bits = smallest(widths, lambda encoded: encoded[0])
+            return _encode(symbols.reshape(-1), gap_bits)
+
+        return Candidate(min(width.min_bytes for width in widths), encode)
 
     def depends_on_order(self, data: bytes) -> bool:
         return True
+
+    def is_row_major(self, shape: tuple[int, ...]) -> bool:
+        return self._row_major
 
     def position_bytes(self, data: bytes) -> int:
         return _parse_head(data)[3]
@@ -94,9 +109,9 @@ class _Histograms(NamedTuple):
         return head_bytes + gap_bytes + huffman_bytes(self.nonzero), self.gap_bits
 
 
-def _histograms(symbols: NDArray[np.uint16], counts: NDArray[np.int64]) -> Iterator[_Histograms]:
+def _histograms(symbols: NDArray[np.uint16]) -> Iterator[_Histograms]:
     """Yield the histograms for each width of the gap field that can be the best."""
-    runs = np.zeros(symbols.size + 256, np.int64)
+    counts, runs = histogram(symbols), np.zeros(symbols.size + 256, np.int64)
     longest = _count_runs(np.ascontiguousarray(symbols.reshape(-1)), runs)
     runs = runs[: (longest | 255) + 1]  # a multiple of all fields
     for gap_bits in _GAP_BITS:

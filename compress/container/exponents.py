@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from compress.codecs import CODECS
 from compress.codecs.primitives.error_offsets import offset_by
-from compress.codecs.primitives.smallest import smallest
-from compress.codecs.primitives.symbol_histogram import histogram
+from compress.codecs.primitives.smallest import Candidate, smallest
 from compress.codecs.protocol import Codec
 from compress.errors import FormatError
 from compress.tensors.zigzag import zigzag_decode, zigzag_encode
@@ -25,24 +24,14 @@ def encode_exponents(exponents: NDArray[np.int8], symbol_codec: Codec) -> bytes:
     """Return the smallest section of exponents, of any shape; `symbol_codec` limits the codecs that may code them."""
     wide = exponents.reshape(-1).astype(np.int16)
     differences = zigzag_encode(np.diff(wide, prepend=np.int16(0)))
-    options: list[tuple[bytes, Codec, NDArray[np.uint16]]] = []
+    sections = []
     for codec in _allowed_codecs(symbol_codec):
         base = int(np.median(wide) if codec is _CONTEXT else wide.min()) if wide.size else 0
         offsets = wide - np.int16(base)
         symbols = zigzag_encode(offsets) if codec is _CONTEXT else offsets.view(np.uint16)
-        options.append((bytes([codec.id, base & 0xFF]), codec, symbols))
-        options.append((bytes([codec.id | _DIFFERENCES]), codec, differences))
-
-    def min_bytes(option: tuple[bytes, Codec, NDArray[np.uint16]]) -> int:
-        head, codec, symbols = option
-        return len(head) + codec.min_bytes(symbols, histogram(symbols))
-
-    def encode(option: tuple[bytes, Codec, NDArray[np.uint16]]) -> tuple[int, bytes]:
-        head, codec, symbols = option
-        section = head + codec.encode(symbols)
-        return len(section), section
-
-    return smallest(options, min_bytes, encode)
+        sections.append(_section(bytes([codec.id, base & 0xFF]), codec, symbols))
+        sections.append(_section(bytes([codec.id | _DIFFERENCES]), codec, differences))
+    return smallest(sections, len)
 
 
 def decode_exponents(data: bytes, count: int, symbol_codec: Codec) -> NDArray[np.int8]:
@@ -67,6 +56,11 @@ def decode_exponents(data: bytes, count: int, symbol_codec: Codec) -> NDArray[np
     if exponents.size and not -128 <= exponents.min() <= exponents.max() <= 127:
         raise FormatError("an exponent is out of range", offset=0, expected="-128 to 127")
     return exponents.astype(np.int8)
+
+
+def _section(head: bytes, codec: Codec, symbols: NDArray[np.uint16]) -> Candidate[bytes]:
+    stream = codec.candidate(symbols)
+    return Candidate(len(head) + stream.min_bytes, lambda: head + stream.encode())
 
 
 def _allowed_codecs(symbol_codec: Codec) -> tuple[Codec, ...]:

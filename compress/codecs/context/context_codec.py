@@ -13,6 +13,7 @@ Stream: one byte, see `_Head`; the coded bits.
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -24,6 +25,7 @@ from compress.codecs.context.logistic_mixing import MIN_PROBABILITY
 from compress.codecs.context.nlms_predictor import new_predictors
 from compress.codecs.primitives.error_offsets import offset_by
 from compress.codecs.primitives.range_coder import POSITION, Stream, check_end, finish, min_coded_bytes
+from compress.codecs.primitives.smallest import Candidate
 from compress.codecs.primitives.symbol_histogram import histogram
 from compress.codecs.primitives.trellis import NO_TRELLIS, TRELLIS_256, TRELLIS_4096, Trellis, trellis_indices
 from compress.codecs.protocol import Codec
@@ -92,11 +94,14 @@ class ContextCodec(Codec):
             check_end(stream)
         return levels_to_symbols(levels).reshape(shape)
 
-    def min_bytes(self, symbols: NDArray[np.uint16], counts: NDArray[np.int64]) -> int:
-        return 1 + min_coded_bytes(symbols.size, MIN_PROBABILITY)
+    def candidate(self, symbols: NDArray[np.uint16]) -> Candidate[bytes]:
+        return Candidate(1 + min_coded_bytes(symbols.size, MIN_PROBABILITY), partial(self.encode, symbols))
 
     def depends_on_order(self, data: bytes) -> bool:
         return not _Head.of(data).trellis  # columns follow the trellis in one order only
+
+    def is_row_major(self, shape: tuple[int, ...]) -> bool:
+        return False
 
     def coded_symbols(self, data: bytes, symbols: NDArray[np.uint16]) -> NDArray[np.uint16]:
         if not _Head.of(data).trellis:

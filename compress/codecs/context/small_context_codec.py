@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.codecs.context.context_codec import ContextCodec
+from compress.codecs.primitives.smallest import Candidate
 
 MAX_TABLE_BYTES = 62_000
 """64 kB without 2 kB for the header and the exponents."""
@@ -30,9 +31,10 @@ class SmallContextCodec(ContextCodec):
 
     min_predicted: ClassVar[int] = sys.maxsize
 
-    def min_bytes(self, symbols: NDArray[np.uint16], counts: NDArray[np.int64]) -> int:
+    def candidate(self, symbols: NDArray[np.uint16]) -> Candidate[bytes]:
+        stream = super().candidate(symbols)
         fits = self.is_row_major(symbols.shape)
-        return super().min_bytes(symbols, counts) if fits else sys.maxsize  # `smallest` takes another codec
+        return stream if fits else stream._replace(min_bytes=sys.maxsize)  # `smallest` takes another codec
 
     def is_row_major(self, shape: tuple[int, ...]) -> bool:
         return max_table_bytes(shape) <= MAX_TABLE_BYTES

@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
-_Option = TypeVar("_Option")
 _Encoded = TypeVar("_Encoded")
 
 
-def smallest(
-    options: Iterable[_Option], min_bytes: Callable[[_Option], int], encode: Callable[[_Option], tuple[int, _Encoded]]
-) -> _Encoded:
-    """Return the encoding with the fewest bytes, that of the first option where equal.
+class Candidate(NamedTuple, Generic[_Encoded]):
+    """An encoding that is made only if it may be the smallest.
 
-    `encode` returns an encoding's bytes and itself. Options are encoded in the order of their lower bounds `min_bytes`,
-    until no bound is below the smallest encoding.
+    Attributes:
+        min_bytes: a lower bound of its bytes.
+        encode: makes it.
+    """
+
+    min_bytes: int
+    encode: Callable[[], _Encoded]
+
+
+def smallest(candidates: Iterable[Candidate[_Encoded]], encoded_bytes: Callable[[_Encoded], int]) -> _Encoded:
+    """Return the encoding with the fewest bytes, that of the first candidate where equal.
+
+    Candidates are encoded in the order of their lower bounds, until no bound is below the smallest encoding.
     """
     best: tuple[int, int, _Encoded] | None = None
-    bounds = sorted((min_bytes(option), index, option) for index, option in enumerate(options))
-    for bound, index, option in bounds:
+    bounds = sorted((candidate.min_bytes, index, candidate.encode) for index, candidate in enumerate(candidates))
+    for bound, index, encode in bounds:
         if best is not None and (bound, index) > best[:2]:
             break
-        encoded_bytes, encoded = encode(option)
-        if best is None or (encoded_bytes, index) < best[:2]:
-            best = encoded_bytes, index, encoded
+        encoded = encode()
+        if best is None or (encoded_bytes(encoded), index) < best[:2]:
+            best = encoded_bytes(encoded), index, encoded
     assert best is not None
     return best[2]

@@ -5,7 +5,6 @@ import pytest
 
 from compress.codecs import CODECS, WRITERS
 from compress.codecs.context.small_context_codec import MAX_TABLE_BYTES, max_table_bytes
-from compress.codecs.primitives.symbol_histogram import histogram
 from compress.container.codec_choice import smallest_coding
 
 SMALL = WRITERS["context-small"]
@@ -26,7 +25,7 @@ def test_layers_of_squeezenet_fit(shape):
 
 def test_a_matrix_with_too_many_columns_takes_another_scan_order():
     symbols = (np.arange(3 * 6000, dtype=np.uint16) ** 2 % 5).reshape(3, 6000)
-    assert SMALL.min_bytes(symbols, histogram(symbols)) > symbols.nbytes
+    assert SMALL.candidate(symbols).min_bytes > symbols.nbytes
     assert smallest_coding(symbols, [SMALL, CODECS["raw"]]).scan_order == "in-out"
 
 
