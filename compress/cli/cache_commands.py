@@ -40,7 +40,7 @@ def list_cache(folders: tuple[Path, ...], as_json: bool) -> None:
         _say_entries(listed)
         return
     for folder, entries in listed.items():
-        console.show_cache(folder, entries)
+        _show_cache(folder, entries)
 
 
 @cache.command("clean")
@@ -73,3 +73,14 @@ def clean_cache(folders: tuple[Path, ...], older_than: float, as_json: bool) -> 
 
 def _say_entries(entries: Mapping[Path, Sequence[CacheEntry]]) -> None:
     console.say_json({str(folder): [entry.to_json() for entry in found] for folder, found in entries.items()})
+
+
+def _show_cache(folder: Path, entries: Sequence[CacheEntry]) -> None:
+    """Print the content of a cache."""
+    console.say(f"{folder}: {sum(entry.file_bytes for entry in entries):,} bytes")
+    rows = [
+        (entry.kind, entry.stage, f"{entry.age_seconds / _SECONDS_PER_DAY:.1f} days ago", f"{entry.file_bytes:,}")
+        for entry in entries
+    ]
+    if rows:
+        console.show_table(("kind", "stage", "written", "bytes"), rows, text_columns=3)

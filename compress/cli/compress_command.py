@@ -9,6 +9,7 @@ import click
 
 from compress.builtin_models import EMBEDDED, SAMPLES
 from compress.cli import console, options
+from compress.cli.run_command import run
 
 
 @click.command("compress")
@@ -59,6 +60,4 @@ def compress_weights(
         options.confirm_overwrite(file, force=force)
         write_atomically(file, text.encode())
     console.note(f"{file}: {pipeline.description}")
-    commands = context.find_root().command
-    assert isinstance(commands, click.Group)
-    context.invoke(commands.commands["run"], pipeline=str(file), out=folder, device=device, as_json=as_json)
+    context.invoke(run, pipeline=str(file), out=folder, device=device, as_json=as_json)

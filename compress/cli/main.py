@@ -1,4 +1,4 @@
-"""The group of commands, its error handling, and the commands on pipelines."""
+"""The group of commands, its error handling, and the commands that list and copy pipelines."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from typing import Any
 import click
 
 import compress
-from compress.cli import console, model_commands, options, setup_commands
+from compress.cli import console, model_commands, options, prediction_commands, setup_commands
 from compress.cli.cache_commands import cache
+from compress.cli.compare_command import compare
 from compress.cli.compress_command import compress_weights
-from compress.cli.dry_run import show_forecast
 from compress.cli.export_command import export
 from compress.cli.interruption import Interrupted, signals_interrupt, stopped_message
 from compress.cli.report_command import report
+from compress.cli.run_command import run
 from compress.cli.search_commands import search, sensitivity
 from compress.cli.system_errors import memory_message, system_error_message
 from compress.errors import ConfigError, SqueezeError, torch_required
@@ -80,63 +81,6 @@ def main(quiet: bool, verbose: bool) -> None:
 
 
 @main.command()
-@options.pipeline
-@click.option("--out", type=options.FOLDER, help="Folder for the results. [out/NAME]")
-@click.option("--fresh", is_flag=True, help="Neither read nor write the cache.")
-@click.option("--dry-run", is_flag=True, help="Say what would run, how long and with how much memory. Run nothing.")
-@options.memory
-@options.max_drop
-def run(
-    pipeline: str, overrides: tuple[str, ...], seed: int | None, device: str | None, out: Path | None, as_json: bool,
-    dry_run: bool, max_drop: float | None, **more: Any,
-) -> None:  # fmt: skip
-    """Compress a network as a pipeline describes it.
-
-    PIPELINE is a YAML file or the name of a built-in pipeline; ./pipeline.yaml by default. The results of stages are
-    cached: after a change of the pipeline, a run starts at the first stage that changed. With --max-drop, the last
-    stage `quantize` or `share` searches for the smallest file, and the drop replaces the goal of the pipeline.
-
-    Exit codes: 0 done, 1 failed, 2 bad configuration, 3 the goal was missed.
-
-    Example: squeeze-compress run squeezenet --set goal.bytes=480kB
-    """
-    spec = options.read_pipeline(pipeline, overrides, seed)  # before the slow imports
-    if max_drop is not None:
-        from compress.configuration.recipes import smallest_within  # noqa: PLC0415
-
-        smallest = smallest_within(spec, max_drop)
-        spec, overrides = spec.with_overrides(smallest), (*overrides, *smallest)
-    out = out or Path("out") / spec.name
-    if dry_run:
-        show_forecast(spec, out, device, as_json=as_json, **more)
-        return
-    from compress.pipeline import runner  # noqa: PLC0415
-    from compress.pipeline.environment import run_command  # noqa: PLC0415
-    from compress.report.goal_shortfall import check_goals  # noqa: PLC0415
-    from compress.runtime import distributed  # noqa: PLC0415
-    from compress.runtime.devices import find_device  # noqa: PLC0415
-
-    own_device = find_device(device)
-    with distributed.join_process_group(own_device) as processes:
-        if not processes.is_first:
-            console.set_verbosity(quiet=True, verbose=False)
-        with console.follow_run() as (progress, watch):
-            result = runner.run(
-                spec,
-                out,
-                command=run_command(pipeline, seed, overrides),
-                device=str(own_device),
-                progress=progress,
-                watch=watch,
-                processes=processes,
-                **more,
-            )
-    if processes.is_first:
-        console.show_result(result, as_json=as_json)
-        check_goals(result.record.goals)
-
-
-@main.command()
 @options.as_json
 def pipelines(as_json: bool) -> None:
     """List the built-in pipelines.
@@ -183,6 +127,6 @@ def init(name: str, output: Path) -> None:
         console.say(f"wrote {schema}; editors complete the pipeline by it")
 
 
-_OTHERS = (cache, compress_weights, export, report, search, sensitivity)
-for command in (*model_commands.COMMANDS, *setup_commands.COMMANDS, *_OTHERS):
+_OTHERS = (cache, compare, compress_weights, export, report, run, search, sensitivity)
+for command in (*model_commands.COMMANDS, *prediction_commands.COMMANDS, *setup_commands.COMMANDS, *_OTHERS):
     main.add_command(command)

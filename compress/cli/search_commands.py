@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from compress.cli import console, options
+from compress.cli.run_command import show_result
 from compress.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def search(
     if as_json:
         console.say_json(asdict(record))
     else:
-        console.show_result(result)
+        show_result(result)
         winner = record.trial(record.winner)
         path = folder / run_search.WINNER_FILE
         console.say(f"winner: {path}, trial {winner.number}, the best of {len(record.trials)}: {_values(winner)}")

@@ -7,12 +7,12 @@ import time
 
 import pytest
 
-from compress.cli import console
+from compress.cli import console, progress_lines
 
 
 @pytest.fixture(autouse=True)
 def _lines_come_quickly(monkeypatch):
-    monkeypatch.setattr(console, "SECONDS_BETWEEN_LINES", 0.05)
+    monkeypatch.setattr(progress_lines, "SECONDS_BETWEEN_LINES", 0.05)
     console.set_verbosity(quiet=False, verbose=True)
     yield
     console.set_verbosity(quiet=False, verbose=False)

@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from output_networks import regression
 
 from compress import compare, container, evaluate, load
-from compress.cli import console
 from compress.cli.main import main
+from compress.cli.run_command import show_result
 from compress.configuration.config import read_pipeline
 from compress.errors import ConfigError, GoalMissed, SqueezeError
 from compress.pipeline.runner import run
@@ -127,7 +127,7 @@ REGRESSION = "regression", "{kind: values}", QUANTIZED
 )
 def test_terminal_and_pages_name_the_error_and_no_classes(finished, key, words, other_words, tmp_path, capsys):
     result = finished(*key)
-    console.show_result(result)
+    show_result(result)
     shown = capsys.readouterr().out
     assert all(word in shown for word in words)
     assert not any(word in shown for word in other_words)
