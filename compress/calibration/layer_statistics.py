@@ -52,22 +52,6 @@ class LayerStatistics:
         bias_fisher = None if self.bias_fisher is None else np.full_like(self.bias_fisher, self.bias_fisher.mean())
         return replace(self, row_fisher=np.full_like(self.row_fisher, self.row_fisher.mean()), bias_fisher=bias_fisher)
 
-    def inverse_cholesky(self, damping: float = 0.01) -> Floats:
-        """Return the upper Cholesky factor `u` of the inverse of `input_factor`, shape (columns, columns).
-
-        If column j is stored too small by `e`, error feedback adds `-e / u[j, j] * u[j, k]` to each later column k. The
-        remaining cost is `e ** 2 / u[j, j] ** 2`.
-
-        Args:
-            damping: added to the diagonal, as a fraction of its mean, so that the matrix can be inverted even if all
-                photos are the same or none reaches the layer.
-        Source: Frantar et al. 2022 (GPTQ), arXiv:2210.17323.
-        """
-        matrix = self.input_factor[None].copy()
-        _damp(matrix, np.array([damping]))
-        factor: Floats = _inverse_cholesky(matrix)[0]
-        return factor
-
     def row_inverse_cholesky(
         self,
         row_weight: float,
@@ -76,11 +60,13 @@ class LayerStatistics:
         out: NDArray[np.float32] | None = None,
         kernel_transform: bool = False,
     ) -> NDArray[np.float32]:
-        """Return `inverse_cholesky` of each row block mixed with `input_factor`.
+        """Return the packed factors of the error feedback in each row: `inverse_cholesky` of `row_hessians`.
 
         Args:
             row_weight: weight of the row block in the mixture, 0 to 1; the rest is that of `input_factor`.
-            damping: as in `inverse_cholesky`; or one for each row, shape (rows,), averaged over a group of rows.
+            damping: added to the diagonal, as a fraction of its mean, so that the matrix can be inverted even if all
+                photos are the same or none reaches the layer. Or one for each row, shape (rows,), averaged over a group
+                of rows.
             out: array for the result if there are several groups. It may be `row_blocks`, to save memory.
             kernel_transform: return the factors for the transform coefficients of 3x3 kernels instead of the weights.
         Returns:
@@ -90,7 +76,7 @@ class LayerStatistics:
         triangles = np.empty((groups, columns * (columns + 1) // 2), np.float32) if out is None or groups == 1 else out
         for start, hessians in self.row_hessians(row_weight, damping):
             matrices = _by_coefficient(hessians) if kernel_transform else hessians
-            triangles[start : start + len(matrices)] = packed(_inverse_cholesky(matrices))
+            triangles[start : start + len(matrices)] = packed(inverse_cholesky(matrices))
         return triangles
 
     def row_hessians(self, row_weight: float, damping: Floats | float) -> Iterator[tuple[int, Floats]]:
@@ -121,7 +107,7 @@ class LayerStatistics:
         return row_groups(len(self.row_fisher), groups)
 
     def correlation_inverse_cholesky(self, correlation_weight: float) -> Floats | None:
-        """Return the factor that feeds the error of a row to later rows, as `inverse_cholesky` does for columns.
+        """Return the factor that feeds the error of a row to later rows, as `row_inverse_cholesky` does for columns.
 
         Args:
             correlation_weight: weight of `row_correlation` in a mixture with the identity matrix, 0 to below 1.
@@ -132,7 +118,7 @@ class LayerStatistics:
             return None
         identity = np.eye(len(self.row_correlation))
         mixed = correlation_weight * self.row_correlation.astype(np.float64) + (1 - correlation_weight) * identity
-        factor: Floats = _inverse_cholesky(mixed[None])[0]
+        factor: Floats = inverse_cholesky(mixed[None])[0]
         return factor
 
     def weight_fisher(self) -> Floats:
@@ -145,8 +131,25 @@ def row_groups(rows: int, groups: int) -> NDArray[np.int64]:
     return np.arange(rows, dtype=np.int64) * groups // rows
 
 
+def inverse_cholesky(matrices: Floats) -> Floats:
+    """Return the upper Cholesky factors `u` of the inverses of matrices, shape (n, columns, columns).
+
+    If column j is stored too small by `e`, error feedback adds `-e / u[j, j] * u[j, k]` to each later column k. The
+    remaining cost is `e ** 2 / u[j, j] ** 2`.
+
+    With rows and columns in reverse order, such a factor is the inverse of the lower Cholesky factor of the matrix
+    itself. This takes half the time of an inversion and a factorization.
+
+    Source: Frantar et al. 2022 (GPTQ), arXiv:2210.17323.
+    """
+    factors = torch.linalg.cholesky(torch.from_numpy(matrices).flip(1, 2))
+    identity = torch.eye(matrices.shape[-1], dtype=factors.dtype).expand_as(factors)
+    inverse: Floats = torch.linalg.solve_triangular(factors, identity, upper=False).flip(1, 2).numpy()
+    return inverse
+
+
 def permute_inverse_cholesky(factor: NDArray[np.floating[Any]], order: NDArray[np.int64]) -> Floats:
-    """Return the factor of `LayerStatistics.inverse_cholesky` for another order of columns (or rows).
+    """Return the factor of `inverse_cholesky` for another order of columns (or rows).
 
     Args:
         factor: shape (n, n).
@@ -167,15 +170,3 @@ def _damp(matrices: Floats, damping: Floats) -> None:
 def _by_coefficient(hessians: Floats) -> Floats:
     """Return the Hessians for the transform coefficients of 3x3 kernels."""
     return derivatives_by_coefficient(derivatives_by_coefficient(hessians).transpose(0, 2, 1))
-
-
-def _inverse_cholesky(matrices: Floats) -> Floats:
-    """Return the upper Cholesky factors of the inverses of matrices, shape (n, columns, columns).
-
-    With rows and columns in reverse order, such a factor is the inverse of the lower Cholesky factor of the matrix
-    itself. This takes half the time of an inversion and a factorization.
-    """
-    factors = torch.linalg.cholesky(torch.from_numpy(matrices).flip(1, 2))
-    identity = torch.eye(matrices.shape[-1], dtype=factors.dtype).expand_as(factors)
-    inverse: Floats = torch.linalg.solve_triangular(factors, identity, upper=False).flip(1, 2).numpy()
-    return inverse

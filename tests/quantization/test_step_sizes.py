@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from compress.calibration.packed_triangular import diagonals
 from compress.quantization.step_sizes import relative_steps, step_exponents
 from compress.tensors.scales import scale_of
 
@@ -12,7 +13,7 @@ from compress.tensors.scales import scale_of
 def test_errors_cost_what_their_bits_save(tiny, context):
     """At high rate the variance of errors is step ** 2 / 12, and one bit less doubles the step."""
     statistics = context.fisher.layer_statistics(None)["2.weight"]
-    diagonal = np.diag(statistics.inverse_cholesky())[None]
+    diagonal = diagonals(statistics.row_inverse_cholesky(0))
     relative = relative_steps(statistics.row_fisher, diagonal)
     rows, columns, _ = step_exponents(relative, (12, 8, 3, 3), 1e-5)
     steps = np.add.outer(rows.astype(int), np.repeat(columns, 9).astype(int))
