@@ -16,8 +16,7 @@ from compress.tensors.forms import Dense
 from compress.weights.checkpoint_file import CHECKPOINT_SUFFIXES, Checkpoint, has_checkpoint_suffix, read_checkpoint
 from compress.weights.embedded_weights import EmbeddedWeights
 from compress.weights.factory_models import load_checkpoint, model_of
-from compress.weights.squeezenet_model import expected_squeezenet, squeezenet_model
-from compress.weights.state_dict_search import find_state_dict
+from compress.weights.squeezenet_model import load_squeezenet
 
 
 def load_named_model(
@@ -60,8 +59,7 @@ def load_model(
         return model
     if factory and not architecture:
         return _factory_model(checkpoint, factory, like)
-    name = architecture or _guess(checkpoint)
-    return squeezenet_model(name, find_state_dict(checkpoint, expected_squeezenet(name)).arrays, TORCHVISION)
+    return load_squeezenet(architecture or _guess(checkpoint), checkpoint, TORCHVISION)
 
 
 def _described_model(checkpoint: Checkpoint) -> Model:
@@ -76,7 +74,6 @@ def _described_model(checkpoint: Checkpoint) -> Model:
 
 def _factory_model(checkpoint: Checkpoint, function: str, like: Model | None) -> Model:
     """Return the model of another program's checkpoint."""
-    made = NetworkFactory(function)
     if like and not (is_factory(like.architecture) and NetworkFactory.parse(like.architecture).function == function):
         like = None
     made = NetworkFactory.parse(like.architecture) if like else NetworkFactory(function)

@@ -13,8 +13,9 @@ from compress.model import Model, Preprocessing
 from compress.networks.modules import builtin_network, check_shapes, stored_tensors
 from compress.networks.network_class_names import default_class_names
 from compress.tensors.forms import Dense
+from compress.weights.checkpoint_file import Checkpoint
 from compress.weights.source_files import Arrays
-from compress.weights.state_dict_search import ExpectedTensors, expected_tensors
+from compress.weights.state_dict_search import ExpectedTensors, expected_tensors, find_state_dict
 
 _CLASSIFIER_STD = 0.01
 """Standard deviation of the classifier's weights, as in SqueezeNet's training: no class is favored."""
@@ -24,7 +25,15 @@ _CLASSIFIER_BIAS = 1.0
 ImageNet's maps of 13 x 13, some position always stays positive; on small maps these logits never recover."""
 
 
-def expected_squeezenet(architecture: str) -> ExpectedTensors:
+def load_squeezenet(
+    architecture: str, checkpoint: Checkpoint, preprocessing: Preprocessing, key: str | None = None, strict: bool = True
+) -> Model:
+    """Return the SqueezeNet in a checkpoint; errors as in `find_state_dict` and `squeezenet_model`."""
+    state = find_state_dict(checkpoint, _expected_tensors(architecture), key, strict)
+    return replace(squeezenet_model(architecture, state.arrays, preprocessing), source_notes=state.notes)
+
+
+def _expected_tensors(architecture: str) -> ExpectedTensors:
     """Return the tensors of a SqueezeNet for any number of classes."""
     expected = expected_tensors(builtin_network(architecture, 1))
     classifier = {name: (None, *expected.shapes[name][1:]) for name in ("classifier.1.weight", "classifier.1.bias")}

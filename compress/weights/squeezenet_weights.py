@@ -37,14 +37,11 @@ class CheckpointWeights(CheckpointOptions):
     def load(self, seed: int = 0) -> Model:
         """Read the checkpoint; see `WeightSource`."""
         from compress.weights.checkpoint_file import read_checkpoint  # noqa: PLC0415
-        from compress.weights.squeezenet_model import expected_squeezenet, squeezenet_model  # noqa: PLC0415
-        from compress.weights.state_dict_search import find_state_dict  # noqa: PLC0415
+        from compress.weights.squeezenet_model import load_squeezenet  # noqa: PLC0415
 
-        checkpoint = read_checkpoint(existing_file(self.path))
-        state = find_state_dict(checkpoint, expected_squeezenet(self.architecture), self.checkpoint_key, self.strict)
-        model = squeezenet_model(self.architecture, state.arrays, self.resolve_preprocessing())
-        labels = read_class_names(self.labels, model.classes) if self.labels else model.labels
-        return replace(model, labels=labels, source_notes=state.notes)
+        checkpoint, preprocessing = read_checkpoint(existing_file(self.path)), self.resolve_preprocessing()
+        model = load_squeezenet(self.architecture, checkpoint, preprocessing, self.checkpoint_key, self.strict)
+        return replace(model, labels=read_class_names(self.labels, model.classes)) if self.labels else model
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -69,8 +66,7 @@ class TorchvisionWeights:
         from http.client import HTTPException  # noqa: PLC0415  it imports ssl
 
         from compress.weights.checkpoint_file import read_checkpoint  # noqa: PLC0415
-        from compress.weights.squeezenet_model import expected_squeezenet, squeezenet_model  # noqa: PLC0415
-        from compress.weights.state_dict_search import find_state_dict  # noqa: PLC0415
+        from compress.weights.squeezenet_model import load_squeezenet  # noqa: PLC0415
 
         url = self.URLS[self.architecture]
         try:
@@ -80,8 +76,7 @@ class TorchvisionWeights:
                 f"cannot download {url} ({error}); download it on a machine with internet access and use "
                 "'source: checkpoint', or use 'source: embedded'"
             ) from error
-        state = find_state_dict(read_checkpoint(file), expected_squeezenet(self.architecture))
-        return squeezenet_model(self.architecture, state.arrays, TORCHVISION)
+        return load_squeezenet(self.architecture, read_checkpoint(file), TORCHVISION)
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))

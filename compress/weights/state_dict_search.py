@@ -17,6 +17,7 @@ from torch import nn
 
 from compress.errors import ConfigError, WeightsError, nearest
 from compress.networks.float_values import to_float32
+from compress.networks.modules import stored_tensors, tied_names
 from compress.weights.checkpoint_file import SAVE_STATE, Checkpoint
 from compress.weights.source_files import Arrays
 
@@ -63,16 +64,12 @@ class StateDict:
 
 def expected_tensors(network: nn.Module) -> ExpectedTensors:
     """Return the tensors that a network needs."""
-    shapes: dict[str, Shape] = {}
-    integers: set[str] = set()
-    first_names: dict[str, str] = {}
-    names_by_id: dict[int, str] = {}
-    for name, tensor in network.state_dict(keep_vars=True).items():
-        if isinstance(tensor, torch.Tensor) and not name.endswith("num_batches_tracked"):
-            first_names[name] = names_by_id.setdefault(id(tensor), name)
-            shapes.setdefault(first_names[name], tuple(tensor.shape))
-            integers |= set() if tensor.is_floating_point() else {name}
-    return ExpectedTensors(shapes, first_names, frozenset(integers))
+    stored = stored_tensors(network)
+    return ExpectedTensors(
+        shapes={name: tuple(tensor.shape) for name, tensor in stored.items()},
+        first_names={name: name for name in stored} | tied_names(network),
+        integers=frozenset(name for name, tensor in stored.items() if not tensor.is_floating_point()),
+    )
 
 
 def find_state_dict(
