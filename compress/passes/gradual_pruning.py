@@ -99,6 +99,5 @@ def cubic_fraction(step: int, last_step: int) -> float:
 
 def _sparsity(model: Model, names: Iterable[str]) -> float:
     """Return the fraction of pruned weights in some tensors of a model."""
-    tensors = [model.tensors[name] for name in names]
-    pruned = sum(int((~tensor.mask).sum()) for tensor in tensors if isinstance(tensor, Pruned))
-    return pruned / max(sum(tensor.to_dense().size for tensor in tensors), 1)
+    masks = [model.tensors[name].mask for name in names]
+    return sum(int((~mask).sum()) for mask in masks) / max(sum(mask.size for mask in masks), 1)

@@ -24,7 +24,7 @@ from compress.quantization.codebooks import (
 from compress.quantization.kmeans import Init, kmeans_centroids
 from compress.quantization.rate_distortion import symbol_bits_of
 from compress.tensors.checks import check_finite
-from compress.tensors.forms import Dense, FloatName, Pruned, Shared
+from compress.tensors.forms import Dense, FloatName, Shared
 
 if TYPE_CHECKING:
     from compress.context import Context
@@ -129,9 +129,7 @@ class Share(RateDistortionPass):
         statistics = context.fisher.layer_statistics(self.statistics_photos) if self.importance == "fisher" else {}
         with context.progress("sharing weights", len(bits)) as advance:
             for name, layer_bits in bits.items():
-                tensor = model.tensors[name]
-                values = tensor.to_dense()
-                mask = tensor.mask if isinstance(tensor, Pruned) else np.ones(values.shape, dtype=np.bool_)
+                values, mask = model.tensors[name].to_dense(), model.tensors[name].mask
                 fisher = statistics[name].weight_fisher().reshape(values.shape) if name in statistics else mask
                 points, cost = values[mask].astype(np.float64), fisher[mask].astype(np.float64)
                 centroids = kmeans_centroids(

@@ -49,8 +49,7 @@ class Simplify(Pass):
         links = channel_links(context.network(model), weights)
         all_dead = dead_weights(weights, biases, links)
         for name, dead in all_dead.items():
-            tensor = model.tensors[name]
-            mask = (tensor.mask if isinstance(tensor, Pruned) else np.ones(tensor.shape, np.bool_)) & ~dead
+            mask = model.tensors[name].mask & ~dead
             values = np.where(mask, weights[name], np.float32(0))
             changed[name] = Dense(values) if mask.all() else Pruned(values, mask)
         for name, unread in unread_channels(weights, all_dead, links).items():

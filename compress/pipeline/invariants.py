@@ -41,7 +41,7 @@ def _violation(before: Tensor, after: Tensor, moved: Tensor) -> str | None:
     if not np.isfinite(values).all():
         return f"{int((~np.isfinite(values)).sum()):,} weights are not finite"
     is_weight = len(before.shape) > 1  # biases are never pruned: a bias on level 0 may change
-    if is_weight and isinstance(moved, Pruned | Shared) and values[~moved.mask].any():
+    if is_weight and values[~moved.mask].any():
         return f"{int(np.count_nonzero(values[~moved.mask])):,} pruned weights are no longer zero"
     if isinstance(before, Shared):
         if not isinstance(after, Shared):

@@ -120,7 +120,7 @@ def _layer_record(
         name=layout.name,
         shape=layout.shape,
         weights=math.prod(layout.shape),
-        nonzero_weights=math.prod(layout.shape) if isinstance(tensor, Dense) else int(tensor.mask.sum()),
+        nonzero_weights=int(tensor.mask.sum()),
         index_bits=_index_bits(tensor, layout),
         distinct_values=distinct_values(tensor),
         codec=layout.codec,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from compress.calibration.layer_statistics import LayerStatistics
 from compress.quantization.layer_quantizer import LayerQuantizer
-from compress.tensors.forms import Pruned, Tensor
+from compress.tensors.forms import Tensor
 from compress.tensors.kernel_transform import has_3x3_kernels
 
 Floats = NDArray[np.float64]
@@ -59,8 +59,7 @@ def regularized_quantizer(
         is_classifier: the layer is the last one.
         kernel_transform: quantize the transform coefficients of 3x3 kernels if no kernel is pruned in part.
     """
-    weights = tensor.to_dense()
-    mask = tensor.mask if isinstance(tensor, Pruned) else np.ones(tensor.shape, dtype=np.bool_)
+    weights, mask = tensor.to_dense(), tensor.mask
     row_weight, min_damping = _row_weight_and_damping(statistics, samples, is_classifier=is_classifier)
     damping = np.minimum(min_damping + noise_to_signal(weights, statistics, lambda_), _MAX_DAMPING)
     kernel_transform = kernel_transform and has_3x3_kernels(mask.shape) and _has_whole_kernels(mask)

@@ -50,6 +50,11 @@ class Dense(_Values):
         super().__post_init__()
         assert _fits(self.values, self.stored_as)
 
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """True everywhere: no weight is pruned."""
+        return np.ones(self.shape, np.bool_)
+
 
 @dataclass(frozen=True, eq=False)
 class Pruned(_Values):
