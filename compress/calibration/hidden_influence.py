@@ -9,6 +9,7 @@ from torch import nn
 
 from compress.calibration.photo_batches import PhotoBatch
 from compress.errors import PassError
+from compress.model import bias_name
 from compress.networks.equivalence import relative_difference
 from compress.runtime.distributed import ProcessGroup
 
@@ -37,7 +38,7 @@ def check_no_hidden_influence(
     passes = (each.inputs for batch in batches for each in batch.passes() if each.inputs is not None)
     inputs = next(passes, None)
     for name, with_bias in weights.items():
-        names = [name, f"{name.removesuffix('weight')}bias"] if with_bias else [name]
+        names = [name, bias_name(name)] if with_bias else [name]
         if not processes.all_agree(inputs is None or not _changes_outputs(network, names, inputs)):
             raise PassError(
                 "the outputs depend on it, but no gradient reaches it: the network uses it through argmax, round, sign "

@@ -58,10 +58,8 @@ class NetworkClasses:
         """Class index by synset."""
         if self.synsets is not None:
             return self.synsets
-        return {synset: index for index, synset in enumerate(self._imagenet_synsets())}
-
-    def _imagenet_synsets(self) -> tuple[str, ...]:
-        return imagenet_synsets() if self.count == _IMAGENET_CLASSES else ()
+        synsets = imagenet_synsets() if self.count == _IMAGENET_CLASSES else ()
+        return {synset: index for index, synset in enumerate(synsets)}
 
 
 class Labels(NamedTuple):

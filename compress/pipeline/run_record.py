@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 
@@ -99,22 +98,14 @@ def _layer_records(
 ) -> tuple[LayerRecord, ...]:
     weights = [math.prod(each.shape) for each in layout.tensors]
     codec_bytes = map_on_all_cores(lambda each: _bytes_by_codec(model.tensors[each.name]), layout.tensors, weights)
-    records = (
-        _layer_record(each, model.tensors[each.name], reference.tensors[each.name], by_codec)
+    return tuple(
+        _layer_record(each, model.tensors[each.name], reference.tensors[each.name], by_codec, errors.get(each.name))
         for each, by_codec in zip(layout.tensors, codec_bytes, strict=True)
     )
-    return tuple(_with_error(each, errors.get(each.name)) for each in records)
-
-
-def _with_error(layer: LayerRecord, error: LayerError | None) -> LayerRecord:
-    if error is None:
-        return layer
-    relative_error, nats = significant(error.relative_error), significant(error.divergence_nats)
-    return replace(layer, relative_error=relative_error, divergence_nats=nats)
 
 
 def _layer_record(
-    layout: TensorLayout, tensor: Tensor, reference: Tensor, codec_bytes: Mapping[str, int]
+    layout: TensorLayout, tensor: Tensor, reference: Tensor, codec_bytes: Mapping[str, int], error: LayerError | None
 ) -> LayerRecord:
     return LayerRecord(
         name=layout.name,
@@ -132,6 +123,8 @@ def _layer_record(
         codebook_bytes=layout.codebook_bytes,
         scale_bytes=layout.scale_bytes,
         histogram=_histogram(tensor, reference) if len(layout.shape) >= 2 else None,
+        relative_error=None if error is None else significant(error.relative_error),
+        divergence_nats=None if error is None else significant(error.divergence_nats),
     )
 
 
