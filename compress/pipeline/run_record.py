@@ -21,7 +21,8 @@ from compress.pipeline import environment
 from compress.pipeline.inputs import RunInputs
 from compress.pipeline.layer_errors import LayerError
 from compress.pipeline.stage_recorder import StageRecorder, distinct_values
-from compress.report.record import SCHEMA_VERSION, DataRecord, FileRecord, LayerRecord, RunRecord, WeightHistogram
+from compress.report.record import SCHEMA_VERSION, DataRecord, FileRecord, LayerRecord, RunRecord
+from compress.report.weight_histogram import WeightHistogram
 from compress.runtime.file_names import escape_undecodable
 from compress.runtime.threads import map_on_all_cores
 from compress.tensors.forms import Dense, Shared, Tensor

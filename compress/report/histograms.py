@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from compress.report.breakdown import layer_bytes
 from compress.report.formatting import MINUS
-from compress.report.record import CODEBOOK_MARKS, LayerRecord, WeightHistogram
+from compress.report.record import LayerRecord
+from compress.report.weight_histogram import CODEBOOK_MARKS, WeightHistogram
 
 WIDTH, HEIGHT = 220, 84
 """CSS pixels of the bars."""

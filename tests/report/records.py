@@ -21,8 +21,8 @@ from compress.report.record import (
     PhotoExample,
     RunRecord,
     StageRecord,
-    WeightHistogram,
 )
+from compress.report.weight_histogram import WeightHistogram
 
 FIRES = ((3, 64, 16, 64), (4, 128, 16, 64), (6, 128, 32, 128), (7, 256, 32, 128),
          (9, 256, 48, 192), (10, 384, 48, 192), (11, 384, 64, 256), (12, 512, 64, 256))  # fmt: skip

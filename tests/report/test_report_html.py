@@ -11,7 +11,8 @@ from records import HOSTILE, make_hostile_record, make_record
 from compress.errors import FormatError
 from compress.evaluation.results import Interval
 from compress.report import read_report, to_html, to_json, write_report
-from compress.report.record import CODEBOOK_MARKS, SCHEMA_VERSION, WeightHistogram
+from compress.report.record import SCHEMA_VERSION
+from compress.report.weight_histogram import CODEBOOK_MARKS, WeightHistogram
 
 
 class Elements(HTMLParser):

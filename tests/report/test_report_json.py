@@ -9,8 +9,8 @@ from records import make_hostile_record, make_record
 
 from compress.errors import FormatError
 from compress.report import from_json, to_html, to_json
-from compress.report.record import CODEBOOK_MARKS
 from compress.report.report_json import json_schema
+from compress.report.weight_histogram import CODEBOOK_MARKS
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "report.schema.json"
 REPORTS = Path(__file__).parents[2] / "reports"
