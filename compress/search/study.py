@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,6 +23,7 @@ from compress.evaluation.goals import Goal
 from compress.search.grid import untried_values
 from compress.search.observation import Observation
 from compress.search.search_record import Origin, State, TrialRecord
+from compress.search.trial_pruning import BYTES_AT, reason_to_prune, smallest_feasible
 
 Values = Mapping[str, Value]
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
@@ -31,17 +31,11 @@ _MIN_TRIALS_FOR_IMPORTANCES = 8
 _LOST = "lost-"
 """Start of a study's attributes that mark lost trials."""
 
-_RESULT, _BYTES_AT = "result", "bytes_at"
-"""Attributes of a trial: its `TrialRecord`, and its bytes by step."""
-
-_DOMINANCE_MARGIN = 1.1
-"""A divergence is worse than another on the same photos if it is 10% larger."""
+_RESULT = "result"
+"""Attribute of a trial: its `TrialRecord`."""
 
 _MAX_REPEATS = 20
 """Number of suggestions of tried values after which the sampler is not asked any more."""
-
-_MIN_DOMINATING = 2
-"""Number of better trials that prune one."""
 
 
 class Study:
@@ -178,16 +172,17 @@ class Study:
 
         The trial with the pipeline's initial values is never pruned: all others are compared with it.
         """
-        last, bytes_at, smallest = Observation(step=-1, file_bytes=0), {}, self._smallest_feasible()
+        last, bytes_at = Observation(step=-1, file_bytes=0), {}
+        smallest = smallest_feasible(self.finished()) if self._goal.bytes is None else None
         try:
             for last in observations:
                 bytes_at[str(last.step)] = last.file_bytes
-                trial.set_user_attr(_BYTES_AT, bytes_at)
+                trial.set_user_attr(BYTES_AT, bytes_at)
                 if last.fidelity is not None:
                     trial.report(last.fidelity.error.value, last.step)
                 if origin == "pipeline" or last.is_complete:
                     continue
-                if reason := self._reason_to_prune(last, smallest):
+                if reason := reason_to_prune(last, self._goal, smallest, self._trials((TrialState.COMPLETE,))):
                     return "pruned", last, reason
         except SqueezeError as error:
             if origin == "pipeline":
@@ -195,36 +190,6 @@ class Study:
                 raise
             return "failed", last, str(error)
         return "measured", last, ""
-
-    def _reason_to_prune(self, last: Observation, smallest: int | None) -> str:
-        if reason := last.reason_to_stop(self._goal):
-            return reason
-        if smallest is not None and last.min_bytes is not None and last.min_bytes >= smallest:
-            return f"{last.file_bytes:,} bytes, and a trial within the limits has {smallest:,}"
-        return "other trials are smaller and closer" if self._is_dominated(last) else ""
-
-    def _is_dominated(self, last: Observation) -> bool:
-        """Return whether complete trials had less divergence and no more bytes at the same step.
-
-        Optuna's pruners compare one number. After an early stage, a trial with less divergence usually is one with more
-        bytes, which fails in the end.
-        """
-        if last.fidelity is None:
-            return False
-        better = [
-            trial
-            for trial in self._trials((TrialState.COMPLETE,))
-            if trial.intermediate_values.get(last.step, math.inf) * _DOMINANCE_MARGIN < last.fidelity.error.value
-            and trial.user_attrs[_BYTES_AT][str(last.step)] <= last.file_bytes
-        ]
-        return len(better) >= _MIN_DOMINATING
-
-    def _smallest_feasible(self) -> int | None:
-        """Return the bytes of the smallest file that meets the goal; None if the objective is another."""
-        if self._goal.bytes is not None:
-            return None
-        feasible = [trial for trial in self.finished() if trial.state == "measured" and trial.violation == 0]
-        return min((trial.file_bytes for trial in feasible if trial.file_bytes is not None), default=None)
 
     def _tell(self, trial: Trial, record: TrialRecord) -> TrialRecord:
         """Store the result of a trial."""
