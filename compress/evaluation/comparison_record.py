@@ -5,8 +5,6 @@ Fractions run from 0 to 1. Raise `COMPARISON_VERSION` when a field is added, is 
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from dataclasses import dataclass
 
 from compress.evaluation.results import Accuracy, GoalRecord, Interval, Prediction
@@ -113,6 +111,3 @@ class ModelComparison:
     def differing(self) -> tuple[PhotoPredictions, ...]:
         """The photos with different top-1 classes."""
         return tuple(photo for photo in self.photos if photo.a and photo.b and photo.a.index != photo.b.index)
-
-    def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self), indent=2, allow_nan=False) + "\n"
