@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 from xml.etree import ElementTree
 
 import matplotlib as mpl
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 CSS_VARIABLES: Final = ("ink", "muted", "rule", "accent", "pale", "second", "part-positions")
+
+MIN_NATS: Final = 1e-5
+"""Smaller divergences are drawn here: a logarithmic axis has no zero."""
 
 # Matplotlib draws in placeholder colors, and `to_svg` replaces them by CSS variables.
 _PLACEHOLDERS: Final = {name: f"#0101{number:02x}" for number, name in enumerate(CSS_VARIABLES, start=1)}
@@ -59,6 +64,15 @@ def chart_style() -> Iterator[None]:
 def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure of a size in CSS pixels."""
     return Figure(figsize=(width / _POINTS_PER_INCH, height / _POINTS_PER_INCH), dpi=_POINTS_PER_INCH)
+
+
+def label_powers(
+    axis: Axis, words: Callable[[float], str], subs: Sequence[float] = (1,), max_ticks: int | None = None
+) -> None:
+    """Label a logarithmic axis at powers of ten times `subs`."""
+    axis.set_major_locator(LogLocator(10, subs=subs, numticks=max_ticks))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: words(value)))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def to_svg(figure: Figure, name: str, title: str) -> str:

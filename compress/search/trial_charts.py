@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 from markupsafe import Markup
-from matplotlib.axis import Axis
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from compress.report.formatting import abbreviate, kilobytes, nats
-from compress.report.svg import color, new_figure, to_svg
+from compress.report.svg import MIN_NATS, color, label_powers, new_figure, to_svg
 from compress.search.search_record import SearchRecord
 from compress.search.sensitivity import Scan
 
 _WIDTH = 480.0
 """CSS pixels: a phone shows the charts a third smaller."""
-
-_MIN_NATS = 1e-5
-"""Smaller divergences are drawn here: a logarithmic axis has no zero."""
 
 _TONES = ("part-positions", "part-positions", "accent", "accent", "second")
 """Colors of the settings of a pass, the mildest first."""
@@ -27,7 +23,7 @@ def draw_trials(record: SearchRecord) -> Markup:
     figure = new_figure(_WIDTH, 380)
     axes = figure.add_axes((0.12, 0.14, 0.86, 0.78))
     dots = {
-        trial.number: (float(trial.file_bytes or 0), max(trial.divergence_nats, _MIN_NATS))
+        trial.number: (float(trial.file_bytes or 0), max(trial.divergence_nats, MIN_NATS))
         for trial in record.trials
         if trial.is_final_bytes and trial.divergence_nats is not None
     }
@@ -44,7 +40,7 @@ def draw_trials(record: SearchRecord) -> Markup:
     if "bytes" in record.goal:
         axes.axvline(record.goal["bytes"], color=color("second"), linewidth=1, linestyle=(0, (3, 3)), zorder=0)
     axes.set_yscale("log")
-    _show_nats(axes.yaxis, subs=(1, 2, 5))
+    label_powers(axes.yaxis, nats, (1, 2, 5), 7)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: kilobytes(value)))
     axes.margins(0.06)
@@ -58,7 +54,7 @@ def draw_trials(record: SearchRecord) -> Markup:
 def draw_scan(scan: Scan, kind: str) -> Markup:
     """Draw the divergences of each layer at all settings of one pass."""
     indices = [index for index, setting in enumerate(scan.settings) if setting.kind == kind]
-    values = np.maximum([layer.divergences for layer in scan.layers], _MIN_NATS)[:, indices]
+    values = np.maximum([layer.divergences for layer in scan.layers], MIN_NATS)[:, indices]
     rows = np.arange(len(scan.layers))
     height = 22.0 * len(rows) + 30
     figure = new_figure(_WIDTH, height)
@@ -70,13 +66,6 @@ def draw_scan(scan: Scan, kind: str) -> Markup:
     names = [abbreviate(layer.name.removesuffix(".weight"), 22) for layer in scan.layers]
     axes.set_yticks(rows, names, fontsize=11, color=color("muted"))
     axes.tick_params(axis="y", length=0)
-    _show_nats(axes.xaxis, subs=(1,))
+    label_powers(axes.xaxis, nats, max_ticks=7)
     axes.grid(axis="x", color=color("rule"), linewidth=1)
     return Markup(to_svg(figure, f"{kind}-chart", f"KL divergence, nats, of each layer after {kind} of it alone"))
-
-
-def _show_nats(axis: Axis, subs: tuple[float, ...]) -> None:
-    """Label a logarithmic axis at powers of ten times `subs`."""
-    axis.set_major_locator(LogLocator(10, subs=subs, numticks=7))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: nats(value)))
-    axis.set_minor_formatter(NullFormatter())

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 from markupsafe import Markup
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from compress.report.comparison.layer_differences import LayerDifference
 from compress.report.comparison.run_figures import RunFigures
 from compress.report.formatting import abbreviate, kilobytes
-from compress.report.svg import color, new_figure, to_svg
+from compress.report.svg import color, label_powers, new_figure, to_svg
 
 _WIDTH = 440.0
 _MARKS = (("s", "muted"), ("o", "accent"), ("D", "second"), ("^", "part-positions"))
@@ -31,9 +30,7 @@ def draw_layers(layers: Sequence[LayerDifference], runs: Sequence[RunFigures]) -
                      label=abbreviate(run.name, 14))  # fmt: skip
     axes.set_yticks(rows, [abbreviate(layer.name, 22) for layer in layers], fontsize=11, color=color("muted"))
     axes.tick_params(axis="y", length=0)
-    axes.xaxis.set_major_locator(LogLocator(10))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: kilobytes(value)))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    label_powers(axes.xaxis, kilobytes)
     axes.grid(axis="x", color=color("rule"), linewidth=1)
     axes.legend(loc="lower left", bbox_to_anchor=(-0.5, 1), ncols=len(runs), frameon=False, borderpad=0, fontsize=11,
                 handletextpad=0.2, columnspacing=1.2)  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 from matplotlib.transforms import Bbox
 
 from compress.evaluation.results import Interval
@@ -17,15 +17,12 @@ from compress.report.comparison.peers import PeerPoint, Peers, PublishedSize
 from compress.report.comparison.run_figures import RunFigures
 from compress.report.formatting import abbreviate, nats, signed_hundred
 from compress.report.label_placement import Obstacle, PointLabel, place_labels
-from compress.report.svg import color, new_figure, to_svg
+from compress.report.svg import MIN_NATS, color, label_powers, new_figure, to_svg
 
 Metric = Literal["divergence_nats", "relative_mse", "top1_change"]
 """Field of `RunFigures`."""
 
 _WIDTH, _HEIGHT = 400.0, 320.0
-_MIN_NATS = 1e-5
-"""Smaller divergences are drawn here: a logarithmic axis has no zero."""
-
 _TITLES = {
     "divergence_nats": "KL divergence from the float network, nats; lower is better",
     "relative_mse": "Mean squared error over the variance of the float network's outputs; lower is better",
@@ -76,7 +73,7 @@ def _peer_dot(peer: PeerPoint, metric: Metric) -> _Dot:
 
 
 def _clipped(interval: Interval, metric: Metric) -> Interval:
-    minimum = -1.0 if metric == "top1_change" else _MIN_NATS
+    minimum = -1.0 if metric == "top1_change" else MIN_NATS
     return Interval(*(max(end, minimum) for end in (interval.value, interval.low, interval.high)))
 
 
@@ -105,9 +102,7 @@ def _draw_front(axes: Axes, dots: Sequence[_Dot], metric: Metric) -> None:
 def _finish(axes: Axes, metric: Metric) -> None:
     if metric != "top1_change":
         axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5), numticks=7))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: nats(value)))
-        axes.yaxis.set_minor_formatter(NullFormatter())
+        label_powers(axes.yaxis, nats, (1, 2, 5), 7)
     else:
         axes.axhline(0, color=color("muted"), linewidth=1, zorder=0)
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: signed_hundred(value)))
