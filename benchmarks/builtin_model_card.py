@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from compress.builtin_models import BuiltinModel
 from compress.builtin_pipelines import find_pipeline, first_comment
 from compress.evaluation.comparison_record import ModelComparison, PairedAccuracy
@@ -45,7 +43,7 @@ def builtin_model_card(model: BuiltinModel, network: Model, comparison: ModelCom
     assert after
     assert top1
     assert top5
-    weights = sum(math.prod(tensor.shape) for tensor in network.tensors.values())
+    weights = network.parameter_count()
     origin, preprocessing = origin_of(network.architecture), network.preprocessing
     description = first_comment(find_pipeline(model.name).read_text("utf-8"))
     accuracy = markdown_table(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -102,9 +102,9 @@ class Model:
         names = (name for name, tensor in self.tensors.items() if len(tensor.shape) >= 2)
         return [name for name in names if name not in self.uncompressed]
 
-    def uncompressed_weights(self) -> int:
-        """Return the number of weights in `uncompressed`."""
-        return sum(math.prod(self.tensors[name].shape) for name in self.uncompressed)
+    def parameter_count(self, names: Iterable[str] | None = None) -> int:
+        """Return the number of values of the named tensors; None: of all."""
+        return sum(math.prod(self.tensors[name].shape) for name in (self.tensors if names is None else names))
 
     def bias_names(self) -> dict[str, str]:
         """Return the name of each bias, one value per row, by the name of its layer's weight tensor."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -70,8 +69,7 @@ def pipeline_for(file: Path, model: Options, data: Options, goal: Options, overr
 
 def _recipe(network: Model, data: Options, max_bytes: int | None) -> tuple[str, Options]:
     """Return the method in words, and the sections `stages` and `encode`, and `data` if it is to be replaced."""
-    weights = sum(math.prod(tensor.shape) for tensor in network.tensors.values())
-    if max_bytes is None or 8 * max_bytes < _MIN_HUFFMAN_BITS * weights:
+    if max_bytes is None or 8 * max_bytes < _MIN_HUFFMAN_BITS * network.parameter_count():
         quantize = {"pass": "quantize", "bytes": max_bytes or "smallest", "augmentations": 2}
         method = "trellis-coded quantization and adaptive arithmetic coding"
         return method, {"stages": [quantize], "encode": {"coding": "context"}}

@@ -153,11 +153,10 @@ def _compare(a: _MeasuredModel, b: _MeasuredModel, goal: Goal) -> ModelCompariso
 
 def _compared_model(measured: _MeasuredModel) -> ComparedModel:
     name, model = measured.name, measured.model
-    weights = sum(tensor.to_dense().size for tensor in model.tensors.values())
     return ComparedModel(
         name=escape_undecodable(name),
         architecture=model.architecture,
-        file_bytes=weights * 4 if name == EMBEDDED else Path(name).stat().st_size,
+        file_bytes=model.parameter_count() * 4 if name == EMBEDDED else Path(name).stat().st_size,
         weights_sha256=container.weights_sha256(model),
         accuracy=metrics.accuracy(measured.outputs),
     )

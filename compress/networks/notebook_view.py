@@ -66,7 +66,7 @@ def _rebuild(rebuild: Any, kind: Any, *arguments: Any) -> Any:
 
 
 def _headline_of(model: Model, data: bytes) -> str:
-    parameters = sum(tensor.to_dense().size for tensor in model.tensors.values())
+    parameters = model.parameter_count()
     name, size = model.architecture.partition(" ")[0], f"{parameters:,} parameters in {len(data):,} bytes"
     return f"{name}: {size} ({parameters * 4 / len(data):.1f} times smaller), {describe_outputs(model)}"
 

@@ -68,7 +68,7 @@ def minimize_cost(
     Raises:
         PassError: no lambda makes the file as small as `bytes`, or `bytes` is `smallest` and the context has no limits.
     """
-    weights = sum(model.tensors[name].to_dense().size for name in model.weight_names())
+    weights = model.parameter_count(model.weight_names())
     lambda_ = options.lambda_ or FIRST_LAMBDA
     if isinstance(options.bytes, int):
         lambda_ = initial_lambda(options.bytes, weights)

@@ -33,8 +33,7 @@ class EarlierTime(NamedTuple):
 
 def earlier_runs(out: Path, reference: Model) -> list[NamedRun]:
     """Return the runs in `out` and beside it that compressed this network on this machine, that in `out` first."""
-    parameters = sum(tensor.to_dense().size for tensor in reference.tensors.values())
-    subject = (reference.architecture, parameters, environment.machine())
+    subject = (reference.architecture, reference.parameter_count(), environment.machine())
     runs = []
     for file in (out / REPORT, *sorted(out.resolve().parent.glob(f"*/{REPORT}"))):
         try:

@@ -91,8 +91,7 @@ def check_outputs(pipeline: Pipeline, model: Model) -> None:
 
 def report_compressible(model: Model) -> None:
     """Log the share of the parameters that passes compress; below half, warn with the names of the others."""
-    total = sum(math.prod(tensor.shape) for tensor in model.tensors.values())
-    left = model.uncompressed_weights()
+    total, left = model.parameter_count(), model.parameter_count(model.uncompressed)
     share = 1 - left / max(total, 1)
     said = f"passes compress {total - left:,} of {total:,} parameters ({share:.1%})"
     if share >= _MIN_SHARE:

@@ -35,7 +35,7 @@ def build_record(
     model, reference, layout = recorder.model, recorder.reference, container.layout(data)
     baseline, proof = recorder.stages[0], recorder.stages[-1]
     output = output_of(reference)
-    parameters = sum(tensor.to_dense().size for tensor in reference.tensors.values())
+    parameters = reference.parameter_count()
     trained_by = [f"trained by the stage {name}" for name in recorder.trained_by]
     return RunRecord(
         schema_version=SCHEMA_VERSION,
@@ -45,7 +45,7 @@ def build_record(
         weights_source=", ".join([pipeline.model.description, *inputs.reference.source_notes, *trained_by]),
         weights_sha256=container.weights_sha256(reference),
         parameters=parameters,
-        uncompressed_parameters=reference.uncompressed_weights(),
+        uncompressed_parameters=reference.parameter_count(reference.uncompressed),
         uncompressed_bytes=sum(each.payload_bytes for each in layout.tensors if each.name in reference.uncompressed),
         float_bytes=parameters * 4,
         seed=pipeline.seed,

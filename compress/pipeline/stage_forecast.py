@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -68,7 +67,7 @@ def forecast_stages(
     The first of `runs` is preferred.
     """
     validation, memory = costs.photo_seconds * costs.validation, resident_bytes()
-    weights = sum(math.prod(costs.reference.tensors[name].shape) for name in costs.reference.weight_names())
+    weights = costs.reference.parameter_count(costs.reference.weight_names())
 
     def of_pass(index: int, stage: Stage) -> StageForecast:
         kind = stage.pass_.kind

@@ -180,7 +180,7 @@ class StageRecorder:
             options=options,
             file_bytes=file_bytes,
             sparsity=zeros / max(count, 1),
-            bits_per_weight=file_bytes * 8 / max(count + self.model.uncompressed_weights(), 1),
+            bits_per_weight=file_bytes * 8 / max(count + self.model.parameter_count(self.model.uncompressed), 1),
             distinct_values=sum(map(distinct_values, weights)),
             seconds=usages[0].seconds,
             validation_seconds=usages[1].seconds,
