@@ -10,7 +10,7 @@ quantization".
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import types
@@ -41,27 +41,35 @@ _NO_ENTRIES: Floats = np.zeros(0)
 _NO_STATES: Integers = np.zeros(0, dtype=np.int64)
 
 
+class LayerArrays(NamedTuple):
+    """The weights of a layer to assign, and the cost of errors in them.
+
+    Attributes:
+        target: shape (rows, columns), the weights to approximate.
+        mask: the same shape; False takes level 0, or the entry 0.
+        scale: the same shape; a weight is its level, or its entry, times its scale.
+        row_fisher: shape (rows,), `LayerStatistics.row_fisher`.
+        inverse_cholesky: packed upper triangles of (groups, columns, columns), `LayerStatistics.row_inverse_cholesky`.
+        correlation_factor: `LayerStatistics.correlation_inverse_cholesky`; None: rows are independent.
+    """
+
+    target: Floats
+    mask: NDArray[np.bool_]
+    scale: Floats
+    row_fisher: Floats
+    inverse_cholesky: NDArray[np.float32]
+    correlation_factor: Floats | None = None
+
+
 def assign_levels(
-    target: Floats,
-    mask: NDArray[np.bool_],
-    scale: Floats,
-    row_fisher: Floats,
-    inverse_cholesky: NDArray[np.float32],
-    rate_cost: Floats,
-    correlation_factor: Floats | None = None,
-    trellis: Trellis = TRELLIS_4096,
+    layer: LayerArrays, rate_cost: Floats, trellis: Trellis = TRELLIS_4096
 ) -> tuple[NDArray[np.int32], Integers]:
     """Assign a level to every weight so that every column follows a trellis.
 
     Args:
-        target: shape (rows, columns), the weights to approximate.
-        mask: the same shape; False takes level 0.
-        scale: the same shape; a weight is its level times its scale.
-        row_fisher: shape (rows,), `LayerStatistics.row_fisher`.
-        inverse_cholesky: packed upper triangles of (groups, columns, columns), `LayerStatistics.row_inverse_cholesky`.
+        layer: the weights.
         rate_cost: shape (classes, 2, 2 * max_index + 1), nats that the bits of indices -max_index to max_index cost in
             each quantizer; column j belongs to class j % classes.
-        correlation_factor: `LayerStatistics.correlation_inverse_cholesky`; None: rows are independent.
         trellis: to follow.
     Returns:
         int32 levels, shape (rows, columns), and how often each index occurs, shaped as `rate_cost`.
@@ -72,38 +80,27 @@ def assign_levels(
     if states > MAX_STATES or max_index > MAX_INDEX:
         limits = f"at most {MAX_STATES:,} states and indices up to {MAX_INDEX:,}"
         raise ValueError(f"{states:,} states and indices up to {max_index:,}; the Viterbi search takes {limits}")
-    layer = mask, scale, row_fisher, inverse_cholesky, _padded(correlation_factor)
-    class_of_column = np.arange(target.shape[1]) % len(rate_cost)
-    levels, _, counts = _assign(
-        target, layer, rate_cost, class_of_column, _NO_ENTRIES, trellis.predecessors, trellis.quantizer
-    )
+    class_of_column = np.arange(layer.target.shape[1]) % len(rate_cost)
+    levels, _, counts = _assign(layer, rate_cost, class_of_column, _NO_ENTRIES, trellis.predecessors, trellis.quantizer)
     return levels, counts
 
 
 def assign_entries(
-    target: Floats,
-    mask: NDArray[np.bool_],
-    scale: Floats,
-    row_fisher: Floats,
-    inverse_cholesky: NDArray[np.float32],
-    rate_cost: Floats,
-    class_of_column: Integers,
-    entries: Floats,
-    correlation_factor: Floats | None = None,
+    layer: LayerArrays, rate_cost: Floats, class_of_column: Integers, entries: Floats
 ) -> tuple[NDArray[np.int32], Floats, Integers]:
     """Assign to every weight the codebook entry of lowest cost: of the error that remains, and of the bits.
 
-    Arguments as in `assign_levels`, but `rate_cost`, shape (classes, entries), has the nats that the bits of each entry
-    cost in the columns of a class; `class_of_column`, int64, shape (columns,), is the class of each column. `entries`,
-    shape (entries,), ascend, and one of them is 0, which a False in `mask` takes.
-
+    Args:
+        layer: the weights.
+        rate_cost: shape (classes, entries), nats that the bits of each entry cost in the columns of a class.
+        class_of_column: int64, shape (columns,), the class of each column.
+        entries: shape (entries,), ascending; one of them is 0.
     Returns:
         index of the entry of each weight, int32, shape (rows, columns); the value that it approximates, which is the
         target after feedback divided by the scale; and how often each entry occurs, shaped as `rate_cost`.
     """
-    layer = mask, scale, row_fisher, inverse_cholesky, _padded(correlation_factor)
     no_trellis = np.zeros((0, 2), dtype=np.int64), _NO_STATES
-    indices, approximated, counts = _assign(target, layer, rate_cost[:, None], class_of_column, entries, *no_trellis)
+    indices, approximated, counts = _assign(layer, rate_cost[:, None], class_of_column, entries, *no_trellis)
     return indices, approximated, counts[:, 0]
 
 
@@ -114,10 +111,11 @@ def _padded(correlation_factor: Floats | None) -> Floats:
     return np.pad(correlation_factor, ((0, 0), (0, -len(correlation_factor) % BLOCK)))
 
 
-def _assign(target: Floats, layer: tuple[NDArray[Any], ...], *arrays: NDArray[Any]) -> tuple[Any, Any, Any]:
-    remaining = np.array(target, dtype=np.float64, order="C")
+def _assign(layer: LayerArrays, *arrays: NDArray[Any]) -> tuple[Any, Any, Any]:
+    remaining = np.array(layer.target, dtype=np.float64, order="C")
+    inputs = *layer[1:-1], _padded(layer.correlation_factor), *arrays
     # Signatures of compiled functions require arrays in row-major order and writable.
-    return _assign_columns(remaining, *(np.require(array, requirements=["C", "W"]) for array in (*layer, *arrays)))
+    return _assign_columns(remaining, *(np.require(array, requirements=["C", "W"]) for array in inputs))
 
 
 @compiled(types.void(MATRIX, types.int64, types.int64, types.float64, FACTORS, types.int64, types.int64), inline=True)

@@ -15,7 +15,7 @@ from compress.codecs.primitives.column_groups import has_columns
 from compress.codecs.primitives.symbol_histogram import UNSEEN_COUNT, ideal_bits
 from compress.codecs.primitives.trellis import TRELLIS_256, Trellis
 from compress.errors import PassError
-from compress.quantization.assignment import assign_entries, assign_levels
+from compress.quantization.assignment import LayerArrays, assign_entries, assign_levels
 from compress.quantization.codebooks import FEEDBACK_MARGIN, CodebookOptions, merge_rounded, refit_entries, zero_first
 from compress.quantization.rate_distortion import SymbolBits
 from compress.quantization.step_sizes import (
@@ -39,7 +39,6 @@ _TRELLIS_STEP_RATIO = 0.5 * 10 ** (1.46 / 20)
 _MAX_LEVEL = 2**14
 
 Number = TypeVar("Number", bound=np.generic)
-LayerArrays = tuple[Floats, NDArray[np.bool_], Floats, Floats, NDArray[np.float32]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,8 +126,7 @@ class LayerQuantizer:
         ratio = 1.0 if trellis is None else _TRELLIS_STEP_RATIO
         exponents = self._exponents(lambda_, ratio)
         arrays = self._arrays(exponents)
-        target, _, scale, *_ = arrays
-        max_level = int(np.abs(target / scale).max(initial=0)) + FEEDBACK_MARGIN
+        max_level = int(np.abs(arrays.target / arrays.scale).max(initial=0)) + FEEDBACK_MARGIN
         if max_level > _MAX_LEVEL:
             problem = (
                 f"lambda {lambda_:g} needs {2 * max_level + 1:,} levels, at most {2 * _MAX_LEVEL + 1:,} are possible"
@@ -138,19 +136,17 @@ class LayerQuantizer:
         classes = KERNEL_SIDE**2 if self.kernel_transform else 1
         if trellis is None:
             entries = np.arange(-max_level, max_level + 1, dtype=np.float64)
-            class_of_column = np.arange(target.shape[1]) % classes
+            class_of_column = np.arange(arrays.target.shape[1]) % classes
             rate_cost = np.zeros((classes, len(entries)))  # frequencies are unknown in the first iteration
             for _ in range(iterations):
-                indices, _, counts = assign_entries(
-                    *arrays, rate_cost, class_of_column, entries, self.correlation_factor
-                )
+                indices, _, counts = assign_entries(arrays, rate_cost, class_of_column, entries)
                 bits = [symbol_bits(count[None], max_level) for count in counts]
                 rate_cost = lambda_ * np.concatenate(bits)
             levels = indices - max_level
         else:
             rate_cost = np.zeros((classes, 2, max_level // 2 * 2 + 3))
             for iteration_trellis in [coarse_trellis(trellis)] * (iterations - 1) + [trellis]:
-                levels, counts = assign_levels(*arrays, rate_cost, self.correlation_factor, iteration_trellis)
+                levels, counts = assign_levels(arrays, rate_cost, iteration_trellis)
                 rate_cost = lambda_ * ideal_bits(counts + UNSEEN_COUNT)
         release_pages(self.inverse_cholesky)
         return shared_levels(self._in_tensor_order(levels), *exponents)
@@ -176,9 +172,9 @@ class LayerQuantizer:
         max_scaled = np.abs(self.weights / weight_scales(self.weights.ndim, rows, columns)).max(initial=0)
         exponents = codebook_row_exponents(rows, float(max_scaled)), columns, None
         arrays = self._arrays(exponents)
-        target, mask, scale, row_fisher, inverse_cholesky = arrays
-        group = row_groups(len(target), len(inverse_cholesky))
-        cost = row_fisher[:, None] * (scale / diagonals(inverse_cholesky)[group]) ** 2
+        target, mask, scale = arrays.target, arrays.mask, arrays.scale
+        group = row_groups(len(target), len(self.inverse_cholesky))
+        cost = self.row_fisher[:, None] * (scale / diagonals(self.inverse_cholesky)[group]) ** 2
         entries = options.first_entries((target / scale)[mask], cost[mask], seed)
         channels = self.weights.shape[1]
         classes = channels if has_columns(channels, len(entries), self.weights.size) else 1
@@ -192,9 +188,7 @@ class LayerQuantizer:
             if iteration > 0:
                 bits = symbol_bits(counts, int(np.searchsorted(entries, 0)))
                 rate_cost = lambda_ * (bits + options.entry_bits / (counts.sum(0) + UNSEEN_COUNT) * (entries != 0))
-            indices, approximated, counts = assign_entries(
-                *arrays, rate_cost, class_of_column, entries, self.correlation_factor
-            )
+            indices, approximated, counts = assign_entries(arrays, rate_cost, class_of_column, entries)
             if not is_last:
                 entries = refit_entries(entries, indices[mask], approximated[mask], cost[mask])
                 order = np.argsort(entries, kind="stable")
@@ -211,13 +205,13 @@ class LayerQuantizer:
         )
 
     def _arrays(self, exponents: tuple[Exponents, Exponents, Exponents | None]) -> LayerArrays:
-        """Return the first arguments of `assign_levels` and `assign_entries`."""
+        """Return the weights and their scales, columns in the order of quantization."""
         shape, order = self.weights.shape, self._column_order
         target = self._as_matrix(self.weights)
         steps = np.broadcast_to(weight_scales(len(shape), *exponents), shape)
         scale = steps.reshape(target.shape).astype(np.float64)
         ordered = target[:, order], self.mask.reshape(target.shape)[:, order], scale[:, order]
-        return *ordered, self.row_fisher, self.inverse_cholesky
+        return LayerArrays(*ordered, self.row_fisher, self.inverse_cholesky, self.correlation_factor)
 
     def _in_tensor_order(self, ordered: NDArray[Number]) -> NDArray[Number]:
         """Return a matrix of columns in the order of quantization as a tensor."""

@@ -17,7 +17,7 @@ from compress.codecs.primitives.trellis import (
     shift_register_trellis,
     trellis_indices,
 )
-from compress.quantization.assignment import assign_levels
+from compress.quantization.assignment import LayerArrays, assign_levels
 
 SMALL_TRELLIS = shift_register_trellis(32, 0b01001, 0b11110)
 every_trellis = pytest.mark.parametrize("trellis", [NO_TRELLIS, SMALL_TRELLIS, TRELLIS_256, TRELLIS_4096])
@@ -27,16 +27,9 @@ every_trellis = pytest.mark.parametrize("trellis", [NO_TRELLIS, SMALL_TRELLIS, T
 def test_no_other_path_of_a_short_column_costs_less(trellis):
     random = np.random.default_rng(0)
     column, rate_cost = 3 * random.standard_normal((5, 1)), random.random((1, 2, 13))
-    levels, _ = assign_levels(
-        column,
-        np.ones((5, 1), bool),
-        np.ones((5, 1)),
-        np.ones(5),
-        np.ones((1, 1), np.float32),
-        rate_cost,
-        None,
-        trellis,
-    )
+    ones = np.ones((5, 1))
+    layer = LayerArrays(column, ones > 0, ones, np.ones(5), np.ones((1, 1), np.float32))
+    levels, _ = assign_levels(layer, rate_cost, trellis)
 
     def cost(path):
         total, state = 0.0, 0
@@ -57,7 +50,9 @@ def test_levels_follow_the_trellis_within_the_limit_and_pruned_weights_are_zero(
     random = np.random.default_rng(0)
     values, mask = 3 * random.standard_normal((40, 6)), random.random((40, 6)) < 0.8
     factors, rate_cost = packed(np.eye(6, dtype=np.float32)[None]), np.zeros((1, 2, 9))
-    levels, _ = assign_levels(values, mask, np.ones(values.shape), np.ones(40), factors, rate_cost, None, trellis)
+    levels, _ = assign_levels(
+        LayerArrays(values, mask, np.ones(values.shape), np.ones(40), factors), rate_cost, trellis
+    )
     assert trellis_indices(levels, trellis) is not None
     assert not levels[~mask].any()
     assert np.abs(levels).max() <= 8
@@ -71,15 +66,9 @@ class TestRowCorrelation:
         roots = random.standard_normal((8, 20))
         factor = np.linalg.cholesky(np.linalg.inv(roots @ roots.T / 20)).T.astype(np.float32)
         rate_cost = 0.1 * np.abs(np.arange(-20, 21)) * np.ones((2, 1))
-        levels, _ = assign_levels(
-            target,
-            np.ones((12, 8), bool),
-            np.ones((12, 8)),
-            cost,
-            packed(factor[None]),
-            rate_cost[None],
-            correlation_factor,
-        )
+        ones = np.ones((12, 8))
+        layer = LayerArrays(target, ones > 0, ones, cost, packed(factor[None]), correlation_factor)
+        levels, _ = assign_levels(layer, rate_cost[None])
         return levels, target, cost, factor, rate_cost
 
     def test_the_identity_as_factor_changes_no_level(self):
@@ -105,9 +94,8 @@ class TestRowCorrelation:
         target = np.ones((3, 2))
         correlation_factor = np.linalg.cholesky(np.linalg.inv(0.5 * np.eye(3) + 0.5)).T
         factors, rate_cost = packed(np.eye(2, dtype=np.float32)[None]), np.ones((1, 2, 9))
-        levels, counts = assign_levels(
-            target, np.ones((3, 2), bool), np.ones((3, 2)), np.zeros(3), factors, rate_cost, correlation_factor
-        )
+        layer = LayerArrays(target, target > 0, np.ones((3, 2)), np.zeros(3), factors, correlation_factor)
+        levels, counts = assign_levels(layer, rate_cost)
         assert np.isfinite(levels).all()
         assert counts.sum() == 6
 
@@ -126,7 +114,8 @@ class TestRowCorrelation:
         roots = random.standard_normal((rows, 60))
         correlation_factor = np.linalg.cholesky(np.linalg.inv(roots @ roots.T / 60)).T
         factors = np.ones((1, 1), np.float32)
-        levels, counts = assign_levels(column, mask, scale, cost, factors, rate_cost[None], correlation_factor, trellis)
+        layer = LayerArrays(column, mask, scale, cost, factors, correlation_factor)
+        levels, counts = assign_levels(layer, rate_cost[None], trellis)
         expected = reference_levels(
             column[:, 0] / 0.7, 0.5 * cost * 0.7**2, mask[:, 0], rate_cost, correlation_factor, trellis
         )
@@ -159,4 +148,4 @@ def test_more_states_or_indices_than_16_bits_hold_are_refused(states, max_index)
     one, rate_cost = np.ones((1, 1)), np.zeros((1, 2, 2 * max_index + 1))
     trellis = shift_register_trellis(states, 1, 1)
     with pytest.raises(ValueError, match="at most 16,384 states and indices up to 32,767"):
-        assign_levels(one, one > 0, one, np.ones(1), np.ones((1, 1), np.float32), rate_cost, None, trellis)
+        assign_levels(LayerArrays(one, one > 0, one, np.ones(1), one.astype(np.float32)), rate_cost, trellis)

@@ -14,7 +14,7 @@ from compress.codecs.primitives.trellis import (
     trellis_indices,
     trellis_levels,
 )
-from compress.quantization.assignment import assign_levels
+from compress.quantization.assignment import LayerArrays, assign_levels
 
 indices = arrays.arrays(
     np.int32, arrays.array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=12), elements=st.integers(-9, 9)
@@ -90,6 +90,7 @@ def test_evenly_spread_numbers_are_rounded_by_so_much_better_than_by_one_quantiz
     # Far from zero, where each quantizer has every second level, and indices take the same bits.
     numbers = 20 + 200 * np.random.default_rng(0).random((5000, 20))
     ones, factors = np.ones(numbers.shape), packed(np.eye(20, dtype=np.float32)[None])
-    levels, _ = assign_levels(numbers, ones > 0, ones, ones[:, 0], factors, np.zeros((1, 2, 401)), None, trellis)
+    layer = LayerArrays(numbers, ones > 0, ones, ones[:, 0], factors)
+    levels, _ = assign_levels(layer, np.zeros((1, 2, 401)), trellis)
     errors = levels - numbers
     assert -10 * np.log10(3 * np.square(errors).mean()) == pytest.approx(decibels, abs=0.03)
