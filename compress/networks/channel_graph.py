@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from compress.errors import WeightsError
 from compress.networks.layer_calls import layer_weight_names
-from compress.networks.tracing import is_altered, tensors_read, trace
+from compress.networks.tracing import is_altered, tensor_uses, trace
 
 Weights = Mapping[str, NDArray[np.float32]]
 
@@ -80,17 +80,15 @@ def channel_links(network: nn.Module, weights: Collection[str] | None = None) ->
     tracer = _ChannelTracer(network)
     for node in traced.graph.nodes:
         tracer.visit(node)
-    fixed = _fixed_weights(network, tensors_read(traced))
+    fixed = _fixed_weights(network, tensor_uses(network, traced))
     if weights is not None:
         fixed |= {name for link in tracer.links for name in (link.writer, link.reader)}.difference(weights)
     unlinked = tracer.unlinked | fixed | {link.writer for link in tracer.links if link.reader in fixed}
     return tuple(link for link in dict.fromkeys(tracer.links) if link.writer not in unlinked)
 
 
-def _fixed_weights(network: nn.Module, read: set[str]) -> set[str]:
-    """Return the weights of layers with a tensor that another module has too, or that is in `read`."""
-    uses = Counter(id(tensor) for module in network.modules() for tensor in module.parameters(recurse=False))
-    uses.update(id(tensor) for name, tensor in network.state_dict(keep_vars=True).items() if name in read)
+def _fixed_weights(network: nn.Module, uses: Counter[int]) -> set[str]:
+    """Return the weights of layers with a tensor that has another use, see `tensor_uses`."""
     layers = {weight: network.get_submodule(name) for name, weight in layer_weight_names(network).items()}
     return {
         weight

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from torch import Tensor, fx, nn
+from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from compress.errors import WeightsError
 from compress.networks.layer_calls import CompressibleLayer, layer_weight_names
-from compress.networks.tracing import is_altered, tensors_read, trace
+from compress.networks.tracing import is_altered, own_tensors, tensor_uses, trace
 
 
 def fold_batch_norms(network: nn.Module) -> None:
@@ -39,9 +39,7 @@ def _foldable_pairs(traced: fx.GraphModule, network: nn.Module) -> Iterator[tupl
     modules = dict(network.named_modules(remove_duplicate=False))
     called = {node: modules[str(node.target)] for node in traced.graph.nodes if node.op == "call_module"}
     runs = Counter(map(id, called.values()))
-    uses = Counter(id(tensor) for module in network.modules() for tensor in _own_tensors(module))
-    read = tensors_read(traced)
-    uses.update(id(tensor) for name, tensor in network.state_dict(keep_vars=True).items() if name in read)
+    uses = tensor_uses(network, traced)
     with_weight = layer_weight_names(network)  # the others compute their weight
     for node, norm in called.items():
         if not isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d) or norm.running_mean is None:
@@ -52,13 +50,9 @@ def _foldable_pairs(traced: fx.GraphModule, network: nn.Module) -> Iterator[tupl
             continue
         pair = layer, norm
         if all(runs[id(module)] == 1 and not is_altered(module) for module in pair) and all(
-            uses[id(tensor)] == 1 for module in pair for tensor in _own_tensors(module)
+            uses[id(tensor)] == 1 for module in pair for tensor in own_tensors(module)
         ):
             yield str(before.target), str(node.target)
-
-
-def _own_tensors(module: nn.Module) -> list[Tensor]:
-    return [*module.parameters(recurse=False), *module.buffers(recurse=False)]
 
 
 def _replace(network: nn.Module, name: str, module: nn.Module) -> None:

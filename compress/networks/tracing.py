@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 
-from torch import fx, nn
+from torch import Tensor, fx, nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from compress.errors import WeightsError
@@ -33,6 +34,14 @@ def is_altered(module: nn.Module) -> bool:
     return bool(hooked or "forward" in vars(module) or is_parametrized(module))
 
 
-def tensors_read(traced: fx.GraphModule) -> set[str]:
-    """Return the names of the tensors that the network reads itself, and not through their module."""
-    return {str(node.target) for node in traced.graph.nodes if node.op == "get_attr"}
+def own_tensors(module: nn.Module) -> list[Tensor]:
+    """Return the parameters and buffers of a module without those of its submodules."""
+    return [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+
+
+def tensor_uses(network: nn.Module, traced: fx.GraphModule) -> Counter[int]:
+    """Return how many modules have each tensor, by its id, plus one if the network also reads it itself."""
+    uses = Counter(id(tensor) for module in network.modules() for tensor in own_tensors(module))
+    read = {str(node.target) for node in traced.graph.nodes if node.op == "get_attr"}
+    uses.update(id(tensor) for name, tensor in network.state_dict(keep_vars=True).items() if name in read)
+    return uses
