@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from compress.calibration.output_error import output_variance
+from compress.calibration.photo_batches import network_inputs
 from compress.data.photos import Photos
-from compress.data.transforms import to_input
 from compress.errors import DataError
 from compress.evaluation.intervals import normal_interval, paired_counts, wilson_interval
 from compress.evaluation.results import Accuracy, Fidelity, Interval, PhotoOutcomes, Prediction, significant
@@ -78,7 +78,7 @@ def run(
     with torch.inference_mode(), progress("validating", len(photos)) as advance:
         for start in range(processes.rank * _BATCH_SIZE, len(photos), processes.world_size * _BATCH_SIZE):
             pixels = photos.at(slice(start, start + _BATCH_SIZE))
-            inputs = torch.from_numpy(to_input(pixels, preprocessing)).to(device, memory_format=torch.channels_last)
+            inputs = network_inputs(pixels, preprocessing, device)
             outputs.append(_outputs(network, inputs, photos.names[start : start + 1]).float().cpu().numpy())
             advance(len(pixels))
     logits = np.concatenate(processes.gather_interleaved(outputs))
