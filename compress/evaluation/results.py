@@ -50,6 +50,10 @@ class Fidelity:
     correct_only_after: int | None
     relative_mse: Interval | None = None
 
+    def __post_init__(self) -> None:
+        if (self.divergence_nats is None) == (self.relative_mse is None):
+            raise ValueError("a fidelity has either divergence_nats or relative_mse")
+
     @property
     def error(self) -> Interval:
         """The divergence, or the relative mean squared error."""

@@ -48,6 +48,13 @@ def test_another_schema_version_is_named_before_anything_else():
         from_json(json.dumps(content))
 
 
+def test_a_fidelity_without_an_error_is_no_report():
+    content = json.loads(to_json(make_record()))
+    content["stages"][0]["fidelity"]["divergence_nats"] = None
+    with pytest.raises(FormatError, match=r"stages\.0\.fidelity.*either divergence_nats or relative_mse"):
+        from_json(json.dumps(content))
+
+
 def _altered(**changes):
     return json.dumps(json.loads(to_json(make_record())) | changes)
 
