@@ -44,7 +44,7 @@ class GradientOptions:
     class_weights: Tensor | None
     half_precision: bool
 
-    def is_wanted(self, name: str) -> bool:
+    def selects(self, name: str) -> bool:
         """Return whether the weight tensor is among `weights`."""
         return self.weights is None or name in self.weights
 
@@ -91,19 +91,19 @@ def pass_gradients(
     """
     with record_calls(network) as recorded:
         logits = _half_precision_logits(network, inputs) if options.half_precision else network(inputs)
-        wanted = [call for call in recorded if call.weight not in read_elsewhere and options.is_wanted(call.weight)]
-        _check_differentiable(logits, wanted)
+        selected = [call for call in recorded if call.weight not in read_elsewhere and options.selects(call.weight)]
+        _check_differentiable(logits, selected)
         weights = _photo_weights(logits.detach(), batch.weights, options.class_weights)
         root_weights = weights.sqrt().reshape(-1, *[1] * (logits.dim() - 1))
-        layers = {call.weight: call.layer for call in wanted}
-        last = wanted[-1].weight if wanted else ""
-        calls = [call for call in wanted if sweep is None or call.weight in sweep]
+        layers = {call.weight: call.layer for call in selected}
+        last = selected[-1].weight if selected else ""
+        calls = [call for call in selected if sweep is None or call.weight in sweep]
         class_calls = _class_gradients(logits, [call for call in calls if call.weight == last], root_weights, options)
         directions = root_weights * options.output_error.directions(logits, batch.noise)
         others = {
             name: weight
             for name, weight in weight_matrices(network).items()
-            if name not in layers and options.is_wanted(name) and (sweep is None or name in sweep)
+            if name not in layers and options.selects(name) and (sweep is None or name in sweep)
         }
         matrices = _matrix_gradients(logits, others, directions, retain_graph=bool(calls))
         gradients = _backward(logits, calls, directions, retain_graph=False)

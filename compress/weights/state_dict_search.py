@@ -164,8 +164,8 @@ def _closest(parts: _Parts) -> Mapping[str, list[str]]:
 def _has_shapes(checkpoint: Checkpoint, expected: ExpectedTensors, names: Mapping[str, list[str]]) -> bool:
     pairs = ((checkpoint.tensors[each].shape, expected.shapes[name]) for name in names for each in names[name])
     return all(
-        len(shape) == len(wanted) and all(want in {None, have} for have, want in zip(shape, wanted, strict=True))
-        for shape, wanted in pairs
+        len(shape) == len(target) and all(side in {None, own} for own, side in zip(shape, target, strict=True))
+        for shape, target in pairs
     )
 
 

@@ -53,9 +53,9 @@ class _Head(NamedTuple):
 
     @classmethod
     def of(cls, data: bytes) -> _Head:
-        most = ((_MAX_MEAN_OCTAVES + 1) * _UNITS << 2) - 1
-        if not data or data[0] > most:
-            raise FormatError("no mean magnitude and options", offset=0, expected=f"a byte of at most {most}")
+        maximum = ((_MAX_MEAN_OCTAVES + 1) * _UNITS << 2) - 1
+        if not data or data[0] > maximum:
+            raise FormatError("no mean magnitude and options", offset=0, expected=f"a byte of at most {maximum}")
         return cls(*divmod(data[0] >> 2, _UNITS), trellis=bool(data[0] & 2), prediction=bool(data[0] & 1))
 
 
