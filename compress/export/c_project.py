@@ -11,7 +11,6 @@ from PIL import Image, ImageOps
 
 from compress import container
 from compress.data.package_files import package_file
-from compress.export.c_literals import c_bytes, c_string
 from compress.export.c_runtime import CMemory, measure_memory, runtime_sources, sources_folder
 from compress.networks.network_class_names import class_names
 from compress.runtime.atomic_files import write_files_atomically
@@ -19,6 +18,8 @@ from compress.runtime.atomic_files import write_files_atomically
 _TEMPLATE = Path(__file__).with_name("c_template")
 _SAMPLE_SIDE = 96
 """Pixels. The network resizes photos; a small sample needs little flash."""
+
+_BYTES_PER_LINE = 32
 
 
 def write_c_project(model: Path, folder: Path) -> list[Path]:
@@ -87,7 +88,7 @@ const char *const model_classes[MODEL_CLASSES] = {{
 {names}}};
 
 const uint8_t model[MODEL_BYTES] = {{
-{c_bytes(data)}}};
+{_c_bytes(data)}}};
 """
 
 
@@ -99,7 +100,7 @@ def _sample_source() -> str:
 #include "model.h"
 
 static const uint8_t pixels[{pixels.size}] = {{
-{c_bytes(pixels.tobytes())}}};
+{_c_bytes(pixels.tobytes())}}};
 
 const sqz_photo sample = {{pixels, {_SAMPLE_SIDE}, {_SAMPLE_SIDE}, 3, 3 * {_SAMPLE_SIDE}}};
 """
@@ -116,3 +117,17 @@ def _readme(model: Path, memory: CMemory) -> str:
         "sample_bytes": 3 * _SAMPLE_SIDE**2,
     }
     return template.substitute({name: f"{number:,}" for name, number in numbers.items()}, model=model.name)
+
+
+def _c_bytes(data: bytes) -> str:
+    """Return the elements of an array, in lines."""
+    lines = (data[start : start + _BYTES_PER_LINE] for start in range(0, len(data), _BYTES_PER_LINE))
+    return ",\n".join(",".join(map(str, line)) for line in lines)
+
+
+def c_string(text: str) -> str:
+    """Return a string literal in ASCII; other characters are escaped UTF-8."""
+    plain = (chr(byte) if chr(byte).isprintable() and byte < 0x7F else f"\\{byte:03o}" for byte in text.encode())
+    # A `?` may begin a trigraph.
+    escaped = ("\\" + each if each in '"\\?' and len(each) == 1 else each for each in plain)
+    return '"' + "".join(escaped) + '"'

@@ -25,8 +25,7 @@ from compress.builtin_models import find_model
 from compress.cli.main import main
 from compress.data.transforms import to_input, to_pixels
 from compress.errors import ConfigError
-from compress.export.c_literals import c_string
-from compress.export.c_project import write_c_project
+from compress.export.c_project import c_string, write_c_project
 from compress.export.c_runtime import find_compiler, runtime_sources
 from compress.model import Model
 from compress.networks.modules import to_module
