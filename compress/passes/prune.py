@@ -17,8 +17,7 @@ from compress.model import Model
 from compress.passes.interface import Pass
 from compress.passes.layer_patterns import options_by_layer
 from compress.runtime.byte_size import Bytes
-from compress.tensors.checks import check_finite
-from compress.tensors.forms import Pruned, Shared, Tensor
+from compress.tensors.forms import Pruned, Shared, Tensor, check_finite
 
 if TYPE_CHECKING:
     from compress.calibration.layer_statistics import LayerStatistics

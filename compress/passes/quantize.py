@@ -11,8 +11,7 @@ from compress.errors import PassError
 from compress.model import Model
 from compress.passes.rate_distortion_pass import BiasPrecision, RateDistortionPass
 from compress.quantization.rate_distortion import symbol_bits_of
-from compress.tensors.checks import check_finite
-from compress.tensors.forms import Shared
+from compress.tensors.forms import Shared, check_finite
 
 if TYPE_CHECKING:
     from compress.context import Context

@@ -23,8 +23,7 @@ from compress.quantization.codebooks import (
 )
 from compress.quantization.kmeans import Init, kmeans_centroids
 from compress.quantization.rate_distortion import symbol_bits_of
-from compress.tensors.checks import check_finite
-from compress.tensors.forms import Dense, FloatName, Shared
+from compress.tensors.forms import Dense, FloatName, Shared, check_finite
 
 if TYPE_CHECKING:
     from compress.context import Context

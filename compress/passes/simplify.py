@@ -12,8 +12,7 @@ from pydantic.dataclasses import dataclass
 from compress.errors import PassError
 from compress.model import Model
 from compress.passes.interface import Pass
-from compress.tensors.checks import check_finite
-from compress.tensors.forms import Dense, Pruned, Shared
+from compress.tensors.forms import Dense, Pruned, Shared, check_finite
 
 if TYPE_CHECKING:
     from compress.context import Context

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from compress.errors import PassError
 from compress.quantization.kmeans import Init, kmeans_centroids
-from compress.tensors.checks import check_finite
-from compress.tensors.forms import Dense, FloatName
+from compress.tensors.forms import Dense, FloatName, check_finite
 
 Floats = NDArray[np.float64]
 

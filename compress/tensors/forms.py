@@ -150,6 +150,12 @@ class Shared:
 Tensor = Dense | Pruned | Shared
 
 
+def check_finite(values: NDArray[np.float32], tensor: str) -> None:
+    """Raise a PassError where a weight of the named tensor is NaN or infinite."""
+    if bad := np.count_nonzero(~np.isfinite(values)):
+        raise PassError(f"{bad:,} weights are not finite (NaN or infinity)", tensor=tensor)
+
+
 def as_shared(values: NDArray[np.float32]) -> Shared:
     """Return equal values as a shared tensor. Only the sign of zero is lost: masks of other programs leave -0.0.
 

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from compress.quantization.codebooks import round_to_precision
-from compress.tensors.checks import check_finite
-from compress.tensors.forms import Dense, Pruned, Shared
+from compress.tensors.forms import Dense, Pruned, Shared, check_finite
 from compress.tensors.kernel_transform import KERNEL_BASIS
 from compress.tensors.levels import levels_to_symbols
 from compress.training.codebook_lookup import CodebookIndices, CodebookLookup, as_channels_last
