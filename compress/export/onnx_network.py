@@ -7,15 +7,21 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper
+from onnx.reference import ReferenceEvaluator
+from torch import Tensor, nn
 
-from compress.export.onnx_check import check_logits
+from compress.errors import SqueezeError
 from compress.export.onnx_operators import OperatorConverter
 from compress.export.onnx_weights import StoreTensor
 from compress.model import Model
-from compress.networks.compared_output import named_tensor
+from compress.networks.compared_output import OutputOptions, named_tensor
+from compress.networks.equivalence import relative_difference, same_outputs
 from compress.networks.factory import output_of
 from compress.networks.modules import check_input, random_input, to_native_module, zero_input
 
@@ -53,5 +59,37 @@ def to_onnx(model: Model, store: StoreTensor) -> ModelProto:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         onnx_model.metadata_props.add(key=name, value=text)
     # The network that was traced may remember it.
-    check_logits(onnx_model, to_native_module(model), random_input(model.preprocessing, _CHECKED_PHOTOS), output)
+    _check_logits(onnx_model, to_native_module(model), random_input(model.preprocessing, _CHECKED_PHOTOS), output)
     return onnx_model
+
+
+def _check_logits(onnx_model: ModelProto, network: nn.Module, inputs: Tensor, output: OutputOptions) -> None:
+    """Run both networks on inputs, shape (n, channels, height, width), and compare one output.
+
+    Raises:
+        SqueezeError: the logits differ, or the ONNX model does not run.
+    """
+    with torch.inference_mode():
+        expected = named_tensor(network(inputs.clone()), output)
+    try:
+        actual = torch.from_numpy(np.array(_run(onnx_model, inputs.numpy())))
+    except Exception as error:  # runtimes have errors of their own
+        raise SqueezeError(f"the network cannot be exported: its ONNX model does not run: {error}") from error
+    if not same_outputs(expected, actual):
+        difference = "shape" if expected.shape != actual.shape else f"{relative_difference(expected, actual):.2%}"
+        operators = ", ".join(sorted({node.op_type for node in onnx_model.graph.node}))
+        raise SqueezeError(
+            f"the network cannot be exported: logits of its ONNX model differ from torch's ({difference}); one of its "
+            f"operators computes something else, or torch.fx misses an in-place change: {operators}"
+        )
+
+
+def _run(onnx_model: ModelProto, inputs: NDArray[np.float32]) -> Any:
+    """Return the logits, by ONNX Runtime if it is installed."""
+    try:
+        from onnxruntime import InferenceSession  # noqa: PLC0415
+    except ImportError:
+        evaluator: Any = ReferenceEvaluator(onnx_model)
+        return evaluator.run(None, {"input": inputs})[0]
+    session = InferenceSession(onnx_model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return session.run(None, {"input": inputs})[0]

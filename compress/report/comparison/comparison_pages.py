@@ -8,21 +8,27 @@ from pathlib import Path
 from typing import get_args
 from urllib.parse import quote
 
+import numpy as np
 from markupsafe import Markup
 
 from compress.report import breakdown
 from compress.report.comparison.comparability import comparability_warnings
-from compress.report.comparison.layer_chart import MAX_RUNS_BY_LAYER, draw_layers
 from compress.report.comparison.peers import peers_of
 from compress.report.comparison.rate_curve import Metric, draw_curve
 from compress.report.comparison.run_comparison import RunComparison, compare_runs
 from compress.report.comparison.run_figures import RunFigures, figures_of
 from compress.report.comparison.run_files import NamedRun, RunIndex
 from compress.report.comparison.verdict import verdict
+from compress.report.formatting import abbreviate, kilobytes
 from compress.report.html import load_template
 from compress.report.record import RunRecord
-from compress.report.svg import chart_style
+from compress.report.svg import chart_style, color, label_powers, new_figure, to_svg
 from compress.runtime.file_names import escape_undecodable
+
+_WIDTH = 440.0
+_MARKS = (("s", "muted"), ("o", "accent"), ("D", "second"), ("^", "part-positions"))
+_MAX_RUNS_BY_LAYER = len(_MARKS)
+"""More runs have no chart of layers: their marks would hide each other."""
 
 
 def comparison_to_html(runs: Sequence[NamedRun], folder: Path) -> str:
@@ -60,11 +66,27 @@ def _curves(runs: Sequence[RunFigures], records: Sequence[RunRecord]) -> dict[st
     return {"curves": curves, "peers": peers, "components": ()}
 
 
+@chart_style()
 def _layer_chart(comparison: RunComparison) -> Markup | None:
-    if len(comparison.runs) > MAX_RUNS_BY_LAYER or not comparison.layers:
+    """Draw a row for each layer with a mark for each run: the bytes of its weights; None for too many runs."""
+    layers, runs = comparison.layers, comparison.runs
+    if len(runs) > _MAX_RUNS_BY_LAYER or not layers:
         return None
-    with chart_style():
-        return draw_layers(comparison.layers, comparison.runs)
+    counts = np.array([[np.nan if count is None else max(count, 1) for count in layer.byte_counts] for layer in layers])
+    rows, height = np.arange(len(layers)), 22.0 * len(layers) + 60
+    figure = new_figure(_WIDTH, height)
+    axes = figure.add_axes((0.32, 30 / height, 0.64, 1 - 60 / height), xscale="log", ylim=(len(rows) - 0.5, -0.5))
+    axes.hlines(rows, np.nanmin(counts, axis=1), np.nanmax(counts, axis=1), colors=color("pale"), linewidth=3, zorder=1)
+    for run, column, (marker, tone) in zip(runs, counts.T, _MARKS, strict=False):
+        axes.scatter(column, rows, s=42, marker=marker, color=color(tone), linewidths=0, clip_on=False, zorder=2,
+                     label=abbreviate(run.name, 14))  # fmt: skip
+    axes.set_yticks(rows, [abbreviate(layer.name, 22) for layer in layers], fontsize=11, color=color("muted"))
+    axes.tick_params(axis="y", length=0)
+    label_powers(axes.xaxis, kilobytes)
+    axes.grid(axis="x", color=color("rule"), linewidth=1)
+    axes.legend(loc="lower left", bbox_to_anchor=(-0.5, 1), ncols=len(runs), frameon=False, borderpad=0, fontsize=11,
+                handletextpad=0.2, columnspacing=1.2)  # fmt: skip
+    return Markup(to_svg(figure, "layers-chart", "Bytes of the weights of each layer, in each run"))
 
 
 def _file_parts(records: Sequence[RunRecord]) -> list[tuple[breakdown.FileComponent, list[int]]]:
