@@ -107,6 +107,16 @@ def format_errors_of(file: Path | str) -> Iterator[None]:
 
 
 @contextmanager
+def offset_by(start: int, where: str = "") -> Iterator[None]:
+    """Add `start` to the offset of a FormatError raised inside, and put `where` before its problem."""
+    try:
+        yield
+    except FormatError as error:
+        problem = f"{where}: {error.problem}" if where else error.problem
+        raise FormatError(problem, offset=start + (error.offset or 0), expected=error.expected) from error
+
+
+@contextmanager
 def torch_required() -> Iterator[None]:
     """Turn a failed import of torch in the block, or in the decorated function, into an error that says what to do.
 

@@ -19,12 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.codecs.huffman import HuffmanCodec, huffman_bytes, min_huffman_bytes
-from compress.codecs.primitives.error_offsets import offset_by
 from compress.codecs.primitives.smallest import Candidate, smallest
 from compress.codecs.primitives.symbol_histogram import UNSEEN_COUNT, Counts, Symbols, histogram
 from compress.codecs.primitives.varint import decode_varint, encode_varint
 from compress.codecs.protocol import Codec
-from compress.errors import FormatError
+from compress.errors import FormatError, offset_by
 from compress.runtime.jit import compiled
 
 _GAP_BITS = range(2, 9)

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.codecs import CODECS
-from compress.codecs.primitives.error_offsets import offset_by
 from compress.codecs.primitives.smallest import Candidate, smallest
 from compress.codecs.protocol import Codec
-from compress.errors import FormatError
+from compress.errors import FormatError, offset_by
 from compress.tensors.zigzag import zigzag_decode, zigzag_encode
 
 _CONTEXT = CODECS["context"]

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from compress.codecs import CODECS, WRITERS
-from compress.codecs.primitives.error_offsets import offset_by
 from compress.codecs.protocol import Codec
 from compress.container.class_names import decode_class_names, encode_class_names
 from compress.container.header import FileHeader
@@ -25,7 +24,7 @@ from compress.container.layout import Layout, tensor_layout
 from compress.container.payload import decode_tensor, encode_tensor
 from compress.container.prefix import CRC, MAX_WEIGHTS, header_to_bytes, read_header
 from compress.container.tensor_record import TensorRecord
-from compress.errors import ConfigError, FormatError, format_errors_of, nearest
+from compress.errors import ConfigError, FormatError, format_errors_of, nearest, offset_by
 from compress.model import Model
 from compress.runtime.atomic_files import write_atomically
 from compress.runtime.threads import map_on_all_cores

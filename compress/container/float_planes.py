@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.codecs import CODECS, entropy_bytes
-from compress.codecs.primitives.error_offsets import offset_by
 from compress.codecs.primitives.varint import decode_varint, encode_varint
 from compress.codecs.protocol import Codec
-from compress.errors import FormatError, PassError
+from compress.errors import FormatError, PassError, offset_by
 from compress.tensors.forms import FloatName
 from compress.tensors.zigzag import zigzag_decode, zigzag_encode
 

@@ -9,10 +9,10 @@ from typing import Literal
 import numpy as np
 
 from compress.codecs import entropy_bytes
-from compress.codecs.primitives.error_offsets import offset_by
 from compress.container.payload import decode_symbols, symbol_section
 from compress.container.scan_order import ScanOrder
 from compress.container.tensor_record import FormName, TensorRecord
+from compress.errors import offset_by
 from compress.tensors.forms import FloatName
 from compress.tensors.kernel_transform import KERNEL_SIDE
 

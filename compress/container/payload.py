@@ -11,14 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.codecs import CODECS
-from compress.codecs.primitives.error_offsets import offset_by
 from compress.codecs.protocol import Codec
 from compress.container.codec_choice import smallest_coding
 from compress.container.exponents import decode_exponents, encode_exponents
 from compress.container.float_planes import decode_values, encode_values
 from compress.container.scan_order import from_scan_order, scanned_shape
 from compress.container.tensor_record import TensorRecord
-from compress.errors import FormatError, PassError
+from compress.errors import FormatError, PassError, offset_by
 from compress.tensors.forms import Dense, Pruned, Shared, Tensor
 from compress.tensors.kernel_transform import KERNEL_SIDE, MAX_KERNEL_GAIN
 from compress.tensors.levels import levels_codebook

@@ -5,10 +5,9 @@ from __future__ import annotations
 import struct
 import zlib
 
-from compress.codecs.primitives.error_offsets import offset_by
 from compress.container.compression import compress, decompress
 from compress.container.header import FileHeader
-from compress.errors import FormatError
+from compress.errors import FormatError, offset_by
 
 MAGIC = b"\x89sqz\r\n\x1a\n"
 VERSION = 1

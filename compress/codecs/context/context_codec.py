@@ -23,13 +23,12 @@ from compress.codecs.context.context_model import MAX_MAGNITUDE, MEAN_OFFSET, lo
 from compress.codecs.context.level_coder import code_levels, new_probabilities
 from compress.codecs.context.logistic_mixing import MIN_PROBABILITY
 from compress.codecs.context.nlms_predictor import new_predictors
-from compress.codecs.primitives.error_offsets import offset_by
 from compress.codecs.primitives.range_coder import POSITION, Stream, check_end, finish, min_coded_bytes
 from compress.codecs.primitives.smallest import Candidate
 from compress.codecs.primitives.symbol_histogram import histogram
 from compress.codecs.primitives.trellis import NO_TRELLIS, TRELLIS_256, TRELLIS_4096, Trellis, trellis_indices
 from compress.codecs.protocol import Codec
-from compress.errors import FormatError
+from compress.errors import FormatError, offset_by
 from compress.tensors.levels import levels_to_symbols, symbols_to_levels
 
 _MAX_MEAN_OCTAVES = 9

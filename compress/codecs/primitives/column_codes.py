@@ -15,7 +15,6 @@ from numba import types
 from numpy.typing import NDArray
 
 from compress.codecs.primitives.column_groups import MAX_GROUPS, Grouping
-from compress.codecs.primitives.error_offsets import offset_by
 from compress.codecs.primitives.prefix_bits import (
     LENGTH_BITS,
     ReadOnlyBytes,
@@ -27,7 +26,7 @@ from compress.codecs.primitives.prefix_bits import (
 from compress.codecs.primitives.prefix_code import PrefixCode
 from compress.codecs.primitives.prefix_code_reader import MAX_LENGTH, decoding_table
 from compress.codecs.primitives.symbol_histogram import Counts
-from compress.errors import FormatError
+from compress.errors import FormatError, offset_by
 from compress.runtime.jit import compiled
 
 _HEAD = 0x80
