@@ -74,9 +74,23 @@ class SearchParameter:
         return all(isinstance(number, int) for number in numbers)
 
     @property
+    def step(self) -> float | None:
+        """Distance of neighboring numbers; None: there are choices, or all numbers of the range are allowed."""
+        return None if self.range is None else self.range.step or (1 if self.is_whole else None)
+
+    @property
     def extremes(self) -> tuple[Value, ...]:
         """Both limits of the range, or all choices: if they are valid, all values are."""
         return (self.range.min, self.range.max) if self.range else self.choices
+
+    def first_values(self, limit: int) -> Sequence[Value]:
+        """Return the choices, or at most `limit` numbers from the smallest on; none if all numbers are allowed."""
+        if self.range is None:
+            return self.choices
+        if self.step is None:
+            return ()
+        count = int((self.range.max - self.range.min) / self.step + 1e-9) + 1
+        return [self.rounded(self.range.min + index * self.step) for index in range(min(count, limit))]
 
     def rounded(self, value: Value) -> Value:
         """Return a value with four significant digits, within the range."""

@@ -6,6 +6,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from itertools import islice, product
 from typing import Any
 
 import optuna
@@ -20,7 +21,6 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from compress.configuration.search_space import SearchParameter, Value
 from compress.errors import SqueezeError
 from compress.evaluation.goals import Goal
-from compress.search.grid import untried_values
 from compress.search.observation import Observation
 from compress.search.search_record import Origin, State, TrialRecord
 from compress.search.trial_pruning import BYTES_AT, reason_to_prune, smallest_feasible
@@ -33,6 +33,9 @@ _LOST = "lost-"
 
 _RESULT = "result"
 """Attribute of a trial: its `TrialRecord`."""
+
+_MAX_POINTS = 10_000
+"""Number of points among which an untried one is looked for."""
 
 _MAX_REPEATS = 20
 """Number of suggestions of tried values after which the sampler is not asked any more."""
@@ -135,10 +138,10 @@ class Study:
         """
         for attempt in range(2 * _MAX_REPEATS):
             if attempt >= _MAX_REPEATS:
-                untried = untried_values(self._parameters, self._tried())
+                untried = self._untried()
                 if untried is None:
                     return None
-                self._study.enqueue_trial(dict(untried))
+                self._study.enqueue_trial(untried)
             trial = self._ask()
             trial.set_user_attr("worker", _this_process())
             tried = self._tried()
@@ -147,6 +150,15 @@ class Study:
                 return trial, values
             self._study.tell(trial, state=TrialState.FAIL)
         return None
+
+    def _untried(self) -> dict[str, Value] | None:
+        """Return values that no trial had; None if there are none, or infinitely many."""
+        grids = [each.first_values(_MAX_POINTS) for each in self._parameters]
+        if not all(grids):
+            return None
+        keys, tried = [each.key for each in self._parameters], self._tried()
+        points = (dict(zip(keys, values, strict=True)) for values in product(*grids))
+        return next((point for point in islice(points, _MAX_POINTS) if point not in tried), None)
 
     def _tried(self) -> list[Values]:
         """Return the values of all finished and running trials."""

@@ -45,7 +45,7 @@ class Tunable:
         limits = self.parameter.range
         if limits is None:
             return min((float(choice) for choice in self.parameter.choices), key=lambda choice: abs(choice - value))
-        step = limits.step or (1 if self.parameter.is_whole else 0)
+        step = self.parameter.step
         value = min(max(value, limits.min), limits.max)
         if step:
             steps = min(round((value - limits.min) / step), int((limits.max - limits.min) / step + 1e-9))
