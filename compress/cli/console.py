@@ -18,8 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from compress.cli.live_stages import LiveStages, progress_bars
-from compress.cli.progress_lines import ProgressLines
+from compress.cli.progress_display import LiveStages, ProgressLines, progress_bars
 from compress.runtime.file_names import escape_undecodable
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from records import make_record
 from rich.console import Console
 
-from compress.cli.live_stages import stage_table
+from compress.cli.progress_display import stage_table
 from compress.pipeline.stage_forecast import GUESS, StageForecast
 
 PIPELINE = """\

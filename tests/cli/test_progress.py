@@ -7,12 +7,12 @@ import time
 
 import pytest
 
-from compress.cli import console, progress_lines
+from compress.cli import console, progress_display
 
 
 @pytest.fixture(autouse=True)
 def _lines_come_quickly(monkeypatch):
-    monkeypatch.setattr(progress_lines, "SECONDS_BETWEEN_LINES", 0.05)
+    monkeypatch.setattr(progress_display, "SECONDS_BETWEEN_LINES", 0.05)
     console.set_verbosity(quiet=False, verbose=True)
     yield
     console.set_verbosity(quiet=False, verbose=False)
