@@ -12,6 +12,14 @@ _MAX_EXACT_FLOAT64 = 1 << 53
 """Float64 represents all integers up to this one."""
 
 
+_REMEDIES = {
+    "sparse": "; convert it with to_dense()",
+    "complex": "; keep its parts, torch.view_as_real(tensor), and combine them in the forward pass",
+    "quantized": "; convert it with dequantize()",
+    "meta": "; it has no values: make it on the CPU",
+}
+
+
 def to_float32(name: str, tensor: torch.Tensor) -> NDArray[np.float32]:
     """Return a tensor's values in float32, in row-major order. Whole numbers are exact, others rounded.
 
@@ -34,7 +42,8 @@ def to_float32(name: str, tensor: torch.Tensor) -> NDArray[np.float32]:
     except RuntimeError:  # packed types, such as torch.int4, have no values
         kind = str(tensor.dtype)
     if kind or values is None:
-        raise WeightsError(f"{name}: a {kind} tensor, not a dense tensor of real numbers")
+        remedy = _REMEDIES.get(str(kind), "")
+        raise WeightsError(f"{name}: a {kind} tensor, not a dense tensor of real numbers{remedy}")
     check_whole_numbers(name, tensor)
     return values.contiguous().numpy()
 

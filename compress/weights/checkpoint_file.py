@@ -7,11 +7,15 @@ take the place of every other class or function that the pickle names.
 from __future__ import annotations
 
 import json
+import pickletools
 import warnings
 import zipfile
+from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING  # names of Python 2 in pickles, as torch reads them
 from collections import OrderedDict, deque
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +31,9 @@ SAVE_STATE = "save the state dictionary: torch.save(network.state_dict(), 'netwo
 
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZ": "bzip2", b"\xfd7": "xz", b"\x28\xb5": "zstd"}
 _MAX_DEPTH, _MAX_ENTRIES = 16, 1 << 22
+_OLD_PICKLES = 4
+_EXTRA_STATE = "_extra_state"
+"""Torch's name for it in a state dictionary."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +44,7 @@ class Checkpoint:
         path: the file.
         tensors: by the keys on the way to them, joined by dots.
         mappings: of each tensor, the keys on the way to the mapping that holds it.
+        extra_states: what modules returned in `get_extra_state`, by the keys on the way; tensors are not among them.
         metadata: text in a `.safetensors` file, or in attributes of a mapping in a `.pth` file.
         holds_network: it also holds a whole pickled network, which is not read.
     """
@@ -44,6 +52,7 @@ class Checkpoint:
     path: Path
     tensors: Mapping[str, torch.Tensor]
     mappings: Mapping[str, str]
+    extra_states: Mapping[str, object]
     metadata: Mapping[str, str]
     holds_network: bool
 
@@ -62,7 +71,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     _check_format(path)
     checkpoint = _flatten(path, _read_shards(path) if path.suffix == ".json" else _read_file(path))
     if not checkpoint.tensors and not checkpoint.holds_network:
-        raise WeightsError(f"{path}: holds no tensors by name; {SAVE_STATE}")
+        raise WeightsError(f"{path}: holds no tensors by name; {SAVE_STATE}. Arrays of numpy are not read")
     return checkpoint
 
 
@@ -101,15 +110,36 @@ def _read_safetensors(path: Path) -> object:
 
 
 def _read_pickle(path: Path) -> object:
-    named = ["argparse.Namespace"]
-    if zipfile.is_zipfile(path):  # else written by torch before 1.6
+    if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
+            if damaged := archive.testzip():
+                raise WeightsError(
+                    f"{path}: is damaged: the checksum of {damaged} in it is wrong; copy or download it again. A file "
+                    "saved without checksums, torch.serialization.set_crc32_options(False), must be saved again"
+                )
             if any(name.endswith("/constants.pkl") for name in archive.namelist()):
                 raise WeightsError(f"{path}: is a TorchScript program, not weights; {SAVE_STATE}")
         named = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    else:
+        named = _names_in_old_file(path)
     with warnings.catch_warnings(), torch.serialization.safe_globals([_stand_in(name) for name in named]):
         warnings.simplefilter("ignore")  # torch's advice on pickles
         return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _names_in_old_file(path: Path) -> list[str]:
+    """Return the classes and functions that a file of torch before 1.6 names.
+
+    Its first pickles are a number, a version, the sizes of types, and the object.
+    """
+    names = []
+    with path.open("rb") as stream, suppress(ValueError, MemoryError, OverflowError):  # torch names the damage
+        for opcode, argument, _ in chain.from_iterable(pickletools.genops(stream) for _ in range(_OLD_PICKLES)):
+            if opcode.name == "GLOBAL":
+                module, _, name = str(argument).partition(" ")
+                module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
+                names.append(f"{module}.{name}")
+    return names
 
 
 class _Mapping:
@@ -119,8 +149,15 @@ class _Mapping:
         return OrderedDict()
 
 
+class _List:
+    """Stands in for a class that is filled as a list."""
+
+    def __new__(cls, *_: object) -> Any:
+        return []
+
+
 class _Ignored:
-    """Stands in for numpy's classes and functions, whose state is no mapping."""
+    """Stands in for a class whose state is no mapping, such as those of numpy."""
 
     def __init__(self, *_: object) -> None:
         pass
@@ -129,9 +166,12 @@ class _Ignored:
         pass
 
 
+_STAND_INS = {"collections.deque": _List, "functools.partial": _Ignored}
+
+
 def _stand_in(name: str) -> type:
     module, _, last = name.rpartition(".")
-    kind = _Ignored if module.partition(".")[0] == "numpy" else _Mapping
+    kind = _Ignored if module.partition(".")[0] == "numpy" else _STAND_INS.get(name, _Mapping)
     return type(last, (kind,), {"__module__": module, "__qualname__": last})
 
 
@@ -157,6 +197,7 @@ def _flatten(path: Path, state: object) -> Checkpoint:
     tensors: dict[str, torch.Tensor] = {}
     mappings: dict[str, str] = {}
     attributes: dict[str, object] = {}
+    extra_states: dict[str, object] = {}
     waiting: deque[tuple[str, object, int]] = deque([("", state, 0)])
     visited = 0
     while waiting:
@@ -171,9 +212,11 @@ def _flatten(path: Path, state: object) -> Checkpoint:
                     raise WeightsError(f"{path}: two tensors are named {name}; {SAVE_STATE}")
                 tensors[name], mappings[name] = value, prefix
             else:
+                if name.endswith(_EXTRA_STATE):
+                    extra_states[name] = value
                 waiting.append((f"{name}.", value, depth + 1))
     metadata = {key: text for key, text in attributes.items() if isinstance(text, str)}
-    return Checkpoint(path, tensors, mappings, metadata, "_modules" in attributes)
+    return Checkpoint(path, tensors, mappings, extra_states, metadata, "_modules" in attributes)
 
 
 def _items(node: object) -> list[tuple[object, object]]:

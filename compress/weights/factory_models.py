@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -35,8 +36,11 @@ def load_checkpoint(
     """Set all tensors of the network that a function made; return notes for the report.
 
     Raises:
-        ConfigError, WeightsError: as `find_state_dict`; WeightsError also if shapes differ or integers become others.
+        ConfigError, WeightsError: as `find_state_dict`; WeightsError also if shapes differ, integers become others, or
+            `strict` and a module has another extra state in the checkpoint.
     """
+    if strict:
+        _check_extra_states(network, checkpoint)
     state = find_state_dict(checkpoint, expected_tensors(network), key, strict)
     tensors = {name: Dense(array) for name, array in state.arrays.items()}
     check_shapes(tensors, network, f"{checkpoint.path}: not the weights of the network of {function}")
@@ -45,6 +49,18 @@ def load_checkpoint(
         if not tensor.is_floating_point() and not np.array_equal(tensor.float().numpy(), state.arrays[name]):
             raise WeightsError(f"{checkpoint.path}: {name} holds values that are not {tensor.dtype}, as in the network")
     return state.notes
+
+
+def _check_extra_states(network: nn.Module, checkpoint: Checkpoint) -> None:
+    """Check that the network has the extra states of the checkpoint: files hold tensors only."""
+    for name, own in network.state_dict().items():
+        found = [state for key, state in checkpoint.extra_states.items() if f".{key}".endswith(f".{name}")]
+        if found and not isinstance(own, torch.Tensor) and repr(own) not in map(repr, found):
+            raise WeightsError(
+                f"{checkpoint.path}: the extra state {name} is {shorten(repr(found[0]), 80)}, that of the network "
+                f"{shorten(repr(own), 80)}; files hold tensors only: let the function set it, or keep it in a buffer; "
+                "in a pipeline, strict: false ignores it"
+            )
 
 
 def model_of(
@@ -97,8 +113,11 @@ def _probe(
     found = probe_output(outputs, options) if options else None
     logits = _checked_logits(outputs) if found is None else found[1]
     called = {call.weight: call.layer.weight for call in calls}
-    used = called.keys() if found is None else reached(called, logits)  # other outputs may have weights of their own
-    weights = used | reached(weight_matrices(network), logits)
+    try:
+        used = called.keys() if found is None else reached(called, logits)  # other outputs may have their own weights
+        weights = used | reached(weight_matrices(network), logits)
+    except Exception:  # an operation without gradients, or a value that it needs was changed in place
+        weights = set(called)
     if not weights:
         left = ", ".join(name for name, parameter in network.named_parameters() if parameter.dim() >= 2) or "none"
         raise ConfigError(
@@ -126,5 +145,7 @@ def _checked_logits(outputs: Any) -> torch.Tensor:
 def _to_dense(name: str, tensor: torch.Tensor) -> Dense:
     values = to_float32(name, tensor)
     if not np.isfinite(values).all():
-        raise WeightsError(f"{name}: values must be finite real numbers")
+        is_mask = not isinstance(tensor, nn.Parameter) and bool(np.isneginf(values[~np.isfinite(values)]).all())
+        remedy = "; register a mask of -inf with persistent=False, so that the function makes it" if is_mask else ""
+        raise WeightsError(f"{name}: values must be finite real numbers{remedy}")
     return Dense(values.copy())  # the network may change its own

@@ -94,12 +94,16 @@ def find_state_dict(
         raise WeightsError(f"{checkpoint.path}: holds a whole pickled network, not its weights; {SAVE_STATE}")
     names = complete[_choose(checkpoint, expected, complete)] if complete else _closest(parts)
     others = _beside(checkpoint, names)
-    if complete and others and strict:
+    if not complete:  # some may have their full names, others a prefix
+        names = {**{expected.first_names[name]: [name] for name in others if name in expected.first_names}, **names}
+        others = _beside(checkpoint, names)
+    is_complete = names.keys() == expected.shapes.keys()
+    if is_complete and others and strict:
         listed = _listed([f"{name} {tuple(checkpoint.tensors[name].shape)}" for name in others])
         raise WeightsError(
             f"{checkpoint.path}: tensors that the network lacks: {listed}; in a pipeline, strict: false ignores them"
         )
-    if not complete:  # the caller reports all differences
+    if not is_complete:  # the caller reports all differences
         names = {**names, **{name: [name] for name in others}}
     arrays = {name: _to_array(checkpoint, name, sources) for name, sources in names.items()}
     _check_precision(checkpoint, names, expected)

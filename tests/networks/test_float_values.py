@@ -37,6 +37,11 @@ def test_a_whole_number_that_float32_lacks_is_an_error(kind):
         to_float32("table", torch.tensor([3, (1 << 24) + 1], dtype=kind))
 
 
+def test_a_tensor_without_real_numbers_is_refused_with_the_remedy():
+    with pytest.raises(WeightsError, match=r"^w: a sparse tensor, .*; convert it with to_dense\(\)$"):
+        to_float32("w", WEIGHTS.to_sparse())
+
+
 @pytest.mark.parametrize("number", [(1 << 53) + 1, -(1 << 63), (1 << 63) - 1])
 def test_an_integer_that_float64_lacks_is_an_error_too(number):
     with pytest.raises(WeightsError, match="not exact"):

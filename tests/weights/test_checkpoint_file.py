@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
-from collections import defaultdict
+from collections import defaultdict, deque
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,7 @@ def test_files_of_old_versions_of_torch_are_read(tmp_path):
     assert_reads(tmp_path / "w.pth", "model.")
 
 
+@pytest.mark.parametrize("is_zip", [True, False])
 @pytest.mark.parametrize(
     "beside",
     [
@@ -48,14 +50,26 @@ def test_files_of_old_versions_of_torch_are_read(tmp_path):
         np.float64(0.75),
         np.arange(3),
         defaultdict(list, {"loss": [1.0]}),
+        deque([1.0, 2.0], 3),
+        partial(print, "loss", end=""),
         Settings(depth=18),
         torch.optim.SGD([torch.nn.Parameter(torch.zeros(2))], 0.1),
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_objects_of_a_training_script_beside_the_tensors_do_not_matter(tmp_path, beside):
-    torch.save({"beside": beside, "model": TENSORS}, tmp_path / "w.pth")
+def test_objects_of_a_training_script_beside_the_tensors_do_not_matter(tmp_path, beside, is_zip):
+    state = {"beside": beside, "model": TENSORS}
+    torch.save(state, tmp_path / "w.pth", _use_new_zipfile_serialization=is_zip)
     assert_reads(tmp_path / "w.pth", "model.")
+
+
+def test_a_damaged_weight_is_an_error(tmp_path):
+    torch.save(TENSORS, tmp_path / "w.pth")
+    data = bytearray((tmp_path / "w.pth").read_bytes())
+    data[data.index(TENSORS["first.weight"].numpy().tobytes()) + 5] ^= 1
+    (tmp_path / "w.pth").write_bytes(data)
+    with pytest.raises(WeightsError, match=r"is damaged: the checksum of w/data/0 in it is wrong; copy or download it"):
+        read_checkpoint(tmp_path / "w.pth")
 
 
 class Harmful:

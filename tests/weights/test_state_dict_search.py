@@ -105,6 +105,15 @@ def test_tensors_that_the_network_lacks_are_an_error_unless_they_are_ignored(fin
     assert find(held, key="state_dict.model").notes == ()
 
 
+def test_tensors_with_a_prefix_and_others_without_are_read_together(find, network):
+    held = {name if name.startswith("0.") else f"backbone.{name}": each for name, each in network.state_dict().items()}
+    state = find(held)
+    assert_found(state, network)
+    assert state.notes == ()
+    with pytest.raises(WeightsError, match=r"tensors that the network lacks: loss \(3,\)"):
+        find({**held, "loss": torch.ones(3)})
+
+
 def test_rounded_weights_are_noted(find, network):
     held = {name: tensor.double() for name, tensor in network.state_dict().items()}
     assert find(held).notes == ()

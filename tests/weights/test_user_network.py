@@ -171,6 +171,39 @@ def test_options_choose_the_tensors_of_a_checkpoint_and_the_report_names_them(tm
     assert source.description.endswith("with the weights of trained.pth under model")
 
 
+class Tempered(torch.nn.Module):
+    """Divides its logits by a number that it keeps in the extra state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.temperature = torch.nn.Conv2d(3, 4, 16), 1.0
+
+    def forward(self, x):
+        return self.layer(x).flatten(1) / self.temperature
+
+    def get_extra_state(self):
+        return {"temperature": self.temperature}
+
+    def set_extra_state(self, state):
+        self.temperature = state["temperature"]
+
+
+def tempered() -> torch.nn.Module:
+    return torch.nn.Sequential(Tempered())
+
+
+def test_an_extra_state_of_a_checkpoint_is_that_of_the_network_or_an_error(tmp_path):
+    network = tempered()
+    source = UserNetwork(factory=f"{__name__}:tempered", checkpoint=str(tmp_path / "trained.pth"), input_size=16)
+    torch.save({"model": network.state_dict()}, tmp_path / "trained.pth")
+    source.load()
+    network[0].temperature = 5.0
+    torch.save({"model": network.state_dict()}, tmp_path / "trained.pth")
+    with pytest.raises(WeightsError, match=r"0\._extra_state is \{'temperature': 5\.0\}, that of the network .*buffer"):
+        source.load()
+    replace(source, strict=False).load()
+
+
 def test_an_expanded_tensor_takes_the_values_of_a_checkpoint(tmp_path):
     network = mixed_layers()
     network.positions = torch.nn.Parameter(torch.zeros(1).expand_as(network.positions))
@@ -191,6 +224,29 @@ def test_preprocessing_follows_the_options():
     assert (made.height, made.width, made.channels, made.short_side) == (28, 20, "L", 0)
     with pytest.raises(ConfigError, match="does not accept photos of 28 x 20 pixels in L"):
         replace(MIXED_LAYERS, preprocessing=gray, input_size=None).load()
+
+
+class Masked(torch.nn.Module):
+    """Adds a mask of minus infinity, as attention to earlier positions does."""
+
+    def __init__(self, persistent: bool) -> None:
+        super().__init__()
+        self.layer = torch.nn.Conv2d(3, 4, 16)
+        self.register_buffer("mask", torch.full((1, 1), -torch.inf), persistent=persistent)
+
+    def forward(self, x):
+        return self.layer(x).flatten(1) + self.mask.exp()
+
+
+def masked(persistent: bool) -> torch.nn.Module:
+    return Masked(persistent)
+
+
+def test_a_mask_of_infinite_values_is_made_by_the_function():
+    source = UserNetwork(factory=f"{__name__}:masked", args={"persistent": True}, input_size=16)
+    with pytest.raises(WeightsError, match=r"^mask: .* register a mask of -inf with persistent=False"):
+        source.load()
+    assert list(replace(source, args={"persistent": False}).load().tensors) == ["layer.weight", "layer.bias"]
 
 
 @pytest.mark.parametrize("precision", ["half", "bfloat16", "double"])
