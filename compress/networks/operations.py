@@ -77,6 +77,8 @@ def is_in_place(node: fx.Node, module: nn.Module | None) -> bool:
     """
     if getattr(module, "inplace", False) or node.kwargs.get("inplace", False):
         return True
+    if node.target in ACTIVATIONS and len(node.args) > 1 and node.args[1]:  # functional.relu(x, True)
+        return True
     return node.target in _IN_PLACE or (node.op == "call_method" and str(node.target).endswith("_"))
 
 
@@ -86,7 +88,7 @@ def layer_of(node: fx.Node) -> nn.Module | None:
         return None
     call = node.normalized_arguments(nn.Module(), normalize_to_only_use_kwargs=True)
     options = {name: value for name, value in call.kwargs.items() if value != []} if call else {}  # []: not given
-    if options.pop("training", False) or not options.pop("input", None) or any(map(_nodes_in, options.values())):
+    if options.pop("training", False) or not options.pop("input", None) or any(map(nodes_in, options.values())):
         return None
     return LAYERS[node.target](**options)
 
@@ -131,7 +133,8 @@ def is_tensor(node: fx.Node) -> bool:
     return "tensor_meta" in node.meta
 
 
-def _nodes_in(argument: Any) -> list[fx.Node]:
+def nodes_in(argument: Any) -> list[fx.Node]:
+    """Return the nodes in an argument of a call."""
     found: list[fx.Node] = []
     fx.node.map_arg(argument, found.append)
     return found

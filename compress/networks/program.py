@@ -22,6 +22,7 @@ from compress.networks.operations import (
     is_tensor,
     joins_channels,
     layer_of,
+    nodes_in,
     pair,
     shape,
     trace,
@@ -97,12 +98,20 @@ class _ProgramWriter:
             return self._values[node.args[0]]
         module = self._modules[str(node.target)] if node.op == "call_module" else None
         function = node.target if module is None else type(module)
-        if _changes_input(node, module):
+        if (node.kwargs and module) or any(map(nodes_in, node.kwargs.values())):  # inputs are read by position
+            raise _UnsupportedError(node)
+        if is_in_place(node, module) and self._readers(node.all_input_nodes[0]) != {node}:
             raise _UnsupportedError(node)
         if function in ACTIVATIONS:
             return self._write_activation(node, _ACTIVATION_IDS[ACTIVATIONS[function]])
         module = module or layer_of(node)
         return self._write_function(node) if module is None else self._write_module(node, module)
+
+    def _readers(self, x: fx.Node) -> set[fx.Node]:
+        """Return the nodes that read the value of a node, also by another name: `Flatten` and `Dropout` return it."""
+        names = {name for name, value in self._values.items() if value == self._values[x]}
+        readers = {reader for name in names for reader in name.users} - names
+        return {reader for reader in readers if reader.op == "output" or is_tensor(reader)}  # others read the shape
 
     def _write_module(self, node: fx.Node, module: nn.Module) -> int:
         match module:
@@ -146,7 +155,7 @@ class _ProgramWriter:
         (x,) = _inputs(node)
         value = self._values[x]
         before = self._operations[-1] if 0 < value == len(self._operations) else []
-        if before and before[0] != _Kind.CONCATENATION and before[1] == 0 and len(x.users) == 1:
+        if before and before[0] != _Kind.CONCATENATION and before[1] == 0 and self._readers(x) == {node}:
             before[1] = identifier
             return value
         is_wide = value in self._wide
@@ -181,8 +190,3 @@ def _inputs(node: fx.Node) -> list[fx.Node]:
 
 def _window(pool: nn.MaxPool2d | nn.AvgPool2d) -> tuple[int, ...]:
     return *pair(pool.kernel_size), *pair(pool.stride), *pair(pool.padding)
-
-
-def _changes_input(node: fx.Node, module: nn.Module | None) -> bool:
-    """Return whether a node works in place on a value that other nodes read."""
-    return is_in_place(node, module) and any(len(x.users) > 1 for x in node.all_input_nodes)

@@ -58,6 +58,20 @@ def test_each_layer(layer, operation):
     assert program_of(CONV, layer, MEAN) == [2 + bool(operation), *CONV_BYTES, *operation, *MEAN_BYTES]
 
 
+class Shortcut(nn.Module):
+    def __init__(self, alias: nn.Module) -> None:
+        super().__init__()
+        self.alias = alias
+
+    def forward(self, x):
+        return self.alias(x).relu() + x
+
+
+@pytest.mark.parametrize("alias", [nn.Dropout(), nn.Identity()])
+def test_an_activation_of_a_value_that_another_operation_reads_by_another_name_is_an_operation_of_its_own(alias):
+    assert program_of(CONV, Shortcut(alias), MEAN) == [4, *CONV_BYTES, 8, 1, 1, 5, 0, 1, 2, *MEAN_BYTES]
+
+
 @pytest.mark.parametrize(
     ("activation", "identifier"),
     [(nn.ReLU(), 1), (nn.ReLU6(), 2), (nn.Hardswish(), 3), (nn.Hardsigmoid(), 4), (nn.Sigmoid(), 5), (nn.SiLU(), 6)],
@@ -134,6 +148,28 @@ def relu_in_place(x: torch.Tensor) -> torch.Tensor:
     return torch.cat([x, x.relu_()], 1)
 
 
+class Changed(nn.Module):
+    """Reads a value again after a change in place of the same memory, which the alias returns."""
+
+    def __init__(self, alias: nn.Module) -> None:
+        super().__init__()
+        self.alias, self.relu, self.mean = alias, nn.ReLU(inplace=True), MEAN
+
+    def forward(self, x):
+        other, before = self.alias(x), self.mean(x)
+        self.relu(other)
+        return self.mean(x) * before
+
+
+class ByKeyword(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool = nn.MaxPool2d(2)
+
+    def forward(self, x):
+        return self.pool(input=x)
+
+
 class Calls(nn.Module):
     def __init__(self, function) -> None:
         super().__init__()
@@ -158,6 +194,12 @@ UNSUPPORTED = {
     "a view that mixes channels": (CONV, Calls(lambda x: x.view(1, 8, 9, 16)), MEAN),
     "a concatenation of rows": (CONV, Calls(lambda x: torch.cat([x, x], 2)), MEAN),
     "a value that is changed in place": (CONV, Calls(relu_in_place), MEAN),
+    "a value that a function changes in place": (CONV, Calls(lambda x: functional.relu(x, True) + x), MEAN),
+    "a value that is changed behind a dropout": (CONV, Changed(nn.Dropout())),
+    "a value that is changed behind an identity": (CONV, Changed(nn.Identity())),
+    "a flat value that is changed": (CONV, Changed(nn.Flatten())),
+    "a layer that is called by keyword": (CONV, ByKeyword(), MEAN),
+    "a flattened part": (CONV, Calls(lambda x: torch.flatten(x, 1, end_dim=2)), Calls(lambda x: x.mean((1, 2)))),
     "a concatenation of flat maps": (CONV, nn.Flatten(), Calls(lambda x: torch.cat([x, x], 1)), nn.Linear(2304, 5)),
     "flat maps as logits": (CONV, nn.Flatten()),
     "no operation": (nn.Flatten(),),

@@ -75,6 +75,20 @@ class InputInConcatenation(nn.Module):
         return self.last(torch.cat([self.conv(x), x], 1)).sigmoid().mean((2, 3))
 
 
+class SumInPlace(nn.Module):
+    """A sum in place, as at the end of torchvision's residual blocks; the shortcut is read by a convolution, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 6, 3, padding=1)
+
+    def forward(self, x):
+        x = self.first(x).relu()
+        y = self.second(x)
+        y += x
+        return y.relu().mean((2, 3))
+
+
 def layers(*parts: nn.Module) -> nn.Module:
     return nn.Sequential(*parts, nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
@@ -82,6 +96,7 @@ def layers(*parts: nn.Module) -> nn.Module:
 NETWORKS = {
     "concatenations of concatenations": (DenseNet(), 6),
     "the input in a concatenation": (InputInConcatenation(), 5),
+    "a sum in place": (SumInPlace(), 6),
     "groups": (layers(nn.Conv2d(3, 40, 3), nn.Conv2d(40, 36, 3, groups=2), nn.Conv2d(36, 8, 1, groups=4)), 8),
     "depthwise": (layers(nn.Conv2d(3, 21, 1), nn.Conv2d(21, 21, (3, 5), 2, 2, groups=21), nn.Hardswish()), 21),
     "two filters a channel": (layers(nn.Conv2d(3, 6, 3, padding=1, groups=3)), 6),
