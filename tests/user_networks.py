@@ -247,7 +247,101 @@ class SpatialNetwork(nn.Module):
         return self.head(torch.relu(self.second(torch.relu(self.first(x.unsqueeze(2))))).mean((2, 3, 4)))
 
 
+class SilentTraining(SmallNetwork):
+    """Freezes a layer in training mode, and returns nothing, as many a `train` does."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+
+    def train(self, mode: bool = True) -> None:  # type: ignore[override]
+        super().train(mode)
+        self.first.eval()
+
+
+class OtherPrecision(SmallNetwork):
+    """Returns its logits in bfloat16, as networks for training on GPUs do."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).bfloat16()
+
+
+class CalledByKeyword(SmallNetwork):
+    """Calls its layers by keyword, on each photo without a batch dimension."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([self.logits(photo) for photo in x])
+
+    def logits(self, photo: Tensor) -> Tensor:
+        features = torch.relu(self.second(input=torch.relu(self.first(input=photo))))
+        return self.head(input=features.mean((1, 2)))
+
+
+class Vectorized(SmallNetwork):
+    """Maps a function of one photo over the batch."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.vmap(lambda photo: super(Vectorized, self).forward(photo[None])[0])(x)
+
+
+class WithoutBackward(torch.autograd.Function):
+    @staticmethod
+    def forward(_, x: Tensor) -> Tensor:
+        return x * x.sigmoid()
+
+
+class Gradientless(SmallNetwork):
+    """An operation without gradients, or one that changes a value in place that the gradient needs."""
+
+    def __init__(self, change: str) -> None:
+        super().__init__(change)
+
+    def _features(self, x: Tensor) -> Tensor:
+        x = self.second(torch.relu(self.first(x)))
+        x = WithoutBackward.apply(x) if self.change == "no backward" else torch.sigmoid(x).mul_(2)
+        return x.mean((2, 3))
+
+
+class WholeNumbers(SmallNetwork):
+    """Keeps the order of its features in a parameter of whole numbers."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+        self.order = nn.Parameter(torch.arange(11, -1, -1), requires_grad=False)
+
+    def _features(self, x: Tensor) -> Tensor:
+        return super()._features(x)[:, self.order]
+
+
+class PartInTorchScript(SmallNetwork):
+    def __init__(self) -> None:
+        super().__init__("")
+        self.first = torch.jit.script(self.first)
+
+
+USES = {
+    "vmap": Vectorized,
+    "whole numbers": WholeNumbers,
+    "TorchScript": PartInTorchScript,
+    "silent training": SilentTraining,
+    "bfloat16 logits": OtherPrecision,
+    "by keyword": CalledByKeyword,
+}
+
+
 def small_network(change: str) -> nn.Module:
+    if change in {"no backward", "sigmoid in place"}:
+        return Gradientless(change)
+    if change in USES:
+        return USES[change]()
     if change == "three dimensions":
         return SpatialNetwork()
     if change == "wrapped":
@@ -312,17 +406,32 @@ def functions(side: int) -> nn.Module:
 class ViewingNetwork(nn.Module):
     """Views its feature map as rows, which needs torch's default memory format."""
 
-    def __init__(self) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.first, self.second, self.head = nn.Conv2d(1, 4, 5, 4), nn.Conv2d(4, 6, 1), nn.Linear(6 * 49, 10)
+        self.first, self.second, self.head = nn.Conv2d(channels, 4, 5, 4), nn.Conv2d(4, 6, 1), nn.Linear(6 * 49, 10)
 
     def forward(self, x: Tensor) -> Tensor:
         x = torch.relu(self.second(torch.relu(self.first(x))))
         return self.head(x.view(x.size(0), -1))
 
 
-def viewing_network() -> nn.Module:
-    return ViewingNetwork()
+def viewing_network(channels: int = 1) -> nn.Module:
+    return ViewingNetwork(channels)
+
+
+class StridedNetwork(nn.Module):
+    """Reads every second pixel by the strides of torch's default memory format."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(3, 8, 5, 4), nn.ReLU(), nn.Flatten(), nn.Linear(72, 10))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x.as_strided((len(x), 3, 16, 16), (3 * 32 * 32, 32 * 32, 64, 2)))
+
+
+def strided_network() -> nn.Module:
+    return StridedNetwork()
 
 
 class RecurrentNetwork(nn.Module):

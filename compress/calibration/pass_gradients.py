@@ -130,9 +130,7 @@ def _matrix_gradients(
     """Return the gradients, of all photos together, of the matrices that the outputs depend on."""
     if not matrices:
         return {}
-    gradients = torch.autograd.grad(
-        logits, list(matrices.values()), directions, retain_graph=retain_graph, allow_unused=True
-    )
+    gradients = _gradients(logits, list(matrices.values()), directions, retain_graph=retain_graph, allow_unused=True)
     return {name: each for name, each in zip(matrices, gradients, strict=True) if each is not None}
 
 
@@ -169,9 +167,7 @@ def weights_read_elsewhere(
             return set()
         directions = output_error.directions(logits, batch.noise)
         weights = {call.weight: call.layer.weight for call in calls}
-        whole = torch.autograd.grad(
-            logits, list(weights.values()), directions, retain_graph=True, materialize_grads=True
-        )
+        whole = _gradients(logits, list(weights.values()), directions, retain_graph=True, materialize_grads=True)
         by_name = by_weight(_backward(logits, calls, directions, retain_graph=False))
 
     def differs(gradient: Tensor, calls: CallGradients) -> bool:
@@ -192,17 +188,35 @@ def _check_differentiable(logits: Tensor, calls: Sequence[LayerCall]) -> None:
         )
 
 
+def _gradients(logits: Tensor, of: Sequence[Tensor], directions: Tensor, **options: bool) -> tuple[Tensor, ...]:
+    """Return the gradients of tensors.
+
+    Raises:
+        PassError: the network's code has none.
+    """
+    try:
+        return torch.autograd.grad(logits, of, directions, **options)
+    except Exception as error:  # the network is the user's code
+        if isinstance(error, MemoryError):
+            raise
+        raise PassError(
+            f"gradients of the network cannot be computed: {error}; use passes without statistics, as prune by "
+            "magnitude and share by k-means"
+        ) from error
+
+
 def _backward(logits: Tensor, calls: Sequence[LayerCall], directions: Tensor, *, retain_graph: bool) -> CallGradients:
     """Return the gradient of each call's outputs; 0 if they are not used."""
     if not calls:
         return []
     outputs = [call.outputs for call in calls]
-    gradients = torch.autograd.grad(logits, outputs, directions, retain_graph=retain_graph, materialize_grads=True)
-    return [(call, _without_float16(gradient)) for call, gradient in zip(calls, gradients, strict=True)]
+    gradients = _gradients(logits, outputs, directions, retain_graph=retain_graph, materialize_grads=True)
+    return [(call, _summable(call, gradient)) for call, gradient in zip(calls, gradients, strict=True)]
 
 
-def _without_float16(gradient: Tensor) -> Tensor:
-    """Return the gradient; in float32 if it is in float16, whose range is too small for sums."""
+def _summable(call: LayerCall, gradient: Tensor) -> Tensor:
+    """Return the gradient with a batch dimension; in float32 if it is in float16, whose range is too small for sums."""
+    gradient = gradient if gradient.dim() == call.inputs.dim() else gradient.unsqueeze(0)
     return gradient.float() if gradient.dtype == torch.float16 else gradient
 
 

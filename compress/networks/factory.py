@@ -117,13 +117,12 @@ class NetworkFactory:
 
         Raises:
             ConfigError: the function cannot be imported or called, does not return a module, or returns one whose lazy
-                layers have no weights yet.
+                layers have no weights yet or whose weights cannot be set (see `ownership_problem`).
         """
         import torch  # noqa: PLC0415
-        from torch.nn.parameter import is_lazy  # noqa: PLC0415
 
         function = self._import()
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), torch.inference_mode(False):
             torch.manual_seed(seed)
             try:
                 network = function(**copy.deepcopy(self.args))  # the function may change them
@@ -134,15 +133,32 @@ class NetworkFactory:
             raise self._error(f"it returned {type(network).__name__}, not a torch.nn.Module")
         if isinstance(network, torch.jit.ScriptModule):
             raise self._error("it returned a TorchScript program, whose layers are hidden; return the network itself")
-        if lazy := [name for name, tensor in network.state_dict(keep_vars=True).items() if is_lazy(tensor)]:
+        with torch.inference_mode(False):
+            return self._prepared(network)
+
+    def _prepared(self, network: nn.Module) -> nn.Module:
+        """Return a network in evaluation mode and float32, whose parameters have gradients; see `call`."""
+        from torch.nn.parameter import is_lazy  # noqa: PLC0415
+
+        from compress.networks.tensor_ownership import ownership_problem, tie_parameters  # noqa: PLC0415
+
+        tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+        if lazy := [name for name, tensor in tensors.items() if is_lazy(tensor)]:
             raise self._error(
                 f"its lazy layers have no sizes yet ({', '.join(lazy)}); run it on a photo of zeros first"
             )
-        for parameter in network.float().parameters():
+        tie_parameters(network)
+        if any(tensor.is_inference() for tensor in tensors.values()):
+            network = copy.deepcopy(network)  # tensors made in inference mode have no gradients
+        network.float()
+        if problem := ownership_problem(network):
+            raise self._error(problem)
+        for parameter in network.parameters():
             parameter.requires_grad_(parameter.is_floating_point())
-        return network.eval()
+        network.eval()  # returns nothing where the user's `train`, which it calls, does
+        return network
 
-    def build(self) -> nn.Module:
+    def build(self, seed: int = 0) -> nn.Module:
         """Return the network of `call`, its batch norms folded if the options say so.
 
         Raises:
@@ -150,7 +166,7 @@ class NetworkFactory:
         """
         from compress.networks.folding import fold_batch_norms  # noqa: PLC0415
 
-        network = self.call()
+        network = self.call(seed)
         if self.fold_batch_norm:
             fold_batch_norms(network)
         return network

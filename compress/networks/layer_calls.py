@@ -35,7 +35,10 @@ _MATRIX_NAME = re.compile(r"(\w+_)?weight(_(ih|hh|hr)(_l\d+(_reverse)?)?)?")
 
 @dataclass(frozen=True, eq=False)
 class LayerCall:
-    """One call of a layer: the name of its weight tensor, the module, its detached input and its output."""
+    """One call of a layer: the name of its weight tensor, the module, its detached input and its output.
+
+    The input has a batch dimension, even where the layer ran on one photo without it.
+    """
 
     weight: str
     layer: CompressibleLayer
@@ -84,18 +87,28 @@ def matrix_shape(weight: Tensor) -> tuple[int, int]:
 
 def is_standard(layer: nn.Module) -> bool:
     """Return whether a layer computes what its kind does in torch: no forward and no hooks of the user's own."""
+    if not isinstance(layer, CompressibleLayer):  # a TorchScript module has no `forward` that can be looked at
+        return False
     forwards = type(layer).forward, getattr(type(layer), "_conv_forward", None)
     hooked = layer._forward_hooks or layer._forward_pre_hooks or "forward" in vars(layer)
-    return isinstance(layer, CompressibleLayer) and forwards in _STANDARD_FORWARDS and not hooked
+    return forwards in _STANDARD_FORWARDS and not hooked
 
 
 @contextmanager
 def record_calls(network: nn.Module) -> Iterator[list[LayerCall]]:
-    """Record every call inside the context, in order, of standard layers whose weight no other module owns."""
+    """Record every call inside the context, in order, of standard layers whose weight no other module owns.
+
+    Calls inside `torch.vmap` are left out.
+    """
     calls: list[LayerCall] = []
 
-    def record(weight: str, layer: CompressibleLayer, inputs: tuple[Tensor, ...], outputs: Tensor) -> Tensor:
-        calls.append(LayerCall(weight, layer, inputs[0].detach(), outputs))
+    def record(
+        weight: str, layer: CompressibleLayer, args: tuple[Tensor, ...], keywords: dict[str, Tensor], outputs: Tensor
+    ) -> Tensor:
+        (x,) = (*args, *keywords.values())
+        if torch._C._functorch.is_functorch_wrapped_tensor(outputs):
+            return outputs  # inside torch.vmap, where no gradient of a call can be seen
+        calls.append(LayerCall(weight, layer, _batched(layer, x.detach()), outputs))
         return outputs.clone()  # the next operation may change it in place
 
     others = [module for module in network.modules() if not is_standard(module)]
@@ -104,5 +117,11 @@ def record_calls(network: nn.Module) -> Iterator[list[LayerCall]]:
         for name, weight in layer_weight_names(network).items():
             layer = network.get_submodule(name)
             if id(layer.weight) not in elsewhere:
-                hooks.enter_context(layer.register_forward_hook(partial(record, weight)))
+                hooks.enter_context(layer.register_forward_hook(partial(record, weight), with_kwargs=True))
         yield calls
+
+
+def _batched(layer: CompressibleLayer, x: Tensor) -> Tensor:
+    """Return a layer's input with its batch dimension."""
+    dimensions = 2 if isinstance(layer, nn.Linear) else layer.weight.dim()
+    return x.unsqueeze(0) if x.dim() < dimensions else x

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from compress.data.transforms import to_input
 from compress.errors import ConfigError, WeightsError, nearest
 from compress.model import Model, Preprocessing
 from compress.networks.compared_output import LOGITS, ComparedOutput, compared_tensor
+from compress.networks.equivalence import relative_difference
 from compress.networks.factory import NetworkFactory, is_factory, needs_trust, output_of
 from compress.networks.squeezenet import squeezenet1_0, squeezenet1_1
 from compress.tensors.forms import Dense, Tensor
@@ -22,6 +24,9 @@ NETWORKS: dict[str, Callable[[int], nn.Module]] = {
     "squeezenet1_1": squeezenet1_1,
 }
 """Built-in networks: functions of the number of classes."""
+
+_FORMAT_TOLERANCE = 0.01
+"""Largest difference of outputs in another memory format, relative to the largest: above the rounding of bfloat16."""
 
 _MAX_FAULTS = 8
 """Wrong tensors that an error lists."""
@@ -42,36 +47,43 @@ def builtin_network(architecture: str, classes: int) -> nn.Module:
         return NETWORKS[architecture](classes).eval()
 
 
-def to_module(model: Model, device: torch.device | None = None) -> nn.Module:
+def to_module(model: Model, device: torch.device | None = None, seed: int = 0) -> nn.Module:
     """Return a model's network, which returns only the tensor that is compared; see `to_native_module`.
 
     Code of the user may change its input in place; it gets a copy.
     """
-    network = returning(to_native_module(model, device), output_of(model))
+    network = to_native_module(model, device, seed)
     if is_factory(model.architecture):
+        returning(network, output_of(model))
         network.register_forward_pre_hook(lambda _, inputs: tuple(each.clone() for each in inputs))
     return network
 
 
 def returning(network: nn.Module, output: ComparedOutput) -> nn.Module:
-    """Let a network return only the tensor that is compared, in the shape of `compared_tensor`."""
-    if output != LOGITS:
-        network.register_forward_hook(lambda _, __, outputs: compared_tensor(outputs, output))
+    """Let a network return only the tensor that is compared, in float32 and in the shape of `compared_tensor`."""
+
+    def compared(_: nn.Module, __: object, outputs: Any) -> Any:
+        if output != LOGITS:
+            return compared_tensor(outputs, output).float()
+        return outputs.float() if isinstance(outputs, torch.Tensor) else outputs  # a tuple in training mode
+
+    network.register_forward_hook(compared)
     return network
 
 
-def to_native_module(model: Model, device: torch.device | None = None) -> nn.Module:
+def to_native_module(model: Model, device: torch.device | None = None, seed: int = 0) -> nn.Module:
     """Return a model's network with its weights, in evaluation mode.
 
     Args:
         model: weights and architecture.
         device: of the network, in the format "channels last" if its code supports that; None: the CPU, in torch's
             default format.
+        seed: of what the user's function draws, besides the weights.
     Raises:
         ConfigError: unknown architecture, or its function cannot be imported or called.
         WeightsError: the function is not trusted, or the tensors do not fit the network.
     """
-    module = _make_network(model)
+    module = _make_network(model, seed)
     problem = f"these are not the weights of {model.architecture} with {model.classes} classes"
     check_shapes(model.tensors, module, problem)
     set_weights(module, model.tensors)
@@ -89,20 +101,24 @@ def as_contiguous(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _supports_channels_last(model: Model) -> bool:
-    """Return whether the network runs in the format "channels last"; `x.view(len(x), -1)` and `Conv3d` do not."""
-    if not is_factory(model.architecture):
+    """Return whether the network runs in the format "channels last", with the same outputs.
+
+    `x.view(len(x), -1)` and `Conv3d` do not run, and `x.as_strided(...)` reads other values.
+    """
+    if not needs_trust(model.architecture):
         return True
-    network = _make_network(model)
+    network, photo = returning(_make_network(model), output_of(model)), random_input(model.preprocessing, 1)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         try:
+            expected = network(photo.clone())
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            network(zero_input(model.preprocessing).to(memory_format=torch.channels_last))
-        except RuntimeError:
+            actual = network(photo.clone(memory_format=torch.channels_last))
+        except Exception:  # the network is the user's code
             return False
-    return True
+    return relative_difference(expected, actual) <= _FORMAT_TOLERANCE
 
 
-def _make_network(model: Model) -> nn.Module:
+def _make_network(model: Model, seed: int = 0) -> nn.Module:
     if not is_factory(model.architecture):
         return builtin_network(model.architecture, model.classes)
     factory = NetworkFactory.parse(model.architecture)
@@ -111,11 +127,11 @@ def _make_network(model: Model) -> nn.Module:
             f"the function {factory.function} makes this network, and a file must not choose which code runs; "
             f"if you trust the function, add --factory {factory.function}"
         )
-    return factory.build()
+    return factory.build(seed)
 
 
 def check_input(network: nn.Module, model: Model) -> None:
-    """Check that a model's network, on the CPU, accepts input of the model's preprocessing.
+    """Check that a model's network accepts input of the model's preprocessing.
 
     Raises:
         WeightsError: the input has the wrong channels or is too small.
@@ -123,7 +139,7 @@ def check_input(network: nn.Module, model: Model) -> None:
     pre = model.preprocessing
     try:
         with torch.inference_mode():
-            network(zero_input(pre))
+            network(zero_input(pre).to(next(network.parameters()).device))
     except RuntimeError as error:
         raise WeightsError(
             f"{model.architecture} does not accept photos of {pre.height} x {pre.width} pixels in {pre.channels}"
@@ -167,7 +183,7 @@ def set_weights(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     with torch.no_grad():
         for name, tensor in tensors.items():
             target = stored[name]
-            if 0 in target.stride():  # expanded: many elements in one place
+            if torch._debug_has_internal_overlap(target):  # expanded: many elements in one place
                 target.data = target.data.clone()
             target.copy_(torch.from_numpy(np.array(tensor.to_dense())))
 

@@ -42,12 +42,12 @@ class TrainedNetwork:
         for module in self._network.modules():
             if isinstance(module, nn.Dropout) and dropout is not None:
                 module.p = dropout
-        names = [name for name, _ in self._network.named_parameters()]
+        names = [name for name, each in self._network.named_parameters() if each.is_floating_point()]
         found = {name: parametrize(name, model.tensors[name], context.device) for name in names}
         self.trained: Mapping[str, Parametrization] = {name: each for name, each in found.items() if each}
         if not self.trained:
             raise PassError("no tensor can be trained: all weights are on quantization levels, and there are no biases")
-        # Running means of batch norms and the like: updated by the forward pass.
+        # Running means of batch norms and the like, updated by the forward pass; and parameters of whole numbers.
         self._buffers = {name: tensor for name, tensor in stored_tensors(self._network).items() if name not in names}
 
     @property

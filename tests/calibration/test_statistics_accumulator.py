@@ -35,6 +35,23 @@ class SequenceNetwork(nn.Module):
         return self.last(self.first(x).relu().mean(1))
 
 
+class PhotoByPhoto(nn.Module):
+    """Runs its layers, called by keyword, on each photo without a batch dimension; or on all photos together."""
+
+    def __init__(self):
+        super().__init__()
+        self.together = False
+        self.first, self.point, self.along = nn.Conv2d(3, 5, 3, 2, 1), nn.Conv2d(5, 5, 1), nn.Conv1d(5, 6, 3)
+        self.last = nn.Linear(6, 4)
+
+    def forward(self, x):
+        return self.logits(x) if self.together else torch.stack([self.logits(photo) for photo in x])
+
+    def logits(self, x):
+        features = self.point(input=self.first(input=x).relu()).relu()
+        return self.last(input=self.along(input=features.flatten(-2)).relu().mean(-1))
+
+
 NETWORKS = {
     "3x3, stride, padding, dilation, 1x1": (
         lambda: nn.Sequential(
@@ -142,6 +159,18 @@ def test_statistics_equal_the_reference_computed_photo_by_photo(kind):
             )
     assert any(statistics[name].row_correlation is not None for name in list(row_blocks)[:-1])
     assert statistics[last].row_correlation is None
+
+
+def test_layers_that_run_on_each_photo_alone_have_the_same_statistics():
+    network, photos = PhotoByPhoto(), torch.randn(9, 3, 9, 9)
+    alone = statistics_of(network, photos, batch=1, row_block_bytes=ROW_BLOCK_BYTES)
+    network.together = True
+    together = statistics_of(network, photos, batch=1, row_block_bytes=ROW_BLOCK_BYTES)
+    assert list(alone) == list(together) == [f"{name}.weight" for name in ("first", "point", "along", "last")]
+    for name, layer in together.items():
+        for field in ("input_factor", "row_fisher", "bias_fisher", "row_blocks"):
+            expected = getattr(layer, field)
+            np.testing.assert_allclose(getattr(alone[name], field), expected, rtol=1e-3, atol=1e-5 * expected.max())
 
 
 def test_row_blocks_of_classes_do_not_depend_on_the_noise():

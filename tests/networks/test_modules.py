@@ -9,8 +9,9 @@ from torch import nn
 from torch.nn.utils import prune
 
 from compress.errors import ConfigError, WeightsError
-from compress.networks.modules import as_dense, builtin_network, check_shapes, to_module
+from compress.networks.modules import as_dense, builtin_network, check_shapes, random_input, to_module
 from compress.tensors.forms import Dense
+from compress.weights.user_network import UserNetwork
 
 
 def tensors_of(name, classes):
@@ -81,6 +82,14 @@ def test_changing_a_module_does_not_change_the_model(tiny):
     with torch.no_grad():
         module[0].weight.zero_()
     assert np.array_equal(tiny.tensors["0.weight"].to_dense(), before)
+
+
+def test_a_network_that_reads_by_strides_gets_photos_in_the_default_format():
+    model = UserNetwork(factory="user_networks:strided_network", input_size=32, resize="squash").load()
+    photos = random_input(model.preprocessing, 3)
+    on_device = to_module(model, torch.device("cpu"))
+    with torch.inference_mode():
+        torch.testing.assert_close(on_device(photos.to(memory_format=torch.channels_last)), to_module(model)(photos))
 
 
 def test_a_model_with_other_tensors_than_its_network_is_an_error(tiny):

@@ -53,6 +53,12 @@ NETWORKS = {
     "three dimensions": (small_network, {"change": "three dimensions"}),
     "wrapped": (small_network, {"change": "wrapped"}),
     "tuple in training": (tuple_in_training, {}),
+    "a function mapped over photos": (small_network, {"change": "vmap"}),
+    "a parameter of whole numbers": (small_network, {"change": "whole numbers"}),
+    "a layer in TorchScript": (small_network, {"change": "TorchScript"}),
+    "train returns nothing": (small_network, {"change": "silent training"}),
+    "logits in bfloat16": (small_network, {"change": "bfloat16 logits"}),
+    "layers called by keyword": (small_network, {"change": "by keyword"}),
 }
 
 
@@ -108,6 +114,16 @@ def test_layers_without_gradients_are_refused_by_statistics_only():
     with pytest.raises(PassError, match=r"first\.weight: .*remove torch\.no_grad.*prune by magnitude"):
         PASSES["quantize"](model, context)
     assert np.mean(Prune(sparsity=0.5)(model, context).tensors["first.weight"].to_dense() == 0) == 0.5
+
+
+@pytest.mark.parametrize("change", ["no backward", "sigmoid in place"])
+def test_operations_without_gradients_are_refused_by_statistics_only(change):
+    model, context = loaded(small_network, {"change": change})
+    assert model.weight_names() == ["first.weight", "second.weight", "head.weight"]
+    with pytest.raises(PassError, match=r"gradients of the network cannot be computed: .*prune by magnitude and share"):
+        PASSES["quantize"](model, context)
+    shared = Share(bits=8)(model, context)
+    assert fidelity(outputs(shared, context), outputs(model, context)).divergence_nats.value < 0.02
 
 
 @pytest.mark.parametrize("use", ["sign", "argmax"])
