@@ -141,6 +141,6 @@ def on_device(model: Model, device: str | None) -> nn.Module:
         WeightsError: the model's preprocessing does not fit its network.
         ConfigError: there is no such device.
     """
-    network = to_module(model)
+    network = to_module(model, find_device(device))
     check_input(network, model)
-    return network.to(find_device(device))
+    return network

@@ -17,6 +17,7 @@ from compress.errors import ConfigError, DataError
 from compress.evaluation.evaluate import evaluate_model, predict_photos
 from compress.networks.modules import to_module
 from compress.weights.model_files import load_model
+from compress.weights.user_network import UserNetwork
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +45,12 @@ def test_top_1_and_top_5_are_counted_with_their_intervals(model, labeled):
     assert (accuracy.photos, accuracy.top1.value, accuracy.top5.value, skipped) == (4, 0.5, 0.5, ())
     assert accuracy.top1.low == pytest.approx(0.1500, abs=1e-4)  # Wilson's interval for 2 of 4
     assert accuracy.top1.high == pytest.approx(0.8500, abs=1e-4)
+
+
+def test_a_network_that_views_its_color_photos_is_evaluated(labeled):
+    args = {"channels": 3}
+    source = UserNetwork(factory="user_networks:viewing_network", args=args, input_size=32, resize="squash")
+    assert evaluate_model(replace(source.load(), labels=LABELS), labeled, None, "cpu").accuracy.photos == 4
 
 
 def test_a_limit_bounds_the_number_of_photos(model, labeled):
