@@ -1,7 +1,7 @@
 """Round trip: a fresh process, given only the `.sqz` file and photos, decodes the file and runs its network.
 
-`python -m compress.evaluation.round_trip MODEL.sqz PIXELS.npy LOGITS.npy DEVICE [trusted]` writes the logits and prints
-one line of JSON.
+`python -m compress.evaluation.round_trip MODEL.sqz PIXELS.npy LOGITS.npy RESULT.json DEVICE [trusted]` writes the
+logits, and the rest of the result as JSON. Standard output is left to the user's network, which may print.
 """
 
 from __future__ import annotations
@@ -47,16 +47,16 @@ def run_round_trip(file: Path, photos: Photos, device: str, *, trusted: bool = F
         SqueezeError: the process failed; the message is its last line.
     """
     with tempfile.TemporaryDirectory(prefix="squeeze-compress-") as folder:
-        logits, pixels = Path(folder) / "logits.npy", Path(folder) / "pixels.npy"
+        pixels, logits, result_file = (Path(folder) / name for name in ("pixels.npy", "logits.npy", "result.json"))
         _save(pixels, photos.pixels)
         module = "compress.evaluation.round_trip"
-        command = ["-m", module, str(file), str(pixels), str(logits), device]
+        command = ["-m", module, str(file), str(pixels), str(logits), str(result_file), device]
         command += ["trusted"] if trusted else []
         done = _run_python(command)
         if done.returncode != 0:
             message = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
             raise SqueezeError(f"{file} could not be read back in a fresh process: {message}")
-        result = json.loads(done.stdout.strip().splitlines()[-1])
+        result = json.loads(result_file.read_text("utf-8"))
         return RoundTrip(result["weights_sha256"], result["decode_seconds"], np.load(logits))
 
 
@@ -95,7 +95,7 @@ def _save(path: Path, array: NDArray[np.generic]) -> None:
         ) from error
 
 
-def _main(file: str, pixels: str, logits: str, device: str, trusted: str = "") -> None:
+def _main(file: str, pixels: str, logits: str, result: str, device: str, trusted: str = "") -> None:
     gc.disable()  # collections take a tenth of the time of the imports
     import torch  # noqa: PLC0415  the time to import is excluded from the measurement
 
@@ -112,7 +112,8 @@ def _main(file: str, pixels: str, logits: str, device: str, trusted: str = "") -
     photos = Photos(np.load(pixels, mmap_mode="r"), None, (), "", "")
     outputs = metrics.run(network, photos, model.preprocessing, no_progress)
     _save(Path(logits), outputs.logits)
-    print(json.dumps({"weights_sha256": container.weights_sha256(model), "decode_seconds": decode_seconds}))
+    measured = {"weights_sha256": container.weights_sha256(model), "decode_seconds": decode_seconds}
+    Path(result).write_text(json.dumps(measured), "utf-8")
 
 
 if __name__ == "__main__":

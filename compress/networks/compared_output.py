@@ -103,7 +103,7 @@ def named_tensor(network_outputs: Any, options: OutputOptions) -> Any:
     Raises:
         ConfigError: there is none; names the tensors and their shapes.
     """
-    tensors = dict(_named(network_outputs, ()))
+    tensors = dict(leaves(network_outputs))
     name = "" if options.tensor is None else str(options.tensor)
     if name not in tensors:
         returned = f"a {type(network_outputs).__name__}" + (f" without {name!r}" if name else "")
@@ -134,7 +134,7 @@ def by_channel(tensor: Tensor, output: OutputOptions) -> Tensor:
 
 def output_error(problem: str, network_outputs: Any) -> ConfigError:
     """Return the error for outputs that are not compared as they are."""
-    tensors = {name or "the only one": tensor for name, tensor in _named(network_outputs, ()) if hasattr(tensor, "dim")}
+    tensors = {name or "the only one": tensor for name, tensor in leaves(network_outputs) if hasattr(tensor, "dim")}
     listed = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in tensors.items()) or "none"
     return ConfigError(
         f"{problem}; its tensors for one photo: {listed}; name the one to compare, `outputs: {{tensor: NAME}}`, with "
@@ -144,7 +144,7 @@ def output_error(problem: str, network_outputs: Any) -> ConfigError:
     )
 
 
-def _named(outputs: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+def leaves(outputs: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
     """Yield every leaf of nested outputs with its dotted path."""
     if isinstance(outputs, Mapping):
         parts = [(str(key), value) for key, value in outputs.items()]
@@ -156,7 +156,7 @@ def _named(outputs: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
         yield ".".join(path), outputs
         return
     for name, value in parts:
-        yield from _named(value, (*path, name))
+        yield from leaves(value, (*path, name))
 
 
 def _check_axis(tensor: Any, options: OutputOptions, network_outputs: Any) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from compress.model import Model
+from compress.networks.compared_output import leaves
 from compress.networks.layer_calls import CompressibleLayer
 from compress.networks.modules import builtin_network, check_input, to_module, zero_input
 from compress.networks.squeezenet import Fire, SqueezeNet
@@ -56,17 +57,23 @@ def _describe(network: nn.Module, photo: Tensor) -> list[LayerDescription]:
     layers: list[LayerDescription] = []
     counted: set[int] = set()
 
-    def add_layer(name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        _, *shape = output.shape
+    def add_layer(name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: object) -> None:
+        tensors = [each for _, each in leaves(output) if isinstance(each, Tensor)]
+        if not tensors:
+            return
+        first = tensors[0]  # a recurrent layer also returns its state, attention its weights
+        shape = first.shape[1:]
         # A Fire module's row shows its output; its parameters are in the rows of its three convolutions.
         new = {id(values): values.numel() for values in module.parameters(recurse=False) if id(values) not in counted}
         counted.update(new)
         per_output = module.weight[0].numel() if isinstance(module, CompressibleLayer) else 0
         channels_last = (*shape[1:], shape[0]) if len(shape) == 3 else tuple(shape)
-        parameters, macs = sum(new.values()), output.numel() * per_output
+        parameters, macs = sum(new.values()), first.numel() * per_output
         layers.append(LayerDescription(name, _kind(module), channels_last, parameters, macs))
 
     for name, module in network.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            continue  # it takes no hooks
         if list(module.parameters(recurse=False)) or isinstance(module, (*_POOLS, Fire)):
             module.register_forward_hook(partial(add_layer, name))
     with torch.inference_mode():

@@ -405,7 +405,7 @@ class SameTwice(torch.nn.Module):
     def forward(self, x):
         x = self.logits(x)
         x = self.last(self.relu(x)) + x
-        return self.head(torch.cat([x, x], 1).mean((2, 3)))
+        return self.head(torch.cat([x, x], dim=1).mean((2, 3)))
 
 
 def in_place_sum() -> torch.nn.Module:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from compress.errors import ConfigError
-from compress.networks.description import describe_network
+from compress.networks.description import describe_model, describe_network
+from compress.networks.preprocessing_options import PreprocessingOptions
+from compress.weights.user_network import UserNetwork
 
 
 def test_v1_0_at_227_pixels_is_table_1_of_the_paper():
@@ -46,6 +48,27 @@ def test_parameters_and_multiplications_are_counted_once():
 def test_photos_of_32_pixels_and_more_are_accepted(side):
     for name in ("squeezenet1_0", "squeezenet1_1"):
         assert describe_network(name, 7, side, side)[-1].output == (1, 1, 7)
+
+
+@pytest.mark.parametrize(
+    ("call", "row"),
+    [
+        ("recurrent_network", ("recurrent", "lstm", (32, 16), 3_200)),
+        ("vision_transformer", ("encoder.layers.0.self_attn", "multiheadattention", (16, 16), 816)),
+    ],
+)
+def test_a_layer_that_returns_several_tensors_is_described_by_the_first(call, row):
+    gray = PreprocessingOptions(height=32, width=32, mean=(0.3,), std=(0.2,), channels="L", resize="squash")
+    args = {"kind": "LSTM"} if call == "recurrent_network" else {}
+    model = UserNetwork(factory=f"user_networks:{call}", args=args, preprocessing=gray).load()
+    layers = describe_model(model)
+    assert row in [(layer.name, layer.kind, layer.output, layer.parameters) for layer in layers]
+
+
+def test_a_layer_in_torchscript_is_left_out():
+    gray = PreprocessingOptions(height=32, width=32, mean=(0.3,), std=(0.2,), channels="L", resize="squash")
+    source = UserNetwork(factory="user_networks:small_network", args={"change": "TorchScript"}, preprocessing=gray)
+    assert [layer.name for layer in describe_model(source.load())] == ["second", "head"]
 
 
 def test_an_unknown_network_is_an_error_with_a_suggestion():

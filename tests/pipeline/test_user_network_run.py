@@ -158,6 +158,25 @@ def test_a_file_that_fails_its_proof_leaves_the_files_of_an_earlier_run(tmp_path
     assert (tmp_path / "out" / "model.sqz").read_bytes() == b"an old model"
 
 
+class Talkative(nn.Sequential):
+    """Prints a dot for each batch, and does not end the line."""
+
+    def forward(self, x):
+        print(".", end="")
+        return super().forward(x)
+
+
+def talkative() -> nn.Module:
+    return Talkative(nn.Conv2d(3, 10, 5, 4), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def test_a_network_that_prints_does_not_disturb_the_proof(tmp_path):
+    model = f'{{factory: "{__name__}:talkative", input_size: 32, resize: squash}}'
+    (tmp_path / "p.yaml").write_text(f"model: {model}\n{DATA}\nstages: []\nencode: {{coding: huffman}}\n")
+    record = run(read_pipeline(tmp_path / "p.yaml"), tmp_path / "out", device="cpu").record
+    assert record.stages[-1].fidelity.divergence_nats.value < 1e-9
+
+
 class NormOverTokens(nn.Module):
     """A batch norm over as many tokens as the linear layer before it has outputs: folding would mix them up."""
 
