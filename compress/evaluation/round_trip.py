@@ -11,7 +11,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from compress.data.photos import Photos
 from compress.errors import ConfigError, SqueezeError
 from compress.model import Model
 from compress.networks.factory import is_factory
+from compress.runtime.temporary_folders import temporary_folder
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +46,8 @@ def run_round_trip(file: Path, photos: Photos, device: str, *, trusted: bool = F
     Raises:
         SqueezeError: the process failed; the message is its last line.
     """
-    with tempfile.TemporaryDirectory(prefix="squeeze-compress-") as folder:
-        pixels, logits, result_file = (Path(folder) / name for name in ("pixels.npy", "logits.npy", "result.json"))
+    with temporary_folder() as folder:
+        pixels, logits, result_file = (folder / name for name in ("pixels.npy", "logits.npy", "result.json"))
         _save(pixels, photos.pixels)
         module = "compress.evaluation.round_trip"
         command = ["-m", module, str(file), str(pixels), str(logits), str(result_file), device]

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from compress.configuration.config import Pipeline
 from compress.context import Quality
@@ -24,6 +23,7 @@ from compress.report.record import RunRecord, StageRecord
 from compress.runtime.atomic_files import locked_folder
 from compress.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from compress.runtime.progress import Progress, no_progress
+from compress.runtime.temporary_folders import temporary_folder
 
 MODEL_FILE = "model.sqz"
 CACHE = "cache"
@@ -82,8 +82,8 @@ def run(
     Raises:
         SqueezeError: the run failed. A missed goal raises nothing: see `RunResult.goal_met`.
     """
-    with TemporaryDirectory(prefix="squeeze-compress-") as temporary:
-        folder = Path(temporary) if fresh else cache or out / CACHE
+    with temporary_folder() as temporary:
+        folder = temporary if fresh else cache or out / CACHE
         inputs = load_inputs(pipeline, folder, device, progress, out, processes, memory_bytes)
         recorder = StageRecorder(inputs, show_photos=pipeline.report.photos)
         if processes.is_first and not any(stage.pass_.needs_labels for stage in pipeline.stages):
@@ -95,7 +95,7 @@ def run(
             show_stages()
         if not processes.is_first:
             return processes.receive(RunResult)
-        file = Path(temporary, MODEL_FILE)
+        file = temporary / MODEL_FILE
         data = recorder.record_file(file, pipeline.encode.codecs)
         show_stages()
         recorder.record_proof(file)
