@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ class NetworkClasses:
     synsets: Mapping[str, int] | None = None
 
     def has_names(self, names: Iterable[str]) -> bool:
-        """Return whether all of these are names of classes; case, `_` and `-` do not matter."""
+        """Return whether all of these are names of classes; case, `_`, `-` and the form of accents do not matter."""
         return all(_normalize(name) in self._by_name for name in names)
 
     def index_of(self, name: str) -> int | None:
@@ -137,7 +138,8 @@ def shorten(names: Collection[str]) -> str:
 
 
 def _normalize(name: str) -> str:
-    return re.sub(r"[\s_-]+", " ", name.strip()).casefold()
+    # macOS writes an accent of a file name as a character of its own.
+    return re.sub(r"[\s_-]+", " ", unicodedata.normalize("NFC", name).strip()).casefold()
 
 
 def _examples(found: Mapping[str, int | None]) -> str:

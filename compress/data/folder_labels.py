@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from compress.data.class_index import LabelRule, Labels, NetworkClasses, find_labels, labels_in_order, shorten
 from compress.data.listing import ListedPhoto, is_ignored
 from compress.errors import DataError
 
-_SPLITS = frozenset("train training val valid validation dev test testing eval holdout calibration".split())  # noqa: SIM905
+_SPLIT = re.compile(
+    r"(train(ing)?|val(id|idation)?|dev|test(ing)?|eval(uation)?|holdout|calibration)"
+    r"[\s_-]*(set|data|split|images|photos)?[\s_-]*\d*",
+    re.IGNORECASE,
+)
+"""Names of parts of a data set: `train`, `Validation`, `test_set`, `val2017`."""
+
 _OF = "of the subfolders"
 
 
@@ -40,10 +47,10 @@ def folder_labels(
     if labels := find_labels(photos, classes, rule, _OF):
         return labels
     complete = len(subfolders) == classes.count
-    if complete and not classes.names and not names <= _SPLITS:
+    if complete and not classes.names and not _are_splits(names):
         return labels_in_order(photos, subfolders, classes, _OF)
     in_doubt = all(photo.class_name for photo in photos) and (
-        2 * len(subfolders) >= classes.count or names <= _SPLITS or any(classes.has_names([name]) for name in names)
+        2 * len(subfolders) >= classes.count or _are_splits(names) or any(classes.has_names([name]) for name in names)
     )
     if complete or (required and in_doubt):
         raise DataError(
@@ -52,9 +59,15 @@ def folder_labels(
     return None
 
 
+def _are_splits(names: Collection[str]) -> bool:
+    """Return whether all or at least two subfolders are parts of a data set; beside two, none is a class."""
+    splits = [_SPLIT.fullmatch(name) is not None for name in names]
+    return all(splits) or splits.count(True) >= 2
+
+
 def _problem(names: set[str], subfolders: set[str], classes: NetworkClasses) -> str:
     """Return why subfolders are no classes, and what to do."""
-    if names <= _SPLITS:
+    if _are_splits(names):
         parts = f"the subfolders {shorten(sorted(names))} are parts of a data set, not classes"
         return f"{parts}; name one of them in the path"
     order = ", or take the subfolders in sorted order (`labels: order`)" if len(subfolders) == classes.count else ""

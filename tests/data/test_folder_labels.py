@@ -92,3 +92,24 @@ def test_calibration_needs_no_labels(labels_of):
     labels, description = labels_of("one", "two", role="calibration")
     assert labels is None
     assert description.endswith("without labels")
+
+
+@pytest.mark.parametrize(
+    "parts", [("Train", "Val"), ("training_set", "test_set"), ("train2017", "val2017"), ("TEST-images", "Validation")]
+)
+def test_parts_of_a_data_set_are_no_classes_however_they_are_written(labels_of, parts):
+    with pytest.raises(DataError, match="are parts of a data set, not classes"):
+        labels_of(*(f"{part}/ant" for part in parts), classes=2)
+
+
+def test_a_folder_beside_the_parts_of_a_data_set_does_not_make_them_classes(labels_of):
+    with pytest.raises(DataError, match="are parts of a data set, not classes"):
+        labels_of("train/ant", "test/ant", "masks", classes=3)
+
+
+def test_one_class_may_be_named_as_a_part(labels_of):
+    assert labels_of("bus", "car", "train")[0] == [0, 1, 2]
+
+
+def test_accents_match_as_macos_writes_them_in_file_names(labels_of):
+    assert labels_of("cafe\u0301", "dog", names=("dog", "caf\u00e9", "eel"))[0] == [1, 0]
