@@ -70,7 +70,9 @@ def _label_columns(file: Path, columns: Columns, column: str | None, *, required
 
 
 def _counts_rows(cells: Sequence[str]) -> bool:
-    return len(cells) > 1 and any(list(cells) == [str(first + row) for row in range(len(cells))] for first in (0, 1))
+    """Return whether each cell is one more than the cell above; the rows may be cut from a longer table."""
+    first = int(cells[0]) if cells and cells[0].isdecimal() else None
+    return first is not None and len(cells) > 1 and list(cells) == [str(first + row) for row in range(len(cells))]
 
 
 def _labels_of(

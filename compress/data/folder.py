@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import repeat
@@ -86,6 +88,8 @@ class Folder(PhotoSource):
         places = ", ".join(each.place for each in listed)
         if not photos:
             raise DataError(f"no photos in {places}; looked for {', '.join(sorted(PHOTO_SUFFIXES))}")
+        if role == "validation" and len(paths) > 1:
+            _check_once(photos)
         photos = self._split(photos, role)
         labeled = _all_labeled(photos, role)
         origins = dict.fromkeys(each.labels.origin for each in listed if each.labels)
@@ -151,21 +155,39 @@ def _check_photo(path: Path) -> None:
 
 
 def _without_repetitions(table: Path, paths: Sequence[Path], labels: Labels | None) -> _PathListing:
-    """Return each photo of a table once.
+    """Return each photo of a table once, however its path is written.
 
     Raises:
         DataError: a photo has two classes.
     """
-    found: dict[Path, int | None] = {}
+    found: dict[str, tuple[Path, int | None]] = {}
     for path, label in zip(paths, labels.indices if labels else repeat(None), strict=False):
-        if found.setdefault(path, label) != label:
+        _, other = found.setdefault(_written_once(path), (path, label))
+        if label != other:
             raise DataError(
-                f"{table} gives {path} two classes, {found[path]} and {label}; keep one row for each photo, or use the "
+                f"{table} gives {path} two classes, {other} and {label}; keep one row for each photo, or use the "
                 "photos without labels (`labels: none`)"
             )
-    unique = labels and labels._replace(indices=[label for label in found.values() if label is not None])
+    unique = labels and labels._replace(indices=[label for _, label in found.values() if label is not None])
     repeated = len(paths) - len(found)
-    return _PathListing([*found], unique, f"{table} ({repeated:,} repeated rows ignored)" if repeated else str(table))
+    place = f"{table} ({repeated:,} repeated rows ignored)" if repeated else str(table)
+    return _PathListing([path for path, _ in found.values()], unique, place)
+
+
+def _check_once(photos: Sequence[_LabeledPhoto]) -> None:
+    """Check that no photo of validation is in two of the paths.
+
+    Raises:
+        DataError: one is.
+    """
+    (path, count), *_ = Counter(_written_once(photo.path) for photo in photos).most_common(1)
+    if count > 1:
+        raise DataError(f"{path} is in several paths of data.validation, and would count {count} times; name it once")
+
+
+def _written_once(path: Path) -> str:
+    """Return a path without `..`, and from the root; links stay."""
+    return os.path.abspath(path)  # noqa: PTH100  a Path for each is slow
 
 
 def _limited(photos: Sequence[_LabeledPhoto], limit: int | None) -> list[_LabeledPhoto]:

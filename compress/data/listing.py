@@ -103,8 +103,12 @@ def list_csv(file: Path) -> CsvListing:
     rows = read_csv_rows(file)
     names = list(rows[0]) if rows else []
     if rows and "path" not in names:
-        found = ", ".join(names)
-        raise DataError(f"{file} has no column 'path'; its columns are {found}; rename the one with the photos to path")
+        raise DataError(
+            f"{file} has no column 'path'; its first line, which names the columns, is {', '.join(names)}; rename the "
+            "column with the photos to path, or add such a line"
+        )
+    if nameless := next((row for row in rows if not row["path"].strip()), None):
+        raise DataError(f"{file} has a row without a path: {', '.join(nameless.values())}; complete or remove it")
     columns = {name: [row[name].strip() for row in rows] for name in names if name not in ("", "path")}
     return CsvListing([_locate(row["path"].strip(), file) for row in rows], columns)
 
@@ -117,12 +121,17 @@ def _locate(path: str, file: Path) -> Path:
 
 
 def _delimiter(header: str) -> str:
-    """Return the character between the cells: a comma, or what spreadsheets write where it is the decimal point."""
-    return next((mark for mark in ";\t" if mark in header and "," not in header), ",")
+    """Return the character between the cells: the one that divides the header into most columns, by default a comma."""
+
+    def columns(mark: str) -> tuple[bool, int]:
+        cells = next(csv.reader([header], delimiter=mark), [])
+        return not any('"' in cell for cell in cells), len(cells)  # a quote in a cell: it was divided at a wrong place
+
+    return max(",;\t|", key=columns)
 
 
 def read_csv_rows(file: Path) -> list[dict[str, str]]:
-    """Return the rows of a CSV file by column name, in lower case.
+    """Return the rows of a CSV file by column name, in lower case, without empty rows.
 
     Raises:
         DataError: the file is not UTF-8 or not CSV, the rows differ in length, or two columns have one name.
@@ -135,7 +144,7 @@ def read_csv_rows(file: Path) -> list[dict[str, str]]:
             if repeated := [name for name in columns if name and columns.count(name) > 1]:
                 raise DataError(f"{file} has two columns {repeated[0]!r}; rename one")
             rows = []
-            for cells in filter(None, reader):
+            for cells in (cells for cells in reader if any(map(str.strip, cells))):
                 if len(cells) != len(columns):
                     raise DataError(f"{file}, line {reader.line_num}: {len(cells)} cells, expected {len(columns)}")
                 rows.append(dict(zip(columns, cells, strict=True)))

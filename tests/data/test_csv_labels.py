@@ -45,6 +45,10 @@ def listed(tmp_path, draw, text, *, file="list.csv", limit=None, labels="auto"):
         ("list.tsv", "path\tlabel", "photos/{}\t{}"),
         ("list.csv", "path,label", "photos\\{},{}"),
         ("list.csv", "path,label", " photos/{} , {}"),
+        ("list.csv", "path|label", "photos/{}|{}"),
+        ("list.csv", 'path;label;"notes, if any"', "photos/{};{};none"),
+        ("list.csv", 'path;"label"', "photos/{};{}"),
+        ("list.csv", "path,label,", "photos/{},{},\n,,"),
     ],
 )
 def test_tables_of_spreadsheets_and_of_windows_are_read(tmp_path, draw, file, header, row):
@@ -59,6 +63,24 @@ def test_a_repeated_row_counts_once(tmp_path, draw):
     photos = listed(tmp_path, draw, text)
     assert photos.labels == [1, 2]
     assert "(1 repeated rows ignored)" in photos.kind
+
+
+def test_a_photo_with_two_spellings_of_its_path_is_one(tmp_path, draw):
+    absolute = tmp_path / "photos" / "0.png"
+    photos = listed(tmp_path, draw, f"path,label\nphotos/0.png,1\n{absolute},1\n./photos/../photos/0.png,1\n")
+    assert photos.labels == [1]
+    with pytest.raises(DataError, match=r"gives .*0\.png two classes, 1 and 2"):
+        listed(tmp_path, draw, f"path,label\nphotos/0.png,1\n{absolute},2\n")
+
+
+def test_a_row_without_a_path_is_an_error(tmp_path, draw):
+    with pytest.raises(DataError, match=r"has a row without a path: , 1; complete or remove it"):
+        listed(tmp_path, draw, "path,label\nphotos/0.png,1\n,1\n")
+
+
+def test_a_table_without_a_header_is_an_error_that_says_so(tmp_path, draw):
+    with pytest.raises(DataError, match=r"no column 'path'; its first line, which names the columns, is photos/0\.png"):
+        listed(tmp_path, draw, "photos/0.png,1\nphotos/1.png,2\n")
 
 
 def test_a_photo_with_two_classes_is_an_error(tmp_path, draw):
@@ -78,7 +100,7 @@ def test_a_file_that_is_no_photo_and_no_table_is_an_error(tmp_path, draw):
         listed(tmp_path, draw, "photos/0.png 1", file="val.txt")
 
 
-@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("first", [0, 1, 4])
 def test_a_row_number_beside_a_label_is_no_label(labels_of, first):
     assert labels_of(index=range(first, first + 3), label=[7, 5, 5]) == [7, 5, 5]
     assert labels_of(index=range(first, first + 3), label=["eel", "cat", "cat"], names=("cat", "eel")) == [1, 0, 0]

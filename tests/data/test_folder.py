@@ -108,6 +108,14 @@ def test_a_csv_file_labels_by_synset_and_finds_photos_in_the_folder_of_its_name(
     assert validate(listing, small).labels.tolist() == [1]
 
 
+def test_a_photo_in_several_paths_of_validation_is_an_error(tmp_path, draw, small):
+    photo, table = draw(tmp_path / "set" / "a.png"), tmp_path / "list.csv"
+    paths = photo.parent, write_csv(table, ["path"], [photo])
+    with pytest.raises(DataError, match=r"a\.png is in several paths of data\.validation, and would count 2 times"):
+        validate(paths, small)
+    assert len(Folder(paths).load(small, "calibration", classes=10)) == 2
+
+
 def test_a_csv_without_a_label_column_has_no_labels(tmp_path, draw, small):
     absolute = draw(tmp_path / "elsewhere" / "a.png")
     assert validate(write_csv(tmp_path / "list.csv", ["path"], [absolute]), small).labels is None
