@@ -1,8 +1,8 @@
 """Cache of decoded photos on disk.
 
 A set of photos has two files: `<key>.npy`, the pixels, and `<key>.json`, their SHA-256 and the unreadable photos. The
-key is a hash of everything that determines the pixels. The `.json` file is written last; without it, the other is
-ignored.
+key is a hash of everything that determines the pixels. The `.json` file is written last. Without it, or with another
+hash than the pixels have, the pair is damaged: the photos are decoded again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import BinaryIO
 import numpy as np
 import PIL
 
-from compress.data.decoding import DecodedPhotos, PhotoEntry, decode, pixel_shape, pixels_or_error
+from compress.data.decoding import DecodedPhotos, PhotoEntry, decode, pixel_shape, pixels_or_error, start_digest
 from compress.errors import DataError
 from compress.model import Preprocessing
 from compress.runtime.atomic_files import atomic_writer, write_atomically
@@ -36,10 +36,10 @@ def cached_pixels(
         DataError: the cache cannot be written or read.
     """
     path = folder / f"{_key(entries, preprocessing)}.npy"
-    cached = _read(path, len(entries))
-    if cached is None or _any_readable_now(cached, entries, preprocessing):
+    cached = _read(path, len(entries), preprocessing)
+    if not cached or not _is_intact(cached, preprocessing) or _any_readable_now(cached, entries, preprocessing):
         _write(path, entries, preprocessing, progress)
-        cached = _read(path, len(entries))
+        cached = _read(path, len(entries), preprocessing)
     if cached is None:
         raise DataError(f"cannot read back the decoded photos in {folder}; give another folder")
     return cached
@@ -47,7 +47,7 @@ def cached_pixels(
 
 def is_cached(folder: Path, entries: Sequence[PhotoEntry], preprocessing: Preprocessing) -> bool:
     """Return whether the decoded photos are in the cache."""
-    return _read(folder / f"{_key(entries, preprocessing)}.npy", len(entries)) is not None
+    return _read(folder / f"{_key(entries, preprocessing)}.npy", len(entries), preprocessing) is not None
 
 
 def _key(entries: Sequence[PhotoEntry], preprocessing: Preprocessing) -> str:
@@ -60,17 +60,24 @@ def _key(entries: Sequence[PhotoEntry], preprocessing: Preprocessing) -> str:
     return digest.hexdigest()
 
 
-def _read(path: Path, photos: int) -> DecodedPhotos | None:
+def _read(path: Path, photos: int, preprocessing: Preprocessing) -> DecodedPhotos | None:
     """Return the cached photos; None if they are incomplete."""
     try:
         record = json.loads(path.with_suffix(".json").read_text("utf-8"))
         pixels = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError):
+        skipped = {int(index): str(reason) for index, reason in record["skipped"].items()}
+        sha256 = str(record["pixels_sha256"])
+    except (OSError, ValueError, EOFError, LookupError, TypeError, AttributeError):
         return None
-    skipped = {int(index): reason for index, reason in record["skipped"].items()}
-    if len(pixels) + len(skipped) != photos:
+    if pixels.dtype != np.uint8 or pixels.shape != (photos - len(skipped), *pixel_shape(preprocessing)):
         return None
-    return DecodedPhotos(pixels, record["pixels_sha256"], skipped)
+    return DecodedPhotos(pixels, sha256, skipped)
+
+
+def _is_intact(cached: DecodedPhotos, preprocessing: Preprocessing) -> bool:
+    digest = start_digest(preprocessing)
+    digest.update(cached.pixels.data)
+    return digest.hexdigest() == cached.sha256
 
 
 def _any_readable_now(cached: DecodedPhotos, entries: Sequence[PhotoEntry], preprocessing: Preprocessing) -> bool:

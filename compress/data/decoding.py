@@ -73,11 +73,16 @@ def pixel_shape(preprocessing: Preprocessing) -> tuple[int, int, int]:
     return preprocessing.height, preprocessing.width, len(preprocessing.channels)
 
 
+def start_digest(preprocessing: Preprocessing) -> hashlib._Hash:
+    """Return the hash `sha256` of `DecodedPhotos` before the first photo."""
+    return hashlib.sha256(repr(pixel_shape(preprocessing)).encode())
+
+
 def decode(
     entries: Sequence[PhotoEntry], preprocessing: Preprocessing, stream: BinaryIO, progress: Progress
 ) -> tuple[str, dict[int, str]]:
     """Write the pixels of readable photos to `stream`, in order; return `sha256` and `skipped` of `DecodedPhotos`."""
-    digest = hashlib.sha256(repr(pixel_shape(preprocessing)).encode())
+    digest = start_digest(preprocessing)
     skipped: dict[int, str] = {}
     with progress("reading photos", len(entries)) as advance:
         for index, result in enumerate(_decode_in_order(entries, preprocessing)):

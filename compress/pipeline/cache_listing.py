@@ -91,5 +91,5 @@ def _entry(kind: str, files: list[Path]) -> CacheEntry:
 def _stage_name(files: list[Path]) -> str:
     try:
         return str(json.loads(files[0].with_suffix("").with_suffix(".json").read_text("utf-8"))["stage"])
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return ""

@@ -63,7 +63,7 @@ class StageCache:
             if entry["permuted_channels"]:
                 model = replace(model, reference=self._model.with_tensors(container.read(self._reference_path).tensors))
             return model, ResourceUsage(entry["seconds"], entry["peak_bytes"])
-        except (OSError, ValueError, KeyError, FormatError):
+        except (OSError, ValueError, KeyError, TypeError, FormatError):
             return None
 
     def write(self, model: Model, usage: ResourceUsage) -> None:

@@ -141,6 +141,26 @@ def test_truncated_pixels_are_ignored(load, tmp_path):
         np.testing.assert_array_equal(photos.pixels, first.pixels)
 
 
+def test_damaged_pixels_are_decoded_again(load, tmp_path):
+    first, _ = load()
+    path = next((tmp_path / "cache").glob("*.npy"))
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.unlink()
+    path.write_bytes(content)
+    photos, decoded = load()
+    assert decoded
+    np.testing.assert_array_equal(photos.pixels, first.pixels)
+    assert load()[1] == 0
+
+
+@pytest.mark.parametrize("content", ["", "null", "[]", "{}", '{"skipped": [], "pixels_sha256": ""}', '{"skipped": {}}'])
+def test_a_damaged_record_is_ignored(load, tmp_path, content):
+    load()
+    next((tmp_path / "cache").glob("*.json")).write_text(content)
+    assert load()[1]
+
+
 def test_a_full_disk_is_a_data_error_with_the_bytes_that_are_needed(load, tmp_path, monkeypatch):
     def full(entries, preprocessing, stream, progress):
         raise OSError(28, "No space left on device")

@@ -119,6 +119,13 @@ def test_a_damaged_result_is_computed_again(folder):
     assert sum(_sound(file) for file in results) == 3
 
 
+def test_a_damaged_record_of_a_stage_is_computed_again(folder):
+    for file, content in zip(sorted((folder / "cache").glob("stage-*.json")), ["null", "[]", "{}"], strict=False):
+        file.write_text(content)
+    assert CliRunner().invoke(main, ["cache", "list", str(folder / "cache")]).exit_code == 0
+    assert go_to_last_stage(folder) == (folder / "first/model.sqz").read_bytes()
+
+
 PERMUTED = """\
 model: {{factory: "user_networks:three_convolutions", input_size: 16, resize: squash}}
 data:
