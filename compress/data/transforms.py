@@ -24,7 +24,8 @@ _MIN_FLOAT_WHITE = 16
 _WHITE = (255, 255, 255, 255)
 
 
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # twice as many pixels are an error
+# About damaged metadata, which no pixel depends on, and photos of many pixels; twice as many are an error.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def is_photo(path: Path) -> bool:

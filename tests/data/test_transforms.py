@@ -155,8 +155,9 @@ def test_a_decompression_bomb_is_a_data_error(tmp_path, noise, monkeypatch):
         read_photo(tmp_path / "photo.png")
 
 
-def test_a_large_photo_is_read_without_a_warning(tmp_path, noise):
-    noise.save(tmp_path / "photo.png")
+@pytest.mark.parametrize("exif", [b"", b"Exif\0\0II*\0\xff\xff\xff\xff"], ids=["large", "damaged EXIF data"])
+def test_pillow_prints_no_warning(tmp_path, noise, exif):
+    noise.save(tmp_path / "photo.png", exif=exif)
     code = f"""
 from pathlib import Path
 from PIL import Image
