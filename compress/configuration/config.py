@@ -15,7 +15,7 @@ from pydantic.dataclasses import dataclass
 from compress.builtin_pipelines import first_comment
 from compress.configuration.key_paths import Key, stage_name
 from compress.configuration.renamed_keys import suggestion
-from compress.configuration.schema_errors import unknown_key, validate
+from compress.configuration.schema_errors import option_names, unknown_key, validate
 from compress.configuration.search_space import SearchParameter, read_search
 from compress.configuration.yaml_document import SECTIONS, Document, read_document
 from compress.data.collect import PhotoSource
@@ -179,7 +179,19 @@ def _build(document: Document, search: tuple[SearchParameter, ...]) -> Pipeline:
 def _check_keys(document: Document, keys: Sequence[Key], allowed: Sequence[str]) -> None:
     for key in _mapping(document, keys):
         if key not in allowed:
-            raise unknown_key(document, [*keys, key], allowed)
+            raise unknown_key(document, [*keys, key], allowed, place="" if keys else _right_place(key))
+
+
+def _right_place(key: str) -> str:
+    """Return where a key belongs that is written beside the sections; empty: unknown."""
+    if key in PASSES:
+        return f"a pass is an entry of stages, '- pass: {key}'"
+    sections = {"data": _ROLES} | {
+        name: option_names(kind) for name, kind in (("encode", Encode), ("goal", Goal), ("report", ReportOptions))
+    }
+    places = [name for name, keys in sections.items() if key in keys]
+    places += [f"a stage of pass {name}" for name, kind in PASSES.items() if key in option_names(kind)]
+    return f"this key belongs in {' or '.join(places)}" if places else ""
 
 
 def _stages(document: Document) -> tuple[Stage, ...]:
@@ -254,4 +266,22 @@ def _select(
         raise document.error(place, f"unknown {selector} {kind!r}{instead}", ", ".join(kinds))
     for key in also:
         options.pop(key, None)
+    if selector not in _mapping(document, keys):
+        _check_default(document, keys, selector, kinds, kind, options)
     return validate(document, keys, kinds[kind], options, also or (selector,), f"{selector} {kind!r}")
+
+
+def _check_default(
+    document: Document,
+    keys: Sequence[Key],
+    selector: str,
+    kinds: Mapping[str, type[Any]],
+    kind: str,
+    options: Iterable[str],
+) -> None:
+    """Refuse the options of another kind than the default: a forgotten selector is named."""
+    own = option_names(kinds[kind])
+    for key in (key for key in options if key not in own):
+        if others := [name for name, each in kinds.items() if key in option_names(each)]:
+            owner, place = f"{selector} {kind!r}, as no other is named", f"{selector} {' or '.join(others)} has it"
+            raise unknown_key(document, [*keys, key], (selector, *own), owner, place)

@@ -56,11 +56,18 @@ def validate(
         raise _first_error(document, keys, adapter.json_schema(), error, also, owner) from error
 
 
-def unknown_key(document: Document, keys: Sequence[Key], allowed: Iterable[str], owner: str = "") -> ConfigError:
-    """Return the error for an unknown key, the last of `keys`."""
+def option_names(kind: Any) -> list[str]:
+    """Return the keys of a dataclass in a pipeline file."""
+    return list(_fields(TypeAdapter(kind).json_schema()))
+
+
+def unknown_key(
+    document: Document, keys: Sequence[Key], allowed: Iterable[str], owner: str = "", place: str = ""
+) -> ConfigError:
+    """Return the error for an unknown key, the last of `keys`; `place` says where it is known."""
     names = list(dict.fromkeys(allowed))
     of = f" of {owner}" if owner else ""
-    instead = suggestion(document.root, keys[:-1], str(keys[-1]), names)
+    instead = f"; {place}" if place else suggestion(document.root, keys[:-1], str(keys[-1]), names)
     return document.error(keys, f"unknown key{of}{instead}", ", ".join(names) or "none")
 
 

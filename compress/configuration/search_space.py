@@ -37,7 +37,7 @@ class Range:
 
     min: _Number
     max: _Number
-    step: Annotated[_Number, Field(gt=0)] | None = None
+    step: Annotated[int, Field(gt=0)] | Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     log: bool = False
 
     @model_validator(mode="after")

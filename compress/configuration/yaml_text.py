@@ -6,6 +6,7 @@ import copy
 import io
 import re
 import sys
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq, merge_attrib
 from ruamel.yaml.constructor import DuplicateKeyError
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.error import ReusedAnchorWarning, YAMLError
 from ruamel.yaml.nodes import CollectionNode, MappingNode, Node
 from ruamel.yaml.reader import ReaderError
 
@@ -61,7 +62,7 @@ def parse_yaml(text: str, file: Path) -> Any:
         ConfigError: the text is not YAML, or a key of a section has no value; says the line.
     """
     try:
-        empty, root = _empty_value(_yaml().compose(text)), _yaml().load(text)
+        node, root = _parse(text)
     except ReaderError as error:
         problem = f"the character {text[error.position]!r} is not allowed in YAML"
         raise ConfigError(problem, file=file, line=text.count("\n", 0, error.position) + 1) from error
@@ -73,11 +74,11 @@ def parse_yaml(text: str, file: Path) -> Any:
     except YAMLError as error:
         problem, at = _syntax_error(error)
         raise ConfigError(f"not YAML: {problem}", file=file, line=at) from error
-    except (ValueError, LookupError) as error:  # the parser's own, for a number or a date that is none
-        problem = f"a number, a date or a tag cannot be read: {error}; a text that looks like one needs quotes"
-        raise ConfigError(problem, file=file) from error
     except RecursionError:
         raise ConfigError("values are nested too deep", file=file) from None
+    except _UnreadableValue as error:
+        raise ConfigError(str(error), file=file) from error
+    empty = _empty_value(node)
     if empty and len(empty.keys) > 1:
         raise ConfigError(_NO_VALUE, file=file, line=empty.line, key=join_keys(empty.keys))
     return root
@@ -90,8 +91,8 @@ def parse_yaml_value(text: str, key: str) -> Any:
         ConfigError: the text is not YAML, has a comment, or no value, as an unset variable of a shell leaves it.
     """
     try:
-        node, value = _yaml().compose(text), _yaml().load(text)
-    except (YAMLError, ValueError, LookupError, RecursionError) as error:
+        node, value = _parse(text)
+    except (YAMLError, _UnreadableValue, RecursionError) as error:
         problem = f"{text!r} is not YAML; a text with special characters needs quotes, '\"...\"'"
         raise ConfigError(problem, file="--set", key=key) from error
     if node and (comment := text[node.end_mark.index :].strip()):
@@ -101,6 +102,31 @@ def parse_yaml_value(text: str, key: str) -> Any:
         raise ConfigError(_NO_VALUE, file="--set", key=join_keys([key, *empty.keys]))
     check_extent(value, "--set")
     return value
+
+
+class _UnreadableValue(ValueError):
+    """The parser cannot read a value, and fails without the line."""
+
+
+def _parse(text: str) -> tuple[Node | None, Any]:
+    """Return the nodes and the values of a text.
+
+    Raises:
+        YAMLError: the text is not YAML.
+        RecursionError: values are nested too deep.
+        _UnreadableValue: a value is not what its tag or its form says.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ReusedAnchorWarning)  # YAML allows it
+        try:
+            return _yaml().compose(text), _yaml().load(text)
+        except (YAMLError, RecursionError):
+            raise
+        except (ValueError, LookupError) as error:
+            problem = f"a number, a date or a tag cannot be read: {error}; a text that looks like one needs quotes"
+            raise _UnreadableValue(problem) from error
+        except Exception as error:  # of many kinds, such as AttributeError for an anchor that merges itself
+            raise _UnreadableValue("a tag (!) or a merge (<<) is not allowed where it is; leave it out") from error
 
 
 def dump_yaml(root: Any) -> str:

@@ -10,10 +10,11 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 ALLOWED_BYTES = "bytes, more than 0; or with a unit: 500 kB, 0.47 MB, 460 KiB"
 
-_NUMBER = r"[0-9]{1,3}(?:,[0-9]{3})+|[0-9][0-9_]*"  # a comma is no decimal point: 0,47 MB would be 47 MB
+# A comma is no decimal point: 0,47 MB would be 47 MB.
+_NUMBER = r"[0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,3}(?:[ \u00a0\u202f][0-9]{3})+|[0-9][0-9_]*"
 _PATTERN = re.compile(rf"\s*((?:{_NUMBER})(?:\.[0-9]+)?)\s*([a-z]*)\s*", re.IGNORECASE)
 _POINT = "{written} is no number of bytes: a point separates decimals, not thousands; write 500000, '500,000' or 500 kB"
-_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+_UNITS = {"": 1, "b": 1, "bytes": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 
 
 def parse_bytes(value: object) -> object:
@@ -33,7 +34,7 @@ def parse_bytes(value: object) -> object:
         return value
     if "." in match[1] and _UNITS[match[2].lower()] == 1:
         raise ValueError(_POINT.format(written=match[1]))
-    return round(Decimal(re.sub("[,_]", "", match[1])) * _UNITS[match[2].lower()])
+    return round(Decimal(re.sub(r"[,_\s]", "", match[1])) * _UNITS[match[2].lower()])
 
 
 Bytes = Annotated[int, Field(gt=0), BeforeValidator(parse_bytes), WithJsonSchema({"description": ALLOWED_BYTES})]

@@ -97,7 +97,16 @@ def test_null_written_out_is_the_default(read):
             "stages:\n- pass: prune\n  sparsity: 0.5\n  layers:\n    3x3: {sparsty: 1}",
             "p.yaml:5: stages.0.layers.3x3.sparsty: unknown key; did you mean 'sparsity'? (allowed: sparsity, sens",
         ),
-        ("model: {path: x}", "p.yaml:1: model.path: unknown key of source 'embedded' (allowed: source)"),
+        ("model: {shape: x}", "p.yaml:1: model.shape: unknown key of source 'embedded' (allowed: source)"),
+        (
+            "data: {validation: {path: x}}",
+            "p.yaml:1: data.validation.path: unknown key of source 'samples', as no other is named; source folder or "
+            "idx has it (allowed: source, count)",
+        ),
+        ("model: {classes: 10}", "unknown key of source 'embedded', as no other is named; source random has it"),
+        ("bytes: 500kB", "p.yaml:1: bytes: unknown key; this key belongs in goal or a stage of pass share or a stage"),
+        ("prune: {sparsity: 0.5}", "p.yaml:1: prune: unknown key; a pass is an entry of stages, '- pass: prune'"),
+        ("validation: {source: samples}", "p.yaml:1: validation: unknown key; this key belongs in data (allowed: mod"),
         (
             "data:\n  validation:\n    source: digits\n    count: 5",
             "p.yaml:4: data.validation.count: unknown key of source 'digits' (allowed: source, limit)",

@@ -43,6 +43,8 @@ def document(tmp_path, whole):
         (b"seed: " + b"9" * 5000, "p.yaml: a number, a date or a tag cannot be read: Exceeds the limit (4300 digits)"),
         (b"seed: 2024-13-45\n", "cannot be read: month must be in 1..12; a text that looks like one needs quotes"),
         (b"seed: !!bool maybe\n", "p.yaml: a number, a date or a tag cannot be read: 'maybe'"),
+        (b"stages: &a\n  <<: *a\n", "p.yaml: a tag (!) or a merge (<<) is not allowed where it is"),
+        (b"!!omap seed: 1\n", "p.yaml: a tag (!) or a merge (<<) is not allowed where it is"),
         (b"seed: 0x_\n", "p.yaml: a number, a date or a tag cannot be read: "),
         (b"seed: *one\n", "p.yaml:1: not YAML: found undefined alias"),
         (b"seed: !!python/object/apply:os.system [true]\n", "p.yaml:1: seed: "),

@@ -17,6 +17,8 @@ IN_PIPELINES = TypeAdapter(Bytes)
     [
         ("500000", 500_000),
         ("500,000", 500_000),
+        ("500 000", 500_000),
+        ("1\u202f234\u00a0567 bytes", 1_234_567),
         ("500kB", 500_000),
         ("500 KB", 500_000),
         ("0.47MB", 470_000),
@@ -32,7 +34,8 @@ def test_pipelines_and_options_take_the_same_units(written, expected):
 
 
 @pytest.mark.parametrize(
-    "written", ["", "kB", "0", "0.0001 kB", "-5", "500.000", "5 TB", "5 iB", "5 k", "5 kb/s", "1.2.3", "five"]
+    "written",
+    ["", "kB", "0", "0.0001 kB", "-5", "500.000", "5 TB", "5 iB", "5 k", "5 kb/s", "1.2.3", "five", "50 00", "1 2 kB"],
 )
 def test_anything_else_is_refused_with_the_allowed_units(written):
     with pytest.raises(ValidationError):
