@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compress.errors import ConfigError, nearest
+from compress.runtime.file_names import escape_undecodable
 
 EMBEDDED, SAMPLES = "embedded", "samples"
 """Names of the installed float weights and photos, where a file is expected."""
@@ -66,6 +67,9 @@ def find_model(name: str) -> Path:
     builtin = builtin_models()
     if name in builtin:
         return builtin[name].path
+    if Path(name).is_dir():
+        inside = next((f", such as {escape_undecodable(str(file))}" for file in sorted(Path(name).glob("*.sqz"))), "")
+        raise ConfigError(f"{name!r} is a folder; name a model file in it{inside}")
     raise ConfigError(
         f"{name!r} is neither a file nor a built-in model{nearest(name, builtin)}",
         allowed="a model file, or one of " + ", ".join(builtin),

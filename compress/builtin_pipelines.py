@@ -33,8 +33,9 @@ def find_pipeline(name: str) -> Path:
     builtin = builtin_pipelines()
     if name in builtin:
         return builtin[name]
+    beside = [str(each) for suffix in (".yaml", ".yml") for each in file.parent.glob(f"*{suffix}")]
     raise ConfigError(
-        f"{name!r} is neither a pipeline file nor a built-in pipeline{nearest(name, builtin)}",
+        f"{name!r} is neither a pipeline file nor a built-in pipeline{nearest(name, [*builtin, *beside])}",
         allowed="a YAML file, such as 'squeeze-compress init' writes, or one of " + ", ".join(builtin),
     )
 

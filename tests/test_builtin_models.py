@@ -75,6 +75,12 @@ def test_a_file_takes_precedence_over_a_model_of_its_name(tmp_path, monkeypatch)
     assert find_model("squeezenet") == Path("squeezenet")
 
 
+def test_a_folder_of_a_run_is_an_error_that_names_the_model_in_it(tmp_path):
+    (tmp_path / "model.sqz").write_bytes(b"")
+    with pytest.raises(ConfigError, match=rf"is a folder; name a model file in it, such as {tmp_path}/model\.sqz"):
+        find_model(str(tmp_path))
+
+
 def test_unknown_name_suggests_a_model():
     with pytest.raises(ConfigError, match="did you mean 'squeezenet'"):
         find_model("squeeznet")

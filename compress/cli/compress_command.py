@@ -56,7 +56,7 @@ def compress_weights(
     goal = {"bytes": max_bytes} if max_drop is None else {"max_top1_drop": max_drop}
     pipeline = recipes.pipeline_for(file, model, recipes.data_options(data, validation, **photos), goal, overrides)
     text = pipeline.configuration
-    if not file.exists() or file.read_text("utf-8") != text:
+    if not file.exists() or file.read_bytes() != text.encode():
         options.confirm_overwrite(file, force=force)
         write_atomically(file, text.encode())
     console.note(f"{file}: {pipeline.description}")

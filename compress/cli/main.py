@@ -114,13 +114,15 @@ def init(name: str, output: Path) -> None:
     Example: squeeze-compress init deep-compression -o mine.yaml
     """
     from compress.builtin_pipelines import SCHEMA_FILE, find_pipeline, with_schema  # noqa: PLC0415
+    from compress.configuration.config import read_pipeline  # noqa: PLC0415
     from compress.configuration.json_schema import schema_text  # noqa: PLC0415
     from compress.runtime.atomic_files import write_atomically  # noqa: PLC0415
 
     source, schema = find_pipeline(name), output.with_name(SCHEMA_FILE)
     if output.exists():
         raise ConfigError("exists already; name another file with --output", file=output)
-    write_atomically(output, with_schema(source.read_text("utf-8")).encode())
+    text = read_pipeline(source).document.text  # checked: a copy of a mistake, or of another file, would not run
+    write_atomically(output, with_schema(text).encode())
     console.say(f"wrote {output}; run it with: squeeze-compress run {output}")
     if not schema.exists():
         write_atomically(schema, schema_text().encode())

@@ -11,6 +11,7 @@ import click
 
 from compress.builtin_models import BuiltinModel, builtin_models
 from compress.cli import console, options
+from compress.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
     from compress.container.inspection import Inspection
@@ -133,14 +134,19 @@ def describe(network: str, classes: int, side: int, as_json: bool, factory: str 
     Example: squeeze-compress describe squeezenet1_1
     """
     from compress.networks.description import describe_model, describe_network  # noqa: PLC0415
+    from compress.networks.modules import NETWORKS  # noqa: PLC0415
 
+    names = (*NETWORKS, *builtin_models())
     if Path(network).is_file() or network in builtin_models():
         from compress.weights.model_files import load_named_model  # noqa: PLC0415
 
         model = load_named_model(network, None, factory)
         network, layers = model.architecture, describe_model(model)
-    else:
+    elif network in NETWORKS:
         layers = describe_network(network, classes, side, side)
+    else:
+        problem = f"{network!r} is neither a network, a file nor a built-in model{nearest(network, names)}"
+        raise ConfigError(problem, allowed=f"a model file, or one of {', '.join(names)}")
     if as_json:
         console.say_json({"network": network, "layers": [asdict(layer) for layer in layers]})
     else:

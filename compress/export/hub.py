@@ -41,8 +41,7 @@ def write_hub_folder(model: Path, folder: Path) -> list[Path]:
     Raises:
         FormatError: the file breaks the format.
     """
-    data = model.read_bytes()
-    decoded = container.decode(data)
+    decoded, data = container.read(model), model.read_bytes()
     check_classifier(decoded)
     files = {
         "README.md": _card(decoded, data, model, folder.resolve().name).to_markdown().encode(),

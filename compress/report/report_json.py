@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sized
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -35,15 +36,19 @@ def from_json(text: str) -> RunRecord:
     """Read the output of `to_json`.
 
     Raises:
-        FormatError: not JSON, an unreadable schema version, or a field that is missing, unknown or of another type.
+        FormatError: not JSON, an unreadable schema version, an empty list that must not be empty, or a field that is
+            missing, unknown or of another type.
     """
     _check_version(text)
     try:
-        return _ADAPTER.validate_json(text)
+        record = _ADAPTER.validate_json(text)
     except ValidationError as error:
         raise FormatError(
             _describe(error), expected=f"a report of schema version {OLDEST_READABLE_VERSION} to {SCHEMA_VERSION}"
         ) from error
+
+    _check_lists(record)
+    return record
 
 
 def json_schema() -> str:
@@ -75,6 +80,15 @@ def _check_version(text: str) -> None:
             f"the report has schema version {version!r}; read it with the release of squeeze-compress that wrote it",
             expected=f"schema version {OLDEST_READABLE_VERSION} to {SCHEMA_VERSION}",
         )
+
+
+def _check_lists(record: RunRecord) -> None:
+    """Check that the lists are not empty whose ends the pages show."""
+    lists: dict[str, Sized] = {"stages": record.stages}
+    if record.example:
+        lists |= {"example.before": record.example.before, "example.after": record.example.after}
+    if empty := [name for name, values in lists.items() if not values]:
+        raise FormatError(f"{', '.join(empty)}: empty", expected="at least one entry, as a run writes it")
 
 
 def _describe(error: ValidationError) -> str:

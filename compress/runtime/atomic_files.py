@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator, Mapping
@@ -47,7 +48,7 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: the file cannot be written; names it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("xb") as stream:
@@ -70,7 +71,7 @@ def locked_folder(folder: Path) -> Iterator[None]:
     Args:
         folder: is made if it is missing. The lock leaves no file in it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    _make_folder(folder)
     if fcntl is None:
         yield
         return
@@ -80,6 +81,13 @@ def locked_folder(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, "is a file, not a folder", str(folder)) from error
 
 
 def _sync(stream: BinaryIO) -> None:

@@ -39,6 +39,15 @@ def test_the_same_model_gives_the_same_files(tmp_path, model):
         assert path.read_bytes() == (tmp_path / "other" / path.relative_to(tmp_path / "one")).read_bytes()
 
 
+@pytest.mark.parametrize("target", ["c", "hub", "web"])
+def test_an_error_names_the_file(tmp_path, target):
+    (tmp_path / "text.sqz").write_text("hello")
+    done = export(tmp_path / "text.sqz", tmp_path / "out", "--to", target)
+    assert done.exit_code == 1
+    assert done.stderr == f"error: {tmp_path}/text.sqz: at byte 0: not a .sqz file; expected the .sqz magic bytes\n"
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_folder_with_files_needs_force(tmp_path, model):
     (tmp_path / "notes.txt").write_text("mine")
     done = export(model, tmp_path)

@@ -209,6 +209,8 @@ def test_describe_shows_the_shapes_and_parameters_of_the_paper():
     assert re.search(r"^total +1,248,424", shown, re.MULTILINE)
     assert "1,235,496" in invoke("describe", "squeezenet1_1", "--input", "224").stdout
     assert "did you mean 'squeezenet1_1'?" in refused(2, "describe", "squeezenet1.1")
+    assert "did you mean 'mcunet-240k'?" in refused(2, "describe", "mcunet-240")
+    assert "'gone.sqz' is neither a network, a file nor a built-in model" in refused(2, "describe", "gone.sqz")
 
 
 def test_describe_takes_the_name_of_a_built_in_model():
@@ -397,6 +399,18 @@ def test_init_writes_a_pipeline_that_can_be_run_and_does_not_overwrite(here):
 def test_init_of_a_missing_pipeline_suggests_the_nearest_name(here):
     assert "did you mean 'squeezenet'?" in refused(2, "init", "squeeznet")
     assert not list(here.iterdir())
+
+
+@pytest.mark.parametrize("content", [b"hello", b"stages: [{pass: prune}]", b"\xff\xfe\x00"])
+def test_init_copies_only_pipelines(here, content):
+    Path("mine.yaml").write_bytes(content)
+    assert refused(2, "init", "mine.yaml", "-o", "copy.yaml").startswith("mine.yaml")
+    assert not Path("copy.yaml").exists()
+
+
+def test_a_mistyped_pipeline_file_is_suggested(here):
+    Path("pipelines.yml").write_text("seed: 1")
+    assert "did you mean 'pipelines.yml'?" in refused(2, "validate", "pipeline.yaml")
 
 
 def test_quiet_prints_results_and_errors_only(here, sqz, photo):

@@ -69,6 +69,7 @@ def _altered(**changes):
         (_altered(schema_version=True), "schema version True"),
         (_altered(surprise=1), "surprise"),
         (_altered(seed="7"), "seed: Input should be a valid integer"),
+        (_altered(stages=[]), "stages: empty; expected at least one entry"),
         (_altered(stages=[{}]), r"stages\.0\.name: Field required.*and 9 more"),
     ],
 )

@@ -15,6 +15,16 @@ ROOT = Path(__file__).parents[2]
 SMALL_DISK = "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))"
 
 
+def test_a_file_in_place_of_the_folder_is_named(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(NotADirectoryError, match="is a file, not a folder") as caught:
+        write_atomically(tmp_path / "file/new", b"")
+    assert caught.value.filename == str(tmp_path / "file")
+    with pytest.raises(NotADirectoryError, match="is a file, not a folder"), locked_folder(tmp_path / "file"):
+        pass
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 def write_in_subprocess(path, before):
     """Execute lines of Python, then write b"new" * 100,000 to `path`, in a subprocess."""
     code = f"""
