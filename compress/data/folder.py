@@ -77,6 +77,11 @@ class Folder(PhotoSource):
         """List the photos; see `PhotoSource`."""
         paths = self.path if isinstance(self.path, tuple) else (self.path,)
         weights = self._weights(len(paths), role)
+        if self.label_column and not any(path.suffix.lower() in _TABLES for path in paths):
+            problem = f"{self.label_column!r} names a column, but no path is a table"
+            raise ConfigError(
+                problem, key=f"data.{role}.label_column", allowed=f"with a path to {' or '.join(_TABLES)}"
+            )
         if self.synsets is not None:
             classes = replace(classes, synsets=read_synsets(_existing(self.synsets, f"data.{role}.synsets")))
         listed = [self._photos(_existing(path, f"data.{role}.path"), classes, role) for path in paths]

@@ -108,6 +108,14 @@ def test_a_csv_file_labels_by_synset_and_finds_photos_in_the_folder_of_its_name(
     assert validate(listing, small).labels.tolist() == [1]
 
 
+def test_a_label_column_without_a_table_is_an_error(tmp_path, draw, small):
+    draw(tmp_path / "0" / "a.png")
+    with pytest.raises(
+        ConfigError, match=r"data\.validation\.label_column: 'class' names a column, but no path is a t"
+    ):
+        validate(tmp_path, small, classes=1, label_column="class")
+
+
 def test_a_photo_in_several_paths_of_validation_is_an_error(tmp_path, draw, small):
     photo, table = draw(tmp_path / "set" / "a.png"), tmp_path / "list.csv"
     paths = photo.parent, write_csv(table, ["path"], [photo])
