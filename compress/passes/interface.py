@@ -54,6 +54,11 @@ class Pass(ABC):
         return False
 
     @property
+    def max_file_bytes(self) -> int | None:
+        """Limit of the file size that the pass searches for; None: it searches for none."""
+        return None
+
+    @property
     def row_block_bytes(self) -> int | None:
         """Memory for the row blocks of the statistics that the pass gathers; 0: without; None: it gathers none."""
         return None

@@ -58,5 +58,9 @@ class RateDistortionPass(Pass):
         return self.bytes == "smallest"
 
     @property
+    def max_file_bytes(self) -> int | None:
+        return self.bytes if isinstance(self.bytes, int) else None
+
+    @property
     def row_block_bytes(self) -> int | None:
         return self.row_block_memory

@@ -94,6 +94,7 @@ def list_inputs(pipeline: Pipeline, memory_bytes: int | None = None) -> ListedIn
     if pipeline.encode.labels == "none":
         labels = ()
     given, reference = replace(given, labels=labels), replace(reference, labels=labels)
+    preflight.check_bytes(pipeline, reference)
     return ListedInputs(given, reference, folded is not None, calibration, validation)
 
 

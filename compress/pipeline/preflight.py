@@ -6,6 +6,9 @@ import hashlib
 import logging
 import math
 
+import numpy as np
+
+from compress import container
 from compress.configuration.config import Pipeline
 from compress.data.collect import PhotoList
 from compress.data.photos import Photos
@@ -16,6 +19,7 @@ from compress.networks.factory import output_of
 from compress.networks.layer_calls import COMPRESSIBLE
 from compress.passes.layer_patterns import options_by_layer
 from compress.runtime.memory import release_free_memory, resident_bytes
+from compress.tensors.forms import Shared
 from compress.training.splits import training_labels
 
 _LOGGER = logging.getLogger(__name__)
@@ -41,6 +45,35 @@ def check_layers(pipeline: Pipeline, model: Model) -> None:
                 options_by_layer(model, None, layers)
             except ConfigError as error:
                 raise pipeline.document.located(error, "stages", index, *path) from error
+
+
+def check_bytes(pipeline: Pipeline, model: Model) -> None:
+    """Check that a file whose weights are all zero is no larger than the limits of the stages.
+
+    Args:
+        pipeline: with the stages and the coding.
+        model: with the labels of the file.
+    Raises:
+        ConfigError: it is; says the line.
+    """
+    limits = {index: limit for index, stage in enumerate(pipeline.stages) if (limit := stage.pass_.max_file_bytes)}
+    if not limits:
+        return
+    zeros = {
+        name: Shared(np.zeros(1, np.float32), np.zeros(tensor.shape, np.uint16))
+        for name, tensor in model.tensors.items()
+        if name not in model.uncompressed
+    }
+    file_bytes = len(container.encode(model.with_tensors(zeros), pipeline.encode.codecs))
+    parts = ["header", *(["class names"] if model.labels else [])]
+    parts += [f"{len(model.uncompressed):,} tensors that no pass compresses"] if model.uncompressed else []
+    for index, limit in limits.items():
+        if limit < file_bytes:
+            raise pipeline.document.error(
+                ["stages", index, "bytes"],
+                f"{limit:,} bytes are too few: with zero weights the file takes {file_bytes:,} ({', '.join(parts)})",
+                f"more than {file_bytes:,}",
+            )
 
 
 def check_memory(pipeline: Pipeline, model: Model, memory_bytes: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -133,3 +134,25 @@ def test_other_classes_in_calibration_than_in_validation_are_refused(read, tmp_p
         write_photos(tmp_path / folder, [seed])
     with pytest.raises(DataError, match=r"class 0 is cat in data\.calibration and dog in data\.validation"):
         list_inputs(read(NAMED_BY_FOLDERS.format(folder=tmp_path, labels="stored")))
+
+
+TOO_FEW_BYTES = """\
+model: {{source: embedded}}
+data:
+  calibration: {{source: samples, count: 4}}
+  validation: {{source: samples, count: 4}}
+stages:
+  - {{pass: prune, sparsity: 0.3}}
+  - {{pass: {kind}, bytes: {limit}}}
+encode: {{coding: {coding}}}
+"""
+
+
+@pytest.mark.parametrize(("kind", "coding"), [("share", "huffman"), ("quantize", "context")])
+def test_fewer_bytes_than_a_file_of_zeros_takes_are_refused_before_the_first_stage(read, kind, coding):
+    with pytest.raises(ConfigError) as caught:
+        list_inputs(read(TOO_FEW_BYTES.format(kind=kind, limit=6000, coding=coding)))
+    assert caught.value.key == "stages.1.bytes"
+    smallest = re.search(r"with zero weights the file takes ([\d,]+) \(header, class names\)", str(caught.value))
+    assert smallest
+    list_inputs(read(TOO_FEW_BYTES.format(kind=kind, limit=int(smallest[1].replace(",", "")), coding=coding)))
