@@ -139,7 +139,7 @@ def check_input(network: nn.Module, model: Model) -> None:
     pre = model.preprocessing
     try:
         with torch.inference_mode():
-            network(zero_input(pre).to(next(network.parameters()).device))
+            network(zero_input(pre).to(next((each.device for each in network.parameters()), None)))
     except RuntimeError as error:
         raise WeightsError(
             f"{model.architecture} does not accept photos of {pre.height} x {pre.width} pixels in {pre.channels}"
