@@ -32,7 +32,7 @@ from compress.networks.factory import identity, output_of
 from compress.networks.modules import to_module
 from compress.runtime.devices import has_bfloat16
 from compress.runtime.distributed import ProcessGroup
-from compress.runtime.memory import release_free_memory, resident_bytes
+from compress.runtime.memory import resident_bytes
 from compress.runtime.progress import Progress
 
 _LOGGER = logging.getLogger(__name__)
@@ -131,7 +131,6 @@ class FisherStatistics:
             else:
                 deque(layers, 0)  # the processes gather them together
             self.processes.all_agree(True)  # the file is there
-            release_free_memory()  # the next passes need as much
         return self._checked(StatisticsFile(path))
 
     def _checked(self, statistics: Mapping[str, LayerStatistics]) -> Mapping[str, LayerStatistics]:

@@ -12,6 +12,7 @@ import numpy as np
 from compress.calibration.layer_statistics import LayerStatistics
 from compress.errors import DataError
 from compress.runtime.atomic_files import atomic_writer
+from compress.runtime.memory import release_free_memory
 
 _ARRAY_NAMES = {
     "input_factor": "moment",
@@ -46,6 +47,7 @@ class StatisticsFile(Mapping[str, LayerStatistics]):
         """
         if name not in self._names:
             raise KeyError(name)
+        release_free_memory()  # otherwise gaps of the layers before take half a gigabyte
         keys = {attribute: f"{name}|{array}" for attribute, array in _ARRAY_NAMES.items()}
         with _explained(self._path), np.load(self._path, allow_pickle=False) as arrays:
             return LayerStatistics(**{each: arrays[key] for each, key in keys.items() if key in arrays.files})

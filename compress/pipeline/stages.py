@@ -91,7 +91,7 @@ def _load_or_run(stage: Stage, model: Model, context: Context, cache: Path) -> t
     if cached := processes.broadcast(stage_cache.read() if processes.is_first else None):
         with context.progress(f"{stage.name}: read from the cache", 0):
             return *cached, True
-    release_free_memory()  # of decoded photos and of the stage before
+    release_free_memory()  # of decoded photos
     with ResourceMeter() as meter:
         changed = _run(stage, model, context)
         check_invariants(model, changed, stage.name)
