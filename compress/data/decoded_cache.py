@@ -21,10 +21,14 @@ from compress.data.decoding import DecodedPhotos, PhotoEntry, decode, pixel_shap
 from compress.errors import DataError
 from compress.model import Preprocessing
 from compress.runtime.atomic_files import atomic_writer, write_atomically
+from compress.runtime.mapped_arrays import release_pages
 from compress.runtime.progress import Progress
 
 _VERSION = 1
 """Increase it when the same photos and options give different pixels."""
+
+_HASHED_PHOTOS = 100
+"""Photos of the cache that are in memory while it is checked."""
 
 
 def cached_pixels(
@@ -76,7 +80,9 @@ def _read(path: Path, photos: int, preprocessing: Preprocessing) -> DecodedPhoto
 
 def _is_intact(cached: DecodedPhotos, preprocessing: Preprocessing) -> bool:
     digest = start_digest(preprocessing)
-    digest.update(cached.pixels.data)
+    for start in range(0, len(cached.pixels), _HASHED_PHOTOS):
+        digest.update(cached.pixels[start : start + _HASHED_PHOTOS].data)
+        release_pages(cached.pixels)  # all photos may take more memory than the run
     return digest.hexdigest() == cached.sha256
 
 
