@@ -7,8 +7,9 @@ code.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
 
@@ -140,6 +141,12 @@ class GoalMissed(SqueezeError):
     """The pipeline ran, and its file is larger or less accurate than the goal allows."""
 
     exit_code = 3
+
+
+def first_names(names: Collection[str], maximum: int) -> str:
+    """Return the first names as text, and how many more there are."""
+    more = f" and {len(names) - maximum:,} more" if len(names) > maximum else ""
+    return ", ".join(islice(names, maximum)) + more
 
 
 def nearest(word: str, names: Iterable[str]) -> str:

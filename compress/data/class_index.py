@@ -8,13 +8,12 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from compress.data.imagenet import imagenet_synsets
 from compress.data.listing import ListedPhoto, read_csv_rows
-from compress.errors import DataError
+from compress.errors import DataError, first_names
 from compress.runtime.file_names import escape_undecodable
 
 LabelRule = Literal["auto", "names", "order", "none"]
@@ -133,8 +132,7 @@ def labels_in_order(photos: Sequence[ListedPhoto], names: Collection[str], class
 
 def shorten(names: Collection[str]) -> str:
     """Return the first names as text."""
-    more = f" and {len(names) - _SHOWN_NAMES:,} more" if len(names) > _SHOWN_NAMES else ""
-    return ", ".join(islice(names, _SHOWN_NAMES)) + more
+    return first_names(names, _SHOWN_NAMES)
 
 
 def _normalize(name: str) -> str:

@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from compress.errors import first_names
+
 _MAX_NAMES = 4
 
 _made: WeakValueDictionary[tuple[str, int], Tensor] = WeakValueDictionary()
@@ -36,7 +38,7 @@ def tie_parameters(network: nn.Module) -> None:
 
 
 def ownership_problem(network: nn.Module) -> str:
-    """Return what keeps values from being written into the network's tensors, and the remedy; empty if nothing does."""
+    """Return why values cannot be written into the network's tensors, with the remedy; empty: they can."""
     return _state_problem(network) or _overlap_problem(network) or _reuse_problem(network)
 
 
@@ -119,6 +121,7 @@ def _reuse_problem(network: nn.Module) -> str:
 
 
 def _is_in_use(parameter: Tensor) -> bool:
+    """Return whether a living network has this parameter, or one in the same memory."""
     other = _made.get(("memory", _address(parameter)))
     return ("parameter", id(parameter)) in _made or (other is not None and _address(other) == _address(parameter))
 
@@ -138,4 +141,4 @@ def _address(tensor: Tensor) -> int:
 
 
 def _listed(names: list[str]) -> str:
-    return ", ".join(names[:_MAX_NAMES]) + (", ..." if len(names) > _MAX_NAMES else "")
+    return first_names(names, _MAX_NAMES)

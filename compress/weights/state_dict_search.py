@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from compress.errors import ConfigError, WeightsError, nearest
+from compress.errors import ConfigError, WeightsError, first_names, nearest
 from compress.networks.float_values import to_float32
 from compress.networks.modules import stored_tensors, tied_names
 from compress.weights.checkpoint_file import SAVE_STATE, Checkpoint
@@ -217,5 +217,4 @@ def _notes(checkpoint: Checkpoint, names: Mapping[str, list[str]], others: Seque
 
 
 def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
-    return ", ".join(names[:_MAX_LISTED]) + more
+    return first_names(names, _MAX_LISTED)
