@@ -47,7 +47,7 @@ class StatisticsFile(Mapping[str, LayerStatistics]):
         """
         if name not in self._names:
             raise KeyError(name)
-        release_free_memory()  # otherwise gaps of the layers before take half a gigabyte
+        release_free_memory()  # gaps that earlier layers left in the heap: 0.6 GB for SqueezeNet
         keys = {attribute: f"{name}|{array}" for attribute, array in _ARRAY_NAMES.items()}
         with _explained(self._path), np.load(self._path, allow_pickle=False) as arrays:
             return LayerStatistics(**{each: arrays[key] for each, key in keys.items() if key in arrays.files})

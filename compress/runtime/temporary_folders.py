@@ -1,7 +1,7 @@
-"""Temporary folders of which a killed process leaves none for long.
+"""Temporary folders, and the removal of those that killed processes left.
 
-A process that is killed cannot remove its folder. The next one does: a folder is abandoned if nobody holds the lock of
-the file in it.
+A killed process cannot remove its folder, so the next process does. A folder is in use while its process holds the lock
+of the file in it.
 """
 
 from __future__ import annotations
