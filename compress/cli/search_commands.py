@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @options.pipeline
-@click.option("--out", type=options.FOLDER, help="Folder for the results. [out/NAME-search]")
+@click.option("-o", "--out", type=options.FOLDER, help="Folder for the results. [out/NAME-search]")
 @click.option("--bytes", "max_bytes", type=options.FileBytes(), metavar="BYTES", help="Maximum file size: 400kB.")
 @click.option("--max-drop", type=options.FiniteFloat(0, 100), help="Maximum drop of top-1, percentage points.")
 @click.option(
@@ -71,7 +71,7 @@ def search(
 
 @click.command()
 @options.pipeline
-@click.option("--out", type=options.FOLDER, help="Folder for the results. [out/NAME]")
+@click.option("-o", "--out", type=options.FOLDER, help="Folder for the results. [out/NAME]")
 @click.option("--photos", type=click.IntRange(1, 500), default=32, show_default=True, help="Calibration photos.")
 def sensitivity(
     pipeline: str,

@@ -174,3 +174,14 @@ def test_commands_that_print_figures_have_json():
         name for name, each in commands(main).items() if all("--json" not in option.opts for option in each.params)
     }
     assert without == {"completion", "init", "report", "schema", "validate"}  # `report` has --format json
+
+
+def test_o_is_short_for_the_output_of_every_command():
+    outputs = [
+        option.opts
+        for each in commands(main).values()
+        for option in each.params
+        if {"--out", "--output"} & set(option.opts)
+    ]
+    assert len(outputs) == 8
+    assert all("-o" in names for names in outputs)
