@@ -205,7 +205,7 @@ class RunRecord:
         stages: the baseline first, the proof last.
         layers: in the order of the network.
         example: the first validation photo; None: the network is no classifier.
-        decode_seconds: time to read and decode the file in a fresh process, imports excluded.
+        decode_seconds: time to read and decode the file in a fresh process, without the time to load code.
         command: command line that repeats the run.
         configuration: the pipeline as YAML, overrides applied.
         versions: Python and the packages that affect the result.

@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar, cast, get_args, get_origin, get_type
 import numba
 import numpy as np
 from numba import types
+from numba.core.compiler_lock import global_compiler_lock
 from numba.extending import is_jitted
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -24,7 +25,7 @@ _cache_keys: dict[Any, str] = {}
 
 
 def compiled(signature: Any = None, *, inline: bool = False) -> Callable[[Function], Function]:
-    """Compile a function for one signature, with a cache on disk where a folder is writable.
+    """Compile a function for one signature at its first use, with a cache on disk where a folder is writable.
 
     Args:
         signature: numba types of the result and the arguments; None: from the annotations, where an array is
@@ -38,11 +39,28 @@ def compiled(signature: Any = None, *, inline: bool = False) -> Callable[[Functi
         machine_code: Any = numba.njit(**options)(function)
         if is_jitted(machine_code):  # not where NUMBA_DISABLE_JIT is set
             _enable_cache(machine_code)
-            machine_code.compile(signature or _annotated_signature(function))
-            machine_code.disable_compile()
+            _compile_at_first_use(machine_code, signature)
         return cast("Function", machine_code)
 
     return compile_function
+
+
+def _compile_at_first_use(machine_code: Any, signature: Any) -> None:
+    """Replace the method `compile`, which numba calls for the types of the first use, to compile for the signature.
+
+    Callers then convert their arguments. A function that only functions from the cache call is never compiled: their
+    machine code includes it.
+    """
+
+    def compile_once(types_of_use: Any) -> Any:
+        with global_compiler_lock:  # two threads may use the function first
+            if not machine_code.overloads:
+                compile_for = type(machine_code).compile
+                compile_for(machine_code, signature or _annotated_signature(machine_code.py_func))
+                machine_code.disable_compile()
+        return machine_code
+
+    machine_code.compile = compile_once
 
 
 def tuple_type(*items: Any) -> Any:

@@ -28,20 +28,21 @@ from compress.runtime.jit import compiled
 def caller(value):
     return FACTOR * inlined(value)
 """
+RESULT_AND_HITS = "print(caller.caller(10), sum(caller.caller.stats.cache_hits.values()))"
 
 
 @pytest.fixture
 def run(tmp_path):
-    """Run the caller of an inlined function in a new process, and return its result and how often the cache hit."""
+    """Run the caller of an inlined function in a new process, and return the numbers that `shown` prints."""
 
-    def result_and_hits(factor=1, expression="value", cache=str(tmp_path / "cache"), setup=""):
+    def numbers(factor=1, expression="value", cache=str(tmp_path / "cache"), setup="", shown=RESULT_AND_HITS):
         (tmp_path / "library.py").write_text(LIBRARY.format(factor=factor, expression=expression))
         (tmp_path / "caller.py").write_text(CALLER)
         program = f"""if True:
             {setup}
             import caller, numba
             assert numba.config.CACHE_DIR == {cache!r}  # unchanged for the functions of others
-            print(caller.caller(10), sum(caller.caller.stats.cache_hits.values()))"""
+            {shown}"""
         paths = os.pathsep.join([str(tmp_path), str(Path.cwd())])
         environment = {**os.environ, "PYTHONPATH": paths, "NUMBA_CACHE_DIR": cache}
         done = subprocess.run(
@@ -49,7 +50,7 @@ def run(tmp_path):
         )
         return tuple(map(int, done.stdout.split()))
 
-    return result_and_hits
+    return numbers
 
 
 def test_machine_code_is_cached_until_something_that_it_uses_changes(run):
@@ -57,6 +58,23 @@ def test_machine_code_is_cached_until_something_that_it_uses_changes(run):
     assert run() == (10, 1)
     assert run(expression="value + 1") == (11, 0)  # the caller's own file is the same
     assert run(factor=2) == (20, 0)
+
+
+def test_nothing_is_compiled_or_loaded_before_its_first_use(run):
+    count = "len(caller.caller.overloads), len(caller.inlined.overloads)"
+    assert run(shown=f"print({count})") == (0, 0)
+    assert run(shown=f"print(caller.caller(10), {count})") == (10, 1, 1)
+    assert run(shown=f"print(caller.caller(10), {count})") == (10, 1, 0)  # the caller's machine code includes it
+
+
+def test_arguments_of_other_types_are_converted_and_compile_nothing(run):
+    used = "import numpy; print(caller.caller(numpy.uint8(3)), caller.caller(True), len(caller.caller.overloads))"
+    assert run(shown=used) == (3, 1, 1)
+
+
+def test_threads_may_use_a_function_first_at_the_same_time(run):
+    threads = "from concurrent.futures import ThreadPoolExecutor as Pool; print(*Pool(8).map(caller.caller, range(8)))"
+    assert run(shown=threads) == tuple(range(8))
 
 
 def test_the_cache_is_beside_the_source_by_default(run, tmp_path):
