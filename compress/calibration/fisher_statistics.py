@@ -19,7 +19,7 @@ from compress.calibration.layer_sensitivity import Floats, layer_contributions
 from compress.calibration.layer_statistics import LayerStatistics
 from compress.calibration.memory_plan import statistics_memory
 from compress.calibration.output_error import OutputError, output_variance
-from compress.calibration.pass_gradients import Sweep
+from compress.calibration.pass_gradients import GradientOptions, Sweep
 from compress.calibration.photo_batches import Indices, PhotoBatch, network_inputs, photo_batches, spread_indices
 from compress.calibration.row_block_memory import ROW_BLOCK_BYTES
 from compress.calibration.statistics_accumulator import accumulate_statistics
@@ -58,18 +58,10 @@ StatisticsCache = dict[tuple[object, ...], Mapping[str, LayerStatistics]]
 
 @dataclass(frozen=True, eq=False)
 class FisherStatistics:
-    """The statistics of a float network on calibration photos.
+    """The statistics of a float network on calibration photos, with the attributes of `Context`.
 
-    Attributes:
-        reference: the float network.
-        photos: the calibration photos.
-        seed: of the sampled gradients and the random crops.
-        device: where the network runs.
-        progress: reports the progress.
-        processes: the processes that share the work.
-        store: folder for row statistics; None: they are gathered at each call.
-        cache: layer statistics in memory.
-        memory_bytes: that this process may use. With less, fewer layers are gathered in a sweep over the photos.
+    The seed is that of the sampled gradients and of the random crops. Without `store`, row statistics are gathered at
+    each call. With less memory, fewer layers are gathered in a sweep over the photos.
     """
 
     reference: Model
@@ -150,11 +142,9 @@ class FisherStatistics:
     def layer_contributions(self, model: Model, before: Model, limit: int, seed: int) -> Mapping[str, Floats]:
         """Return how much each layer's error contributes to the divergence of a compressed model, in nats.
 
-        Args:
-            model: the compressed model.
-            before: the model before compression. The error of a layer is the difference of the two.
-            limit: use a random crop of at most this number of photos.
-            seed: of the crops.
+        The error of a layer is the difference between `model` and the model `before` compression. At most `limit`
+        photos are used, each as a random crop.
+
         Returns:
             by name, shape (batches,): estimates of `layer_sensitivity.layer_contributions`.
         Raises:
@@ -183,19 +173,10 @@ class FisherStatistics:
         batches = partial(self._batches, indices, augmentations, self.seed)
         sweeps = self._sweeps(row_block_bytes)
         class_weights = self._class_weights(network, indices) if self.photos.balance_classes else None
+        weights = frozenset(self.reference.weight_names())
+        options = GradientOptions(weights, self.output_error, row_block_bytes, class_weights, half_precision)
         with self.progress("gathering statistics", total * len(sweeps)) as advance:
-            yield from accumulate_statistics(
-                network,
-                batches,
-                advance,
-                weights=frozenset(self.reference.weight_names()),
-                output_error=self.output_error,
-                row_block_bytes=row_block_bytes,
-                class_weights=class_weights,
-                half_precision=half_precision,
-                sweeps=sweeps,
-                processes=self.processes,
-            )
+            yield from accumulate_statistics(network, batches, advance, options, sweeps, self.processes)
 
     def _sweeps(self, row_block_bytes: int) -> list[Sweep]:
         """Return the layers of each sweep over the photos, the same in all processes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -32,17 +32,17 @@ class GradientOptions:
     Attributes:
         weights: names of the weight tensors; None: all.
         output_error: measures the error of the network's outputs.
-        row_blocks: also compute gradients for the row blocks of the last layer.
+        row_block_bytes: memory for all row blocks; 0: gather neither row blocks nor `row_correlation`.
         class_weights: shape (classes,): a photo counts as much as its softmax's mean of these weights, times its sample
             weight; None: as much as its sample weight.
-        half_precision: run the network in bfloat16.
+        half_precision: run the network, and compute the gradients of single photos, in bfloat16. Sums are in float32.
     """
 
-    weights: Container[str] | None
-    output_error: OutputError
-    row_blocks: bool
-    class_weights: Tensor | None
-    half_precision: bool
+    weights: Container[str] | None = None
+    output_error: OutputError = field(default_factory=OutputError)
+    row_block_bytes: int = 0
+    class_weights: Tensor | None = None
+    half_precision: bool = False
 
     def selects(self, name: str) -> bool:
         """Return whether the weight tensor is among `weights`."""
@@ -118,7 +118,7 @@ def _class_gradients(
     There are none if the rows are not classes of a photo.
     """
     is_classes = logits.dim() == 2 and options.output_error.variance is None
-    if not options.row_blocks or not is_classes or not last or len(last[0].layer.weight) != logits.shape[1]:
+    if not options.row_block_bytes or not is_classes or not last or len(last[0].layer.weight) != logits.shape[1]:
         return []
     softened = (logits.detach() / _TEMPERATURE).softmax(1)
     return _backward(logits, last, root_weights * (softened * (1 - softened)).sqrt(), retain_graph=True)

@@ -27,16 +27,15 @@ blocks nor a row correlation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from compress.calibration.hidden_influence import check_no_hidden_influence
 from compress.calibration.layer_accumulator import LayerAccumulator
 from compress.calibration.layer_statistics import LayerStatistics
-from compress.calibration.output_error import OutputError
 from compress.calibration.pass_gradients import (
     GradientOptions,
     PassGradients,
@@ -60,12 +59,7 @@ def accumulate_statistics(
     network: nn.Module,
     batches: Callable[[], Iterable[PhotoBatch]],
     advance: Advance,
-    *,
-    weights: Container[str] | None = None,
-    output_error: OutputError = OutputError(),  # noqa: B008  it is immutable
-    row_block_bytes: int = 0,
-    class_weights: Tensor | None = None,
-    half_precision: bool = False,
+    options: GradientOptions,
     sweeps: Iterable[Sweep | None] = (None,),
     processes: ProcessGroup = SINGLE_PROCESS,
 ) -> Iterator[tuple[str, LayerStatistics]]:
@@ -75,14 +69,8 @@ def accumulate_statistics(
         network: in evaluation mode.
         batches: returns the photos, for each sweep the same. Each process has one batch at least.
         advance: called with the number of photos done.
-        weights: names of the weight tensors; None: all.
-        output_error: measures the error of the network's outputs.
-        row_block_bytes: memory for all row blocks. Adjacent rows share a block so that they fit. 0: gather neither row
-            blocks nor `row_correlation`, which the last layer, layers of more than 256 rows and grouped convolutions
-            never have.
-        class_weights: shape (classes,): a photo counts as much as its softmax's mean of these weights, times its sample
-            weight; None: as much as its sample weight.
-        half_precision: run the network, and compute the gradients of single photos, in bfloat16. Sums are in float32.
+        options: which gradients are summed. Adjacent rows share a row block so that all fit into `row_block_bytes`. The
+            last layer, layers of more than 256 rows and grouped convolutions never have a `row_correlation`.
         sweeps: the layers of each sweep over the photos, in the network's order; None: all in one. More sweeps take
             less memory and more time, with the same result.
         processes: the processes that share the batches.
@@ -91,17 +79,16 @@ def accumulate_statistics(
         PassError: the statistics of a layer do not fit into memory or float32, are all 0, a layer has no gradients
             although the outputs depend on it, or the network does not run in half precision.
     """
-    options = GradientOptions(weights, output_error, row_block_bytes > 0, class_weights, half_precision)
     read_elsewhere: set[str] | None = None
     is_informative = False
     hidden: dict[str, bool] = {}
     for sweep in sweeps:
-        sums = _SweepSums(row_block_bytes)
+        sums = _SweepSums(options.row_block_bytes)
         for batch in chain.from_iterable(batch.passes() for batch in batches()):
             if batch.inputs is None:
                 continue
             if read_elsewhere is None:
-                read_elsewhere = weights_read_elsewhere(network, batch, batch.inputs, output_error)
+                read_elsewhere = weights_read_elsewhere(network, batch, batch.inputs, options.output_error)
             sums.add(pass_gradients(network, batch, batch.inputs, options, sweep, read_elsewhere), batch.photos)
             advance(batch.photos)
         for name, statistics in sums.statistics(processes):

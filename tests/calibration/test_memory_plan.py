@@ -8,6 +8,7 @@ from torch import nn
 from user_networks import mixed_layers
 
 from compress.calibration.memory_plan import LayerMemory, NetworkMemory, network_memory
+from compress.calibration.pass_gradients import GradientOptions
 from compress.calibration.photo_batches import PhotoBatch
 from compress.calibration.statistics_accumulator import accumulate_statistics
 from compress.errors import PassError
@@ -32,7 +33,7 @@ def test_the_plan_has_the_layers_of_the_statistics_in_their_order():
     network, photos = mixed_layers().eval(), torch.randn(2, 3, 9, 12)
     memory = network_memory(network, photos[:1], 0)
     batches = [PhotoBatch(torch.randn(2, network(photos).shape[1]), photos)]
-    found = dict(accumulate_statistics(network, lambda: batches, lambda count: None))
+    found = dict(accumulate_statistics(network, lambda: batches, lambda count: None, GradientOptions()))
     assert [layer.name for layer in memory.layers] == list(found)
     assert [(layer.rows, layer.columns) for layer in memory.layers] == [
         (len(each.row_fisher), len(each.input_factor)) for each in found.values()

@@ -9,6 +9,7 @@ from output_networks import segmentation, two_heads
 from torch import nn
 
 from compress.calibration.output_error import OutputError, output_variance
+from compress.calibration.pass_gradients import GradientOptions
 from compress.calibration.photo_batches import PhotoBatch
 from compress.calibration.statistics_accumulator import accumulate_statistics
 from compress.errors import DataError
@@ -60,7 +61,8 @@ def test_statistics_predict_the_error_of_small_changes(make, index, kind):
         expected = network(photos)
     error = OutputError(output_variance(expected.numpy()) if kind == "values" else None)
     batches = [PhotoBatch(torch.randn(expected.shape), photos)]
-    statistics = dict(accumulate_statistics(network, lambda: batches, lambda count: None, output_error=error))
+    options = GradientOptions(output_error=error)
+    statistics = dict(accumulate_statistics(network, lambda: batches, lambda count: None, options))
     measured, deviation = [], 1e-3
     for _ in range(30):
         changes = {name: torch.randn(network.get_parameter(name).shape) * deviation for name in statistics}
@@ -78,6 +80,6 @@ def test_only_the_named_weights_have_statistics():
     network, photos = Logits(two_heads(), 0).eval(), torch.randn(4, 3, 16, 16)
     names = [name for name, part in network.named_parameters() if part.dim() > 1 and "box" not in name]
     batch = PhotoBatch(torch.randn(4, 10), photos)
-    options = {"weights": names, "row_block_bytes": 10**6}
-    statistics = dict(accumulate_statistics(network, lambda: [batch], lambda count: None, **options))
+    options = GradientOptions(weights=names, row_block_bytes=10**6)
+    statistics = dict(accumulate_statistics(network, lambda: [batch], lambda count: None, options))
     assert list(statistics) == names

@@ -11,6 +11,7 @@ from torch import nn
 from user_networks import mixed_layers
 
 from compress.calibration.packed_triangular import symmetric, upper
+from compress.calibration.pass_gradients import GradientOptions
 from compress.calibration.photo_batches import PhotoBatch
 from compress.calibration.row_block_memory import ROW_BLOCK_BYTES
 from compress.calibration.statistics_accumulator import accumulate_statistics
@@ -85,8 +86,8 @@ def statistics_of(network, photos, batch=100, advance=lambda count: None, **opti
     return statistics_of_batches(network, batches, advance, **options)
 
 
-def statistics_of_batches(network, batches, advance=lambda count: None, **options):
-    return dict(accumulate_statistics(network, lambda: batches, advance, **options))
+def statistics_of_batches(network, batches, advance=lambda count: None, sweeps=(None,), **options):
+    return dict(accumulate_statistics(network, lambda: batches, advance, GradientOptions(**options), sweeps))
 
 
 def reference_statistics(network, photos):
