@@ -9,9 +9,9 @@ import numpy as np
 from pydantic import ConfigDict, TypeAdapter
 
 from compress.evaluation import intervals, metrics
+from compress.evaluation.intervals import mcnemar
 from compress.evaluation.metrics import Outputs
 from compress.evaluation.results import Interval
-from compress.evaluation.significance import mcnemar
 from compress.report.record import DataRecord
 
 RATE_ACCURACY_VERSION = 3

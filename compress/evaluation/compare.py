@@ -20,10 +20,10 @@ from compress.evaluation import comparison_record, metrics
 from compress.evaluation.comparison_record import ComparedModel, ModelComparison, PairedAccuracy, PhotoPredictions
 from compress.evaluation.evaluate import on_device
 from compress.evaluation.goals import Goal, goal_records
+from compress.evaluation.intervals import paired_accuracy
 from compress.evaluation.label_order import warn_of_other_order
 from compress.evaluation.metrics import Outputs
 from compress.evaluation.results import Fidelity, GoalRecord, Prediction
-from compress.evaluation.significance import paired_accuracy
 from compress.model import Model, Preprocessing
 from compress.networks.factory import output_of
 from compress.networks.network_class_names import class_names, classes_of

@@ -1,10 +1,11 @@
-"""Confidence intervals of 95%, and counts of paired photos."""
+"""Confidence intervals of 95%, and the difference between two networks on the same photos."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from compress.evaluation.comparison_record import PairedAccuracy
 from compress.evaluation.results import Interval
 
 BOOTSTRAP_SAMPLES = 9_999
@@ -62,3 +63,24 @@ def bootstrap_interval(values: NDArray[np.float64], seed: int = 0) -> Interval:
 def paired_counts(correct: NDArray[np.bool_], correct_before: NDArray[np.bool_]) -> tuple[int, int]:
     """Return the number of photos that are correct only before, and only after."""
     return int((correct_before & ~correct).sum()), int((correct & ~correct_before).sum())
+
+
+def paired_accuracy(correct_a: NDArray[np.bool_], correct_b: NDArray[np.bool_]) -> PairedAccuracy:
+    """Return the difference between two networks; the arrays say of each photo whether a network is right."""
+    only_a, only_b = paired_counts(correct_b, correct_a)
+    difference = bootstrap_interval(correct_b.astype(np.float64) - correct_a)
+    return PairedAccuracy(only_a, only_b, difference, mcnemar(only_a, only_b))
+
+
+def mcnemar(only_before: int, only_after: int) -> float:
+    """Return the two-sided p-value of the exact test on the photos that only one network classifies correctly.
+
+    It is 1 if there are none.
+
+    Source: McNemar 1947, "Note on the sampling error of the difference between correlated proportions", in the exact
+    form: a binomial test of the discordant pairs.
+    """
+    from scipy.stats import binomtest  # noqa: PLC0415  slow to import
+
+    changed = only_before + only_after
+    return float(binomtest(only_before, changed, 0.5).pvalue) if changed else 1.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compress.evaluation.significance import mcnemar
+from compress.evaluation.intervals import mcnemar
 from compress.report.record import RunRecord
 
 _SIGNIFICANT = 0.05

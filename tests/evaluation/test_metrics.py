@@ -8,10 +8,9 @@ import torch
 
 from compress.data.transforms import to_input
 from compress.errors import DataError
-from compress.evaluation.intervals import bootstrap_interval, normal_interval, paired_counts, wilson_interval
+from compress.evaluation.intervals import bootstrap_interval, mcnemar, normal_interval, paired_counts, wilson_interval
 from compress.evaluation.metrics import Outputs, accuracy, divergences, fidelity, photo_outcomes, run
 from compress.evaluation.results import Interval
-from compress.evaluation.significance import mcnemar
 from compress.networks.modules import to_module
 from compress.runtime.progress import no_progress
 

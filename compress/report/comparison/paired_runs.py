@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.evaluation.comparison_record import PairedAccuracy
-from compress.evaluation.intervals import bootstrap_interval, wilson_interval
+from compress.evaluation.intervals import bootstrap_interval, paired_accuracy, wilson_interval
 from compress.evaluation.results import Interval, PhotoOutcomes
-from compress.evaluation.significance import paired_accuracy
 from compress.report.comparison.run_files import NamedRun
 from compress.report.record import RunRecord
 
