@@ -1,18 +1,31 @@
-"""Measurements of a trial, and how far they miss the goal."""
+"""Measurements of a trial, how far they miss the goal, and whether the trial can still be the best of a search."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from optuna.trial import FrozenTrial
 
 from compress.evaluation.goals import Goal, goal_records
 from compress.evaluation.results import Accuracy, Fidelity
+from compress.search.search_record import TrialRecord
+
+BYTES_AT = "bytes_at"
+"""Attribute of a trial: its bytes by step."""
 
 _ACCURACY_WEIGHT = 10.0
 """One percentage point of accuracy below its limit weighs as much as 10% of the bytes above theirs."""
 
 _SIGMAS = 1.96
 """Half-width of a 95% interval."""
+
+_DOMINANCE_MARGIN = 1.1
+"""A divergence is worse than another on the same photos if it is 10% larger."""
+
+_MIN_DOMINATING = 2
+"""Number of better trials that prune one."""
 
 
 @dataclass(frozen=True)
@@ -83,3 +96,39 @@ def _drop_half_width(fidelity: Fidelity) -> float:
     """Return the half-width of the interval of a drop, from the photos that only one of the networks gets right."""
     lost, won = fidelity.correct_only_before or 0, fidelity.correct_only_after or 0
     return _SIGMAS * math.sqrt(lost + won) / fidelity.photos
+
+
+def reason_to_prune(last: Observation, goal: Goal, smallest: int | None, complete: Sequence[FrozenTrial]) -> str:
+    """Return why a trial is stopped after its last observation; empty if it goes on.
+
+    `smallest` are the bytes of the smallest file that meets the goal, if bytes are minimized; `complete` are the trials
+    that were measured to the end.
+    """
+    if reason := last.reason_to_stop(goal):
+        return reason
+    if smallest is not None and last.min_bytes is not None and last.min_bytes >= smallest:
+        return f"{last.file_bytes:,} bytes, and a trial within the limits has {smallest:,}"
+    return "other trials are smaller and closer" if _is_dominated(last, complete) else ""
+
+
+def smallest_feasible(finished: Sequence[TrialRecord]) -> int | None:
+    """Return the bytes of the smallest file that meets the goal; None if there is none."""
+    feasible = [trial for trial in finished if trial.state == "measured" and trial.violation == 0]
+    return min((trial.file_bytes for trial in feasible if trial.file_bytes is not None), default=None)
+
+
+def _is_dominated(last: Observation, complete: Sequence[FrozenTrial]) -> bool:
+    """Return whether complete trials had less divergence and no more bytes at the same step.
+
+    Optuna's pruners compare one number. After an early stage, a trial with less divergence usually is one with more
+    bytes, which fails in the end.
+    """
+    if last.fidelity is None:
+        return False
+    better = [
+        trial
+        for trial in complete
+        if trial.intermediate_values.get(last.step, math.inf) * _DOMINANCE_MARGIN < last.fidelity.error.value
+        and trial.user_attrs[BYTES_AT][str(last.step)] <= last.file_bytes
+    ]
+    return len(better) >= _MIN_DOMINATING

@@ -21,9 +21,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from compress.configuration.search_space import SearchParameter, Value
 from compress.errors import SqueezeError
 from compress.evaluation.goals import Goal
-from compress.search.observation import Observation
+from compress.search.observation import BYTES_AT, Observation, reason_to_prune, smallest_feasible
 from compress.search.search_record import Origin, State, TrialRecord
-from compress.search.trial_pruning import BYTES_AT, reason_to_prune, smallest_feasible
 
 Values = Mapping[str, Value]
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
@@ -49,12 +48,7 @@ class Study:
     ) -> None:
         """Open a study; create it if there is none of this name.
 
-        Args:
-            storage: of the study.
-            name: equal for equal searches.
-            parameters: the searched values.
-            goal: limits on the file.
-            seed: of the sampler.
+        The name is equal for equal searches; the seed is that of the sampler.
         """
         self._parameters, self._goal, self._seed = parameters, goal, seed
         self._study: OptunaStudy = optuna.create_study(
@@ -100,8 +94,8 @@ class Study:
     def run_trial(self, observe: Callable[[Values], Iterator[Observation]]) -> TrialRecord | None:
         """Run one trial with new values.
 
-        Args:
-            observe: yields the observations of a trial with these values; it is not resumed once the trial is pruned.
+        `observe` yields the observations of a trial with these values. It is not resumed once the trial is pruned.
+
         Returns:
             None: all values were tried.
         Raises:
