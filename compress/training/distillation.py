@@ -16,8 +16,7 @@ from compress.errors import DataError
 from compress.model import Model
 from compress.networks.factory import output_of
 from compress.training.checkpoints import ResumableTraining, check_batch
-from compress.training.schedules import cosine_schedule
-from compress.training.trained_network import TrainedNetwork, check_loss
+from compress.training.trained_network import TrainedNetwork, check_loss, cosine_schedule
 
 _MAX_CACHE_BYTES = 2**27
 """Limit of the cache. Photo sets with more logits are so large that few photos are used twice."""
@@ -39,10 +38,8 @@ class TeacherLogits:
     def __call__(self, inputs: Tensor, photos: NDArray[np.int64], mirrored: NDArray[np.bool_]) -> Tensor:
         """Return the logits of photos, shape (n, classes), or other outputs.
 
-        Args:
-            inputs: the photos, some of them mirrored; shape (n, channels, height, width).
-            photos: index of each, shape (n,).
-            mirrored: which are mirrored, shape (n,).
+        Photos have the shape (n, channels, height, width); `photos` is the index of each, `mirrored` whether it is
+        mirrored.
         """
         if self._logits is None:
             return self._compute(inputs)
@@ -76,12 +73,8 @@ class Distillation(ResumableTraining):
     def __init__(self, model: Model, context: Context, steps: int, batch: int, learning_rate: float) -> None:
         """Begin with the model's weights.
 
-        Args:
-            model: to train.
-            context: with the float network and the calibration photos.
-            steps: number of steps.
-            batch: photos per step.
-            learning_rate: of the first step, relative to each tensor's `value_scale`; it falls to zero along a cosine.
+        The learning rate is that of the first step, relative to the `value_scale` of each tensor.
+
         Raises:
             DataError: there are no photos, or fewer in a batch than processes.
             PassError: no tensor can be trained.
@@ -120,10 +113,8 @@ class Distillation(ResumableTraining):
         return batch_loss
 
     def state(self) -> dict[str, Any]:
-        """See `ResumableTraining`."""
         return super().state() | {"teacher": self._teacher.state()}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """See `ResumableTraining`."""
         super().load_state(state)
         self._teacher.load_state(state["teacher"])

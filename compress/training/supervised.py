@@ -19,9 +19,8 @@ from compress.model import Model
 from compress.tensors.forms import Pruned
 from compress.tensors.forms import Tensor as WeightTensor
 from compress.training.checkpoints import ResumableTraining, check_batch
-from compress.training.schedules import cosine_schedule
 from compress.training.splits import stratified_split, training_labels
-from compress.training.trained_network import TrainedNetwork, check_loss
+from compress.training.trained_network import TrainedNetwork, check_loss, cosine_schedule
 from compress.training.training_options import TrainingOptions
 
 _MOMENTUM = 0.9
@@ -184,7 +183,6 @@ class SupervisedTraining(ResumableTraining):
         return int(sums[0]), loss
 
     def state(self) -> dict[str, Any]:
-        """See `ResumableTraining`."""
         prunable = self.network.prunable if self.mask_schedule else {}
         masks = {name: torch.from_numpy(each.mask) for name, each in prunable.items()}
         return super().state() | {
@@ -195,7 +193,6 @@ class SupervisedTraining(ResumableTraining):
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """See `ResumableTraining`."""
         super().load_state(state)
         for name, mask in state["masks"].items():
             self.network.prunable[name].prune(mask.numpy())

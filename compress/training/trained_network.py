@@ -1,4 +1,4 @@
-"""A network whose tensors are parametrized for training."""
+"""A network whose tensors are parametrized for training, its learning rate, and a check of its loss."""
 
 from __future__ import annotations
 
@@ -29,10 +29,8 @@ class TrainedNetwork:
     def __init__(self, model: Model, context: Context, dropout: float | None = None) -> None:
         """Parametrize the tensors of a model.
 
-        Args:
-            model: with the initial weights.
-            context: of the training.
-            dropout: probability of dropout layers; None: as the network defines it.
+        `dropout` is the probability of dropout layers; None: as the network defines it.
+
         Raises:
             PassError: no tensor can be trained.
         """
@@ -86,9 +84,8 @@ class TrainedNetwork:
     def backward(self, loss: Tensor, batch_fraction: float) -> float:
         """Compute the gradients of a batch from the shards of all processes, and return its loss.
 
-        Args:
-            loss: mean loss of this process' shard.
-            batch_fraction: the shard's fraction of the batch.
+        `loss` is the mean over the shard of this process, which is `batch_fraction` of the batch.
+
         Raises:
             PassError: no gradient reaches any weight.
         """
@@ -140,6 +137,18 @@ class TrainedNetwork:
     def buffer_tensors(self) -> dict[str, WeightTensor]:
         """Return the buffers."""
         return {name: as_dense(buffer) for name, buffer in self._buffers.items()}
+
+
+def cosine_schedule(step: int, steps: int, warmup_steps: float = 0.0) -> float:
+    """Return the learning rate as a fraction of the maximum: a linear warmup, then a cosine down to zero.
+
+    Source: Loshchilov & Hutter 2017, arXiv:1608.03983 (cosine); Goyal et al. 2017, arXiv:1706.02677, section 2.2
+    (warmup).
+    """
+    if step < warmup_steps:
+        return (step + 1) / (math.floor(warmup_steps) + 1)
+    progress = (step - warmup_steps) / max(steps - warmup_steps, 1)
+    return (1 + math.cos(math.pi * progress)) / 2
 
 
 def check_loss(loss: float, step: int, what: str = "the loss", limit: float = math.inf) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from compress.training.schedules import cosine_schedule
+from compress.training.trained_network import cosine_schedule
 
 
 def test_the_learning_rate_falls_along_a_cosine():
