@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -54,10 +55,14 @@ class Document:
         line, column = self._position(keys)
         return ConfigError(problem, file=self.file, line=line, column=column, key=dotted or None, allowed=allowed)
 
-    def located(self, error: ConfigError, *above: Key) -> ConfigError:
-        """Return the error with file and line; its key is relative to the path `above`."""
-        keys = [*above, *(resolve_key(self.at(above), error.key) if error.key else ())]
-        return self.error(keys, error.problem, error.allowed)
+    @contextmanager
+    def locating_errors(self, *above: Key) -> Iterator[None]:
+        """Add file and line to a `ConfigError` of the block; its key is relative to the path `above`."""
+        try:
+            yield
+        except ConfigError as error:
+            keys = [*above, *(resolve_key(self.at(above), error.key) if error.key else ())]
+            raise self.error(keys, error.problem, error.allowed) from error
 
     def at(self, keys: Iterable[Key]) -> Any:
         """Return the value at a path; None where the path does not exist."""

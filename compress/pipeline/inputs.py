@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import TypeVar, get_args
+from typing import get_args
 
 import torch
 
@@ -15,7 +13,7 @@ from compress.configuration.config import Pipeline
 from compress.context import Context
 from compress.data.collect import PhotoList
 from compress.data.photos import Photos, Role
-from compress.errors import ConfigError, DataError
+from compress.errors import DataError
 from compress.evaluation.round_trip import check_importable
 from compress.model import Model
 from compress.networks.network_class_names import classes_of
@@ -26,9 +24,6 @@ from compress.runtime.memory import default_memory_bytes
 from compress.runtime.progress import Progress, no_progress
 from compress.weights.inverted_residual_weights import InvertedResidualWeights
 from compress.weights.user_network import UserNetwork
-from compress.weights.weight_sources import WeightSource
-
-Loaded = TypeVar("Loaded")
 
 _UNFOLDED = "batch norms are not folded: the network's outputs would change"
 
@@ -75,9 +70,6 @@ class ListedInputs:
 def list_inputs(pipeline: Pipeline, memory_bytes: int | None = None) -> ListedInputs:
     """Load the weights of a pipeline, list its photos, and run the preflight checks that need no pixels.
 
-    Args:
-        pipeline: names the weights and the photos.
-        memory_bytes: memory that this process may use; None: half of the machine's.
     Raises:
         SqueezeError: weights or photos are not available, or do not suit the stages and the goal.
     """
@@ -107,16 +99,10 @@ def load_inputs(
     processes: ProcessGroup = SINGLE_PROCESS,
     memory_bytes: int | None = None,
 ) -> RunInputs:
-    """Load the inputs of a pipeline, and run all preflight checks.
+    """Load the inputs of a pipeline, and run all preflight checks; see `runner.run` for the arguments.
 
-    Args:
-        pipeline: names the weights and the photos.
-        cache: folder that runs share.
-        device: where networks run; None: a GPU if there is one.
-        progress: reports the progress.
-        out: folder for the partial result of a failed stage; None: it is lost.
-        processes: the process group of the run.
-        memory_bytes: as in `list_inputs`.
+    Without `out`, the partial result of a failed stage is lost.
+
     Raises:
         SqueezeError: weights or photos are not available, or do not suit the stages and the goal.
     """
@@ -151,27 +137,17 @@ def load_inputs(
 
 def _load_networks(pipeline: Pipeline) -> tuple[Model, Model | None]:
     """Return the network as the user gave it, and with folded batch norms if the pipeline asks for them."""
-    source = pipeline.model
-    if isinstance(source, UserNetwork | InvertedResidualWeights) and source.fold_batch_norm:
-        return _load_network(pipeline, replace(source, fold_batch_norm=False)), _load_network(pipeline, source)
-    return _load_network(pipeline, source), None
-
-
-def _load_network(pipeline: Pipeline, source: WeightSource) -> Model:
-    return _located(pipeline, partial(source.load, pipeline.seed))
+    source, seed = pipeline.model, pipeline.seed
+    with pipeline.document.locating_errors():
+        if isinstance(source, UserNetwork | InvertedResidualWeights) and source.fold_batch_norm:
+            return replace(source, fold_batch_norm=False).load(seed), source.load(seed)
+        return source.load(seed), None
 
 
 def _list_photos(pipeline: Pipeline, role: Role, model: Model) -> PhotoList:
     source = pipeline.calibration if role == "calibration" else pipeline.validation
-    return _located(pipeline, partial(source.list_photos, role, classes_of(model)))
-
-
-def _located(pipeline: Pipeline, load_it: Callable[[], Loaded]) -> Loaded:
-    """Call a loader; add file and line to its `ConfigError`."""
-    try:
-        return load_it()
-    except ConfigError as error:
-        raise pipeline.document.located(error) from error
+    with pipeline.document.locating_errors():
+        return source.list_photos(role, classes_of(model))
 
 
 def _check_equal(processes: ProcessGroup, reference: Model, *photos: Photos) -> None:

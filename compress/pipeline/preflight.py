@@ -41,18 +41,15 @@ def check_layers(pipeline: Pipeline, model: Model) -> None:
     """
     for index, stage in enumerate(pipeline.stages):
         for path, layers in stage.pass_.layer_options().items():
-            try:
+            with pipeline.document.locating_errors("stages", index, *path):
                 options_by_layer(model, None, layers)
-            except ConfigError as error:
-                raise pipeline.document.located(error, "stages", index, *path) from error
 
 
 def check_bytes(pipeline: Pipeline, model: Model) -> None:
     """Check that a file whose weights are all zero is no larger than the limits of the stages.
 
-    Args:
-        pipeline: with the stages and the coding.
-        model: with the labels of the file.
+    The model has the labels of the file.
+
     Raises:
         ConfigError: it is; says the line.
     """
@@ -109,10 +106,8 @@ def check_outputs(pipeline: Pipeline, model: Model) -> None:
             line.
     """
     output = output_of(model)
-    try:
+    with pipeline.document.locating_errors():
         pipeline.goal.check_output(output)
-    except ConfigError as error:
-        raise pipeline.document.located(error) from error
     if getattr(pipeline.calibration, "balance_classes", False) and output.kind != "distribution":
         problem = f"the outputs are {output.words}, which have no classes"
         raise pipeline.document.error(["data", "calibration", "balance_classes"], problem, "false")
