@@ -15,9 +15,9 @@ from compress.data.photos import Photos
 from compress.evaluation import metrics
 from compress.model import Model
 from compress.networks.modules import to_module
-from compress.pipeline.earlier_times import earlier_runs
 from compress.pipeline.inputs import list_inputs, load_inputs
 from compress.pipeline.resource_meter import ResourceUsage
+from compress.pipeline.stage_costs import earlier_runs
 from compress.pipeline.stage_forecast import RunCosts, StageForecast, forecast_stages
 from compress.pipeline.stages import run_stages
 from compress.runtime.devices import find_device
@@ -61,12 +61,9 @@ def forecast(
 ) -> RunForecast:
     """Return the forecast of a run. This loads weights and lists photos; it decodes none and writes nothing.
 
-    Args:
-        pipeline: to run.
-        out: folder for the results; reports in it and beside it tell times.
-        cache: folder of the run's cache; None: the run will neither read nor write one.
-        device: where networks run; None: a GPU if there is one.
-        memory_bytes: memory that the run may use; None: half of the machine's.
+    See `runner.run` for the arguments. Reports in `out` and beside it tell times. Without a `cache`, the run will
+    neither read nor write one.
+
     Raises:
         SqueezeError: weights or photos are not available, or do not suit the stages and the goal.
     """

@@ -11,9 +11,9 @@ from compress.configuration.config import Pipeline
 from compress.context import Quality
 from compress.evaluation.label_order import warn_of_other_order
 from compress.model import Model
-from compress.pipeline.earlier_times import earlier_runs
 from compress.pipeline.inputs import RunInputs, load_inputs
 from compress.pipeline.run_record import build_record
+from compress.pipeline.stage_costs import earlier_runs
 from compress.pipeline.stage_forecast import RunCosts, StageForecast, forecast_stages
 from compress.pipeline.stage_recorder import StageRecorder
 from compress.pipeline.stages import run_stages

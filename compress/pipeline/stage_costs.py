@@ -1,12 +1,26 @@
-"""Cost of a stage as a number of forward passes over single photos: a rough guess for runs without a record.
+"""Cost of a stage: its time and memory in an earlier run, or a number of forward passes over single photos.
 
-The factors are from the recorded times of the built-in pipelines on 2 cores, see `docs/results.md`.
+The latter is a rough guess for runs without a record. Its factors are from the recorded times of the built-in pipelines
+on 2 cores, see `docs/results.md`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from compress.configuration.config import Stage, options_of
+from compress.errors import SqueezeError
+from compress.model import Model
 from compress.passes import Distill, Pass, Prune, Share, Train
 from compress.passes.rate_distortion_pass import RateDistortionPass
+from compress.pipeline import environment
+from compress.pipeline.resource_meter import ResourceUsage
+from compress.report.comparison.run_files import REPORT, NamedRun, read_run
+from compress.report.record import RunRecord, StageRecord
 
 _STATISTICS = 6
 """Statistics of a photo take as long as this many forward passes; each further augmentation takes 1."""
@@ -40,3 +54,41 @@ def photo_passes(pass_: Pass, photos: int) -> int:
             measured = min(pass_.sensitivity_photos, photos)
             return (_STATISTICS + pass_.augmentations - 1) * used + _STATISTICS * measured
     return 0
+
+
+def earlier_runs(out: Path, reference: Model) -> list[NamedRun]:
+    """Return the runs in `out` and beside it that compressed this network on this machine, that in `out` first."""
+    subject = (reference.architecture, reference.parameter_count(), environment.machine())
+    runs = []
+    for file in (out / REPORT, *sorted(out.resolve().parent.glob(f"*/{REPORT}"))):
+        try:
+            run = read_run(file)
+        except (SqueezeError, OSError):
+            continue  # of another version, or no report: it says nothing about times
+        if (run.record.network, run.record.parameters, run.record.machine) == subject:
+            runs.append(run)
+    return runs
+
+
+def earlier_usage(stage: Stage, photos: int, runs: Sequence[NamedRun]) -> tuple[ResourceUsage, str] | None:
+    """Return time and memory of the stage with the most equal options, and the path of its report.
+
+    The time is scaled to the photos and options of the stage. None: there is no stage of its kind.
+    """
+    options = options_of(stage.pass_)
+    candidates = [(run, record) for run in runs for record in run.record.stages if record.kind == stage.pass_.kind]
+    if not candidates:
+        return None
+    run, record = max(candidates, key=lambda each: sum(each[1].options.get(key) == options[key] for key in options))
+    scale = _scale(stage.pass_, photos, record, run.record)
+    return ResourceUsage(record.seconds * scale, record.peak_memory_bytes), str(run.file)
+
+
+def _scale(pass_: Pass, photos: int, record: StageRecord, run: RunRecord) -> float:
+    adapter: TypeAdapter[Any] = TypeAdapter(type(pass_))
+    their_photos = next((data.photos for data in run.data if data.role == "calibration"), 0)
+    try:
+        theirs = photo_passes(adapter.validate_python(record.options), their_photos)
+    except ValidationError:  # options of another version
+        return 1.0
+    return photo_passes(pass_, photos) / theirs if theirs else 1.0

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from compress.calibration.memory_plan import statistics_memory
 from compress.configuration.config import Pipeline, Stage
 from compress.model import Model
-from compress.pipeline.earlier_times import earlier_time
 from compress.pipeline.resource_meter import ResourceUsage
-from compress.pipeline.stage_costs import photo_passes, weight_seconds
+from compress.pipeline.stage_costs import earlier_usage, photo_passes, weight_seconds
 from compress.report.comparison.run_files import NamedRun
 from compress.runtime.memory import resident_bytes
 
@@ -74,9 +73,10 @@ def forecast_stages(
         if cached is not None and index < len(cached):
             return StageForecast(stage.name, kind, True, validation, memory, _CACHE)
         is_cached = None if cached is None else False
-        if earlier := earlier_time(stage, costs.calibration, runs):
-            seconds, peak = earlier.seconds + validation, max(earlier.peak_bytes, memory)
-            return StageForecast(stage.name, kind, is_cached, seconds, peak, earlier.report)
+        if earlier := earlier_usage(stage, costs.calibration, runs):
+            usage, report = earlier
+            seconds, peak = usage.seconds + validation, max(usage.peak_bytes, memory)
+            return StageForecast(stage.name, kind, is_cached, seconds, peak, report)
         seconds, peak = photo_passes(stage.pass_, costs.calibration) * costs.photo_seconds, memory
         if (row_block_bytes := stage.pass_.row_block_bytes) is not None:
             statistics = statistics_memory(costs.reference, row_block_bytes)

@@ -16,8 +16,7 @@ from small_models import float_squeezenet
 from compress.cli.main import main
 from compress.configuration.config import Stage
 from compress.passes import Distill, Prune, Quantize, Recode, Share, Train
-from compress.pipeline.earlier_times import earlier_time
-from compress.pipeline.stage_costs import photo_passes
+from compress.pipeline.stage_costs import earlier_usage, photo_passes
 from compress.report.comparison.run_files import NamedRun
 
 PIPELINE = """\
@@ -125,10 +124,10 @@ def test_an_earlier_time_is_scaled_to_the_photos_and_the_epochs():
     record = make_record()
     trained = replace(record.stages[1], kind="train", options={"epochs": 2}, seconds=10.0)
     run = NamedRun("a", Path("a/report.json"), replace(record, stages=(record.stages[0], trained)))
-    time = earlier_time(Stage("train", Train(epochs=6)), 500, [run])
-    assert time.seconds == pytest.approx(10.0 * 3 / 2)  # of 1,000 photos and 2 epochs
-    assert time.report == "a/report.json"
-    assert earlier_time(Stage("distill", Distill()), 500, [run]) is None
+    usage, report = earlier_usage(Stage("train", Train(epochs=6)), 500, [run])
+    assert usage.seconds == pytest.approx(10.0 * 3 / 2)  # of 1,000 photos and 2 epochs
+    assert report == "a/report.json"
+    assert earlier_usage(Stage("distill", Distill()), 500, [run]) is None
 
 
 GATHERING = """\
