@@ -58,7 +58,7 @@ def report(paths: tuple[Path, ...], form: str, output: Path | None, step_summary
 
 def _read(paths: Sequence[Path]) -> tuple[Sequence[NamedRun], RunIndex | None]:
     """Return the runs, and the index if the only path is a folder of runs."""
-    from compress.report.comparison.comparability import comparability_warnings  # noqa: PLC0415  imports pydantic
+    from compress.report.comparison.run_comparison import comparability_warnings  # noqa: PLC0415  imports pydantic
     from compress.report.comparison.run_files import read_index, read_runs  # noqa: PLC0415
 
     index = read_index(paths[0]) if len(paths) == 1 else None

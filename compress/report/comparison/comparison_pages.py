@@ -12,10 +12,9 @@ import numpy as np
 from markupsafe import Markup
 
 from compress.report import breakdown
-from compress.report.comparison.comparability import comparability_warnings
 from compress.report.comparison.peers import peers_of
 from compress.report.comparison.rate_curve import Metric, draw_curve
-from compress.report.comparison.run_comparison import RunComparison, compare_runs
+from compress.report.comparison.run_comparison import RunComparison, comparability_warnings, compare_runs
 from compress.report.comparison.run_figures import RunFigures, figures_of
 from compress.report.comparison.run_files import NamedRun, RunIndex
 from compress.report.comparison.verdict import verdict

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pydantic import TypeAdapter
 
 from compress.report.breakdown import layer_bytes, layer_name, weight_layers
-from compress.report.comparison.comparability import comparability_warnings
-from compress.report.comparison.paired_runs import PairedRun, pair
+from compress.report.comparison.paired_runs import PairedRun, pair, same_photos
 from compress.report.comparison.run_figures import RunFigures, figures_of
 from compress.report.comparison.run_files import NamedRun
 from compress.report.comparison.setting_differences import SettingDifference, setting_differences
@@ -74,6 +73,25 @@ def compare_runs(runs: Sequence[NamedRun]) -> RunComparison:
         settings=setting_differences(records),
         layers=_layer_differences(records),
     )
+
+
+def comparability_warnings(runs: Sequence[NamedRun]) -> tuple[str, ...]:
+    """Return why the figures of other runs are not comparable with those of the first; empty if they are."""
+    first = runs[0]
+    a, warnings = first.record, []
+    if names := [run.name for run in runs if not same_photos(a, run.record)]:
+        warnings.append(
+            f"Other validation photos than {first.name}: {', '.join(names)}. A difference in accuracy, agreement or "
+            "divergence may come from the photos, and these runs have no paired statistics."
+        )
+    if names := [run.name for run in runs if run.record.weights_sha256 != a.weights_sha256]:
+        warnings.append(
+            f"Another float network than {first.name}: {', '.join(names)}. Agreement and divergence compare each "
+            "file with its own float network."
+        )
+    if len(runs) > 1 and (names := [run.name for run in runs if run.record.outcomes is None]):
+        warnings.append(f"Without results on single photos, and so without paired statistics: {', '.join(names)}.")
+    return tuple(warnings)
 
 
 def _layer_differences(records: Sequence[RunRecord]) -> tuple[LayerDifference, ...]:
