@@ -9,7 +9,6 @@ import math
 from functools import partial
 
 import numpy as np
-from numba import types
 from numpy.typing import NDArray
 
 from compress.codecs.primitives.column_codes import decode_columns, encode_columns, has_column_codes, selectors_bytes
@@ -18,6 +17,7 @@ from compress.codecs.primitives.prefix_bits import pack, unpack
 from compress.codecs.primitives.prefix_code import PrefixCode
 from compress.codecs.primitives.prefix_code_reader import decoding_table
 from compress.codecs.primitives.smallest import Candidate, smallest
+from compress.codecs.primitives.symbol_histogram import Counts
 from compress.codecs.protocol import Codec
 from compress.errors import FormatError
 from compress.runtime.jit import compiled
@@ -94,12 +94,12 @@ def _code_lengths(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     return bits
 
 
-@compiled(types.int64(types.int64[::1]))
-def _optimal_bits(counts: NDArray[np.int64]) -> int:
+@compiled()
+def _optimal_bits(counts: Counts) -> int:
     """Return the bits of symbols in their best prefix code of unlimited length.
 
-    Args:
-        counts: shape (k,), frequencies in ascending order.
+    `counts` are the frequencies in ascending order.
+
     Source: van Leeuwen 1976, "On the construction of Huffman trees": merged nodes arise in ascending order too.
     """
     merged = np.empty(counts.size, np.int64)

@@ -10,7 +10,7 @@ quantization".
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from numba import types
@@ -19,23 +19,23 @@ from numpy.typing import NDArray
 from compress.codecs.primitives.trellis import TRELLIS_4096, Trellis, level_of
 from compress.quantization.entry_search import choose_entries
 from compress.quantization.viterbi import (
-    INTEGER_MATRIX,
-    INTEGERS,
-    MATRIX,
     MAX_INDEX,
     MAX_STATES,
-    VECTOR,
-    Floats,
+    IntegerMatrix,
     Integers,
+    Matrix,
+    Vector,
     find_path,
 )
 from compress.quantization.viterbi_per_survivor import BLOCK, find_path_with_feedback
-from compress.runtime.jit import compiled, tuple_type
+from compress.runtime.jit import compiled
 
-MASKS = types.boolean[:, ::1]
-FACTORS = types.float32[:, ::1]
-_RATES = types.float64[:, :, ::1]
-_ASSIGNMENT = tuple_type(types.int32[:, ::1], MATRIX, types.int64[:, :, ::1])
+Floats = NDArray[np.float64]
+_Masks = Annotated[NDArray[np.bool_], types.boolean[:, ::1]]
+_Factors = Annotated[NDArray[np.float32], types.float32[:, ::1]]
+_Rates = Annotated[NDArray[np.float64], types.float64[:, :, ::1]]
+_Counts = Annotated[NDArray[np.int64], types.int64[:, :, ::1]]
+_Chosen = Annotated[NDArray[np.int32], types.int32[:, ::1]]
 
 _NO_ENTRIES: Floats = np.zeros(0)
 _NO_STATES: Integers = np.zeros(0, dtype=np.int64)
@@ -63,14 +63,12 @@ class LayerArrays(NamedTuple):
 
 def assign_levels(
     layer: LayerArrays, rate_cost: Floats, trellis: Trellis = TRELLIS_4096
-) -> tuple[NDArray[np.int32], Integers]:
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """Assign a level to every weight so that every column follows a trellis.
 
-    Args:
-        layer: the weights.
-        rate_cost: shape (classes, 2, 2 * max_index + 1), nats that the bits of indices -max_index to max_index cost in
-            each quantizer; column j belongs to class j % classes.
-        trellis: to follow.
+    `rate_cost`, shape (classes, 2, 2 * max_index + 1), has the nats that the bits of indices -max_index to max_index
+    cost in each quantizer; column j belongs to class j % classes.
+
     Returns:
         int32 levels, shape (rows, columns), and how often each index occurs, shaped as `rate_cost`.
     Raises:
@@ -87,14 +85,12 @@ def assign_levels(
 
 def assign_entries(
     layer: LayerArrays, rate_cost: Floats, class_of_column: Integers, entries: Floats
-) -> tuple[NDArray[np.int32], Floats, Integers]:
+) -> tuple[NDArray[np.int32], Floats, NDArray[np.int64]]:
     """Assign to every weight the codebook entry of lowest cost: of the error that remains, and of the bits.
 
-    Args:
-        layer: the weights.
-        rate_cost: shape (classes, entries), nats that the bits of each entry cost in the columns of a class.
-        class_of_column: int64, shape (columns,), the class of each column.
-        entries: shape (entries,), ascending; one of them is 0.
+    `rate_cost`, shape (classes, entries), has the nats that the bits of each entry cost in the columns of a class;
+    `class_of_column` has the shape (columns,). The entries ascend, and one of them is 0.
+
     Returns:
         index of the entry of each weight, int32, shape (rows, columns); the value that it approximates, which is the
         target after feedback divided by the scale; and how often each entry occurs, shaped as `rate_cost`.
@@ -118,13 +114,13 @@ def _assign(layer: LayerArrays, *arrays: NDArray[Any]) -> tuple[Any, Any, Any]:
     return _assign_columns(remaining, *(np.require(array, requirements=["C", "W"]) for array in inputs))
 
 
-@compiled(types.void(MATRIX, types.int64, types.int64, types.float64, FACTORS, types.int64, types.int64), inline=True)
+@compiled(inline=True)
 def _feed_error(
-    remaining: Floats,
+    remaining: Matrix,
     row: int,
     column: int,
     error: float,
-    inverse_cholesky: NDArray[np.float32],
+    inverse_cholesky: _Factors,
     group: int,
     diagonal: int,
 ) -> None:
@@ -137,22 +133,20 @@ def _feed_error(
         remaining[row, column + offset] -= scaled * inverse_cholesky[group, diagonal + offset]
 
 
-@compiled(
-    _ASSIGNMENT(MATRIX, MASKS, MATRIX, VECTOR, FACTORS, MATRIX, _RATES, INTEGERS, VECTOR, INTEGER_MATRIX, INTEGERS)
-)
+@compiled()
 def _assign_columns(
-    remaining: Floats,
-    mask: NDArray[np.bool_],
-    scale: Floats,
-    row_fisher: Floats,
-    inverse_cholesky: NDArray[np.float32],
-    correlation_factor: Floats,
-    rate_cost: Floats,
+    remaining: Matrix,
+    mask: _Masks,
+    scale: Matrix,
+    row_fisher: Vector,
+    inverse_cholesky: _Factors,
+    correlation_factor: Matrix,
+    rate_cost: _Rates,
     class_of_column: Integers,
-    entries: Floats,
-    predecessors: Integers,
+    entries: Vector,
+    predecessors: IntegerMatrix,
     quantizer: Integers,
-) -> tuple[NDArray[np.int32], Floats, Integers]:
+) -> tuple[_Chosen, Matrix, _Counts]:
     rows, columns = remaining.shape
     states, max_index = len(quantizer), rate_cost.shape[2] // 2
     groups, correlated = inverse_cholesky.shape[0], len(correlation_factor) > 0

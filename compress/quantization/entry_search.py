@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import types
 
-from compress.quantization.viterbi import INTEGERS, MASK, MATRIX, VECTOR, Floats, Integers, Mask
+from compress.quantization.viterbi import Integers, Mask, Matrix, Vector
 from compress.runtime.jit import compiled
 
 
-@compiled(types.int64(types.float64, types.float64, VECTOR, types.float64, VECTOR))
-def _cheapest_entry(target: float, error_cost: float, rate_cost: Floats, min_rate_cost: float, entries: Floats) -> int:
+@compiled()
+def _cheapest_entry(target: float, error_cost: float, rate_cost: Vector, min_rate_cost: float, entries: Vector) -> int:
     """Return the entry of lowest cost; ties go to the entry nearer to the target, then to the lower one.
 
     The search goes outward from the target, until the error alone costs more than the best entry.
@@ -34,14 +33,14 @@ def _cheapest_entry(target: float, error_cost: float, rate_cost: Floats, min_rat
     return best
 
 
-@compiled(types.void(VECTOR, VECTOR, MASK, VECTOR, VECTOR, MATRIX, INTEGERS))
+@compiled()
 def choose_entries(
-    targets: Floats,
-    error_costs: Floats,
+    targets: Vector,
+    error_costs: Vector,
     mask: Mask,
-    rate_cost: Floats,
-    entries: Floats,
-    correlation_factor: Floats,
+    rate_cost: Vector,
+    entries: Vector,
+    correlation_factor: Matrix,
     indices: Integers,
 ) -> None:
     """Choose an entry for each weight of a column, top down. Where rows are correlated, lower rows compensate.

@@ -9,16 +9,14 @@ Source: Forney 1973, "The Viterbi algorithm".
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
 from compress.codecs.primitives.trellis import level_of
-from compress.runtime.jit import compiled, tuple_type
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-Mask = NDArray[np.bool_]
+from compress.runtime.jit import compiled
 
 CANDIDATES = 7
 """Indices tried for a value, from one beyond the nearest towards zero: the bits that a smaller index saves are rarely
@@ -30,25 +28,24 @@ MAX_STATES = 2**14
 MAX_INDEX = 2**15 - 1
 """Limit of int16 indices of survivors."""
 
-MATRIX = types.float64[:, ::1]
-VECTOR = types.float64[::1]
-INTEGERS = types.int64[::1]
-INTEGER_MATRIX = types.int64[:, ::1]
-MASK = types.boolean[::1]
-BACKPOINTERS = types.int16[:, ::1]
-PATH = tuple_type(INTEGERS, INTEGERS)
+Vector = Annotated[NDArray[np.float64], types.float64[::1]]
+Matrix = Annotated[NDArray[np.float64], types.float64[:, ::1]]
+Integers = Annotated[NDArray[np.int64], types.int64[::1]]
+IntegerMatrix = Annotated[NDArray[np.int64], types.int64[:, ::1]]
+Mask = Annotated[NDArray[np.bool_], types.boolean[::1]]
+Backpointers = Annotated[NDArray[np.int16], types.int16[:, ::1]]
 
 
-@compiled(types.void(VECTOR, types.float64, types.boolean, INTEGERS, MATRIX, VECTOR, INTEGER_MATRIX, MATRIX))
+@compiled()
 def find_candidates(
-    targets: Floats,
+    targets: Vector,
     error_cost: float,
     mask: bool,
     quantizer: Integers,
-    rate_cost: Floats,
-    largest: Floats,
-    index: Integers,
-    cost: Floats,
+    rate_cost: Matrix,
+    largest: Vector,
+    index: IntegerMatrix,
+    cost: Matrix,
 ) -> None:
     """Find the cheapest index of each parity for several target values, each in its own quantizer.
 
@@ -95,9 +92,9 @@ def find_candidates(
                 indices[place] = signed if better else indices[place]
 
 
-@compiled(types.void(types.int64, VECTOR, INTEGER_MATRIX, BACKPOINTERS, VECTOR), inline=True)
+@compiled(inline=True)
 def select_survivors(
-    row: int, transition_metric: Floats, predecessors: Integers, backpointers: NDArray[np.int16], path_metric: Floats
+    row: int, transition_metric: Vector, predecessors: IntegerMatrix, backpointers: Backpointers, path_metric: Vector
 ) -> None:
     """Keep the cheaper transition into each state.
 
@@ -114,26 +111,21 @@ def select_survivors(
         path_metric[state] = second if second < first else first
 
 
-@compiled(PATH(VECTOR, VECTOR, MASK, MATRIX, INTEGER_MATRIX, INTEGERS, BACKPOINTERS))
+@compiled()
 def find_path(
-    targets: Floats,
-    error_costs: Floats,
+    targets: Vector,
+    error_costs: Vector,
     mask: Mask,
-    rate_cost: Floats,
-    predecessors: Integers,
+    rate_cost: Matrix,
+    predecessors: IntegerMatrix,
     quantizer: Integers,
-    backpointers: NDArray[np.int16],
+    backpointers: Backpointers,
 ) -> tuple[Integers, Integers]:
     """Return the path of lowest cost down a column whose errors are independent.
 
-    Args:
-        targets: shape (rows,), in steps.
-        error_costs: shape (rows,), nats that a squared error of 1 costs.
-        mask: shape (rows,); False allows index 0 only.
-        rate_cost: as in `find_candidates`.
-        predecessors: `Trellis.predecessors`.
-        quantizer: `Trellis.quantizer`.
-        backpointers: workspace, shape (rows, states).
+    `targets`, `error_costs` and `mask` are those of `find_candidates` for each row, shape (rows,). `backpointers` is a
+    workspace, shape (rows, states).
+
     Returns:
         indices and their quantizers, shape (rows,).
     """

@@ -9,46 +9,41 @@ Source: Raheli, Polydoros & Tzou 1995, "Per-survivor processing".
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
 from compress.codecs.primitives.trellis import level_of
 from compress.quantization.viterbi import (
-    BACKPOINTERS,
-    INTEGER_MATRIX,
-    INTEGERS,
-    MASK,
-    MATRIX,
-    PATH,
-    VECTOR,
-    Floats,
+    Backpointers,
+    IntegerMatrix,
     Integers,
     Mask,
+    Matrix,
+    Vector,
     find_candidates,
     select_survivors,
 )
-from compress.runtime.jit import compiled, tuple_type
+from compress.runtime.jit import compiled
 
 BLOCK = 16
 """Rows for which each survivor tracks the shift of the targets."""
 
-_TRACE = tuple_type(types.int64, types.uint16[:, ::1], INTEGERS)
-_SHIFT = tuple_type(types.int64, MATRIX)
+_States = Annotated[NDArray[np.uint16], types.uint16[:, ::1]]
 
 
-@compiled(
-    types.void(types.int64, types.int64, types.int64, types.int64, types.float64, MATRIX, MATRIX, MATRIX), inline=True
-)
+@compiled(inline=True)
 def _feed_error(
     row: int,
     block: int,
     source: int,
     state: int,
     error: float,
-    correlation_factor: Floats,
-    shift: Floats,
-    next_shift: Floats,
+    correlation_factor: Matrix,
+    shift: Matrix,
+    next_shift: Matrix,
 ) -> None:
     """Write a state's shifts of a block of targets: the shifts of its predecessor `source`, and a row's error."""
     unsigned_row, unsigned_block = np.uintp(row), np.uintp(block)
@@ -59,10 +54,10 @@ def _feed_error(
         next_shift[unsigned_state, at] = shift[unsigned_source, at] + fed
 
 
-@compiled(_TRACE(types.int64, types.int64, VECTOR, BACKPOINTERS))
+@compiled()
 def _trace_back(
-    row: int, merged: int, path_metric: Floats, backpointers: NDArray[np.int16]
-) -> tuple[int, NDArray[np.uint16], Integers]:
+    row: int, merged: int, path_metric: Vector, backpointers: Backpointers
+) -> tuple[int, _States, Integers]:
     """Trace all survivors back to their merge point.
 
     Args:
@@ -94,16 +89,16 @@ def _trace_back(
     return merge, on_survivor, count
 
 
-@compiled(_SHIFT(types.int64, types.int64, VECTOR, BACKPOINTERS, MATRIX, MATRIX, VECTOR))
+@compiled()
 def _begin_block(
     block: int,
     merged: int,
-    path_metric: Floats,
-    backpointers: NDArray[np.int16],
-    survivor_error: Floats,
-    correlation_factor: Floats,
-    common_shift: Floats,
-) -> tuple[int, Floats]:
+    path_metric: Vector,
+    backpointers: Backpointers,
+    survivor_error: Matrix,
+    correlation_factor: Matrix,
+    common_shift: Vector,
+) -> tuple[int, Matrix]:
     """Compute how each survivor shifts the targets of a block.
 
     Errors are added in the order of their rows: the sums equal, to the bit, the sums of survivors that track all rows.
@@ -130,20 +125,18 @@ def _begin_block(
     return merge, shift
 
 
-@compiled(
-    PATH(VECTOR, VECTOR, MASK, MATRIX, INTEGER_MATRIX, INTEGERS, MATRIX, BACKPOINTERS, types.int16[:, ::1], MATRIX)
-)
+@compiled()
 def find_path_with_feedback(
-    targets: Floats,
-    error_costs: Floats,
+    targets: Vector,
+    error_costs: Vector,
     mask: Mask,
-    rate_cost: Floats,
-    predecessors: Integers,
+    rate_cost: Matrix,
+    predecessors: IntegerMatrix,
     quantizer: Integers,
-    correlation_factor: Floats,
-    backpointers: NDArray[np.int16],
-    survivor_index: NDArray[np.int16],
-    survivor_error: Floats,
+    correlation_factor: Matrix,
+    backpointers: Backpointers,
+    survivor_index: Backpointers,
+    survivor_error: Matrix,
 ) -> tuple[Integers, Integers]:
     """Do as `viterbi.find_path` for a column whose rows are correlated.
 

@@ -24,12 +24,12 @@ _cache_keys: dict[Any, str] = {}
 """Key of each compiled function that is cached on disk."""
 
 
-def compiled(signature: Any = None, *, inline: bool = False) -> Callable[[Function], Function]:
-    """Compile a function for one signature at its first use, with a cache on disk where a folder is writable.
+def compiled(*, inline: bool = False) -> Callable[[Function], Function]:
+    """Compile a function for its annotations at its first use, with a cache on disk where a folder is writable.
+
+    The annotation of an array is `Annotated[NDArray[...], numba type]`; a named tuple has annotated fields.
 
     Args:
-        signature: numba types of the result and the arguments; None: from the annotations, where an array is
-            `Annotated[NDArray[...], numba type]`, and a named tuple has annotated fields.
         inline: insert the machine code into each caller, and do without reference counting, which would take a third of
             the time. An inlined function must not create arrays.
     """
@@ -39,14 +39,14 @@ def compiled(signature: Any = None, *, inline: bool = False) -> Callable[[Functi
         machine_code: Any = numba.njit(**options)(function)
         if is_jitted(machine_code):  # not where NUMBA_DISABLE_JIT is set
             _enable_cache(machine_code)
-            _compile_at_first_use(machine_code, signature)
+            _compile_at_first_use(machine_code)
         return cast("Function", machine_code)
 
     return compile_function
 
 
-def _compile_at_first_use(machine_code: Any, signature: Any) -> None:
-    """Replace the method `compile`, which numba calls for the types of the first use, to compile for the signature.
+def _compile_at_first_use(machine_code: Any) -> None:
+    """Replace the method `compile`, which numba calls for the types of the first use, to compile for the annotations.
 
     Callers then convert their arguments. A function that only functions from the cache call is never compiled: their
     machine code includes it.
@@ -55,17 +55,11 @@ def _compile_at_first_use(machine_code: Any, signature: Any) -> None:
     def compile_once(types_of_use: Any) -> Any:
         with global_compiler_lock:  # two threads may use the function first
             if not machine_code.overloads:
-                compile_for = type(machine_code).compile
-                compile_for(machine_code, signature or _annotated_signature(machine_code.py_func))
+                type(machine_code).compile(machine_code, _annotated_signature(machine_code.py_func))
                 machine_code.disable_compile()
         return machine_code
 
     machine_code.compile = compile_once
-
-
-def tuple_type(*items: Any) -> Any:
-    """Return the numba type of a tuple, for functions with several results."""
-    return types.Tuple(items)  # type: ignore[no-untyped-call]
 
 
 def _annotated_signature(function: Callable[..., Any]) -> Any:
@@ -77,7 +71,7 @@ def _numba_type(annotation: Any) -> Any:
     if get_origin(annotation) is Annotated:
         return annotation.__metadata__[0]
     if get_origin(annotation) is tuple:
-        return tuple_type(*map(_numba_type, get_args(annotation)))
+        return types.Tuple(tuple(map(_numba_type, get_args(annotation))))  # type: ignore[no-untyped-call]
     if hasattr(annotation, "_fields"):
         fields = map(_numba_type, get_type_hints(annotation, include_extras=True).values())
         return types.NamedTuple(list(fields), annotation)  # type: ignore[no-untyped-call]

@@ -10,22 +10,20 @@ from pathlib import Path
 import pytest
 
 LIBRARY = """
-from numba import types
 from compress.runtime.jit import compiled
 
 FACTOR = {factor}
 
-@compiled(types.int64(types.int64), inline=True)
-def inlined(value):
+@compiled(inline=True)
+def inlined(value: int) -> int:
     return {expression}
 """
 CALLER = """
 from library import FACTOR, inlined
-from numba import types
 from compress.runtime.jit import compiled
 
-@compiled(types.int64(types.int64))
-def caller(value):
+@compiled()
+def caller(value: int) -> int:
     return FACTOR * inlined(value)
 """
 RESULT_AND_HITS = "print(caller.caller(10), sum(caller.caller.stats.cache_hits.values()))"
