@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 
-import numpy as np
 from PIL import Image, ImageOps
 
 from compress import container
@@ -19,6 +17,8 @@ _TEMPLATE = Path(__file__).with_name("c_template")
 _SAMPLE_SIDE = 96
 """Pixels. The network resizes photos; a small sample needs little flash."""
 
+_SAMPLE_BYTES = 3 * _SAMPLE_SIDE**2
+
 _BYTES_PER_LINE = 32
 
 
@@ -26,97 +26,48 @@ def write_c_project(model: Path, folder: Path) -> list[Path]:
     """Write a project that builds as it is with make or CMake.
 
     Its files are the runtime, the model and its class names as C arrays, a sample photo, a program that classifies
-    photos, and a README with the memory that the model needs.
+    photos, and a README with the memory that the model needs. `folder` is made if it is missing; each file is written
+    atomically.
 
-    Args:
-        model: a `.sqz` file.
-        folder: is made if it is missing; each file is written atomically.
-    Returns:
-        the files.
     Raises:
         FormatError: the model breaks the format.
         ConfigError: the network does not run in C, or there is no C compiler.
         OSError: a file cannot be written.
     """
-    decoded = container.read(model)
+    decoded, data = container.read(model), model.read_bytes()
     memory = measure_memory(model)
-    files = {
-        "model.h": _model_header(model.stat().st_size, decoded.classes, memory),
-        "model.c": _model_source(model.read_bytes(), class_names(decoded)),
-        "sample.c": _sample_source(),
-        "README.md": _readme(model, memory),
+    numbers = {"bytes": len(data), "classes": decoded.classes, **vars(memory)}
+    templates: dict[str, dict[str, object]] = {
+        "model.h": {"numbers": "\n".join(f"#define MODEL_{key.upper()} {each}" for key, each in numbers.items())},
+        "model.c": {"classes": ",\n".join(map(c_string, class_names(decoded))), "bytes": _c_bytes(data)},
+        "sample.c": {"count": _SAMPLE_BYTES, "pixels": _c_bytes(_sample_pixels()), "side": _SAMPLE_SIDE},
+        "README.md": {"model": model.name, **_memory_text(len(data), memory)},
     }
-    texts = {name: text.encode() for name, text in files.items()}
-    copies = {path.name: path for path in _TEMPLATE.iterdir() if path.name != "README.md"}
-    copies["ppm.h"] = sources_folder() / "classify" / "ppm.h"
-    copies |= {f"runtime/{path.name}": path for path in (*runtime_sources(), *sources_folder().glob("*.h"))}
-    return write_files_atomically(folder, texts | {name: path.read_bytes() for name, path in copies.items()})
+    files = {path.name: path.read_bytes() for path in _TEMPLATE.iterdir()}
+    for name, values in templates.items():
+        files[name] = Template(files[name].decode()).substitute(values).encode()
+    files["ppm.h"] = sources_folder().joinpath("classify", "ppm.h").read_bytes()
+    files |= {f"runtime/{path.name}": path.read_bytes() for path in (*runtime_sources(), *sources_folder().glob("*.h"))}
+    return write_files_atomically(folder, files)
 
 
-def _model_header(file_bytes: int, classes: int, memory: CMemory) -> str:
-    numbers = {"BYTES": file_bytes, "CLASSES": classes, **{name.upper(): value for name, value in vars(memory).items()}}
-    lines = "\n".join(f"#define MODEL_{name} {value}" for name, value in numbers.items())
-    return f"""/* The model, and the memory that it needs: see README.md. */
-#ifndef MODEL_H
-#define MODEL_H
-
-#include "sqz_network.h"
-
-{lines}
-
-#ifdef __cplusplus
-extern "C" {{
-#endif
-
-extern const uint8_t model[MODEL_BYTES]; /* the .sqz file */
-extern const char *const model_classes[MODEL_CLASSES];
-extern const sqz_photo sample;
-
-#ifdef __cplusplus
-}}
-#endif
-
-#endif
-"""
-
-
-def _model_source(data: bytes, classes: Sequence[str]) -> str:
-    names = ",\n".join(map(c_string, classes))
-    return f"""#include "model.h"
-
-const char *const model_classes[MODEL_CLASSES] = {{
-{names}}};
-
-const uint8_t model[MODEL_BYTES] = {{
-{_c_bytes(data)}}};
-"""
-
-
-def _sample_source() -> str:
+def _sample_pixels() -> bytes:
     """Return the cat of scikit-image."""
     with Image.open(package_file("skimage", "data", "chelsea.png")) as photo:
-        pixels = np.asarray(ImageOps.fit(photo.convert("RGB"), (_SAMPLE_SIDE, _SAMPLE_SIDE)))
-    return f"""/* A photo of a cat. Replace it by what your camera sees. */
-#include "model.h"
-
-static const uint8_t pixels[{pixels.size}] = {{
-{_c_bytes(pixels.tobytes())}}};
-
-const sqz_photo sample = {{pixels, {_SAMPLE_SIDE}, {_SAMPLE_SIDE}, 3, 3 * {_SAMPLE_SIDE}}};
-"""
+        return ImageOps.fit(photo.convert("RGB"), (_SAMPLE_SIDE, _SAMPLE_SIDE)).tobytes()
 
 
-def _readme(model: Path, memory: CMemory) -> str:
-    template = Template((_TEMPLATE / "README.md").read_text("utf-8"))
+def _memory_text(file_bytes: int, memory: CMemory) -> dict[str, str]:
+    """Return numbers of bytes by their names in the README."""
     numbers = {
         **vars(memory),
         "values_bytes": memory.values_bytes,
         "loaded_bytes": memory.loaded_bytes,
         "streaming_bytes": memory.streaming_bytes,
-        "file_bytes": model.stat().st_size,
-        "sample_bytes": 3 * _SAMPLE_SIDE**2,
+        "file_bytes": file_bytes,
+        "sample_bytes": _SAMPLE_BYTES,
     }
-    return template.substitute({name: f"{number:,}" for name, number in numbers.items()}, model=model.name)
+    return {name: f"{number:,}" for name, number in numbers.items()}
 
 
 def _c_bytes(data: bytes) -> str:
