@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from types import TracebackType
 
 import psutil
 
 _SAMPLE_SECONDS = 0.05
 
 
-@dataclass(frozen=True)
+@dataclass
 class ResourceUsage:
     """Time and memory of some work.
 
@@ -25,40 +26,28 @@ class ResourceUsage:
     peak_bytes: int = 0
 
 
-class ResourceMeter:
-    """Measures time and memory of the process in a `with` block.
+@contextmanager
+def measure_usage() -> Iterator[ResourceUsage]:
+    """Yield time and memory of the process in the block, complete at its end.
 
-    It samples memory every 50 ms, so it can miss a shorter peak.
+    Memory is sampled every 50 ms, so that a shorter peak can be missed.
     """
+    usage, process, done = ResourceUsage(), psutil.Process(), threading.Event()
 
-    def __init__(self) -> None:
-        self._seconds, self._peak_bytes = 0.0, 0
-        self._process = psutil.Process()
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
+    def sample() -> None:
+        usage.peak_bytes = max(usage.peak_bytes, process.memory_info().rss)
 
-    @property
-    def usage(self) -> ResourceUsage:
-        """Time and memory of the finished block."""
-        return ResourceUsage(self._seconds, self._peak_bytes)
+    def watch() -> None:
+        while not done.wait(_SAMPLE_SECONDS):
+            sample()
 
-    def __enter__(self) -> ResourceMeter:
-        self._start = time.perf_counter()
-        self._sample()
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._done.set()
-        self._thread.join()
-        self._sample()
-        self._seconds = time.perf_counter() - self._start
-
-    def _sample(self) -> None:
-        self._peak_bytes = max(self._peak_bytes, self._process.memory_info().rss)
-
-    def _watch(self) -> None:
-        while not self._done.wait(_SAMPLE_SECONDS):
-            self._sample()
+    started, thread = time.perf_counter(), threading.Thread(target=watch, daemon=True)
+    sample()
+    thread.start()
+    try:
+        yield usage
+    finally:
+        done.set()
+        thread.join()
+        sample()
+        usage.seconds = time.perf_counter() - started

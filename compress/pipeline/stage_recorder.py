@@ -28,7 +28,7 @@ from compress.networks.network_class_names import class_names
 from compress.pipeline.changed_photos import changed_photos
 from compress.pipeline.inputs import RunInputs
 from compress.pipeline.layer_errors import LayerError, measure_layer_errors
-from compress.pipeline.resource_meter import ResourceMeter, ResourceUsage
+from compress.pipeline.resource_meter import ResourceUsage, measure_usage
 from compress.pipeline.stages import StageResult
 from compress.report.record import ChangedPhoto, PhotoExample, StageRecord
 from compress.runtime.atomic_files import write_atomically
@@ -61,9 +61,9 @@ class StageRecorder:
         self.trained_by: list[str] = []
         self.decode_seconds = 0.0
         self._photos, self._context = inputs.validation, inputs.context
-        with ResourceMeter() as meter:
+        with measure_usage() as usage:
             self.reference_outputs = self._run(inputs.given)
-        self._outputs, self._reference_usage = self.reference_outputs, meter.usage
+        self._outputs, self._reference_usage = self.reference_outputs, usage
         self._float_outputs: list[Outputs] = []
         self.stages = [self._baseline()]
         if inputs.given is not inputs.reference:
@@ -75,14 +75,14 @@ class StageRecorder:
         If the stage trained the float network, the earlier records are computed again with the new reference.
         """
         self.model = result.model
-        with ResourceMeter() as meter:
+        with measure_usage() as usage:
             self._outputs = self._run(self.model)
         if result.is_reference:
             self._replace_reference(result.stage.name, self._outputs)
         if result.is_float:
             self._float_outputs.append(self._outputs)
         pass_ = result.stage.pass_
-        record = self._record(result.stage.name, pass_.kind, options_of(pass_), (result.usage, meter.usage))
+        record = self._record(result.stage.name, pass_.kind, options_of(pass_), (result.usage, usage))
         self.stages.append(replace(record, from_cache=result.from_cache, training=result.model.training))
 
     def goal_results(self, model: Model, goal: Goal) -> tuple[GoalRecord, ...]:
@@ -95,11 +95,11 @@ class StageRecorder:
 
     def record_file(self, path: Path, codecs: Sequence[str]) -> bytes:
         """Write the file, which may use these codecs; record the stage `encode`, and return the content."""
-        with ResourceMeter() as meter:
+        with measure_usage() as usage:
             data = container.encode(self.model, codecs)
             write_atomically(path, data)
         options = {"codecs": list(codecs)}
-        self.stages.append(self._record("encode", "encode", options, (meter.usage, ResourceUsage()), len(data)))
+        self.stages.append(self._record("encode", "encode", options, (usage, ResourceUsage()), len(data)))
         return data
 
     def record_proof(self, path: Path) -> None:
@@ -108,13 +108,12 @@ class StageRecorder:
         Raises:
             SqueezeError: the process failed, or the decoded weights differ from the model in a bit.
         """
-        with ResourceMeter() as meter:
+        with measure_usage() as usage:
             round_trip = run_round_trip(path, self._photos, str(self._context.device), trusted=self.model.trusted)
         if round_trip.weights_sha256 != container.weights_sha256(self.model):
             raise SqueezeError(f"{path}: the decoded weights differ from the encoded ones")
         self._outputs = Outputs(round_trip.logits, self._photos.labels, self.reference_outputs.kind)
-        usages = meter.usage, ResourceUsage()
-        self.stages.append(self._record("proof", "proof", {}, usages, path.stat().st_size))
+        self.stages.append(self._record("proof", "proof", {}, (usage, ResourceUsage()), path.stat().st_size))
         self.decode_seconds = round_trip.decode_seconds
 
     def outcomes(self) -> PhotoOutcomes | None:

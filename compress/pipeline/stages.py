@@ -13,7 +13,7 @@ from compress.model import Model
 from compress.networks.factory import needs_trust
 from compress.pipeline.inputs import RunInputs
 from compress.pipeline.invariants import check_invariants
-from compress.pipeline.resource_meter import ResourceMeter, ResourceUsage
+from compress.pipeline.resource_meter import ResourceUsage, measure_usage
 from compress.pipeline.stage_cache import StageCache
 from compress.runtime.memory import release_free_memory
 from compress.tensors.forms import Dense
@@ -51,13 +51,10 @@ def run_stages(
 ) -> Iterator[StageResult]:
     """Run the stages of a pipeline in order, or read their results from the cache.
 
-    Args:
-        pipeline: has the stages.
-        inputs: of this pipeline, or of one that differs in nothing but stages and coding.
-        measure: returns whether a model meets the goal, for a stage that `needs_goal`; None: none may run.
-        only_cached: run nothing, and end before the first stage whose result is not in the cache.
-    Yields:
-        the result of each stage; the next stage runs when its result is requested.
+    The inputs may be those of a pipeline that differs in stages and coding. `measure` returns whether a model meets the
+    goal; None: no stage that `needs_goal` may run. With `only_cached`, nothing runs, and the stages end before the
+    first one whose result is not in the cache.
+
     Raises:
         SqueezeError: a stage failed; names the stage.
     """
@@ -92,14 +89,14 @@ def _load_or_run(stage: Stage, model: Model, context: Context, cache: Path) -> t
         with context.progress(f"{stage.name}: read from the cache", 0):
             return *cached, True
     release_free_memory()  # of decoded photos
-    with ResourceMeter() as meter:
+    with measure_usage() as usage:
         changed = _run(stage, model, context)
         check_invariants(model, changed, stage.name)
     # Machines may round differently. All processes continue with the model of the first.
     changed = processes.broadcast(changed)
     if processes.is_first:
-        stage_cache.write(changed, meter.usage)
-    return changed, meter.usage, False
+        stage_cache.write(changed, usage)
+    return changed, usage, False
 
 
 def _run(stage: Stage, model: Model, context: Context) -> Model:
