@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from compress.cli.progress_display import LiveStages, ProgressLines, progress_bars
+from compress.cli.progress_display import LiveStages, progress_bars, progress_lines
 from compress.runtime.file_names import escape_undecodable
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
             task = bars.add_task(title, total=total or None)
             yield lambda count: bars.advance(task, count)
     else:
-        with ProgressLines(_err, title, total, 0.0 if _verbose else _MIN_REPORTED_SECONDS) as advance:
+        with progress_lines(_err, title, total, 0.0 if _verbose else _MIN_REPORTED_SECONDS) as advance:
             yield advance
 
 

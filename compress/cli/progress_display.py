@@ -104,49 +104,39 @@ def duration(seconds: float) -> str:
     return to_ascii(whole_seconds(seconds))
 
 
-class ProgressLines:
-    """Prints a line every 30 seconds about work that is not done, and its time when it is done.
+@contextmanager
+def progress_lines(console: Console, title: str, total: int, min_seconds: float) -> Iterator[Callable[[int], None]]:
+    """Print a line every 30 seconds about the work of the block, and its time when it is done.
 
-    A thread prints them, so that logs stay alive even if the work is one long step.
-
-    Args:
-        console: where to print.
-        title: name of the work.
-        total: number of items; 0: unknown.
-        min_seconds: shorter work is not reported when it is done.
+    A thread prints them, so that logs stay alive even if the work is one long step. `total` is the number of items; 0:
+    unknown. Work that takes less than `min_seconds` is not reported when it is done.
     """
+    done, finished, started = 0, threading.Event(), time.perf_counter()
 
-    def __init__(self, console: Console, title: str, total: int, min_seconds: float) -> None:
-        self._console, self._min_seconds = console, min_seconds
-        self._title, self._total, self._done = title, total, 0
-        self._started, self._finished = time.perf_counter(), threading.Event()
-        self._thread = threading.Thread(target=self._print_lines, daemon=True)
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
 
-    def __enter__(self) -> Callable[[int], None]:
-        self._thread.start()
-        return self._advance
+    def say(text: str) -> None:
+        console.print(f"{title}: {text}", markup=False)
 
-    def __exit__(self, *error: object) -> None:
-        self._finished.set()
-        self._thread.join()
-        seconds = time.perf_counter() - self._started
-        if error[0] is None and seconds > self._min_seconds:
-            self._print(duration(seconds))
-
-    def _advance(self, count: int) -> None:
-        self._done += count
-
-    def _print_lines(self) -> None:
-        while not self._finished.wait(SECONDS_BETWEEN_LINES):
-            seconds = time.perf_counter() - self._started
+    def print_lines() -> None:
+        while not finished.wait(SECONDS_BETWEEN_LINES):
+            seconds = time.perf_counter() - started
             elapsed = duration(seconds)
-            if not self._total:
-                self._print(f"{self._done:,} done in {elapsed}" if self._done else f"{elapsed} so far")
-            elif not self._done:
-                self._print(f"0 of {self._total:,} done in {elapsed}")
+            if not total:
+                say(f"{done:,} done in {elapsed}" if done else f"{elapsed} so far")
+            elif not done:
+                say(f"0 of {total:,} done in {elapsed}")
             else:
-                left = duration(seconds / self._done * (self._total - self._done))
-                self._print(f"{self._done:,} of {self._total:,} done in {elapsed}, about {left} left")
+                say(f"{done:,} of {total:,} done in {elapsed}, about {duration(seconds / done * (total - done))} left")
 
-    def _print(self, text: str) -> None:
-        self._console.print(f"{self._title}: {text}", markup=False)
+    thread = threading.Thread(target=print_lines, daemon=True)
+    thread.start()
+    try:
+        yield advance
+    finally:
+        finished.set()
+        thread.join()
+    if (seconds := time.perf_counter() - started) > min_seconds:
+        say(duration(seconds))
