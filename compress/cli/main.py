@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 import compress
+from compress.builtin_pipelines import SCHEMA_FILE, builtin_pipelines, find_pipeline, first_comment, with_schema
 from compress.cli import console, model_commands, options, prediction_commands, setup_commands
 from compress.cli.cache_commands import cache
 from compress.cli.compare_command import compare
@@ -89,8 +90,6 @@ def pipelines(as_json: bool) -> None:
 
     Example: squeeze-compress pipelines
     """
-    from compress.builtin_pipelines import builtin_pipelines, first_comment  # noqa: PLC0415
-
     rows = [(name, first_comment(file.read_text("utf-8"))) for name, file in builtin_pipelines().items()]
     if as_json:
         console.say_json([{"name": name, "description": description} for name, description in rows])
@@ -113,7 +112,6 @@ def init(name: str, output: Path) -> None:
 
     Example: squeeze-compress init deep-compression -o mine.yaml
     """
-    from compress.builtin_pipelines import SCHEMA_FILE, find_pipeline, with_schema  # noqa: PLC0415
     from compress.configuration.config import read_pipeline  # noqa: PLC0415
     from compress.configuration.json_schema import schema_text  # noqa: PLC0415
     from compress.runtime.atomic_files import write_atomically  # noqa: PLC0415

@@ -12,6 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from compress.builtin_models import builtin_models, find_model
+from compress.builtin_pipelines import builtin_pipelines, find_pipeline
 from compress.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -31,11 +32,11 @@ class UserPath(click.Path):
 
 
 class _NameOrFile(UserPath):
-    """A path, or a name that the shell completes too."""
+    """A path, or one of the names, which the shell completes too."""
 
-    def names(self) -> Iterable[str]:
-        """Return the allowed names."""
-        raise NotImplementedError
+    def __init__(self, names: Callable[[], Iterable[str]], **options: Any) -> None:
+        super().__init__(**options)
+        self.names = names
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         names = sorted(name for name in self.names() if name.startswith(incomplete))
@@ -63,11 +64,8 @@ class ModelFile(_NameOrFile):
     """
 
     def __init__(self, also: str | None = None) -> None:
-        super().__init__(path_type=Path)
+        super().__init__(lambda: [*builtin_models(), *filter(None, [also])], path_type=Path)
         self.also = also
-
-    def names(self) -> Iterable[str]:
-        return [*builtin_models(), *filter(None, [self.also])]
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value == self.also:
@@ -81,10 +79,8 @@ class ModelFile(_NameOrFile):
 class PipelineFile(_NameOrFile):
     """A pipeline file or the name of a built-in pipeline, as the user wrote it."""
 
-    def names(self) -> Iterable[str]:
-        from compress.builtin_pipelines import builtin_pipelines  # noqa: PLC0415
-
-        return builtin_pipelines()
+    def __init__(self) -> None:
+        super().__init__(builtin_pipelines)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         return value
@@ -94,14 +90,10 @@ class PathOrName(_NameOrFile):
     """An existing path, or one allowed name; the value is a `str`."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(exists=True)
-        self.allowed_name = name
-
-    def names(self) -> Iterable[str]:
-        return [self.allowed_name]
+        super().__init__(lambda: [name], exists=True)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return value if value == self.allowed_name else super().convert(value, param, ctx)
+        return value if value in self.names() else super().convert(value, param, ctx)
 
 
 class FileBytes(click.IntRange):
@@ -193,7 +185,6 @@ def pipeline(command: Command) -> Command:
 
 def read_pipeline(name: str, overrides: tuple[str, ...], seed: int | None) -> Pipeline:
     """Read the pipeline that the options of `pipeline` name; errors as in `config.read_pipeline`."""
-    from compress.builtin_pipelines import find_pipeline  # noqa: PLC0415
     from compress.configuration import config  # noqa: PLC0415
 
     seeded = overrides if seed is None else (*overrides, f"seed={seed}")

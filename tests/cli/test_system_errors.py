@@ -75,7 +75,7 @@ def test_a_lack_of_memory_is_told_whatever_it_made_fail(monkeypatch, error, reas
             raise DataError("the network fails on 50 photos") from cause
 
     for failing in (fail, lambda *_: (_ for _ in ()).throw(error)):
-        monkeypatch.setattr("compress.builtin_pipelines.builtin_pipelines", failing)
+        monkeypatch.setattr("compress.cli.main.builtin_pipelines", failing)
         done = CliRunner().invoke(main, ["pipelines"])
         assert done.exit_code == 1
         assert done.stderr.startswith(f"error: out of memory{reason}; close other programs, take a smaller 'batch'")
