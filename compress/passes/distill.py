@@ -34,15 +34,11 @@ class Distill(Pass):
     """
 
     kind: ClassVar[str] = "distill"
+    keeps_symbols: ClassVar[bool] = True
 
     steps: Annotated[int, Field(ge=1)] = 100
     batch: Annotated[int, Field(ge=1)] = 32
     learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.03
-
-    @property
-    def keeps_symbols(self) -> bool:
-        """Distillation keeps the codebook index of every shared weight."""
-        return True
 
     def __call__(self, model: Model, context: Context) -> Model:
         """Return the model with trained weights.

@@ -23,12 +23,14 @@ class Pass(ABC):
         needs_labels: the pass trains with the labels of the calibration photos. Its result, if still a float network,
             becomes the reference for later stages.
         preserves_outputs: the new network computes the same outputs. It becomes the reference for later stages.
+        keeps_symbols: the pass keeps the codebook indices of every shared tensor.
     """
 
     kind: ClassVar[str]
     amount: ClassVar[str | None] = None
     needs_labels: ClassVar[bool] = False
     preserves_outputs: ClassVar[bool] = False
+    keeps_symbols: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(self, model: Model, context: Context) -> Model:
@@ -42,11 +44,6 @@ class Pass(ABC):
     def keeps_float(self) -> bool:
         """A float network given to the pass is still a float network after it, even if some weights are pruned."""
         return self.preserves_outputs
-
-    @property
-    def keeps_symbols(self) -> bool:
-        """The pass keeps the codebook indices of every shared tensor."""
-        return False
 
     @property
     def needs_goal(self) -> bool:

@@ -39,6 +39,7 @@ class Train(TrainingOptions, Pass):
 
     kind: ClassVar[str] = "train"
     needs_labels: ClassVar[bool] = True
+    keeps_symbols: ClassVar[bool] = True
 
     prune: GradualPruning | None = None
 
@@ -46,11 +47,6 @@ class Train(TrainingOptions, Pass):
     def keeps_float(self) -> bool:
         """Training without pruning leaves a float network."""
         return self.prune is None
-
-    @property
-    def keeps_symbols(self) -> bool:
-        """Training keeps the codebook index of every shared weight."""
-        return True
 
     def layer_options(self) -> dict[tuple[str, ...], Mapping[str, Any]]:
         """Return the sparsities by layer of the gradual pruning."""
