@@ -66,21 +66,14 @@ def _choice(
     also: Mapping[str, Schema] | None = None,
 ) -> Schema:
     """Return the schema of a mapping whose key `selector` names a dataclass, and whose other keys are its options."""
-    return {"oneOf": [_option(selector, name, kinds[name], definitions, optional, also or {}) for name in kinds]}
 
+    def option(name: str, kind: type[Any]) -> Schema:
+        schema = _object(kind, definitions)
+        required = schema.pop("required", []) if name in optional else [selector, *schema.pop("required", [])]
+        properties = {selector: {"const": name}, **(also or {}), **schema.pop("properties", {})}
+        return {**schema, "title": name, "properties": properties, "required": required}
 
-def _option(
-    selector: str,
-    name: str,
-    kind: type[Any],
-    definitions: Schema,
-    optional: tuple[str, ...],
-    also: Mapping[str, Schema],
-) -> Schema:
-    schema = _object(kind, definitions)
-    required = schema.pop("required", []) if name in optional else [selector, *schema.pop("required", [])]
-    properties = {selector: {"const": name}, **also, **schema.pop("properties", {})}
-    return {**schema, "title": name, "properties": properties, "required": required}
+    return {"oneOf": [option(name, kind) for name, kind in kinds.items()]}
 
 
 def _object(kind: type[Any], definitions: Schema) -> Schema:
