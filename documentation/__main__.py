@@ -30,7 +30,7 @@ _PYTHON_PAGE = """\
     options:
       members: [{names}]
 
-::: compress.pipeline.RunResult
+::: compress.pipeline.runner.RunResult
 
 ::: compress.evaluation.comparison_record.ModelComparison
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
 import tomllib
 from collections.abc import Iterator
@@ -50,6 +51,14 @@ def test_the_schema_page_has_a_section_for_each_pass_and_a_row_for_each_key():
         assert f"## stages: {name}\n" in page
     assert "| `bits` | integer from 1 to 12 | `5` |" in page
     assert "| `max_divergence` | number from 0 |" in page
+
+
+def test_the_python_page_shows_objects_that_exist(tmp_path):
+    gather_pages(tmp_path)
+    shown = re.findall(r"^::: (\S+)", (tmp_path / "docs" / "reference" / "python.md").read_text("utf-8"), re.MULTILINE)
+    assert len(shown) > 2
+    for name in shown:
+        assert pkgutil.resolve_name(name), name
 
 
 def test_the_pages_have_drawings_in_place_of_mermaid_diagrams(tmp_path):
