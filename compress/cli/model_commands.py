@@ -128,8 +128,8 @@ def decompress(
 def describe(network: str, classes: int, side: int, as_json: bool, factory: str | None) -> None:
     """List the layers of a network.
 
-    Shows output shapes, parameters and multiply-accumulates of NETWORK, the name of a network or a built-in model, or a
-    model file.
+    Shows output shapes, parameters and multiply-accumulates of NETWORK: squeezenet1_0, squeezenet1_1, a built-in model
+    or a model file.
 
     Example: squeeze-compress describe squeezenet1_1
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import sys
 from collections.abc import Callable, Iterable
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from compress.configuration.config import Pipeline
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+_log = logging.getLogger(__name__)
 
 
 class UserPath(click.Path):
@@ -118,7 +120,11 @@ class FileBytes(click.IntRange):
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON to stdout instead of text.")
 device = click.option("--device", help="Device of the networks: cpu, cuda, ... [default: a GPU if there is one]")
-architecture = click.option("--architecture", help="Network of a checkpoint; a .sqz file names its own.")
+architecture = click.option(
+    "--architecture",
+    metavar="NAME",
+    help="Network of a checkpoint, squeezenet1_0 or squeezenet1_1; a .sqz file names its own.",
+)
 labels = click.option(
     "--labels",
     type=click.Choice(["auto", "names", "order", "none"]),
@@ -189,3 +195,9 @@ def read_pipeline(name: str, overrides: tuple[str, ...], seed: int | None) -> Pi
 
     seeded = overrides if seed is None else (*overrides, f"seed={seed}")
     return config.read_pipeline(find_pipeline(name), seeded)
+
+
+def warn_of_goal(pipeline: Pipeline) -> None:
+    """Warn before a run that will probably miss its goal."""
+    if problem := pipeline.goal_out_of_reach:
+        _log.warning("%s", problem)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ def run(
 
     Exit codes: 0 done, 1 failed, 2 bad configuration, 3 the goal was missed.
 
-    Example: squeeze-compress run squeezenet --set goal.bytes=480kB
+    Example: squeeze-compress run squeezenet --set stages.share.bytes=480kB --set goal.bytes=480kB
     """
     spec = options.read_pipeline(pipeline, overrides, seed)  # before the slow imports
     if max_drop is not None:
@@ -43,6 +44,8 @@ def run(
         smallest = smallest_within(spec, max_drop)
         spec, overrides = spec.with_overrides(smallest), (*overrides, *smallest)
     out = out or Path("out") / spec.name
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        options.warn_of_goal(spec)
     if dry_run:
         show_forecast(spec, out, device, as_json=as_json, **more)
         return

@@ -40,6 +40,7 @@ def _mistake(pipeline: str, overrides: tuple[str, ...]) -> ConfigError | None:
         return ConfigError(error.problem, file=place, key=error.key, allowed=error.allowed)
     names = ", ".join(stage.name for stage in spec.stages) or "none"
     console.say(f"{pipeline}: valid; stages: {names}")
+    options.warn_of_goal(spec)
     return None
 
 

@@ -119,6 +119,18 @@ class Pipeline:
         """The file as YAML, overrides applied."""
         return self.document.dump()
 
+    @property
+    def goal_out_of_reach(self) -> str:
+        """Which stage aims at a larger file than the goal allows; empty: none does."""
+        limits = [(limit, stage.name) for stage in self.stages if (limit := stage.pass_.max_file_bytes)]
+        if not limits or self.goal.bytes is None or min(limits)[0] <= self.goal.bytes:
+            return ""
+        limit, name = min(limits)
+        return (
+            f"stages.{name}.bytes is {limit:,} and goal.bytes {self.goal.bytes:,}: the stage fills its bytes, so the "
+            "file will probably miss the goal; change both"
+        )
+
     def with_overrides(self, overrides: Iterable[str]) -> Pipeline:
         """Return the pipeline with more values replaced; its section `search` is unchanged.
 

@@ -76,6 +76,14 @@ def test_validate_names_the_stages_of_a_valid_pipeline():
     assert (done.exit_code, done.stdout) == (0, "squeezenet: valid; stages: prune, share\n")
 
 
+def test_a_stage_that_fills_more_bytes_than_the_goal_allows_is_told_before_a_run():
+    alone = command("validate", "squeezenet", "--set", "goal.bytes=480kB")
+    assert alone.exit_code == 0
+    assert "stages.share.bytes is 500,000 and goal.bytes 480,000" in alone.stderr
+    both = command("validate", "squeezenet", "--set", "goal.bytes=480kB", "--set", "stages.share.bytes=480kB")
+    assert (both.exit_code, both.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("file", builtin_pipelines().values(), ids=builtin_pipelines())
 def test_every_built_in_pipeline_satisfies_the_schema(file):
     VALIDATOR.validate(load(file.read_text("utf-8")))
