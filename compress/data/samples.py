@@ -94,8 +94,7 @@ class Samples(PhotoSource):
         cuts = "crops and collages" if role == "calibration" else "crops"
         kind = (
             f"{cuts} of {len(paths)} photos in installed packages"
-            f" ({', '.join(path.stem for path in paths)}), without labels:"
-            " they measure fidelity to the float network, not accuracy"
+            f" ({', '.join(path.stem for path in paths)}), without labels"
         )
         return PhotoList([make(paths, step, read) for step in range(count)], kind)
 

@@ -29,7 +29,7 @@ def file_components(file: FileRecord) -> tuple[FileComponent, ...]:
         FileComponent("positions", "part-positions", file.position_bytes, "positions of the nonzero weights"),
         FileComponent("codebooks", "part-codebooks", file.codebook_bytes, "values that the indices stand for"),
         FileComponent("scales", "part-scales", file.scale_bytes, "factors of rows, columns or kernel coefficients"),
-        FileComponent("biases", "part-biases", file.bias_bytes, "never pruned; norms among them"),
+        FileComponent("biases", "part-biases", file.bias_bytes, "biases and norms, never pruned"),
         FileComponent("class names", "part-names", file.label_bytes, "names for the network's outputs"),
         FileComponent("header", "part-header", file.header_bytes, "layout, preprocessing and checksums"),
     )

@@ -28,11 +28,11 @@ def test_a_stereo_pair_has_one_role():
     assert {role for role, names in photos_by_role.items() for name in names if "motorcycle" in name} == {"calibration"}
 
 
-def test_samples_have_no_labels_and_describe_what_they_measure(small):
+def test_samples_have_no_labels_and_say_how_few_photos_they_are(small):
     photos = Samples(7).load(small, "validation", classes=1000)
     assert photos.labels is None
-    assert photos.description.startswith("7 crops of 3 photos in installed packages")
-    assert "they measure fidelity to the float network, not accuracy" in photos.description
+    of = "of 3 photos in installed packages (coffee, astronaut, rocket), without labels"
+    assert photos.description == f"7 crops {of}"
 
 
 def test_the_defaults_are_reproducible_and_all_different(small):

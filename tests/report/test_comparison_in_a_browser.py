@@ -84,7 +84,7 @@ def test_a_name_leads_to_the_report_of_the_run(browser, pages):
 def test_other_photos_have_a_visible_warning(browser, pages):
     browser.open(pages / "others.html")
     warnings = browser.run("return [...document.querySelectorAll('header .callout')].map(e => e.innerText)")
-    assert warnings[0].startswith("Not comparable in everything. Other validation photos than base: unlabeled.")
+    assert warnings[0].startswith("Not fully comparable. Other validation photos than base: unlabeled.")
     assert warnings[1].startswith("unlabeled missed its goal: bytes of the file missed by ")
     assert browser.run("return document.querySelector('#photos')") is None
 

@@ -78,7 +78,7 @@ def _layer_chart(comparison: RunComparison) -> Markup | None:
     axes.hlines(rows, np.nanmin(counts, axis=1), np.nanmax(counts, axis=1), colors=color("pale"), linewidth=3, zorder=1)
     for run, column, (marker, tone) in zip(runs, counts.T, _MARKS, strict=False):
         axes.scatter(column, rows, s=42, marker=marker, color=color(tone), linewidths=0, clip_on=False, zorder=2,
-                     label=abbreviate(run.name, 14))  # fmt: skip
+                     label=abbreviate(run.name, max(14, 46 // len(runs))))  # fmt: skip
     axes.set_yticks(rows, [abbreviate(layer.name, 22) for layer in layers], fontsize=11, color=color("muted"))
     axes.tick_params(axis="y", length=0)
     label_powers(axes.xaxis, kilobytes)

@@ -31,6 +31,11 @@ class PublishedSize:
     name: str
     file_bytes: int
 
+    @property
+    def amount(self) -> str:
+        """The size as its paper gives it: `0.47 MB`."""
+        return f"{self.file_bytes / 1e6:g} MB"
+
 
 NNCODEC = (
     PeerPoint("qp \u221232", 733_320, 0.0, 0.02323),

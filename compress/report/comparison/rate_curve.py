@@ -23,6 +23,9 @@ Metric = Literal["divergence_nats", "relative_mse", "top1_change"]
 """Field of `RunFigures`."""
 
 _WIDTH, _HEIGHT = 400.0, 320.0
+_SIZE_LENGTH = 50.0
+"""Pixels of the name of a published size along its line."""
+
 _TITLES = {
     "divergence_nats": "KL divergence from the float network, nats; lower is better",
     "relative_mse": "Mean squared error over the variance of the float network's outputs; lower is better",
@@ -45,26 +48,36 @@ def draw_curve(runs: Sequence[RunFigures], peers: Peers, metric: Metric) -> Mark
         peers: NNCodec as squares, filled if measured on the same photos; published sizes as lines.
         metric: the height of the dots.
     """
-    dots = [dot for run in runs if (dot := _dot(run, metric))]
+    minimum = _minimum(runs, peers, metric)
+    dots = [dot for run in runs if (dot := _dot(run, metric, minimum))]
     figure = new_figure(_WIDTH, _HEIGHT)
     axes = figure.add_axes((0.12, 0.14, 0.85, 0.76))
     peer_dots = [_peer_dot(peer, metric) for peer in peers.points]
     _draw_peers(axes, peer_dots, filled=peers.same_photos)
     for size in peers.sizes:
-        _draw_size(axes, size)
+        _draw_size(axes, size, metric)
     _draw_front(axes, dots, metric)
     for dot in dots:
         ends = [dot.height.low, dot.height.high]
         axes.plot([dot.file_bytes] * 2, ends, color=color("accent"), linewidth=2, alpha=0.6, zorder=2)
         axes.plot([dot.file_bytes], [dot.height.value], "o", color=color("accent"), markersize=8, zorder=3)
     _finish(axes, metric)
-    _name(axes, dots, peer_dots, peers.sizes)
+    _name(axes, dots, peer_dots, peers.sizes, metric)
     return Markup(to_svg(figure, f"curve-{metric}", f"Bytes of the file; {_TITLES[metric]}"))
 
 
-def _dot(run: RunFigures, metric: Metric) -> _Dot | None:
+def _minimum(runs: Sequence[RunFigures], peers: Peers, metric: Metric) -> float:
+    """Return the least height of a dot. A logarithmic axis has no zero: it becomes a third of the next value."""
+    if metric == "top1_change":
+        return -1.0
+    heights = [height.value for run in runs if (height := getattr(run, metric))]
+    heights += [peer.divergence_nats for peer in peers.points]
+    return max(min((height / 3 for height in heights if height > MIN_NATS), default=0.0), MIN_NATS)
+
+
+def _dot(run: RunFigures, metric: Metric, minimum: float) -> _Dot | None:
     height: Interval | None = getattr(run, metric)
-    return _Dot(abbreviate(run.name, 18), run.file_bytes, _clipped(height, metric)) if height else None
+    return _Dot(abbreviate(run.name, 18), run.file_bytes, _clipped(height, minimum)) if height else None
 
 
 def _peer_dot(peer: PeerPoint, metric: Metric) -> _Dot:
@@ -72,8 +85,7 @@ def _peer_dot(peer: PeerPoint, metric: Metric) -> _Dot:
     return _Dot(peer.name, peer.file_bytes, Interval(height, height, height))
 
 
-def _clipped(interval: Interval, metric: Metric) -> Interval:
-    minimum = -1.0 if metric == "top1_change" else MIN_NATS
+def _clipped(interval: Interval, minimum: float) -> Interval:
     return Interval(*(max(end, minimum) for end in (interval.value, interval.low, interval.high)))
 
 
@@ -82,10 +94,13 @@ def _draw_peers(axes: Axes, dots: Sequence[_Dot], *, filled: bool) -> None:
               linewidth=1.2, markersize=6, fillstyle="full" if filled else "none", zorder=1)  # fmt: skip
 
 
-def _draw_size(axes: Axes, size: PublishedSize) -> None:
+def _draw_size(axes: Axes, size: PublishedSize, metric: Metric) -> None:
+    """Draw a published size as a line, with its name at the end of poor quality, where few runs are."""
     axes.axvline(size.file_bytes, color=color("muted"), linewidth=1, linestyle=(0, (3, 3)), zorder=0)
-    axes.annotate(size.name, (size.file_bytes, 0), xycoords=axes.get_xaxis_transform(), xytext=(-3, 4), rotation=90,
-                  textcoords="offset points", ha="right", va="bottom", fontsize=10, color=color("muted"))  # fmt: skip
+    place, offset, end = (0, 4, "bottom") if metric == "top1_change" else (1, -4, "top")
+    axes.annotate(size.amount, (size.file_bytes, place), xycoords=axes.get_xaxis_transform(), xytext=(-3, offset),
+                  rotation=90, textcoords="offset points", ha="right", va=end, fontsize=10,
+                  color=color("muted"))  # fmt: skip
 
 
 def _draw_front(axes: Axes, dots: Sequence[_Dot], metric: Metric) -> None:
@@ -115,12 +130,16 @@ def _finish(axes: Axes, metric: Metric) -> None:
     axes.set_xlabel("file, kB (1,000 bytes)", loc="right", fontsize=11, color=color("muted"))
 
 
-def _name(axes: Axes, dots: Sequence[_Dot], peers: Sequence[_Dot], sizes: Sequence[PublishedSize]) -> None:
+def _name(
+    axes: Axes, dots: Sequence[_Dot], peers: Sequence[_Dot], sizes: Sequence[PublishedSize], metric: Metric
+) -> None:
     """Label the dots where labels cover neither other dots nor the names of published sizes."""
     places = axes.transData.transform([(dot.file_bytes, dot.height.value) for dot in (*dots, *peers)])
     obstacles = [Obstacle(Bbox.from_bounds(x - 6, y - 6, 12, 12), 30) for x, y in places]
-    lines = axes.transData.transform([(size.file_bytes, axes.get_ylim()[0]) for size in sizes] or np.empty((0, 2)))
-    obstacles += [Obstacle(Bbox.from_bounds(x - 14, y, 15, 150), 6) for x, y in lines]
+    end = axes.get_ylim()[metric != "top1_change"]
+    lines = axes.transData.transform([(size.file_bytes, end) for size in sizes] or np.empty((0, 2)))
+    bottom = 0 if metric == "top1_change" else -_SIZE_LENGTH
+    obstacles += [Obstacle(Bbox.from_bounds(x - 14, y + bottom, 15, _SIZE_LENGTH), 6) for x, y in lines]
     labels = [PointLabel(dot.name, dot.file_bytes, dot.height.value, "accent", "below") for dot in dots]
     labels += [PointLabel(dot.name, dot.file_bytes, dot.height.value, "second", "above") for dot in peers]
     place_labels(axes, labels, obstacles, 11)
