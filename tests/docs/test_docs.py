@@ -16,6 +16,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from compress.builtin_models import builtin_models
 from compress.builtin_pipelines import builtin_pipelines
 from compress.cli.main import main
 from compress.configuration.config import Encode, read_pipeline
@@ -167,6 +168,8 @@ def test_the_description_of_a_builtin_pipeline_has_purpose_and_time(name):
     assert pipeline.description.startswith("Makes ")
     assert re.search(r"Takes about [\d.]+ (minutes|hours?)", pipeline.description)
     assert pipeline.goal.bytes
+    report = json.loads((ROOT / "reports" / name / "report.json").read_text("utf-8"))
+    assert re.search(r"Takes about [\d.]+ (minutes|hours?)", report["description"])
     assert f"[`{name}`]" in (ROOT / "docs" / "results.md").read_text("utf-8")
 
 
@@ -195,6 +198,26 @@ def test_results_are_those_of_the_report(document, name):
         shown = re.findall(r"[\d.]+", cells[column])
         found = [each["accuracy"][column.replace("-", "")]["value"] for each in (before, after)]
         assert [float(each) for each in shown] == pytest.approx([100 * each for each in found], abs=0.051), column
+
+
+def test_the_row_of_a_built_in_model_in_the_readme_is_that_of_the_model():
+    text = (ROOT / "README.md").read_text("utf-8")
+    row = r"^\| \[`([\w-]+)`\]\(docs/models/\S+\) \| ([\d,]+) \| .*? \| (.*?)% \| (.*?)% \| (.*?) \|$"
+    found = re.findall(row, text, re.MULTILINE)
+    assert [name for name, *_ in found] == ["squeezenet"]  # what `make run` makes; its report has no labels
+    for name, file_bytes, top1, top5, divergence in found:
+        model = builtin_models()[name]
+        assert file_bytes == f"{model.file_bytes:,}"
+        assert top1 == f"{model.float_top1:.1%} → {model.top1:.1%}".replace("%", "")
+        assert top5 == f"{model.float_top5:.1%} → {model.top5:.1%}".replace("%", "")
+        assert divergence == f"{model.divergence_nats:.3f}"
+
+
+def test_the_list_of_decisions_has_their_titles():
+    folder = ROOT / "docs" / "decisions"
+    listed = dict(re.findall(r"^- \[(.+)\]\((.+)\)$", (folder / "README.md").read_text("utf-8"), re.MULTILINE))
+    pages = {path.read_text("utf-8").splitlines()[0].removeprefix("# "): path.name for path in folder.glob("0*.md")}
+    assert listed == pages
 
 
 def test_the_readme_is_read_in_three_minutes():
