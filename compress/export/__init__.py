@@ -1,4 +1,8 @@
-"""Export of models to other programs: state dictionaries, or ONNX models of the whole network."""
+"""Export: a model comes in, files for other programs go out.
+
+`write_weights` writes state dictionaries, or an ONNX model of the whole network (`onnx_network`). `c_project` writes a
+project in C, `web` a page for browsers, and `hub` a folder for the Hugging Face Hub with a `model_card`.
+"""
 
 from __future__ import annotations
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from compress.builtin_models import builtin_models
+
 FOLDER = Path(__file__).parents[2] / "docs" / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 
@@ -54,6 +56,11 @@ def test_a_notebook_was_run_in_order_without_errors(notebook):
     outputs = [output for cell in code for output in cell["outputs"]]
     assert all(output["output_type"] in {"execute_result", "stream"} for output in outputs)
     assert all(output["name"] == "stdout" for output in outputs if output["output_type"] == "stream")  # no warnings
+
+
+def test_the_notebook_shows_the_built_in_model_as_it_is():
+    first, *_ = filter(None, map(stored_value, cells_of(FOLDER / "first-steps.ipynb", "code")))
+    assert f"in {builtin_models()['squeezenet'].file_bytes:,} bytes" in "".join(first["text/plain"])
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
