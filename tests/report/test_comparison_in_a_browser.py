@@ -8,9 +8,19 @@ import pytest
 from records import HOSTILE, make_hostile_record, make_record, outcomes_of
 from test_report_in_a_browser import BACKGROUND, CONTRAST, CUT_OFF, OVERFLOW
 
+from compress.evaluation.results import Interval
 from compress.report.comparison.comparison_pages import comparison_to_html, index_to_html
 from compress.report.comparison.run_files import NamedRun, RunIndex, UnreadableRun
 
+COVERED_SIZES = """
+return [...document.querySelectorAll('#curve svg')].flatMap(svg => {
+  const texts = [...svg.querySelectorAll('text')].map(text => [text.textContent, text.getBoundingClientRect()]);
+  const sizes = texts.filter(([text]) => text.endsWith(' MB')), names = texts.filter(([text]) => /^run/.test(text));
+  return sizes.flatMap(([size, a]) => names
+    .filter(([_, b]) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom)
+    .map(([name]) => [size, name]));
+});
+"""
 SHAPES = """
 return [...document.querySelectorAll('figure svg')].filter(svg => svg.getBoundingClientRect().width > 100)
   .map(svg => [...svg.querySelectorAll('path, use')].filter(shape => shape.getBoundingClientRect().width > 1).length);
@@ -56,6 +66,24 @@ def test_it_opens_without_a_message_every_chart_drawn_and_never_scrolls_sideways
     assert len(drawn) == charts
     assert min(drawn) >= 3
     assert browser.run(CUT_OFF) == []
+
+
+def test_names_of_runs_beside_a_published_size_do_not_cover_its_name(browser, tmp_path):
+    runs = []
+    for number, (file_bytes, nats) in enumerate([(499_517, 0.0133), (239_668, 0.2), (499_212, 0.0393)]):
+        record = make_record(goal_bytes=500_000)
+        stages = (*record.stages[:-1], at(record.stages[-1], file_bytes, nats))
+        record = replace(record, stages=stages, file=replace(record.file, file_bytes=file_bytes))
+        runs.append(NamedRun(f"run-of-{number}-letters", tmp_path / str(number) / "report.json", record))
+    (tmp_path / "page.html").write_text(comparison_to_html(runs, tmp_path), "utf-8")
+    browser.open(tmp_path / "page.html")
+    assert "0.47 MB" in browser.run("return document.querySelector('#curve').textContent")
+    assert browser.run(COVERED_SIZES) == []
+
+
+def at(stage, file_bytes, nats):
+    interval = Interval(nats, 0.9 * nats, 1.1 * nats)
+    return replace(stage, file_bytes=file_bytes, fidelity=replace(stage.fidelity, divergence_nats=interval))
 
 
 @pytest.mark.parametrize("dark", [False, True])

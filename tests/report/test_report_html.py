@@ -137,6 +137,35 @@ def test_ids_are_unique_and_references_exist(pages):
     )
 
 
+def test_the_navigation_leads_to_every_section(pages):
+    for page in pages.values():
+        found = Elements(page).found
+        sections = [attributes["id"] for tag, attributes in found if tag == "section"]
+        nav = page[page.index("<nav") : page.index("</nav>")]
+        assert sections == [attributes["href"][1:] for tag, attributes in Elements(nav).found if tag == "a"]
+
+
+def test_photos_are_described_once_and_beside_the_fidelity(pages):
+    words = Elements(pages["unlabeled"]).words()
+    description = make_record(labeled=False).data[1].description
+    assert f"and no accuracy. Photos: {description.removesuffix(', without labels')}." in words
+    labeled = Elements(pages["labeled"]).words()
+    for data in make_record().data:
+        assert labeled.count(data.description) == 1
+        assert f"{data.role.capitalize()} {data.description}. " in labeled
+
+
+def test_names_in_the_treemap_are_whole_where_they_fit(pages):
+    wide = re.search(r'id="treemap-wide".*?</svg>', pages["labeled"], re.DOTALL)
+    assert wide
+    words = re.findall(r"<text[^>]*>([^<]+)</text>", wide[0])
+    assert {"class", "names", "features.7", "expand3x3"} <= set(words)
+
+
+def test_the_page_explains_codes_below_the_entropy(pages):
+    assert "Contexts, and several Huffman codes in a layer, can take less." in Elements(pages["labeled"]).words()
+
+
 def test_every_chart_has_a_name_for_screen_readers(pages):
     charts = [attributes for tag, attributes in Elements(pages["labeled"]).found if tag == "svg"]
     counts = {"sizes": 1, "intervals": 2, "treemap": 2, "stages": 2, "metrics": 4, "training": 1, "time": 2}

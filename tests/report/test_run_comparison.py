@@ -1,6 +1,7 @@
 """Runs side by side: each is compared with the first, photo by photo where the photos are the same."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,13 +10,16 @@ import pytest
 from records import make_record, outcomes_of
 
 from compress.errors import ConfigError, FormatError
-from compress.evaluation.results import PhotoOutcomes
+from compress.evaluation.results import Interval, PhotoOutcomes
 from compress.report import to_json
 from compress.report.comparison.peers import DEEP_COMPRESSION, NNCODEC, NNCODEC_PHOTOS, peers_of
+from compress.report.comparison.rate_curve import draw_curve
 from compress.report.comparison.run_comparison import compare_runs
+from compress.report.comparison.run_figures import figures_of
 from compress.report.comparison.run_files import NamedRun, read_index, read_run, read_runs
 from compress.report.comparison.setting_differences import SettingDifference, setting_differences
 from compress.report.record import SCHEMA_VERSION
+from compress.report.svg import chart_style
 
 ROOT = Path(__file__).parents[2]
 
@@ -193,6 +197,20 @@ class TestReading:
             read_run(tmp_path)
         with pytest.raises(ConfigError, match="gone: no such file or folder"):
             read_run(tmp_path / "gone")
+
+
+class TestCurve:
+    def test_a_run_without_divergence_does_not_stretch_the_axis(self):
+        record = make_record()
+        exact = replace(record.stages[-1].fidelity, divergence_nats=Interval(0.0, 0.0, 0.0))
+        lossless = replace(record, stages=(*record.stages[:-1], replace(record.stages[-1], fidelity=exact)))
+        runs = [NamedRun("a", Path("a/report.json"), record), NamedRun("b", Path("b/report.json"), lossless)]
+        with chart_style():
+            curve = draw_curve(
+                [figures_of(run) for run in runs], peers_of([replace(record, network="x")]), "divergence_nats"
+            )
+        ticks = [float(text) for text in re.findall(r"<text[^>]*>\s*([\d.e-]+)\s*</text>", str(curve)) if "." in text]
+        assert min(ticks) > record.stages[-1].fidelity.divergence_nats.value / 20
 
 
 class TestPeers:
