@@ -7,6 +7,7 @@ hash than the pixels have, the pair is damaged: the photos are decoded again.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
@@ -24,7 +25,7 @@ from compress.runtime.atomic_files import atomic_writer, write_atomically
 from compress.runtime.mapped_arrays import release_pages
 from compress.runtime.progress import Progress
 
-_VERSION = 1
+_VERSION = 2
 """Increase it when the same photos and options give different pixels."""
 
 _HASHED_PHOTOS = 100
@@ -102,9 +103,10 @@ def _write(path: Path, entries: Sequence[PhotoEntry], preprocessing: Preprocessi
         write_atomically(path.with_suffix(".json"), json.dumps(record).encode())
     except OSError as error:
         megabytes = len(entries) * math.prod(pixel_shape(preprocessing)) / 1e6
+        is_full = error.errno in {errno.ENOSPC, errno.EDQUOT}
         raise DataError(
             f"cannot write {len(entries):,} decoded photos ({megabytes:,.0f} MB) to {path.parent}: "
-            f"{error.strerror or error}; free some space there or give another folder"
+            f"{error.strerror or error}; {'free some space there or ' if is_full else ''}give another folder"
         ) from error
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,11 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", *_AVIF)
 
 _MIN_FLOAT_WHITE = 16
 """Minimum of the largest value of a float photo from 0 to 255. Smaller ones also occur in photos brighter than 1."""
+
+_MIN_INTEGER_WHITE = 4096
+"""Minimum of the largest value of a 16-bit photo. Cameras of 8, 10 or 12 bits also write such files."""
+
+_DARK = f"0 to 65,535; with a maximum below {_MIN_INTEGER_WHITE:,}, the photo would be black or nearly black"
 
 _WHITE = (255, 255, 255, 255)
 
@@ -45,7 +52,11 @@ def read_photo(path: Path) -> Image.Image:
     """
     try:
         with _open(path) as photo:
-            return _to_rgb(ImageOps.exif_transpose(photo))
+            is_color, has_16_bits = not photo.mode.startswith("I"), ";16" in str(getattr(photo, "tile", ""))
+            rgb = _to_rgb(ImageOps.exif_transpose(photo))
+            if is_color and has_16_bits:
+                _check_brightness(rgb)
+            return rgb
     except Image.DecompressionBombError:
         raise DataError(
             f"too large: a photo of more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels may be a decompression "
@@ -61,10 +72,13 @@ def read_photo(path: Path) -> Image.Image:
         raise DataError(f"{type(error).__name__}: {error}") from error
 
 
-def _open(path: Path) -> Image.Image:
+@contextmanager
+def _open(path: Path) -> Iterator[Image.Image]:
     if path.exists() and not path.is_file():  # a named pipe would wait for a writer
         raise DataError("not a file")
-    return Image.open(path, formats=_FORMATS)
+    # Of a path, Pillow maps uncompressed TIFF files into memory, and mixes up the sides of those that it turns upright.
+    with path.open("rb") as stream, Image.open(stream, formats=_FORMATS) as photo:
+        yield photo
 
 
 def _to_rgb(photo: Image.Image) -> Image.Image:
@@ -90,10 +104,18 @@ def _to_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
             return np.round(values * (255 if high <= 1 else 1)).astype(np.uint8)
         allowed = "0 to 1, or 0 to 255"
     else:
-        if low >= 0 and (high == 0 or 255 < high <= 65_535):
+        if low >= 0 and (high == 0 or _MIN_INTEGER_WHITE <= high <= 65_535):
             return (values >> 8).astype(np.uint8)
-        allowed = "0 to 65,535; with a maximum of 255, the photo would be black"
+        allowed = _DARK
     raise DataError(f"gray values from {low:g} to {high:g} (allowed: {allowed}); save the photo with 8 bits")
+
+
+def _check_brightness(photo: Image.Image) -> None:
+    """Check that a photo had values of 16 bits, of which Pillow takes the upper 8; see `_MIN_INTEGER_WHITE`."""
+    if np.asarray(photo).max() < _MIN_INTEGER_WHITE >> 8:
+        raise DataError(
+            f"16 bits with values below {_MIN_INTEGER_WHITE:,} (allowed: {_DARK}); save the photo with 8 bits"
+        )
 
 
 def to_pixels(photo: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:

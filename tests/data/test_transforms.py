@@ -1,6 +1,8 @@
 import contextlib
+import struct
 import subprocess
 import sys
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,6 +91,16 @@ def test_exif_orientation_is_undone(tmp_path, orientation):
     exif[0x0112] = orientation
     stored.save(tmp_path / "photo.png", exif=exif)
     np.testing.assert_array_equal(np.asarray(read_photo(tmp_path / "photo.png")), np.asarray(upright))
+
+
+@pytest.mark.parametrize("mode", ["L", "I;16", "RGB", "RGBA", "CMYK"])
+def test_uncompressed_tiff_photos_are_upright_in_every_mode(tmp_path, mode, noise):
+    stored = noise.convert("L" if mode == "I;16" else mode)
+    stored = Image.fromarray(np.asarray(stored, np.uint16) * 257) if mode == "I;16" else stored
+    stored.save(tmp_path / "upright.tif")
+    stored.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.tif", tiffinfo={0x0112: 6})
+    upright, turned = (np.asarray(read_photo(tmp_path / f"{name}.tif")) for name in ("upright", "turned"))
+    np.testing.assert_array_equal(turned, upright)
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "CMYK", "1"])
@@ -209,6 +221,7 @@ def test_transparent_values_of_16_bits_become_white(tmp_path):
         (np.array([[0, 300]], np.float32), r"from 0 to 300"),
         (np.array([[0, np.nan]], np.float32), r"from nan to nan"),
         (np.array([[0, 200]], np.uint16), r"from 0 to 200 .*the photo would be black"),
+        (np.array([[0, 4095]], np.uint16), r"from 0 to 4095 .*nearly black"),
         (np.array([[0, 70_000]], np.int32), r"from 0 to 70000 \(allowed: 0 to 65,535"),
         (np.array([[-5, 300]], np.int32), r"from -5 to 300"),
     ],
@@ -217,3 +230,28 @@ def test_gray_values_of_an_unclear_range_are_a_data_error(tmp_path, values, mess
     Image.fromarray(values).save(tmp_path / "photo.tif")
     with pytest.raises(DataError, match=message + ".*save the photo with 8 bits"):
         read_photo(tmp_path / "photo.tif")
+
+
+@pytest.mark.parametrize("bits", [8, 12])
+def test_colors_of_fewer_than_16_bits_in_16_are_a_data_error(tmp_path, bits):
+    white = 2**bits - 1
+    (tmp_path / "photo.png").write_bytes(png_of_16_bits(np.array([[[0, white, 0], [white, 0, 9]]], np.uint16)))
+    with pytest.raises(DataError, match=r"16 bits with values below 4,096 .*nearly black\); save the photo with 8"):
+        read_photo(tmp_path / "photo.png")
+
+
+def test_colors_of_16_bits_become_8(tmp_path):
+    (tmp_path / "photo.png").write_bytes(png_of_16_bits(np.array([[[0, 0x8000, 0xFFFF]]], np.uint16)))
+    assert np.asarray(read_photo(tmp_path / "photo.png")).tolist() == [[[0, 0x80, 0xFF]]]
+
+
+def png_of_16_bits(pixels: np.ndarray) -> bytes:
+    """Colors, shape (height, width, 3), as PNG; Pillow writes none of 16 bits."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    height, width, _ = pixels.shape
+    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
