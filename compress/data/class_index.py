@@ -19,6 +19,13 @@ from compress.runtime.file_names import escape_undecodable
 LabelRule = Literal["auto", "names", "order", "none"]
 """Meaning of the names of class folders: `names` of the network's classes, or classes in sorted `order`."""
 
+_SPLIT = re.compile(
+    r"(train(ing)?|val(id|idation)?|dev|test(ing)?|eval(uation)?|holdout|calibration|fold|split)"
+    r"[\s_-]*(set|data|split|images|photos)?[\s_-]*\d*",
+    re.IGNORECASE,
+)
+"""Names of parts of a data set: `train`, `Validation`, `test_set`, `val2017`, `fold1`."""
+
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _SYNSET = re.compile(r"n[0-9]{8}")
 _IMAGENET_CLASSES = 1000
@@ -74,6 +81,11 @@ class Labels(NamedTuple):
     indices: list[int]
     origin: str
     class_names: tuple[str, ...] = ()
+
+
+def is_split(name: str) -> bool:
+    """Return whether this is the name of a part of a data set, such as `train`."""
+    return _SPLIT.fullmatch(name) is not None
 
 
 def read_synsets(file: Path) -> dict[str, int]:

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from compress.data.class_index import LabelRule, Labels, NetworkClasses, class_error, find_labels, labels_in_order
+from compress.data.class_index import (
+    LabelRule,
+    Labels,
+    NetworkClasses,
+    class_error,
+    find_labels,
+    is_split,
+    labels_in_order,
+    shorten,
+)
 from compress.data.listing import ListedPhoto
 from compress.errors import DataError
 
@@ -33,6 +42,10 @@ def csv_labels(
         DataError: the column is missing or unclear, or a cell is no class of the network.
     """
     names = _label_columns(file, columns, column, required=required)
+    if required:
+        _check_one_split(file, columns, names)
+    if column is not None:
+        _check_one_hot(file, columns, names[0], classes)
     found = {name: _labels_of(paths, columns[name], classes, rule, name) for name in names}
     readable = {name: labels for name, labels in found.items() if isinstance(labels, Labels)}
     if not readable:
@@ -50,9 +63,10 @@ def csv_labels(
 def _label_columns(file: Path, columns: Columns, column: str | None, *, required: bool) -> list[str]:
     """Return the columns that may hold the classes. An `index` that counts the rows is none beside another one."""
     if column is not None:
-        if column.lower() not in columns:
-            raise DataError(f"{file} has no column {column!r}; its columns are path, {', '.join(columns)}")
-        return [column.lower()]
+        if (name := column.strip().lower()) in columns:
+            return [name]
+        problem = f"{file} has no column {column!r}" if name != "path" else f"{file}: the column path names the photos"
+        raise DataError(f"{problem}; its columns are path, {', '.join(columns)}")
     names = [name for name in _LABEL_COLUMNS if name in columns]
     if not names and columns and required:
         raise DataError(
@@ -67,6 +81,38 @@ def _label_columns(file: Path, columns: Columns, column: str | None, *, required
             "else name the column with the classes, or use the photos without labels (`labels: none`)"
         )
     return names[1:]
+
+
+def _check_one_split(file: Path, columns: Columns, labels: Sequence[str]) -> None:
+    """Check that no column divides the rows into parts of a data set: accuracy is not measured on training photos.
+
+    Raises:
+        DataError: one does.
+    """
+    for name, cells in columns.items():
+        parts = sorted(set(cells))
+        if name not in labels and len(parts) > 1 and all(map(is_split, parts)):
+            raise DataError(
+                f"{file}: the column {name} divides the photos into {shorten(parts)}; keep the rows of one part in a "
+                "table of its own, or remove the column"
+            )
+
+
+def _check_one_hot(file: Path, columns: Columns, label: str, classes: NetworkClasses) -> None:
+    """Check that the label column is not the mark of one class beside those of the others.
+
+    Of two classes, the column of the second has the right numbers.
+
+    Raises:
+        DataError: it is.
+    """
+    marks = [name for name, cells in columns.items() if set(cells) <= {"0", "1", "0.0", "1.0"}]
+    is_one_hot = all(sum(map(float, row)) == 1 for row in zip(*(columns[name] for name in marks), strict=True))
+    if label in marks and is_one_hot and (len(marks) > 2 or (len(marks) == 2 and classes.index_of(label) == 0)):
+        raise DataError(
+            f"{file}: one of the columns {shorten(marks)} is 1 for each photo, so {label} does not hold the class; "
+            "write the class of each photo into one column"
+        )
 
 
 def _counts_rows(cells: Sequence[str]) -> bool:

@@ -63,7 +63,7 @@ def file_identity(path: Path) -> tuple[str | int, ...]:
     """
     try:
         status = path.stat()
-    except OSError:  # reading the photo fails too, and gives the reason
+    except (OSError, ValueError):  # reading the photo fails too, and gives the reason
         return (str(path.absolute()),)
     return str(path.absolute()), status.st_size, status.st_mtime_ns, status.st_ctime_ns
 

@@ -6,16 +6,20 @@ import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from compress.data.class_index import LabelRule, Labels, NetworkClasses, find_labels, labels_in_order, shorten
+from compress.data.class_index import (
+    LabelRule,
+    Labels,
+    NetworkClasses,
+    find_labels,
+    is_split,
+    labels_in_order,
+    shorten,
+)
 from compress.data.listing import ListedPhoto, is_ignored
 from compress.errors import DataError
 
-_SPLIT = re.compile(
-    r"(train(ing)?|val(id|idation)?|dev|test(ing)?|eval(uation)?|holdout|calibration)"
-    r"[\s_-]*(set|data|split|images|photos)?[\s_-]*\d*",
-    re.IGNORECASE,
-)
-"""Names of parts of a data set: `train`, `Validation`, `test_set`, `val2017`."""
+_CONTENT = re.compile(r"(images?|imgs?|photos?|pictures?|masks?|labels?|annotations?)", re.IGNORECASE)
+"""Names of folders by what their files are; `mask` alone may be a class."""
 
 _OF = "of the subfolders"
 
@@ -26,8 +30,8 @@ def folder_labels(
     """Return the labels of a folder's photos; None if they have none.
 
     Subfolders are classes if they have the names of the network's classes, class indices or synsets, or if there are as
-    many as classes of a network without class names. Far fewer subfolders, none of them named like a class, are no
-    classes.
+    many as classes of a network without class names, and none has only other files than photos. Far fewer subfolders,
+    none of them named like a class, are no classes.
 
     Args:
         photos: of the folder.
@@ -47,30 +51,44 @@ def folder_labels(
     if labels := find_labels(photos, classes, rule, _OF):
         return labels
     complete = len(subfolders) == classes.count
-    if complete and not classes.names and not _are_splits(names):
+    others = sorted(name for name in subfolders - names if _has_files(folder / name))
+    if complete and not classes.names and not _are_parts(names) and not others:
         return labels_in_order(photos, subfolders, classes, _OF)
     in_doubt = all(photo.class_name for photo in photos) and (
         2 * len(subfolders) >= classes.count or _are_splits(names) or any(classes.has_names([name]) for name in names)
     )
     if complete or (required and in_doubt):
-        raise DataError(
-            f"{folder}: {_problem(names, subfolders, classes)}, or use the photos without labels (`labels: none`)"
-        )
+        problem = _problem(names, subfolders, others, classes)
+        raise DataError(f"{folder}: {problem}, or use the photos without labels (`labels: none`)")
     return None
 
 
 def _are_splits(names: Collection[str]) -> bool:
     """Return whether all or at least two subfolders are parts of a data set; beside two, none is a class."""
-    splits = [_SPLIT.fullmatch(name) is not None for name in names]
+    splits = [is_split(name) for name in names]
     return all(splits) or splits.count(True) >= 2
 
 
-def _problem(names: set[str], subfolders: set[str], classes: NetworkClasses) -> str:
-    """Return why subfolders are no classes, and what to do."""
-    if _are_splits(names):
-        parts = f"the subfolders {shorten(sorted(names))} are parts of a data set, not classes"
-        return f"{parts}; name one of them in the path"
+def _are_parts(names: Collection[str]) -> bool:
+    """Return whether subfolders are parts of a data set: splits, or `images` and `masks`."""
+    return _are_splits(names) or (len(names) > 1 and all(map(_CONTENT.fullmatch, names)))
+
+
+def _has_files(folder: Path) -> bool:
+    return any(not is_ignored(path.name) for path in folder.iterdir())
+
+
+def _problem(names: set[str], subfolders: set[str], others: Sequence[str], classes: NetworkClasses) -> str:
+    """Return why subfolders are no classes, and what to do; `others` have files, but no photos."""
     order = ", or take the subfolders in sorted order (`labels: order`)" if len(subfolders) == classes.count else ""
+    if _are_parts(names):
+        parts = f"the subfolders {shorten(sorted(names))} are parts of a data set, not classes"
+        return f"{parts}; name one of them in the path{order}"
+    if others and order and not classes.names:
+        return (
+            f"there are files, but no photos, in {shorten(others)}, so the subfolders may be no classes; name the "
+            f"folder that contains the class folders, or move these files away{order}"
+        )
     if not classes.names:
         return (
             f"{len(subfolders):,} subfolders ({shorten(sorted(subfolders))}) for {classes.count:,} classes; add or "

@@ -142,7 +142,9 @@ def test_another_column_is_named_or_an_error(labels_of):
         labels_of(**columns)
     assert labels_of(**columns, role="calibration") is None
     assert labels_of(**columns, rule="none") is None
-    assert labels_of(**columns, column="Target") == [3, 1]
+    assert labels_of(**columns, column="Target ") == [3, 1]
+    with pytest.raises(DataError, match=r"the column path names the photos; its columns are path, author, target"):
+        labels_of(**columns, column="path")
     with pytest.raises(DataError, match=r"no column 'class'; its columns are path, author, target"):
         labels_of(**columns, column="class")
 
@@ -157,3 +159,29 @@ def test_text_is_a_class_name_or_in_sorted_order_when_that_is_asked_for(labels_o
 def test_two_columns_of_one_name_are_an_error(labels_of):
     with pytest.raises(DataError, match="two columns 'label'; rename one"):
         labels_of(label=[1, 2], Label=[3, 4])
+
+
+def test_the_rows_of_training_and_test_photos_are_not_measured_together(labels_of):
+    columns = {"label": [0, 1, 2], "subset": ["train", "Test", "train"]}
+    with pytest.raises(DataError, match="column subset divides the photos into Test, train; keep the rows of one part"):
+        labels_of(**columns)
+    assert labels_of(**columns, role="calibration") == [0, 1, 2]
+    assert labels_of(**columns | {"subset": ["test"] * 3}) == [0, 1, 2]
+    assert labels_of(label=["bus", "train", "test"], names=("bus", "train", "test")) == [0, 1, 2]
+
+
+def test_the_mark_of_one_class_is_no_label(labels_of):
+    marks = {"cat": [1, 0, 0], "dog": [0, 1, 0], "eel": [0, 0, 1]}
+    with pytest.raises(DataError, match=r"one of the columns cat, dog, eel is 1 for each photo.*into one column"):
+        labels_of(**marks, column="dog")
+    two = {"cat": [1, 0], "dog": [0, 1], "names": ("cat", "dog"), "classes": 2}
+    with pytest.raises(DataError, match="cat does not hold the class"):
+        labels_of(**two, column="cat")
+    assert labels_of(**two, column="dog") == [0, 1]
+
+
+def test_a_path_with_a_nul_character_is_an_unreadable_photo(tmp_path, draw, small):
+    draw(tmp_path / "a.png")
+    (tmp_path / "list.csv").write_text("path\na.png\nb\0.png\n")
+    with pytest.raises(DataError, match=r"1 of 2 photos cannot be read.*\n.*embedded null"):
+        Folder(tmp_path / "list.csv").load(small, "validation", classes=10)

@@ -113,3 +113,32 @@ def test_one_class_may_be_named_as_a_part(labels_of):
 
 def test_accents_match_as_macos_writes_them_in_file_names(labels_of):
     assert labels_of("cafe\u0301", "dog", names=("dog", "caf\u00e9", "eel"))[0] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("photos", "others", "message"),
+    [
+        (["images"], ["labels/a.txt"], "no photos, in labels, so the subfolders may be no classes"),
+        (["JPEGImages"], ["Annotations/a.xml"], "no photos, in Annotations"),
+        (
+            ["data/ant", "data/bee"],
+            ["scripts/train.py"],
+            "no photos, in scripts.*name the folder that contains the class",
+        ),
+        (["images", "masks"], [], "images, masks are parts of a data set"),
+        (["fold1", "fold_2"], [], "fold1, fold_2 are parts of a data set"),
+    ],
+)
+def test_folders_of_other_files_or_of_parts_are_not_silently_classes(labels_of, tmp_path, photos, others, message):
+    for other in others:
+        (tmp_path / "set" / other).parent.mkdir(parents=True)
+        (tmp_path / "set" / other).touch()
+    with pytest.raises(DataError, match=rf"{message}.*`labels: order`.*`labels: none`"):
+        labels_of(*photos, classes=2)
+    assert labels_of(*photos, classes=2, labels="order")[0] is not None
+
+
+def test_an_empty_folder_is_a_class_without_photos(labels_of, tmp_path):
+    (tmp_path / "set" / "bee").mkdir(parents=True)
+    (tmp_path / "set" / "bee" / ".gitkeep").touch()
+    assert labels_of("ant", "cow")[0] == [0, 2]
