@@ -6,6 +6,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from compress.errors import ConfigError, nearest
+from compress.runtime.file_names import expand_home
 
 _IN_WHEEL = Path(__file__).parent / "ready_pipelines"
 _IN_CHECKOUT = Path(__file__).parents[1] / "pipelines"
@@ -27,7 +28,7 @@ def find_pipeline(name: str) -> Path:
     Raises:
         ConfigError: there is neither.
     """
-    file = Path(name).expanduser() if name.startswith("~") else Path(name)
+    file = expand_home(Path(name))
     if file.is_file():
         return file
     builtin = builtin_pipelines()

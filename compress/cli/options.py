@@ -15,6 +15,7 @@ from click.shell_completion import CompletionItem
 from compress.builtin_models import builtin_models, find_model
 from compress.builtin_pipelines import builtin_pipelines, find_pipeline
 from compress.errors import ConfigError
+from compress.runtime.file_names import expand_home
 
 if TYPE_CHECKING:
     from compress.configuration.config import Pipeline
@@ -29,7 +30,7 @@ class UserPath(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value == "":
             self.fail("the path is empty; '.' is the current folder", param, ctx)
-        expanded = str(Path(value).expanduser()) if str(value).startswith("~") else value
+        expanded = str(expand_home(Path(value))) if str(value).startswith("~") else value
         return super().convert(expanded, param, ctx)
 
 
@@ -48,6 +49,17 @@ class _NameOrFile(UserPath):
 FOLDER = UserPath(file_okay=False, path_type=Path)
 NEW_FILE = UserPath(dir_okay=False, path_type=Path)
 EXISTING_PATH = UserPath(exists=True, path_type=Path)
+
+
+class Text(click.types.StringParamType):
+    """Text that is not empty, as an unset variable of a shell leaves it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        text = super().convert(value, param, ctx)
+        return text or self.fail("it is empty; check for an unset variable, or leave the option out", param, ctx)
+
+
+TEXT = Text()
 
 
 class FiniteFloat(click.FloatRange):
@@ -119,9 +131,12 @@ class FileBytes(click.IntRange):
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON to stdout instead of text.")
-device = click.option("--device", help="Device of the networks: cpu, cuda, ... [default: a GPU if there is one]")
+device = click.option(
+    "--device", type=TEXT, help="Device of the networks: cpu, cuda, ... [default: a GPU if there is one]"
+)
 architecture = click.option(
     "--architecture",
+    type=TEXT,
     metavar="NAME",
     help="Network of a checkpoint, squeezenet1_0 or squeezenet1_1; a .sqz file names its own.",
 )
@@ -132,7 +147,7 @@ labels = click.option(
     show_default=True,
     help="Match folders to class names, take their sorted order for the classes, or ignore labels.",
 )
-label_column = click.option("--label-column", metavar="NAME", help="Column of a CSV file with the class.")
+label_column = click.option("--label-column", type=TEXT, metavar="NAME", help="Column of a CSV file with the class.")
 max_drop = click.option(
     "--max-drop",
     type=FiniteFloat(0, 100),
@@ -148,7 +163,7 @@ memory = click.option(
 )
 limit = click.option("--limit", type=click.IntRange(1), help="Maximum number of photos.")
 factory = click.option(
-    "--factory", metavar="MODULE:FUNCTION", help="Function that builds your own network; its code will run."
+    "--factory", type=TEXT, metavar="MODULE:FUNCTION", help="Function that builds your own network; its code will run."
 )
 max_weights = click.option(
     "--max-weights",

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     help="Different values to try, on all machines together.",
 )
 @click.option("--minutes", type=options.FiniteFloat(0), help="Start no trial after this time.")
-@click.option("--study", help="File or database URL of the trials; machines may share it. [OUT/study.journal]")
+@click.option(
+    "--study", type=options.TEXT, help="File or database URL of the trials; machines may share it. [OUT/study.journal]"
+)
 def search(
     pipeline: str,
     overrides: tuple[str, ...],

@@ -129,16 +129,23 @@ def data_options(
         labels: of the validation photos, as in `Folder`; calibration needs none.
         label_column: as in `Folder`.
         limit: maximum number of photos for each use.
+    Raises:
+        ConfigError: there is a label column, and no photos of a table.
     """
+    if label_column is not None and validation is None and (data == SAMPLES or has_idx_files(Path(data))):
+        problem = f"{label_column!r} names a column, and the photos are of no table"
+        raise ConfigError(problem, key="--label-column", allowed="with a CSV file in --data or --validation")
     limits = {} if limit is None else {"limit": limit}
     rule = {"labels": labels} | ({} if label_column is None else {"label_column": label_column})
     split = {"validation_split": _VALIDATION_SPLIT} if validation is None else {}
     folder = {"source": "folder", "path": data, **split, **limits}
     own = {"calibration": {**folder, "labels": "none"}, "validation": {**folder, **rule}}
     if data == SAMPLES:
-        own = {"calibration": {"source": SAMPLES}, "validation": {"source": SAMPLES}}
+        count = {} if limit is None else {"count": limit}
+        own = {role: {"source": SAMPLES, **count} for role in own}
     elif has_idx_files(Path(data)):
-        own = {role: {"source": "idx", "path": data, **limits} for role in own}
+        idx = {"source": "idx", "path": data, **limits}
+        own = {"calibration": idx, "validation": {**idx, "labels": "none"} if labels == "none" else idx}
     if validation is not None:
         own["validation"] = {"source": "folder", "path": str(validation), **rule, **limits}
     return own

@@ -119,10 +119,19 @@ def read_search(document: Document, check: Callable[[Document], object]) -> tupl
     if not isinstance(given, Mapping):
         raise document.error(["search"], "not a mapping", f"dotted keys, each with {_FORMS}")
     parameters = [_parameter(document, str(key), spec) for key, spec in given.items()]
+    _check_once(document, [parameter.key for parameter in parameters])
     for parameter in parameters:
         for value in parameter.extremes:
             _check_value(document, parameter.key, value, check)
     return tuple(parameters)
+
+
+def _check_once(document: Document, keys: Sequence[str]) -> None:
+    """Check that no two keys are spellings of one, by the name and by the index of a stage."""
+    first: dict[str, str] = {}
+    for key in keys:
+        if (other := first.setdefault(join_keys(document.path_of(key)), key)) != key:
+            raise document.error(["search", key], f"the same key as {other}; keep one of the two")
 
 
 def _check_value(document: Document, key: str, value: Value, check: Callable[[Document], object]) -> None:

@@ -24,6 +24,9 @@ from compress.errors import ConfigError
 _MAX_BYTES = 100_000
 _MAX_VALUES = 10_000
 _MAX_DEPTH = 50
+_MAX_BITS = 1_024
+"""Of a whole number: as many as a float allows. Python refuses to print much longer ones."""
+
 _NO_VALUE = "no value; check for an unset variable, or write null for none"
 
 
@@ -149,6 +152,9 @@ def check_extent(root: Any, file: Path | str) -> None:
         left -= 1
         if left < 0 or depth > _MAX_DEPTH:
             raise ConfigError("too many values for a pipeline; check its aliases (*)", file=file)
+        keys = node if isinstance(node, Mapping) else ()
+        if any(isinstance(each, int) and each.bit_length() > _MAX_BITS for each in (node, *keys)):
+            raise ConfigError("a number has too many digits", file=file)
         inside = node.values() if isinstance(node, Mapping) else node if isinstance(node, list) else ()
         pending += [(value, depth + 1) for value in inside]
 

@@ -22,6 +22,7 @@ from compress.data.listing import PHOTO_SUFFIXES, list_csv, list_folder
 from compress.data.photos import Role, evenly_spread
 from compress.data.transforms import is_photo, read_photo
 from compress.errors import ConfigError, DataError
+from compress.runtime.file_names import expand_home
 from compress.runtime.path_types import FilePath, KeyText
 
 _TABLES = (".csv", ".tsv")
@@ -147,7 +148,7 @@ class Folder(PhotoSource):
 
 
 def _existing(path: Path, key: str) -> Path:
-    path = path.expanduser()
+    path = expand_home(path)
     if not path.exists():
         allowed = "a path that exists; --set data.calibration.path=PATH and --set data.validation.path=PATH name others"
         raise ConfigError(f"{path} does not exist", key=key, allowed=allowed)

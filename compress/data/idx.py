@@ -18,6 +18,7 @@ from compress.data.decoding import PhotoEntry, file_identity
 from compress.data.idx_file import read_idx
 from compress.data.photos import Role, evenly_spread
 from compress.errors import ConfigError, DataError
+from compress.runtime.file_names import expand_home
 from compress.runtime.path_types import FilePath
 
 _PREFIXES: Mapping[Role, str] = {"calibration": "train", "validation": "t10k"}
@@ -44,7 +45,7 @@ class Idx(PhotoSource):
 
     def list_photos(self, role: Role, classes: NetworkClasses) -> PhotoList:
         """List the images; see `PhotoSource`."""
-        folder, prefix = self.path.expanduser(), _PREFIXES[role]
+        folder, prefix = expand_home(self.path), _PREFIXES[role]
         file = _existing(folder, f"{prefix}-images", 3, role)
         images, labels = _read_images(file), None
         if self.labels == "auto" and classes.count:

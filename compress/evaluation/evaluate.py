@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from torch import nn
 
 from compress.data.class_index import LabelRule
@@ -14,7 +13,7 @@ from compress.data.collect import PhotoSource
 from compress.data.listing import PHOTO_SUFFIXES, list_folder
 from compress.data.photos import Photos
 from compress.data.sources import source_at
-from compress.data.transforms import read_photo, to_input, to_pixels
+from compress.data.transforms import read_photo, to_pixels
 from compress.errors import DataError
 from compress.evaluation import metrics
 from compress.evaluation.label_order import warn_of_other_order
@@ -104,33 +103,37 @@ def predict_photos(
         paths: photos, and folders of photos.
         device: where the network runs; None: a GPU if there is one.
         k: number of classes.
-        on_error: called for each photo that cannot be read.
+        on_error: called for each photo that cannot be read, and each folder without photos.
     Raises:
         ConfigError: the network is no classifier.
-        DataError: a folder has no photos, or as `on_error` does.
+        DataError: as `on_error` does, or the network fails on a photo.
         WeightsError: the model's preprocessing does not fit its network.
     """
     check_classifier(model)
     network = on_device(model, device)
     names = class_names(model)
-    for photo in (photo for path in paths for photo in _photos_at(path)):
+    for photo in (photo for path in paths for photo in _photos_at(path, on_error)):
         try:
             pixels = to_pixels(read_photo(photo), model.preprocessing)[None]
         except DataError as error:
             on_error(DataError(f"{photo}: {error}"))
             continue
-        with torch.inference_mode():
-            inputs = torch.from_numpy(to_input(pixels, model.preprocessing)).to(next(network.parameters()).device)
-            logits = network(inputs).cpu().numpy()[0]
-        yield photo, metrics.predictions(logits, names, k)
+        photos = Photos(pixels, None, (str(photo),), "", "")
+        outputs = metrics.run(network, photos, model.preprocessing, no_progress)
+        yield photo, metrics.predictions(outputs.logits[0], names, k)
 
 
-def _photos_at(path: Path) -> list[Path]:
+def _photos_at(path: Path, on_error: Callable[[DataError], None]) -> list[Path]:
     if not path.is_dir():
         return [path]
-    listing = list_folder(path)
+    try:
+        listing = list_folder(path)
+    except DataError as error:
+        on_error(error)
+        return []
     if not listing.photos:
-        raise DataError(f"no photos in {path}{listing.ignored_text}; looked for {', '.join(sorted(PHOTO_SUFFIXES))}")
+        looked_for = ", ".join(sorted(PHOTO_SUFFIXES))
+        on_error(DataError(f"no photos in {path}{listing.ignored_text}; looked for {looked_for}"))
     return [photo.path for photo in listing.photos]
 
 

@@ -82,7 +82,7 @@ def layer_costs(record: RunRecord) -> list[LayerCost]:
     costs = [
         LayerCost(layer, layer_bytes(layer) * 8 / layer.weights, cost)
         for layer in weight_layers(record)
-        if (cost := _cost_nats(layer)) > 0
+        if 0 < (cost := _cost_nats(layer)) < math.inf
     ]
     return sorted(costs, key=lambda each: -layer_bytes(each.layer))
 
@@ -170,7 +170,7 @@ def even_bits(costs: list[LayerCost], highest: float) -> tuple[tuple[float, floa
 
 
 def _cost_nats(layer: LayerRecord) -> float:
-    if not layer.relative_error or layer.divergence_nats is None:
+    if not layer.relative_error or layer.divergence_nats is None or not layer.weights:
         return 0.0
     return layer.divergence_nats / layer.relative_error * 0.01 / layer.weights * 1e6
 

@@ -46,8 +46,8 @@ def histogram_shapes(layers: Sequence[LayerRecord]) -> list[HistogramShapes]:
 
 
 def _shapes(layer: LayerRecord, histogram: WeightHistogram) -> HistogramShapes:
-    highest = max(*histogram.float_counts, *histogram.decoded_counts, 1)
-    bins = len(histogram.float_counts)
+    all_counts = histogram.float_counts, histogram.decoded_counts, histogram.pruned_counts
+    highest, bins = max(1, *map(max, filter(None, all_counts))), max(1, *map(len, all_counts))
     return HistogramShapes(
         layer,
         histogram,
@@ -69,7 +69,7 @@ def _stairs(counts: Sequence[int], bins: int, highest: int) -> str:
 def _ticks(low: float, high: float) -> tuple[tuple[float, str, str], ...]:
     """Return both ends, and zero if its label does not collide with theirs."""
     ends = (0.0, _label(low), "start"), (float(WIDTH), _label(high), "end")
-    zero = -low / (high - low)
+    zero = -low / (high - low) if low < high else 0.0  # equal: the ends differ in their fifth digit
     return (ends[0], (zero * WIDTH, "0", "middle"), ends[1]) if 0.25 < zero < 0.75 else ends
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sized
+from collections.abc import Iterator, Mapping, Sized
+from dataclasses import fields, is_dataclass
+from itertools import islice
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -15,6 +17,15 @@ from compress.report.record import OLDEST_READABLE_VERSION, SCHEMA_VERSION, RunR
 
 _ADAPTER = TypeAdapter(RunRecord)
 _MAX_SHOWN_PROBLEMS = 3
+
+_MAX_COUNT = 10**18
+"""Larger than any count of bytes or weights."""
+
+_MAX_FLOAT = 1e305
+"""Charts multiply, and would exceed the largest float."""
+
+_POSITIVE = frozenset(["file_bytes", "float_bytes", "photos"])
+"""Fields that the pages divide by."""
 
 
 def to_json(record: RunRecord) -> str:
@@ -36,8 +47,8 @@ def from_json(text: str) -> RunRecord:
     """Read the output of `to_json`.
 
     Raises:
-        FormatError: not JSON, an unreadable schema version, an empty list that must not be empty, or a field that is
-            missing, unknown or of another type.
+        FormatError: not JSON, an unreadable schema version, an empty list that must not be empty, a field that is
+            missing, unknown or of another type, or a number that no run writes.
     """
     _check_version(text)
     try:
@@ -48,6 +59,8 @@ def from_json(text: str) -> RunRecord:
         ) from error
 
     _check_lists(record)
+    if wrong := list(islice(_impossible_numbers(record, ""), _MAX_SHOWN_PROBLEMS)):
+        raise FormatError("; ".join(wrong), expected="numbers as a run writes them")
     return record
 
 
@@ -89,6 +102,24 @@ def _check_lists(record: RunRecord) -> None:
         lists |= {"example.before": record.example.before, "example.after": record.example.after}
     if empty := [name for name, values in lists.items() if not values]:
         raise FormatError(f"{', '.join(empty)}: empty", expected="at least one entry, as a run writes it")
+
+
+def _impossible_numbers(value: object, place: str) -> Iterator[str]:
+    """Yield the numbers in a record that cannot be: counts below 0 or far too large, and floats near infinity."""
+    inner: list[tuple[object, object]] = []
+    if is_dataclass(value):
+        inner = [(field.name, getattr(value, field.name)) for field in fields(value) if field.name != "options"]
+    elif isinstance(value, Mapping):
+        inner = list(value.items())
+    elif isinstance(value, tuple):
+        inner = list(enumerate(value))
+    elif isinstance(value, int) and not isinstance(value, bool):
+        if not int(place.rpartition(".")[2] in _POSITIVE) <= value <= _MAX_COUNT:
+            yield f"{place} cannot be {value!r:.40}"
+    elif isinstance(value, float) and not abs(value) < _MAX_FLOAT:
+        yield f"{place} cannot be {value}"
+    for name, each in inner:
+        yield from _impossible_numbers(each, f"{place}.{name}" if place else str(name))
 
 
 def _describe(error: ValidationError) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.errors import ConfigError, WeightsError
+from compress.runtime.file_names import expand_home
 
 Arrays = dict[str, NDArray[np.float32]]
 """The tensors of a network by name."""
@@ -35,7 +36,7 @@ def existing_file(path: str, key: str = "path") -> Path:
     Raises:
         ConfigError: there is no such file.
     """
-    file = Path(path).expanduser()
+    file = expand_home(Path(path))
     if not file.is_file():
         problem = f"{path} is a folder; name a file in it" if file.is_dir() else f"no file {path}"
         raise ConfigError(problem, key=f"model.{key}")

@@ -81,7 +81,8 @@ def test_version_and_help():
 @pytest.mark.parametrize(
     "arguments",
     [["compres"], ["run", "--sed", "1"], ["run", "--seed", "-1"], ["predict"], ["inspect", "gone.sqz"],
-     ["describe", "squeezenet1_1", "--input", "31"]],
+     ["describe", "squeezenet1_1", "--input", "31"],
+     ["evaluate", "squeezenet", "--data", ".", "--label-column", ""], ["run", "squeezenet", "--device", ""]],
 )  # fmt: skip
 def test_bad_usage_ends_with_2(here, arguments):
     result = invoke(*arguments)
@@ -474,6 +475,10 @@ def test_predict_goes_on_after_a_bad_photo_and_ends_with_1(sqz, photo, tmp_path)
     content = json.loads(invoke("predict", sqz, tmp_path, "--json").stdout)
     assert [Path(each["photo"]).name for each in content["photos"]] == ["coffee.png"]
     assert len(content["unreadable"]) == 1
+    (tmp_path / "none").mkdir()
+    shown = invoke("predict", sqz, tmp_path / "none", photo)
+    assert shown.exit_code == 1
+    assert shown.stdout == invoke("predict", sqz, photo).stdout
 
 
 def test_predict_takes_folders(sqz, photo, here):
@@ -499,6 +504,15 @@ def test_a_tilde_is_the_home_folder_after_an_equals_sign_too(here, sqz, photo, m
     assert invoke("init", "--output=~/p.yaml").exit_code == 0
     message = refused(2, "run", "~/p.yaml", "--set", "data.validation={source: folder, path: ~/none}")
     assert f"data.validation.path: {here}/none does not exist" in message
+
+
+def test_a_tilde_without_such_a_user_is_a_name(here, photo):
+    message = refused(2, "run", "squeezenet", "--set", "data.validation={source: folder, path: ~nobody-here/none}")
+    assert "data.validation.path: ~nobody-here/none does not exist" in message
+    assert "'~nobody-here' does not exist" in invoke("predict", "squeezenet-240k", "~nobody-here").stderr
+    assert "'~nobody-here' is neither a pipeline file" in refused(2, "validate", "~nobody-here")
+    photo.rename("~photo.jpg")
+    assert invoke("predict", "squeezenet-240k", "~photo.jpg").exit_code == 0
 
 
 def test_decompress_overwrites_only_with_force(here, sqz):

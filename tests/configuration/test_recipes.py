@@ -83,6 +83,16 @@ def test_photos_of_one_folder_are_split_and_only_validation_uses_labels():
     assert "validation_split" not in data_options("photos", Path("others"))["calibration"]
 
 
+def test_options_hold_for_photos_of_every_source(tmp_path):
+    assert data_options("samples", None, limit=9)["validation"] == {"source": "samples", "count": 9}
+    (tmp_path / "t10k-images-idx3-ubyte").touch()
+    data = data_options(str(tmp_path), None, labels="none")
+    assert (data["validation"]["source"], data["validation"]["labels"]) == ("idx", "none")
+    for place in ("samples", str(tmp_path)):
+        with pytest.raises(ConfigError, match="--label-column: 'kind' names a column, and the photos are of no table"):
+            data_options(place, None, label_column="kind")
+
+
 def test_a_compressed_file_is_refused():
     with pytest.raises(ConfigError, match=r"^small\.sqz: this file is compressed already"):
         model_options("small.sqz", None, None)

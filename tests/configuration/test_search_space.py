@@ -83,6 +83,11 @@ def test_values_are_rounded_to_four_digits_within_their_range(read):
         ("[huffman, context]", "[raw, context]", "the value in the file, 'huffman', must be one of the choices"),
         ("[huffman, context]", "[huffman]", "at least two different choices are needed"),
         ("encode.coding", "goal.bytes", "this key cannot be searched (allowed: keys of stages, and encode.coding)"),
+        (
+            "{min: 3, max: 7}",
+            "[3, 4, 5, 6, 7]\n  stages.1.bits: {min: 3, max: 7}",
+            "stages.1.bits: the same key as stages.share",
+        ),
         ("{min: 3, max: 7}", "5", "5 is not a range (allowed: {min: ..., max: ...}"),
         ("{min: 3, max: 7}", "{min: .nan, max: 7}", "search.stages.share.bits.min: cannot be nan"),
     ],

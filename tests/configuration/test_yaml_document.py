@@ -41,6 +41,8 @@ def document(tmp_path, whole):
         (b"# caf\xe9\nseed: 1\n", "p.yaml:1: not UTF-8: the byte 0xe9; save the file as UTF-8"),
         (b"seed: 1\n# \x07\n", "p.yaml:2: the character '\\x07' is not allowed in YAML"),
         (b"seed: " + b"9" * 5000, "p.yaml: a number, a date or a tag cannot be read: Exceeds the limit (4300 digits)"),
+        (b"seed: 0x" + b"f" * 4000, "p.yaml: a number has too many digits"),
+        (b"model: {args: {? 0x" + b"f" * 4000 + b" : 1}}", "p.yaml: a number has too many digits"),
         (b"seed: 2024-13-45\n", "cannot be read: month must be in 1..12; a text that looks like one needs quotes"),
         (b"seed: !!bool maybe\n", "p.yaml: a number, a date or a tag cannot be read: 'maybe'"),
         (b"stages: &a\n  <<: *a\n", "p.yaml: a tag (!) or a merge (<<) is not allowed where it is"),

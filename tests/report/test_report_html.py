@@ -224,6 +224,14 @@ def test_a_large_codebook_has_at_most_one_mark_for_each_visible_position(pages):
     assert len(to_html(replace(record, layers=layers))) < len(pages["labeled"]) + 20_000
 
 
+def test_weights_that_differ_in_their_fifth_digit_have_a_histogram():
+    record, weights = make_record(), np.array([[1.00001, 1.00002]], np.float32)
+    histogram = WeightHistogram.of(weights, weights, None)
+    assert histogram.low == histogram.high
+    layers = (replace(record.layers[0], histogram=histogram), *record.layers[1:])
+    assert "<html" in to_html(replace(record, layers=layers))
+
+
 def test_all_files_are_written(tmp_path):
     page = write_report(make_record(), tmp_path / "new" / "folder")
     assert page == tmp_path / "new" / "folder" / "report.html"

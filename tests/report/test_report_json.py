@@ -92,6 +92,60 @@ def test_outcomes_of_different_numbers_of_photos_are_refused():
         from_json(json.dumps(content))
 
 
+def _with(path, value):
+    """The text of a report with another value at a dotted path."""
+    content = json.loads(to_json(make_record()))
+    *above, last = path.split(".")
+    node = content
+    for key in above:
+        node = node[int(key) if isinstance(node, list) else key]
+    node[int(last) if isinstance(node, list) else last] = value
+    return json.dumps(content)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("float_bytes", -1),
+        ("file.file_bytes", 0),
+        ("file.index_bytes", -400_000),
+        ("layers.0.weights", -5),
+        ("layers.0.codec_bytes.raw", -5),
+        ("layers.0.histogram.float_counts.3", -1),
+        ("data.1.photos", 0),
+        ("stages.0.fidelity.photos", 0),
+        ("stages.0.seconds", float("nan")),
+        ("stages.0.accuracy.top1.high", float("inf")),
+        ("stages.0.peak_memory_bytes", 10**30),
+        ("outcomes.divergences_nats.0", 1e308),
+    ],
+)
+def test_a_number_that_no_run_writes_is_refused_with_its_place(path, value):
+    with pytest.raises(FormatError, match=rf"{path} cannot be .*; expected numbers as a run writes them"):
+        from_json(_with(path, value))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("layers.0.histogram.float_counts", []),
+        ("layers.0.histogram.high", -1e9),
+        ("layers.0.weights", 0),
+        ("layers.0.shape", []),
+        ("layers", []),
+        ("data", []),
+        ("goals.0.limit", 0),
+        ("decode_seconds", -1.0),
+        ("stages.1.fidelity.divergence_nats.high", 1e304),
+        ("stages.1.fidelity.agreement.value", 1e304),
+        ("layers.0.divergence_nats", 1e304),
+        ("goals.0.limit", 1e304),
+    ],
+)
+def test_odd_values_that_are_read_have_a_page(path, value):
+    assert "<html" in to_html(from_json(_with(path, value)))
+
+
 def test_a_number_that_is_not_finite_is_refused_when_written():
     with pytest.raises(FormatError, match="decode_seconds"):
         to_json(replace(make_record(), decode_seconds=float("nan")))

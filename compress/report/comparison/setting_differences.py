@@ -45,7 +45,7 @@ def _pipeline_settings(configuration: str) -> Mapping[str, str]:
     """Return the values of a pipeline by dotted key; a text that is no YAML is one value."""
     try:
         return dict(islice(_flatten(YAML(typ="safe").load(configuration), ""), _MAX_SETTINGS))
-    except (YAMLError, RecursionError, ValueError):
+    except (YAMLError, RecursionError, ValueError, LookupError):
         return {"pipeline": configuration}
 
 
