@@ -127,6 +127,8 @@ def _show_bytes(record: RunRecord) -> None:
 def _show_data(record: RunRecord) -> None:
     for data in record.data:
         console.say(f"{data.role}: {data.description}")
+        if data.skipped:
+            console.say(f"  skipped {len(data.skipped):,}, such as {data.skipped[0]}")
     if record.compared:
         console.say(f"Compared with the float network: {record.compared}.")
     elif not _is_labeled(record):

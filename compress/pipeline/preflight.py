@@ -14,7 +14,7 @@ from compress.data.collect import PhotoList
 from compress.data.photos import Photos
 from compress.errors import ConfigError, DataError
 from compress.evaluation.goals import Goal
-from compress.model import Model
+from compress.model import Model, Preprocessing
 from compress.networks.factory import output_of
 from compress.networks.layer_calls import COMPRESSIBLE
 from compress.passes.layer_patterns import options_by_layer
@@ -28,6 +28,9 @@ _MIN_SHARE = 0.5
 """Smallest share of the parameters that passes compress without a warning."""
 
 _MAX_NAMES = 8
+
+_MAX_INPUT = 1_000
+"""Inputs of known networks stay below 300."""
 
 _MARGIN = 1.05
 """Factor on the needed memory in an error message: the memory at the start of a process varies."""
@@ -128,6 +131,20 @@ def report_compressible(model: Model) -> None:
     largest = sorted(model.uncompressed, key=lambda name: -math.prod(model.tensors[name].shape))
     names = ", ".join(largest[:_MAX_NAMES]) + (", ..." if len(largest) > _MAX_NAMES else "")
     _LOGGER.warning("%s; left as they are: %s. Passes compress %s", said, names, COMPRESSIBLE)
+
+
+def report_input_range(preprocessing: Preprocessing) -> None:
+    """Warn if pixels become inputs far from zero, as with a mean and a std of another scale."""
+    mean, std = np.array(preprocessing.mean), np.array(preprocessing.std)
+    ends = np.sort((np.array([[0.0], [255.0]]) * preprocessing.scale - mean) / std, axis=0)
+    if (ends[0] > 0).any() or (ends[1] < 0).any() or np.abs(ends).max() > _MAX_INPUT or not np.ptp(ends, axis=0).all():
+        _LOGGER.warning(
+            "preprocessing: pixels from 0 to 255 become inputs from %.4g to %.4g; mean and std may be of another scale "
+            "(a pixel times scale %.4g, minus mean, over std)",
+            ends.min(),
+            ends.max(),
+            preprocessing.scale,
+        )
 
 
 def check_labels(goal: Goal, validation: Photos | PhotoList) -> None:

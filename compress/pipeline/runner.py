@@ -20,7 +20,8 @@ from compress.pipeline.stages import run_stages
 from compress.report import write_report
 from compress.report.goal_shortfall import goal_result
 from compress.report.record import RunRecord, StageRecord
-from compress.runtime.atomic_files import locked_folder
+from compress.report.report_files import REPORT_FILES
+from compress.runtime.atomic_files import check_writable, locked_folder
 from compress.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from compress.runtime.progress import Progress, no_progress
 from compress.runtime.temporary_folders import temporary_folder
@@ -85,6 +86,8 @@ def run(
     with temporary_folder() as temporary:
         folder = temporary if fresh else cache or out / CACHE
         inputs = load_inputs(pipeline, folder, device, progress, out, processes, memory_bytes)
+        if processes.is_first:
+            check_writable(out, (MODEL_FILE, *REPORT_FILES))
         recorder = StageRecorder(inputs, show_photos=pipeline.report.photos)
         if processes.is_first and not any(stage.pass_.needs_labels for stage in pipeline.stages):
             warn_of_other_order(recorder.reference_outputs)

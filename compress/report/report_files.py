@@ -15,6 +15,7 @@ from compress.report.report_json import from_json, to_json
 from compress.runtime.atomic_files import write_files_atomically
 
 THUMBNAILS = "thumbnails.json"
+REPORT_FILES = ("report.json", "report.html", THUMBNAILS)
 _PHOTOS = TypeAdapter(dict[str, str])
 _FIRST_SCHEMA_WITH_FILE = 8
 """Earlier reports have the thumbnails inside."""

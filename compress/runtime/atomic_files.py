@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -34,6 +35,24 @@ def write_files_atomically(folder: Path, files: Mapping[str, bytes]) -> list[Pat
             stream.write(data)
             _sync(stream)  # a full disk shows here, before any file is replaced
     return sorted(folder / name for name in files)
+
+
+def check_writable(folder: Path, names: Iterable[str]) -> None:
+    """Check that files of these names can be written into a folder, which is made if it is missing.
+
+    Raises:
+        OSError: they cannot; names the folder, or what has the place of a file.
+    """
+    _make_folder(folder)
+    try:
+        with tempfile.TemporaryFile(dir=folder, buffering=0) as probe:
+            probe.write(b"0")
+    except OSError as error:
+        error.filename = str(folder)
+        raise
+    for file in (folder / name for name in names):
+        if file.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "is a folder, and a file of this name would be written", str(file))
 
 
 @contextmanager

@@ -15,9 +15,9 @@ from compress.data.folder import Folder
 from compress.data.samples import Samples
 from compress.errors import ConfigError, DataError
 from compress.evaluation.goals import Goal
-from compress.model import Preprocessing
+from compress.model import CAFFE, TORCHVISION, Preprocessing
 from compress.pipeline.inputs import list_inputs
-from compress.pipeline.preflight import check_disjoint, check_labels, check_layers
+from compress.pipeline.preflight import check_disjoint, check_labels, check_layers, report_input_range
 from compress.pipeline.runner import run
 
 INPUT = Preprocessing(32, 32, "squash", "RGB", 1.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
@@ -98,6 +98,27 @@ def test_an_unknown_layer_in_gradual_pruning_is_reported_with_its_line(read):
     text = "stages:\n- pass: train\n  prune:\n    sparsity: 0.5\n    layers:\n      9x9: 0.1\n"
     with pytest.raises(ConfigError, match=r"p\.yaml:6: stages\.0\.prune\.layers\.9x9: no weight tensor is named '9x9'"):
         check_layers(read(text), float_squeezenet())
+
+
+@pytest.mark.parametrize(
+    ("scale", "mean", "std", "ends"),
+    [
+        (1 / 255, 123.675, 58.4, "from -2.118 to -2.101"),
+        (1.0, 0.485, 0.229, "from -2.118 to 1111"),
+        (0.0, 0.0, 1.0, "from 0 to 0"),
+        (1.0, -1.0, 1.0, "from 1 to 256"),
+    ],
+)
+def test_mean_and_std_of_another_scale_are_a_warning(caplog, scale, mean, std, ends):
+    report_input_range(Preprocessing(8, 8, "squash", "L", scale, (mean,), (std,)))
+    assert f"pixels from 0 to 255 become inputs {ends}; mean and std may be of another scale" in caplog.text
+
+
+@pytest.mark.parametrize(("scale", "mean", "std"), [(1 / 255, 0.0, 1.0), (1 / 127.5, 1.0, 1.0), (1.0, 127.5, 1.0)])
+def test_usual_inputs_need_no_warning(caplog, scale, mean, std):
+    for preprocessing in (TORCHVISION, CAFFE, Preprocessing(8, 8, "squash", "L", scale, (mean,), (std,))):
+        report_input_range(preprocessing)
+    assert not caplog.text
 
 
 def test_a_missing_file_is_reported_with_its_line(read, tmp_path):

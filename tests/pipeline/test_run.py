@@ -286,6 +286,16 @@ def test_the_error_of_a_process_that_cannot_read_the_file_is_shown(finished, tmp
         run_round_trip(cut, photos, "cpu")
 
 
+def test_a_run_ends_before_its_stages_if_its_results_cannot_be_written(finished, tmp_path):
+    (tmp_path / "out" / "model.sqz").mkdir(parents=True)
+    (tmp_path / "file").touch()
+    for out, message in ((tmp_path / "out", "model.sqz: is a folder"), (tmp_path / "file" / "x", "file/x: Not a dir")):
+        shown = invoke("run", finished.pipeline, "--out", out, "--cache", tmp_path / "cache", "--device", "cpu")
+        assert (shown.exit_code, shown.stdout) == (1, "")
+        assert message in shown.stderr
+    assert [*tmp_path.glob("cache/stage-*"), *(tmp_path / "out").glob("*.json")] == []
+
+
 def test_a_skipped_photo_with_an_invalid_name_does_not_break_the_report(finished):
     photos = Digits(limit=1).load(float_squeezenet().preprocessing, "validation", classes=10)
     named = replace(photos, skipped=("caf\udce9.png: not a photo",))

@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from compress.runtime.atomic_files import atomic_writer, locked_folder, write_atomically, write_files_atomically
+from compress.runtime.atomic_files import (
+    atomic_writer,
+    check_writable,
+    locked_folder,
+    write_atomically,
+    write_files_atomically,
+)
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and limits of POSIX")
 ROOT = Path(__file__).parents[2]
@@ -149,6 +155,19 @@ def test_a_killed_process_leaves_the_old_file_or_the_whole_new_file(tmp_path, ca
 
 
 @posix
+def test_what_is_in_the_way_of_files_is_found_before_they_are_written(tmp_path):
+    check_writable(tmp_path / "new" / "out", ["model.sqz"])
+    assert list((tmp_path / "new" / "out").iterdir()) == []
+    (tmp_path / "new" / "out" / "model.sqz").mkdir()
+    with pytest.raises(IsADirectoryError, match=r"is a folder.*out/model\.sqz"):
+        check_writable(tmp_path / "new" / "out", ["report.html", "model.sqz"])
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError, match="file"):
+        check_writable(tmp_path / "file" / "out", ["model.sqz"])
+    with pytest.raises(OSError, match="/proc/self"):
+        check_writable(Path("/proc/self"), [])
+
+
 def test_a_locked_folder_is_locked_for_other_processes_and_free_afterwards(tmp_path):
     try_lock = f"""
 import fcntl, os
