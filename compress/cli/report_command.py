@@ -40,8 +40,10 @@ def report(paths: tuple[Path, ...], form: str, output: Path | None, step_summary
     """
     summary = _summary_file() if step_summary else None
     runs, index = _read(paths)
-    if output and output.resolve() in [run.file.resolve() for run in runs]:
-        raise ConfigError("the result would replace the report that it is made of; name another file", file=output)
+    if output and output.resolve() in [file.resolve() for run in runs for file in run.own_files]:
+        raise ConfigError(
+            "the result would replace a file of the run that it is made of; name another file", file=output
+        )
     if form == "html":
         output, text = _page(runs, output, index)
     else:

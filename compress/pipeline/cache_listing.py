@@ -6,16 +6,17 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 _HASH = r"[0-9a-f]{32,64}"
 _KINDS = {
-    rf"{_HASH}\.(npy|json)": "decoded photos",
+    r"[0-9a-f]{64}\.(npy|json)": "decoded photos",
     rf"statistics-{_HASH}\.npz": "statistics",
     rf"stage-{_HASH}\.(sqz|reference\.sqz|json)": "stage",
     rf"\w+-{_HASH}\.(state|data)": "interrupted stage",
-    r"\..+\.tmp": "unfinished file",
+    r"\..+\.[0-9a-f]{16}\.tmp": "unfinished file",
 }
 _ABANDONED_SECONDS = 86_400
 """Age of an unfinished file from which no running process can still be writing it."""
@@ -51,7 +52,10 @@ def list_entries(folder: Path) -> list[CacheEntry]:
         kind = next((kind for pattern, kind in _KINDS.items() if re.fullmatch(pattern, file.name)), None)
         if kind and file.is_file():
             groups.setdefault((kind, file.stem.removesuffix(".reference")), []).append(file)
-    entries = [_entry(kind, files) for (kind, _), files in groups.items()]
+    entries = []
+    for (kind, _), files in groups.items():
+        with suppress(FileNotFoundError):  # a run may have finished or removed it
+            entries.append(_entry(kind, files))
     return sorted(entries, key=lambda entry: (-entry.file_bytes, entry.files))
 
 

@@ -62,7 +62,7 @@ class StageCache:
             model = replace(model, notes=tuple(entry["notes"]), training=training)
             if entry["permuted_channels"]:
                 model = replace(model, reference=self._model.with_tensors(container.read(self._reference_path).tensors))
-            return model, ResourceUsage(entry["seconds"], entry["peak_bytes"])
+            return model, ResourceUsage(float(entry["seconds"]), int(entry["peak_bytes"]))
         except (OSError, ValueError, KeyError, TypeError, FormatError):
             return None
 

@@ -114,7 +114,10 @@ def test_runs_on_other_photos_are_compared_with_a_warning(runs):
         (["olds"], 2, "olds: none of its reports can be read: a: the report has schema version 2"),
         (["notes.txt"], 1, "notes.txt: the report is not JSON"),
         (["out/base", "--step-summary"], 2, "--step-summary: the variable GITHUB_STEP_SUMMARY is not set"),
-        (["out/base", "-o", "out/base/report.json"], 2, "out/base/report.json: the result would replace the report"),
+        *(
+            (["out/base", "-o", f"out/base/{name}"], 2, f"out/base/{name}: the result would replace a file of the run")
+            for name in ("report.json", "thumbnails.json", "model.sqz")
+        ),
     ],
 )
 def test_a_mistake_ends_with_one_message(runs, monkeypatch, arguments, exit_code, message):

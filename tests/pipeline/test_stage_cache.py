@@ -195,8 +195,11 @@ def test_cleaning_a_cache_leaves_other_files(folder, tmp_path):
     cache.mkdir()
     for file in (folder / "cache").iterdir():
         (cache / file.name).write_bytes(file.read_bytes())
-    (cache / "thesis.txt").write_text("mine")
-    (cache / ".model.sqz.x.tmp").write_text("being written by another run")
+    unfinished, own = f".model.sqz.{'0' * 16}.tmp", [".own.tmp", "thesis.txt", f"{'0' * 32}.npy"]
+    for name in own:
+        (cache / name).write_text("mine")
+        os.utime(cache / name, (0, 0))
+    (cache / unfinished).write_text("being written by another run")
     shown = CliRunner().invoke(main, ["cache", "list", str(cache)])
     assert shown.exit_code == 0
     for word in ("decoded photos", "stage", "distill", "unfinished file"):
@@ -205,7 +208,7 @@ def test_cleaning_a_cache_leaves_other_files(folder, tmp_path):
     assert remove_entries(cache, older_than_seconds=3600) == []
     assert CliRunner().invoke(main, ["cache", "clean", str(cache), "--older-than", "nan"]).exit_code == 2
     assert CliRunner().invoke(main, ["cache", "clean", str(cache)]).exit_code == 0
-    assert sorted(file.name for file in cache.iterdir()) == [".model.sqz.x.tmp", "thesis.txt"]
+    assert sorted(file.name for file in cache.iterdir()) == sorted([unfinished, *own])
     assert [entry.kind for entry in list_entries(cache)] == ["unfinished file"]
 
 
