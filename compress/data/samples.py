@@ -91,11 +91,10 @@ class Samples(PhotoSource):
         paths = [package_file(*parts) for parts in PHOTOS[role]]
         read = functools.cache(read_photo)
         make = _calibration_entry if role == "calibration" else _crop
-        cuts = "crops and collages" if role == "calibration" else "crops"
-        kind = (
-            f"{cuts} of {len(paths)} photos in installed packages"
-            f" ({', '.join(path.stem for path in paths)}), without labels"
-        )
+        cuts, names = "crops and collages", ", ".join(path.stem for path in paths)
+        if role == "validation":
+            cuts, names = "crops", f"{names}; intervals cover other crops of them, not other photos"
+        kind = f"{cuts} of {len(paths)} photos in installed packages ({names}), without labels"
         return PhotoList([make(paths, step, read) for step in range(count)], kind)
 
 
