@@ -12,7 +12,7 @@ from compress.errors import ConfigError, WeightsError
 
 _IN_WHEEL = Path(__file__).parents[1] / "c_runtime"
 _IN_CHECKOUT = Path(__file__).parents[2] / "runtime" / "c"
-_VALUE_BYTES = 48
+_VALUE_BYTES = 64
 """Of `sqz_value` on a 64-bit processor."""
 
 WHY_NOT = "it has an operation that C does not know, or a batch norm that is not folded (fold_batch_norm: true)"

@@ -616,8 +616,8 @@ static size_t tensor_workspace(const sqz_tensor *tensor, size_t header_bytes) {
     return bytes + tables > SIZE_MAX ? SIZE_MAX : (size_t)(bytes + tables);
 }
 
-/* Reads the next tensor, at next_names, next_records and next_payloads. */
-static sqz_error read_tensor(const sqz_file *file, sqz_tensor *tensor, uint64_t room) {
+/* Reads the next tensor, at next_names, next_records and next_payloads, without its workspace. */
+static sqz_error read_tensor(sqz_tensor *tensor, uint64_t room) {
     cursor names = cursor_from(tensor->next_names);
     cursor records = cursor_from(tensor->next_records);
     cursor payloads = cursor_from(tensor->next_payloads);
@@ -636,7 +636,6 @@ static sqz_error read_tensor(const sqz_file *file, sqz_tensor *tensor, uint64_t 
     tensor->next_names = rest_of(&names);
     tensor->next_records = rest_of(&records);
     tensor->next_payloads = rest_of(&payloads);
-    tensor->workspace_bytes = tensor_workspace(tensor, file->header_workspace_bytes);
     return SQZ_OK;
 }
 
@@ -648,9 +647,32 @@ static void rewind_tensors(const sqz_file *file, sqz_tensor *tensor) {
     tensor->next_payloads = file->payloads;
 }
 
+void sqzi_seek(const sqz_file *file, sqz_place place, sqz_tensor *tensor) {
+    rewind_tensors(file, tensor);
+    tensor->next_records.begin += place.record;
+    tensor->next_payloads.begin += place.payload;
+}
+
+sqz_error sqzi_read_next(sqz_tensor *tensor) {
+    return read_tensor(tensor, SQZ_MAX_WEIGHTS);
+}
+
+void sqzi_find_workspace(const sqz_file *file, sqz_tensor *tensor) {
+    tensor->workspace_bytes = tensor_workspace(tensor, file->header_workspace_bytes);
+}
+
+/* Reads the next tensor with its workspace. */
+static sqz_error read_completely(const sqz_file *file, sqz_tensor *tensor) {
+    sqz_error error = sqzi_read_next(tensor);
+    if (!error) {
+        sqzi_find_workspace(file, tensor);
+    }
+    return error;
+}
+
 sqz_error sqz_first(const sqz_file *file, sqz_tensor *tensor) {
     rewind_tensors(file, tensor);
-    return file->tensors ? read_tensor(file, tensor, SQZ_MAX_WEIGHTS) : SQZ_DONE;
+    return file->tensors ? read_completely(file, tensor) : SQZ_DONE;
 }
 
 sqz_error sqz_next(const sqz_file *file, sqz_tensor *tensor) {
@@ -658,7 +680,7 @@ sqz_error sqz_next(const sqz_file *file, sqz_tensor *tensor) {
         return SQZ_DONE;
     }
     tensor->index++;
-    return read_tensor(file, tensor, SQZ_MAX_WEIGHTS);
+    return read_completely(file, tensor);
 }
 
 /* Reads the program, which may be absent, up to the end of the header. */
@@ -678,7 +700,7 @@ static sqz_error check_records(sqz_file *file) {
     uint32_t i;
     rewind_tensors(file, &tensor);
     for (i = 0; i < file->tensors; i++) {
-        sqz_error error = read_tensor(file, &tensor, room);
+        sqz_error error = read_tensor(&tensor, room);
         if (error) {
             return error;
         }

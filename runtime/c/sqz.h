@@ -76,6 +76,11 @@ typedef struct sqz_span {
     const uint8_t *begin, *end;
 } sqz_span;
 
+/* Where a tensor's record and payload begin, in bytes after those of the first tensor. Private. */
+typedef struct sqz_place {
+    uint32_t record, payload;
+} sqz_place;
+
 /* A file and its header. `mean` and `std` are float64, 8 bytes each; sqz_float64 converts them. */
 typedef struct sqz_file {
     const char *architecture; /* UTF-8, not terminated */

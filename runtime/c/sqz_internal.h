@@ -57,6 +57,17 @@ typedef struct sqz_shape {
     uint32_t rows, columns, taps, width;
 } sqz_shape;
 
+/* ---- sqz.c ---- */
+
+/* Places `tensor` before the tensor at a place, which sqzi_read_next then reads. */
+void sqzi_seek(const sqz_file *file, sqz_place place, sqz_tensor *tensor);
+
+/* Reads the next tensor, without its index, its name and its workspace. Does not notice the end of the tensors. */
+sqz_error sqzi_read_next(sqz_tensor *tensor);
+
+/* Sets the workspace of a tensor, which sqz_begin and sqz_decode need. This reads the heads of all its streams. */
+void sqzi_find_workspace(const sqz_file *file, sqz_tensor *tensor);
+
 /* ---- sqz_codecs.c ---- */
 
 /* Returns the room left in a code, in codewords of the longest length: 0 for a complete code, above 0 for an incomplete

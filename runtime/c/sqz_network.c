@@ -9,6 +9,7 @@
  *     7. Interface
  *
  * Every field of a program is checked in part 3, when the network is opened. Later parts rely on it. */
+#include "sqz_internal.h"
 #include "sqz_operators.h"
 
 #include <math.h>
@@ -157,7 +158,8 @@ static uint32_t crc_of_names(const sqz_file *file) {
     return crc;
 }
 
-/* Find the program of an architecture. Its tensors must have SqueezeNet's names in SqueezeNet's order. */
+/* Find the program of an architecture. Its tensors must have SqueezeNet's names in SqueezeNet's order. The number of
+ * tensors is compared first: sqz_name reads all names before. */
 static sqz_error find_builtin(sqz_network *network) {
     const sqz_file *file = network->file;
     size_t i;
@@ -166,7 +168,7 @@ static sqz_error find_builtin(sqz_network *network) {
             memcmp(file->architecture, BUILTIN[i].architecture, file->architecture_bytes) != 0) {
             continue;
         }
-        if (crc_of_names(file) != BUILTIN[i].crc_of_names) {
+        if (file->tensors != SQUEEZENET_TENSORS || crc_of_names(file) != BUILTIN[i].crc_of_names) {
             return SQZ_BAD_NETWORK;
         }
         network->program = BUILTIN[i].program;
@@ -178,17 +180,10 @@ static sqz_error find_builtin(sqz_network *network) {
 
 /* ---- 3. Shapes ---- */
 
-/* Find a tensor. Files have no index: tensors are passed one after another, which is fast in ascending order. A new
- * `tensor` has the index NONE. */
-static sqz_error find_tensor(const sqz_file *file, sqz_tensor *tensor, uint32_t index) {
-    sqz_error error = SQZ_OK;
-    if (tensor->index == NONE || index < tensor->index) {
-        error = sqz_first(file, tensor);
-    }
-    while (error == SQZ_OK && tensor->index < index) {
-        error = sqz_next(file, tensor);
-    }
-    return error == SQZ_DONE ? SQZ_BAD_NETWORK : error;
+/* Read the shape of the tensor at a place that find_tensors found. */
+static sqz_error read_shape(const sqz_file *file, sqz_place place, sqz_tensor *tensor) {
+    sqzi_seek(file, place, tensor);
+    return sqzi_read_next(tensor);
 }
 
 /* A convolution or linear layer as the packed weights see it. */
@@ -197,7 +192,6 @@ typedef struct layer {
     uint32_t groups;
     uint32_t blocks; /* in all groups */
     int depthwise;
-    size_t workspace_bytes; /* that sqz_open needs for the weights and the bias */
 } layer;
 
 static uint32_t blocks_of(uint32_t outputs) {
@@ -265,36 +259,36 @@ static int is_pool_valid(const sqz_window *window) {
     return 2 * window->padding[0] <= window->kernel[0] && 2 * window->padding[1] <= window->kernel[1];
 }
 
-/* Prepare the layer of an operation, whose `tensor` becomes its weights; also checks the bias. */
-static sqz_error find_layer(const sqz_network *network, operation *of, sqz_tensor *tensor, layer *made) {
+/* Prepare the layer of the operation whose result is `value`; `tensor` becomes its weights. Also checks the bias. */
+static sqz_error find_layer(const sqz_network *network, operation *of, uint32_t value, sqz_tensor *tensor,
+                            layer *made) {
+    const sqz_place *places = network->values[value].places;
     sqz_tensor bias;
-    sqz_error error = find_tensor(network->file, tensor, of->weights);
+    sqz_error error = read_shape(network->file, places[0], tensor);
     if (error) {
         return error;
     }
     if (!make_layer(of, tensor, &network->values[of->input[0]], made)) {
         return SQZ_BAD_NETWORK;
     }
-    made->workspace_bytes = tensor->workspace_bytes;
     if (of->bias != NONE) {
-        bias = *tensor;
-        error = find_tensor(network->file, &bias, of->bias);
+        error = read_shape(network->file, places[1], &bias);
         if (!error && (bias.dimensions != 1 || bias.weights != tensor->rows)) {
             return SQZ_BAD_NETWORK;
         }
-        made->workspace_bytes = larger_size(made->workspace_bytes, bias.workspace_bytes);
     }
     return error;
 }
 
 /* Set the shape of a layer's output. */
-static sqz_error shape_layer(const sqz_network *network, operation *of, sqz_tensor *tensor, sqz_value *out) {
+static sqz_error shape_layer(const sqz_network *network, operation *of, uint32_t value, sqz_value *out) {
+    sqz_tensor weights;
     layer made;
-    sqz_error error = find_layer(network, of, tensor, &made);
+    sqz_error error = find_layer(network, of, value, &weights, &made);
     if (error) {
         return error;
     }
-    out->channels = tensor->rows;
+    out->channels = weights.rows;
     return slide_both(&of->window, &network->values[of->input[0]], 0, out) ? SQZ_OK : SQZ_BAD_NETWORK;
 }
 
@@ -331,7 +325,7 @@ static int is_one_pixel_of(const sqz_value *one, const sqz_value *other) {
 }
 
 /* Set the shape of an operation's result. Sets the border that its input needs. */
-static sqz_error shape_result(const sqz_network *network, operation *of, uint32_t value, sqz_tensor *tensor) {
+static sqz_error shape_result(const sqz_network *network, operation *of, uint32_t value) {
     sqz_value *out = &network->values[value], *in = &network->values[of->input[0]];
     const sqz_value *other = &network->values[of->input[1]];
     out->channels = in->channels;
@@ -340,8 +334,8 @@ static sqz_error shape_result(const sqz_network *network, operation *of, uint32_
     switch (of->kind) {
     case CONVOLUTION:
         in->border = larger(in->border, larger(of->window.padding[0], of->window.padding[1]));
-        return shape_layer(network, of, tensor, out);
-    case LINEAR: return shape_layer(network, of, tensor, out);
+        return shape_layer(network, of, value, out);
+    case LINEAR: return shape_layer(network, of, value, out);
     case MAX_POOL:
     case AVERAGE_POOL:
         if (!is_pool_valid(&of->window)) {
@@ -386,39 +380,97 @@ static void begin_value(sqz_value *of, uint32_t number) {
 static sqz_error shape_input(const sqz_network *network) {
     const sqz_file *file = network->file;
     sqz_value *input = &network->values[0];
-    begin_value(input, 0);
     input->channels = file->channels == 2 ? 1 : 3;
     input->height = file->height;
     input->width = file->width;
     return check_extents(input);
 }
 
-/* Set the shapes of all values, and check the whole program. */
-static sqz_error shape_values(const sqz_network *network) {
+/* Until find_tensors knows a tensor's place, `record` is its number, and `payload` is NONE. */
+static void seek_later(sqz_place *place, uint32_t number) {
+    place->record = number == NONE ? 0 : number;
+    place->payload = number == NONE ? 0 : NONE;
+}
+
+/* Check that the program is complete, and note the tensors of each operation. */
+static sqz_error begin_values(const sqz_network *network) {
     uint32_t count, value;
     reader program = program_of(network, &count);
-    sqz_value *last = &network->values[count];
-    sqz_tensor tensor;
-    sqz_error error = shape_input(network);
-    memset(&tensor, 0, sizeof tensor);
-    tensor.index = NONE;
-    for (value = 1; value <= count && !error; value++) {
+    begin_value(&network->values[0], 0);
+    for (value = 1; value <= count; value++) {
         operation next = take_operation(&program, value);
+        sqz_value *of = &network->values[value];
         if (program.bad) {
             return SQZ_BAD_NETWORK;
         }
-        begin_value(&network->values[value], value);
-        error = shape_result(network, &next, value, &tensor);
+        begin_value(of, value);
+        seek_later(&of->places[0], next.kind <= LINEAR ? next.weights : NONE);
+        seek_later(&of->places[1], next.kind <= LINEAR ? next.bias : NONE);
+    }
+    return program.at == program.end ? SQZ_OK : SQZ_BAD_NETWORK;
+}
+
+/* Let all operations that wait for a tensor know its place; returns whether there are any. */
+static int place_tensor(sqz_value *values, uint32_t count, uint32_t number, sqz_place place) {
+    uint32_t value, i;
+    int is_used = 0;
+    for (value = 1; value <= count; value++) {
+        for (i = 0; i < 2; i++) {
+            sqz_place *waiting = &values[value].places[i];
+            if (waiting->payload == NONE && waiting->record == number) {
+                *waiting = place;
+                is_used = 1;
+            }
+        }
+    }
+    return is_used;
+}
+
+/* Find the tensors of all operations, and the workspace for them. Files have no index of tensors: they are passed once,
+ * so that the time does not grow by the order in which a program uses them. */
+static sqz_error find_tensors(sqz_network *network, uint32_t count) {
+    const sqz_file *file = network->file;
+    sqz_value *values = network->values;
+    sqz_place place = {0, 0};
+    sqz_tensor tensor;
+    uint32_t value;
+    sqz_error error;
+    network->file_workspace_bytes = file->workspace_bytes;
+    for (error = sqz_first(file, &tensor); error == SQZ_OK; error = sqz_next(file, &tensor)) {
+        size_t payload = (size_t)(tensor.next_payloads.begin - file->payloads.begin);
+        if (place_tensor(values, count, tensor.index, place)) {
+            network->file_workspace_bytes = larger_size(network->file_workspace_bytes, tensor.workspace_bytes);
+        }
+        if (payload >= NONE) {
+            return SQZ_LARGE_NETWORK;
+        }
+        place.record = (uint32_t)(tensor.next_records.begin - file->records.begin);
+        place.payload = (uint32_t)payload;
+    }
+    for (value = 1; value <= count; value++) {
+        if (values[value].places[0].payload == NONE || values[value].places[1].payload == NONE) {
+            return SQZ_BAD_NETWORK; /* there is no such tensor */
+        }
+    }
+    return error == SQZ_DONE ? SQZ_OK : error;
+}
+
+/* Set the shapes of all values, and check that operations fit each other. */
+static sqz_error shape_values(const sqz_network *network) {
+    uint32_t count, value;
+    reader program = program_of(network, &count);
+    const sqz_value *last = &network->values[count];
+    sqz_error error = shape_input(network);
+    for (value = 1; value <= count && !error; value++) {
+        operation next = take_operation(&program, value);
+        error = shape_result(network, &next, value);
         error = error ? error : check_extents(&network->values[value]);
     }
     if (error) {
         return error;
     }
-    if (program.at != program.end || last->channels != network->file->classes || last->height != 1 ||
-        last->width != 1) {
-        return SQZ_BAD_NETWORK;
-    }
-    return SQZ_OK;
+    return last->channels == network->file->classes && last->height == 1 && last->width == 1 ? SQZ_OK
+                                                                                              : SQZ_BAD_NETWORK;
 }
 
 /* ---- 4. Memory ---- */
@@ -572,21 +624,30 @@ static uint64_t source_floats(const weight_source *source) {
     return source->tensor.rows + (source->is_whole ? (uint64_t)source->tensor.weights : 0);
 }
 
-/* Begin to decode the weights of `source->tensor`; `scratch` has source_floats. */
-static sqz_error begin_source(const sqz_file *file, weight_source *source, uint32_t bias, float *scratch) {
-    sqz_tensor *tensor = &source->tensor;
+/* Decode a tensor, whose shape is read already. */
+static sqz_error decode_whole(const sqz_file *file, sqz_tensor *tensor, float *weights) {
+    sqzi_find_workspace(file, tensor);
+    return sqz_decode(file, tensor, weights, tensor->weights);
+}
+
+/* Begin to decode the weights of `source->tensor`, of the operation whose result is `value`; `scratch` has
+ * source_floats. */
+static sqz_error begin_source(const sqz_network *network, const operation *of, uint32_t value, weight_source *source,
+                              float *scratch) {
+    const sqz_file *file = network->file;
+    sqz_tensor *tensor = &source->tensor, bias;
     sqz_error error = SQZ_OK;
     source->bias = scratch;
     source->whole = scratch + tensor->rows;
     memset(source->bias, 0, tensor->rows * sizeof *scratch);
-    if (bias != NONE) {
-        sqz_tensor of_bias = *tensor;
-        error = find_tensor(file, &of_bias, bias);
-        error = error ? error : sqz_decode(file, &of_bias, source->bias, tensor->rows);
+    if (of->bias != NONE) {
+        error = read_shape(file, network->values[value].places[1], &bias);
+        error = error ? error : decode_whole(file, &bias, source->bias);
     }
     if (error) {
         return error;
     }
+    sqzi_find_workspace(file, tensor);
     return source->is_whole ? sqz_decode(file, tensor, source->whole, tensor->weights)
                             : sqz_begin(file, tensor, &source->pieces);
 }
@@ -673,9 +734,9 @@ static uint32_t blocks_at_a_time(const weight_source *source) {
     return source->is_in_order ? 1 : source->of.blocks;
 }
 
-/* Plan the memory of one layer's weights; both counts are in floats. */
-static void plan_layer(sqz_network *network, weight_source *source, sqz_value *value, uint64_t *packed,
-                       uint64_t *loading, uint64_t *scratch) {
+/* Plan the memory of one layer's weights; all counts are in floats. */
+static void plan_layer(weight_source *source, sqz_value *value, uint64_t *packed, uint64_t *loading,
+                       uint64_t *scratch) {
     uint64_t block = SQZ_BLOCK * (1 + (uint64_t)source->of.taps * source->of.inputs), needed;
     describe_source(source);
     value->weights = (size_t)*packed;
@@ -684,7 +745,6 @@ static void plan_layer(sqz_network *network, weight_source *source, sqz_value *v
     *loading = needed > *loading ? needed : *loading;
     needed = source_floats(source) + blocks_at_a_time(source) * block;
     *scratch = needed > *scratch ? needed : *scratch;
-    network->file_workspace_bytes = larger_size(network->file_workspace_bytes, source->of.workspace_bytes);
 }
 
 /* Plan the memory of all weights: packed and loaded, or scratch memory of each run. */
@@ -693,17 +753,14 @@ static sqz_error plan_weights(sqz_network *network) {
     uint32_t count, value;
     reader program = program_of(network, &count);
     weight_source source;
-    memset(&source, 0, sizeof source);
-    source.tensor.index = NONE;
-    network->file_workspace_bytes = network->file->workspace_bytes;
     for (value = 1; value <= count; value++) {
         operation next = take_operation(&program, value);
         if (next.kind <= LINEAR) {
-            sqz_error error = find_layer(network, &next, &source.tensor, &source.of);
+            sqz_error error = find_layer(network, &next, value, &source.tensor, &source.of);
             if (error) {
                 return error;
             }
-            plan_layer(network, &source, &network->values[value], &packed, &loading, &scratch);
+            plan_layer(&source, &network->values[value], &packed, &loading, &scratch);
             if (packed > SIZE_MAX / sizeof(float) / 2 || loading > SIZE_MAX / sizeof(float) / 2 ||
                 scratch > SIZE_MAX / sizeof(float) / 2) {
                 return SQZ_LARGE_NETWORK;
@@ -724,7 +781,6 @@ sqz_error sqz_network_load(sqz_network *network, float *weights, size_t weights_
     if (weights_bytes < network->weights_bytes) {
         return SQZ_SMALL_BUFFER;
     }
-    source.tensor.index = NONE;
     network->weights = NULL;
     for (value = 1; value <= count; value++) {
         operation next = take_operation(&program, value);
@@ -733,11 +789,10 @@ sqz_error sqz_network_load(sqz_network *network, float *weights, size_t weights_
         if (next.kind > LINEAR) {
             continue;
         }
-        error = find_layer(network, &next, &source.tensor, &source.of);
+        error = find_layer(network, &next, value, &source.tensor, &source.of);
         if (!error) {
             describe_source(&source);
-            error = begin_source(network->file, &source, next.bias,
-                                 blocks + source.of.blocks * block_floats(&source.of));
+            error = begin_source(network, &next, value, &source, blocks + source.of.blocks * block_floats(&source.of));
         }
         error = error ? error : pack_blocks(&source, blocks, 0, source.of.blocks);
         if (error) {
@@ -787,11 +842,11 @@ static void run_block(const operation *of, const layer *as, const sqz_map *in, c
 }
 
 /* Run a layer with weights that are decoded on the way. */
-static sqz_error run_decoding(const sqz_network *network, const operation *of, weight_source *source,
+static sqz_error run_decoding(const sqz_network *network, const operation *of, uint32_t value, weight_source *source,
                               const sqz_map *in, const sqz_map *out, float *scratch) {
     uint32_t block, step = blocks_at_a_time(source), i;
     float *blocks = scratch + (size_t)source_floats(source);
-    sqz_error error = begin_source(network->file, source, of->bias, scratch);
+    sqz_error error = begin_source(network, of, value, source, scratch);
     for (block = 0; block < source->of.blocks && !error; block += step) {
         error = pack_blocks(source, blocks, block, step);
         for (i = 0; i < step && !error; i++) {
@@ -801,20 +856,21 @@ static sqz_error run_decoding(const sqz_network *network, const operation *of, w
     return error;
 }
 
-static sqz_error run_layer(const sqz_network *network, operation *of, uint32_t value, weight_source *source,
-                           const sqz_map *in, const sqz_map *out, float *arena) {
-    sqz_error error = find_layer(network, of, &source->tensor, &source->of);
+static sqz_error run_layer(const sqz_network *network, operation *of, uint32_t value, const sqz_map *in,
+                           const sqz_map *out, float *arena) {
+    weight_source source;
+    sqz_error error = find_layer(network, of, value, &source.tensor, &source.of);
     uint32_t block;
     if (error) {
         return error;
     }
     if (network->weights == NULL) {
-        describe_source(source);
-        return run_decoding(network, of, source, in, out, arena + network->activation_floats);
+        describe_source(&source);
+        return run_decoding(network, of, value, &source, in, out, arena + network->activation_floats);
     }
-    for (block = 0; block < source->of.blocks; block++) {
+    for (block = 0; block < source.of.blocks; block++) {
         const float *weights = network->weights + network->values[value].weights;
-        run_block(of, &source->of, in, out, block, weights + block * block_floats(&source->of));
+        run_block(of, &source.of, in, out, block, weights + block * block_floats(&source.of));
     }
     return SQZ_OK;
 }
@@ -841,14 +897,13 @@ static sqz_window whole_window(const sqz_map *map) {
     return window;
 }
 
-static sqz_error run_operation(const sqz_network *network, operation *of, uint32_t value, weight_source *source,
-                               float *arena) {
+static sqz_error run_operation(const sqz_network *network, operation *of, uint32_t value, float *arena) {
     sqz_map in = map_of(network, arena, of->input[0]), other = map_of(network, arena, of->input[1]);
     sqz_map out = map_of(network, arena, value);
     clear_border(network, arena, value);
     switch (of->kind) {
     case CONVOLUTION:
-    case LINEAR: return run_layer(network, of, value, source, &in, &out, arena);
+    case LINEAR: return run_layer(network, of, value, &in, &out, arena);
     case MAX_POOL: sqz_max_pool(&in, &out, &of->window); break;
     case AVERAGE_POOL: sqz_average_pool(&in, &out, &of->window, of->flag != 0); break;
     case GLOBAL_AVERAGE: {
@@ -869,12 +924,10 @@ static sqz_error run_operation(const sqz_network *network, operation *of, uint32
 static sqz_error run_program(const sqz_network *network, float *arena, float *logits) {
     uint32_t count, value;
     reader program = program_of(network, &count);
-    weight_source source;
     sqz_map result = map_of(network, arena, count);
-    source.tensor.index = NONE;
     for (value = 1; value <= count; value++) {
         operation next = take_operation(&program, value);
-        sqz_error error = run_operation(network, &next, value, &source, arena);
+        sqz_error error = run_operation(network, &next, value, arena);
         if (error) {
             return error;
         }
@@ -915,7 +968,9 @@ sqz_error sqz_network_open(sqz_network *network, const sqz_file *file, sqz_value
     if (capacity < network->value_count) {
         return SQZ_SMALL_BUFFER;
     }
-    error = shape_values(network);
+    error = begin_values(network);
+    error = error ? error : find_tensors(network, count);
+    error = error ? error : shape_values(network);
     error = error ? error : plan_memory(network);
     return error ? error : plan_weights(network);
 }

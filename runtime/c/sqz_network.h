@@ -37,6 +37,7 @@ typedef struct sqz_value {
     uint32_t first_use, last_use; /* of the buffer: operations */
     size_t offset;                /* of the buffer in the arena, floats */
     size_t weights;               /* of the operation, floats from the start of the weights */
+    sqz_place places[2];          /* of the operation's weights and bias in the file */
 } sqz_value;
 
 /* An open network. */

@@ -30,6 +30,8 @@ static const uint8_t SQUEEZENET1_1[] = {38,
     0, 1, 1, 46, 48, 1, 1, 1, 0, 0, 1, 1, 0, 1, 2, 48, 50, 1, 1, 1, 1, 1, 1, 1, 7, 0, 2, 2, 1,
     0, 1, 1, 50, 52, 1, 1, 1, 0, 0, 1, 1, 4, 0, 1};
 
+enum { SQUEEZENET_TENSORS = 52 }; /* weights and bias of 26 convolutions */
+
 static const struct {
     const char *architecture;
     const uint8_t *program;
