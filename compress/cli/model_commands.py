@@ -129,28 +129,31 @@ def describe(network: str, classes: int, side: int, as_json: bool, factory: str 
     """List the layers of a network.
 
     Shows output shapes, parameters and multiply-accumulates of NETWORK: squeezenet1_0, squeezenet1_1, a built-in model
-    or a model file.
+    or a model file; and whether it runs in C, or what hinders it.
 
     Example: squeeze-compress describe squeezenet1_1
     """
     from compress.networks.description import describe_model, describe_network  # noqa: PLC0415
     from compress.networks.modules import NETWORKS  # noqa: PLC0415
+    from compress.networks.program import program_problem  # noqa: PLC0415
 
-    names = (*NETWORKS, *builtin_models())
+    problem, names = "", (*NETWORKS, *builtin_models())
     if Path(network).is_file() or network in builtin_models():
         from compress.weights.model_files import load_named_model  # noqa: PLC0415
 
         model = load_named_model(network, None, factory)
-        network, layers = model.architecture, describe_model(model)
+        network, layers, problem = model.architecture, describe_model(model), program_problem(model)
     elif network in NETWORKS:
         layers = describe_network(network, classes, side, side)
     else:
-        problem = f"{network!r} is neither a network, a file nor a built-in model{nearest(network, names)}"
-        raise ConfigError(problem, allowed=f"a model file, or one of {', '.join(names)}")
+        unknown = f"{network!r} is neither a network, a file nor a built-in model{nearest(network, names)}"
+        raise ConfigError(unknown, allowed=f"a model file, or one of {', '.join(names)}")
     if as_json:
-        console.say_json({"network": network, "layers": [asdict(layer) for layer in layers]})
+        rows = [asdict(layer) for layer in layers]
+        console.say_json({"network": network, "layers": rows, "runs_in_c": not problem, "problem_in_c": problem})
     else:
         _show_layers(network, layers)
+        console.say(f"runs in C: no: {problem}" if problem else "runs in C: yes")
 
 
 COMMANDS = (models, inspect, verify, decompress, describe)

@@ -15,7 +15,7 @@ _IN_CHECKOUT = Path(__file__).parents[2] / "runtime" / "c"
 _VALUE_BYTES = 64
 """Of `sqz_value` on a 64-bit processor."""
 
-WHY_NOT = "it has an operation that C does not know, or a batch norm that is not folded (fold_batch_norm: true)"
+WHY_NOT = "squeeze-compress describe MODEL --factory FUNCTION names the operation that C does not know"
 """Why the file of a user's network has no program."""
 
 _UNSUPPORTED = 3

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import math
 import operator
 from collections.abc import Mapping
+from contextlib import redirect_stderr
 from typing import Any
 
 import torch
 from torch import fx, nn
-from torch.fx.passes.shape_prop import ShapeProp
+from torch.fx.passes.shape_prop import ShapeProp, TensorMetadata
 from torch.nn import functional
 
 from compress.networks import tracing
@@ -34,6 +36,9 @@ LAYERS: Mapping[Any, type[nn.Module]] = {
     functional.max_pool2d: nn.MaxPool2d,
     functional.avg_pool2d: nn.AvgPool2d,
     functional.adaptive_avg_pool2d: nn.AdaptiveAvgPool2d,
+    functional.adaptive_max_pool2d: nn.AdaptiveMaxPool2d,
+    functional.leaky_relu: nn.LeakyReLU,
+    functional.hardtanh: nn.Hardtanh,
     functional.dropout: nn.Dropout,
     functional.dropout2d: nn.Dropout2d,
 }
@@ -45,10 +50,20 @@ _RESHAPES = {
     *("flatten", "view", "reshape", "squeeze", "unsqueeze"),
     *(torch.flatten, torch.reshape, torch.squeeze, torch.unsqueeze),
 }
-_IN_PLACE = {operator.iadd, operator.imul}
+_IN_PLACE = {operator.iadd, operator.isub, operator.imul, operator.itruediv}
 
 ONE_BY_ONE = {1, (1, 1)}
 """Output sizes of an adaptive pool that averages over all positions."""
+
+
+class _ShapeRecorder(ShapeProp):
+    """Records shapes of tensors, and numbers that depend on them in `node.meta["number"]`."""
+
+    def run_node(self, n: fx.Node) -> Any:
+        result = super().run_node(n)
+        if isinstance(result, int | tuple):  # a shape is a tuple
+            n.meta["number"] = result
+        return result
 
 
 def trace(network: nn.Module, photo: torch.Tensor, output: OutputOptions = LOGITS) -> fx.Graph:
@@ -63,8 +78,8 @@ def trace(network: nn.Module, photo: torch.Tensor, output: OutputOptions = LOGIT
         result.args = (named_tensor(result.args[0], output),)
         traced.graph.eliminate_dead_code()
         traced.recompile()
-    with torch.inference_mode():
-        ShapeProp(traced).propagate(photo)
+    with torch.inference_mode(), redirect_stderr(io.StringIO()):  # ShapeProp prints a traceback before it raises
+        _ShapeRecorder(traced).propagate(photo)
     return traced.graph
 
 
@@ -82,12 +97,19 @@ def is_in_place(node: fx.Node, module: nn.Module | None) -> bool:
     return node.target in _IN_PLACE or (node.op == "call_method" and str(node.target).endswith("_"))
 
 
-def layer_of(node: fx.Node) -> nn.Module | None:
-    """Return the layer that a call of a function computes; None: it is no layer, or an option depends on the photo."""
+def layer_of(node: fx.Node, size_is_fixed: bool = False) -> nn.Module | None:
+    """Return the layer that a call of a function computes; None: it is no layer, or an option depends on the photo.
+
+    Args:
+        node: of a graph.
+        size_is_fixed: all photos have the size of the traced one, so that options may depend on it.
+    """
     if node.target not in LAYERS:
         return None
     call = node.normalized_arguments(nn.Module(), normalize_to_only_use_kwargs=True)
     options = {name: value for name, value in call.kwargs.items() if value != []} if call else {}  # []: not given
+    if size_is_fixed:
+        options = {name: value if name == "input" else with_numbers(value) for name, value in options.items()}
     if options.pop("training", False) or not options.pop("input", None) or any(map(nodes_in, options.values())):
         return None
     return LAYERS[node.target](**options)
@@ -101,10 +123,16 @@ def joins_channels(node: fx.Node) -> bool:
 
 def averages_positions(node: fx.Node) -> bool:
     """Return whether a node is the mean over height and width. The result may keep these dimensions."""
+    return node.target in _MEANS and reduced_dimensions(node) == [2, 3] and len(shape(node.all_input_nodes[0])) == 4
+
+
+def reduced_dimensions(node: fx.Node) -> list[int]:
+    """Return the dimensions that a mean or maximum is over, in ascending order; none if it says none, or a type."""
     dimensions = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
-    if node.target not in _MEANS or "dtype" in node.kwargs or not isinstance(dimensions, (list, tuple)):
-        return False
-    return len(shape(node.all_input_nodes[0])) == 4 and sorted(each % 4 for each in dimensions) == [2, 3]
+    dimensions = [dimensions] if isinstance(dimensions, int) else dimensions
+    if "dtype" in node.kwargs or not isinstance(dimensions, list | tuple):
+        return []
+    return sorted(each % len(shape(node.all_input_nodes[0])) for each in dimensions if isinstance(each, int))
 
 
 def flattens(node: fx.Node) -> bool:
@@ -130,7 +158,12 @@ def shape(node: fx.Node) -> tuple[int, ...]:
 
 def is_tensor(node: fx.Node) -> bool:
     """Return whether a node is a tensor, and not a shape or a number that reshapes read."""
-    return "tensor_meta" in node.meta
+    return isinstance(node.meta.get("tensor_meta"), TensorMetadata)  # `chunk` returns several
+
+
+def with_numbers(argument: Any) -> Any:
+    """Return an argument of a call with the numbers of the traced photo for nodes that depend on its size."""
+    return fx.node.map_arg(argument, lambda node: node.meta.get("number", node))
 
 
 def nodes_in(argument: Any) -> list[fx.Node]:

@@ -19,6 +19,7 @@
 
 #include <string.h>
 
+typedef char int_must_have_32_bits[sizeof(int) >= 4 ? 1 : -1];
 typedef char float_must_have_32_bits[sizeof(float) == 4 ? 1 : -1];
 typedef char double_must_have_64_bits[sizeof(double) == 8 ? 1 : -1];
 

@@ -6,7 +6,8 @@
  *
  * It reads every file of format version 1.
  *
- * `float` and `double` must be IEEE 754 numbers of 32 and 64 bits. Either byte order will do.
+ * `float` and `double` must be IEEE 754 numbers of 32 and 64 bits, and `int` must have 32 bits or more. Either byte order
+ * will do.
  */
 #ifndef SQZ_H
 #define SQZ_H

@@ -29,19 +29,40 @@ static size_t larger_size(size_t left, size_t right) {
 
 /* ---- 1. Program ---- */
 
-enum { CONVOLUTION, LINEAR, MAX_POOL, AVERAGE_POOL, GLOBAL_AVERAGE, SUM, PRODUCT, CONCATENATION, ACTIVATION, KINDS };
+enum {
+    CONVOLUTION,
+    LINEAR,
+    MAX_POOL,
+    AVERAGE_POOL,
+    GLOBAL_AVERAGE,
+    SUM,
+    PRODUCT,
+    CONCATENATION,
+    ACTIVATION,
+    NORM,
+    SCALE,
+    CHANNELS,
+    PADDING,
+    KINDS
+};
 
 /* An operation: its fields, and the first two of its inputs. */
 typedef struct operation {
-    uint32_t kind, activation;
-    uint32_t input[2]; /* numbers of values */
-    uint32_t weights, bias; /* tensors of the file; NONE: no bias */
+    uint32_t kind;
+    sqz_activation activation;
+    uint32_t input[2];      /* numbers of values */
+    uint32_t weights, bias; /* tensors of the file; NONE: no bias. The first and the last tensor of a norm */
     uint32_t groups;
-    uint32_t flag;          /* ceil mode of a max pool; an average pool counts padding */
-    sqz_window window;
+    uint32_t flag;          /* ceil mode of a max pool; an average pool counts padding; a norm has weights */
+    float epsilon;          /* of a norm */
+    sqz_activation scale;   /* of SCALE */
+    uint32_t channels[2];   /* the first one and their number; zeros before and behind */
+    sqz_window window;      /* its padding is also that of PADDING, before the first pixel; its kernel, behind the last */
     const uint8_t *inputs; /* of a concatenation */
     uint32_t input_count;
 } operation;
+
+enum { BAD = 1, UNKNOWN = 2 }; /* reader.bad: UNKNOWN is an operation or activation of a later version */
 
 /* Reads a program. `bad` is set by a field that is cut off or too large. */
 typedef struct reader {
@@ -61,8 +82,25 @@ static uint32_t take(reader *program, uint32_t maximum) {
             break;
         }
     }
-    program->bad = 1;
+    program->bad = BAD;
     return 0;
+}
+
+/* Take a finite float32: the lower and the upper 16 bits. */
+static float take_float(reader *program) {
+    uint32_t lower = take(program, 0xFFFF), upper = take(program, 0xFFFF), bits = upper << 16 | lower;
+    float number;
+    memcpy(&number, &bits, sizeof number);
+    program->bad |= (upper & 0x7F80) == 0x7F80;
+    return number;
+}
+
+static sqz_activation take_activation(reader *program) {
+    sqz_activation activation;
+    activation.kind = take(program, MAX_EXTENT);
+    activation.slope = activation.kind == SQZ_LEAKY_RELU ? take_float(program) : 0;
+    activation.shift = 0;
+    return activation;
 }
 
 /* Take a value of an operation: its distance from the result, `value`. */
@@ -84,6 +122,14 @@ static void take_tensors(reader *program, operation *next) {
     next->bias = bias ? bias - 1 : NONE;
 }
 
+/* Take the tensors of a batch norm, which follow one another: weights and bias if the flag says so, means, variances. */
+static void take_norm(reader *program, operation *next) {
+    next->flag = take(program, 1);
+    next->weights = take(program, SQZ_MAX_TENSORS);
+    next->bias = next->weights + (next->flag ? 3 : 1);
+    next->epsilon = take_float(program);
+}
+
 static void take_inputs(reader *program, operation *next, uint32_t value) {
     uint32_t i;
     next->input_count = take(program, SQZ_MAX_OPERATIONS);
@@ -98,8 +144,12 @@ static void take_inputs(reader *program, operation *next, uint32_t value) {
 static operation take_operation(reader *program, uint32_t value) {
     operation next;
     memset(&next, 0, sizeof next);
-    next.kind = take(program, KINDS - 1);
-    next.activation = take(program, SQZ_ACTIVATIONS - 1);
+    next.kind = take(program, MAX_EXTENT);
+    next.activation = take_activation(program);
+    if (!program->bad && (next.kind >= KINDS || next.activation.kind >= SQZ_ACTIVATIONS)) {
+        program->bad = UNKNOWN;
+        return next;
+    }
     if (next.kind == CONCATENATION) {
         take_inputs(program, &next, value);
         return next;
@@ -124,9 +174,30 @@ static operation take_operation(reader *program, uint32_t value) {
         break;
     case SUM:
     case PRODUCT: next.input[1] = take_input(program, value); break;
+    case NORM: take_norm(program, &next); break;
+    case SCALE:
+        next.scale.kind = SQZ_SCALE;
+        next.scale.slope = take_float(program);
+        next.scale.shift = take_float(program);
+        break;
+    case CHANNELS:
+        next.channels[0] = take(program, MAX_EXTENT);
+        next.channels[1] = take(program, MAX_EXTENT);
+        next.groups = take(program, MAX_EXTENT);
+        break;
+    case PADDING:
+        take_pair(program, next.window.padding);
+        take_pair(program, next.window.kernel);
+        take_pair(program, next.channels);
+        break;
     default: break;
     }
     return next;
+}
+
+/* Whether an operation has tensors. */
+static int is_layer(const operation *of) {
+    return of->kind == CONVOLUTION || of->kind == LINEAR || of->kind == NORM;
 }
 
 /* The reader of a network's program, behind the number of operations. */
@@ -236,6 +307,17 @@ static int make_layer(operation *of, const sqz_tensor *weights, const sqz_value 
     return 1;
 }
 
+/* Make a batch norm a depthwise convolution with kernels of one weight; 0 if the tensor does not fit the input. */
+static int make_norm(operation *of, const sqz_tensor *first, const sqz_value *in, layer *made) {
+    of->window.kernel[0] = of->window.kernel[1] = 1;
+    of->window.stride[0] = of->window.stride[1] = of->window.dilation[0] = of->window.dilation[1] = 1;
+    made->outputs = in->channels;
+    made->inputs = made->taps = made->groups = 1;
+    made->blocks = blocks_of(in->channels);
+    made->depthwise = 1;
+    return first->dimensions == 1 && first->weights == in->channels;
+}
+
 /* Set the output's extent along an axis; 0 if the window does not fit. Floor mode, as all but some max pools. */
 static int slide(const sqz_window *window, int axis, uint32_t in, int is_ceil, uint32_t *out) {
     uint64_t kernel = window->kernel[axis], stride = window->stride[axis], padding = window->padding[axis];
@@ -259,6 +341,22 @@ static int is_pool_valid(const sqz_window *window) {
     return 2 * window->padding[0] <= window->kernel[0] && 2 * window->padding[1] <= window->kernel[1];
 }
 
+/* Check that the tensors of a norm after the first one have its shape. */
+static sqz_error check_norm(const operation *of, const sqz_tensor *first) {
+    sqz_tensor next = *first;
+    uint32_t number;
+    for (number = of->weights; number < of->bias; number++) {
+        sqz_error error = sqzi_read_next(&next);
+        if (error) {
+            return error;
+        }
+        if (next.dimensions != 1 || next.weights != first->weights) {
+            return SQZ_BAD_NETWORK;
+        }
+    }
+    return SQZ_OK;
+}
+
 /* Prepare the layer of the operation whose result is `value`; `tensor` becomes its weights. Also checks the bias. */
 static sqz_error find_layer(const sqz_network *network, operation *of, uint32_t value, sqz_tensor *tensor,
                             layer *made) {
@@ -267,6 +365,9 @@ static sqz_error find_layer(const sqz_network *network, operation *of, uint32_t 
     sqz_error error = read_shape(network->file, places[0], tensor);
     if (error) {
         return error;
+    }
+    if (of->kind == NORM) {
+        return make_norm(of, tensor, &network->values[of->input[0]], made) ? check_norm(of, tensor) : SQZ_BAD_NETWORK;
     }
     if (!make_layer(of, tensor, &network->values[of->input[0]], made)) {
         return SQZ_BAD_NETWORK;
@@ -306,7 +407,7 @@ static sqz_error shape_concatenation(const sqz_network *network, const operation
     uint32_t i;
     for (i = 0; i < of->input_count; i++) {
         const sqz_value *in = &network->values[take_input(&inputs, value)];
-        if ((i && (in->height != out->height || in->width != out->width)) || of->activation) {
+        if ((i && (in->height != out->height || in->width != out->width)) || of->activation.kind) {
             return SQZ_BAD_NETWORK;
         }
         out->height = in->height;
@@ -324,6 +425,18 @@ static int is_one_pixel_of(const sqz_value *one, const sqz_value *other) {
     return one->channels == other->channels && one->height == 1 && one->width == 1;
 }
 
+/* Set the channels of the result of CHANNELS; 0 if the input has fewer, or groups do not divide them. */
+static int shape_channels(const operation *of, const sqz_value *in, sqz_value *out) {
+    out->channels = of->channels[1];
+    return of->groups && of->channels[1] % of->groups == 0 && of->channels[0] + of->channels[1] <= in->channels;
+}
+
+static void shape_padding(const operation *of, sqz_value *out) {
+    out->channels += of->channels[0] + of->channels[1];
+    out->height += of->window.padding[0] + of->window.kernel[0];
+    out->width += of->window.padding[1] + of->window.kernel[1];
+}
+
 /* Set the shape of an operation's result. Sets the border that its input needs. */
 static sqz_error shape_result(const sqz_network *network, operation *of, uint32_t value) {
     sqz_value *out = &network->values[value], *in = &network->values[of->input[0]];
@@ -335,7 +448,8 @@ static sqz_error shape_result(const sqz_network *network, operation *of, uint32_
     case CONVOLUTION:
         in->border = larger(in->border, larger(of->window.padding[0], of->window.padding[1]));
         return shape_layer(network, of, value, out);
-    case LINEAR: return shape_layer(network, of, value, out);
+    case LINEAR:
+    case NORM: return shape_layer(network, of, value, out);
     case MAX_POOL:
     case AVERAGE_POOL:
         if (!is_pool_valid(&of->window)) {
@@ -345,8 +459,9 @@ static sqz_error shape_result(const sqz_network *network, operation *of, uint32_
     case GLOBAL_AVERAGE: out->height = out->width = 1; return SQZ_OK;
     case SUM:
     case PRODUCT:
-        return have_one_shape(in, other) || (of->kind == PRODUCT && is_one_pixel_of(other, in)) ? SQZ_OK
-                                                                                                : SQZ_BAD_NETWORK;
+        return have_one_shape(in, other) || is_one_pixel_of(other, in) ? SQZ_OK : SQZ_BAD_NETWORK;
+    case CHANNELS: return shape_channels(of, in, out) ? SQZ_OK : SQZ_BAD_NETWORK;
+    case PADDING: shape_padding(of, out); return SQZ_OK;
     case CONCATENATION: out->channels = 0; return shape_concatenation(network, of, value, out);
     default: return SQZ_OK;
     }
@@ -401,16 +516,17 @@ static sqz_error begin_values(const sqz_network *network) {
         operation next = take_operation(&program, value);
         sqz_value *of = &network->values[value];
         if (program.bad) {
-            return SQZ_BAD_NETWORK;
+            return program.bad == UNKNOWN ? SQZ_UNSUPPORTED_NETWORK : SQZ_BAD_NETWORK;
         }
         begin_value(of, value);
-        seek_later(&of->places[0], next.kind <= LINEAR ? next.weights : NONE);
-        seek_later(&of->places[1], next.kind <= LINEAR ? next.bias : NONE);
+        seek_later(&of->places[0], is_layer(&next) ? next.weights : NONE);
+        seek_later(&of->places[1], is_layer(&next) ? next.bias : NONE);
     }
     return program.at == program.end ? SQZ_OK : SQZ_BAD_NETWORK;
 }
 
-/* Let all operations that wait for a tensor know its place; returns whether there are any. */
+/* Let all operations that wait for a tensor know its place; returns whether any needs it. Those that have their first
+ * tensor and wait for the last one may be norms, which need those between. */
 static int place_tensor(sqz_value *values, uint32_t count, uint32_t number, sqz_place place) {
     uint32_t value, i;
     int is_used = 0;
@@ -422,6 +538,7 @@ static int place_tensor(sqz_value *values, uint32_t count, uint32_t number, sqz_
                 is_used = 1;
             }
         }
+        is_used |= values[value].places[0].payload != NONE && values[value].places[1].payload == NONE;
     }
     return is_used;
 }
@@ -609,18 +726,22 @@ typedef struct weight_source {
     sqz_tensor tensor;
     sqz_weights pieces;
     float *bias, *whole;
-    int is_whole, is_in_order;
+    int is_norm, is_whole, is_in_order;
 } weight_source;
 
-static void describe_source(weight_source *source) {
+static void describe_source(weight_source *source, const operation *of) {
     const sqz_tensor *tensor = &source->tensor;
     int is_row_major = tensor->scan_order == SQZ_OUT_IN;
-    source->is_whole = tensor->coefficients || (tensor->form == SQZ_PRUNED && !is_row_major);
+    source->is_norm = of->kind == NORM;
+    source->is_whole = source->is_norm || tensor->coefficients || (tensor->form == SQZ_PRUNED && !is_row_major);
     source->is_in_order = source->is_whole || is_row_major;
 }
 
-/* Floats that a source needs, besides the blocks. */
+/* Floats that a source needs, besides the blocks: bias and whole weights; of a norm also its means and variances. */
 static uint64_t source_floats(const weight_source *source) {
+    if (source->is_norm) {
+        return 4 * (uint64_t)source->tensor.rows;
+    }
     return source->tensor.rows + (source->is_whole ? (uint64_t)source->tensor.weights : 0);
 }
 
@@ -628,6 +749,28 @@ static uint64_t source_floats(const weight_source *source) {
 static sqz_error decode_whole(const sqz_file *file, sqz_tensor *tensor, float *weights) {
     sqzi_find_workspace(file, tensor);
     return sqz_decode(file, tensor, weights, tensor->weights);
+}
+
+/* Decode a batch norm to the weights and the bias that scale and shift each channel. */
+static sqz_error begin_norm(const sqz_file *file, const operation *of, weight_source *source) {
+    uint32_t channels = source->tensor.rows, c, i = of->flag ? 0 : 2;
+    float *means = source->whole + channels, *variances = means + channels, *targets[4];
+    sqz_tensor tensor = source->tensor;
+    sqz_error error = decode_whole(file, &tensor, i ? means : source->whole);
+    targets[0] = source->whole;
+    targets[1] = source->bias;
+    targets[2] = means;
+    targets[3] = variances;
+    for (i++; i < 4 && !error; i++) {
+        error = sqzi_read_next(&tensor);
+        error = error ? error : decode_whole(file, &tensor, targets[i]);
+    }
+    for (c = 0; c < channels && !error; c++) {
+        float scale = (of->flag ? source->whole[c] : 1.0f) / sqrtf(variances[c] + of->epsilon);
+        source->whole[c] = scale;
+        source->bias[c] -= means[c] * scale;
+    }
+    return error;
 }
 
 /* Begin to decode the weights of `source->tensor`, of the operation whose result is `value`; `scratch` has
@@ -640,6 +783,9 @@ static sqz_error begin_source(const sqz_network *network, const operation *of, u
     source->bias = scratch;
     source->whole = scratch + tensor->rows;
     memset(source->bias, 0, tensor->rows * sizeof *scratch);
+    if (source->is_norm) {
+        return begin_norm(file, of, source);
+    }
     if (of->bias != NONE) {
         error = read_shape(file, network->values[value].places[1], &bias);
         error = error ? error : decode_whole(file, &bias, source->bias);
@@ -735,10 +881,9 @@ static uint32_t blocks_at_a_time(const weight_source *source) {
 }
 
 /* Plan the memory of one layer's weights; all counts are in floats. */
-static void plan_layer(weight_source *source, sqz_value *value, uint64_t *packed, uint64_t *loading,
+static void plan_layer(const weight_source *source, sqz_value *value, uint64_t *packed, uint64_t *loading,
                        uint64_t *scratch) {
     uint64_t block = SQZ_BLOCK * (1 + (uint64_t)source->of.taps * source->of.inputs), needed;
-    describe_source(source);
     value->weights = (size_t)*packed;
     *packed += source->of.blocks * block;
     needed = *packed + source_floats(source);
@@ -755,11 +900,12 @@ static sqz_error plan_weights(sqz_network *network) {
     weight_source source;
     for (value = 1; value <= count; value++) {
         operation next = take_operation(&program, value);
-        if (next.kind <= LINEAR) {
+        if (is_layer(&next)) {
             sqz_error error = find_layer(network, &next, value, &source.tensor, &source.of);
             if (error) {
                 return error;
             }
+            describe_source(&source, &next);
             plan_layer(&source, &network->values[value], &packed, &loading, &scratch);
             if (packed > SIZE_MAX / sizeof(float) / 2 || loading > SIZE_MAX / sizeof(float) / 2 ||
                 scratch > SIZE_MAX / sizeof(float) / 2) {
@@ -786,12 +932,12 @@ sqz_error sqz_network_load(sqz_network *network, float *weights, size_t weights_
         operation next = take_operation(&program, value);
         float *blocks = weights + network->values[value].weights;
         sqz_error error = SQZ_OK;
-        if (next.kind > LINEAR) {
+        if (!is_layer(&next)) {
             continue;
         }
         error = find_layer(network, &next, value, &source.tensor, &source.of);
         if (!error) {
-            describe_source(&source);
+            describe_source(&source, &next);
             error = begin_source(network, &next, value, &source, blocks + source.of.blocks * block_floats(&source.of));
         }
         error = error ? error : pack_blocks(&source, blocks, 0, source.of.blocks);
@@ -838,7 +984,7 @@ static void run_block(const operation *of, const layer *as, const sqz_map *in, c
     block_rows rows = rows_of(as, block);
     uint32_t first = as->depthwise ? rows.begin : rows.begin / as->outputs * as->inputs;
     sqz_map from = slice(in, first, as->depthwise ? rows.count : as->inputs), to = slice(out, rows.begin, rows.count);
-    sqz_convolve(&from, &to, weights, &of->window, as->depthwise, (sqz_activation)of->activation);
+    sqz_convolve(&from, &to, weights, &of->window, as->depthwise, of->activation);
 }
 
 /* Run a layer with weights that are decoded on the way. */
@@ -865,7 +1011,7 @@ static sqz_error run_layer(const sqz_network *network, operation *of, uint32_t v
         return error;
     }
     if (network->weights == NULL) {
-        describe_source(&source);
+        describe_source(&source, of);
         return run_decoding(network, of, value, &source, in, out, arena + network->activation_floats);
     }
     for (block = 0; block < source.of.blocks; block++) {
@@ -903,7 +1049,8 @@ static sqz_error run_operation(const sqz_network *network, operation *of, uint32
     clear_border(network, arena, value);
     switch (of->kind) {
     case CONVOLUTION:
-    case LINEAR: return run_layer(network, of, value, &in, &out, arena);
+    case LINEAR:
+    case NORM: return run_layer(network, of, value, &in, &out, arena);
     case MAX_POOL: sqz_max_pool(&in, &out, &of->window); break;
     case AVERAGE_POOL: sqz_average_pool(&in, &out, &of->window, of->flag != 0); break;
     case GLOBAL_AVERAGE: {
@@ -914,9 +1061,15 @@ static sqz_error run_operation(const sqz_network *network, operation *of, uint32
     case SUM: sqz_sum(&in, &other, &out); break;
     case PRODUCT: sqz_product(&in, &other, &out); break;
     case CONCATENATION: concatenate(network, of, value, arena); break;
+    case SCALE:
+        sqz_copy(&in, &out);
+        sqz_activate(&out, of->scale);
+        break;
+    case CHANNELS: sqz_copy_channels(&in, &out, of->channels[0], of->groups); break;
+    case PADDING: sqz_pad(&in, &out, of->window.padding[0], of->window.padding[1], of->channels[0]); break;
     default: sqz_copy(&in, &out);
     }
-    sqz_activate(&out, (sqz_activation)of->activation);
+    sqz_activate(&out, of->activation);
     return SQZ_OK;
 }
 

@@ -76,7 +76,7 @@ void sqz_convolve(const sqz_map *in, const sqz_map *out, const float *weights, c
     job.tap_step = window->dilation[1] * in->pixel_step;
     job.pixel_step = window->stride[1] * in->pixel_step;
     job.out_step = out->pixel_step;
-    job.relu = activation == SQZ_RELU;
+    job.relu = activation.kind == SQZ_RELU;
     job.depthwise = depthwise;
     for (y = 0; y < out->height; y++) {
         const float *from = in->at - window->padding[0] * in->row_step - window->padding[1] * in->pixel_step;
@@ -165,22 +165,26 @@ void sqz_average_pool(const sqz_map *in, const sqz_map *out, const sqz_window *w
 
 /* ---- Each element ---- */
 
+/* The pixel of the second input of a sum or product. */
+static const float *second_pixel(const sqz_map *map, uint32_t y, uint32_t x) {
+    return map->height == 1 && map->width == 1 ? map->at : pixel(map, y, x);
+}
+
 void sqz_sum(const sqz_map *left, const sqz_map *right, const sqz_map *out) {
     uint32_t y, x;
     sqz_copy(left, out);
     for (y = 0; y < out->height; y++) {
         for (x = 0; x < out->width; x++) {
-            add(pixel(out, y, x), pixel(right, y, x), out->channels);
+            add(pixel(out, y, x), second_pixel(right, y, x), out->channels);
         }
     }
 }
 
 void sqz_product(const sqz_map *left, const sqz_map *right, const sqz_map *out) {
-    int is_one = right->height == 1 && right->width == 1;
     uint32_t y, x, c;
     for (y = 0; y < out->height; y++) {
         for (x = 0; x < out->width; x++) {
-            const float *a = pixel(left, y, x), *b = is_one ? right->at : pixel(right, y, x);
+            const float *a = pixel(left, y, x), *b = second_pixel(right, y, x);
             float *to = pixel(out, y, x);
             for (c = 0; c < out->channels; c++) {
                 to[c] = a[c] * b[c];
@@ -198,6 +202,35 @@ void sqz_copy(const sqz_map *in, const sqz_map *out) {
     }
 }
 
+void sqz_copy_channels(const sqz_map *in, const sqz_map *out, uint32_t first, uint32_t groups) {
+    uint32_t step = out->channels / groups, y, x, c, i;
+    for (y = 0; y < out->height; y++) {
+        for (x = 0; x < out->width; x++) {
+            const float *from = pixel(in, y, x) + first;
+            float *to = pixel(out, y, x);
+            for (c = i = 0; c < out->channels; c++) {
+                to[c] = from[i];
+                i += step;
+                i -= i < out->channels ? 0 : out->channels - 1; /* to the next channel of the first group */
+            }
+        }
+    }
+}
+
+void sqz_pad(const sqz_map *in, const sqz_map *out, uint32_t top, uint32_t left, uint32_t first) {
+    sqz_map inner = *in;
+    uint32_t y, x;
+    for (y = 0; y < out->height; y++) {
+        for (x = 0; x < out->width; x++) {
+            memset(pixel(out, y, x), 0, out->channels * sizeof(float));
+        }
+    }
+    inner.at = pixel(out, top, left) + first;
+    inner.pixel_step = out->pixel_step;
+    inner.row_step = out->row_step;
+    sqz_copy(in, &inner);
+}
+
 static float clipped(float x, float maximum) {
     return x < 0 ? 0 : x > maximum ? maximum : x;
 }
@@ -208,7 +241,7 @@ static float sigmoid(float x) {
 
 static void activate(float *x, uint32_t count, sqz_activation activation) {
     uint32_t i;
-    switch (activation) {
+    switch (activation.kind) {
     case SQZ_RELU:
         for (i = 0; i < count; i++) {
             x[i] = x[i] < 0 ? 0 : x[i];
@@ -239,13 +272,28 @@ static void activate(float *x, uint32_t count, sqz_activation activation) {
             x[i] *= sigmoid(x[i]);
         }
         break;
+    case SQZ_TANH:
+        for (i = 0; i < count; i++) {
+            x[i] = 2 * sigmoid(2 * x[i]) - 1;
+        }
+        break;
+    case SQZ_LEAKY_RELU:
+        for (i = 0; i < count; i++) {
+            x[i] = x[i] < 0 ? activation.slope * x[i] : x[i];
+        }
+        break;
+    case SQZ_SCALE:
+        for (i = 0; i < count; i++) {
+            x[i] = activation.slope * x[i] + activation.shift;
+        }
+        break;
     default: break;
     }
 }
 
 void sqz_activate(const sqz_map *map, sqz_activation activation) {
     uint32_t y, x;
-    for (y = 0; activation != SQZ_IDENTITY && y < map->height; y++) {
+    for (y = 0; activation.kind != SQZ_IDENTITY && y < map->height; y++) {
         for (x = 0; x < map->width; x++) {
             activate(pixel(map, y, x), map->channels, activation);
         }

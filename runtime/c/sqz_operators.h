@@ -7,7 +7,7 @@
 /* Output channels that a convolution computes at a time. Their weights are packed side by side. */
 enum { SQZ_BLOCK = 16 };
 
-typedef enum sqz_activation {
+enum {
     SQZ_IDENTITY = 0,
     SQZ_RELU = 1,
     SQZ_RELU6 = 2,
@@ -15,7 +15,15 @@ typedef enum sqz_activation {
     SQZ_HARDSIGMOID = 4,
     SQZ_SIGMOID = 5,
     SQZ_SWISH = 6,
-    SQZ_ACTIVATIONS = 7
+    SQZ_TANH = 7,
+    SQZ_LEAKY_RELU = 8,
+    SQZ_ACTIVATIONS = 9, /* in files */
+    SQZ_SCALE = 9        /* an operation of its own in files */
+};
+
+typedef struct sqz_activation {
+    uint32_t kind;
+    float slope, shift; /* slope of SQZ_LEAKY_RELU, for numbers below zero; both of SQZ_SCALE */
 } sqz_activation;
 
 /* An activation in memory: height x width x channels, with channels side by side. */
@@ -41,11 +49,19 @@ void sqz_convolve(const sqz_map *in, const sqz_map *out, const float *weights, c
 
 void sqz_max_pool(const sqz_map *in, const sqz_map *out, const sqz_window *window);
 void sqz_average_pool(const sqz_map *in, const sqz_map *out, const sqz_window *window, int counts_padding);
-void sqz_sum(const sqz_map *left, const sqz_map *right, const sqz_map *out);
 
-/* The product with `right`, whose only pixel may stand for all. */
+/* The sum or product with `right`, whose only pixel may stand for all. */
+void sqz_sum(const sqz_map *left, const sqz_map *right, const sqz_map *out);
 void sqz_product(const sqz_map *left, const sqz_map *right, const sqz_map *out);
+
 void sqz_copy(const sqz_map *in, const sqz_map *out);
+
+/* Copy channels from `first` on, as many as `out` has. With several groups, the first channel of each group comes first,
+ * then the second of each, and so on. */
+void sqz_copy_channels(const sqz_map *in, const sqz_map *out, uint32_t first, uint32_t groups);
+
+/* Copy `in` to the place `top`, `left` of `out`, to its channels from `first` on, and write zeros elsewhere. */
+void sqz_pad(const sqz_map *in, const sqz_map *out, uint32_t top, uint32_t left, uint32_t first);
 void sqz_activate(const sqz_map *map, sqz_activation activation);
 
 /* Write the photo as network input into a map. */

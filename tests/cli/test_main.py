@@ -29,6 +29,7 @@ from compress.configuration.config import read_pipeline
 from compress.configuration.json_schema import pipeline_schema
 from compress.export import write_weights
 from compress.weights.model_files import load_model
+from compress.weights.user_network import UserNetwork
 
 
 @pytest.fixture
@@ -215,7 +216,16 @@ def test_describe_shows_the_shapes_and_parameters_of_the_paper():
 
 
 def test_describe_takes_the_name_of_a_built_in_model():
-    assert "729,720" in invoke("describe", "mcunet-240k").stdout
+    shown = invoke("describe", "mcunet-240k").stdout
+    assert "729,720" in shown
+    assert shown.endswith("runs in C: yes\n")
+
+
+def test_describe_names_the_operation_that_c_does_not_have(tmp_path):
+    source = UserNetwork(factory="user_networks:softplus_network", input_size=32)
+    container.write(tmp_path / "own.sqz", source.load())
+    shown = invoke("describe", tmp_path / "own.sqz", "--factory", "user_networks:softplus_network").stdout
+    assert "runs in C: no: C does not have the layer 1, Softplus(" in shown
 
 
 def test_describe_takes_a_model_file_with_its_own_classes_and_input(sqz):
@@ -452,7 +462,7 @@ def test_max_weights_limits_what_is_decoded_and_the_error_names_it(sqz, here):
     [
         (["inspect", "SQZ"], {"tensors", "file_bytes"}),
         (["verify", "SQZ"], {"file", "file_bytes", "tensors", "weights_sha256"}),
-        (["describe", "SQZ"], {"network", "layers"}),
+        (["describe", "SQZ"], {"network", "layers", "runs_in_c", "problem_in_c"}),
         (["predict", "SQZ", "PHOTO"], {"photos", "unreadable"}),
         (["evaluate", "SQZ", "--data", "labeled"], {"accuracy", "data", "skipped"}),
         (["compare", "SQZ", "SQZ", "--data", "PHOTO"], {"a", "b", "photos"}),

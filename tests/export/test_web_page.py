@@ -138,7 +138,7 @@ def test_turned_transparent_and_large_photos_are_seen_as_in_python(browser, fold
     [("mobilenet", "torchvision"), ("gray_convolution", PreprocessingOptions(33, 40, (0.5,), (0.2,), channels="L"))],
 )
 def test_networks_of_users_run_in_the_page(browser, tmp_path, function, preprocessing):
-    source = UserNetwork(factory=f"user_networks:{function}", fold_batch_norm=True, preprocessing=preprocessing)
+    source = UserNetwork(factory=f"user_networks:{function}", preprocessing=preprocessing)  # with batch norms
     container.write(tmp_path / "own.sqz", source.load(), ["raw"])
     folder = page_of(tmp_path / "own.sqz", tmp_path / "page")
     photo = shutil.copy(package_file("skimage", "data", "chelsea.png"), folder)
@@ -350,7 +350,7 @@ def test_a_server_that_decompresses_the_runtime_will_do(browser, folder, tmp_pat
 
 def test_a_network_that_the_runtime_does_not_know_is_not_exported(tmp_path, tiny):
     container.write(tmp_path / "own.sqz", tiny)
-    with pytest.raises(ConfigError, match=r"cannot run the network tiny.*fold_batch_norm: true"):
+    with pytest.raises(ConfigError, match=r"cannot run the network tiny.*describe MODEL --factory FUNCTION"):
         write_web_page(tmp_path / "own.sqz", tmp_path / "page")
     (tmp_path / "text.sqz").write_bytes(b"text")
     with pytest.raises(FormatError, match=r"not a \.sqz file"):

@@ -10,11 +10,12 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from user_networks import small_network
 
 from compress.model import TORCHVISION, Preprocessing
 from compress.networks.compared_output import OutputOptions
 from compress.networks.modules import NETWORKS, builtin_network
-from compress.networks.program import network_program
+from compress.networks.program import NoProgramError, network_program, write_program
 from compress.weights.user_network import UserNetwork
 
 SMALL = Preprocessing(20, 18, "squash", "RGB", 1.0, (0.0,), (1.0,))
@@ -24,6 +25,10 @@ CONV = nn.Conv2d(3, 4, 3)
 CONV_BYTES = [0, 0, 1, 0, 2, 1, 1, 1, 0, 0, 1, 1]
 MEAN = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
 MEAN_BYTES = [4, 0, 1]
+HALF = [0x80, 0x7E]
+"""The upper 16 bits of 0.5 in float32, as a varint."""
+
+THREE, MINUS_THREE, ONE, MINUS_ONE = [0xC0, 0x80, 1], [0xC0, 0x80, 3], [0x80, 0x7F], [0x80, 0xFF, 2]
 
 
 def program_of(*layers: nn.Module) -> list[int]:
@@ -50,6 +55,16 @@ def test_the_example_of_the_format():
         (nn.MaxPool2d((3, 2), 2, (1, 0), ceil_mode=True), [2, 0, 1, 3, 2, 2, 2, 1, 0, 1]),
         (nn.AvgPool2d(3, 1, 1, count_include_pad=False), [3, 0, 1, 3, 3, 1, 1, 1, 1, 0]),
         (nn.Conv2d(4, 8, (1, 3), (1, 2), (0, 1), (1, 2), 2, bias=False), [0, 0, 1, 2, 0, 2, 1, 2, 0, 1, 1, 2]),
+        (nn.Conv2d(4, 4, 3, padding="same", bias=False), [0, 0, 1, 2, 0, 1, 1, 1, 1, 1, 1, 1]),
+        (nn.Conv2d(4, 4, 3, padding="valid", bias=False), [0, 0, 1, 2, 0, 1, 1, 1, 0, 0, 1, 1]),
+        (nn.BatchNorm2d(4, eps=0.5), [9, 0, 1, 1, 2, 0, *HALF]),
+        (nn.BatchNorm2d(4, eps=0.5, affine=False), [9, 0, 1, 0, 2, 0, *HALF]),
+        (nn.AdaptiveAvgPool2d((9, 4)), [3, 0, 1, 2, 4, 2, 4, 0, 0, 0]),
+        (nn.AdaptiveMaxPool2d(1), [2, 0, 1, 18, 16, 18, 16, 0, 0, 0]),
+        (nn.ChannelShuffle(2), [11, 0, 1, 0, 4, 2]),
+        (nn.ZeroPad2d((1, 2, 3, 4)), [12, 0, 1, 3, 1, 4, 2, 0, 0]),
+        (nn.AvgPool2d(2, ceil_mode=True), [3, 0, 1, 2, 2, 2, 2, 0, 0, 1]),
+        (nn.AdaptiveAvgPool2d((18, None)), []),
         (nn.Dropout(), []),
         (nn.Identity(), []),
     ],
@@ -74,11 +89,25 @@ def test_an_activation_of_a_value_that_another_operation_reads_by_another_name_i
 
 @pytest.mark.parametrize(
     ("activation", "identifier"),
-    [(nn.ReLU(), 1), (nn.ReLU6(), 2), (nn.Hardswish(), 3), (nn.Hardsigmoid(), 4), (nn.Sigmoid(), 5), (nn.SiLU(), 6)],
-)
+    [
+        (nn.ReLU(), 1), (nn.ReLU6(), 2), (nn.Hardtanh(0, 6), 2), (nn.Hardswish(), 3), (nn.Hardsigmoid(), 4),
+        (nn.Sigmoid(), 5), (nn.SiLU(), 6), (nn.Tanh(), 7),
+    ],
+)  # fmt: skip
 def test_an_activation_belongs_to_the_operation_before_it(activation, identifier):
     assert program_of(CONV, activation, MEAN)[2] == identifier
     assert program_of(activation, CONV, MEAN)[1:4] == [8, identifier, 1]  # of the input, which no operation makes
+
+
+def test_a_clamp_from_0_is_an_activation():
+    assert program_of(CONV, Calls(lambda x: x.clamp(0, 6)), MEAN)[2] == 2
+    assert program_of(CONV, Calls(lambda x: torch.clamp(x, min=0)), MEAN)[2] == 1
+
+
+@pytest.mark.parametrize("call", [nn.LeakyReLU(0.5), lambda x: functional.leaky_relu(x, negative_slope=0.5)])
+def test_a_slope_follows_its_activation(call):
+    layer = call if isinstance(call, nn.Module) else Calls(call)
+    assert program_of(CONV, layer, MEAN) == [2, 0, 8, 0, *HALF, *CONV_BYTES[2:], *MEAN_BYTES]
 
 
 class Forked(nn.Module):
@@ -103,6 +132,8 @@ class Forked(nn.Module):
         (lambda a, b: b * a.mean((2, 3)).view(a.size(0), -1, 1, 1), [4, 0, 2, 6, 0, 2, 1]),
         (lambda a, b: a + torch.relu(a) * b, [8, 1, 2, 6, 0, 1, 2, 5, 0, 4, 1]),  # ReLU, product, sum
         (lambda a, b: torch.cat([a, b], 1).relu(), [7, 0, 2, 2, 1, 8, 1, 1]),
+        (lambda a, b: b + a.mean((2, 3), keepdim=True), [4, 0, 2, 5, 0, 2, 1]),
+        (lambda a, b: a.mean((2, 3), keepdim=True) + b, [4, 0, 2, 5, 0, 2, 1]),
     ],
 )
 def test_results_of_several_readers(join, operations):
@@ -119,6 +150,25 @@ WAYS = {
         lambda x: functional.max_pool2d(x, (3, 2), stride=1, padding=1, ceil_mode=True).mean((2, 3)),
         [2, 0, 1, 3, 2, 1, 1, 1, 1, 1, *MEAN_BYTES],
     ),
+    "a window of the shape": (
+        lambda x: functional.avg_pool2d(x, x.size()[2:]).flatten(1),
+        [3, 0, 1, 18, 16, 18, 16, 0, 0, 1],
+    ),
+    "one mean after another": (
+        lambda x: x.mean(3).mean(2),
+        [3, 0, 1, 1, 16, 1, 16, 0, 0, 0, 3, 0, 1, 18, 1, 18, 1, 0, 0, 0],
+    ),
+    "a maximum": (lambda x: x.amax((2, 3)), [2, 0, 1, 18, 16, 18, 16, 0, 0, 0]),
+    "global max pool": (
+        lambda x: functional.adaptive_max_pool2d(x, 1).flatten(1),
+        [2, 0, 1, 18, 16, 18, 16, 0, 0, 0],
+    ),
+    "every second pixel": (
+        lambda x: x[:, :, ::2, ::2].mean((2, 3)),
+        [2, 0, 1, 1, 1, 2, 2, 0, 0, 0, *MEAN_BYTES],
+    ),
+    "copies": (lambda x: x.clone().mean((2, 3)).contiguous().float(), MEAN_BYTES),
+    "log-softmax": (lambda x: functional.log_softmax(x.mean((2, 3)), 1), MEAN_BYTES),
     "dropout": (lambda x: functional.dropout(x, training=False).mean((2, 3)), MEAN_BYTES),
     "average pool": (
         lambda x: functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False).mean((2, 3)),
@@ -129,7 +179,8 @@ WAYS = {
 
 @pytest.mark.parametrize(("function", "operations"), WAYS.values(), ids=WAYS)
 def test_functions_that_compute_a_layer(function, operations):
-    assert program_of(CONV, Calls(function)) == [len(operations) // 10 + 2, *CONV_BYTES, *operations]
+    count = 1 + len(operations) // 10 + (operations[-3:] == MEAN_BYTES)
+    assert program_of(CONV, Calls(function)) == [count, *CONV_BYTES, *operations]
 
 
 @pytest.mark.parametrize(
@@ -142,6 +193,47 @@ def test_functions_that_compute_a_layer(function, operations):
 def test_a_vector_of_a_map_however_it_is_written(flatten):
     head = nn.Linear(18 * 16 * 4, 5)
     assert program_of(CONV, Calls(flatten), head) == [2, *CONV_BYTES, 1, 0, 1, 2, 4]
+
+
+def shuffled(x: torch.Tensor) -> torch.Tensor:
+    """A channel shuffle, as in torchvision's ShuffleNet."""
+    photos, channels, height, width = x.size()
+    x = x.view(photos, 2, channels // 2, height, width)
+    return torch.transpose(x, 1, 2).contiguous().view(photos, channels, height, width)
+
+
+CHANNELS = {
+    "a shuffle": (shuffled, [11, 0, 1, 0, 4, 2]),
+    "a shuffle by permute and reshape": (
+        lambda x: x.reshape(1, 4, 1, 18, 16).permute(0, 2, 1, 3, 4).reshape(x.shape), [11, 0, 1, 0, 4, 4],
+    ),
+    "the second half": (lambda x: x.chunk(2, 1)[1], [11, 0, 1, 2, 2, 1]),
+    "a piece": (lambda x: torch.split(x, [1, 2, 1], dim=1)[-2], [11, 0, 1, 1, 2, 1]),
+    "a slice": (lambda x: x[:, 1:3], [11, 0, 1, 1, 2, 1]),
+    "a slice of the shape": (lambda x: x[:, x.size(1) // 2 :, :, :], [11, 0, 1, 2, 2, 1]),
+    "padding": (lambda x: functional.pad(x, (1, 2, 3, 4)), [12, 0, 1, 3, 1, 4, 2, 0, 0]),
+    "padding of channels": (lambda x: functional.pad(x, (0, 0, 0, 0, 5, 6), value=0), [12, 0, 1, 0, 0, 0, 0, 5, 6]),
+    "a sum with a number": (lambda x: 3 + x, [10, 0, 1, 0, *ONE, 0, *THREE]),
+    "a difference": (lambda x: x - 3, [10, 0, 1, 0, *ONE, 0, *MINUS_THREE]),
+    "a difference from a number": (lambda x: 3.0 - x, [10, 0, 1, 0, *MINUS_ONE, 0, *THREE]),
+    "a product with a number": (lambda x: x * 0.5, [10, 0, 1, 0, *HALF, 0, 0]),
+    "a quotient": (lambda x: x / 2, [10, 0, 1, 0, *HALF, 0, 0]),
+    "a negative": (lambda x: -x, [10, 0, 1, 0, *MINUS_ONE, 0, 0]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("function", "operation"), CHANNELS.values(), ids=CHANNELS)
+def test_operations_on_channels_and_with_numbers(function, operation):
+    assert program_of(CONV, Calls(function), MEAN) == [3, *CONV_BYTES, *operation, *MEAN_BYTES]
+
+
+@pytest.mark.parametrize("kernel", [(2, 3), (3, 4), (4, 2)])
+def test_padding_by_name_that_differs_by_side_is_an_operation_of_its_own(kernel):
+    top, left = (side // 2 - (side % 2 == 0) for side in kernel)
+    behind = [side - 1 - before for side, before in zip(kernel, (top, left), strict=True)]
+    padding = [12, 0, 1, top, left, *behind, 0, 0]
+    program = program_of(nn.Conv2d(3, 4, kernel, padding="same"), MEAN)
+    assert program == [3, *padding, *CONV_BYTES, *MEAN_BYTES]
 
 
 def relu_in_place(x: torch.Tensor) -> torch.Tensor:
@@ -170,6 +262,12 @@ class ByKeyword(nn.Module):
         return self.pool(input=x)
 
 
+def hooked() -> nn.Module:
+    layer = nn.Conv2d(3, 4, 3)
+    layer.register_forward_hook(lambda _, __, output: 2 * output)
+    return layer
+
+
 class Calls(nn.Module):
     def __init__(self, function) -> None:
         super().__init__()
@@ -179,15 +277,37 @@ class Calls(nn.Module):
         return self.function(x)
 
 
+def shuffle_and_step(x: torch.Tensor) -> torch.Tensor:
+    step = x.view(1, 2, 2, 18, 16)
+    return step.transpose(1, 2).reshape(x.shape).mean((2, 3)) + step.mean((1, 3, 4))
+
+
 UNSUPPORTED = {
-    "an unknown activation": (CONV, nn.Tanh(), MEAN),
-    "an unknown layer": (CONV, nn.BatchNorm2d(4), MEAN),
+    "an unknown activation": (CONV, nn.ELU(), MEAN),
+    "an unknown layer": (CONV, nn.GroupNorm(2, 4), MEAN),
+    "a norm of the photo's own statistics": (CONV, nn.BatchNorm2d(4, track_running_stats=False), MEAN),
+    "a norm of a flat map": (CONV, nn.Flatten(), nn.BatchNorm1d(1152), nn.Linear(1152, 5)),
     "reflections as padding": (nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect"), MEAN),
-    "padding by name": (nn.Conv2d(3, 4, 3, padding="same"), MEAN),
-    "a broadcast sum": (CONV, Calls(lambda x: x + x.mean((2, 3), keepdim=True)), MEAN),
-    "a number": (CONV, Calls(lambda x: x * 2), MEAN),
-    "a number of the shape": (CONV, Calls(lambda x: x * x.size(1)), MEAN),
-    "a window of the shape": (CONV, Calls(lambda x: functional.avg_pool2d(x, x.size(2))), nn.Flatten()),
+    "reflections around a map": (CONV, Calls(lambda x: functional.pad(x, (1, 1, 1, 1), "reflect")), MEAN),
+    "padding with another number": (CONV, Calls(lambda x: functional.pad(x, (1, 1, 1, 1), value=1.0)), MEAN),
+    "padding that cuts": (CONV, Calls(lambda x: functional.pad(x, (-1, 0, 0, 0))), MEAN),
+    "a broadcast sum of rows": (CONV, Calls(lambda x: x + x.mean(3, keepdim=True)), MEAN),
+    "a difference of maps": (CONV, Calls(lambda x: x - x.relu()), MEAN),
+    "a number over a map": (CONV, Calls(lambda x: 2 / x), MEAN),
+    "an infinite number": (CONV, Calls(lambda x: x * 1e39), MEAN),
+    "pools of uneven windows": (CONV, nn.AdaptiveAvgPool2d(5), MEAN),
+    "rows in steps, and some channels": (CONV, Calls(lambda x: x[:, 1:, ::2]), MEAN),
+    "windows beyond the map": (CONV, nn.AvgPool2d(3, ceil_mode=True), MEAN),
+    "a clamp to another number": (CONV, Calls(lambda x: x.clamp(0, 4)), MEAN),
+    "a part of the rows": (CONV, Calls(lambda x: x[:, :, 1:]), MEAN),
+    "channels in steps": (CONV, Calls(lambda x: x[:, ::2]), MEAN),
+    "halves of the rows": (CONV, Calls(lambda x: x.chunk(2, 2)[0]), MEAN),
+    "a shuffle of pixels": (CONV, Calls(lambda x: x.view(1, 4, 2, 9, 16).transpose(2, 3).reshape(x.shape)), MEAN),
+    "a shuffle whose step is read elsewhere": (CONV, Calls(shuffle_and_step)),
+    "a part that is changed in place": (CONV, Calls(lambda x: torch.cat([x[:, :2].relu_(), x[:, 1:]], 1)), MEAN),
+    "a pool over channels and rows": (CONV, Calls(lambda x: functional.max_pool2d(x.mean(3), 2)), nn.Flatten()),
+    "log-softmax of a map": (CONV, nn.LogSoftmax(1), MEAN),
+    "log-softmax over the photos": (CONV, MEAN, nn.LogSoftmax(0)),
     "dropout that is always on": (CONV, Calls(functional.dropout), MEAN),
     "a mean over channels": (CONV, Calls(lambda x: x.mean(1, keepdim=True)), MEAN),
     "a mean over one axis": (CONV, Calls(lambda x: x.mean(3)), nn.Flatten()),
@@ -213,10 +333,40 @@ def test_other_networks_have_no_program(layers):
 
 
 @pytest.mark.parametrize("function", ["resnet18", "mobilenet", "squeeze_excitation"])
-def test_a_network_of_the_user_has_a_program_once_its_norms_are_folded(function):
+def test_a_network_of_the_user_has_a_program_whether_or_not_its_norms_are_folded(function):
     folded = UserNetwork(factory=f"user_networks:{function}", fold_batch_norm=True, input_size=16)
-    assert folded.load().program
-    assert replace(folded, fold_batch_norm=False).load().program == b""
+    with_norms = replace(folded, fold_batch_norm=False).load().program
+    assert 0 < folded.load().program[0] < with_norms[0]  # operations
+
+
+REASONS = {
+    "a layer": ((CONV, nn.GroupNorm(2, 4), MEAN), r"C does not have the layer 1, GroupNorm\(2, 4.*"),
+    "a function": ((CONV, nn.Sequential(Calls(torch.erf)), MEAN), r"the operation erf\(_0\) in the layer 1\.0"),
+    "a method": ((CONV, Calls(lambda x: x.clamp(min=-1)), MEAN), r"the operation clamp\(_0, min=-1\) in the layer 1"),
+    "code that cannot be traced": ((Calls(lambda x: x if x.sum() > 0 else -x), CONV), "torch.fx cannot trace it: .+"),
+    "a map": ((CONV, nn.Flatten()), "that return a map as logits"),
+    "a hook": ((hooked(), MEAN), "the layer 0 has hooks, parametrizations or a forward of its own"),
+}
+
+
+@pytest.mark.parametrize(("layers", "reason"), REASONS.values(), ids=REASONS)
+def test_the_error_names_the_operation_and_its_layer(layers, reason):
+    with pytest.raises(NoProgramError, match=reason):
+        write_program(nn.Sequential(*layers).eval(), SMALL)
+
+
+def test_a_layer_that_fails_in_the_trace_prints_nothing(capsys):
+    with pytest.raises(NoProgramError, match=r"cannot trace it: mat1 and mat2 shapes cannot be multiplied"):
+        write_program(nn.Sequential(CONV, MEAN, nn.Linear(5, 5)).eval(), SMALL)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_network_under_autocast_has_no_program():
+    """A trace does not show it, and C computes in float32."""
+    gray = replace(SMALL, channels="L")
+    assert network_program(small_network("").eval(), gray)
+    with pytest.raises(NoProgramError, match=r"other outputs, by 0\.\d+% of the largest: .*torch\.autocast"):
+        write_program(small_network("autocast").eval(), gray)
 
 
 def test_a_network_that_cannot_be_traced_has_no_program():

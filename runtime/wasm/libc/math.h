@@ -4,4 +4,6 @@
 
 float expf(float x);
 
+#define sqrtf __builtin_sqrtf /* an instruction */
+
 #endif

@@ -1,0 +1,392 @@
+"""The operations of a traced network in the kinds of a program; docs/format.md, "The program"."""
+
+from __future__ import annotations
+
+import operator
+from enum import IntEnum
+from textwrap import shorten
+from typing import Any
+
+import numpy as np
+import torch
+from torch import fx, nn
+from torch.nn import functional
+
+from compress.networks.channel_patterns import find_shuffles, padding_of, slice_of
+from compress.networks.modules import stored_tensors
+from compress.networks.operations import (
+    ACTIVATIONS,
+    BINARY,
+    ONE_BY_ONE,
+    adds_or_removes_ones,
+    averages_positions,
+    flattens,
+    is_in_place,
+    is_tensor,
+    joins_channels,
+    layer_of,
+    nodes_in,
+    pair,
+    reduced_dimensions,
+    shape,
+    with_numbers,
+)
+
+_MAX_OPERATIONS = 512
+_ACTIVATION_IDS = {"Relu": 1, "Clip": 2, "HardSwish": 3, "HardSigmoid": 4, "Sigmoid": 5, "Swish": 6, "Tanh": 7}
+_RELU, _RELU6, _LEAKY_RELU = 1, 2, 8
+_LOG_SOFTMAXES = {"log_softmax", functional.log_softmax, torch.log_softmax, nn.LogSoftmax}
+_SUBTRACTIONS = {operator.sub, operator.isub, torch.sub, "sub", "sub_"}
+_DIVISIONS = {operator.truediv, operator.itruediv, torch.div, "div", "div_"}
+_COPIES = {"float", "contiguous", "clone", "detach"}
+_NEGATIONS = {operator.neg, torch.neg, "neg"}
+_CLAMPS = {"clamp", "clamp_", torch.clamp}
+_MEANS, _MAXIMA = {"mean", torch.mean}, {"amax", torch.amax}
+_ON_MAPS = nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d
+"""Layers that take three dimensions for one map, without that of photos."""
+
+_MAX_MESSAGE = 200
+
+
+class _Kind(IntEnum):
+    CONVOLUTION = 0
+    LINEAR = 1
+    MAX_POOL = 2
+    AVERAGE_POOL = 3
+    GLOBAL_AVERAGE = 4
+    SUM = 5
+    PRODUCT = 6
+    CONCATENATION = 7
+    ACTIVATION = 8
+    NORM = 9
+    SCALE = 10
+    CHANNELS = 11
+    PADDING = 12
+
+
+class UnsupportedError(Exception):
+    """Programs do not have the operation of a node."""
+
+    def __init__(self, node: fx.Node) -> None:
+        self.node = node
+
+
+def layer_name(name: str) -> str:
+    """Return how a message names a layer."""
+    return f"the layer {name}" if name else "the network"
+
+
+class ProgramWriter:
+    """Appends an operation for each node.
+
+    `_values` has the number of each node's result, 0 for the input. Values in `_wide` have several positions: in C
+    their channels lie side by side, so that only linear layers can read them flat, by a permutation of their weights.
+    Values in `_parts` are parts of another in torch, and copies in C.
+    """
+
+    def __init__(self, network: nn.Module, graph: fx.Graph) -> None:
+        self._graph = graph
+        self._operations: list[list[int]] = []
+        self._values: dict[fx.Node, int] = {}
+        self._wide: set[int] = {0}
+        self._parts: set[int] = set()
+        self._modules = dict(network.named_modules(remove_duplicate=False))
+        self._tensors = {id(tensor): index for index, tensor in enumerate(stored_tensors(network).values())}
+        self._shuffles = find_shuffles(graph)
+
+    def write(self) -> list[list[int]]:
+        steps = {step for shuffle in self._shuffles.values() for step in shuffle.steps}
+        for node in self._graph.nodes:
+            if node not in steps and (is_tensor(node) or node.op == "output"):
+                try:
+                    self._values[node] = self._write_node(node)
+                except UnsupportedError:
+                    raise
+                except Exception as error:  # a form of a call that none of the functions below expects
+                    raise UnsupportedError(node) from error
+        if not 0 < self._values[node] == len(self._operations) <= _MAX_OPERATIONS or self._values[node] in self._wide:
+            raise UnsupportedError(node)
+        return self._operations
+
+    def describe(self, node: fx.Node) -> str:
+        """Return what a node computes, and where, for a message."""
+        if node.op == "output":
+            return f"networks without operations, of more than {_MAX_OPERATIONS}, or that return a map as logits"
+        if node.op == "call_module":
+            module = shorten(repr(self._modules[str(node.target)]), _MAX_MESSAGE)
+            return f"the layer {node.target}, {module}, or not the way it is called"
+        words = [*map(str, node.args), *(f"{name}={value}" for name, value in node.kwargs.items())]
+        owner = next(reversed(node.meta.get("nn_module_stack") or {"": None}))
+        name = getattr(node.target, "__name__", node.target)
+        return shorten(f"the operation {name}({', '.join(words)})", _MAX_MESSAGE) + f" in {layer_name(str(owner))}"
+
+    def _write_node(self, node: fx.Node) -> int:
+        """Return the number of a node's result."""
+        if node.op == "placeholder" and not self._values:
+            return 0
+        if node.op == "output" and isinstance(node.args[0], fx.Node):
+            return self._values[node.args[0]]
+        module = self._modules[str(node.target)] if node.op == "call_module" else None
+        function = node.target if module is None else type(module)
+        in_keywords = [each for value in node.kwargs.values() for each in nodes_in(value)]
+        if (node.kwargs and module) or any(map(is_tensor, in_keywords)):  # inputs are read by position
+            raise UnsupportedError(node)
+        module = module or layer_of(node, size_is_fixed=True)
+        if is_in_place(node, module) and not self._reads_alone(node):
+            raise UnsupportedError(node)
+        if activation := _activation_of(function, module) or _clamp_of(node):
+            return self._write_activation(node, activation)
+        if function in _LOG_SOFTMAXES and _is_over_classes(node, module):
+            return self._values[node.all_input_nodes[0]]  # probabilities do not change
+        return self._write_function(node) if module is None else self._write_module(node, module)
+
+    def _reads_alone(self, node: fx.Node) -> bool:
+        """Return whether nothing else sees what a node changes in place: its input is no part of another value."""
+        x = node.all_input_nodes[0]
+        return self._readers(x) == {node} and self._values[x] not in self._parts
+
+    def _readers(self, x: fx.Node) -> set[fx.Node]:
+        """Return the nodes that read the value of a node, also by another name: `Flatten` and `Dropout` return it."""
+        names = {name for name, value in self._values.items() if value == self._values[x]}
+        readers = {reader for name in names for reader in name.users} - names
+        return {reader for reader in readers if reader.op == "output" or "tensor_meta" in reader.meta}  # others: shape
+
+    def _write_module(self, node: fx.Node, module: nn.Module) -> int:
+        if isinstance(module, _ON_MAPS) and len(shape(node)) != 4:
+            raise UnsupportedError(node)
+        match module:
+            case nn.Conv2d(padding_mode="zeros"):
+                return self._write_convolution(node, module)
+            case nn.Linear() if len(shape(node)) == 2:
+                return self._add(_Kind.LINEAR, node, *self._tensors_of(module))
+            case nn.BatchNorm1d() | nn.BatchNorm2d() if module.running_mean is not None and not module.training:
+                return self._write_norm(node, module)
+            case nn.MaxPool2d(dilation=1, return_indices=False):
+                return self._add(_Kind.MAX_POOL, node, *_window(module), int(module.ceil_mode))
+            case nn.AvgPool2d(divisor_override=None) if _has_whole_windows(node, module):
+                return self._add(_Kind.AVERAGE_POOL, node, *_window(module), int(module.count_include_pad))
+            case nn.AdaptiveAvgPool2d() if module.output_size in ONE_BY_ONE:
+                return self._add(_Kind.GLOBAL_AVERAGE, node)
+            case nn.AdaptiveAvgPool2d() | nn.AdaptiveMaxPool2d(return_indices=False):
+                return self._write_even_pool(node, module)
+            case nn.ChannelShuffle():
+                return self._add_channels(node, self._source(node), 0, module.groups)
+            case nn.ZeroPad2d():
+                return self._write_function(node, module)
+            case nn.Dropout() | nn.Dropout2d() | nn.Identity() | nn.Flatten(start_dim=1, end_dim=-1):
+                return self._values[node.all_input_nodes[0]]
+        raise UnsupportedError(node)
+
+    def _write_function(self, node: fx.Node, module: nn.Module | None = None) -> int:
+        if node.target in BINARY and len(node.args) == 2 and not node.kwargs and len(_tensors_in(node)) == 2:
+            return self._write_binary(node, BINARY[node.target])
+        if joins_channels(node):
+            return self._add(_Kind.CONCATENATION, node)
+        if flattens(node) or adds_or_removes_ones(node) or node.target in _COPIES:
+            return self._values[node.all_input_nodes[0]]
+        if averages_positions(node):
+            return self._add(_Kind.GLOBAL_AVERAGE, node)
+        if node.target in _MEANS | _MAXIMA:
+            return self._write_reduction(node)
+        if shuffle := self._shuffles.get(node):
+            return self._add_channels(node, shuffle.x, 0, shuffle.groups)
+        if (part := slice_of(node)) and part.x in self._values:
+            return self._write_slice(node, part.x, part.first, part.steps)
+        if padding := padding_of(node, module):
+            before, behind = zip(padding.rows, padding.columns, strict=True)
+            return self._add(_Kind.PADDING, node, *before, *behind, *padding.channels)
+        return self._write_scale(node)
+
+    def _write_convolution(self, node: fx.Node, layer: nn.Conv2d) -> int:
+        """Write a convolution, after zeros around its input if padding by name is not the same on both sides."""
+        x, padding = self._values[self._source(node)], layer.padding
+        if isinstance(padding, str):
+            reaches = [step * (side - 1) for step, side in zip(layer.dilation, layer.kernel_size, strict=True)]
+            total = reaches if padding == "same" else [0, 0]
+            padding = total[0] // 2, total[1] // 2
+            if total[0] % 2 or total[1] % 2:
+                behind = total[0] - padding[0], total[1] - padding[1]
+                x = self._append(_Kind.PADDING, [x], *padding, *behind, 0, 0)
+                padding = 0, 0
+        window = *layer.stride, *padding, *layer.dilation
+        fields = *self._tensors_of(layer), layer.groups, *window
+        return self._mark(self._append(_Kind.CONVOLUTION, [x], *fields), node)
+
+    def _write_norm(self, node: fx.Node, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> int:
+        """Write a batch norm, whose tensors follow one another."""
+        tensors = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
+        numbers = [self._tensors[id(tensor)] for tensor in tensors if tensor is not None]
+        if numbers != list(range(numbers[0], numbers[0] + (4 if norm.affine else 2))):
+            raise UnsupportedError(node)
+        return self._add(_Kind.NORM, node, int(norm.affine), numbers[0], *_float_numbers(norm.eps))
+
+    def _write_even_pool(self, node: fx.Node, pool: nn.Module) -> int:
+        """Write an adaptive pool, whose windows have one size and do not overlap."""
+        kind = _Kind.AVERAGE_POOL if isinstance(pool, nn.AdaptiveAvgPool2d) else _Kind.MAX_POOL
+        x = self._source(node)
+        extents = list(zip(shape(x)[2:], shape(node)[2:], strict=True))
+        if any(inside % outside for inside, outside in extents):
+            raise UnsupportedError(node)
+        window = [inside // outside for inside, outside in extents]
+        return self._values[x] if window == [1, 1] else self._add(kind, node, *window, *window, 0, 0, 0)
+
+    def _write_reduction(self, node: fx.Node) -> int:
+        """Write a mean or maximum over rows, columns, or both. A value of one row less stands for one column."""
+        x, dimensions = self._source(node), reduced_dimensions(node)
+        extents = [*shape(x)[2:], 1][:2]
+        is_upright = len(shape(node)) != 3 or 2 not in dimensions
+        if not dimensions or dimensions[0] < 2 or len(shape(x)) not in {3, 4} or not is_upright:
+            raise UnsupportedError(node)
+        window = [extent if axis in dimensions else 1 for axis, extent in enumerate(extents, 2)]
+        kind = _Kind.AVERAGE_POOL if node.target in _MEANS else _Kind.MAX_POOL
+        return self._add(kind, node, *window, *window, 0, 0, 0)
+
+    def _write_slice(self, node: fx.Node, x: fx.Node, first: int, steps: tuple[int, int]) -> int:
+        """Write some channels, or pixels in steps: the maxima of single pixels."""
+        if steps == (1, 1):
+            return self._add_channels(node, x, first, 1)
+        if shape(node)[1] != shape(x)[1]:
+            raise UnsupportedError(node)
+        value = self._append(_Kind.MAX_POOL, [self._values[x]], 1, 1, *steps, 0, 0, 0)
+        self._parts.add(value)
+        return self._mark(value, node)
+
+    def _write_scale(self, node: fx.Node) -> int:
+        """Write a sum, difference, product or quotient with a number."""
+        numbers = [with_numbers(each) for each in node.args if not (isinstance(each, fx.Node) and is_tensor(each))]
+        is_first = len(node.args) > 0 and node.args[0] in _tensors_in(node)
+        if len(_tensors_in(node)) != 1 or node.kwargs or len(numbers) != (node.target not in _NEGATIONS):
+            raise UnsupportedError(node)
+        number = float(numbers[0]) if numbers else 0.0
+        if node.target in _NEGATIONS:
+            factor, summand = -1.0, 0.0
+        elif node.target in BINARY:
+            factor, summand = (1.0, number) if BINARY[node.target] == "Add" else (number, 0.0)
+        elif node.target in _SUBTRACTIONS:
+            factor, summand = (1.0, -number) if is_first else (-1.0, number)
+        elif node.target in _DIVISIONS and is_first:
+            factor, summand = 1 / number, 0.0
+        else:
+            raise UnsupportedError(node)
+        return self._add(_Kind.SCALE, node, *_float_numbers(factor), *_float_numbers(summand))
+
+    def _write_binary(self, node: fx.Node, name: str) -> int:
+        """Write a sum or product of equal shapes; the second value may have one position."""
+        shapes = [shape(each) for each in _inputs(node)]
+        kind = _Kind.SUM if name == "Add" else _Kind.PRODUCT
+        if shapes == [shape(node)] * 2:
+            return self._add(kind, node)
+        if (*shape(node)[:2], 1, 1) in shapes:
+            return self._add(kind, node, is_swapped=shapes[0] != shape(node))
+        raise UnsupportedError(node)
+
+    def _write_activation(self, node: fx.Node, identifier: list[int]) -> int:
+        """Let the operation before apply an activation, if nothing else reads its result."""
+        (x,) = _inputs(node)
+        value = self._values[x]
+        before = self._operations[-1] if 0 < value == len(self._operations) else []
+        if before and before[0] != _Kind.CONCATENATION and before[1] == 0 and self._readers(x) == {node}:
+            before[1:2] = identifier
+            return value
+        value = self._add(_Kind.ACTIVATION, node)
+        self._operations[-1][1:2] = identifier
+        return value
+
+    def _add(self, kind: _Kind, node: fx.Node, *fields: int, is_swapped: bool = False) -> int:
+        """Append the operation of a node; return the number of its result."""
+        inputs = _inputs(node)
+        is_flat = any(len(shape(x)) == 2 and self._values[x] in self._wide for x in inputs)
+        if is_flat and kind not in {_Kind.LINEAR, _Kind.ACTIVATION, _Kind.SCALE}:
+            raise UnsupportedError(node)
+        value = self._append(kind, [self._values[x] for x in (reversed(inputs) if is_swapped else inputs)], *fields)
+        if is_flat and kind is not _Kind.LINEAR:
+            self._wide.add(value)
+        return self._mark(value, node)
+
+    def _add_channels(self, node: fx.Node, x: fx.Node, first: int, groups: int) -> int:
+        """Append the choice of a node's channels from those of another one."""
+        if len(shape(x)) == 2 and self._values[x] in self._wide:
+            raise UnsupportedError(node)
+        channels = shape(node)[1]
+        value = self._append(_Kind.CHANNELS, [self._values[x]], first, channels, groups)
+        if groups in {1, channels}:  # in their order
+            self._parts.add(value)
+        return self._mark(value, node)
+
+    def _append(self, kind: _Kind, inputs: list[int], *fields: int) -> int:
+        """Append an operation; return the number of its result."""
+        value = len(self._operations) + 1
+        count = [len(inputs)] if kind is _Kind.CONCATENATION else []
+        self._operations.append([kind, 0, *count, *(value - each for each in inputs), *fields])
+        return value
+
+    def _mark(self, value: int, node: fx.Node) -> int:
+        """Note whether a value has several positions."""
+        if any(extent > 1 for extent in shape(node)[2:]):
+            self._wide.add(value)
+        return value
+
+    def _source(self, node: fx.Node) -> fx.Node:
+        """Return the only input of an operation on maps."""
+        (x,) = _inputs(node)
+        if len(shape(x)) != len(shape(node)) and node.target not in _MEANS | _MAXIMA:
+            raise UnsupportedError(node)
+        return x
+
+    def _tensors_of(self, layer: nn.Conv2d | nn.Linear) -> tuple[int, int]:
+        return self._tensors[id(layer.weight)], 0 if layer.bias is None else self._tensors[id(layer.bias)] + 1
+
+
+def _has_whole_windows(node: fx.Node, pool: nn.AvgPool2d) -> bool:
+    """Return whether no window of an average pool reaches beyond the padding, as those of `ceil_mode` may."""
+    settings = zip(*map(pair, (pool.kernel_size, pool.stride, pool.padding)), strict=True)
+    sides = zip(shape(node.all_input_nodes[0])[2:], shape(node)[2:], settings, strict=True)
+    return all((inside + 2 * padding - kernel) // stride + 1 == out for inside, out, (kernel, stride, padding) in sides)
+
+
+def _clamp_of(node: fx.Node) -> list[int]:
+    """Return the fields of the activation that a clamp from 0 computes; empty: it is another operation."""
+    limits: dict[str, Any] = dict(zip(("min", "max"), node.args[1:], strict=False)) | dict(node.kwargs)
+    if node.target not in _CLAMPS or limits.get("min") != 0 or limits.get("max") not in {None, 6}:
+        return []
+    return [_RELU if limits.get("max") is None else _RELU6]
+
+
+def _activation_of(function: Any, module: nn.Module | None) -> list[int]:
+    """Return the fields of an activation; empty: it is another operation."""
+    if function in ACTIVATIONS:
+        return [_ACTIVATION_IDS[ACTIVATIONS[function]]]
+    match module:
+        case nn.LeakyReLU():
+            return [_LEAKY_RELU, *_float_numbers(module.negative_slope)]
+        case nn.Hardtanh(min_val=0, max_val=6):
+            return [_RELU6]
+    return []
+
+
+def _is_over_classes(node: fx.Node, module: nn.Module | None) -> bool:
+    """Return whether a log-softmax is over the classes of each photo, and is the network's output."""
+    dimension = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", getattr(module, "dim", None))
+    return len(shape(node)) == 2 and dimension in {1, -1, None} and [user.op for user in node.users] == ["output"]
+
+
+def _inputs(node: fx.Node) -> list[fx.Node]:
+    """Return the values that a node reads, in order; one may occur several times."""
+    arguments: Any = node.args[0] if joins_channels(node) else node.args
+    return [each for each in arguments if isinstance(each, fx.Node) and is_tensor(each)]
+
+
+def _tensors_in(node: fx.Node) -> list[fx.Node]:
+    return [each for each in node.args if isinstance(each, fx.Node) and is_tensor(each)]
+
+
+def _window(pool: nn.MaxPool2d | nn.AvgPool2d) -> tuple[int, ...]:
+    return *pair(pool.kernel_size), *pair(pool.stride), *pair(pool.padding)
+
+
+def _float_numbers(number: float) -> tuple[int, int]:
+    """Return a finite number as float32: the lower and the upper 16 bits."""
+    if not abs(number) <= np.finfo(np.float32).max:
+        raise ValueError(number)
+    bits = int(np.float32(number).view(np.uint32))
+    return bits & 0xFFFF, bits >> 16
