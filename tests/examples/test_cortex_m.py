@@ -17,6 +17,7 @@ from compress import container
 from compress.data.class_index import NetworkClasses
 from compress.data.digits import Digits
 from compress.data.transforms import to_input, to_pixels
+from compress.export.c_runtime import sources_folder
 from compress.networks.modules import to_module
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "cortex-m"
@@ -65,3 +66,36 @@ def test_the_digits_in_the_example_are_validation_images():
     source = (EXAMPLE / "digits.h").read_text("utf-8").partition("DIGIT_SIDE * DIGIT_SIDE] = ")[2]
     numbers = [int(number) for number in re.findall(r"\d+", source)]
     assert numbers == [pixel for digit in ten_digits() for pixel in digit.tobytes()]
+
+
+PHOTO_READER = """
+#include "board.h"
+#include "ppm.h"
+
+int main(void) {
+    static const uint8_t photo[] = "P5 65536 65536 255\\n";
+    sqz_photo found;
+    const char *problem = find_photo(photo, sizeof photo - 1, &found);
+    board_print(problem ? problem : "accepted");
+    return 0;
+}
+"""
+
+
+@pytest.mark.skipif(bool(MISSING), reason=f"no {' and no '.join(MISSING)}; Debian: apt-get install {PACKAGES}")
+def test_a_photo_of_more_pixels_than_32_bits_count_is_refused(tmp_path):
+    """65,536 times 65,536 is 0 there, the number of bytes that the file has."""
+    settings = dict(re.findall(r"^(\w+) = ((?:.*\\\n)*.*)$", (EXAMPLE / "Makefile").read_text("utf-8"), re.MULTILINE))
+    flags = [word for name in ("CFLAGS", "LDFLAGS") for word in settings[name].replace("\\\n", " ").split()]
+    (tmp_path / "reader.c").write_text(PHOTO_READER, "utf-8")
+    sources = [tmp_path / "reader.c", EXAMPLE / "board.c"]
+    includes = [f"-I{folder}" for folder in (EXAMPLE, sources_folder(), sources_folder() / "classify")]
+    flags = [word for word in flags if not word.startswith(("-Wl,-Map", "-Ibuild", "-Wall", "-Wextra"))]
+    build = ["arm-none-eabi-gcc", *flags, *includes, *sources, "-o", tmp_path / "reader.elf"]
+    subprocess.run(build, check=True, cwd=EXAMPLE)
+    console = "-display none -monitor none -serial none -chardev stdio,id=console"
+    semihosting = "enable=on,target=native,chardev=console"
+    board = ["qemu-system-arm", "-machine", "mps2-an500", *console.split(), "-semihosting-config", semihosting]
+    command = [*board, "-kernel", tmp_path / "reader.elf"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout.startswith("not 8 bits a channel")

@@ -56,7 +56,7 @@ static const char *find_photo(const uint8_t *bytes, size_t length, sqz_photo *ph
     at += at < end;
     photo->pixels = at;
     photo->row_bytes = (size_t)photo->width * photo->channels;
-    if (maximum != 255 || photo->row_bytes * photo->height != (size_t)(end - at)) {
+    if (maximum != 255 || (uint64_t)photo->row_bytes * photo->height != (uint64_t)(end - at)) {
         return "not 8 bits a channel, or of another length than its header says";
     }
     return NULL;
