@@ -86,6 +86,7 @@ def build(folder: Path) -> int:
     """Write the site into `folder/site`; return the exit code, 1 if there are warnings or broken links."""
     gather_pages(folder / "pages")
     shutil.copy(_ROOT / "documentation" / "zensical.toml", folder)
+    shutil.copy(_ROOT / "documentation" / "site.css", folder / "pages")
     zensical = [sys.executable, "-m", "zensical", "build", "--clean", "--strict"]
     if subprocess.run(zensical, cwd=folder, check=False).returncode:
         return 1

@@ -15,6 +15,7 @@ from compress.configuration.json_schema import pipeline_schema
 from compress.passes import PASSES
 from documentation.__main__ import gather_pages
 from documentation.commands_page import commands_page
+from documentation.diagrams import DRAWINGS
 from documentation.link_check import broken_links
 from documentation.schema_page import schema_page
 
@@ -70,7 +71,14 @@ def test_the_pages_have_drawings_in_place_of_mermaid_diagrams(tmp_path):
         names = re.findall(r"!\[Diagram]\((.+)\)", text)
         assert all((page.parent / name).is_file() for name in names), f"{page}: see documentation/diagrams/__init__.py"
         drawn += len(names)
-    assert drawn
+    assert drawn == len(list(DRAWINGS.glob("*.svg"))), "a drawing of no page"
+
+
+@pytest.mark.parametrize("drawing", sorted(DRAWINGS.glob("*.svg")), ids=lambda path: path.stem)
+def test_words_in_a_drawing_can_be_read_in_the_column_of_a_page(drawing):
+    width = re.search(r'viewBox="0 0 ([\d.]+) ', drawing.read_text("utf-8"))
+    assert width
+    assert 16 * min(700 / float(width[1]), 1) >= 11  # pixels of a letter
 
 
 @pytest.mark.parametrize("link", ["none.html", "b.html#none", "none.svg", "."])
