@@ -90,7 +90,8 @@ def _check_version(text: str) -> None:
     version = content["schema_version"]
     if version not in range(OLDEST_READABLE_VERSION, SCHEMA_VERSION + 1) or isinstance(version, bool):
         raise FormatError(
-            f"the report has schema version {version!r}; read it with the release of squeeze-compress that wrote it",
+            f"the report has schema version {version!r}; read it with the release of squeeze-compress that wrote it, "
+            "or run its pipeline again",
             expected=f"schema version {OLDEST_READABLE_VERSION} to {SCHEMA_VERSION}",
         )
 

@@ -76,6 +76,7 @@ def test_a_folder_of_runs_gets_an_index_that_leads_to_each(runs):
     assert 'href="base/report.html"' in page
     assert 'href="mine/report.html"' in page
     assert "the report has schema version 2; read it with the release" in page
+    assert "or run its pipeline again" in page
 
 
 def test_links_start_at_the_folder_of_the_page(runs):
