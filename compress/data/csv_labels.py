@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from compress.data.class_index import (
 )
 from compress.data.listing import ListedPhoto
 from compress.errors import DataError
+
+_LOGGER = logging.getLogger(__name__)
 
 _LABEL_COLUMNS = ("index", "label", "class", "synset")
 """Columns for the class, by priority."""
@@ -37,13 +40,14 @@ def csv_labels(
         classes: of the network.
         rule: how the cells and the classes are matched.
         column: with the labels; None: the known columns, which must agree.
-        required: a file without a label column, but with other columns, is an error.
+        required: a file without a label column, but with other columns, is an error; training and test rows together
+            are a warning.
     Raises:
         DataError: the column is missing or unclear, or a cell is no class of the network.
     """
     names = _label_columns(file, columns, column, required=required)
     if required:
-        _check_one_split(file, columns, names)
+        _warn_of_splits(file, columns, names)
     if column is not None:
         _check_one_hot(file, columns, names[0], classes)
     found = {name: _labels_of(paths, columns[name], classes, rule, name) for name in names}
@@ -73,28 +77,29 @@ def _label_columns(file: Path, columns: Columns, column: str | None, *, required
             f"{file}: none of the columns {', '.join(columns)} is known to hold the class; name it "
             "(`label_column:`), or use the photos without labels (`labels: none`)"
         )
-    if "index" not in names or not _counts_rows(columns["index"]):
-        return names
-    if names == ["index"]:
+    cells = columns["index"] if "index" in names else ()
+    counts = _counts_rows(cells)
+    # The rows of a longer table keep their numbers when they are shuffled; the class may be in a column of any name.
+    if names == ["index"] and (counts or (len(columns) > 1 and len(set(cells)) == len(cells) > 1)):
         raise DataError(
-            f"{file}: the column index counts the rows; if these are the classes, name it (`label_column: index`), "
-            "else name the column with the classes, or use the photos without labels (`labels: none`)"
+            f"{file}: the column index {'counts the rows' if counts else 'differs in every row'}; if these are the "
+            "classes, name it (`label_column: index`), else name the column with the classes, or use the photos "
+            "without labels (`labels: none`)"
         )
-    return names[1:]
+    return names[1:] if counts else names
 
 
-def _check_one_split(file: Path, columns: Columns, labels: Sequence[str]) -> None:
-    """Check that no column divides the rows into parts of a data set: accuracy is not measured on training photos.
-
-    Raises:
-        DataError: one does.
-    """
+def _warn_of_splits(file: Path, columns: Columns, labels: Sequence[str]) -> None:
+    """Warn of a column that divides the rows into parts of a data set: training photos overestimate accuracy."""
     for name, cells in columns.items():
         parts = sorted(set(cells))
         if name not in labels and len(parts) > 1 and all(map(is_split, parts)):
-            raise DataError(
-                f"{file}: the column {name} divides the photos into {shorten(parts)}; keep the rows of one part in a "
-                "table of its own, or remove the column"
+            _LOGGER.warning(
+                "%s: the column %s divides the photos into %s, and all are used; for one part, keep its rows in a "
+                "table of its own",
+                file,
+                name,
+                shorten(parts),
             )
 
 

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
+from unicodedata import normalize
 
 from compress.data.transforms import is_photo
 from compress.errors import DataError
 
 PHOTO_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .webp .bmp .gif .tif .tiff .ppm .pgm .avif".split()  # noqa: SIM905  reads better
+    ".jpg .jpeg .jpe .jfif .mpo .png .apng .webp .bmp .gif .tif .tiff .ppm .pgm .pbm .pnm .avif".split()  # noqa: SIM905
 )
 _UNREADABLE_SUFFIXES = frozenset(
-    ".heic .heif .jxl .jp2 .svg .psd .eps .dng .cr2 .cr3 .nef .arw .orf .rw2 .raf".split()  # noqa: SIM905
+    ".heic .heif .jxl .jp2 .j2k .svg .psd .xcf .eps .tga .ico .exr .hdr .dcm "  # noqa: SIM905  reads better
+    ".dng .cr2 .cr3 .nef .arw .orf .rw2 .raf .srw .pef".split()
 )
 """Images that Pillow cannot read, or only by another program."""
+
+_LONGER_SUFFIX = re.compile(r"\.(jpe?g|png|webp|gif|tiff?|bmp)[^a-z]", re.IGNORECASE)
+"""In names such as `cat.jpg?width=500`, `cat.jpg.1` and `cat.png~`, of downloads and copies."""
 
 _SYSTEM_FOLDERS = frozenset(["__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"])
 """Folders that archivers and file systems add."""
@@ -83,6 +89,8 @@ def _walk(folder: str, ancestors: frozenset[str], ignored: Counter[str]) -> Iter
             yield entry.path
         elif suffix in _UNREADABLE_SUFFIXES or not suffix:
             ignored[suffix or "no suffix"] += 1
+        elif _LONGER_SUFFIX.search(entry.name) and is_photo(Path(entry.path)):
+            ignored["other suffixes"] += 1
 
 
 class CsvListing(NamedTuple):
@@ -114,9 +122,10 @@ def list_csv(file: Path) -> CsvListing:
 
 
 def _locate(path: str, file: Path) -> Path:
-    """Return the path of a photo; on other systems than Windows, `\\` is `/` where no file has such a name."""
+    """Return the path of a photo; where no file has such a name, `\\` is `/`, and accents have the other form."""
     folders = file.with_suffix(""), file.parent
-    found = (folder / each for each in (path, path.replace("\\", "/")) for folder in folders)
+    spellings = dict.fromkeys([path, path.replace("\\", "/"), *(normalize(form, path) for form in ("NFC", "NFD"))])
+    found = (folder / each for each in spellings for folder in folders)
     return next((photo for photo in found if photo.is_file()), file.parent / path)
 
 

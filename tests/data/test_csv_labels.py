@@ -112,6 +112,15 @@ def test_a_row_number_alone_needs_a_confirmation(labels_of):
     assert labels_of(index=[0, 1, 2], column="index") == [0, 1, 2]
 
 
+def test_a_shuffled_row_number_beside_an_unknown_column_needs_a_confirmation(labels_of):
+    columns = {"index": [8, 3, 5], "kind": ["cat", "dog", "cat"]}
+    with pytest.raises(DataError, match=r"index differs in every row.*`label_column: index`"):
+        labels_of(**columns)
+    assert labels_of(**columns, column="index") == [8, 3, 5]
+    assert labels_of(index=[8, 3, 8], kind=["cat", "dog", "cat"]) == [8, 3, 8]
+    assert labels_of(index=[8, 3, 5]) == [8, 3, 5]
+
+
 def test_columns_that_agree_are_no_doubt(labels_of):
     synsets = ["n01440764", "n01443537", "n01440764"]
     assert labels_of(index=[0, 1, 0], synset=synsets, classes=1000) == [0, 1, 0]
@@ -161,13 +170,14 @@ def test_two_columns_of_one_name_are_an_error(labels_of):
         labels_of(label=[1, 2], Label=[3, 4])
 
 
-def test_the_rows_of_training_and_test_photos_are_not_measured_together(labels_of):
+def test_the_rows_of_training_and_test_photos_are_not_silently_measured_together(labels_of, caplog):
     columns = {"label": [0, 1, 2], "subset": ["train", "Test", "train"]}
-    with pytest.raises(DataError, match="column subset divides the photos into Test, train; keep the rows of one part"):
-        labels_of(**columns)
-    assert labels_of(**columns, role="calibration") == [0, 1, 2]
     assert labels_of(**columns | {"subset": ["test"] * 3}) == [0, 1, 2]
     assert labels_of(label=["bus", "train", "test"], names=("bus", "train", "test")) == [0, 1, 2]
+    assert labels_of(**columns, role="calibration") == [0, 1, 2]
+    assert not caplog.text
+    assert labels_of(**columns) == [0, 1, 2]
+    assert "the column subset divides the photos into Test, train, and all are used" in caplog.text
 
 
 def test_the_mark_of_one_class_is_no_label(labels_of):
@@ -185,3 +195,10 @@ def test_a_path_with_a_nul_character_is_an_unreadable_photo(tmp_path, draw, smal
     (tmp_path / "list.csv").write_text("path\na.png\nb\0.png\n")
     with pytest.raises(DataError, match=r"1 of 2 photos cannot be read.*\n.*embedded null"):
         Folder(tmp_path / "list.csv").load(small, "validation", classes=10)
+
+
+@pytest.mark.parametrize(("written", "named"), [("caf\u00e9", "cafe\u0301"), ("cafe\u0301", "caf\u00e9")])
+def test_accents_in_paths_may_have_the_other_form(tmp_path, draw, small, written, named):
+    draw(tmp_path / f"{named}.png")
+    (tmp_path / "list.csv").write_text(f"path,label\n{written}.png,1\n", "utf-8")
+    assert Folder(tmp_path / "list.csv").load(small, "validation", classes=2).labels.tolist() == [1]

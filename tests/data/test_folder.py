@@ -336,6 +336,18 @@ def test_files_without_suffix_are_read_and_unreadable_images_are_counted(tmp_pat
     assert photos.description == f"2 photos from {tmp_path} {ignored}, without labels"
 
 
+def test_every_format_that_is_read_is_found_and_downloads_under_odd_names_are_counted(tmp_path, draw, small):
+    draw(tmp_path / "a.png", RED).rename(tmp_path / "a.apng")
+    draw(tmp_path / "b.ppm", BLUE).rename(tmp_path / "b.pnm")
+    draw(tmp_path / "c.jpg", BLUE).rename(tmp_path / "c.mpo")
+    draw(tmp_path / "d.jpg").rename(tmp_path / "d.jpg?width=500")
+    draw(tmp_path / "e.png").rename(tmp_path / "e.PNG~")
+    (tmp_path / "a.png.json").write_text("{}")
+    photos = validate(tmp_path, small)
+    assert colors(photos) == [0, 2, 2]
+    assert "(2 files ignored: other suffixes)" in photos.description
+
+
 @pytest.mark.parametrize(("split", "count"), [(0.2, 4), (0.5, 10), (0.001, 1)])
 def test_a_validation_split_shares_the_photos_of_one_folder(tmp_path, draw, small, split, count):
     for label in range(2):
