@@ -181,7 +181,8 @@ def confirm_overwrite(path: Path, *, force: bool) -> None:
     kind = "folder" if path.is_dir() else "file"
     if force or not (any(path.iterdir()) if path.is_dir() else path.exists()):
         return
-    if not (sys.stdin.isatty() and click.confirm(f"{path} exists; overwrite it?", err=True)):
+    is_asked = sys.stdin is not None and sys.stdin.isatty()  # None: closed by the shell, as some daemons do
+    if not (is_asked and click.confirm(f"{path} exists; overwrite it?", err=True)):
         raise ConfigError(f"exists already; overwrite it with --force, or name another {kind}", file=path)
 
 

@@ -60,13 +60,20 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
     """Yield a seekable binary file that replaces `path` when the block ends without an error.
 
     The data goes to a temporary file in the same folder, which is synced to disk and renamed. After an error or an
-    interruption, it is removed, and the old file is unchanged.
+    interruption, it is removed, and the old file is unchanged. A link stays, and its target is replaced. A device or a
+    pipe, such as /dev/stdout, is written to.
 
     Args:
         path: the file; missing folders are created.
     Raises:
         OSError: the file cannot be written; names it.
     """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        with path.open("wb") as stream:
+            yield stream
+        return
+    if path.is_symlink():
+        path = path.resolve()
     _make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:

@@ -25,8 +25,10 @@ from compress import container
 from compress.builtin_pipelines import builtin_pipelines
 from compress.cli import console
 from compress.cli.main import main
+from compress.cli.options import confirm_overwrite
 from compress.configuration.config import read_pipeline
 from compress.configuration.json_schema import pipeline_schema
+from compress.errors import ConfigError
 from compress.export import write_weights
 from compress.weights.model_files import load_model
 from compress.weights.user_network import UserNetwork
@@ -531,6 +533,13 @@ def test_decompress_overwrites_only_with_force(here, sqz):
     assert message == "w.pth: exists already; overwrite it with --force, or name another file"
     assert Path("w.pth").read_bytes() == b"mine"
     assert invoke("decompress", sqz, "-o", "w.pth", "--force").exit_code == 0
+
+
+def test_a_closed_input_is_nobody_to_ask(here, sqz, monkeypatch):
+    Path("w.pth").write_bytes(b"mine")
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(ConfigError, match="exists already; overwrite it with --force"):
+        confirm_overwrite(Path("w.pth"), force=False)
 
 
 @pytest.mark.parametrize("width", [20, 60, 160])

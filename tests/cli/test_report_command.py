@@ -89,6 +89,13 @@ def test_json_has_the_runs_in_the_given_order(runs):
     assert [run["name"] for run in content["runs"]] == ["mine", "base"]
 
 
+def test_a_run_with_a_name_that_is_not_unicode_is_in_the_json(runs):
+    folder = Path(os.fsdecode(b"out/caf\xe9"))
+    write_report(make_record(), folder)
+    shown = report("out/base", str(folder), "--format", "json")
+    assert json.loads(shown.stdout)["runs"][1]["report"] == "out/caf\\udce9/report.json"
+
+
 def test_text_goes_to_a_file_on_request(runs):
     assert report("out/base", "--format", "md", "-o", "table.md").stdout == "report: table.md\n"
     assert Path("table.md").read_text("utf-8").startswith("### squeeze-compress")

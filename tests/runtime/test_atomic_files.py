@@ -155,6 +155,21 @@ def test_a_killed_process_leaves_the_old_file_or_the_whole_new_file(tmp_path, ca
 
 
 @posix
+@posix
+def test_a_device_and_a_pipe_are_written_to_and_a_link_stays(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    reader = subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE)
+    write_atomically(tmp_path / "pipe", b"through")
+    assert reader.communicate(timeout=20)[0] == b"through"
+    assert (tmp_path / "pipe").is_fifo()
+    (tmp_path / "shown").symlink_to("/dev/stdout")
+    assert write_in_subprocess(tmp_path / "shown", "").stdout == "new" * 100_000
+    (tmp_path / "link").symlink_to("target")
+    write_atomically(tmp_path / "link", b"data")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target").read_bytes() == b"data"
+
+
 def test_what_is_in_the_way_of_files_is_found_before_they_are_written(tmp_path):
     check_writable(tmp_path / "new" / "out", ["model.sqz"])
     assert list((tmp_path / "new" / "out").iterdir()) == []

@@ -9,6 +9,7 @@ import numpy as np
 from compress.evaluation.intervals import bootstrap_interval
 from compress.evaluation.results import Fidelity, GoalRecord, Interval
 from compress.report.comparison.run_files import NamedRun
+from compress.runtime.file_names import escape_undecodable
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def figures_of(run: NamedRun) -> RunFigures:
     record, proof = run.record, run.record.stages[-1]
     return RunFigures(
         name=run.name,
-        report=str(run.file),
+        report=escape_undecodable(str(run.file)),
         pipeline=record.pipeline,
         network=record.network,
         file_bytes=record.file.file_bytes,
