@@ -31,11 +31,13 @@ def cache() -> None:
 def list_cache(folders: tuple[Path, ...], as_json: bool) -> None:
     """List the content of the cache FOLDERs, or of all caches in ./out.
 
+    The folder of a run stands for the cache in it.
+
     Example: squeeze-compress cache list out/squeezenet/cache
     """
-    from compress.pipeline.cache_listing import find_caches, list_entries  # noqa: PLC0415
+    from compress.pipeline.cache_listing import caches_of, list_entries  # noqa: PLC0415
 
-    listed = {folder: list_entries(folder) for folder in folders or tuple(find_caches(Path("out")))}
+    listed = {folder: list_entries(folder) for folder in caches_of(folders)}
     if as_json:
         _say_entries(listed)
         return
@@ -56,14 +58,15 @@ def list_cache(folders: tuple[Path, ...], as_json: bool) -> None:
 def clean_cache(folders: tuple[Path, ...], older_than: float, as_json: bool) -> None:
     """Empty the cache FOLDERs, or all caches in ./out.
 
-    Files that the program did not write stay. With --json, the removed entries are printed.
+    The folder of a run stands for the cache in it. Files that the program did not write stay. With --json, the removed
+    entries are printed.
 
     Example: squeeze-compress cache clean --older-than 30
     """
-    from compress.pipeline.cache_listing import find_caches, remove_entries  # noqa: PLC0415
+    from compress.pipeline.cache_listing import caches_of, remove_entries  # noqa: PLC0415
 
     seconds = older_than * _SECONDS_PER_DAY
-    removed = {folder: remove_entries(folder, seconds) for folder in folders or tuple(find_caches(Path("out")))}
+    removed = {folder: remove_entries(folder, seconds) for folder in caches_of(folders)}
     if as_json:
         _say_entries(removed)
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -64,6 +64,13 @@ def find_caches(out: Path) -> Iterator[Path]:
     for folder in (out, *sorted(out.iterdir())) if out.is_dir() else ():
         if (folder / "cache").is_dir():
             yield folder / "cache"
+
+
+def caches_of(folders: Sequence[Path]) -> list[Path]:
+    """Return the caches that a user means: these folders, for one of a run the cache in it; for none those in `out`."""
+    if not folders:
+        return list(find_caches(Path("out")))
+    return [folder / "cache" if (folder / "cache").is_dir() else folder for folder in folders]
 
 
 def remove_entries(folder: Path, older_than_seconds: float = 0) -> list[CacheEntry]:

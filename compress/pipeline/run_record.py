@@ -27,6 +27,8 @@ from compress.runtime.file_names import escape_undecodable
 from compress.runtime.threads import map_on_all_cores
 from compress.tensors.forms import Dense, Shared, Tensor
 
+_PRIVATE = "a photo (the report names none)"
+
 
 def build_record(
     pipeline: Pipeline, inputs: RunInputs, recorder: StageRecorder, path: str, data: bytes, command: str
@@ -51,8 +53,8 @@ def build_record(
         seed=pipeline.seed,
         goals=goal_records(pipeline.goal, len(data), baseline.accuracy, proof.accuracy, proof.fidelity),
         data=(
-            data_record("calibration", inputs.context.calibration),
-            data_record("validation", inputs.validation),
+            data_record("calibration", inputs.context.calibration, show_names=pipeline.report.photos),
+            data_record("validation", inputs.validation, show_names=pipeline.report.photos),
         ),
         stages=tuple(recorder.stages),
         layers=_layer_records(model, model.reference or reference, layout, recorder.layer_errors()),
@@ -69,10 +71,10 @@ def build_record(
     )
 
 
-def data_record(role: str, photos: Photos) -> DataRecord:
+def data_record(role: str, photos: Photos, *, show_names: bool = True) -> DataRecord:
     """Return the record of a set of photos."""
     labeled = photos.labels is not None
-    skipped = tuple(map(escape_undecodable, photos.skipped))
+    skipped = tuple(escape_undecodable(each) if show_names else _PRIVATE for each in photos.skipped)
     return DataRecord(role, escape_undecodable(photos.description), len(photos), labeled, skipped, photos.fingerprint)
 
 

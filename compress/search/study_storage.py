@@ -16,6 +16,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from compress.errors import ConfigError, SqueezeError
+from compress.runtime.file_names import expand_home
 
 _MAX_JOURNAL_LINE_BYTES = 1_000
 _START = b'{"op_code"'
@@ -70,7 +71,7 @@ def open_storage(place: str) -> BaseStorage:
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        return _database(place) if "://" in place else _journal(Path(place))
+        return _database(place) if "://" in place else _journal(expand_home(Path(place)))
     # Optuna raises any of these for a file that is not a journal; an `ImportError` names the driver of a database.
     except (ImportError, OSError, OptunaError, SQLAlchemyError, RuntimeError, ValueError, KeyError, TypeError) as error:
         problem = f"cannot open the study {redacted(place)}: {_first_line(error)}"

@@ -304,6 +304,13 @@ def test_a_skipped_photo_with_an_invalid_name_does_not_break_the_report(finished
     assert to_html(record).encode()
 
 
+def test_a_report_of_private_photos_names_no_skipped_photo():
+    photos = Digits(limit=1).load(float_squeezenet().preprocessing, "validation", classes=10)
+    record = data_record("validation", replace(photos, skipped=("ann.png: not a photo",)), show_names=False)
+    assert len(record.skipped) == 1
+    assert "ann" not in record.skipped[0]
+
+
 def test_runs_can_share_a_cache(tmp_path):
     """The second finds the first's statistics: another target, the same photos."""
     photos = "{source: digits, limit: 20}"

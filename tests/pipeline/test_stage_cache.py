@@ -212,6 +212,16 @@ def test_cleaning_a_cache_leaves_other_files(folder, tmp_path):
     assert [entry.kind for entry in list_entries(cache)] == ["unfinished file"]
 
 
+def test_the_folder_of_a_run_stands_for_its_cache(tmp_path):
+    (tmp_path / "out/a/cache").mkdir(parents=True)
+    file = tmp_path / f"out/a/cache/{'0' * 64}.npy"
+    np.save(file, np.zeros(3))
+    shown = CliRunner().invoke(main, ["cache", "list", str(tmp_path / "out/a")])
+    assert shown.stdout.startswith(f"{tmp_path}/out/a/cache: {file.stat().st_size:,} bytes")
+    assert CliRunner().invoke(main, ["cache", "clean", str(tmp_path / "out/a")]).exit_code == 0
+    assert not file.exists()
+
+
 def test_without_folders_the_caches_of_all_runs_are_listed_and_cleaned(folder, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "out/a/cache").mkdir(parents=True)

@@ -266,3 +266,9 @@ def test_values_that_round_to_the_same_are_the_same():
         values.append(trial.values["sparsity"])
     assert sorted(values) == sorted(set(values))
     assert set(values) <= {0.5, 0.5001, 0.5002}
+
+
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    run_trials(1, open_storage("~/shared/study.journal"))
+    assert (tmp_path / "shared" / "study.journal").exists()
