@@ -10,6 +10,7 @@ import click
 from compress.builtin_models import EMBEDDED, SAMPLES
 from compress.cli import console, options
 from compress.cli.run_command import run
+from compress.errors import ConfigError, DataError
 
 
 @click.command("compress")
@@ -55,9 +56,14 @@ def compress_weights(
     model = recipes.model_options(weights, architecture, factory)
     goal = {"bytes": max_bytes} if max_drop is None else {"max_top1_drop": max_drop}
     pipeline = recipes.pipeline_for(file, model, recipes.data_options(data, validation, **photos), goal, overrides)
-    text = pipeline.configuration
-    if not file.exists() or file.read_bytes() != text.encode():
+    text, is_new = pipeline.configuration, not file.exists()
+    if is_new or file.read_bytes() != text.encode():
         options.confirm_overwrite(file, force=force)
         write_atomically(file, text.encode())
     console.note(f"{file}: {pipeline.description}")
-    context.invoke(run, pipeline=str(file), out=folder, device=device, as_json=as_json)
+    try:
+        context.invoke(run, pipeline=str(file), out=folder, device=device, as_json=as_json)
+    except (ConfigError, DataError):
+        if is_new:  # else it would be in the way of the corrected command
+            file.unlink(missing_ok=True)
+        raise

@@ -68,6 +68,20 @@ def test_another_pipeline_is_not_overwritten(here):
 
 
 @pytest.mark.parametrize(
+    ("arguments", "exit_code", "message"),
+    [
+        (["--bytes", "9B"], 2, "9 bytes are too few"),
+        (["--bytes", "900B", "--labels", "names"], 1, "has the class '0', which is neither"),
+    ],
+)
+def test_a_command_that_needs_a_correction_leaves_no_pipeline_in_its_way(here, arguments, exit_code, message):
+    refused = compress(*arguments)
+    assert refused.exit_code == exit_code
+    assert message in refused.stderr
+    assert not Path("out/net/net.yaml").exists()
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--bytes", "5 TB"], "'5 TB' is not a number of bytes (allowed: bytes, more than 0; or with a unit: 500 kB"),
