@@ -74,7 +74,7 @@ def _attempt(subject: str, look: Callable[[], str]) -> InstallationCheck:
 
 def _machine() -> Iterator[InstallationCheck]:
     cores, memory = os.cpu_count(), psutil.virtual_memory()
-    yield InstallationCheck("processor", True, f"{cores} cores, {torch.get_num_threads()} threads in use")
+    yield InstallationCheck("processor", True, f"cores: {cores}, threads in use: {torch.get_num_threads()}")
     yield InstallationCheck(
         "memory",
         True,

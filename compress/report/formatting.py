@@ -115,7 +115,12 @@ def percent_interval(interval: Interval) -> str:
 def nats_interval(interval: Interval) -> str:
     """Return the ends of an interval of a divergence, which is at least 0; one value if they are equal."""
     low = max(interval.low, 0.0)
-    return nats(low) if low == interval.high else f"{nats(low)} to {nats(interval.high)}"
+    return nats(low) if low == interval.high else f"{_end(low)} to {_end(interval.high)}"
+
+
+def _end(divergence: float) -> str:
+    """Return an end of an interval with all of its three significant digits: `0.0500`."""
+    return f"{divergence:#.3g}" if 0 < divergence < 100 else nats(divergence)
 
 
 def points_interval(interval: Interval) -> str:

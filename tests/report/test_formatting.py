@@ -43,7 +43,7 @@ MINUS = "\u2212"
         (formatting.seconds(59.96), "60.0 s"),
         (formatting.seconds(312), "5 min 12 s"),
         (formatting.percent_interval(Interval(0.5, 0.45, 0.552)), "45.0 to 55.2"),
-        (formatting.nats_interval(Interval(0.01, -0.02, 0.04)), "0 to 0.04"),
+        (formatting.nats_interval(Interval(0.01, -0.02, 0.04)), "0 to 0.0400"),
         (formatting.nats_interval(Interval(0.0, 0.0, 0.0)), "0"),
         (formatting.plural(1, "photo"), "1 photo"),
         (formatting.plural(1000, "photo"), "1,000 photos"),

@@ -276,7 +276,7 @@ def test_divergence_is_explained_and_never_negative():
     proof = record.stages[-1]
     low = replace(proof, fidelity=replace(proof.fidelity, divergence_nats=Interval(0.001, -0.004, 0.006)))
     words = Elements(to_html(replace(record, stages=(*record.stages[:-1], low)))).words()
-    assert "0: the same class probabilities; 95% interval 0 to 0.006" in words
+    assert "0: the same class probabilities; 95% interval 0 to 0.00600" in words
     assert "\u22120.004" not in words
     assert "KL divergence tells how far the class probabilities are from those of the float network" in words
 
