@@ -98,7 +98,7 @@ def model_options(weights: str, architecture: str | None, factory: str | None) -
 
     if weights == EMBEDDED:
         return {"source": EMBEDDED}
-    if Path(weights).suffix == ".sqz":
+    if Path(weights).suffix.lower() == ".sqz":
         raise ConfigError("this file is compressed already; give the float weights", file=weights)
     if factory:
         return {"factory": factory, "checkpoint": weights}

@@ -85,7 +85,7 @@ def compare_models(
 
 def _load_models(names: Sequence[str], architecture: str | None, factory: str | None) -> list[Model]:
     """Return the models; a checkpoint of another program has the preprocessing of the first `.sqz` file."""
-    compressed = {name: load_named_model(name, None, factory) for name in names if Path(name).suffix == ".sqz"}
+    compressed = {name: load_named_model(name, None, factory) for name in names if Path(name).suffix.lower() == ".sqz"}
     like = next(iter(compressed.values()), None)
     return [compressed.get(name) or load_named_model(name, architecture, factory, like) for name in names]
 

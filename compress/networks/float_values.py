@@ -17,6 +17,7 @@ _REMEDIES = {
     "complex": "; keep its parts, torch.view_as_real(tensor), and combine them in the forward pass",
     "quantized": "; convert it with dequantize()",
     "meta": "; it has no values: make it on the CPU",
+    "distributed": "; save whole tensors, full_tensor()",
 }
 
 
@@ -35,6 +36,7 @@ def to_float32(name: str, tensor: torch.Tensor) -> NDArray[np.float32]:
         "complex": tensor.is_complex(),
         "quantized": tensor.is_quantized,
         "meta": tensor.is_meta,
+        "distributed": hasattr(tensor, "full_tensor"),
     }
     kind = next((kind for kind, applies in kinds.items() if applies), None)
     try:
@@ -45,6 +47,8 @@ def to_float32(name: str, tensor: torch.Tensor) -> NDArray[np.float32]:
         remedy = _REMEDIES.get(str(kind), "")
         raise WeightsError(f"{name}: a {kind} tensor, not a dense tensor of real numbers{remedy}")
     check_whole_numbers(name, tensor)
+    if tensor.dtype == torch.float64 and not torch.equal(values.isinf().cpu(), tensor.detach().cpu().isinf()):
+        raise WeightsError(f"{name}: the value {float(tensor.abs().max()):.3g} is too large for float32")
     return values.contiguous().numpy()
 
 

@@ -58,8 +58,8 @@ class Checkpoint:
 
 
 def has_checkpoint_suffix(path: Path) -> bool:
-    """Return whether the file name is that of a checkpoint."""
-    return path.name.endswith(CHECKPOINT_SUFFIXES)
+    """Return whether the file name is that of a checkpoint, in small letters or capitals."""
+    return path.name.lower().endswith(CHECKPOINT_SUFFIXES)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -69,7 +69,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         WeightsError: the file cannot be read without running code, or has no tensors.
     """
     _check_format(path)
-    checkpoint = _flatten(path, _read_shards(path) if path.suffix == ".json" else _read_file(path))
+    is_index = path.suffix.lower() == ".json"
+    checkpoint = _flatten(path, _read_shards(path) if is_index else _read_file(path))
     if not checkpoint.tensors and not checkpoint.holds_network:
         raise WeightsError(f"{path}: holds no tensors by name; {SAVE_STATE}. Arrays of numpy are not read")
     return checkpoint
@@ -90,7 +91,7 @@ def _check_format(path: Path) -> None:
 def _read_file(path: Path) -> object:
     """Return the object in a file; for `.safetensors`, a mapping."""
     try:
-        return _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+        return _read_safetensors(path) if _is_safetensors(path) else _read_pickle(path)
     except (MemoryError, WeightsError):
         raise
     except Exception as error:  # torch raises errors of many kinds for a damaged file
@@ -100,6 +101,13 @@ def _read_file(path: Path) -> object:
             f"{path}: not a readable state dictionary of tensors: it is damaged, holds objects with code, or is not of "
             f"torch.save; {SAVE_STATE}"
         ) from error
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Return whether a file begins as one of safetensors, whatever its name: with the length of a header, and `{`."""
+    with path.open("rb") as stream:
+        start = stream.read(9)
+    return start[8:] == b"{" or path.suffix.lower() == ".safetensors"
 
 
 def _read_safetensors(path: Path) -> object:
@@ -185,7 +193,7 @@ def _read_shards(path: Path) -> dict[str, object]:
         raise WeightsError(f"{path}: not an index of shards: expected 'weight_map', the file of each tensor") from error
     if absent := sorted({*outside, *(file.name for file in files if not file.is_file())}):
         raise WeightsError(f"{path}: no shard {', '.join(absent)} in {path.parent}")
-    parts = [read_checkpoint(file).tensors for file in files if file.suffix != ".json"]
+    parts = [read_checkpoint(file).tensors for file in files if file.suffix.lower() != ".json"]
     state: dict[str, object] = {name: tensor for part in parts for name, tensor in part.items()}
     if missing := sorted(shards.keys() - state.keys()):
         raise WeightsError(f"{path}: the shards lack {', '.join(missing[:8])}")

@@ -46,7 +46,7 @@ def load_model(
         ConfigError: unknown suffix or architecture, the file names another function, or the function's network does not
             accept such photos.
     """
-    if path.suffix == ".sqz":
+    if path.suffix.lower() == ".sqz":
         return trust_factory(container.read(path), factory)
     if not has_checkpoint_suffix(path):
         allowed = ", ".join([".sqz", *CHECKPOINT_SUFFIXES])

@@ -25,8 +25,8 @@ _Parts = Mapping[str, Mapping[str, list[str]]]
 Shape = tuple[int | None, ...]
 """None: any number."""
 
-_WRAPPERS = frozenset({"module", "_orig_mod"})
-"""Names that `DataParallel` and `torch.compile` add, at the front or inside."""
+_WRAPPERS = frozenset({"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
+"""Names that `DataParallel`, `torch.compile`, FSDP and activation checkpointing add, at the front or inside."""
 
 _COUNTERS = ("num_batches_tracked", "n_averaged")
 """Buffers of batch norms and `AveragedModel`; no output depends on them."""

@@ -48,8 +48,20 @@ def test_an_integer_that_float64_lacks_is_an_error_too(number):
         to_float32("table", torch.tensor([number]))
 
 
+def test_a_value_beyond_float32_is_an_error_with_the_value():
+    with pytest.raises(WeightsError, match=r"^w: the value 1e\+300 is too large for float32$"):
+        to_float32("w", torch.tensor([0.5, -1e300], dtype=torch.float64))
+
+
 def test_a_large_float64_value_is_no_whole_number_that_someone_counted():
     assert to_float32("mask", torch.tensor([-1e30], dtype=torch.float64)) == np.float32(-1e30)
+
+
+class Distributed(torch.Tensor):
+    """Has the method of a `DTensor`, whose values are in several processes."""
+
+    def full_tensor(self) -> torch.Tensor:
+        raise RuntimeError("the other processes are gone")
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -59,6 +71,7 @@ def test_a_large_float64_value_is_no_whole_number_that_someone_counted():
         ("sparse", WEIGHTS.to_sparse),
         ("complex", lambda: WEIGHTS.to(torch.complex64)),
         ("meta", lambda: WEIGHTS.to("meta")),
+        ("distributed", lambda: WEIGHTS.as_subclass(Distributed)),
         ("quantized", lambda: torch.quantize_per_tensor(WEIGHTS, 0.1, 0, torch.qint8)),
         ("nested", lambda: torch.nested.nested_tensor([WEIGHTS, WEIGHTS[:2]])),
         ("torch.int4", lambda: torch.zeros(2, dtype=torch.uint8).view(torch.int4)),

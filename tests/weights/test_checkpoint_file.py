@@ -30,9 +30,15 @@ def assert_reads(path, prefix=""):
         assert torch.equal(tensors[prefix + name], tensor)
 
 
-@pytest.mark.parametrize("name", ["w.pth", "w.pt", "w.bin", "w.ckpt", "w.pth.tar"])
+@pytest.mark.parametrize("name", ["w.pth", "w.pt", "w.bin", "w.ckpt", "w.pth.tar", "W.PTH", "w.Ckpt"])
 def test_files_of_torch_save_are_read_under_their_usual_names(tmp_path, name):
     torch.save(TENSORS, tmp_path / name)
+    assert_reads(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["w.safetensors", "W.SAFETENSORS", "pytorch_model.bin", "w.pth", "w.ckpt"])
+def test_files_of_safetensors_are_read_under_any_name(tmp_path, name):
+    save_file(TENSORS, tmp_path / name)
     assert_reads(tmp_path / name)
 
 

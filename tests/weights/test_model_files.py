@@ -46,6 +46,14 @@ def test_decompressed_weights_of_a_users_network_are_the_same_model(model, suffi
         load_model(path, factory="user_networks:resnet18")
 
 
+@pytest.mark.parametrize("name", ["MODEL.SQZ", "MODEL.PTH", "MODEL.SafeTensors"])
+def test_file_names_may_be_in_capitals(model, name, tmp_path):
+    write = container.write if name.endswith("SQZ") else (lambda path, each: write_weights(each, path))
+    write(tmp_path / name.lower(), model)
+    (tmp_path / name.lower()).rename(tmp_path / name)
+    assert container.weights_sha256(load_model(tmp_path / name, factory=FACTORY)) == container.weights_sha256(model)
+
+
 def test_decompressed_weights_of_a_squeezenet_keep_its_preprocessing(tmp_path):
     model = replace(shared_squeezenet(), preprocessing=CAFFE)
     write_weights(model, tmp_path / "model.safetensors")

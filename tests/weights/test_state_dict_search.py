@@ -52,8 +52,9 @@ def test_the_tensors_are_found_after_any_prefix(find, network, prefix):
     assert_found(find({"state_dict": prefixed(network, prefix)}), network)
 
 
-def test_the_prefix_of_a_part_that_was_compiled_is_dropped(find, network):
-    assert_found(find({name.replace("2.1", "2._orig_mod.1"): t for name, t in network.state_dict().items()}), network)
+@pytest.mark.parametrize("wrapper", ["module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"])
+def test_the_prefix_of_a_part_that_was_wrapped_is_dropped(find, network, wrapper):
+    assert_found(find({name.replace("2.1", f"2.{wrapper}.1"): t for name, t in network.state_dict().items()}), network)
 
 
 def test_a_wrapped_network_reads_the_checkpoint_of_the_plain_one(tmp_path, network):
