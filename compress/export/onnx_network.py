@@ -87,9 +87,11 @@ def _check_logits(onnx_model: ModelProto, network: nn.Module, inputs: Tensor, ou
 def _run(onnx_model: ModelProto, inputs: NDArray[np.float32]) -> Any:
     """Return the logits, by ONNX Runtime if it is installed."""
     try:
-        from onnxruntime import InferenceSession  # noqa: PLC0415
+        from onnxruntime import InferenceSession, SessionOptions  # noqa: PLC0415
     except ImportError:
         evaluator: Any = ReferenceEvaluator(onnx_model)
         return evaluator.run(None, {"input": inputs})[0]
-    session = InferenceSession(onnx_model.SerializeToString(), providers=["CPUExecutionProvider"])
+    options = SessionOptions()
+    options.log_severity_level = 3  # no warnings of tensors that no operation reads
+    session = InferenceSession(onnx_model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     return session.run(None, {"input": inputs})[0]

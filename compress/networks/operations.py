@@ -137,15 +137,19 @@ def reduced_dimensions(node: fx.Node) -> list[int]:
 
 def flattens(node: fx.Node) -> bool:
     """Return whether a node makes a vector of each photo's values, in their order, however it is written."""
-    if node.target not in _RESHAPES:
+    if not _is_reshape(node):
         return False
     photos, *extents = shape(node.all_input_nodes[0])
     return shape(node) == (photos, math.prod(extents))
 
 
+def _is_reshape(node: fx.Node) -> bool:
+    return node.target in _RESHAPES and node.op != "get_attr"  # a parameter may have the name of a method
+
+
 def adds_or_removes_ones(node: fx.Node) -> bool:
     """Return whether a node adds or removes dimensions of 1 at the end, as around the linear layers of a gate."""
-    if node.target not in _RESHAPES:
+    if not _is_reshape(node):
         return False
     shorter, longer = sorted((shape(node.all_input_nodes[0]), shape(node)), key=len)
     return longer == shorter + (1,) * (len(longer) - len(shorter))

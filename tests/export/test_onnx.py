@@ -416,6 +416,64 @@ def same_twice() -> torch.nn.Module:
     return SameTwice()
 
 
+class OtherArguments(torch.nn.Module):
+    """Has an argument after the photos, and tensors that no operation reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.unused = torch.nn.Conv2d(3, 4, 3), torch.nn.Linear(5, 5)
+
+    def forward(self, x, scale=None):
+        return self.first(x if scale is None else x * scale).mean((2, 3))
+
+
+class ReshapeByName(OtherArguments):
+    """A parameter has the name of a method."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.squeeze = torch.nn.Parameter(torch.ones(1, 4))
+
+    def forward(self, x):
+        return super().forward(x) * self.squeeze
+
+
+def other_arguments(fails: bool = False) -> torch.nn.Module:
+    return ReshapeByName() if fails else OtherArguments()
+
+
+def test_arguments_after_the_photos_have_their_default_values(tmp_path, capfd):
+    model = UserNetwork(factory=f"{__name__}:other_arguments", input_size=16).load()
+    write_weights(model, tmp_path / "m.onnx")  # compares the logits with torch's
+    assert (tmp_path / "m.onnx").exists()
+    assert capfd.readouterr() == ("", "")  # no warnings of onnxruntime of tensors that are not used
+
+
+def test_a_parameter_with_the_name_of_a_method_is_an_unsupported_operation(tmp_path):
+    model = UserNetwork(factory=f"{__name__}:other_arguments", args={"fails": True}, input_size=16).load()
+    with pytest.raises(SqueezeError, match="does not support the network's operation %squeeze"):
+        write_weights(model, tmp_path / "m.onnx")
+
+
+class FailsInTrace(OtherArguments):
+    """Runs, but not as `torch.fx` traces it: the trace has one flow of control."""
+
+    def forward(self, x):
+        size = x.shape[2] if isinstance(x.shape[2], int) else 0
+        return super().forward(x) if size else x @ x.new_zeros(99, 1)
+
+
+def fails_in_trace() -> torch.nn.Module:
+    return FailsInTrace()
+
+
+def test_a_trace_that_does_not_run_is_one_error(tmp_path, capfd):
+    model = UserNetwork(factory=f"{__name__}:fails_in_trace", input_size=16).load()
+    with pytest.raises(SqueezeError, match=r"torch\.fx, which cannot trace the network: mat1 and mat2"):
+        write_weights(model, tmp_path / "m.onnx")
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_network_whose_trace_misses_a_change_in_place_is_refused(tmp_path):
     model = UserNetwork(factory=f"{__name__}:in_place_sum", input_size=16).load()
     with pytest.raises(SqueezeError, match="logits of its ONNX model differ from torch's"):

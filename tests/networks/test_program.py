@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch.ao.nn import qat
+from torch.ao.quantization import FakeQuantize, MinMaxObserver, QConfig
 from torch.nn import functional
 from user_networks import small_network
 
@@ -282,7 +284,27 @@ def shuffle_and_step(x: torch.Tensor) -> torch.Tensor:
     return step.transpose(1, 2).reshape(x.shape).mean((2, 3)) + step.mean((1, 3, 4))
 
 
+class Doubled(nn.Sequential):
+    """Changes its outputs where it is called, not in its forward pass."""
+
+    def __call__(self, x):
+        return 2 * super().__call__(x)
+
+
+class Optional(nn.Sequential):
+    """Has arguments after the photos, as many a network for training does."""
+
+    def forward(self, x, scale=None, *others, flip=False):
+        x = super().forward(x if scale is None else x * scale)
+        return -x if flip or others else x
+
+
+def with_rounded_weights():
+    return qat.Conv2d(3, 4, 3, qconfig=QConfig(None, FakeQuantize.with_args(observer=MinMaxObserver)))
+
+
 UNSUPPORTED = {
+    "a layer of torch that rounds its weights": (with_rounded_weights(), MEAN),
     "an unknown activation": (CONV, nn.ELU(), MEAN),
     "an unknown layer": (CONV, nn.GroupNorm(2, 4), MEAN),
     "a norm of the photo's own statistics": (CONV, nn.BatchNorm2d(4, track_running_stats=False), MEAN),
@@ -330,6 +352,14 @@ UNSUPPORTED = {
 @pytest.mark.parametrize("layers", UNSUPPORTED.values(), ids=UNSUPPORTED)
 def test_other_networks_have_no_program(layers):
     assert program_of(*layers) == []
+
+
+def test_a_network_that_is_called_in_its_own_way_has_no_program():
+    assert network_program(Doubled(CONV, MEAN).eval(), SMALL) == b""
+
+
+def test_arguments_after_the_photos_have_their_default_values():
+    assert network_program(Optional(CONV, MEAN).eval(), SMALL) == network_program(nn.Sequential(CONV, MEAN), SMALL)
 
 
 @pytest.mark.parametrize("function", ["resnet18", "mobilenet", "squeeze_excitation"])
