@@ -12,7 +12,10 @@ import hashlib
 import importlib
 import inspect
 import json
+import random
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -111,7 +114,7 @@ class NetworkFactory:
         return f"{self.function} {text}" if options else self.function
 
     def call(self, seed: int = 0) -> nn.Module:
-        """Return the network that the function makes, in evaluation mode and float32; `seed` is torch's.
+        """Return the network that the function makes, in evaluation mode and float32; `seed` is of all that it draws.
 
         Its frozen parameters have gradients again: the statistics of a layer need them.
 
@@ -122,8 +125,7 @@ class NetworkFactory:
         import torch  # noqa: PLC0415
 
         function = self._import()
-        with torch.random.fork_rng(devices=[]), torch.inference_mode(False):
-            torch.manual_seed(seed)
+        with _seeded(seed), torch.inference_mode(False):
             try:
                 network = function(**copy.deepcopy(self.args))  # the function may change them
             except Exception as error:  # the function is the user's code
@@ -133,6 +135,7 @@ class NetworkFactory:
             raise self._error(f"it returned {type(network).__name__}, not a torch.nn.Module")
         if isinstance(network, torch.jit.ScriptModule):
             raise self._error("it returned a TorchScript program, whose layers are hidden; return the network itself")
+        _unwrap_parts(network)
         with torch.inference_mode(False):
             return self._prepared(network)
 
@@ -155,7 +158,11 @@ class NetworkFactory:
             raise self._error(problem)
         for parameter in network.parameters():
             parameter.requires_grad_(parameter.is_floating_point())
-        network.eval()  # returns nothing where the user's `train`, which it calls, does
+        try:
+            network.eval()  # returns nothing where the user's `train`, which it calls, does
+        except Exception as error:  # the user's code, or an exported program
+            problem = f"its eval() fails: {type(error).__name__}: {error}"
+            raise self._error(f"{problem}; return the network itself, not a program of torch.export") from error
         return network
 
     def build(self, seed: int = 0) -> nn.Module:
@@ -173,11 +180,11 @@ class NetworkFactory:
 
     def source_sha256(self) -> str:
         """Return a hash of the source files of the function and its network's module classes."""
-        modules = {self._import().__module__, *(type(part).__module__ for part in self.call().modules())}
+        made = self._import(), *map(type, self.call().modules())
+        files = {each.__module__: _source_file(each) for each in made}
         digest = hashlib.sha256()
-        for name in sorted(modules):
-            file = inspect.getsourcefile(sys.modules[name])
-            digest.update(name.encode() + (Path(file).read_bytes() if file and Path(file).is_file() else b""))
+        for name, file in sorted(files.items()):
+            digest.update(name.encode() + (file.read_bytes() if file and file.is_file() else b""))
         return digest.hexdigest()
 
     def _import(self) -> Any:
@@ -199,12 +206,46 @@ class NetworkFactory:
         return ConfigError(f"{self.function!r} makes no network: {problem}", key=f"model.{key}")
 
 
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seed the global generators of torch, numpy and Python in the block, and restore them afterwards."""
+    import numpy as np  # noqa: PLC0415
+    import torch  # noqa: PLC0415
+
+    states = np.random.get_state(), random.getstate()  # noqa: NPY002  the generator that user code draws from
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002
+        random.seed(seed)
+        try:
+            yield
+        finally:
+            np.random.set_state(states[0])  # noqa: NPY002
+            random.setstate(states[1])
+
+
+def _source_file(made: Any) -> Path | None:
+    """Return the file that defines a function or class; None: it has none, as what is built in or made at run time."""
+    module = sys.modules.get(made.__module__)
+    with suppress(TypeError, OSError):
+        return Path(inspect.getsourcefile(module or getattr(made, "forward", made)) or "")
+    return None
+
+
 def _unwrapped(network: Any) -> Any:
     """Return the network in the wrappers of `DataParallel` and `torch.compile`, which compute the same."""
     from torch import nn  # noqa: PLC0415
 
     inner = network.module if isinstance(network, nn.DataParallel) else getattr(network, "_orig_mod", network)
     return network if inner is network else _unwrapped(inner)
+
+
+def _unwrap_parts(network: nn.Module) -> None:
+    """Remove these wrappers inside of a network, where they also hide operations and layers."""
+    for module in network.modules():
+        module._compiled_call_impl = None  # what `module.compile()` sets
+        for name, part in module._modules.items():
+            module._modules[name] = _unwrapped(part)
 
 
 def identity(model: Model) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -50,10 +51,13 @@ def builtin_network(architecture: str, classes: int) -> nn.Module:
 def to_module(model: Model, device: torch.device | None = None, seed: int = 0) -> nn.Module:
     """Return a model's network, which returns only the tensor that is compared; see `to_native_module`.
 
-    Code of the user may change its input in place; it gets a copy.
+    Code of the user may change its input in place; it gets a copy. Gradients of embedding layers are dense tensors.
     """
     network = to_native_module(model, device, seed)
     if is_factory(model.architecture):
+        for part in network.modules():
+            if isinstance(part, nn.Embedding | nn.EmbeddingBag):
+                part.sparse = False
         returning(network, output_of(model))
         network.register_forward_pre_hook(lambda _, inputs: tuple(each.clone() for each in inputs))
     return network
@@ -178,14 +182,24 @@ def tied_names(module: nn.Module) -> dict[str, str]:
 
 
 def set_weights(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Copy dense values into the parameters and buffers with the same names."""
-    stored = stored_tensors(module)
+    """Copy dense values into the parameters and buffers with the same names.
+
+    A network in evaluation mode enters it again, and hooks of loading run: they may compute values from the weights.
+    """
+    stored, was_training = stored_tensors(module), module.training
+    with suppress(Exception):  # a network for inference only may refuse it
+        module.train()
     with torch.no_grad():
         for name, tensor in tensors.items():
             target = stored[name]
             if torch._debug_has_internal_overlap(target):  # expanded: many elements in one place
                 target.data = target.data.clone()
+            if target.shape != tensor.shape:  # the forward pass gave a buffer another size
+                target.data = target.new_empty(tensor.shape)
             target.copy_(torch.from_numpy(np.array(tensor.to_dense())))
+    if any(getattr(part, "_load_state_dict_post_hooks", None) for part in module.modules()):
+        module.load_state_dict(module.state_dict(), strict=False)
+    module.train(was_training)  # also after a part of it refused
 
 
 def as_dense(tensor: torch.Tensor) -> Dense:

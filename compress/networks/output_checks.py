@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import pickle
 import random
+import re
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from compress.errors import ConfigError
+from compress.errors import ConfigError, first_names
 from compress.model import Model
 from compress.networks.compared_output import OutputKind
 from compress.networks.equivalence import relative_difference, same_outputs
-from compress.networks.modules import random_input, set_weights, to_module
+from compress.networks.modules import random_input, set_weights, stored_tensors, to_module
 
 _RUNS, _RUNS_WITH_DRAWS = 2, 64
 """Runs of the network; more if it draws random numbers, which may seldom change an output (stochastic depth)."""
@@ -21,10 +23,13 @@ _RUNS, _RUNS_WITH_DRAWS = 2, 64
 _OTHER_SEED = 0x5EED
 """Seed of the second build: what a function draws and does not register is another number then."""
 
-_PHOTOS = 2
+_PHOTOS, _MAX_LISTED = 2, 4
 _BATCH_TOLERANCE = 0.01
 """Largest difference of a photo's outputs alone and in a batch, relative to the largest output: above the rounding of
 bfloat16, whose sums may have another order in a batch."""
+
+_SHAPE_CHANGES = re.compile("View|Reshape|Squeeze|Clone|Copy")
+"""Names of operations in torch's graph that keep the values."""
 
 _SUM_TOLERANCE = 1e-3
 """Largest difference of a sum of probabilities from 1, above the rounding of float16."""
@@ -40,6 +45,11 @@ _DEPENDENT = (
     "these batches, not for single photos. Batch norms with running statistics, and no means over a batch, help"
 )
 
+_SQUASHED = (
+    "the network ends in a sigmoid, and the softmax of values between 0 and 1 hardly tells classes apart: the "
+    "divergence is near 0 whatever the passes do. Return the logits, or compare the values, `outputs: {kind: values}`"
+)
+
 
 def check_outputs(network: nn.Module, model: Model, kind: OutputKind) -> tuple[str, ...]:
     """Check that a network, and one built again with the same tensors, give the same outputs each time; return notes.
@@ -49,10 +59,13 @@ def check_outputs(network: nn.Module, model: Model, kind: OutputKind) -> tuple[s
         model: the network's tensors.
         kind: of the outputs; of a distribution, they must be logits.
     Returns:
-        a note for the report if the outputs for a photo depend on the other photos of its batch; else nothing.
+        notes for the report, if the outputs for a photo depend on the other photos of its batch, or are those of a
+        sigmoid.
     Raises:
-        ConfigError: the outputs differ, are not finite, or are probabilities; or the network accepts no batches.
+        ConfigError: the outputs differ, are not finite, or are probabilities; the network accepts no batches, or its
+            evaluation mode changes its tensors.
     """
+    _check_mode(network, model)
     with torch.random.fork_rng(devices=[]):
         photos = random_input(model.preprocessing, _PHOTOS)
         before = _random_states()
@@ -67,7 +80,31 @@ def check_outputs(network: nn.Module, model: Model, kind: OutputKind) -> tuple[s
         if kind == "distribution":
             _check_logits(outputs)
         difference = relative_difference(expected, outputs[:1])
-        return (_DEPENDENT.format(difference),) if difference > _BATCH_TOLERANCE else ()
+        notes = (
+            _DEPENDENT.format(difference) if difference > _BATCH_TOLERANCE else "",
+            _SQUASHED if kind == "distribution" and _ends_in_sigmoid(network, photos) else "",
+        )
+        return tuple(filter(None, notes))
+
+
+def _check_mode(network: nn.Module, model: Model) -> None:
+    """Check that evaluation mode leaves the tensors as they are: a file holds one state, not one of each mode."""
+    set_weights(network, model.tensors)
+    changed = [
+        name
+        for name, tensor in stored_tensors(network).items()
+        if name in model.tensors and not torch.equal(tensor.cpu().float(), torch.from_numpy(_values(model, name)))
+    ]
+    if changed:
+        raise _error(
+            f"its eval() changes {first_names(changed, _MAX_LISTED)}, as adapters do that merge themselves into the "
+            "weights; switch that off in your function (loralib: merge_weights=False), or merge them before you save "
+            "the weights, and make the network without adapters"
+        )
+
+
+def _values(model: Model, name: str) -> NDArray[np.float32]:
+    return np.array(model.tensors[name].to_dense())
 
 
 def _run_batch(network: nn.Module, model: Model, photos: Tensor) -> Tensor:
@@ -87,6 +124,15 @@ def _check_logits(outputs: Tensor) -> None:
             "the network returns probabilities, whose sum is 1, not logits; their softmax would be nearly the same for "
             "all classes: remove the softmax at its end, or return the logarithm, F.log_softmax"
         )
+
+
+def _ends_in_sigmoid(network: nn.Module, photos: Tensor) -> bool:
+    """Return whether the last operation of a network is a sigmoid; others only change the shape of its result."""
+    with torch.enable_grad():
+        node = network(photos.clone()).grad_fn
+    while node is not None and _SHAPE_CHANGES.search(node.name()):
+        node = node.next_functions[0][0]
+    return node is not None and node.name().lower().startswith(("sigmoid", "hardsigmoid"))
 
 
 def _run(network: nn.Module, model: Model, photos: Tensor) -> Tensor:

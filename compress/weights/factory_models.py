@@ -143,9 +143,9 @@ def _checked_logits(outputs: Any) -> torch.Tensor:
 
 
 def _to_dense(name: str, tensor: torch.Tensor) -> Dense:
-    values = to_float32(name, tensor)
+    values = to_float32(name, tensor.detach().clone())  # an array of its own; the network may change its values or size
     if not np.isfinite(values).all():
         is_mask = not isinstance(tensor, nn.Parameter) and bool(np.isneginf(values[~np.isfinite(values)]).all())
         remedy = "; register a mask of -inf with persistent=False, so that the function makes it" if is_mask else ""
         raise WeightsError(f"{name}: values must be finite real numbers{remedy}")
-    return Dense(values.copy())  # the network may change its own
+    return Dense(values)

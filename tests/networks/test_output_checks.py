@@ -21,6 +21,8 @@ class Unusual(nn.Module):
         self.recurrent = nn.LSTM(4, 4) if kind == "memory" else None
         self.memory = None
         self.register_buffer("level", torch.full((1,), 0.7))
+        self.register_buffer("resized", torch.empty(0))
+        self.register_buffer("filled", None)
 
     def forward(self, x):
         logits = self.norm(self.layer(x)).relu().mean((2, 3))
@@ -41,6 +43,14 @@ class Unusual(nn.Module):
             return logits / 0
         if self.kind == "centered":
             return logits - logits.mean(0)
+        if self.kind == "resized buffer":
+            self.resized = torch.linspace(0, 1, x.shape[1] + 1)
+            return logits + self.resized
+        if self.kind == "filled buffer":
+            self.filled = torch.linspace(0, 1, 4) if self.filled is None else self.filled
+            return logits + self.filled
+        if self.kind == "sigmoid":
+            return logits.sigmoid()
         if self.kind == "one photo":
             return logits.reshape(1, 4)
         if self.kind == "joined":
@@ -94,6 +104,43 @@ def test_a_usual_network_has_no_notes(kind):
 
 def test_a_buffer_that_the_forward_pass_updates_keeps_its_value():
     assert load("buffer").tensors["level"].to_dense() == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize("kind", ["resized buffer", "filled buffer"])
+def test_a_buffer_that_the_first_photo_fills_has_the_values_of_the_function(kind):
+    model = load(kind)
+    assert model.notes == ()
+    assert model.tensors["resized"].shape == (0,)
+    assert "filled" not in model.tensors
+
+
+def test_a_note_says_that_outputs_are_those_of_a_sigmoid():
+    (note,) = load("sigmoid").notes
+    assert note.startswith("the network ends in a sigmoid")
+
+
+def exported() -> nn.Module:
+    return torch.export.export(Unusual("usual").eval(), (torch.zeros(2, 3, 16, 16),)).module()
+
+
+def test_an_exported_program_is_an_error():
+    with pytest.raises(ConfigError, match=r"its eval\(\) fails: .*; return the network itself, not a program of torch"):
+        UserNetwork(factory=f"{__name__}:exported", input_size=16).load()
+
+
+class ForInference(Unusual):
+    def train(self, mode=True):
+        if mode:
+            raise RuntimeError("for inference only")
+        return super().train(mode)
+
+
+def for_inference() -> nn.Module:
+    return ForInference("usual")
+
+
+def test_a_network_without_training_mode_is_read():
+    assert UserNetwork(factory=f"{__name__}:for_inference", input_size=16).load().weight_names() == ["layer.weight"]
 
 
 def test_a_torchscript_program_is_an_error():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,6 +90,23 @@ def test_folded_batch_norms_are_removed_and_the_outputs_are_the_same(make, norms
 def test_the_seed_determines_weights_without_a_checkpoint():
     one, two, other = (MIXED_LAYERS.load(seed) for seed in (1, 1, 2))
     assert container.weights_sha256(one) == container.weights_sha256(two) != container.weights_sha256(other)
+
+
+def drawn_by(library: str) -> torch.nn.Module:
+    draw = random.gauss if library == "random" else np.random.normal
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+    with torch.no_grad():
+        network[0].weight.copy_(torch.tensor([draw(0, 1) for _ in range(108)]).view(4, 3, 3, 3))
+    return network
+
+
+@pytest.mark.parametrize("library", ["random", "numpy"])
+def test_the_seed_also_determines_weights_that_other_libraries_draw(library):
+    source = UserNetwork(factory=f"{__name__}:drawn_by", args={"library": library}, input_size=16)
+    states = random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
+    one, two, other = (container.weights_sha256(source.load(seed)) for seed in (1, 1, 2))
+    assert one == two != other
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == states  # noqa: NPY002
 
 
 def test_a_file_does_not_choose_which_code_runs(tmp_path):
@@ -249,6 +267,99 @@ def test_a_mask_of_infinite_values_is_made_by_the_function():
     assert list(replace(source, args={"persistent": False}).load().tensors) == ["layer.weight", "layer.bias"]
 
 
+class Biased(torch.nn.Module):
+    """Looks up the biases of its positions when evaluation mode begins, as LeViT and TinyViT do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.biases = torch.nn.Conv2d(3, 4, 8, 8), torch.nn.Parameter(torch.zeros(2))
+        self.register_buffer("indices", torch.tensor([[0, 1], [1, 0]]))
+
+    def train(self, mode: bool = True) -> torch.nn.Module:
+        self.looked_up = None if mode else self.biases.detach()[self.indices]
+        return super().train(mode)
+
+    def forward(self, x):
+        biases = self.biases[self.indices] if self.looked_up is None else self.looked_up
+        return (self.layer(x) + biases).flatten(1)
+
+
+def biased() -> torch.nn.Module:
+    return Biased()
+
+
+class Refreshed(Biased):
+    """The same, but looked up when a state dictionary is loaded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looked_up = self.biases.detach()[self.indices]
+        self.register_load_state_dict_post_hook(lambda network, _: network.look_up())
+
+    def train(self, mode: bool = True) -> torch.nn.Module:
+        return torch.nn.Module.train(self, mode)
+
+    def look_up(self) -> None:
+        self.looked_up = self.biases.detach()[self.indices]
+
+
+def refreshed() -> torch.nn.Module:
+    return Refreshed()
+
+
+class Adapted(torch.nn.Linear):
+    """Merges a low-rank adapter into its weight when evaluation mode begins, as loralib does."""
+
+    def __init__(self, merge: bool) -> None:
+        super().__init__(4, 3)
+        self.merge, self.merged = merge, False
+        self.down, self.up = torch.nn.Parameter(torch.randn(2, 4)), torch.nn.Parameter(torch.zeros(3, 2))
+
+    def train(self, mode: bool = True) -> torch.nn.Module:
+        if self.merge and self.merged == mode:
+            self.weight.data += (-1 if mode else 1) * self.up.data @ self.down.data
+            self.merged = not mode
+        return super().train(mode)
+
+    def forward(self, x):
+        return super().forward(x) + (0 if self.merged else x @ self.down.T @ self.up.T)
+
+
+@pytest.mark.parametrize("make", [biased, refreshed])
+def test_what_a_network_computes_from_its_weights_is_of_the_weights_of_the_file(make, tmp_path):
+    trained, network, factory = make(), make(), f"{__name__}:{make.__name__}"
+    torch.nn.init.normal_(trained.biases)
+    torch.save(trained.state_dict(), tmp_path / "w.pth")
+    network.load_state_dict(trained.state_dict())
+    source = UserNetwork(factory=factory, checkpoint=str(tmp_path / "w.pth"), input_size=16)
+    container.write(tmp_path / "model.sqz", source.load())
+    x = photos(2, 16)
+    with torch.inference_mode():
+        expected = network.eval()(x)
+        assert torch.equal(to_module(source.load())(x), expected)
+        assert torch.equal(load(tmp_path / "model.sqz", factory=factory)(x), expected)
+
+
+def adapted(merge: bool) -> torch.nn.Module:
+    layers = torch.nn.Conv2d(3, 4, 8), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()
+    return torch.nn.Sequential(*layers, Adapted(merge))
+
+
+def test_adapters_that_merge_themselves_in_evaluation_mode_are_an_error(tmp_path):
+    network = adapted(merge=True)
+    torch.nn.init.normal_(network[3].up)
+    torch.save(network.state_dict(), tmp_path / "w.pth")
+    source = UserNetwork(
+        factory=f"{__name__}:adapted", args={"merge": True}, checkpoint=str(tmp_path / "w.pth"), input_size=16
+    )
+    with pytest.raises(ConfigError, match=r"its eval\(\) changes 3\.weight, as adapters do .* merge_weights=False"):
+        source.load()
+    x = photos(2, 16)
+    with torch.inference_mode():
+        actual, expected = to_module(replace(source, args={"merge": False}).load())(x), network.eval()(x)
+    assert torch.allclose(actual, expected, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("precision", ["half", "bfloat16", "double"])
 def test_code_that_converts_to_another_precision_is_told_that_weights_are_float32(tmp_path, monkeypatch, precision):
     monkeypatch.syspath_prepend(tmp_path)
@@ -271,6 +382,31 @@ def test_the_source_hash_changes_with_the_source(tmp_path, monkeypatch):
     module.write_text(text.format("Tanh"))
     assert NetworkFactory("changing_network:made").source_sha256() != before
     assert identity(MIXED_LAYERS.load())[0] == 'user_networks:mixed_layers {"tied":{"also_tied.weight":"tied.weight"}}'
+
+
+def test_the_source_hash_of_a_class_without_a_module_is_that_of_its_forward(tmp_path, monkeypatch):
+    """`torch.hub` loads code in this way: a module that no import finds."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "of_a_hub.py").write_text(
+        "from importlib.util import module_from_spec, spec_from_file_location\n"
+        f"spec = spec_from_file_location('hubconf.py', {str(tmp_path / 'hubconf.py')!r})\n"
+        "hub = module_from_spec(spec)\n"
+        "spec.loader.exec_module(hub)\n"
+        "def made(): return hub.Network()\n"
+    )
+    text = (
+        "from torch import nn\n"
+        "class Network(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.layer = nn.Conv2d(3, 4, 3)\n"
+        "    def forward(self, x): return self.layer(x).{}().mean((2, 3))\n"
+    )
+    hashes = []
+    for activation in ("relu", "tanh"):
+        (tmp_path / "hubconf.py").write_text(text.format(activation))
+        hashes.append(NetworkFactory("of_a_hub:made").source_sha256())
+    assert hashes[0] != hashes[1]
 
 
 def test_an_architecture_round_trips_through_its_text():
