@@ -155,7 +155,7 @@ class FisherStatistics:
             name: torch.from_numpy(model.tensors[name].to_dense() - before.tensors[name].to_dense()).to(self.device)
             for name in model.weight_names()
         }
-        networks = to_module(model, self.device), to_module(self.reference, self.device)
+        networks = _with_true_gradients(to_module(model, self.device)), to_module(self.reference, self.device)
         crops = islice(self._batches(indices, 2, seed), 1, None, 2)
         inputs = (batch.inputs for batch in crops if batch.inputs is not None)
         with self.progress("measuring layer sensitivity", len(indices)) as advance:
@@ -169,7 +169,7 @@ class FisherStatistics:
             raise DataError(
                 f"{total:,} calibration photos for {self.processes.world_size:,} processes; each process needs one"
             )
-        network = to_module(self.reference, self.device)
+        network = _with_true_gradients(to_module(self.reference, self.device))
         batches = partial(self._batches, indices, augmentations, self.seed)
         sweeps = self._sweeps(row_block_bytes)
         class_weights = self._class_weights(network, indices) if self.photos.balance_classes else None
@@ -244,3 +244,15 @@ class FisherStatistics:
         settings = photos, augmentations, row_block_bytes, *run
         determined_by = (_STATISTICS_VERSION, *self._network_and_photos, *settings)
         return hashlib.sha256(repr(determined_by).encode()).hexdigest()[:32]
+
+
+def _with_true_gradients(network: nn.Module) -> nn.Module:
+    """Remove what changes gradients for training: hooks of parameters, and options of embedding layers."""
+    for parameter in network.parameters():
+        (parameter._backward_hooks or {}).clear()
+    for module in network.modules():
+        if isinstance(module, nn.Embedding | nn.EmbeddingBag):
+            module.scale_grad_by_freq = False
+        if isinstance(module, nn.Embedding):  # an `EmbeddingBag` leaves the index out
+            module.padding_idx = None
+    return network

@@ -45,8 +45,17 @@ class TrainedNetwork:
         self.trained: Mapping[str, Parametrization] = {name: each for name, each in found.items() if each}
         if not self.trained:
             raise PassError("no tensor can be trained: all weights are on quantization levels, and there are no biases")
-        # Running means of batch norms and the like, updated by the forward pass; and parameters of whole numbers.
-        self._buffers = {name: tensor for name, tensor in stored_tensors(self._network).items() if name not in names}
+        others = {name: each for name, each in stored_tensors(self._network).items() if name not in names}
+        self._buffer_shapes = {name: each.shape for name, each in others.items()}
+
+    @property
+    def _buffers(self) -> dict[str, Tensor]:
+        """Running means of batch norms and the like, updated by the forward pass; and parameters of whole numbers.
+
+        The forward pass may also make a new tensor. One of another size depends on the photos alone, and is left out.
+        """
+        stored, shapes = stored_tensors(self._network), self._buffer_shapes
+        return {name: each for name, each in stored.items() if shapes.get(name) == each.shape}
 
     @property
     def prunable(self) -> dict[str, DenseParametrization]:
@@ -125,7 +134,7 @@ class TrainedNetwork:
         """Restore what `state` returned."""
         with torch.no_grad():
             for name, tensor in self._state().items():
-                tensor.copy_(state[name])
+                tensor.copy_(state.get(name, tensor))
 
     def _state(self) -> dict[str, Tensor]:
         return {name: each.parameter for name, each in self.trained.items()} | self._buffers

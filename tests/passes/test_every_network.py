@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from user_networks import (
     GradientFreeNetwork,
     gated_network,
@@ -69,6 +70,93 @@ def loaded(function, args, limit=20):
 
 def outputs(model, context):
     return run(context.network(model), context.calibration, model.preprocessing, no_progress)
+
+
+class Tokens(nn.Module):
+    """Reads gray values through a table. Options, and hooks of its parameters, change gradients for training only."""
+
+    def __init__(self, change: str) -> None:
+        super().__init__()
+        options = {"padding_idx": 3} if change == "padding_idx" else {change: True} if "_hook" not in change else {}
+        self.table, self.head = nn.Embedding(8, 12, **options), nn.Linear(12, 10)
+        nn.init.normal_(self.table.weight)
+        nn.init.normal_(self.head.weight)
+        if change == "register_hook":
+            self.table.weight.register_hook(lambda gradient: gradient * 1e-3)
+
+    def forward(self, x):
+        tokens = ((x + 2) * 2).long().clamp(0, 7)[:, 0, ::4, ::4].flatten(1)
+        return self.head(torch.relu(self.table(tokens)).mean(1))
+
+
+def tokens(change: str) -> nn.Module:
+    return Tokens(change)
+
+
+@pytest.mark.parametrize("change", ["sparse", "padding_idx", "scale_grad_by_freq", "register_hook"])
+def test_statistics_are_of_the_gradients_of_the_outputs(change):
+    plain, changed = (
+        UserNetwork(factory=f"{__name__}:tokens", args={"change": each}, preprocessing=GRAY).load()
+        for each in ("no_hook", change)
+    )
+    photos = Digits(limit=20).load(plain.preprocessing, "calibration", classes=10)
+    expected, actual = (Context(each, photos).fisher.layer_statistics(None) for each in (plain, changed))
+    for name, statistics in expected.items():
+        assert actual[name].row_fisher == pytest.approx(statistics.row_fisher, rel=1e-4)
+    for kind in ("distill", "train"):
+        assert PASSES[kind](changed, Context(changed, photos)).weight_names() == ["table.weight", "head.weight"]
+
+
+class Centered(nn.Module):
+    """Keeps the mean of its features in a buffer, which each training step replaces."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features, self.head = nn.Conv2d(1, 12, 3, 2, 1), nn.Linear(12, 10)
+        self.register_buffer("center", torch.zeros(12))
+
+    def forward(self, x):
+        features = torch.relu(self.features(x)).mean((2, 3))
+        if self.training:
+            self.center = 0.9 * self.center + 0.1 * features.detach().mean(0)
+        return self.head(features - self.center)
+
+
+def centered() -> nn.Module:
+    return Centered()
+
+
+def test_training_keeps_a_buffer_that_the_network_replaces():
+    model = UserNetwork(factory=f"{__name__}:centered", preprocessing=GRAY).load()
+    photos = Digits(limit=20).load(model.preprocessing, "calibration", classes=10)
+    assert PASSES["train"](model, Context(model, photos)).tensors["center"].to_dense().all()
+
+
+class CompiledParts(nn.Module):
+    """Compiles parts of itself, which must run where there is no compiler."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = torch.compile(nn.Conv2d(1, 12, 3, 2, 1), backend=no_compiler)
+        self.second, self.head = nn.DataParallel(nn.Conv2d(12, 12, 3)), nn.Linear(12, 10)
+        self.head.compile(backend=no_compiler)
+
+    def forward(self, x):
+        return self.head(torch.relu(self.second(torch.relu(self.first(x)))).mean((2, 3)))
+
+
+def no_compiler(*_: object) -> None:
+    raise RuntimeError("there is no compiler")
+
+
+def compiled_parts() -> nn.Module:
+    return CompiledParts()
+
+
+def test_compiled_parts_of_a_network_run_as_they_are_written():
+    model = UserNetwork(factory=f"{__name__}:compiled_parts", preprocessing=GRAY).load()
+    assert model.weight_names() == ["first.weight", "second.weight", "head.weight"]
+    assert model.program
 
 
 @pytest.mark.parametrize("name", NETWORKS)
