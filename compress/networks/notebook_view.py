@@ -40,6 +40,9 @@ class NotebookView(nn.Module):
     _headline: str
     _file_content: bytes
 
+    def __init_subclass__(cls, **_: Any) -> None:
+        """Keep the class that `with_view` makes from the user's own `__init_subclass__`, such as that of a registry."""
+
     def __repr__(self) -> str:
         return f"<{self._headline}>"
 

@@ -8,6 +8,7 @@ import pickle
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from torch import nn
 import compress
 from compress import container
 from compress.networks.squeezenet import SqueezeNet
+from compress.weights.user_network import UserNetwork
 
 
 @pytest.fixture(scope="module")
@@ -97,3 +99,32 @@ def test_copies_and_pickles_keep_the_view(network, copied):
     assert (repr(again), again._repr_html_()) == (repr(network), network._repr_html_())
     with torch.inference_mode():
         assert torch.equal(again(torch.ones(1, 3, 64, 64)), network(torch.ones(1, 3, 64, 64)))
+
+
+class Registered(nn.Module):
+    """Keeps a list of its subclasses, each of which has a name."""
+
+    classes: ClassVar[list[str]] = []
+
+    def __init_subclass__(cls, *, name: str) -> None:
+        cls.classes.append(name)
+
+
+class Child(Registered, name="child"):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x):
+        return self.layer(x).mean((2, 3))
+
+
+def child() -> nn.Module:
+    return Child()
+
+
+def test_a_registry_of_classes_does_not_see_the_view(tmp_path):
+    container.write(tmp_path / "model.sqz", UserNetwork(factory=f"{__name__}:child", input_size=16).load())
+    loaded = compress.load(tmp_path / "model.sqz", factory=f"{__name__}:child")
+    assert repr(loaded).startswith(f"<{__name__}:child: 112 parameters in ")
+    assert Registered.classes == ["child"]
