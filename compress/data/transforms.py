@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,13 @@ _MIN_INTEGER_WHITE = 4096
 """Minimum of the largest value of a 16-bit photo. Cameras of 8, 10 or 12 bits also write such files."""
 
 _DARK = f"0 to 65,535; with a maximum below {_MIN_INTEGER_WHITE:,}, the photo would be black or nearly black"
+
+_TIFF_MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_BITS, _PHOTOMETRIC, _PLANES, _SAMPLE_FORMAT = 258, 262, 284, 339
+"""Tags of TIFF."""
+
+_SEPARATE, _SIGNED = 2, 2
+"""Values of the tags for planes and for the sample format."""
 
 _WHITE = (255, 255, 255, 255)
 
@@ -52,8 +59,10 @@ def read_photo(path: Path) -> Image.Image:
     """
     try:
         with _open(path) as photo:
+            _check_layout(photo)
+            white_is_0 = _tiff_tags(photo).get(_PHOTOMETRIC) == 0
             is_color, has_16_bits = not photo.mode.startswith("I"), ";16" in str(getattr(photo, "tile", ""))
-            rgb = _to_rgb(ImageOps.exif_transpose(photo))
+            rgb = _to_rgb(ImageOps.exif_transpose(photo), white_is_0=white_is_0)
             if is_color and has_16_bits:
                 _check_brightness(rgb)
             return rgb
@@ -65,11 +74,20 @@ def read_photo(path: Path) -> Image.Image:
     except (DataError, MemoryError):
         raise
     except UnidentifiedImageError:
-        raise DataError(f"not a photo ({', '.join(_FORMATS)})") from None
+        raise DataError(_unidentified(path)) from None
     except OSError as error:
         raise DataError(error.strerror or str(error)) from error
     except Exception as error:  # Pillow's decoders raise errors of many kinds for a damaged file
         raise DataError(f"{type(error).__name__}: {error}") from error
+
+
+def _unidentified(path: Path) -> str:
+    """Return why a file is no photo."""
+    with path.open("rb") as stream:
+        is_tiff = stream.read(4) in _TIFF_MAGICS
+    if is_tiff:
+        return "a kind of TIFF that cannot be read, such as colors in floating point; save the photo with 8 bits"
+    return f"not a photo ({', '.join(_FORMATS)})"
 
 
 @contextmanager
@@ -81,11 +99,34 @@ def _open(path: Path) -> Iterator[Image.Image]:
         yield photo
 
 
-def _to_rgb(photo: Image.Image) -> Image.Image:
-    """Convert any mode to RGB: transparent pixels to white, 16 bits and floats to 8 bits."""
+def _tiff_tags(photo: Image.Image) -> Mapping[int, Any]:
+    """Return the tags of a TIFF file; none of other formats."""
+    tags: Mapping[int, Any] = getattr(photo, "tag_v2", {})
+    return tags
+
+
+def _check_layout(photo: Image.Image) -> None:
+    """Refuse TIFF files of whose values Pillow makes others.
+
+    Raises:
+        DataError: the values are signed bytes, or 16 bits in uncompressed planes.
+    """
+    tags, tiles = _tiff_tags(photo), getattr(photo, "tile", ())
+    if photo.mode == "L" and tags.get(_SAMPLE_FORMAT) == (_SIGNED,):
+        raise DataError("TIFF of signed values with 8 bits; save the photo with unsigned ones")
+    if tags.get(_PLANES) == _SEPARATE and 16 in tags.get(_BITS, ()) and any(tile[0] == "raw" for tile in tiles):
+        raise DataError("TIFF of 16 bits in separate planes; save the photo with 8 bits")
+
+
+def _to_rgb(photo: Image.Image, *, white_is_0: bool) -> Image.Image:
+    """Convert any mode to RGB: transparent pixels to white, 16 bits and floats to 8 bits.
+
+    `white_is_0` says so of the values of 16 bits and floats; Pillow inverts the others itself.
+    """
     if photo.mode == "F" or photo.mode.startswith("I"):  # Pillow would clip every value above 255
         values, transparent = np.asarray(photo), photo.info.get("transparency")
-        photo = Image.fromarray(np.where(values == transparent, np.uint8(255), _to_bytes(values)))
+        gray = 255 - _to_bytes(values) if white_is_0 else _to_bytes(values)
+        photo = Image.fromarray(np.where(values == transparent, np.uint8(255), gray))
     if photo.has_transparency_data:
         photo = photo.convert("RGBA")
         photo = Image.alpha_composite(Image.new("RGBA", photo.size, _WHITE), photo)

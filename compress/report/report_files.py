@@ -50,7 +50,7 @@ def read_report(file: Path) -> RunRecord:
         OSError: the report cannot be read.
     """
     try:
-        record = from_json(file.read_text("utf-8"))
+        record = from_json(file.read_text("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise FormatError("the report is not UTF-8", expected="a report.json") from error
     thumbnails = file.with_name(THUMBNAILS)

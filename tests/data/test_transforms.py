@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -229,6 +230,31 @@ def test_transparent_values_of_16_bits_become_white(tmp_path):
 def test_gray_values_of_an_unclear_range_are_a_data_error(tmp_path, values, message):
     Image.fromarray(values).save(tmp_path / "photo.tif")
     with pytest.raises(DataError, match=message + ".*save the photo with 8 bits"):
+        read_photo(tmp_path / "photo.tif")
+
+
+@pytest.mark.parametrize("white", [1.0, 255.0, 65535])
+def test_gray_values_whose_white_is_zero_are_inverted(tmp_path, white):
+    kind = np.uint16 if white == 65535 else np.float32
+    values = np.array([[0, white / 4, white]])
+    for photometric, gray in (("minisblack", values), ("miniswhite", white - values)):
+        tifffile.imwrite(tmp_path / f"{photometric}.tif", gray.astype(kind), photometric=photometric)
+    black, white_first = (np.asarray(read_photo(tmp_path / f"minis{name}.tif"), int) for name in ("black", "white"))
+    assert np.abs(black - white_first).max() <= 1
+    assert black[0, 0].max() == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "message"),
+    [
+        (np.full((9, 9), -5, np.int8), {}, "signed values with 8 bits"),
+        (np.full((3, 9, 9), 9_000, np.uint16), {"photometric": "rgb", "planarconfig": "separate"}, "separate planes"),
+        (np.full((9, 9, 3), 0.5, np.float32), {"photometric": "rgb"}, "a kind of TIFF that cannot be read"),
+    ],
+)
+def test_tiff_files_that_pillow_misreads_are_data_errors(tmp_path, values, options, message):
+    tifffile.imwrite(tmp_path / "photo.tif", values, **options)
+    with pytest.raises(DataError, match=f"{message}.*; save the photo with"):
         read_photo(tmp_path / "photo.tif")
 
 

@@ -8,7 +8,7 @@ import pytest
 from records import make_hostile_record, make_record
 
 from compress.errors import FormatError
-from compress.report import from_json, to_html, to_json
+from compress.report import from_json, read_report, to_html, to_json
 from compress.report.report_json import json_schema
 from compress.report.weight_histogram import CODEBOOK_MARKS
 
@@ -83,6 +83,11 @@ def test_an_unknown_nested_field_is_refused():
     content["stages"][0]["fidelity"]["surprise"] = 1
     with pytest.raises(FormatError, match=r"stages\.0\.fidelity\.surprise"):
         from_json(json.dumps(content))
+
+
+def test_a_report_that_an_editor_saved_with_a_byte_order_mark_is_read(tmp_path):
+    (tmp_path / "report.json").write_text(to_json(make_record()), "utf-8-sig")
+    assert read_report(tmp_path / "report.json").file == make_record().file
 
 
 def test_outcomes_of_different_numbers_of_photos_are_refused():
