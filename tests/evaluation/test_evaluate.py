@@ -16,6 +16,7 @@ from compress.data.transforms import to_input, to_pixels
 from compress.errors import ConfigError, DataError
 from compress.evaluation.evaluate import evaluate_model, predict_photos
 from compress.networks.modules import to_module
+from compress.networks.preprocessing_options import PreprocessingOptions
 from compress.weights.model_files import load_model
 from compress.weights.user_network import UserNetwork
 
@@ -103,6 +104,15 @@ def test_an_error_names_the_file_that_is_no_photo(model, tmp_path):
     (tmp_path / "b.png").write_bytes(b"no photo")
     with pytest.raises(DataError, match=r"b\.png: not a photo"):
         list(predict_photos(model, [tmp_path / "b.png"], "cpu"))
+
+
+def test_a_photo_on_which_the_network_fails_is_named(tmp_path):
+    gray = PreprocessingOptions(height=8, width=8, mean=(0.5,), std=(0.25,), channels="L", resize="squash")
+    args = {"change": "fails on dark photos"}
+    model = UserNetwork(factory="user_networks:small_network", args=args, preprocessing=gray).load()
+    Image.new("L", (8, 8)).save(tmp_path / "dark.png")
+    with pytest.raises(DataError, match=r"fails on 1 photos, the first of them .*dark\.png: IndexError: too dark"):
+        list(predict_photos(model, [tmp_path / "dark.png"], "cpu"))
 
 
 def test_a_missing_device_is_refused_before_photos_are_read(model, tmp_path):
