@@ -182,7 +182,7 @@ def save(path: Path) -> None:
 
 
 def test_unusable_photos_end_a_run_with_1_and_no_model(with_photos):
-    assert refused(1, "run", "p.yaml").startswith("no photos in photos; looked for .avif, .bmp, ")
+    assert refused(1, "run", "p.yaml").startswith("no photos in photos; looked for .apng, .avif, ")
     (with_photos / "a.png").write_bytes(b"broken")
     assert "1 of 1 photos cannot be read" in refused(1, "run", "p.yaml")
     save(with_photos / "a.png")
