@@ -58,10 +58,18 @@ StatisticsCache = dict[tuple[object, ...], Mapping[str, LayerStatistics]]
 
 @dataclass(frozen=True, eq=False)
 class FisherStatistics:
-    """The statistics of a float network on calibration photos, with the attributes of `Context`.
+    """The statistics of a float network on calibration photos.
 
-    The seed is that of the sampled gradients and of the random crops. Without `store`, row statistics are gathered at
-    each call. With less memory, fewer layers are gathered in a sweep over the photos.
+    Attributes:
+        reference: the float network.
+        photos: the calibration photos.
+        seed: of the sampled gradients and the random crops.
+        device: where the network runs.
+        progress: reports the progress.
+        processes: the processes that share the work.
+        store: folder for row statistics; None: they are gathered at each call.
+        cache: layer statistics in memory.
+        memory_bytes: that this process may use. With less, fewer layers are gathered in a sweep over the photos.
     """
 
     reference: Model
@@ -142,9 +150,11 @@ class FisherStatistics:
     def layer_contributions(self, model: Model, before: Model, limit: int, seed: int) -> Mapping[str, Floats]:
         """Return how much each layer's error contributes to the divergence of a compressed model, in nats.
 
-        The error of a layer is the difference between `model` and the model `before` compression. At most `limit`
-        photos are used, each as a random crop.
-
+        Args:
+            model: the compressed model.
+            before: the model before compression. The error of a layer is the difference of the two.
+            limit: use a random crop of at most this number of photos.
+            seed: of the crops.
         Returns:
             by name, shape (batches,): estimates of `layer_sensitivity.layer_contributions`.
         Raises:

@@ -132,8 +132,12 @@ def statistics_memory(model: Model, row_block_bytes: int) -> NetworkMemory:
 
 
 def network_memory(network: nn.Module, photo: Tensor, row_block_bytes: int) -> NetworkMemory:
-    """Return the memory for the statistics of a network; the values of `photo` do not matter.
+    """Return the memory for the statistics of a network.
 
+    Args:
+        network: in evaluation mode.
+        photo: shape (1, channels, height, width); its values do not matter.
+        row_block_bytes: memory for all row blocks, as in `accumulate_statistics`.
     Raises:
         PassError: a row is too long for statistics.
     """

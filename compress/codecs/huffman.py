@@ -98,8 +98,8 @@ def _code_lengths(counts: NDArray[np.int64]) -> NDArray[np.float64]:
 def _optimal_bits(counts: Counts) -> int:
     """Return the bits of symbols in their best prefix code of unlimited length.
 
-    `counts` are the frequencies in ascending order.
-
+    Args:
+        counts: shape (k,), frequencies in ascending order.
     Source: van Leeuwen 1976, "On the construction of Huffman trees": merged nodes arise in ascending order too.
     """
     merged = np.empty(counts.size, np.int64)

@@ -26,9 +26,13 @@ def write_c_project(model: Path, folder: Path) -> list[Path]:
     """Write a project that builds as it is with make or CMake.
 
     Its files are the runtime, the model and its class names as C arrays, a sample photo, a program that classifies
-    photos, and a README with the memory that the model needs. `folder` is made if it is missing; each file is written
-    atomically.
+    photos, and a README with the memory that the model needs.
 
+    Args:
+        model: a `.sqz` file.
+        folder: is made if it is missing; each file is written atomically.
+    Returns:
+        the files.
     Raises:
         FormatError: the model breaks the format.
         ConfigError: the network does not run in C, or there is no C compiler.

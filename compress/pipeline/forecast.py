@@ -61,9 +61,12 @@ def forecast(
 ) -> RunForecast:
     """Return the forecast of a run. This loads weights and lists photos; it decodes none and writes nothing.
 
-    See `runner.run` for the arguments. Reports in `out` and beside it tell times. Without a `cache`, the run will
-    neither read nor write one.
-
+    Args:
+        pipeline: to run.
+        out: folder for the results; reports in it and beside it tell times.
+        cache: folder of the run's cache; None: the run will neither read nor write one.
+        device: where networks run; None: a GPU if there is one.
+        memory_bytes: memory that the run may use; None: half of the machine's.
     Raises:
         SqueezeError: weights or photos are not available, or do not suit the stages and the goal.
     """

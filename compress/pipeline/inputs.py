@@ -70,6 +70,9 @@ class ListedInputs:
 def list_inputs(pipeline: Pipeline, memory_bytes: int | None = None) -> ListedInputs:
     """Load the weights of a pipeline, list its photos, and run the preflight checks that need no pixels.
 
+    Args:
+        pipeline: names the weights and the photos.
+        memory_bytes: memory that this process may use; None: half of the machine's.
     Raises:
         SqueezeError: weights or photos are not available, or do not suit the stages and the goal.
     """
@@ -99,10 +102,16 @@ def load_inputs(
     processes: ProcessGroup = SINGLE_PROCESS,
     memory_bytes: int | None = None,
 ) -> RunInputs:
-    """Load the inputs of a pipeline, and run all preflight checks; see `runner.run` for the arguments.
+    """Load the inputs of a pipeline, and run all preflight checks.
 
-    Without `out`, the partial result of a failed stage is lost.
-
+    Args:
+        pipeline: names the weights and the photos.
+        cache: folder that runs share.
+        device: where networks run; None: a GPU if there is one.
+        progress: reports the progress.
+        out: folder for the partial result of a failed stage; None: it is lost.
+        processes: the process group of the run.
+        memory_bytes: as in `list_inputs`.
     Raises:
         SqueezeError: weights or photos are not available, or do not suit the stages and the goal.
     """

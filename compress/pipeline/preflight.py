@@ -51,8 +51,9 @@ def check_layers(pipeline: Pipeline, model: Model) -> None:
 def check_bytes(pipeline: Pipeline, model: Model) -> None:
     """Check that a file whose weights are all zero is no larger than the limits of the stages.
 
-    The model has the labels of the file.
-
+    Args:
+        pipeline: with the stages and the coding.
+        model: with the labels of the file.
     Raises:
         ConfigError: it is; says the line.
     """

@@ -51,10 +51,13 @@ def run_stages(
 ) -> Iterator[StageResult]:
     """Run the stages of a pipeline in order, or read their results from the cache.
 
-    The inputs may be those of a pipeline that differs in stages and coding. `measure` returns whether a model meets the
-    goal; None: no stage that `needs_goal` may run. With `only_cached`, nothing runs, and the stages end before the
-    first one whose result is not in the cache.
-
+    Args:
+        pipeline: has the stages.
+        inputs: of this pipeline, or of one that differs in nothing but stages and coding.
+        measure: returns whether a model meets the goal, for a stage that `needs_goal`; None: none may run.
+        only_cached: run nothing, and end before the first stage whose result is not in the cache.
+    Yields:
+        the result of each stage; the next stage runs when its result is requested.
     Raises:
         SqueezeError: a stage failed; names the stage.
     """

@@ -66,9 +66,11 @@ def assign_levels(
 ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """Assign a level to every weight so that every column follows a trellis.
 
-    `rate_cost`, shape (classes, 2, 2 * max_index + 1), has the nats that the bits of indices -max_index to max_index
-    cost in each quantizer; column j belongs to class j % classes.
-
+    Args:
+        layer: the weights.
+        rate_cost: shape (classes, 2, 2 * max_index + 1), nats that the bits of indices -max_index to max_index cost in
+            each quantizer; column j belongs to class j % classes.
+        trellis: to follow.
     Returns:
         int32 levels, shape (rows, columns), and how often each index occurs, shaped as `rate_cost`.
     Raises:
@@ -88,9 +90,11 @@ def assign_entries(
 ) -> tuple[NDArray[np.int32], Floats, NDArray[np.int64]]:
     """Assign to every weight the codebook entry of lowest cost: of the error that remains, and of the bits.
 
-    `rate_cost`, shape (classes, entries), has the nats that the bits of each entry cost in the columns of a class;
-    `class_of_column` has the shape (columns,). The entries ascend, and one of them is 0.
-
+    Args:
+        layer: the weights.
+        rate_cost: shape (classes, entries), nats that the bits of each entry cost in the columns of a class.
+        class_of_column: int64, shape (columns,), the class of each column.
+        entries: shape (entries,), ascending; one of them is 0.
     Returns:
         index of the entry of each weight, int32, shape (rows, columns); the value that it approximates, which is the
         target after feedback divided by the scale; and how often each entry occurs, shaped as `rate_cost`.

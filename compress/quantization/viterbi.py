@@ -123,9 +123,14 @@ def find_path(
 ) -> tuple[Integers, Integers]:
     """Return the path of lowest cost down a column whose errors are independent.
 
-    `targets`, `error_costs` and `mask` are those of `find_candidates` for each row, shape (rows,). `backpointers` is a
-    workspace, shape (rows, states).
-
+    Args:
+        targets: shape (rows,), in steps.
+        error_costs: shape (rows,), nats that a squared error of 1 costs.
+        mask: shape (rows,); False allows index 0 only.
+        rate_cost: as in `find_candidates`.
+        predecessors: `Trellis.predecessors`.
+        quantizer: `Trellis.quantizer`.
+        backpointers: workspace, shape (rows, states).
     Returns:
         indices and their quantizers, shape (rows,).
     """

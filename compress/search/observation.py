@@ -101,8 +101,11 @@ def _drop_half_width(fidelity: Fidelity) -> float:
 def reason_to_prune(last: Observation, goal: Goal, smallest: int | None, complete: Sequence[FrozenTrial]) -> str:
     """Return why a trial is stopped after its last observation; empty if it goes on.
 
-    `smallest` are the bytes of the smallest file that meets the goal, if bytes are minimized; `complete` are the trials
-    that were measured to the end.
+    Args:
+        last: observation of the trial.
+        goal: limits on the file.
+        smallest: bytes of the smallest file that meets the goal, if bytes are minimized.
+        complete: trials that were measured to the end.
     """
     if reason := last.reason_to_stop(goal):
         return reason

@@ -48,7 +48,12 @@ class Study:
     ) -> None:
         """Open a study; create it if there is none of this name.
 
-        The name is equal for equal searches; the seed is that of the sampler.
+        Args:
+            storage: of the study.
+            name: equal for equal searches.
+            parameters: the searched values.
+            goal: limits on the file.
+            seed: of the sampler.
         """
         self._parameters, self._goal, self._seed = parameters, goal, seed
         self._study: OptunaStudy = optuna.create_study(
@@ -94,8 +99,8 @@ class Study:
     def run_trial(self, observe: Callable[[Values], Iterator[Observation]]) -> TrialRecord | None:
         """Run one trial with new values.
 
-        `observe` yields the observations of a trial with these values. It is not resumed once the trial is pruned.
-
+        Args:
+            observe: yields the observations of a trial with these values; it is not resumed once the trial is pruned.
         Returns:
             None: all values were tried.
         Raises:

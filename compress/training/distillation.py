@@ -38,8 +38,10 @@ class TeacherLogits:
     def __call__(self, inputs: Tensor, photos: NDArray[np.int64], mirrored: NDArray[np.bool_]) -> Tensor:
         """Return the logits of photos, shape (n, classes), or other outputs.
 
-        Photos have the shape (n, channels, height, width); `photos` is the index of each, `mirrored` whether it is
-        mirrored.
+        Args:
+            inputs: the photos, some of them mirrored; shape (n, channels, height, width).
+            photos: index of each, shape (n,).
+            mirrored: which are mirrored, shape (n,).
         """
         if self._logits is None:
             return self._compute(inputs)
@@ -73,8 +75,12 @@ class Distillation(ResumableTraining):
     def __init__(self, model: Model, context: Context, steps: int, batch: int, learning_rate: float) -> None:
         """Begin with the model's weights.
 
-        The learning rate is that of the first step, relative to the `value_scale` of each tensor.
-
+        Args:
+            model: to train.
+            context: with the float network and the calibration photos.
+            steps: number of steps.
+            batch: photos per step.
+            learning_rate: of the first step, relative to each tensor's `value_scale`; it falls to zero along a cosine.
         Raises:
             DataError: there are no photos, or fewer in a batch than processes.
             PassError: no tensor can be trained.

@@ -29,8 +29,10 @@ class TrainedNetwork:
     def __init__(self, model: Model, context: Context, dropout: float | None = None) -> None:
         """Parametrize the tensors of a model.
 
-        `dropout` is the probability of dropout layers; None: as the network defines it.
-
+        Args:
+            model: with the initial weights.
+            context: of the training.
+            dropout: probability of dropout layers; None: as the network defines it.
         Raises:
             PassError: no tensor can be trained.
         """
@@ -93,8 +95,9 @@ class TrainedNetwork:
     def backward(self, loss: Tensor, batch_fraction: float) -> float:
         """Compute the gradients of a batch from the shards of all processes, and return its loss.
 
-        `loss` is the mean over the shard of this process, which is `batch_fraction` of the batch.
-
+        Args:
+            loss: mean loss of this process' shard.
+            batch_fraction: the shard's fraction of the batch.
         Raises:
             PassError: no gradient reaches any weight.
         """
