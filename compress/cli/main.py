@@ -58,7 +58,7 @@ class _ErrorHandlingGroup(click.Group):
                 return super().invoke(ctx)
         except SqueezeError as error:
             # Every process of a machine finds the same configuration error: one reports it.
-            if not (isinstance(error, ConfigError) and os.environ.get("LOCAL_RANK", "0") != "0"):
+            if options.is_first_process() or not isinstance(error, ConfigError):
                 console.error(memory_message(error) or str(error))
             sys.exit(error.exit_code)
         except Interrupted as interrupt:

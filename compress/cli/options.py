@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -213,7 +214,12 @@ def read_pipeline(name: str, overrides: tuple[str, ...], seed: int | None) -> Pi
     return config.read_pipeline(find_pipeline(name), seeded)
 
 
+def is_first_process() -> bool:
+    """Return whether this is the only process, or the first that `torchrun` started on this machine."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
+
+
 def warn_of_goal(pipeline: Pipeline) -> None:
     """Warn before a run that will probably miss its goal."""
-    if problem := pipeline.goal_out_of_reach:
+    if is_first_process() and (problem := pipeline.goal_out_of_reach):
         _log.warning("%s", problem)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,8 +43,7 @@ def run(
         smallest = smallest_within(spec, max_drop)
         spec, overrides = spec.with_overrides(smallest), (*overrides, *smallest)
     out = out or Path("out") / spec.name
-    if os.environ.get("LOCAL_RANK", "0") == "0":
-        options.warn_of_goal(spec)
+    options.warn_of_goal(spec)
     if dry_run:
         show_forecast(spec, out, device, as_json=as_json, **more)
         return

@@ -8,7 +8,6 @@ import re
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from compress.errors import ConfigError, first_names
@@ -93,7 +92,8 @@ def _check_mode(network: nn.Module, model: Model) -> None:
     changed = [
         name
         for name, tensor in stored_tensors(network).items()
-        if name in model.tensors and not torch.equal(tensor.cpu().float(), torch.from_numpy(_values(model, name)))
+        if name in model.tensors
+        and not torch.equal(tensor.cpu().float(), torch.from_numpy(np.array(model.tensors[name].to_dense())))
     ]
     if changed:
         raise _error(
@@ -101,10 +101,6 @@ def _check_mode(network: nn.Module, model: Model) -> None:
             "weights; switch that off in your function (loralib: merge_weights=False), or merge them before you save "
             "the weights, and make the network without adapters"
         )
-
-
-def _values(model: Model, name: str) -> NDArray[np.float32]:
-    return np.array(model.tensors[name].to_dense())
 
 
 def _run_batch(network: nn.Module, model: Model, photos: Tensor) -> Tensor:

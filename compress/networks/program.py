@@ -14,10 +14,8 @@ from compress.networks.equivalence import TOLERANCE, relative_difference
 from compress.networks.factory import is_factory, output_of
 from compress.networks.modules import random_input, to_native_module
 from compress.networks.operations import trace
-from compress.networks.program_writer import ProgramWriter, UnsupportedError, layer_name
+from compress.networks.program_writer import MAX_MESSAGE, ProgramWriter, UnsupportedError, layer_name
 from compress.networks.tracing import is_altered
-
-_MAX_MESSAGE = 200
 
 
 class NoProgramError(Exception):
@@ -52,7 +50,7 @@ def write_program(network: nn.Module, preprocessing: Preprocessing, output: Comp
     try:
         graph = trace(network, photo.clone(), output)
     except Exception as error:  # the network's own code runs here, and may not support tracing
-        problem = shorten(str(error.__cause__ or error), _MAX_MESSAGE)
+        problem = shorten(str(error.__cause__ or error), MAX_MESSAGE)
         raise NoProgramError(f"torch.fx cannot trace it: {problem}") from error
     writer = ProgramWriter(network, graph)
     try:

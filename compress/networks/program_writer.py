@@ -12,7 +12,7 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
-from compress.networks.channel_patterns import find_shuffles, padding_of, slice_of
+from compress.networks.channel_patterns import Padding, find_shuffles, padding_of, slice_of
 from compress.networks.modules import stored_tensors
 from compress.networks.operations import (
     ACTIVATIONS,
@@ -45,7 +45,8 @@ _MEANS, _MAXIMA = {"mean", torch.mean}, {"amax", torch.amax}
 _ON_MAPS = nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d
 """Layers that take three dimensions for one map, without that of photos."""
 
-_MAX_MESSAGE = 200
+MAX_MESSAGE = 200
+"""Characters of a part of a message."""
 
 
 class _Kind(IntEnum):
@@ -113,12 +114,12 @@ class ProgramWriter:
         if node.op == "output":
             return f"networks without operations, of more than {_MAX_OPERATIONS}, or that return a map as logits"
         if node.op == "call_module":
-            module = shorten(repr(self._modules[str(node.target)]), _MAX_MESSAGE)
+            module = shorten(repr(self._modules[str(node.target)]), MAX_MESSAGE)
             return f"the layer {node.target}, {module}, or not the way it is called"
         words = [*map(str, node.args), *(f"{name}={value}" for name, value in node.kwargs.items())]
         owner = next(reversed(node.meta.get("nn_module_stack") or {"": None}))
         name = getattr(node.target, "__name__", node.target)
-        return shorten(f"the operation {name}({', '.join(words)})", _MAX_MESSAGE) + f" in {layer_name(str(owner))}"
+        return shorten(f"the operation {name}({', '.join(words)})", MAX_MESSAGE) + f" in {layer_name(str(owner))}"
 
     def _write_node(self, node: fx.Node) -> int:
         """Return the number of a node's result."""
@@ -171,14 +172,14 @@ class ProgramWriter:
                 return self._write_even_pool(node, module)
             case nn.ChannelShuffle():
                 return self._add_channels(node, self._source(node), 0, module.groups)
-            case nn.ZeroPad2d():
-                return self._write_function(node, module)
+            case nn.ZeroPad2d() if padding := padding_of(node, module):
+                return self._write_padding(node, padding)
             case nn.Dropout() | nn.Dropout2d() | nn.Identity() | nn.Flatten(start_dim=1, end_dim=-1):
                 return self._values[node.all_input_nodes[0]]
         raise UnsupportedError(node)
 
-    def _write_function(self, node: fx.Node, module: nn.Module | None = None) -> int:
-        if node.target in BINARY and len(node.args) == 2 and not node.kwargs and len(_tensors_in(node)) == 2:
+    def _write_function(self, node: fx.Node) -> int:
+        if node.target in BINARY and len(node.args) == 2 and not node.kwargs and len(_inputs(node)) == 2:
             return self._write_binary(node, BINARY[node.target])
         if joins_channels(node):
             return self._add(_Kind.CONCATENATION, node)
@@ -192,10 +193,13 @@ class ProgramWriter:
             return self._add_channels(node, shuffle.x, 0, shuffle.groups)
         if (part := slice_of(node)) and part.x in self._values:
             return self._write_slice(node, part.x, part.first, part.steps)
-        if padding := padding_of(node, module):
-            before, behind = zip(padding.rows, padding.columns, strict=True)
-            return self._add(_Kind.PADDING, node, *before, *behind, *padding.channels)
+        if padding := padding_of(node, None):
+            return self._write_padding(node, padding)
         return self._write_scale(node)
+
+    def _write_padding(self, node: fx.Node, padding: Padding) -> int:
+        before, behind = zip(padding.rows, padding.columns, strict=True)
+        return self._add(_Kind.PADDING, node, *before, *behind, *padding.channels)
 
     def _write_convolution(self, node: fx.Node, layer: nn.Conv2d) -> int:
         """Write a convolution, after zeros around its input if padding by name is not the same on both sides."""
@@ -254,8 +258,8 @@ class ProgramWriter:
     def _write_scale(self, node: fx.Node) -> int:
         """Write a sum, difference, product or quotient with a number."""
         numbers = [with_numbers(each) for each in node.args if not (isinstance(each, fx.Node) and is_tensor(each))]
-        is_first = len(node.args) > 0 and node.args[0] in _tensors_in(node)
-        if len(_tensors_in(node)) != 1 or node.kwargs or len(numbers) != (node.target not in _NEGATIONS):
+        is_first = len(node.args) > 0 and node.args[0] in _inputs(node)
+        if len(_inputs(node)) != 1 or node.kwargs or len(numbers) != (node.target not in _NEGATIONS):
             raise UnsupportedError(node)
         number = float(numbers[0]) if numbers else 0.0
         if node.target in _NEGATIONS:
@@ -374,10 +378,6 @@ def _inputs(node: fx.Node) -> list[fx.Node]:
     """Return the values that a node reads, in order; one may occur several times."""
     arguments: Any = node.args[0] if joins_channels(node) else node.args
     return [each for each in arguments if isinstance(each, fx.Node) and is_tensor(each)]
-
-
-def _tensors_in(node: fx.Node) -> list[fx.Node]:
-    return [each for each in node.args if isinstance(each, fx.Node) and is_tensor(each)]
 
 
 def _window(pool: nn.MaxPool2d | nn.AvgPool2d) -> tuple[int, ...]:
