@@ -104,9 +104,9 @@ def _warn_of_splits(file: Path, columns: Columns, labels: Sequence[str]) -> None
 
 
 def _check_one_hot(file: Path, columns: Columns, label: str, classes: NetworkClasses) -> None:
-    """Check that the label column is not the mark of one class beside those of the others.
+    """Check that the label column is not one column of a one-hot table.
 
-    Of two classes, the column of the second has the right numbers.
+    Of the columns of two classes, that of the second holds the right indices, and is accepted.
 
     Raises:
         DataError: it is.

@@ -106,7 +106,7 @@ def _tiff_tags(photo: Image.Image) -> Mapping[int, Any]:
 
 
 def _check_layout(photo: Image.Image) -> None:
-    """Refuse TIFF files of whose values Pillow makes others.
+    """Refuse TIFF files whose values Pillow misreads.
 
     Raises:
         DataError: the values are signed bytes, or 16 bits in uncompressed planes.
@@ -121,7 +121,7 @@ def _check_layout(photo: Image.Image) -> None:
 def _to_rgb(photo: Image.Image, *, white_is_0: bool) -> Image.Image:
     """Convert any mode to RGB: transparent pixels to white, 16 bits and floats to 8 bits.
 
-    `white_is_0` says so of the values of 16 bits and floats; Pillow inverts the others itself.
+    With `white_is_0`, values of 16 bits and floats are inverted; Pillow inverts other values itself.
     """
     if photo.mode == "F" or photo.mode.startswith("I"):  # Pillow would clip every value above 255
         values, transparent = np.asarray(photo), photo.info.get("transparency")

@@ -16,7 +16,7 @@ _VALUE_BYTES = 64
 """Of `sqz_value` on a 64-bit processor."""
 
 WHY_NOT = "squeeze-compress describe MODEL --factory FUNCTION names the operation that C does not know"
-"""Why the file of a user's network has no program."""
+"""How a user learns why the file of a network has no program."""
 
 _UNSUPPORTED = 3
 """Exit code of sqz_classify."""

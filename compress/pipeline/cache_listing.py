@@ -67,7 +67,10 @@ def find_caches(out: Path) -> Iterator[Path]:
 
 
 def caches_of(folders: Sequence[Path]) -> list[Path]:
-    """Return the caches that a user means: these folders, for one of a run the cache in it; for none those in `out`."""
+    """Return the caches of folders: each folder, or the cache in it if it is that of a run.
+
+    Without folders, return the caches in `out`.
+    """
     if not folders:
         return list(find_caches(Path("out")))
     return [folder / "cache" if (folder / "cache").is_dir() else folder for folder in folders]
