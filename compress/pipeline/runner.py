@@ -40,7 +40,7 @@ class RunResult:
     Attributes:
         record: all measurements.
         model_path: the `.sqz` file.
-        report_path: `report.html`; `report.json` and `thumbnails.json` are in the same folder.
+        report_path: `report.html`; the other files of the report are in the same folder.
     """
 
     record: RunRecord

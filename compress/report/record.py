@@ -16,7 +16,7 @@ from compress.evaluation.results import Accuracy, Fidelity, GoalRecord, PhotoOut
 from compress.model import TrainingCurve
 from compress.report.weight_histogram import WeightHistogram
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 OLDEST_READABLE_VERSION = 5
 """Reports since this version are read; fields that they lack have defaults."""
 
@@ -212,7 +212,8 @@ class RunRecord:
         machine: processor, cores and system.
         changed_photos: the validation photos whose answer changed, those first of which both networks are most certain,
             at most `MAX_CHANGED_PHOTOS`; None: the report shows no photos.
-        outcomes: of the file, on each validation photo; None: a report of schema version 5, or no classifier.
+        outcomes: of the file, on each validation photo; on disk, in a file beside the report. None: that is missing, or
+            the network is no classifier.
         compared: what is compared of the outputs of a network that is no classifier; empty: the logits of a classifier.
     """
 

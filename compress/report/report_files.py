@@ -1,24 +1,29 @@
-"""A report on disk: `report.json`, `report.html`, and `thumbnails.json` with the photos that the page shows."""
+"""A report on disk: `report.json`, `report.html`, and two files with what belongs to single photos."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from compress.errors import FormatError
+from compress.evaluation.results import PhotoOutcomes
 from compress.report.html import to_html
 from compress.report.record import RunRecord
-from compress.report.report_json import from_json, to_json
+from compress.report.report_json import check_numbers, from_json, to_json
 from compress.runtime.atomic_files import write_files_atomically
 
-THUMBNAILS = "thumbnails.json"
-REPORT_FILES = ("report.json", "report.html", THUMBNAILS)
-_PHOTOS = TypeAdapter(dict[str, str])
-_FIRST_SCHEMA_WITH_FILE = 8
-"""Earlier reports have the thumbnails inside."""
+THUMBNAILS, OUTCOMES = "thumbnails.json", "outcomes.json"
+PHOTO_FILES = (THUMBNAILS, OUTCOMES)
+REPORT_FILES = ("report.json", "report.html", *PHOTO_FILES)
+
+_THUMBNAILS = TypeAdapter(dict[str, str])
+_OUTCOMES = TypeAdapter(PhotoOutcomes)
+
+Content = TypeVar("Content")
 
 
 def write_report(record: RunRecord, folder: Path, described: Mapping[str, bytes] | None = None) -> Path:
@@ -32,18 +37,22 @@ def write_report(record: RunRecord, folder: Path, described: Mapping[str, bytes]
         FormatError: the record holds a value that JSON cannot, such as NaN.
         OSError: a file could not be written; the old ones are unchanged.
     """
-    thumbnails = {photo.photo: photo.thumbnail for photo in record.changed_photos or ()}
-    text, page = to_json(_with_thumbnails(record, {})), to_html(record)
+    to_json(record)  # checks the values that the text below is without
+    text, page = to_json(replace(_with_thumbnails(record, {}), outcomes=None)), to_html(record)
     files = {**(described or {}), "report.json": text.encode(), "report.html": page.encode()}
-    pictures = {THUMBNAILS: _PHOTOS.dump_json(thumbnails)} if thumbnails else {}
-    write_files_atomically(folder, files | pictures)
-    if not pictures:
-        (folder / THUMBNAILS).unlink(missing_ok=True)
+    if thumbnails := {photo.photo: photo.thumbnail for photo in record.changed_photos or ()}:
+        files[THUMBNAILS] = _THUMBNAILS.dump_json(thumbnails)
+    if record.outcomes:
+        files[OUTCOMES] = _OUTCOMES.dump_json(record.outcomes)
+    write_files_atomically(folder, files)
+    for name in PHOTO_FILES:
+        if name not in files:
+            (folder / name).unlink(missing_ok=True)
     return folder / "report.html"
 
 
 def read_report(file: Path) -> RunRecord:
-    """Read a `report.json`, with the thumbnails beside it.
+    """Read a `report.json`, with the files beside it; earlier versions have their content inside.
 
     Raises:
         FormatError: one of the files is damaged, or the report has another version.
@@ -53,13 +62,36 @@ def read_report(file: Path) -> RunRecord:
         record = from_json(file.read_text("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise FormatError("the report is not UTF-8", expected="a report.json") from error
-    thumbnails = file.with_name(THUMBNAILS)
-    if record.schema_version < _FIRST_SCHEMA_WITH_FILE or not thumbnails.exists():
-        return record
+    if not any(photo.thumbnail for photo in record.changed_photos or ()):
+        thumbnails = _read_beside(file, THUMBNAILS, _THUMBNAILS, "photos have no picture")
+        record = _with_thumbnails(record, thumbnails or {})
+    if record.outcomes is None and (outcomes := _read_outcomes(file, record)):
+        record = replace(record, outcomes=outcomes)
+    return record
+
+
+def _read_outcomes(file: Path, record: RunRecord) -> PhotoOutcomes | None:
+    remedy = "there are no paired statistics"
+    outcomes = _read_beside(file, OUTCOMES, _OUTCOMES, remedy)
+    if outcomes:
+        check_numbers(outcomes, OUTCOMES)
+        photos = record.stages[-1].fidelity.photos
+        if len(outcomes.top1_classes) != photos:
+            raise FormatError(
+                f"{OUTCOMES} beside the report has {len(outcomes.top1_classes):,} photos; without it, {remedy}",
+                expected=f"the report's {photos:,} photos",
+            )
+    return outcomes
+
+
+def _read_beside(file: Path, name: str, adapter: TypeAdapter[Content], loss: str) -> Content | None:
+    """Return the content of a file beside the report, or None if it is missing."""
     try:
-        return _with_thumbnails(record, _PHOTOS.validate_json(thumbnails.read_bytes()))
+        return adapter.validate_json(file.with_name(name).read_bytes())
+    except FileNotFoundError:
+        return None
     except ValidationError as error:
-        raise FormatError(f"{THUMBNAILS} beside the report is damaged; without it, photos have no picture") from error
+        raise FormatError(f"{name} beside the report is damaged; without it, {loss}") from error
 
 
 def _with_thumbnails(record: RunRecord, thumbnails: Mapping[str, str]) -> RunRecord:

@@ -59,9 +59,18 @@ def from_json(text: str) -> RunRecord:
         ) from error
 
     _check_lists(record)
-    if wrong := list(islice(_impossible_numbers(record, ""), _MAX_SHOWN_PROBLEMS)):
-        raise FormatError("; ".join(wrong), expected="numbers as a run writes them")
+    check_numbers(record)
     return record
+
+
+def check_numbers(part: object, name: str = "") -> None:
+    """Check the numbers in a record, or in a part of it that has a name.
+
+    Raises:
+        FormatError: no run writes such a number.
+    """
+    if wrong := list(islice(_impossible_numbers(part, name), _MAX_SHOWN_PROBLEMS)):
+        raise FormatError("; ".join(wrong), expected="numbers as a run writes them")
 
 
 def json_schema() -> str:

@@ -124,7 +124,7 @@ def test_runs_on_other_photos_are_compared_with_a_warning(runs):
         (["out/base", "--step-summary"], 2, "--step-summary: the variable GITHUB_STEP_SUMMARY is not set"),
         *(
             (["out/base", "-o", f"out/base/{name}"], 2, f"out/base/{name}: the result would replace a file of the run")
-            for name in ("report.json", "thumbnails.json", "model.sqz")
+            for name in ("report.json", "outcomes.json", "thumbnails.json", "model.sqz")
         ),
     ],
 )

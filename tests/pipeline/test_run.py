@@ -73,7 +73,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 
 def test_a_met_goal_gives_exit_code_0_the_files_and_a_cache(finished):
     assert finished.shown.exit_code == 0, finished.shown.output
-    files = ["model.sqz", "report.html", "report.json", "thumbnails.json"]
+    files = ["model.sqz", "outcomes.json", "report.html", "report.json", "thumbnails.json"]
     assert sorted(path.name for path in finished.out.iterdir()) == ["cache", *files]
 
 

@@ -237,7 +237,8 @@ def test_all_files_are_written(tmp_path):
     assert page == tmp_path / "new" / "folder" / "report.html"
     assert page.read_text(encoding="utf-8") == to_html(make_record())
     assert read_report(page.parent / "report.json") == make_record()
-    assert sorted(path.name for path in page.parent.iterdir()) == ["report.html", "report.json", "thumbnails.json"]
+    names = ["outcomes.json", "report.html", "report.json", "thumbnails.json"]
+    assert sorted(path.name for path in page.parent.iterdir()) == names
 
 
 def test_thumbnails_lie_beside_the_report_and_not_in_it(tmp_path):
@@ -251,9 +252,41 @@ def test_thumbnails_lie_beside_the_report_and_not_in_it(tmp_path):
     assert "<img" not in to_html(read_report(report))
 
 
-def test_a_report_without_photos_leaves_no_thumbnails_of_an_earlier_run(tmp_path):
+def test_outcomes_lie_beside_the_report_and_not_in_it(tmp_path):
+    report = write_report(make_record(), tmp_path).with_suffix(".json")
+    assert "outcomes" not in report.read_text("utf-8")
+    (tmp_path / "outcomes.json").unlink()
+    assert read_report(report) == replace(make_record(), outcomes=None)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[]", r"outcomes\.json beside the report is damaged; without it, there are no paired statistics"),
+        (
+            '{"top1_classes":[1,2],"label_ranks":[1,0],"divergences_nats":[0.1,0.2]}',
+            r"outcomes\.json .* has 2 photos.*1,000",
+        ),
+        (
+            '{"top1_classes":[-1],"label_ranks":[1],"divergences_nats":[0.1]}',
+            r"outcomes\.json\.top1_classes\.0 cannot be -1",
+        ),
+        (
+            '{"top1_classes":[1],"label_ranks":[1],"divergences_nats":[]}',
+            r"outcomes\.json beside the report is damaged",
+        ),
+    ],
+)
+def test_outcomes_that_are_not_of_the_report_are_refused(tmp_path, text, message):
+    report = write_report(make_record(), tmp_path).with_suffix(".json")
+    (tmp_path / "outcomes.json").write_text(text)
+    with pytest.raises(FormatError, match=message):
+        read_report(report)
+
+
+def test_a_report_without_photos_leaves_no_files_of_an_earlier_run(tmp_path):
     write_report(make_record(), tmp_path)
-    write_report(replace(make_record(), changed_photos=None), tmp_path)
+    write_report(replace(make_record(), changed_photos=None, outcomes=None), tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "report.json"]
 
 

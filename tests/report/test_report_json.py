@@ -24,7 +24,7 @@ def test_a_record_survives_the_round_trip(record):
 def test_the_text_is_deterministic_and_ends_with_a_newline():
     text = to_json(make_record())
     assert text == to_json(make_record())
-    assert text.startswith('{\n"schema_version":8,\n"pipeline":')
+    assert text.startswith('{\n"schema_version":9,\n"pipeline":')
     assert text.endswith("}\n")
 
 
@@ -41,9 +41,9 @@ def test_a_reference_report_is_small(report):
 
 
 def test_another_schema_version_is_named_before_anything_else():
-    content = json.loads(to_json(make_record())) | {"schema_version": 9, "new_field": 1}
+    content = json.loads(to_json(make_record())) | {"schema_version": 10, "new_field": 1}
     with pytest.raises(
-        FormatError, match=r"schema version 9; read it with the release.*expected schema version 5 to 8"
+        FormatError, match=r"schema version 10; read it with the release.*expected schema version 5 to 9"
     ):
         from_json(json.dumps(content))
 

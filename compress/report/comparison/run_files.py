@@ -9,7 +9,7 @@ from pathlib import Path
 
 from compress.errors import ConfigError, FormatError, format_errors_of
 from compress.report.record import RunRecord
-from compress.report.report_files import THUMBNAILS, read_report
+from compress.report.report_files import PHOTO_FILES, read_report
 from compress.runtime.file_names import escape_undecodable
 
 REPORT = "report.json"
@@ -31,7 +31,8 @@ class NamedRun:
     @property
     def own_files(self) -> tuple[Path, ...]:
         """The report, and the files that the run wrote with it and that cannot be rendered again."""
-        return self.file, self.file.with_name(THUMBNAILS), self.file.parent / Path(self.record.file.path).name
+        beside = (*PHOTO_FILES, Path(self.record.file.path).name)
+        return self.file, *(self.file.with_name(name) for name in beside)
 
 
 @dataclass(frozen=True)
