@@ -1,71 +1,196 @@
-"""Choice of a codebook entry for each weight of a column by rate and distortion."""
+"""Search for the codebook entries of a layer, row by row, by rate and distortion.
+
+The error of a weight moves the targets of the later weights of its row. So the cheapest entry of one weight may make
+later ones expensive. The search extends several paths through a row at once by their two cheapest entries, and keeps
+the best of these paths, the survivors (M-algorithm).
+
+Source: Anderson & Mohan 1984, "Sequential coding algorithms: a survey and cost analysis"; Chou, Lookabaugh & Gray 1989,
+"Entropy-constrained vector quantization".
+"""
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
+from numba import types
+from numpy.typing import NDArray
 
 from compress.quantization.viterbi import Integers, Mask, Matrix, Vector
 from compress.runtime.jit import compiled
 
+SURVIVORS = 8
+"""Paths through a row that the search keeps. 32 take four times as long and gain nothing."""
+
+_EXTENSIONS = 2
+"""Entries by which a survivor is extended. Three find no better paths."""
+
+Masks = Annotated[NDArray[np.bool_], types.boolean[:, ::1]]
+Factors = Annotated[NDArray[np.float32], types.float32[:, ::1]]
+Chosen = Annotated[NDArray[np.int32], types.int32[:, ::1]]
+_Factor = Annotated[NDArray[np.float32], types.float32[::1]]
+_Row = Annotated[NDArray[np.int32], types.int32[::1]]
+_Counts = Annotated[NDArray[np.int64], types.int64[:, ::1]]
+
 
 @compiled()
-def _cheapest_entry(target: float, error_cost: float, rate_cost: Vector, min_rate_cost: float, entries: Vector) -> int:
-    """Return the entry of lowest cost; ties go to the entry nearer to the target, then to the lower one.
+def _find_cheapest(
+    target: float,
+    error_cost: float,
+    rate_cost: Vector,
+    min_rate_cost: float,
+    entries: Vector,
+    cheapest: Integers,
+    cost: Vector,
+) -> int:
+    """Find the `_EXTENSIONS` entries of lowest cost; ties go to the entry nearer to the target, then to the lower one.
 
-    The search goes outward from the target, until the error alone costs more than the best entry.
+    The search goes outward from the target, until the error alone costs more than the entries found.
+
+    Returns:
+        the number of entries; they are written into `cheapest`, and their costs into `cost`, in ascending order.
     """
-    above = int(np.searchsorted(entries, target))
+    above, found = int(np.searchsorted(entries, target)), 0
     below = above - 1
-    best_cost, best = np.inf, -1
     while below >= 0 or above < len(entries):
         down = target - entries[below] if below >= 0 else np.inf
         up = entries[above] - target if above < len(entries) else np.inf
         error, entry = (down, below) if down <= up else (up, above)
-        if best >= 0 and error_cost * error * error + min_rate_cost >= best_cost:
+        error_nats = error_cost * error * error
+        if found == _EXTENSIONS and error_nats + min_rate_cost >= cost[found - 1]:
             break
-        cost = error_cost * error * error + rate_cost[entry]
-        if cost < best_cost:
-            best_cost, best = cost, entry
+        found = _insert(cheapest, cost, found, _EXTENSIONS, entry, error_nats + rate_cost[entry])
         if down <= up:
             below -= 1
         else:
             above += 1
-    return best
+    return found
+
+
+@compiled(inline=True)
+def _insert(items: Integers, cost: Vector, count: int, limit: int, item: int, item_cost: float) -> int:
+    """Insert an item into the cheapest ones, at most `limit`, after those of the same cost; return their number."""
+    if count == limit:
+        if item_cost >= cost[count - 1]:
+            return count
+        count -= 1
+    place = count
+    while place > 0 and cost[place - 1] > item_cost:
+        items[place], cost[place] = items[place - 1], cost[place - 1]
+        place -= 1
+    items[place], cost[place] = item, item_cost
+    return count + 1
 
 
 @compiled()
-def choose_entries(
-    targets: Vector,
-    error_costs: Vector,
+def _search_row(
+    target: Vector,
     mask: Mask,
-    rate_cost: Vector,
+    step: Vector,
+    unit: Vector,
+    shift: Vector,
+    factor: _Factor,
+    rate_cost: Matrix,
+    class_of_column: Integers,
     entries: Vector,
-    correlation_factor: Matrix,
-    indices: Integers,
+    max_survivors: int,
+    indices: _Row,
+    approximated: Vector,
 ) -> None:
-    """Choose an entry for each weight of a column, top down. Where rows are correlated, lower rows compensate.
+    """Find the entries of a row.
 
-    Args:
-        targets: shape (rows,), weights divided by their scales; updated by the errors of the rows above.
-        error_costs: shape (rows,), nats that a squared error of 1 costs.
-        mask: shape (rows,); False chooses the entry 0.
-        rate_cost: shape (entries,), nats that the bits of each entry cost.
-        entries: shape (entries,), ascending; one of them is 0.
-        correlation_factor: `LayerStatistics.correlation_inverse_cholesky`, at least `rows` columns; empty: rows are
-            independent.
-        indices: output, shape (rows,).
+    `target`, `mask`, and `step`, which are the scales, are the row in `assignment.LayerArrays`, and `factor` is its
+    packed factor. An error of one step costs `unit` squared nats. The rows above move the targets down by `shift`
+    steps. Output are `indices` of the entries, and `approximated`, the targets in steps after feedback. Vectors have
+    the shape (columns,). Other arguments as in `search_rows`.
     """
-    correlated, zero, min_rate_cost = len(correlation_factor) > 0, np.searchsorted(entries, 0.0), rate_cost.min()
-    shift = np.zeros(len(targets))
-    for row in range(len(targets)):
-        error_cost, unit, diagonal = error_costs[row], np.sqrt(error_costs[row]), 1.0
+    columns, zero = len(target), int(np.searchsorted(entries, 0.0))
+    index, parent = np.zeros((columns, max_survivors), np.int32), np.zeros((columns, max_survivors), np.int32)
+    shifted = np.zeros((columns, max_survivors))
+    remaining, next_remaining = np.zeros((max_survivors, columns)), np.zeros((max_survivors, columns))
+    extension, extension_cost = np.zeros(_EXTENSIONS, np.int64), np.zeros(_EXTENSIONS)
+    path_cost, path = np.zeros(max_survivors), np.zeros(max_survivors, np.int64)
+    next_cost = np.zeros(max_survivors)
+    remaining[0] = target
+    diagonal, survivors = 0, 1
+    for column in range(columns):
+        rates, error_cost, count = rate_cost[class_of_column[column]], unit[column] ** 2, 0
+        min_rate = rates.min()
+        for survivor in range(survivors):
+            value = remaining[survivor, column] / step[column] - shift[column]
+            shifted[column, survivor] = value
+            if mask[column]:
+                found = _find_cheapest(value, error_cost, rates, min_rate, entries, extension, extension_cost)
+            else:
+                found, extension[0], extension_cost[0] = 1, zero, error_cost * value * value + rates[zero]
+            for place in range(found):
+                item = survivor * len(entries) + extension[place]
+                item_cost = path_cost[survivor] + extension_cost[place]
+                count = _insert(path, next_cost, count, max_survivors, item, item_cost)
+        for place in range(count):
+            source, entry = path[place] // len(entries), path[place] % len(entries)
+            index[column, place], parent[column, place] = entry, source
+            path_cost[place] = next_cost[place]
+            error = (remaining[source, column] - entries[entry] * step[column]) / factor[diagonal]
+            for offset in range(1, columns - column):
+                at = np.uintp(column) + np.uintp(offset)
+                fed = error * factor[np.uintp(diagonal) + np.uintp(offset)]
+                next_remaining[np.uintp(place), at] = remaining[np.uintp(source), at] - fed
+        survivors, diagonal = count, diagonal + columns - column
+        remaining, next_remaining = next_remaining, remaining
+    place = 0  # the cheapest
+    for column in range(columns - 1, -1, -1):
+        indices[column] = index[column, place]
+        place = parent[column, place]
+        approximated[column] = shifted[column, place]
+
+
+@compiled()
+def search_rows(
+    target: Matrix,
+    mask: Masks,
+    scale: Matrix,
+    row_fisher: Vector,
+    inverse_cholesky: Factors,
+    correlation_factor: Matrix,
+    rate_cost: Matrix,
+    class_of_column: Integers,
+    entries: Vector,
+    max_survivors: int,
+) -> tuple[Chosen, Matrix, _Counts]:
+    """Find the entries of all rows, top down. Where rows are correlated, lower rows compensate for the errors above.
+
+    The first six arguments are the fields of `assignment.LayerArrays`, with an empty `correlation_factor` where rows
+    are independent. The others, and the result, are those of `assignment.assign_entries`.
+    """
+    rows, columns = target.shape
+    groups, correlated = inverse_cholesky.shape[0], len(correlation_factor) > 0
+    indices, approximated = np.zeros(target.shape, np.int32), np.zeros(target.shape)
+    counts = np.zeros(rate_cost.shape, np.int64)
+    errors = np.zeros((rows if correlated else 1, columns))
+    unit, shift = np.zeros(columns), np.zeros(columns)
+    for row in range(rows):
+        factor = inverse_cholesky[row * groups // rows]
+        root, diagonal = np.sqrt(0.5 * row_fisher[row]), 0
+        for column in range(columns):
+            unit[column] = root * scale[row, column] / factor[diagonal]
+            diagonal += columns - column
         if correlated:
-            diagonal = correlation_factor[row, row]
-            error_cost /= diagonal**2
-            targets[row] -= shift[row] / unit if unit > 0 else 0.0
-        entry = _cheapest_entry(targets[row], error_cost, rate_cost, min_rate_cost, entries) if mask[row] else zero
-        indices[row] = entry
-        if correlated:
-            error = (targets[row] - entries[entry]) * unit / diagonal
-            for later in range(row + 1, len(targets)):
-                shift[later] += error * correlation_factor[row, later]
+            shift[:] = 0
+            for above in range(row):
+                weight = correlation_factor[above, row]
+                for column in range(columns):
+                    shift[column] += weight * errors[above, column]
+            for column in range(columns):
+                shift[column] = shift[column] / unit[column] if unit[column] > 0 else 0.0
+            unit /= correlation_factor[row, row]
+        _search_row(
+            target[row], mask[row], scale[row], unit, shift, factor, rate_cost, class_of_column, entries,
+            max_survivors, indices[row], approximated[row],
+        )  # fmt: skip
+        for column in range(columns):
+            entry = indices[row, column]
+            counts[class_of_column[column], entry] += 1
+            if correlated:
+                errors[row, column] = (approximated[row, column] - entries[entry]) * unit[column]
+    return indices, approximated, counts
