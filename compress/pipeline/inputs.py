@@ -56,13 +56,11 @@ class ListedInputs:
 
     Attributes:
         given: the float network as the user gave it.
-        reference: with folded batch norms if the pipeline asks for them and there are any.
-        is_folded: the two differ.
+        reference: with folded batch norms if the pipeline asks for them; else `given` itself.
     """
 
     given: Model
     reference: Model
-    is_folded: bool
     calibration: PhotoList
     validation: PhotoList
 
@@ -88,9 +86,10 @@ def list_inputs(pipeline: Pipeline, memory_bytes: int | None = None) -> ListedIn
     labels = reference.labels or validation.class_names or calibration.class_names
     if pipeline.encode.labels == "none":
         labels = ()
-    given, reference = replace(given, labels=labels), replace(reference, labels=labels)
+    given = replace(given, labels=labels)
+    reference = replace(folded, labels=labels) if folded else given
     preflight.check_bytes(pipeline, reference)
-    return ListedInputs(given, reference, folded is not None, calibration, validation)
+    return ListedInputs(given, reference, calibration, validation)
 
 
 def load_inputs(
@@ -140,7 +139,7 @@ def load_inputs(
         processes=processes,
         memory_bytes=memory_bytes or default_memory_bytes(),
     )
-    if listed.is_folded and not context.has_same_outputs(given, reference):
+    if reference is not given and not context.has_same_outputs(given, reference):
         context = replace(context, reference=replace(given, notes=(_UNFOLDED,)))
     return RunInputs(context, validation, cache, given)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,12 +18,15 @@ from small_models import LABELS, float_squeezenet
 import compress
 from compress import container
 from compress.cli.main import main
+from compress.configuration.config import read_pipeline
 from compress.data.digits import Digits
 from compress.errors import SqueezeError
 from compress.evaluation import metrics
 from compress.evaluation.round_trip import run_round_trip
 from compress.networks.modules import to_module
+from compress.pipeline.inputs import load_inputs
 from compress.pipeline.run_record import data_record
+from compress.pipeline.stage_recorder import StageRecorder
 from compress.report import from_json, read_report, to_html, to_json
 from compress.report.record import RunRecord
 from compress.runtime.progress import no_progress
@@ -124,6 +128,18 @@ def test_the_record_has_the_outcome_of_each_validation_photo(finished):
     assert np.mean(np.equal(outcomes.label_ranks, 1)) == proof.accuracy.top1.value
     assert np.mean(np.greater(outcomes.label_ranks, 0)) == proof.accuracy.top5.value
     assert np.mean(outcomes.divergences_nats) == pytest.approx(proof.fidelity.divergence_nats.value, rel=1e-3)
+
+
+def test_a_network_without_batch_norms_to_fold_is_validated_once(finished):
+    titles = []
+
+    @contextmanager
+    def progress(title, total):
+        titles.append(title)
+        yield lambda count: None
+
+    StageRecorder(load_inputs(read_pipeline(finished.pipeline), finished.out / "cache", "cpu", progress))
+    assert titles.count("validating") == 1
 
 
 def test_every_stage_is_recorded_with_its_measurements(finished):
