@@ -58,14 +58,14 @@ class NetworkFactory:
         args: its keyword arguments.
         fold_batch_norm: batch norms are folded afterwards.
         tied: further names of tensors that have several in the network, with the name in the file.
-        outputs: what is compared of the network's outputs; None: the logits that it returns.
+        outputs: what is compared of the network's outputs.
     """
 
     function: FunctionName
     args: dict[str, JsonValue] = Field(default_factory=dict)
     fold_batch_norm: bool = False
     tied: dict[str, str] = Field(default_factory=dict)
-    outputs: ComparedOutput | None = None
+    outputs: ComparedOutput = LOGITS
 
     @classmethod
     def parse(cls, architecture: str) -> NetworkFactory:
@@ -106,10 +106,9 @@ class NetworkFactory:
         )
 
     def _text(self, tied: dict[str, str]) -> str:
-        options = {"args": self.args, "fold_batch_norm": self.fold_batch_norm, "tied": tied}
+        outputs = self.outputs.to_options()
+        options = {"args": self.args, "fold_batch_norm": self.fold_batch_norm, "tied": tied, "outputs": outputs}
         options = {name: value for name, value in options.items() if value}
-        if self.outputs:
-            options["outputs"] = self.outputs.to_options()
         text = json.dumps(options, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         return f"{self.function} {text}" if options else self.function
 
@@ -259,7 +258,7 @@ def output_of(model: Model) -> ComparedOutput:
     if not is_factory(model.architecture):
         return LOGITS
     try:
-        return NetworkFactory.parse(model.architecture).outputs or LOGITS
+        return NetworkFactory.parse(model.architecture).outputs
     except WeightsError:
         return LOGITS
 

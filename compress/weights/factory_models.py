@@ -89,17 +89,17 @@ def model_of(
         classes,
         preprocessing,
         tensors,
-        program=network_program(network, preprocessing, output or LOGITS),
+        program=network_program(network, preprocessing, output),
         uncompressed=uncompressed,
         trusted=True,
     )
-    notes = check_outputs(returning(network, output or LOGITS), model, (output or LOGITS).kind)
+    notes = check_outputs(returning(network, output), model, output.kind)
     return replace(model, notes=notes)
 
 
 def _probe(
-    network: nn.Module, preprocessing: Preprocessing, options: OutputOptions | None
-) -> tuple[ComparedOutput | None, int, set[str]]:
+    network: nn.Module, preprocessing: Preprocessing, options: OutputOptions
+) -> tuple[ComparedOutput, int, set[str]]:
     """Run the network on zeros; return what is compared, the number of its classes, and the weights that it used."""
     pre = preprocessing
     try:
@@ -110,11 +110,10 @@ def _probe(
         remedy = "; its weights are float32 here, so its code must not convert to another precision"
         remedy = remedy if _OTHER_PRECISION.search(str(error)) else ""
         raise ConfigError(f"{problem}: {type(error).__name__}: {error}{remedy}", key="model") from error
-    found = probe_output(outputs, options) if options else None
-    logits = _checked_logits(outputs) if found is None else found[1]
+    output, logits = (LOGITS, _checked_logits(outputs)) if options == LOGITS else probe_output(outputs, options)
     called = {call.weight: call.layer.weight for call in calls}
     try:
-        used = called.keys() if found is None else reached(called, logits)  # other outputs may have their own weights
+        used = called.keys() if options == LOGITS else reached(called, logits)  # others may have their own weights
         weights = used | reached(weight_matrices(network), logits)
     except Exception:  # an operation without gradients, or a value that it needs was changed in place
         weights = set(called)
@@ -123,7 +122,6 @@ def _probe(
         raise ConfigError(
             f"no pass can compress a weight of this network; its matrices: {left}", key="model", allowed=COMPRESSIBLE
         )
-    output = None if found is None or found[0] == LOGITS else found[0]
     return output, logits.shape[1], weights
 
 
