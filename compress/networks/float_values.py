@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,14 +13,20 @@ from compress.errors import WeightsError
 _MAX_EXACT_FLOAT64 = 1 << 53
 """Float64 represents all integers up to this one."""
 
+_EXPECTED = "not a dense tensor of real numbers"
 
-_REMEDIES = {
-    "sparse": "; convert it with to_dense()",
-    "complex": "; keep its parts, torch.view_as_real(tensor), and combine them in the forward pass",
-    "quantized": "; convert it with dequantize()",
-    "meta": "; it has no values: make it on the CPU",
-    "distributed": "; save whole tensors, full_tensor()",
+_OTHER_KINDS: Mapping[str, tuple[Callable[[torch.Tensor], bool], str]] = {
+    "nested": (lambda tensor: tensor.is_nested, ""),
+    "sparse": (lambda tensor: tensor.layout != torch.strided, "; convert it with to_dense()"),
+    "complex": (
+        lambda tensor: tensor.is_complex(),
+        "; keep its parts, torch.view_as_real(tensor), and combine them in the forward pass",
+    ),
+    "quantized": (lambda tensor: tensor.is_quantized, "; convert it with dequantize()"),
+    "meta": (lambda tensor: tensor.is_meta, "; it has no values: make it on the CPU"),
+    "distributed": (lambda tensor: hasattr(tensor, "full_tensor"), "; save whole tensors, full_tensor()"),
 }
+"""Tensors that are not read: what tells them, and what to do."""
 
 
 def to_float32(name: str, tensor: torch.Tensor) -> NDArray[np.float32]:
@@ -30,22 +38,13 @@ def to_float32(name: str, tensor: torch.Tensor) -> NDArray[np.float32]:
     Raises:
         WeightsError: the values are not dense real numbers, or are whole numbers that float32 does not represent.
     """
-    kinds = {
-        "nested": tensor.is_nested,
-        "sparse": tensor.layout != torch.strided,
-        "complex": tensor.is_complex(),
-        "quantized": tensor.is_quantized,
-        "meta": tensor.is_meta,
-        "distributed": hasattr(tensor, "full_tensor"),
-    }
-    kind = next((kind for kind, applies in kinds.items() if applies), None)
+    for kind, (applies, remedy) in _OTHER_KINDS.items():
+        if applies(tensor):
+            raise WeightsError(f"{name}: a {kind} tensor, {_EXPECTED}{remedy}")
     try:
-        values = None if kind else tensor.detach().cpu().resolve_neg().float()
-    except RuntimeError:  # packed types, such as torch.int4, have no values
-        kind = str(tensor.dtype)
-    if kind or values is None:
-        remedy = _REMEDIES.get(str(kind), "")
-        raise WeightsError(f"{name}: a {kind} tensor, not a dense tensor of real numbers{remedy}")
+        values = tensor.detach().cpu().resolve_neg().float()
+    except RuntimeError as error:  # packed types, such as torch.int4, have no values
+        raise WeightsError(f"{name}: a {tensor.dtype} tensor, {_EXPECTED}") from error
     check_whole_numbers(name, tensor)
     if tensor.dtype == torch.float64 and not torch.equal(values.isinf().cpu(), tensor.detach().cpu().isinf()):
         raise WeightsError(f"{name}: the value {float(tensor.abs().max()):.3g} is too large for float32")
