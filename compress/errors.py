@@ -143,7 +143,7 @@ class GoalMissed(SqueezeError):
     exit_code = 3
 
 
-def first_names(names: Collection[str], maximum: int) -> str:
+def first_names(names: Collection[str], maximum: int = 8) -> str:
     """Return the first names as text, and how many more there are."""
     more = f" and {len(names) - maximum:,} more" if len(names) > maximum else ""
     return ", ".join(islice(names, maximum)) + more

@@ -22,7 +22,7 @@ _RUNS, _RUNS_WITH_DRAWS = 2, 64
 _OTHER_SEED = 0x5EED
 """Seed of the second build: what a function draws and does not register is another number then."""
 
-_PHOTOS, _MAX_LISTED = 2, 4
+_PHOTOS = 2
 _BATCH_TOLERANCE = 0.01
 """Largest difference of a photo's outputs alone and in a batch, relative to the largest output: above the rounding of
 bfloat16, whose sums may have another order in a batch."""
@@ -97,7 +97,7 @@ def _check_mode(network: nn.Module, model: Model) -> None:
     ]
     if changed:
         raise _error(
-            f"its eval() changes {first_names(changed, _MAX_LISTED)}, as adapters do that merge themselves into the "
+            f"its eval() changes {first_names(changed)}, as adapters do that merge themselves into the "
             "weights; switch that off in your function (loralib: merge_weights=False), or merge them before you save "
             "the weights, and make the network without adapters"
         )

@@ -17,8 +17,6 @@ from torch import Tensor, nn
 
 from compress.errors import first_names
 
-_MAX_NAMES = 4
-
 _made: WeakValueDictionary[tuple[str, int], Tensor] = WeakValueDictionary()
 """Parameters of networks in use, by their identity and by the address of their memory."""
 
@@ -56,13 +54,13 @@ def _state_problem(network: nn.Module) -> str:
     ]
     if foreign:
         return (
-            f"its state_dict renames or computes tensors ({_listed(foreign)}), so they cannot be set; remove the "
+            f"its state_dict renames or computes tensors ({first_names(foreign)}), so they cannot be set; remove the "
             "override or the hook, and make a float network instead of quantized layers"
         )
     kept = set(map(id, tensors.values()))
     missing = [name for name, parameter in network.named_parameters() if id(parameter) not in kept]
     if missing:
-        return f"its state_dict lacks parameters ({_listed(missing)}); remove the override or the hook"
+        return f"its state_dict lacks parameters ({first_names(missing)}); remove the override or the hook"
     return ""
 
 
@@ -114,8 +112,9 @@ def _reuse_problem(network: nn.Module) -> str:
         _made["parameter", id(each)] = _made["memory", _address(each)] = each
     if reused:
         return (
-            f"it returned parameters of an earlier call ({_listed(reused)}), and two networks of different weights are "
-            "needed; make a new network in each call, not at the top of the module or behind functools.cache"
+            f"it returned parameters of an earlier call ({first_names(reused)}), and two networks of different "
+            "weights are needed; make a new network in each call, not at the top of the module or behind "
+            "functools.cache"
         )
     return ""
 
@@ -138,7 +137,3 @@ def _has_memory(tensor: Tensor) -> bool:
 
 def _address(tensor: Tensor) -> int:
     return tensor.untyped_storage().data_ptr()
-
-
-def _listed(names: list[str]) -> str:
-    return first_names(names, _MAX_NAMES)

@@ -12,7 +12,7 @@ from compress import container
 from compress.configuration.config import Pipeline
 from compress.data.collect import PhotoList
 from compress.data.photos import Photos
-from compress.errors import ConfigError, DataError
+from compress.errors import ConfigError, DataError, first_names
 from compress.evaluation.goals import Goal
 from compress.model import Model, Preprocessing
 from compress.networks.factory import output_of
@@ -26,8 +26,6 @@ _LOGGER = logging.getLogger(__name__)
 
 _MIN_SHARE = 0.5
 """Smallest share of the parameters that passes compress without a warning."""
-
-_MAX_NAMES = 8
 
 _MAX_INPUT = 1_000
 """Inputs of known networks stay below 300."""
@@ -130,8 +128,7 @@ def report_compressible(model: Model) -> None:
         _LOGGER.info("%s", said)
         return
     largest = sorted(model.uncompressed, key=lambda name: -math.prod(model.tensors[name].shape))
-    names = ", ".join(largest[:_MAX_NAMES]) + (", ..." if len(largest) > _MAX_NAMES else "")
-    _LOGGER.warning("%s; left as they are: %s. Passes compress %s", said, names, COMPRESSIBLE)
+    _LOGGER.warning("%s; left as they are: %s. Passes compress %s", said, first_names(largest), COMPRESSIBLE)
 
 
 def report_input_range(preprocessing: Preprocessing) -> None:

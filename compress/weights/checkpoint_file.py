@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from compress.errors import WeightsError
+from compress.errors import WeightsError, first_names
 
 CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar", ".index.json")
 
@@ -196,7 +196,7 @@ def _read_shards(path: Path) -> dict[str, object]:
     parts = [read_checkpoint(file).tensors for file in files if file.suffix.lower() != ".json"]
     state: dict[str, object] = {name: tensor for part in parts for name, tensor in part.items()}
     if missing := sorted(shards.keys() - state.keys()):
-        raise WeightsError(f"{path}: the shards lack {', '.join(missing[:8])}")
+        raise WeightsError(f"{path}: the shards lack {first_names(missing)}")
     return {name: state[name] for name in shards}
 
 

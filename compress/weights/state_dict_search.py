@@ -31,8 +31,6 @@ _WRAPPERS = frozenset({"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoi
 _COUNTERS = ("num_batches_tracked", "n_averaged")
 """Buffers of batch norms and `AveragedModel`; no output depends on them."""
 
-_MAX_LISTED = 8
-
 
 @dataclass(frozen=True)
 class ExpectedTensors:
@@ -99,7 +97,7 @@ def find_state_dict(
         others = _beside(checkpoint, names)
     is_complete = names.keys() == expected.shapes.keys()
     if is_complete and others and strict:
-        listed = _listed([f"{name} {tuple(checkpoint.tensors[name].shape)}" for name in others])
+        listed = first_names([f"{name} {tuple(checkpoint.tensors[name].shape)}" for name in others])
         raise WeightsError(
             f"{checkpoint.path}: tensors that the network lacks: {listed}; in a pipeline, strict: false ignores them"
         )
@@ -117,7 +115,7 @@ def _below(checkpoint: Checkpoint, key: str) -> Checkpoint:
     if not tensors:
         keys = list(dict.fromkeys(name.partition(".")[0] for name in checkpoint.tensors))
         problem = f"{checkpoint.path} has no tensors under {key!r}{nearest(key, keys)}"
-        raise ConfigError(problem, key="model.checkpoint_key", allowed=_listed(keys))
+        raise ConfigError(problem, key="model.checkpoint_key", allowed=first_names(keys))
     return replace(checkpoint, tensors=tensors, mappings={name: checkpoint.mappings[start + name] for name in tensors})
 
 
@@ -155,7 +153,7 @@ def _choose(checkpoint: Checkpoint, expected: ExpectedTensors, complete: _Parts)
     prefixes = fitting or list(complete)
     if len(prefixes) > 1 and "" not in prefixes:
         raise WeightsError(
-            f"{checkpoint.path}: several parts fit the network: {_listed(prefixes)}; "
+            f"{checkpoint.path}: several parts fit the network: {first_names(prefixes)}; "
             f"choose one in the section 'model' of a pipeline, such as checkpoint_key: {prefixes[0]}"
         )
     return "" if "" in prefixes else prefixes[0]
@@ -210,11 +208,7 @@ def _notes(checkpoint: Checkpoint, names: Mapping[str, list[str]], others: Seque
     tensors = (checkpoint.tensors[sources[0]] for sources in names.values())
     rounded = sum(each.dtype == torch.float64 and not torch.equal(each.float().double(), each) for each in tensors)
     notes = (
-        f"ignoring {_listed(others)}" if others else "",
+        f"ignoring {first_names(others)}" if others else "",
         f"{rounded} float64 tensors rounded to float32" if rounded else "",
     )
     return tuple(filter(None, notes))
-
-
-def _listed(names: Sequence[str]) -> str:
-    return first_names(names, _MAX_LISTED)
