@@ -12,8 +12,7 @@ from compress.errors import ConfigError
 from compress.model import Model
 from compress.networks.factory import INVERTED_RESIDUAL, NetworkFactory
 from compress.runtime.path_types import PathText
-from compress.weights.checkpoint_options import CheckpointOptions
-from compress.weights.source_files import existing_file, read_class_names
+from compress.weights.source_files import CheckpointOptions, existing_file
 
 _Activation = Literal["relu6"]
 
@@ -109,13 +108,11 @@ class InvertedResidualWeights(CheckpointOptions):
         path: checkpoint with the network's tensors.
         architecture: JSON file that describes the network.
         fold_batch_norm: see `fold_batch_norms`.
-        labels: text file with one class name a line; None: ImageNet's names if there are 1,000 classes.
     """
 
     path: PathText
     architecture: PathText
     fold_batch_norm: bool = True
-    labels: PathText | None = None
 
     @property
     def description(self) -> str:
@@ -138,11 +135,7 @@ class InvertedResidualWeights(CheckpointOptions):
         checkpoint = read_checkpoint(existing_file(self.path))
         notes = load_checkpoint(network, checkpoint, self.architecture, self.checkpoint_key, self.strict)
         model = model_of(network, factory, self.resolve_preprocessing())
-        labels = (
-            read_class_names(self.labels, model.classes)
-            if self.labels
-            else default_class_names(model.architecture, model.classes)
-        )
+        labels = self.class_names(model.classes, default_class_names(model.architecture, model.classes))
         return replace(model, labels=labels, source_notes=notes)
 
 

@@ -1,4 +1,4 @@
-"""Files that the section `model` of a pipeline names."""
+"""Files that the section `model` of a pipeline names, and how a checkpoint is read."""
 
 from __future__ import annotations
 
@@ -6,28 +6,53 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
 
 from compress.errors import ConfigError, WeightsError
+from compress.networks.preprocessing_options import InputOptions
 from compress.runtime.file_names import expand_home
+from compress.runtime.path_types import KeyText, PathText
 
 Arrays = dict[str, NDArray[np.float32]]
 """The tensors of a network by name."""
 
 
-def read_class_names(path: str, classes: int) -> tuple[str, ...]:
-    """Read the class names in a file of the key `model.labels`, one a line.
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class CheckpointOptions(InputOptions):
+    """Options of a network that is read from a checkpoint.
 
-    Raises:
-        ConfigError: the file does not exist.
-        WeightsError: the file is not UTF-8 text, or has another number of names.
+    Attributes:
+        checkpoint_key: keys on the way to the network's tensors, joined by dots; None: the only part that fits.
+        strict: tensors that the network lacks are an error.
+        labels: text file with one class name a line; None: ImageNet's names for a network of this package with 1,000
+            classes.
     """
-    try:
-        names = tuple(existing_file(path, "labels").read_text("utf-8-sig").splitlines())
-    except UnicodeDecodeError as error:
-        raise WeightsError(f"{path}: class names must be UTF-8 text ({error})") from error
-    if len(names) != classes:
-        raise WeightsError(f"{path}: {len(names):,} class names for {classes:,} classes")
-    return names
+
+    checkpoint_key: KeyText | None = None
+    strict: bool = True
+    labels: PathText | None = None
+
+    def described(self, path: str) -> str:
+        """Return the name of a checkpoint and the key of the tensors in it, for the report."""
+        return Path(path).name + (f" under {self.checkpoint_key}" if self.checkpoint_key else "")
+
+    def class_names(self, classes: int, default: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """Return the class names in the file `labels`, or `default` without one.
+
+        Raises:
+            ConfigError: the file does not exist.
+            WeightsError: the file is not UTF-8 text, or has another number of names.
+        """
+        if self.labels is None:
+            return default
+        try:
+            names = tuple(existing_file(self.labels, "labels").read_text("utf-8-sig").splitlines())
+        except UnicodeDecodeError as error:
+            raise WeightsError(f"{self.labels}: class names must be UTF-8 text ({error})") from error
+        if len(names) != classes:
+            raise WeightsError(f"{self.labels}: {len(names):,} class names for {classes:,} classes")
+        return names
 
 
 def existing_file(path: str, key: str = "path") -> Path:

@@ -15,19 +15,17 @@ from compress.errors import ConfigError, WeightsError
 from compress.model import TORCHVISION, Model
 from compress.networks.preprocessing_options import InputOptions
 from compress.runtime.path_types import PathText
-from compress.weights.checkpoint_options import CheckpointOptions
-from compress.weights.source_files import existing_file, read_class_names
+from compress.weights.source_files import CheckpointOptions, existing_file
 
 SqueezeNetName = Literal["squeezenet1_0", "squeezenet1_1"]
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class CheckpointWeights(CheckpointOptions):
-    """The user's checkpoint with torchvision's tensor names; `labels` is a text file with one class name a line."""
+    """The user's checkpoint with torchvision's tensor names."""
 
     path: PathText
     architecture: SqueezeNetName
-    labels: PathText | None = None
 
     @property
     def description(self) -> str:
@@ -41,7 +39,7 @@ class CheckpointWeights(CheckpointOptions):
 
         checkpoint, preprocessing = read_checkpoint(existing_file(self.path)), self.resolve_preprocessing()
         model = load_squeezenet(self.architecture, checkpoint, preprocessing, self.checkpoint_key, self.strict)
-        return replace(model, labels=read_class_names(self.labels, model.classes)) if self.labels else model
+        return replace(model, labels=self.class_names(model.classes, model.labels))
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))

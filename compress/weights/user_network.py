@@ -11,8 +11,7 @@ from compress.model import Model
 from compress.networks.compared_output import OutputIndex, OutputName, OutputOptions
 from compress.networks.factory import FunctionName, NetworkFactory
 from compress.runtime.path_types import PathText
-from compress.weights.checkpoint_options import CheckpointOptions
-from compress.weights.source_files import existing_file, read_class_names
+from compress.weights.source_files import CheckpointOptions, existing_file
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -26,7 +25,6 @@ class UserNetwork(CheckpointOptions):
         args: its keyword arguments.
         checkpoint: file with the network's tensors; default: the weights that the function makes.
         fold_batch_norm: see `fold_batch_norms`.
-        labels: text file with one class name a line.
         outputs: what is compared of the network's outputs, or only the name of a tensor of logits; None: the logits
             that it returns.
     """
@@ -35,7 +33,6 @@ class UserNetwork(CheckpointOptions):
     args: dict[str, JsonValue] = Field(default_factory=dict)
     checkpoint: PathText | None = None
     fold_batch_norm: bool = False
-    labels: PathText | None = None
     outputs: OutputOptions | OutputIndex | OutputName | None = None
 
     @property
@@ -67,5 +64,4 @@ class UserNetwork(CheckpointOptions):
         if outputs is not None and not isinstance(outputs, OutputOptions):
             outputs = OutputOptions(outputs)
         model = model_of(network, factory, self.resolve_preprocessing(), outputs)
-        labels = read_class_names(self.labels, model.classes) if self.labels else ()
-        return replace(model, labels=labels, source_notes=notes)
+        return replace(model, labels=self.class_names(model.classes), source_notes=notes)
