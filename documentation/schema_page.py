@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-Schema = Mapping[str, Any]
+from compress.configuration.json_schema import attribute_descriptions
 
-_ATTRIBUTE = re.compile(r"^ {4}(\w+): (.+(?:\n {8}.+)*)", re.MULTILINE)
-"""One entry of the section "Attributes" of a docstring, which pydantic copies into the schema."""
+Schema = Mapping[str, Any]
 
 
 def schema_page(title: str, schema: Schema) -> str:
@@ -34,8 +32,8 @@ def _sections(name: str, schema: Schema) -> Iterator[str]:
 
 
 def _section(name: str, schema: Schema) -> str:
-    description, _, attributes = schema.get("description", "").partition("\n\nAttributes:\n")
-    told = {key: " ".join(text.split()) for key, text in _ATTRIBUTE.findall(attributes)}
+    docstring = schema.get("description", "")  # pydantic copies it
+    description, told = docstring.partition("\n\nAttributes:\n")[0], attribute_descriptions(docstring)
     rows = [
         (f"`{key}`", _kind(value), _default(key, value, schema), value.get("description", told.get(key, "")))
         for key, value in schema["properties"].items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -17,9 +17,6 @@ from compress.passes import PASSES
 from compress.weights.weight_sources import SOURCES as WEIGHTS_SOURCES
 
 Schema = dict[str, Any]
-
-_ATTRIBUTE = re.compile(r"^ {4}(\w+): (.+(?:\n {8}.+)*)", re.MULTILINE)
-"""One entry of the section "Attributes" of a docstring."""
 
 
 def pipeline_schema() -> Schema:
@@ -80,7 +77,9 @@ def _object(kind: type[Any], definitions: Schema) -> Schema:
     """Return the schema of a dataclass of options; add the parts that it refers to."""
     schema = TypeAdapter(kind).json_schema(by_alias=True)
     definitions.update(schema.pop("$defs", {}))
-    descriptions = dict(_attribute_descriptions(kind))
+    descriptions: dict[str, str] = {}
+    for each in reversed(kind.__mro__):  # the class last
+        descriptions |= attribute_descriptions(inspect.cleandoc(each.__doc__ or ""))
     for name, part in schema.get("properties", {}).items():
         field = name if name in descriptions else f"{name}_"  # `lambda` is a keyword of Python
         if field in descriptions:
@@ -89,8 +88,7 @@ def _object(kind: type[Any], definitions: Schema) -> Schema:
     return {**schema, "description": " ".join(summary.split()), "additionalProperties": False}
 
 
-def _attribute_descriptions(kind: type[Any]) -> Iterator[tuple[str, str]]:
-    """Yield fields and their descriptions from the docstrings of a class and its bases, the class last."""
-    for each in reversed(kind.__mro__):
-        for name, text in _ATTRIBUTE.findall(inspect.cleandoc(each.__doc__ or "").partition("Attributes:")[2]):
-            yield name, " ".join(text.split())
+def attribute_descriptions(docstring: str) -> dict[str, str]:
+    """Return the entries of the section "Attributes" of a docstring, each on one line."""
+    entries = re.findall(r"^ {4}(\w+): (.+(?:\n {8}.+)*)", docstring.partition("Attributes:\n")[2], re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in entries}

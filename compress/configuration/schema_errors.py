@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -46,11 +46,9 @@ def validate(
         ConfigError: the first error: its place and what is allowed there.
     """
     adapter = TypeAdapter(kind)
-    if other := next(_keys_other_than_text(value), None):
-        raise document.error(keys, f"the key {other} is not text; put it in quotes")
+    # Strict JSON: `true` is no number and "5" is text, but a list may become a tuple, and text a path.
+    text = json.dumps(_to_json(document, keys, value))
     try:
-        # Strict JSON: `true` is no number and "5" is text, but a list may become a tuple, and text a path.
-        text = json.dumps(_to_json(value))
         return adapter.validate_json(text, strict=True, by_alias=True, by_name=False)
     except ValidationError as error:
         raise _first_error(document, keys, adapter.json_schema(), error, also, owner) from error
@@ -71,21 +69,15 @@ def unknown_key(
     return document.error(keys, f"unknown key{of}{instead}", ", ".join(names) or "none")
 
 
-def _keys_other_than_text(value: object) -> Iterator[str]:
-    """Yield the keys in a value that are no text, such as numbers: JSON has none, and a function would get text."""
+def _to_json(document: Document, keys: Sequence[Key], value: object) -> object:
+    """Return a YAML value, or a part of it, as a JSON value; `keys` are the path of the whole, for errors."""
     if isinstance(value, Mapping):
-        yield from (str(key) for key in value if not isinstance(key, str))
-        value = list(value.values())
-    for each in value if isinstance(value, list | tuple) else ():
-        yield from _keys_other_than_text(each)
-
-
-def _to_json(value: object) -> object:
-    """Return a YAML value as a JSON value."""
-    if isinstance(value, Mapping):
-        return {str(key): _to_json(item) for key, item in value.items()}
+        for key in value:
+            if not isinstance(key, str):  # JSON has no such keys: a function of the user would get text
+                raise document.error(keys, f"the key {key} is not text; put it in quotes")
+        return {str(key): _to_json(document, keys, item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_to_json(item) for item in value]
+        return [_to_json(document, keys, item) for item in value]
     if isinstance(value, ScalarBoolean):
         return bool(value)
     return value if value is None or isinstance(value, int | float) else str(value)
