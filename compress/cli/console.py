@@ -115,21 +115,17 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], text_colum
     Text folds where the terminal is narrow, and numbers are never cut: then the table is wider than the terminal.
     """
     table = Table(box=None, header_style="bold", pad_edge=False)
+    needed = [max(map(cell_len, cells)) for cells in zip(columns, *rows, strict=True)]
+    needed[:text_columns] = (min(width, _MIN_TEXT_WIDTH) for width in needed[:text_columns])
     for index, column in enumerate(columns):
         if index < text_columns:
-            table.add_column(column, overflow="fold", min_width=min(_widest(index, columns, rows), _MIN_TEXT_WIDTH))
+            table.add_column(column, overflow="fold", min_width=needed[index])
         else:
             table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(*(escape(_visible(cell)) for cell in row))
-    widest = [_widest(index, columns, rows) for index in range(len(columns))]
-    needed = sum(min(width, _MIN_TEXT_WIDTH) for width in widest[:text_columns]) + sum(widest[text_columns:])
-    width = max(_out.width, needed + 2 * len(columns))
+    width = max(_out.width, sum(needed) + 2 * len(columns))
     Console(highlight=False, emoji=False, width=width).print(table, soft_wrap=False, crop=False)
-
-
-def _widest(index: int, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
-    return max(cell_len(row[index]) for row in (columns, *rows))
 
 
 def shortened(architecture: str) -> str:
