@@ -114,7 +114,8 @@ class Folder(PhotoSource):
             labels = None if rule == "none" else folder_labels(photos, path, classes, rule, required=required)
             return _PathListing([photo.path for photo in photos], labels, f"{path}{listing.ignored_text}")
         if path.suffix.lower() not in _TABLES:
-            _check_photo(path)
+            if path.suffix.lower() not in PHOTO_SUFFIXES and not is_photo(path):
+                raise DataError(f"{path} is neither a photo, a folder nor a table ({', '.join(_TABLES)})")
             return _PathListing([path], None, str(path))
         paths, columns = list_csv(path)
         if rule == "none" or not paths:
@@ -153,11 +154,6 @@ def _existing(path: Path, key: str) -> Path:
         allowed = "a path that exists; --set data.calibration.path=PATH and --set data.validation.path=PATH name others"
         raise ConfigError(f"{path} does not exist", key=key, allowed=allowed)
     return path
-
-
-def _check_photo(path: Path) -> None:
-    if path.suffix.lower() not in PHOTO_SUFFIXES and not is_photo(path):
-        raise DataError(f"{path} is neither a photo, a folder nor a table ({', '.join(_TABLES)})")
 
 
 def _without_repetitions(table: Path, paths: Sequence[Path], labels: Labels | None) -> _PathListing:

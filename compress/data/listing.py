@@ -93,15 +93,8 @@ def _walk(folder: str, ancestors: frozenset[str], ignored: Counter[str]) -> Iter
             ignored["other suffixes"] += 1
 
 
-class CsvListing(NamedTuple):
-    """The photos of a CSV file, and the cells of each column but `path`."""
-
-    paths: list[Path]
-    columns: dict[str, list[str]]
-
-
-def list_csv(file: Path) -> CsvListing:
-    """List the photos of a CSV file with a column `path`.
+def list_csv(file: Path) -> tuple[list[Path], dict[str, list[str]]]:
+    """Return the photos of a CSV file with a column `path`, and the cells of each other column.
 
     Paths are relative to the folder of the file, or to the folder with the file's name without its suffix.
 
@@ -118,7 +111,7 @@ def list_csv(file: Path) -> CsvListing:
     if nameless := next((row for row in rows if not row["path"].strip()), None):
         raise DataError(f"{file} has a row without a path: {', '.join(nameless.values())}; complete or remove it")
     columns = {name: [row[name].strip() for row in rows] for name in names if name not in ("", "path")}
-    return CsvListing([_locate(row["path"].strip(), file) for row in rows], columns)
+    return [_locate(row["path"].strip(), file) for row in rows], columns
 
 
 def _locate(path: str, file: Path) -> Path:

@@ -54,10 +54,8 @@ class OperatorConverter:
                 continue  # a shape, which reshapes read
             self._results[node] = self._convert(node)
             if is_in_place(node, self._modules[str(node.target)] if node.op == "call_module" else None):
-                self._replace_result(self._results[node.all_input_nodes[0]], self._results[node])
-
-    def _replace_result(self, old: str, new: str) -> None:
-        self._results = {node: new if name == old else name for node, name in self._results.items()}
+                old, new = self._results[node.all_input_nodes[0]], self._results[node]
+                self._results = {each: new if name == old else name for each, name in self._results.items()}
 
     def _convert(self, node: fx.Node) -> str:
         """Add the operations of a node, and return the name of its result."""

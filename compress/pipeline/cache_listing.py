@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -59,21 +59,16 @@ def list_entries(folder: Path) -> list[CacheEntry]:
     return sorted(entries, key=lambda entry: (-entry.file_bytes, entry.files))
 
 
-def find_caches(out: Path) -> Iterator[Path]:
-    """Return the caches in a folder of results: its own, and the ones of the runs in it."""
-    for folder in (out, *sorted(out.iterdir())) if out.is_dir() else ():
-        if (folder / "cache").is_dir():
-            yield folder / "cache"
-
-
 def caches_of(folders: Sequence[Path]) -> list[Path]:
     """Return the caches of folders: each folder, or the cache in it if it is that of a run.
 
-    Without folders, return the caches in `out`.
+    Without folders, return the caches of `out` and of the runs in it.
     """
-    if not folders:
-        return list(find_caches(Path("out")))
-    return [folder / "cache" if (folder / "cache").is_dir() else folder for folder in folders]
+    if folders:
+        return [folder / "cache" if (folder / "cache").is_dir() else folder for folder in folders]
+    out = Path("out")
+    caches = (folder / "cache" for folder in (out, *sorted(out.glob("*"))))
+    return [cache for cache in caches if cache.is_dir()]
 
 
 def remove_entries(folder: Path, older_than_seconds: float = 0) -> list[CacheEntry]:

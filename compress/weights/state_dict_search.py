@@ -90,7 +90,7 @@ def find_state_dict(
     complete = {prefix: names for prefix, names in parts.items() if names.keys() == expected.shapes.keys()}
     if not complete and checkpoint.holds_network:
         raise WeightsError(f"{checkpoint.path}: holds a whole pickled network, not its weights; {SAVE_STATE}")
-    names = complete[_choose(checkpoint, expected, complete)] if complete else _closest(parts)
+    names = complete[_choose(checkpoint, expected, complete)] if complete else max(parts.values(), key=len, default={})
     others = _beside(checkpoint, names)
     if not complete:  # some may have their full names, others a prefix
         names = {**{expected.first_names[name]: [name] for name in others if name in expected.first_names}, **names}
@@ -157,10 +157,6 @@ def _choose(checkpoint: Checkpoint, expected: ExpectedTensors, complete: _Parts)
             f"choose one in the section 'model' of a pipeline, such as checkpoint_key: {prefixes[0]}"
         )
     return "" if "" in prefixes else prefixes[0]
-
-
-def _closest(parts: _Parts) -> Mapping[str, list[str]]:
-    return max(parts.values(), key=len, default={})
 
 
 def _has_shapes(checkpoint: Checkpoint, expected: ExpectedTensors, names: Mapping[str, list[str]]) -> bool:
