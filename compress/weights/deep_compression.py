@@ -39,7 +39,6 @@ class DeepCompressionWeights:
 
     @property
     def description(self) -> str:
-        """Origin of the weights, for the report."""
         return f"SqueezeNet v1.0 as the Deep Compression authors released it ({Path(self.path).name})"
 
     def load(self, seed: int = 0) -> Model:

@@ -116,7 +116,6 @@ class InvertedResidualWeights(CheckpointOptions):
 
     @property
     def description(self) -> str:
-        """Origin of the weights, for the report."""
         return f"the inverted residual network of the checkpoint {self.described(self.path)}"
 
     def load(self, seed: int = 0) -> Model:

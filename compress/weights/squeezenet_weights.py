@@ -29,7 +29,6 @@ class CheckpointWeights(CheckpointOptions):
 
     @property
     def description(self) -> str:
-        """Origin of the weights, for the report."""
         return f"the checkpoint {self.described(self.path)}"
 
     def load(self, seed: int = 0) -> Model:
@@ -56,7 +55,6 @@ class TorchvisionWeights:
 
     @property
     def description(self) -> str:
-        """Origin of the weights, for the report."""
         return f"torchvision's published {self.architecture} ({self.URLS[self.architecture]})"
 
     def load(self, seed: int = 0) -> Model:
@@ -93,7 +91,6 @@ class RandomWeights(InputOptions):
 
     @property
     def description(self) -> str:
-        """Origin of the weights, for the report."""
         return f"{self.architecture} for {self.classes:,} classes with random weights"
 
     def load(self, seed: int = 0) -> Model:

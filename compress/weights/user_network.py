@@ -37,7 +37,6 @@ class UserNetwork(CheckpointOptions):
 
     @property
     def description(self) -> str:
-        """Origin of the weights, for the report."""
         weights = (
             f"the weights of {self.described(self.checkpoint)}" if self.checkpoint else "the weights that it makes"
         )
