@@ -178,18 +178,8 @@ def test_bytes_are_the_same_in_another_process_and_hold_no_local_path(models, tm
     container.write(tmp_path / "m.sqz", models["1.0, in levels"])
     for weight_format in FORMATS:
         here = written(container.read(tmp_path / "m.sqz"), tmp_path, weight_format)
-        command = [
-            sys.executable,
-            "-m",
-            "compress",
-            "decompress",
-            "m.sqz",
-            "-o",
-            "again.onnx",
-            "--force",
-            "--weights",
-            weight_format,
-        ]
+        words = f"-m compress decompress m.sqz -o again.onnx --force --weights {weight_format}"
+        command = [sys.executable, *words.split()]
         root = Path(__file__).parents[2]
         environment = os.environ | {"PYTHONHASHSEED": "7", "PYTHONPATH": str(root)}
         subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
@@ -309,20 +299,6 @@ def test_preprocessing_that_does_not_fit_is_an_error_and_no_file_is_written(tmp_
     assert not list(tmp_path.iterdir())
 
 
-def test_an_unsupported_operation_is_an_error(tmp_path):
-    model = UserNetwork(factory="user_networks:softplus_network", input_size=16).load()
-    with pytest.raises(SqueezeError, match="ONNX export does not support the network's operation %_1 "):
-        write_weights(model, tmp_path / "model.onnx")
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_layer_whose_weights_are_computed_is_an_error(tmp_path):
-    model = UserNetwork(factory="user_networks:weight_normed_network", input_size=16).load()
-    with pytest.raises(SqueezeError, match="supports layers as torch has them; 0 has hooks, parametrizations or"):
-        write_weights(model, tmp_path / "model.onnx")
-    assert not list(tmp_path.iterdir())
-
-
 def test_without_the_package_onnx_the_error_has_advice_and_other_formats_work(tmp_path):
     container.write(tmp_path / "m.sqz", shared_squeezenet())
     (tmp_path / "m.onnx").write_bytes(b"an old file")
@@ -370,15 +346,6 @@ def test_user_networks_give_the_same_logits(make, args, weight_format, tmp_path)
     np.testing.assert_allclose(logits, expected, atol=1e-4 * max(1.0, float(np.abs(expected).max())))
 
 
-def test_a_network_that_cannot_be_traced_is_an_error(tmp_path):
-    model = UserNetwork(factory="user_networks:mixed_layers", input_size=16).load()
-    with pytest.raises(
-        SqueezeError, match=r"ONNX export needs torch\.fx, which cannot trace the network: 'len' is not supported"
-    ):
-        write_weights(model, tmp_path / "model.onnx")
-    assert not (tmp_path / "model.onnx").exists()
-
-
 class InPlaceSum(torch.nn.Module):
     """`total += x` changes `first`, which `torch.fx` traces as a sum that changes nothing."""
 
@@ -408,14 +375,6 @@ class SameTwice(torch.nn.Module):
         return self.head(torch.cat([x, x], dim=1).mean((2, 3)))
 
 
-def in_place_sum() -> torch.nn.Module:
-    return InPlaceSum()
-
-
-def same_twice() -> torch.nn.Module:
-    return SameTwice()
-
-
 class OtherArguments(torch.nn.Module):
     """Has an argument after the photos, and tensors that no operation reads."""
 
@@ -438,21 +397,11 @@ class ReshapeByName(OtherArguments):
         return super().forward(x) * self.squeeze
 
 
-def other_arguments(fails: bool = False) -> torch.nn.Module:
-    return ReshapeByName() if fails else OtherArguments()
-
-
 def test_arguments_after_the_photos_have_their_default_values(tmp_path, capfd):
-    model = UserNetwork(factory=f"{__name__}:other_arguments", input_size=16).load()
+    model = UserNetwork(factory=f"{__name__}:OtherArguments", input_size=16).load()
     write_weights(model, tmp_path / "m.onnx")  # compares the logits with torch's
     assert (tmp_path / "m.onnx").exists()
     assert capfd.readouterr() == ("", "")  # no warnings of onnxruntime of tensors that are not used
-
-
-def test_a_parameter_with_the_name_of_a_method_is_an_unsupported_operation(tmp_path):
-    model = UserNetwork(factory=f"{__name__}:other_arguments", args={"fails": True}, input_size=16).load()
-    with pytest.raises(SqueezeError, match="does not support the network's operation %squeeze"):
-        write_weights(model, tmp_path / "m.onnx")
 
 
 class FailsInTrace(OtherArguments):
@@ -463,26 +412,27 @@ class FailsInTrace(OtherArguments):
         return super().forward(x) if size else x @ x.new_zeros(99, 1)
 
 
-def fails_in_trace() -> torch.nn.Module:
-    return FailsInTrace()
-
-
-def test_a_trace_that_does_not_run_is_one_error(tmp_path, capfd):
-    model = UserNetwork(factory=f"{__name__}:fails_in_trace", input_size=16).load()
-    with pytest.raises(SqueezeError, match=r"torch\.fx, which cannot trace the network: mat1 and mat2"):
+@pytest.mark.parametrize(
+    ("factory", "message"),
+    [
+        ("user_networks:softplus_network", "ONNX export does not support the network's operation %_1 "),
+        (f"{__name__}:ReshapeByName", "does not support the network's operation %squeeze"),
+        ("user_networks:weight_normed_network", "as torch has them; 0 has hooks, parametrizations or"),
+        ("user_networks:mixed_layers", r"needs torch\.fx, which cannot trace the network: 'len' is not supported"),
+        (f"{__name__}:FailsInTrace", r"torch\.fx, which cannot trace the network: mat1 and mat2"),
+        (f"{__name__}:InPlaceSum", "logits of its ONNX model differ from torch's"),
+    ],
+)
+def test_a_network_that_cannot_be_exported_is_one_error_and_no_file_is_written(factory, message, tmp_path, capfd):
+    model = UserNetwork(factory=factory, input_size=16).load()
+    with pytest.raises(SqueezeError, match=message):
         write_weights(model, tmp_path / "m.onnx")
+    assert not list(tmp_path.iterdir())
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_network_whose_trace_misses_a_change_in_place_is_refused(tmp_path):
-    model = UserNetwork(factory=f"{__name__}:in_place_sum", input_size=16).load()
-    with pytest.raises(SqueezeError, match="logits of its ONNX model differ from torch's"):
-        write_weights(model, tmp_path / "m.onnx")
-    assert not (tmp_path / "m.onnx").exists()
-
-
 def test_changes_in_place_repeated_inputs_and_meeting_names_are_exported(tmp_path):
-    model = UserNetwork(factory=f"{__name__}:same_twice", input_size=16).load()
+    model = UserNetwork(factory=f"{__name__}:SameTwice", input_size=16).load()
     write_weights(model, tmp_path / "m.onnx")  # compares the logits with torch's
     assert (tmp_path / "m.onnx").exists()
 
