@@ -119,12 +119,8 @@ class Child(Registered, name="child"):
         return self.layer(x).mean((2, 3))
 
 
-def child() -> nn.Module:
-    return Child()
-
-
 def test_a_registry_of_classes_does_not_see_the_view(tmp_path):
-    container.write(tmp_path / "model.sqz", UserNetwork(factory=f"{__name__}:child", input_size=16).load())
-    loaded = compress.load(tmp_path / "model.sqz", factory=f"{__name__}:child")
-    assert repr(loaded).startswith(f"<{__name__}:child: 112 parameters in ")
+    container.write(tmp_path / "model.sqz", UserNetwork(factory=f"{__name__}:Child", input_size=16).load())
+    loaded = compress.load(tmp_path / "model.sqz", factory=f"{__name__}:Child")
+    assert repr(loaded).startswith(f"<{__name__}:Child: 112 parameters in ")
     assert Registered.classes == ["child"]

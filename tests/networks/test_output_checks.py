@@ -129,18 +129,17 @@ def test_an_exported_program_is_an_error():
 
 
 class ForInference(Unusual):
+    def __init__(self):
+        super().__init__("usual")
+
     def train(self, mode=True):
         if mode:
             raise RuntimeError("for inference only")
         return super().train(mode)
 
 
-def for_inference() -> nn.Module:
-    return ForInference("usual")
-
-
 def test_a_network_without_training_mode_is_read():
-    assert UserNetwork(factory=f"{__name__}:for_inference", input_size=16).load().weight_names() == ["layer.weight"]
+    assert UserNetwork(factory=f"{__name__}:ForInference", input_size=16).load().weight_names() == ["layer.weight"]
 
 
 def test_a_torchscript_program_is_an_error():

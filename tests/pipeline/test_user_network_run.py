@@ -190,12 +190,8 @@ class NormOverTokens(nn.Module):
         return self.head(self.norm(self.mix(self.patches(x).flatten(2).transpose(1, 2))).relu().mean(1))
 
 
-def norm_over_tokens() -> nn.Module:
-    return NormOverTokens()
-
-
 def test_batch_norms_stay_where_folding_would_change_outputs(tmp_path):
-    model = f'{{factory: "{__name__}:norm_over_tokens", input_size: 32, resize: squash, fold_batch_norm: true}}'
+    model = f'{{factory: "{__name__}:NormOverTokens", input_size: 32, resize: squash, fold_batch_norm: true}}'
     (tmp_path / "p.yaml").write_text(f"model: {model}\n{DATA}\nstages: []\nencode: {{coding: huffman}}\n")
     record = run(read_pipeline(tmp_path / "p.yaml"), tmp_path / "out", device="cpu").record
     assert record.stages[0].notes == ("batch norms are not folded: the network's outputs would change",)

@@ -256,12 +256,8 @@ class Masked(torch.nn.Module):
         return self.layer(x).flatten(1) + self.mask.exp()
 
 
-def masked(persistent: bool) -> torch.nn.Module:
-    return Masked(persistent)
-
-
 def test_a_mask_of_infinite_values_is_made_by_the_function():
-    source = UserNetwork(factory=f"{__name__}:masked", args={"persistent": True}, input_size=16)
+    source = UserNetwork(factory=f"{__name__}:Masked", args={"persistent": True}, input_size=16)
     with pytest.raises(WeightsError, match=r"^mask: .* register a mask of -inf with persistent=False"):
         source.load()
     assert list(replace(source, args={"persistent": False}).load().tensors) == ["layer.weight", "layer.bias"]
@@ -284,10 +280,6 @@ class Biased(torch.nn.Module):
         return (self.layer(x) + biases).flatten(1)
 
 
-def biased() -> torch.nn.Module:
-    return Biased()
-
-
 class Refreshed(Biased):
     """The same, but looked up when a state dictionary is loaded."""
 
@@ -301,10 +293,6 @@ class Refreshed(Biased):
 
     def look_up(self) -> None:
         self.looked_up = self.biases.detach()[self.indices]
-
-
-def refreshed() -> torch.nn.Module:
-    return Refreshed()
 
 
 class Adapted(torch.nn.Linear):
@@ -325,7 +313,7 @@ class Adapted(torch.nn.Linear):
         return super().forward(x) + (0 if self.merged else x @ self.down.T @ self.up.T)
 
 
-@pytest.mark.parametrize("make", [biased, refreshed])
+@pytest.mark.parametrize("make", [Biased, Refreshed])
 def test_what_a_network_computes_from_its_weights_is_of_the_weights_of_the_file(make, tmp_path):
     trained, network, factory = make(), make(), f"{__name__}:{make.__name__}"
     torch.nn.init.normal_(trained.biases)
