@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from itertools import pairwise
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -80,9 +79,6 @@ def _overlap_problem(network: nn.Module) -> str:
 
 def _overlapping(named: list[tuple[str, Tensor]]) -> tuple[str, str] | None:
     """Return the names of two tensors of one storage that have elements in common, and are not both buffers."""
-    ranges = sorted(map(_byte_range, (tensor for _, tensor in named)))
-    if all(end <= start for (_, end), (start, _) in pairwise(ranges)):
-        return None
     itemsize = min(tensor.itemsize for _, tensor in named)
     owners = np.full(named[0][1].untyped_storage().nbytes() // itemsize + 1, -1, np.int32)
     for index, (name, tensor) in enumerate(named):
@@ -95,13 +91,6 @@ def _overlapping(named: list[tuple[str, Tensor]]) -> tuple[str, str] | None:
                 return named[owner][0], name
         elements[...] = index
     return None
-
-
-def _byte_range(tensor: Tensor) -> tuple[int, int]:
-    """Return the first byte of a tensor in its storage, and the first one behind it."""
-    steps = sum((int(extent) - 1) * int(step) for extent, step in zip(tensor.shape, tensor.stride(), strict=True))
-    start = int(tensor.storage_offset()) * tensor.itemsize
-    return start, start + (steps + 1) * tensor.itemsize
 
 
 def _reuse_problem(network: nn.Module) -> str:
