@@ -72,12 +72,14 @@ class LiveStages:
 
 def stage_table(forecasts: Sequence[StageForecast], records: Sequence[StageRecord], elapsed: float) -> Table:
     """Return the table of all stages; the one that runs started `elapsed` seconds ago."""
+    table = Table(box=None, header_style="bold", pad_edge=False, caption_justify="left")
+    if not forecasts:
+        return table
     running, *waiting = [forecast.seconds for forecast in forecasts[len(records) :]] or [0.0]
-    left = f"about {duration(max(running - elapsed, 0) + sum(waiting))} left" if forecasts else ""
-    table = Table(box=None, header_style="bold", pad_edge=False, caption=left, caption_justify="left")
-    for column in ("stage", "state") if forecasts else ():
+    table.caption = f"about {duration(max(running - elapsed, 0) + sum(waiting))} left"
+    for column in ("stage", "state"):
         table.add_column(column)
-    for column in ("bytes", "time", "time left") if forecasts else ():
+    for column in ("bytes", "time", "time left"):
         table.add_column(column, justify="right", no_wrap=True)
     for index, forecast in enumerate(forecasts):
         record = records[index] if index < len(records) else None
