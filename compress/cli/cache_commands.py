@@ -79,7 +79,6 @@ def _say_entries(entries: Mapping[Path, Sequence[CacheEntry]]) -> None:
 
 
 def _show_cache(folder: Path, entries: Sequence[CacheEntry]) -> None:
-    """Print the content of a cache."""
     console.say(f"{folder}: {sum(entry.file_bytes for entry in entries):,} bytes")
     rows = [
         (entry.kind, entry.stage, f"{entry.age_seconds / _SECONDS_PER_DAY:.1f} days ago", f"{entry.file_bytes:,}")

@@ -181,7 +181,6 @@ def _show_models(models: Iterable[BuiltinModel]) -> None:
 
 
 def _show_inspection(inspection: Inspection) -> None:
-    """Print the content of a file."""
     from compress.networks.network_class_names import describe_outputs  # noqa: PLC0415  imports pydantic
 
     model, layout = inspection.model, inspection.layout
@@ -214,8 +213,6 @@ def _show_inspection(inspection: Inspection) -> None:
 
 
 def _show_layers(network: str, layers: Sequence[LayerDescription]) -> None:
-    """Print a network's layers."""
-
     def count(number: int) -> str:
         return f"{number:,}" if number else ""
 

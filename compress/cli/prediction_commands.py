@@ -107,7 +107,6 @@ COMMANDS = (predict, evaluate)
 
 
 def _show_prediction(photo: Path, classes: Sequence[Prediction]) -> None:
-    """Print the most probable classes of a photo."""
     console.say(str(photo))
     for each in classes:
         console.say(f"  {each.probability:6.1%}  {each.name}")

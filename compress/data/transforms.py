@@ -82,7 +82,6 @@ def read_photo(path: Path) -> Image.Image:
 
 
 def _unidentified(path: Path) -> str:
-    """Return why a file is no photo."""
     with path.open("rb") as stream:
         is_tiff = stream.read(4) in _TIFF_MAGICS
     if is_tiff:

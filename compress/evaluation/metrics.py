@@ -160,7 +160,6 @@ def divergences(outputs: Outputs, reference: Outputs) -> NDArray[np.float64]:
 
 
 def _divergences(logits: NDArray[np.float32], reference: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the divergence of each row."""
     from scipy.special import log_softmax  # noqa: PLC0415  slow to import
 
     expected = log_softmax(reference.astype(np.float64), axis=1)

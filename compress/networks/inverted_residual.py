@@ -107,8 +107,6 @@ class InvertedResidualNetwork(nn.Module):
 
 
 class _InvertedResidual(nn.Module):
-    """A block, with its shortcut."""
-
     def __init__(self, width: int, block: Block) -> None:
         super().__init__()
         kernel, stride, middle, channels, self.shortcut = block

@@ -122,6 +122,5 @@ def record_calls(network: nn.Module) -> Iterator[list[LayerCall]]:
 
 
 def _batched(layer: CompressibleLayer, x: Tensor) -> Tensor:
-    """Return a layer's input with its batch dimension."""
     dimensions = 2 if isinstance(layer, nn.Linear) else layer.weight.dim()
     return x.unsqueeze(0) if x.dim() < dimensions else x

@@ -151,6 +151,5 @@ def _error(problem: str) -> ConfigError:
 
 
 def _random_states() -> tuple[object, ...]:
-    """Return the states of the global random number generators."""
     numpy_state = pickle.dumps(np.random.get_state())  # noqa: NPY002  the generator that user code draws from
     return torch.get_rng_state().numpy().tobytes(), random.getstate(), numpy_state

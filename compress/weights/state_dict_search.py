@@ -109,7 +109,6 @@ def find_state_dict(
 
 
 def _below(checkpoint: Checkpoint, key: str) -> Checkpoint:
-    """Return the tensors under a key."""
     start = f"{key}."
     tensors = {name.removeprefix(start): each for name, each in checkpoint.tensors.items() if name.startswith(start)}
     if not tensors:
