@@ -120,52 +120,37 @@ def test_every_package_says_what_it_is_for():
             assert ast.get_docstring(ast.parse(file.read_text("utf-8"))), module
 
 
-def test_in_a_fresh_process_reading_imports_no_torch():
-    code = """
-import sys
+READING = f"""
 import compress, compress.container, compress.tensors, compress.codecs, compress.errors
 import compress.cli.main, compress.container.inspection
-compress.read(sys.argv[1])
-print(sorted({"torch", "sklearn", "matplotlib", "pydantic"} & set(sys.modules)))
+compress.read({str(ROOT / "tests/golden/small-v1.sqz")!r})
 """
-    golden = ROOT / "tests" / "golden" / "small-v1.sqz"
-    done = subprocess.run([sys.executable, "-c", code, golden], capture_output=True, text=True, check=False)
-    assert done.stdout.strip() == "[]", done.stderr
-
-
-def test_a_mistake_in_a_pipeline_is_found_without_slow_libraries():
-    code = """
-import sys
+FINDING_A_MISTAKE = """
 from compress.cli.main import main
 try:
     main(["validate", "squeezenet", "--set", "stages.0.bogus=1"])
 except SystemExit as error:
     assert error.code == 2
-print(sorted({"torch", "numba", "scipy", "sklearn", "matplotlib", "jinja2", "http.client"} & set(sys.modules)))
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "unknown key" in done.stderr
-    assert done.stdout.strip() == "[]", done.stderr
-
-
-def test_in_a_fresh_process_predicting_imports_no_statistics():
-    code = """
-import sys
-import compress.evaluation.evaluate
-print(sorted({"scipy.stats", "scipy.special"} & set(sys.modules)))
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stdout.strip() == "[]", done.stderr
-
-
-def test_in_a_fresh_process_checking_a_pipeline_compiles_nothing():
-    code = """
-import sys
+CHECKING_A_PIPELINE = """
 from compress.builtin_pipelines import builtin_pipelines
 from compress.configuration.config import read_pipeline
 from compress.configuration.json_schema import schema_text
 read_pipeline(builtin_pipelines()["squeezenet"]), schema_text()
-print(sorted({"numba", "scipy", "torch"} & set(sys.modules)))
 """
+
+
+@pytest.mark.parametrize(
+    ("code", "slow", "said"),
+    [
+        (READING, {"torch", "sklearn", "matplotlib", "pydantic"}, ""),
+        (FINDING_A_MISTAKE, {*SLOW_TO_IMPORT, "numba", "scipy", "jinja2", "http.client"}, "unknown key"),
+        (CHECKING_A_PIPELINE, {"numba", "scipy", "torch"}, ""),
+        ("import compress.evaluation.evaluate", {"scipy.stats", "scipy.special"}, ""),
+    ],
+)
+def test_a_fresh_process_imports_no_slow_library_that_it_does_not_need(code, slow, said):
+    code = f"{code}\nimport sys\nprint(sorted({slow} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert said in done.stderr
     assert done.stdout.strip() == "[]", done.stderr

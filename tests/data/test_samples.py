@@ -76,13 +76,14 @@ def test_samples_open_no_connection(small, monkeypatch):
     assert len(Samples(8).load(small, "calibration", classes=1000)) == 8
 
 
-def test_a_missing_package_is_a_data_error(small, monkeypatch):
-    monkeypatch.setitem(PHOTOS, "calibration", (("no_such_package", "photo.png"),))
-    with pytest.raises(DataError, match="no_such_package is not installed"):
-        Samples(1).load(small, "calibration", classes=1000)
-
-
-def test_a_missing_photo_in_a_package_is_a_data_error(small, monkeypatch):
-    monkeypatch.setitem(PHOTOS, "calibration", (("skimage", "data", "lost.png"),))
-    with pytest.raises(DataError, match=r"skimage has no file data/lost\.png"):
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        (("no_such_package", "photo.png"), "no_such_package is not installed"),
+        (("skimage", "data", "lost.png"), r"skimage has no file data/lost\.png"),
+    ],
+)
+def test_a_missing_package_or_photo_is_a_data_error(small, monkeypatch, path, problem):
+    monkeypatch.setitem(PHOTOS, "calibration", (path,))
+    with pytest.raises(DataError, match=problem):
         Samples(1).load(small, "calibration", classes=1000)
