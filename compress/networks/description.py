@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -13,6 +12,7 @@ from compress.model import Model
 from compress.networks.compared_output import leaves
 from compress.networks.layer_calls import CompressibleLayer
 from compress.networks.modules import builtin_network, check_input, to_module, zero_input
+from compress.networks.operations import pair
 from compress.networks.squeezenet import Fire, SqueezeNet
 
 _POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
@@ -93,5 +93,5 @@ def _kind(module: nn.Module) -> str:
 
 
 def _window(kernel: int | tuple[int, ...], strides: int | tuple[int, ...]) -> str:
-    (height, width), (stride, _) = np.broadcast_to(kernel, 2), np.broadcast_to(strides, 2)
+    (height, width), (stride, _) = pair(kernel), pair(strides)
     return f"{height}x{width}/{stride}" if stride > 1 else f"{height}x{width}"
