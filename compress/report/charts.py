@@ -12,8 +12,8 @@ from compress.report.chart_axes import Scale, padded_range
 from compress.report.formatting import abbreviate, nats, percent
 from compress.report.record import ALEXNET_BYTES, SQUEEZENET_PAPER_BYTES, LayerRecord, RunRecord, StageRecord
 
-Box = tuple[float, float, float, float]
-"""Left, top, right and bottom, pixels."""
+Corners = tuple[float, float, float, float]
+"""Of a rectangle: left, top, right and bottom, pixels."""
 
 _NAME_HEIGHT, _CHARACTER_WIDTH = 13, 6.5
 """Of text of 11 pixels."""
@@ -136,17 +136,17 @@ def _name_width(dot: CostDot) -> float:
     return _CHARACTER_WIDTH * len(abbreviate(layer_name(dot.cost.layer)))
 
 
-def _name_box(dot: CostDot, name_at: tuple[float, float]) -> Box:
+def _name_box(dot: CostDot, name_at: tuple[float, float]) -> Corners:
     x, baseline = name_at
     half = _name_width(dot) / 2
     return x - half, baseline - _NAME_HEIGHT * 0.8, x + half, baseline + _NAME_HEIGHT * 0.2
 
 
-def _overlap(box: Box, other: Box) -> bool:
+def _overlap(box: Corners, other: Corners) -> bool:
     return box[0] < other[2] and other[0] < box[2] and box[1] < other[3] and other[1] < box[3]
 
 
-def _is_inside(box: Box, page: Box) -> bool:
+def _is_inside(box: Corners, page: Corners) -> bool:
     return page[0] <= box[0] and page[1] <= box[1] and box[2] <= page[2] and box[3] <= page[3]
 
 
