@@ -19,12 +19,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("a", type=options.ModelFile(also=EMBEDDED))
 @click.argument("b", type=options.ModelFile(also=EMBEDDED))
-@click.option(
-    "--data",
-    required=True,
-    type=options.PathOrName(SAMPLES),
-    help="Photos: a folder, a CSV, or 'samples'.",
-)
+@click.option("--data", required=True, type=options.PathOrName(SAMPLES), help="Photos: a folder, a CSV, or 'samples'.")
 @options.labels
 @options.label_column
 @options.architecture

@@ -6,15 +6,7 @@ import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from compress.data.class_index import (
-    LabelRule,
-    Labels,
-    NetworkClasses,
-    find_labels,
-    is_split,
-    labels_in_order,
-    shorten,
-)
+from compress.data.class_index import LabelRule, Labels, NetworkClasses, find_labels, is_split, labels_in_order, shorten
 from compress.data.listing import ListedPhoto, is_ignored
 from compress.errors import DataError
 
