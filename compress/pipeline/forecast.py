@@ -76,7 +76,7 @@ def forecast(
     undecoded = tuple(role for role, each in lists.items() if not (cache and each.is_decoded(preprocessing, cache)))
     cached: list[ResourceUsage] | None = None
     if cache and not undecoded:
-        inputs = load_inputs(pipeline, cache, device, memory_bytes=memory_bytes)
+        inputs = load_inputs(pipeline, cache, device, memory_bytes=memory_bytes, listed=listed)
         cached = [result.usage for result in run_stages(pipeline, inputs, only_cached=True)]
     elif not cache:
         cached = []

@@ -100,6 +100,7 @@ def load_inputs(
     out: Path | None = None,
     processes: ProcessGroup = SINGLE_PROCESS,
     memory_bytes: int | None = None,
+    listed: ListedInputs | None = None,
 ) -> RunInputs:
     """Load the inputs of a pipeline, and run all preflight checks.
 
@@ -111,12 +112,13 @@ def load_inputs(
         out: folder for the partial result of a failed stage; None: it is lost.
         processes: the process group of the run.
         memory_bytes: as in `list_inputs`.
+        listed: result of `list_inputs`; None: not listed yet.
     Raises:
         SqueezeError: weights or photos are not available, or do not suit the stages and the goal.
     """
     found_device = find_device(device)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    listed = list_inputs(pipeline, memory_bytes)
+    listed = listed or list_inputs(pipeline, memory_bytes)
     given, reference = listed.given, listed.reference
     with processes.first_before_others():
         lists = listed.calibration, listed.validation

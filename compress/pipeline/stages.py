@@ -67,10 +67,10 @@ def run_stages(
     identity = {"goal": asdict(pipeline.goal), "validation": inputs.validation.fingerprint}
     for stage in pipeline.stages:
         quality = QualityTarget(identity, measure) if stage.pass_.needs_goal else None
-        stage_context = replace(context, quality=quality)
-        if only_cached and not StageCache(inputs.cache, stage, model, stage_context).read():
+        result = _load_or_run(stage, model, replace(context, quality=quality), inputs.cache, only_cached=only_cached)
+        if result is None:
             return
-        model, usage, from_cache = _load_or_run(stage, model, stage_context, inputs.cache)
+        model, usage, from_cache = result
         is_float &= is_uncompressed(model) or stage.pass_.keeps_float
         is_reference = is_float and stage.pass_.needs_labels
         if is_reference or stage.pass_.preserves_outputs:
@@ -85,12 +85,19 @@ def is_uncompressed(model: Model) -> bool:
     return all(isinstance(tensor, Dense) and tensor.stored_as == "float32" for tensor in model.tensors.values())
 
 
-def _load_or_run(stage: Stage, model: Model, context: Context, cache: Path) -> tuple[Model, ResourceUsage, bool]:
-    """Return the output of a stage, its resource usage and whether they are from the cache, as is preferred."""
+def _load_or_run(
+    stage: Stage, model: Model, context: Context, cache: Path, *, only_cached: bool
+) -> tuple[Model, ResourceUsage, bool] | None:
+    """Return the output of a stage, its resource usage and whether they are from the cache, as is preferred.
+
+    None: they are not there, and with `only_cached` nothing may run.
+    """
     stage_cache, processes = StageCache(cache, stage, model, context), context.processes
     if cached := processes.broadcast(stage_cache.read() if processes.is_first else None):
         with context.progress(f"{stage.name}: read from the cache", 0):
             return *cached, True
+    if only_cached:
+        return None
     release_free_memory()  # of decoded photos
     with measure_usage() as usage:
         changed = _run(stage, model, context)

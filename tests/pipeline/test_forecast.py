@@ -15,6 +15,7 @@ from small_models import float_squeezenet
 
 from compress.cli.main import main
 from compress.configuration.config import Stage
+from compress.data.digits import Digits
 from compress.passes import Distill, Prune, Quantize, Recode, Share, Train
 from compress.pipeline.stage_costs import earlier_usage, photo_passes
 from compress.report.comparison.run_files import NamedRun
@@ -75,6 +76,18 @@ def test_after_a_run_it_knows_what_is_cached(pipeline, finished):
     assert "calibration: 2 photos, decoded" in result.stdout
     assert len(re.findall(r"is read from the cache, validated +cache ", result.stdout)) == 2
     assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
+
+
+def test_it_loads_weights_and_lists_photos_once(pipeline, finished, monkeypatch):
+    listed, list_photos = [], Digits.list_photos
+
+    def counted(self, role, classes):
+        listed.append(role)
+        return list_photos(self, role, classes)
+
+    monkeypatch.setattr(Digits, "list_photos", counted)
+    assert "decoded" in dry_run(pipeline, finished).stdout
+    assert listed == ["calibration", "validation"]
 
 
 def test_a_changed_stage_runs_again_and_takes_as_long_as_before(pipeline, finished):
