@@ -13,12 +13,12 @@ from compress import container
 from compress.builtin_pipelines import find_pipeline
 from compress.cli import console
 from compress.configuration.config import read_pipeline
-from compress.errors import ConfigError, FormatError
+from compress.errors import ConfigError
+from compress.export.hub import record_of
 from compress.model import Model
 from compress.pipeline import runner
 from compress.pipeline.environment import run_command
 from compress.pipeline.runner import MODEL_FILE
-from compress.report import from_json
 
 CLASSIC_PIPELINE = "deep-compression"
 PIPELINES = (
@@ -107,10 +107,7 @@ def codecs_of(name: str) -> tuple[str, ...]:
 
 def pass_seconds(file: Path) -> float | None:
     """Return the run time of all passes that made a file; None unless the report of this file is beside it."""
-    try:
-        record = from_json(file.with_name("report.json").read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, FormatError):
-        return None
-    if record.file.sha256 != hashlib.sha256(file.read_bytes()).hexdigest():
+    record = record_of(file.with_name("report.json"), hashlib.sha256(file.read_bytes()).hexdigest())
+    if record is None:
         return None
     return sum(stage.seconds for stage in record.stages if stage.kind not in _WITHOUT_PASS)

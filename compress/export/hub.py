@@ -87,7 +87,7 @@ def _preprocessor_config(preprocessing: Preprocessing) -> Mapping[str, object]:
 def _card(model: Model, data: bytes, file: Path, name: str) -> ModelCard:
     sha256 = hashlib.sha256(data).hexdigest()
     builtin = next((each for each in builtin_models().values() if each.sha256 == sha256), None)
-    record = None if builtin else _record_of(file.parent / "report.json", sha256)
+    record = None if builtin else record_of(file.parent / "report.json", sha256)
     network = short_name(model.architecture) or model.architecture
     factory = model.architecture.partition(" ")[0] if needs_trust(model.architecture) else None
     metadata: dict[str, object] = {
@@ -114,7 +114,7 @@ def _card(model: Model, data: bytes, file: Path, name: str) -> ModelCard:
     return replace(card, sections={title: to_ascii(text) for title, text in card.sections.items()})
 
 
-def _record_of(report: Path, sha256: str) -> RunRecord | None:
+def record_of(report: Path, sha256: str) -> RunRecord | None:
     """Return the report of the run that wrote a file; None if there is none."""
     try:
         record = from_json(report.read_text("utf-8"))
