@@ -16,7 +16,6 @@ from compress.evaluation import metrics
 from compress.model import Model
 from compress.networks.modules import to_module
 from compress.pipeline.inputs import list_inputs, load_inputs
-from compress.pipeline.resource_meter import ResourceUsage
 from compress.pipeline.stage_costs import earlier_runs
 from compress.pipeline.stage_forecast import RunCosts, StageForecast, forecast_stages
 from compress.pipeline.stages import run_stages
@@ -74,12 +73,12 @@ def forecast(
     lists = {"calibration": listed.calibration, "validation": listed.validation}
     preprocessing = listed.reference.preprocessing
     undecoded = tuple(role for role, each in lists.items() if not (cache and each.is_decoded(preprocessing, cache)))
-    cached: list[ResourceUsage] | None = None
+    cached: int | None = None
     if cache and not undecoded:
         inputs = load_inputs(pipeline, cache, device, memory_bytes=memory_bytes, listed=listed)
-        cached = [result.usage for result in run_stages(pipeline, inputs, only_cached=True)]
+        cached = sum(1 for _ in run_stages(pipeline, inputs, only_cached=True))
     elif not cache:
-        cached = []
+        cached = 0
     photos = {role: len(each.entries) for role, each in lists.items()}
     costs = RunCosts(
         reference=listed.reference,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from compress.calibration.memory_plan import statistics_memory
 from compress.configuration.config import Pipeline, Stage
 from compress.model import Model
+from compress.passes import Pass
 from compress.pipeline.resource_meter import ResourceUsage
 from compress.pipeline.stage_costs import earlier_usage, photo_passes, weight_seconds
 from compress.report.comparison.run_files import NamedRun
@@ -58,32 +59,23 @@ class RunCosts:
 
 
 def forecast_stages(
-    pipeline: Pipeline, costs: RunCosts, runs: Sequence[NamedRun], cached: Sequence[ResourceUsage] | None = None
+    pipeline: Pipeline, costs: RunCosts, runs: Sequence[NamedRun], cached: int | None = None
 ) -> tuple[StageForecast, ...]:
     """Return the forecasts of all stages: baseline, passes, encode and proof.
 
-    `cached` is the usage of the first stages whose results are in the cache; None: unknown.
+    `cached` is how many of the first stages have their results in the cache; None: unknown.
     The first of `runs` is preferred.
     """
     validation, memory = costs.photo_seconds * costs.validation, resident_bytes()
-    weights = costs.reference.parameter_count(costs.reference.weight_names())
 
     def of_pass(index: int, stage: Stage) -> StageForecast:
-        kind = stage.pass_.kind
-        if cached is not None and index < len(cached):
-            return StageForecast(stage.name, kind, True, validation, memory, _CACHE)
-        is_cached = None if cached is None else False
-        if earlier := earlier_usage(stage, costs.calibration, runs):
-            usage, report = earlier
-            seconds, peak = usage.seconds + validation, max(usage.peak_bytes, memory)
-            return StageForecast(stage.name, kind, is_cached, seconds, peak, report)
-        seconds, peak = photo_passes(stage.pass_, costs.calibration) * costs.photo_seconds, memory
-        if (row_block_bytes := stage.pass_.row_block_bytes) is not None:
-            statistics = statistics_memory(costs.reference, row_block_bytes)
-            seconds *= len(statistics.sweeps(costs.memory_bytes - memory))
-            peak = min(memory + statistics.maximum_bytes, costs.memory_bytes)
-        seconds += weight_seconds(stage.pass_, weights) + validation
-        return StageForecast(stage.name, kind, is_cached, seconds, peak, GUESS)
+        is_cached = None if cached is None else index < cached
+        if is_cached:
+            usage, source = ResourceUsage(), _CACHE
+        else:
+            usage, source = earlier_usage(stage, costs.calibration, runs) or (_guess(stage.pass_, costs, memory), GUESS)
+        seconds, peak = usage.seconds + validation, max(usage.peak_bytes, memory)
+        return StageForecast(stage.name, stage.pass_.kind, is_cached, seconds, peak, source)
 
     return (
         StageForecast("baseline", "baseline", False, validation, memory, GUESS),
@@ -91,3 +83,14 @@ def forecast_stages(
         StageForecast("encode", "encode", False, 1.0, memory, GUESS),
         StageForecast("proof", "proof", False, validation + _START_SECONDS, memory, GUESS),
     )
+
+
+def _guess(pass_: Pass, costs: RunCosts, memory: int) -> ResourceUsage:
+    """Return the guessed usage of a pass in a process that has so much memory already."""
+    seconds, peak = photo_passes(pass_, costs.calibration) * costs.photo_seconds, memory
+    if (row_block_bytes := pass_.row_block_bytes) is not None:
+        statistics = statistics_memory(costs.reference, row_block_bytes)
+        seconds *= len(statistics.sweeps(costs.memory_bytes - memory))
+        peak = min(memory + statistics.maximum_bytes, costs.memory_bytes)
+    weights = costs.reference.parameter_count(costs.reference.weight_names())
+    return ResourceUsage(seconds + weight_seconds(pass_, weights), peak)
