@@ -44,18 +44,18 @@ def find_shuffles(graph: fx.Graph) -> Mapping[fx.Node, Shuffle]:
 def _shuffle_of(node: fx.Node) -> Shuffle | None:
     steps: list[fx.Node] = []
 
-    def step_before(after: fx.Node, targets: set[object], dimensions: int) -> fx.Node | None:
+    def step_before(after: fx.Node, targets: set[object]) -> fx.Node | None:
         before = after.all_input_nodes[0] if after.all_input_nodes else None
         if before is None or before.target not in targets or len(before.users) != 1 or not is_tensor(before):
             return None
         steps.append(before)
-        return before if len(shape(before)) == dimensions else None
+        return before if len(shape(before)) == 5 else None
 
     if node.target not in _VIEWS or not is_tensor(node) or len(shape(node)) != 4:
         return None
-    after = step_before(node, {"contiguous"}, 5) or node
-    swap = step_before(after, _TRANSPOSES, 5)
-    view = swap and step_before(swap, _VIEWS, 5)
+    after = step_before(node, {"contiguous"}) or node
+    swap = step_before(after, _TRANSPOSES)
+    view = swap and step_before(swap, _VIEWS)
     if not swap or not view or _swapped_dimensions(swap) not in _SWAPPED:
         return None
     x = view.all_input_nodes[0]

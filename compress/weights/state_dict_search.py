@@ -103,7 +103,7 @@ def find_state_dict(
         )
     if not is_complete:  # the caller reports all differences
         names = {**names, **{name: [name] for name in others}}
-    arrays = {name: _to_array(checkpoint, name, sources) for name, sources in names.items()}
+    arrays = {name: _to_array(checkpoint, sources) for name, sources in names.items()}
     _check_precision(checkpoint, names, expected)
     return StateDict(arrays, _notes(checkpoint, names, others))
 
@@ -177,7 +177,7 @@ def _beside(checkpoint: Checkpoint, names: Mapping[str, list[str]]) -> list[str]
     ]
 
 
-def _to_array(checkpoint: Checkpoint, name: str, sources: Sequence[str]) -> NDArray[np.float32]:
+def _to_array(checkpoint: Checkpoint, sources: Sequence[str]) -> NDArray[np.float32]:
     """Return the values of a tensor, which has several names in the checkpoint if layers share it."""
     try:
         array, *copies = (to_float32(source, checkpoint.tensors[source]) for source in sources)
