@@ -128,7 +128,7 @@ class FileBytes(click.IntRange):
             self.fail(str(error), param, ctx)
         if not isinstance(parsed, int):
             self.fail(f"{value!r} is not a number of bytes (allowed: {ALLOWED_BYTES})", param, ctx)
-        return super().convert(int(str(parsed)), param, ctx)
+        return super().convert(parsed, param, ctx)
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON to stdout instead of text.")
