@@ -59,9 +59,8 @@ class Quantize(RateDistortionPass):
             PassError: a weight is not finite or is shared already; a layer needs more levels than a file can have; or
                 no lambda makes the file as small as `bytes`.
         """
-        from compress.codecs.primitives.trellis import TRELLIS_4096  # noqa: PLC0415
+        from compress.codecs.primitives.trellis import TRELLIS_256, TRELLIS_4096  # noqa: PLC0415
         from compress.passes.network_compression import minimize_cost  # noqa: PLC0415
-        from compress.quantization.layer_quantizer import coarse_trellis  # noqa: PLC0415
 
         for name in model.weight_names():
             if isinstance(model.tensors[name], Shared):
@@ -69,11 +68,11 @@ class Quantize(RateDistortionPass):
         for name, tensor in model.tensors.items():
             check_finite(tensor.to_dense(), name)
         symbol_bits = symbol_bits_of(context.codecs)
-        trellis = TRELLIS_4096 if _is_enabled(self.trellis, context) else None
+        has_trellis = _is_enabled(self.trellis, context)
 
         def compress_layer(layer: LayerQuantizer, lambda_: float, *, final: bool) -> Shared:
-            layer_trellis = trellis if final or trellis is None else coarse_trellis(trellis)
-            return layer.quantize(lambda_, layer_trellis, self.iterations, symbol_bits)
+            trellis = (TRELLIS_4096 if final else TRELLIS_256) if has_trellis else None
+            return layer.quantize(lambda_, trellis, self.iterations, symbol_bits)
 
         kernel_transform = _is_enabled(self.kernel_transform, context)
         return minimize_cost(

@@ -14,13 +14,7 @@ from compress.errors import PassError
 from compress.model import Model
 from compress.passes.layer_patterns import options_by_layer
 from compress.passes.rate_distortion_pass import BiasPrecision, RateDistortionPass
-from compress.quantization.codebooks import (
-    CodebookOptions,
-    nearest_entries,
-    precise_enough,
-    round_codebook,
-    round_to_precision,
-)
+from compress.quantization.codebooks import CodebookOptions, round_to_precision, share_nearest
 from compress.quantization.kmeans import Init, kmeans_centroids
 from compress.quantization.rate_distortion import symbol_bits_of
 from compress.tensors.forms import Dense, FloatName, Shared, check_finite
@@ -134,14 +128,6 @@ class Share(RateDistortionPass):
                 centroids = kmeans_centroids(
                     points, cost, 2**layer_bits - 1, self.init, self.kmeans_iterations, context.stage_seed
                 )
-                codebook_precision = precise_enough(centroids, self.codebook_precision)
-                codebook = round_codebook(centroids, codebook_precision, name)
-                # Entry 0 means pruned. An unpruned weight takes it only if a centroid is zero too.
-                has_zero = bool((centroids.astype(codebook_precision) == 0).any())
-                entries = np.arange(0 if has_zero else 1, len(codebook), dtype=np.uint16)
-                entries = entries[np.argsort(codebook[entries])]
-                indices = np.zeros(values.shape, np.uint16)
-                indices[mask] = entries[nearest_entries(codebook[entries], points)]
-                changed[name] = Shared(codebook, indices, codebook_precision)
+                changed[name] = share_nearest(values, mask, centroids, self.codebook_precision, name)
                 advance(1)
         return model.with_tensors(changed)

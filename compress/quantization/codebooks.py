@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from compress.errors import PassError
 from compress.quantization.kmeans import Init, kmeans_centroids
-from compress.tensors.forms import Dense, FloatName, check_finite
+from compress.tensors.forms import Dense, FloatName, Shared, check_finite
 
 Floats = NDArray[np.float64]
 
@@ -101,20 +101,27 @@ def zero_first(entries: Floats, indices: NDArray[np.integer[Any]]) -> tuple[NDAr
     return (entries[order] + 0.0).astype(np.float32), np.argsort(order)[indices].astype(np.uint16)
 
 
-def round_codebook(centroids: NDArray[np.float64], stored_as: FloatName, tensor: str) -> NDArray[np.float32]:
-    """Return rounded centroids as a codebook: zero first, the others ascending and distinct.
+def share_nearest(
+    values: NDArray[np.float32], mask: NDArray[np.bool_], centroids: Floats, stored_as: FloatName, tensor: str
+) -> Shared:
+    """Return weights that take the nearest of the rounded centroids; ties go to the upper one.
 
+    Args:
+        values: the weights, of any shape.
+        mask: the same shape; False takes the entry 0, which other weights take only if a centroid is 0 too.
+        centroids: ascending.
+        stored_as: precision of the codebook; float32 where all centroids are too small for float16.
+        tensor: name of the weights.
     Raises:
         PassError: a centroid is too large for the precision.
     """
-    entries = np.unique(_round(centroids, stored_as, tensor))
-    return np.concatenate([np.zeros(1, np.float32), entries[entries != 0]])
-
-
-def nearest_entries(entries: NDArray[np.float32], points: NDArray[np.float64]) -> NDArray[np.uint16]:
-    """Return the index of the nearest entry for each point; `entries` ascend. Ties go to the upper entry."""
-    middles = (entries[1:].astype(np.float64) + entries[:-1]) / 2
-    return np.searchsorted(middles, points, side="right").astype(np.uint16)
+    stored_as = _precise_enough(centroids, stored_as)
+    rounded = np.unique(_round(centroids, stored_as, tensor)).astype(np.float64)
+    entries = np.union1d(rounded, [0.0])
+    indices = np.full(values.shape, np.searchsorted(entries, 0.0))
+    nearest = np.searchsorted((rounded[1:] + rounded[:-1]) / 2, values[mask], side="right")
+    indices[mask] = np.searchsorted(entries, rounded)[nearest]
+    return Shared(*zero_first(entries, indices), stored_as)
 
 
 def round_to_precision(values: NDArray[np.float32], stored_as: FloatName, tensor: str) -> Dense:
@@ -124,11 +131,11 @@ def round_to_precision(values: NDArray[np.float32], stored_as: FloatName, tensor
         PassError: a value is too large for the precision, or not finite.
     """
     check_finite(values, tensor)
-    stored_as = precise_enough(values, stored_as)
+    stored_as = _precise_enough(values, stored_as)
     return Dense(_round(values, stored_as, tensor), stored_as)
 
 
-def precise_enough(values: NDArray[np.floating[Any]], stored_as: FloatName) -> FloatName:
+def _precise_enough(values: NDArray[np.floating[Any]], stored_as: FloatName) -> FloatName:
     """Return a precision; instead of float16, float32 where all values are so small that float16 loses most bits."""
     return "float32" if 0 < np.abs(values).max(initial=0) < _MIN_FLOAT16_MAXIMUM else stored_as
 

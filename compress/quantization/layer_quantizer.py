@@ -118,7 +118,7 @@ class LayerQuantizer:
             lambda_: nats a bit.
             trellis: for the levels of each column; None: every weight takes any level.
             iterations: how often levels are assigned; each time their frequencies determine the next rates. All but the
-                last use the coarse trellis: it gives nearly the same frequencies in a sixteenth of the time.
+                last use `TRELLIS_256`, which gives nearly the same frequencies in a sixteenth of the time.
             symbol_bits: price of the levels. Along a trellis they take ideal bits.
         Raises:
             PassError: the layer needs more levels than the file format allows.
@@ -145,7 +145,7 @@ class LayerQuantizer:
             levels = indices - max_level
         else:
             rate_cost = np.zeros((classes, 2, max_level // 2 * 2 + 3))
-            for iteration_trellis in [coarse_trellis(trellis)] * (iterations - 1) + [trellis]:
+            for iteration_trellis in [TRELLIS_256] * (iterations - 1) + [trellis]:
                 levels, counts = assign_levels(arrays, rate_cost, iteration_trellis)
                 rate_cost = lambda_ * ideal_bits(counts + UNSEEN_COUNT)
         release_pages(self.inverse_cholesky)
@@ -234,11 +234,6 @@ class LayerQuantizer:
         """Return weights, or their kernel coefficients, as float64, shape (rows, columns)."""
         values = coefficients_from_kernels(weights) if self.kernel_transform else weights.astype(np.float64)
         return values.reshape(len(weights), -1)
-
-
-def coarse_trellis(trellis: Trellis) -> Trellis:
-    """Return a trellis of at most 256 states, for levels that are not final."""
-    return min(trellis, TRELLIS_256, key=lambda candidate: len(candidate.quantizer))
 
 
 def quantize_biases(biases: NDArray[np.float32], bias_fisher: Floats, lambda_: float) -> Shared:
