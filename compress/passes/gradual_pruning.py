@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from compress.errors import PassError
 from compress.model import Model
 from compress.passes.layer_patterns import options_by_layer
 from compress.passes.prune import LayerPruning, Prune, Sparsity
-from compress.tensors.forms import Pruned, Shared
+from compress.tensors.forms import Pruned
 
 if TYPE_CHECKING:
     from compress.context import Context
@@ -56,12 +55,10 @@ class GradualMaskSchedule:
         """Read the initial sparsity of a model.
 
         Raises:
-            PassError: a weight tensor is shared.
+            PassError: a tensor is shared or not finite.
             ConfigError: a pattern in `layers` matches no layer.
         """
-        for name in model.weight_names():
-            if isinstance(model.tensors[name], Shared):
-                raise PassError("its weights are shared already; prune before the pass share", tensor=name)
+        Prune(sparsity=options.sparsity).check_plain(model)
         self._options, self._model, self._context = options, model, context
         by_layer = options_by_layer(model, None, options.layers)
         self._own_sparsity = {name: sparsity for name, sparsity in by_layer.items() if sparsity is not None}

@@ -6,7 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from compress.errors import PassError
 from compress.model import Model
+from compress.tensors.forms import Shared, check_finite
 
 if TYPE_CHECKING:
     from compress.context import Context
@@ -59,6 +61,19 @@ class Pass(ABC):
     def row_block_bytes(self) -> int | None:
         """Memory for the row blocks of the statistics that the pass gathers; 0: without; None: it gathers none."""
         return None
+
+    def check_plain(self, model: Model) -> None:
+        """Check that no weights are shared yet, and that all values are finite.
+
+        Raises:
+            PassError: names the tensor.
+        """
+        for name in model.weight_names():
+            if isinstance(model.tensors[name], Shared):
+                advice = f"put the pass {self.kind} before share, quantize and recode"
+                raise PassError(f"its weights are shared already; {advice}", tensor=name)
+        for name, tensor in model.tensors.items():
+            check_finite(tensor.to_dense(), name)
 
     def with_amount(self, amount: float) -> Pass:
         """Return the pass with this amount for all layers; only of a pass that has an `amount`."""

@@ -17,7 +17,7 @@ from compress.model import Model
 from compress.passes.interface import Pass
 from compress.passes.layer_patterns import options_by_layer
 from compress.runtime.byte_size import Bytes
-from compress.tensors.forms import Pruned, Shared, Tensor, check_finite
+from compress.tensors.forms import Pruned, Tensor
 
 if TYPE_CHECKING:
     from compress.calibration.layer_statistics import LayerStatistics
@@ -138,11 +138,8 @@ class Prune(Pass):
         """
         from compress.quantization.brain_surgeon import obs_update  # noqa: PLC0415
 
+        self.check_plain(model)
         names = model.weight_names()
-        for name in names:
-            if isinstance(model.tensors[name], Shared):
-                raise PassError("its weights are shared already; prune first, then share", tensor=name)
-            check_finite(model.tensors[name].to_dense(), name)
         fisher: Mapping[str, LayerStatistics] = {}
         if self.criterion == "fisher":
             fisher = context.fisher.layer_statistics(self.statistics_photos)

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from compress.errors import PassError
 from compress.model import Model
 from compress.passes.rate_distortion_pass import BiasPrecision, RateDistortionPass
 from compress.quantization.rate_distortion import symbol_bits_of
-from compress.tensors.forms import Shared, check_finite
+from compress.tensors.forms import Shared
 
 if TYPE_CHECKING:
     from compress.context import Context
@@ -62,11 +61,7 @@ class Quantize(RateDistortionPass):
         from compress.codecs.primitives.trellis import TRELLIS_256, TRELLIS_4096  # noqa: PLC0415
         from compress.passes.network_compression import minimize_cost  # noqa: PLC0415
 
-        for name in model.weight_names():
-            if isinstance(model.tensors[name], Shared):
-                raise PassError("its weights are shared already; quantize takes plain weights", tensor=name)
-        for name, tensor in model.tensors.items():
-            check_finite(tensor.to_dense(), name)
+        self.check_plain(model)
         symbol_bits = symbol_bits_of(context.codecs)
         has_trellis = _is_enabled(self.trellis, context)
 

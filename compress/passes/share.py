@@ -10,14 +10,13 @@ import numpy as np
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from compress.errors import PassError
 from compress.model import Model
 from compress.passes.layer_patterns import options_by_layer
 from compress.passes.rate_distortion_pass import BiasPrecision, RateDistortionPass
 from compress.quantization.codebooks import CodebookOptions, round_to_precision, share_nearest
 from compress.quantization.kmeans import Init, kmeans_centroids
 from compress.quantization.rate_distortion import symbol_bits_of
-from compress.tensors.forms import Dense, FloatName, Shared, check_finite
+from compress.tensors.forms import Dense, FloatName, Shared
 
 if TYPE_CHECKING:
     from compress.context import Context
@@ -93,11 +92,8 @@ class Share(RateDistortionPass):
         """
         from compress.passes.network_compression import minimize_cost  # noqa: PLC0415
 
+        self.check_plain(model)
         bits = options_by_layer(model, self.bits, self.layers)
-        for name, tensor in model.tensors.items():
-            if name in bits and isinstance(tensor, Shared):
-                raise PassError("its weights are shared already", tensor=name)
-            check_finite(tensor.to_dense(), name)
         if self.lambda_ is None and self.bytes is None:
             return self._share_nearest(model, context, bits)
 

@@ -9,10 +9,9 @@ import numpy as np
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from compress.errors import PassError
 from compress.model import Model
 from compress.passes.interface import Pass
-from compress.tensors.forms import Dense, Pruned, Shared, check_finite
+from compress.tensors.forms import Dense, Pruned
 
 if TYPE_CHECKING:
     from compress.context import Context
@@ -37,10 +36,7 @@ class Simplify(Pass):
         """
         from compress.networks.channel_graph import channel_links, dead_weights, unread_channels  # noqa: PLC0415
 
-        for name, tensor in model.tensors.items():
-            if isinstance(tensor, Shared):
-                raise PassError("its weights are shared already; simplify before you share or quantize", tensor=name)
-            check_finite(tensor.to_dense(), name)
+        self.check_plain(model)
         bias_names = model.bias_names()
         weights = {name: model.tensors[name].to_dense() for name in model.weight_names()}
         biases = {name: model.tensors[bias].to_dense() for name, bias in bias_names.items()}

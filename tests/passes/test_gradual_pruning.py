@@ -9,22 +9,17 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from tiny_model import WEIGHTS
 
 from compress.container.file import weights_sha256
-from compress.errors import ConfigError, PassError
-from compress.passes import Prune, Share, Train
+from compress.errors import ConfigError
+from compress.passes import Prune, Train
 from compress.passes.gradual_pruning import GradualMaskSchedule, GradualPruning, cubic_fraction
 from compress.pipeline import invariants
 from compress.tensors.forms import Dense, Pruned
 from compress.training.supervised import SupervisedTraining
 
-WEIGHTS = ("0.weight", "2.weight", "4.weight")
 QUICK = {"epochs": 12, "batch": 20, "optimizer": "adamw", "learning_rate": 0.01, "shift": 0, "flip": False}
-
-
-@pytest.fixture
-def labelled(context, patchwork):
-    return replace(context, calibration=replace(patchwork(120, seed=3), labels=np.arange(120) % 6))
 
 
 def sparsity(model, names=WEIGHTS):
@@ -100,29 +95,15 @@ def test_only_weights_with_the_final_masks_can_be_the_best(tiny, labelled, monke
     assert sparsity(trained) == pytest.approx(0.8, abs=0.01)
 
 
-def test_an_interrupted_training_ends_with_the_same_bits(tiny, labelled, tmp_path, monkeypatch):
+def test_an_interrupted_training_ends_with_the_same_bits(tiny, labelled, tmp_path, stop_at):
     options = {**QUICK, "batch": 10, "epochs": 11, "prune": GradualPruning(sparsity=0.8, end=0.9, interval=9)}
     undisturbed = weights_sha256(Train(**options)(tiny, labelled))
-    step = SupervisedTraining.step
-
-    def interrupted(self, number, photos):
-        if number == 60:
-            raise KeyboardInterrupt
-        return step(self, number, photos)
-
-    monkeypatch.setattr(SupervisedTraining, "step", interrupted)
+    stop_at(60)
     resumable = replace(labelled, store=tmp_path)
     with pytest.raises(KeyboardInterrupt):
         Train(**options)(tiny, resumable)
-    monkeypatch.setattr(SupervisedTraining, "step", step)
+    stop_at(None)
     assert weights_sha256(Train(**options)(tiny, resumable)) == undisturbed
-
-
-def test_shared_weights_cannot_be_pruned(tiny, labelled):
-    with pytest.raises(
-        PassError, match=r"tensor 0\.weight: its weights are shared already; prune before the pass share"
-    ):
-        Train(**QUICK, prune=GradualPruning(sparsity=0.5))(Share(bits=4)(tiny, labelled), labelled)
 
 
 def test_momentum_does_not_revive_pruned_weights(tiny, labelled, monkeypatch):

@@ -8,8 +8,12 @@ from typing import ClassVar
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from tiny_model import values
 
+from compress import container
+from compress.errors import PassError
 from compress.passes import PASSES, Distill, Pass, Prune, Quantize, Recode, Share, Simplify, Train
+from compress.tensors.forms import Dense
 
 
 def test_every_pass_is_registered_under_its_kind():
@@ -33,6 +37,38 @@ def test_pruned_weights_stay_pruned(pass_, tiny, context):
     for name in tiny.weight_names():
         zeros = np.count_nonzero(changed.tensors[name].to_dense() == 0)
         assert zeros >= np.count_nonzero(~pruned.tensors[name].mask)
+
+
+PLAIN = [Prune(sparsity=0.9, criterion="fisher"), Share(bits=2), Share(bits=3, lambda_=1e-7), Quantize(lambda_=1e-4),
+         Simplify(), Train(epochs=1, prune={"sparsity": 0.5})]  # fmt: skip
+
+
+@pytest.mark.parametrize("pass_", PLAIN, ids=repr)
+@pytest.mark.parametrize("first", [Share(bits=4), Quantize(lambda_=1e-4)], ids=repr)
+def test_weights_that_are_shared_already_are_an_error_of_passes_for_plain_weights(first, pass_, tiny, labelled):
+    shared = first(tiny, labelled)
+    with pytest.raises(
+        PassError, match=r"tensor 0\.weight: its weights are shared already; put the pass .* before share"
+    ):
+        pass_(shared, labelled)
+
+
+@pytest.mark.parametrize("pass_", PLAIN, ids=repr)
+@pytest.mark.parametrize("name", ["2.weight", "2.bias"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_value_that_is_not_finite_is_an_error_that_names_its_tensor(bad, name, pass_, tiny, labelled):
+    broken = values(tiny, name).copy()
+    broken.ravel()[3] = bad
+    with pytest.raises(PassError, match=f"tensor {name}: 1 weights are not finite"):
+        pass_(tiny.with_tensors({name: Dense(broken)}), labelled)
+
+
+@pytest.mark.parametrize("pass_", [*PLAIN, Distill(steps=3), Train(epochs=1), Recode()], ids=repr)
+def test_the_input_is_not_changed(pass_, tiny, labelled):
+    shared = Share(bits=4)(tiny, labelled)
+    before = container.encode(tiny), container.encode(shared)
+    pass_(tiny if pass_ in PLAIN else shared, labelled)
+    assert (container.encode(tiny), container.encode(shared)) == before
 
 
 def test_a_new_pass_needs_a_kind_and_a_call_only(tiny, context):

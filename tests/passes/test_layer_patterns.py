@@ -1,15 +1,14 @@
 from __future__ import annotations
 
 import pytest
+from tiny_model import WEIGHTS
 
 from compress.errors import ConfigError
 from compress.passes.layer_patterns import options_by_layer
 
-TINY_WEIGHTS = ["0.weight", "2.weight", "4.weight"]
-
 
 def test_weights_without_a_pattern_take_the_default_and_biases_have_no_options(tiny):
-    assert options_by_layer(tiny, "default", {}) == dict.fromkeys(TINY_WEIGHTS, "default")
+    assert options_by_layer(tiny, "default", {}) == dict.fromkeys(WEIGHTS, "default")
 
 
 def test_a_kernel_size_matches_all_layers_with_it(tiny):

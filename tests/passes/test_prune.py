@@ -6,22 +6,17 @@ import numpy as np
 import pytest
 from divergence import divergence
 from pydantic import ValidationError
+from tiny_model import WEIGHTS, values
 
 from compress.errors import ConfigError, PassError
 from compress.model import Model
 from compress.passes import Prune, Share
 from compress.tensors.forms import Dense, Pruned
 
-WEIGHTS = ("0.weight", "2.weight", "4.weight")
-
 
 def with_values(model: Model, name: str, values: np.ndarray) -> Model:
     shape = model.tensors[name].shape
     return model.with_tensors({name: Dense(np.broadcast_to(values, shape).astype(np.float32))})
-
-
-def values(model, name):
-    return model.tensors[name].to_dense()
 
 
 def nonzero(model):
@@ -133,6 +128,13 @@ class TestLayers:
             Prune(sparsity=0.5, layers={"2.wieght": {"sparsity": 0}})(tiny, context)
 
 
+def removal_costs(model, context):
+    """Return the cost of the removal of each weight, by tensor name."""
+    statistics = context.fisher.layer_statistics(None)
+    squares = {name: values(model, name).astype(np.float64) ** 2 for name in WEIGHTS}
+    return {name: statistics[name].weight_fisher().reshape(each.shape) * each for name, each in squares.items()}
+
+
 class TestFisher:
     def test_weights_without_cost_are_pruned_first(self, tiny, context, photos_of):
         pixels = context.calibration.pixels.copy()
@@ -144,22 +146,14 @@ class TestFisher:
 
     def test_weights_are_ranked_by_their_square_times_its_cost(self, tiny, context):
         pruned = Prune(sparsity=0.5, criterion="fisher")(tiny, context)
-        for name, statistics in context.fisher.layer_statistics(None).items():
-            cost = (
-                statistics.weight_fisher().reshape(values(tiny, name).shape)
-                * values(tiny, name).astype(np.float64) ** 2
-            )
+        for name, cost in removal_costs(tiny, context).items():
             mask = pruned.tensors[name].mask
             assert cost[~mask].max() <= cost[mask].min() * 1.0001
 
     def test_scope_global_ranks_the_costs_of_all_layers_together(self, tiny, context):
         pruned = Prune(nonzero_weights=400, scope="global", criterion="fisher")(tiny, context)
         pruned_costs, other_costs = [], []
-        for name, statistics in context.fisher.layer_statistics(None).items():
-            cost = (
-                statistics.weight_fisher().reshape(values(tiny, name).shape)
-                * values(tiny, name).astype(np.float64) ** 2
-            )
+        for name, cost in removal_costs(tiny, context).items():
             pruned_costs.append(cost[~pruned.tensors[name].mask])
             other_costs.append(cost[pruned.tensors[name].mask])
         assert np.concatenate(pruned_costs).max() <= np.concatenate(other_costs).min() * 1.0001
@@ -171,11 +165,6 @@ class TestInvariants:
         for name in ("0.bias", "2.bias", "4.bias"):
             assert pruned.tensors[name] is tiny.tensors[name]
 
-    def test_the_input_is_not_changed(self, tiny, context):
-        before = {name: values(tiny, name).tobytes() for name in tiny.tensors}
-        Prune(sparsity=0.9, criterion="fisher")(tiny, context)
-        assert {name: values(tiny, name).tobytes() for name in tiny.tensors} == before
-
     @pytest.mark.parametrize("again", [Prune(sparsity=0.3), Prune(sensitivity=0), Prune(nonzero_weights=1152)])
     def test_pruned_weights_stay_pruned_at_a_lower_sparsity(self, tiny, context, again):
         once = Prune(sparsity=0.6)(tiny, context)
@@ -186,17 +175,6 @@ class TestInvariants:
     def test_sparsity_includes_weights_pruned_before(self, tiny, context):
         twice = Prune(sparsity=0.75)(Prune(sparsity=0.5)(tiny, context), context)
         assert nonzero(twice) == nonzero(Prune(sparsity=0.75)(tiny, context))
-
-    @pytest.mark.parametrize("bad", [np.nan, np.inf])
-    def test_a_weight_that_is_not_finite_is_an_error_that_names_its_tensor(self, tiny, context, bad):
-        weights = values(tiny, "2.weight").copy()
-        weights[0, 0, 0, 0] = bad
-        with pytest.raises(PassError, match=r"tensor 2\.weight: 1 weights are not finite"):
-            Prune(sparsity=0.5)(tiny.with_tensors({"2.weight": Dense(weights)}), context)
-
-    def test_shared_weights_are_an_error(self, tiny, context):
-        with pytest.raises(PassError, match="prune first, then share"):
-            Prune(sparsity=0.5)(Share()(tiny, context), context)
 
 
 @pytest.mark.parametrize(
@@ -264,15 +242,10 @@ class TestObsUpdate:
         assert sum(nonzero(in_steps).values()) == sum(nonzero(at_once).values())
         assert any((at_once.tensors[name].mask != in_steps.tensors[name].mask).any() for name in WEIGHTS)
 
-    def test_an_iteration_keeps_zero_what_earlier_ones_pruned(self, tiny, context):
-        first = Prune(sparsity=0.2, obs_update=True)(tiny, context)
-        both = Prune(sparsity=0.4, obs_update=True, iterations=2)(tiny, context)
-        for name in WEIGHTS:
-            assert not (both.tensors[name].mask & ~first.tensors[name].mask).any()
-
-    def test_the_second_iteration_ranks_the_updated_weights(self, tiny, context):
+    def test_the_second_iteration_keeps_zeros_and_ranks_the_updated_weights(self, tiny, context):
         first = Prune(sparsity=0.2, obs_update=True)(tiny, context)
         both = Prune(sparsity=0.4, obs_update=True, iterations=2)(tiny, context)
         for name in WEIGHTS:
             magnitude, mask = np.abs(values(first, name)), both.tensors[name].mask
+            assert not (mask & ~first.tensors[name].mask).any()
             assert magnitude[~mask].max() <= magnitude[mask].min()

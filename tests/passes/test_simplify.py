@@ -10,8 +10,7 @@ import torch
 from torch import nn
 
 from compress.context import Context
-from compress.errors import PassError
-from compress.passes import Prune, Quantize, Share, Simplify
+from compress.passes import Prune, Quantize, Simplify
 from compress.tensors.forms import Dense, Pruned
 from compress.weights.user_network import UserNetwork
 
@@ -61,11 +60,6 @@ def test_pruned_weights_stay_pruned(tiny, context):
     assert torch.equal(outputs(simple, context), outputs(pruned, context))
     for name in tiny.weight_names():
         assert not (simple.tensors[name].mask & ~pruned.tensors[name].mask).any()
-
-
-def test_shared_weights_are_an_error(tiny, context):
-    with pytest.raises(PassError, match="simplify before you share or quantize"):
-        Simplify()(Share(bits=3)(tiny, context), context)
 
 
 def test_quantize_gives_no_bits_to_channels_that_quantization_makes_dead(tiny, context):

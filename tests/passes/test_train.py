@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from tiny_model import WEIGHTS, values
 
 from compress import container
 from compress.container.file import weights_sha256
@@ -25,27 +26,13 @@ from compress.training.splits import stratified_split
 from compress.training.supervised import SupervisedTraining
 from compress.weights.squeezenet_weights import RandomWeights
 
-WEIGHTS = ("0.weight", "2.weight", "4.weight")
 QUICK = {"epochs": 12, "batch": 20, "optimizer": "adamw", "learning_rate": 0.01, "shift": 0, "flip": False}
-
-
-def values(model, name):
-    return model.tensors[name].to_dense()
 
 
 def right(model, context):
     """Top-1 accuracy on the calibration photos."""
     outputs = run(context.network(model), context.calibration, model.preprocessing, no_progress)
     return accuracy(outputs).top1.value
-
-
-@pytest.fixture
-def labelled(context, patchwork):
-    """120 photos, each tinted in one of six colors, which is its label."""
-    photos, labels = patchwork(120, seed=3), np.random.default_rng(3).permutation(np.arange(120) % 6)
-    tints = np.array([[200, 0, 0], [0, 200, 0], [0, 0, 200], [200, 200, 0], [0, 200, 200], [200, 0, 200]])
-    pixels = (photos.pixels // 5 + tints[labels][:, None, None]).astype(np.uint8)
-    return replace(context, calibration=replace(photos, pixels=pixels, labels=labels))
 
 
 @pytest.fixture
@@ -289,16 +276,16 @@ class TestSameBits:
         assert weights_sha256(train(shared, replace(labelled, stage="train again"))) != first
 
     @pytest.mark.parametrize("kind", ["plain", "pruned", "shared", "sgd"])
-    def test_an_interrupted_training_ends_with_the_same_bits(self, tiny, shared, labelled, tmp_path, monkeypatch, kind):
+    def test_an_interrupted_training_ends_with_the_same_bits(self, tiny, shared, labelled, tmp_path, stop_at, kind):
         model = {"shared": shared, "pruned": Prune(sparsity=0.5)(tiny, labelled)}.get(kind, tiny)
         options = {**QUICK, "epochs": 11, "batch": 10, "optimizer": "sgd" if kind == "sgd" else "adamw"}
         train, resumable = Train(**options), replace(labelled, store=tmp_path)
         undisturbed = train(model, labelled)
-        stop_at(monkeypatch, 117)
+        stop_at(117)
         with pytest.raises(KeyboardInterrupt):
             train(model, resumable)
         assert [path.suffix for path in tmp_path.iterdir()] == [".state"]
-        done = stop_at(monkeypatch, None)
+        done = stop_at(None)
         resumed = train(model, resumable)
         assert weights_sha256(resumed) == weights_sha256(undisturbed)
         assert resumed.training == undisturbed.training
@@ -306,37 +293,16 @@ class TestSameBits:
         assert done == list(range(100, 121))
         assert not list(tmp_path.iterdir())
 
-    def test_other_forms_or_options_do_not_resume(self, tiny, labelled, tmp_path, monkeypatch):
+    def test_other_forms_or_options_do_not_resume(self, tiny, labelled, tmp_path, stop_at):
         resumable, train = replace(labelled, store=tmp_path), Train(**{**QUICK, "batch": 2, "epochs": 2})
-        stop_at(monkeypatch, 60)
+        stop_at(60)
         with pytest.raises(KeyboardInterrupt):
             train(tiny, resumable)
         nothing_pruned = Prune(sparsity=0)(tiny, labelled)
         for other, model in ((replace(train, dropout=0.1), tiny), (train, nothing_pruned)):
-            done = stop_at(monkeypatch, None)
+            done = stop_at(None)
             other(model, resumable)
             assert done[0] == 0
-
-    def test_the_input_is_not_changed(self, shared, tiny, labelled):
-        before = weights_sha256(shared), weights_sha256(tiny)
-        Train(**{**QUICK, "epochs": 1})(shared, labelled)
-        assert (weights_sha256(shared), weights_sha256(tiny)) == before
-
-
-def stop_at(monkeypatch, last):
-    """Interrupt a training at a step, as Ctrl-C does; return the list that the steps done are added to."""
-    done, step = [], SupervisedTraining.step
-    step = getattr(step, "uninterrupted", step)
-
-    def interrupted(self, number, photos):
-        if number == last:
-            raise KeyboardInterrupt
-        done.append(number)
-        return step(self, number, photos)
-
-    interrupted.uninterrupted = step
-    monkeypatch.setattr(SupervisedTraining, "step", interrupted)
-    return done
 
 
 @pytest.mark.parametrize(
