@@ -15,18 +15,19 @@ from __future__ import annotations
 import dataclasses
 import json
 import shlex
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from benchmarks import codec_page, nncodec_peer
-from benchmarks.codec_comparison import CodecComparison
+from benchmarks import nncodec_peer
+from benchmarks.codec_page import CodecComparison, to_markdown
 from benchmarks.codec_scale import WEIGHTS, measure_scale
-from benchmarks.codec_startup import fresh_decode_seconds
 from benchmarks.codec_subjects import CodecCost, measure_files, measure_subject
 from benchmarks.pipeline_files import ensure_file
+from benchmarks.timing import timed
 from compress import container
 from compress.cli import console
 from compress.errors import SqueezeError
@@ -39,8 +40,7 @@ from compress.weights.embedded_weights import EmbeddedWeights
 
 SUBJECTS = ("squeezenet-500k", "squeezenet1_0-lossless")
 _SCALED_CODECS = ("huffman", "context")
-_QP = -26
-"""Quantization parameter of NNCodec whose file of SqueezeNet v1.1 is about as large as that of squeezenet-500k."""
+_DECODE = "import sys, compress.container; compress.container.read(sys.argv[1])"
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -72,7 +72,7 @@ def main(out: Path, reports: Path, repeats: int, weights: Sequence[int]) -> None
         write_atomically(
             reports / "codecs.json", (json.dumps(dataclasses.asdict(comparison), indent=2) + "\n").encode()
         )
-        write_atomically(reports / "codecs.md", codec_page.to_markdown(comparison).encode())
+        write_atomically(reports / "codecs.md", to_markdown(comparison).encode())
     except SqueezeError as error:
         console.error(str(error))
         sys.exit(error.exit_code)
@@ -96,9 +96,10 @@ def compare(out: Path, repeats: int, weights: Sequence[int], command: str) -> Co
     console.say("coding whole files")
     files, one_core = measure_files(container.read(paths[SUBJECTS[0]]), repeats)
     float_weights = {name: tensor.to_dense() for name, tensor in EmbeddedWeights().load().tensors.items()}
-    (coded,) = nncodec_peer.code(python, float_weights, (_QP,), folder, repeats)
-    files[f"NNCodec, qp {_QP}"] = CodecCost(coded.file_bytes, coded.encode_seconds, coded.decode_seconds)
-    startup = fresh_decode_seconds(paths[SUBJECTS[0]], repeats)
+    (coded,) = nncodec_peer.code(python, float_weights, (nncodec_peer.QP_OF_500_KB,), folder, repeats)
+    files[f"NNCodec, qp {coded.qp}"] = CodecCost(coded.file_bytes, coded.encode_seconds, coded.decode_seconds)
+    decode = [sys.executable, "-c", _DECODE, str(paths[SUBJECTS[0]])]
+    _, startup = timed(lambda: subprocess.run(decode, check=True), repeats)
     scale = []
     for codec in _SCALED_CODECS:
         for count in weights:

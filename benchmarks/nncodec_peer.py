@@ -21,6 +21,9 @@ from compress.errors import SqueezeError
 from compress.runtime.atomic_files import write_atomically
 
 REQUIREMENT = "nncodec==2.1.3"
+QP_OF_500_KB = -26
+"""Quantization parameter whose file of SqueezeNet v1.1 is about as large as that of squeezenet-500k."""
+
 _ROOT = Path(__file__).parents[1]
 _SHOWN_LINES = 3
 _PRINT_VERSIONS = """

@@ -35,9 +35,6 @@ from compress.weights.embedded_weights import EmbeddedWeights
 
 PIPELINE = "squeezenet-500k"
 FLAGS = (("-O3",), ("-O3", "-march=native", "-ffp-contract=fast"), ("-Os",))
-_QP = -26
-"""Quantization parameter of NNCodec whose file of SqueezeNet v1.1 is about as large as that of squeezenet-500k."""
-
 _PHOTOS = 20
 """Photos that a program classifies in a round."""
 
@@ -125,7 +122,13 @@ def _nncodec(out: Path, folder: Path, *, skip: bool) -> Iterator[list[Callable[[
     python = nncodec_peer.environment(out.absolute() / "bench" / "nncodec")
     weights: dict[str, Any] = {name: each.to_dense() for name, each in EmbeddedWeights().load().tensors.items()}
     np.savez(folder / "weights.npz", **weights)
-    command = [str(python), "-m", "benchmarks.nncodec_timer", str(folder / "weights.npz"), str(_QP)]
+    command = [
+        str(python),
+        "-m",
+        "benchmarks.nncodec_timer",
+        str(folder / "weights.npz"),
+        str(nncodec_peer.QP_OF_500_KB),
+    ]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     pipes = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
     with pipes as process:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from rate_accuracy_records import plain
 
-from benchmarks.codec_comparison import CodecComparison
-from benchmarks.codec_page import to_markdown
+from benchmarks.codec_page import CodecComparison, to_markdown
 from benchmarks.codec_scale import ScaleResult
 from benchmarks.codec_subjects import CodecCost, CodecSubject
 
