@@ -45,6 +45,11 @@ class FileParts:
     labels: bytes
     payloads: tuple[bytes, ...]
 
+    def tensor(self, rng: random.Random) -> tuple[int, TensorRecord, bytes]:
+        """Return the index, the record and the payload of a tensor."""
+        index = rng.randrange(len(self.payloads))
+        return index, self.header.tensors[index], self.payloads[index]
+
 
 def mutate_bytes(data: bytes, rng: random.Random) -> bytes:
     """Return the bytes after one to eight changes: a flipped bit, or bytes set, inserted, deleted or copied."""
@@ -90,10 +95,18 @@ def _parts(data: bytes) -> FileParts:
 
 def _sealed(header: bytes, labels: bytes, payloads: tuple[bytes, ...], rng: random.Random) -> bytes:
     """Return a file of these parts with correct checksums."""
-    coding, stored = 0, header
     if rng.random() < 0.5:
-        deflater = zlib.compressobj(rng.choice((0, 1, 9)), zlib.DEFLATED, -15, strategy=rng.choice((0, 4)))
-        coding, stored = 1, deflater.compress(header) + deflater.flush()
+        return _with_header(header, 1, _deflated(header, rng, (0, 1, 9)), labels, payloads)
+    return _with_header(header, 0, header, labels, payloads)
+
+
+def _deflated(plain: bytes, rng: random.Random, levels: Sequence[int]) -> bytes:
+    deflater = zlib.compressobj(rng.choice(levels), zlib.DEFLATED, -15, strategy=rng.choice((0, 4)))
+    return deflater.compress(plain) + deflater.flush()
+
+
+def _with_header(header: bytes, coding: int, stored: bytes, labels: bytes, payloads: tuple[bytes, ...]) -> bytes:
+    """Return a file whose header is stored in these bytes."""
     data = PREFIX.pack(MAGIC, VERSION, coding, len(stored), len(header), zlib.crc32(stored)) + stored + labels
     data += b"".join(payload + zlib.crc32(payload).to_bytes(4, "little") for payload in payloads)
     return data + zlib.crc32(data).to_bytes(4, "little")
@@ -107,9 +120,8 @@ def _mutate_header(data: bytes, rng: random.Random) -> bytes:
 def _mutate_record(data: bytes, rng: random.Random) -> bytes:
     """Change a field of a record. The payload stays, or gets the length that the record says."""
     parts = _parts(data)
-    index = rng.randrange(len(parts.payloads))
-    record = _mutate_fields(parts.header.tensors[index], rng)
-    payload = parts.payloads[index]
+    index, record, payload = parts.tensor(rng)
+    record = _mutate_fields(record, rng)
     if rng.random() < 0.5 and record.payload_bytes < 1 << 16:
         payload = payload[: record.payload_bytes].ljust(record.payload_bytes, b"\0")
     try:
@@ -149,9 +161,8 @@ def _changed_length(length: int | None, rng: random.Random) -> int | None:
 def _mutate_payload(data: bytes, rng: random.Random) -> bytes:
     """Change bytes of a payload, and the length of the symbols in the record if the payload's length changes."""
     parts = _parts(data)
-    index = rng.randrange(len(parts.payloads))
-    payload = mutate_bytes(parts.payloads[index], rng)
-    record = parts.header.tensors[index]
+    index, record, payload = parts.tensor(rng)
+    payload = mutate_bytes(payload, rng)
     if record.codec is not None:
         grown = len(payload) - record.payload_bytes
         record = replace(record, symbol_bytes=max(0, record.symbol_bytes + grown))
@@ -161,12 +172,10 @@ def _mutate_payload(data: bytes, rng: random.Random) -> bytes:
 def _splice_payload(data: bytes, rng: random.Random) -> bytes:
     """Replace the symbols of one tensor by those of another."""
     parts = _parts(data)
-    index, source = (rng.randrange(len(parts.payloads)) for _ in range(2))
-    record, other = parts.header.tensors[index], parts.header.tensors[source]
+    (index, record, payload), (_, other, source) = parts.tensor(rng), parts.tensor(rng)
     if record.codec is None or other.codec is None:
         return _mutate_payload(data, rng)
-    head = parts.payloads[index][: len(parts.payloads[index]) - record.symbol_bytes]
-    coded = parts.payloads[source][len(parts.payloads[source]) - other.symbol_bytes :]
+    head, coded = payload[: len(payload) - record.symbol_bytes], source[len(source) - other.symbol_bytes :]
     if rng.random() < 0.5:
         coded = mutate_bytes(coded, rng)
     record = replace(record, symbol_bytes=len(coded), codec=other.codec)
@@ -192,8 +201,7 @@ def _replace_labels(parts: FileParts, rng: random.Random) -> bytes:
     plain = "\n".join(lines).encode() + rng.choice((b"\n", b"\n", b"", b"\nx", b"\n\n", b"\xc3\n"))
     if rng.random() < 0.2:
         plain = mutate_bytes(plain, rng)
-    deflater = zlib.compressobj(rng.choice((0, 9)), zlib.DEFLATED, -15)
-    labels, coding = rng.choice(((plain, 0), (deflater.compress(plain) + deflater.flush(), 1)))
+    labels, coding = rng.choice(((plain, 0), (_deflated(plain, rng, (0, 9)), 1)))
     header = replace(parts.header, label_coding=coding, label_bytes=len(labels), label_plain_bytes=len(plain))
     return _sealed(header.to_bytes(), labels, parts.payloads, rng)
 
@@ -202,12 +210,7 @@ def _mutate_deflate(data: bytes, rng: random.Random) -> bytes:
     """Change bytes of the compressed header."""
     parts = _parts(data)
     plain = parts.header.to_bytes()
-    deflater = zlib.compressobj(rng.choice((0, 9)), zlib.DEFLATED, -15, strategy=rng.choice((0, 4)))
-    stored = mutate_bytes(deflater.compress(plain) + deflater.flush(), rng)
-    whole = PREFIX.pack(MAGIC, VERSION, 1, len(stored), len(plain), zlib.crc32(stored)) + stored
-    whole += parts.labels
-    whole += b"".join(payload + zlib.crc32(payload).to_bytes(4, "little") for payload in parts.payloads)
-    return whole + zlib.crc32(whole).to_bytes(4, "little")
+    return _with_header(plain, 1, mutate_bytes(_deflated(plain, rng, (0, 9)), rng), parts.labels, parts.payloads)
 
 
 def _reassemble(parts: FileParts, index: int, record: TensorRecord, payload: bytes, rng: random.Random) -> bytes:
@@ -234,8 +237,7 @@ def _replace_names(data: bytes, rng: random.Random) -> bytes:
 def _replace_values(data: bytes, rng: random.Random) -> bytes:
     """Replace a plain value by a float at the end of its range."""
     parts = _parts(data)
-    index = rng.randrange(len(parts.payloads))
-    record, payload = parts.header.tensors[index], parts.payloads[index]
+    index, record, payload = parts.tensor(rng)
     width = 2 if record.stored_as == "float16" else 4
     if record.coded_value_bytes is not None or record.value_bytes < width:
         return _mutate_payload(data, rng)
@@ -273,8 +275,7 @@ def _replace_exponents(data: bytes, rng: random.Random) -> bytes:
 def _replace_symbols(data: bytes, rng: random.Random) -> bytes:
     """Replace the symbols by a valid stream of any codec and scan order; some symbols are out of range."""
     parts = _parts(data)
-    index = rng.randrange(len(parts.payloads))
-    record, payload = parts.header.tensors[index], parts.payloads[index]
+    index, record, payload = parts.tensor(rng)
     if record.codec is None:
         return _replace_values(data, rng)
     most = 1 if record.form == "pruned" else record.value_count
