@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 from compress.errors import ConfigError
 from compress.export.c_runtime import find_compiler, runtime_sources, sources_folder
+from compress.model import Model
 
 SOURCES = sources_folder()
 DUMP = SOURCES / "dump" / "sqz_dump.c"
@@ -37,6 +38,14 @@ def build(program: Path, flags: Sequence[str] = ("-O2",), sources: Sequence[Path
     if done.returncode:
         raise ConfigError(f"{' '.join(command)} failed; the compiler may lack sanitizers:\n{done.stderr}")
     return program
+
+
+def weights_crc(model: Model) -> int:
+    """Return the CRC-32 of all weights of a model, as in `CAnswer`."""
+    crc = 0
+    for tensor in model.tensors.values():
+        crc = zlib.crc32(tensor.to_dense().astype("<f4").tobytes(), crc)
+    return crc
 
 
 @dataclass(frozen=True)
@@ -68,14 +77,6 @@ class CDecoder:
     def __init__(self, program: Path) -> None:
         self.program, self.complaints = program, ""
         self._process = self._start()
-
-    def __enter__(self) -> CDecoder:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def ask(self, data: bytes) -> CAnswer:
         """Return the answer to a file."""

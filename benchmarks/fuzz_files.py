@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import functools
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from benchmarks.format_models import coefficients_model, levels_model, small_model
 from benchmarks.fuzz_changes import MUTATIONS, mutate_bytes
 from compress.codecs import CODECS
 from compress.codecs.primitives.trellis import NO_TRELLIS, TRELLIS_4096, trellis_levels
@@ -74,50 +75,23 @@ _SMALL = 2
 
 
 def _plain_model() -> Model:
-    indices = np.array([[0, 1, 2], [3, 0, 0], [0, 0, 1], [2, 2, 0]], dtype=np.uint16)
-    codebook = np.array([0, -0.5, 0.25, 1.5], dtype=np.float32)
-    rows, columns = np.array([-3, 0, 4, -128], dtype=np.int8), np.array([1, 1, 127], dtype=np.int8)
-    mask = np.arange(48).reshape(2, 4, 2, 3) % 5 == 0
-    tensors: dict[str, Tensor] = {
-        "layer.0.weight": Shared(codebook, indices, "float16", rows, columns),
-        "layer.0.bias": Dense(np.array([1.5, -0.0, 65504, 2**-24], dtype=np.float32), "float16"),
-        "layer.1.weight": Pruned(np.where(mask, np.float32(0.1), np.float32(0)), mask),
-        "layer.1.bias": Dense(np.array([0.1, -1e-40], dtype=np.float32)),
-        "layer.2.weight": Shared(
-            codebook / np.float32(3), indices.reshape(2, 2, 3, 1), "float32", rows[:2], columns[:2]
-        ),
-        "empty": Shared(codebook, np.zeros((0, 3), dtype=np.uint16), "float16", rows[:0], columns),
+    """`small_model` with a pruned tensor of four dimensions, an empty tensor and a scalar."""
+    small, mask = small_model(), np.arange(48).reshape(2, 4, 2, 3) % 5 == 0
+    codebook, no_rows, columns = levels_codebook(4), np.zeros(0, np.int8), np.array([1, 1, 127], dtype=np.int8)
+    more: dict[str, Tensor] = {
+        "pruned": Pruned(np.where(mask, np.float32(0.1), np.float32(0)), mask),
+        "empty": Shared(codebook, np.zeros((0, 3), dtype=np.uint16), "float16", no_rows, columns),
         "scalar": Dense(np.array(2, dtype=np.float32)),
     }
-    looks = Preprocessing(8, 9, "crop", "L", 1 / 255, (0.485,), (0.229,), short_side=10)
-    return Model("plain", 3, looks, tensors, ("a cat", "a dog", "neither, ä"))
+    return replace(small, tensors={**small.tensors, **more})
 
 
 def _coded_model() -> Model:
-    places = np.arange(60)
-    symbols = (places * places % 7).astype(np.uint16)
-    rows = np.array([3, -2, 0], dtype=np.int8)
-    mask = places % 4 == 0
-    smooth = np.ldexp(256 + places, -12).astype(np.float32)  # exponents hardly vary, so that coding saves bytes
-    signed = smooth * (1 - 2 * (places % 2)).astype(np.float32)
-    tensors: dict[str, Tensor] = {
-        "layer.0.weight": Shared(levels_codebook(5), symbols.reshape(3, 5, 2, 2) % 5, "float16", rows),
-        "layer.0.bias": Shared(levels_codebook(4200), np.array([0, 4199, 2], dtype=np.uint16), "float32", rows),
-        "layer.1.weight": Shared(np.append(np.float32(0), smooth), symbols.reshape(3, 20), "float32"),
-        "layer.1.bias": Dense(signed, "float16"),
-        "layer.2.weight": Pruned(np.where(mask, smooth, np.float32(0)), mask),
-        "layer.3.weight": Shared(np.append(np.float32(0), signed), np.where(places % 9, 0, symbols), "float32"),
-        "layer.4.weight": Shared(
-            levels_codebook(5),
-            symbols[:54].reshape(3, 2, 3, 3) % 5,
-            "float16",
-            rows,
-            rows[:2],
-            np.eye(3, dtype=np.int8),
-        ),
-    }
-    looks = Preprocessing(8, 8, "squash", "RGB", 1.0, (1.0, 2.0, 3.0), ())
-    return Model("coded", 40, looks, tensors, tuple(f"one of the same name, {i // 10}" for i in range(40)))
+    """`levels_model` with coefficients of kernels, and with class names that are smaller when compressed."""
+    kernels = {f"kernels.{name}": tensor for name, tensor in coefficients_model().tensors.items()}
+    labels = tuple(f"one of the same name, {i // 10}" for i in range(40))
+    levels = levels_model()
+    return replace(levels, tensors={**levels.tensors, **kernels}, classes=40, labels=labels)
 
 
 def _trellis_model() -> Model:

@@ -15,12 +15,11 @@ import resource
 import signal
 import time
 import warnings
-import zlib
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.c_decoder import CAnswer, CDecoder
+from benchmarks.c_decoder import CAnswer, CDecoder, weights_crc
 from benchmarks.fuzz_files import FuzzFile, file_of, originals
 from compress.container.file import decode
 from compress.errors import FormatError
@@ -83,7 +82,7 @@ class PythonAnswer:
 def read_files(task: FuzzTask) -> Findings:
     """Read and check the files of a task; the process must do nothing else."""
     warnings.simplefilter("error")
-    right = [_crc(data, task.max_weights) for data in originals()]
+    right = [weights_crc(decode(data, task.max_weights)) for data in originals()]
     _memory_limits()
     before = _first_peak_bytes()
     found = Findings()
@@ -115,7 +114,7 @@ def _read(data: bytes, max_weights: int) -> tuple[PythonAnswer, float]:
     signal.alarm(HUNG_SECONDS)
     resource.setrlimit(resource.RLIMIT_DATA, while_decoding)
     try:
-        outcome = PythonAnswer(crc=_crc(data, max_weights))
+        outcome = PythonAnswer(crc=weights_crc(decode(data, max_weights)))
     except FormatError as error:
         outcome = PythonAnswer(reason=_reason(error))
     except Exception as error:
@@ -124,13 +123,6 @@ def _read(data: bytes, max_weights: int) -> tuple[PythonAnswer, float]:
         resource.setrlimit(resource.RLIMIT_DATA, otherwise)  # sanitizers of the decoder in C need more
         signal.alarm(0)
     return outcome, time.process_time() - started
-
-
-def _crc(data: bytes, max_weights: int) -> int:
-    crc = 0
-    for tensor in decode(data, max_weights).tensors.values():
-        crc = zlib.crc32(tensor.to_dense().astype("<f4").tobytes(), crc)
-    return crc
 
 
 def _check(file: FuzzFile, outcome: PythonAnswer, right: int, seconds: float) -> str:

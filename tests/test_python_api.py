@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from forge import small_file, small_model
+from forge import small_file
 from small_models import shared_squeezenet
 
 import compress
+from benchmarks.format_models import small_model
 from compress import container
 from compress.errors import ConfigError, FormatError, WeightsError
 

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from tensor_strategies import dense, model_of, pruned, shared
 
 from benchmarks import c_decoder
+from benchmarks.format_models import coefficients_model, levels_model, small_model
 from benchmarks.fuzz_files import columns_model
 from compress.codecs import CODECS, WRITERS
 from compress.codecs.context.small_context_codec import max_table_bytes
@@ -36,17 +37,17 @@ from compress.tensors.levels import levels_codebook, levels_to_symbols
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 MAX_WEIGHTS = 1 << 20
-SMALL, LEVELS = forge.small_file(), forge.levels_model()
+SMALL, LEVELS = forge.small_file(), levels_model()
 SMOOTH = model_of(Dense(np.ldexp(256 + np.arange(60), -12).astype(np.float32)))
 FILES = {
     "small": SMALL,
     "header stored": forge.sealed(forge.header_bytes_of(SMALL), forge.body_of(SMALL)),
-    "raw": encode(forge.small_model(), ["raw"]),
-    "runs": encode(forge.small_model(), ["huffman-runs"]),
-    "coefficients": encode(forge.coefficients_model(), list(CODECS)[:3]),
+    "raw": encode(small_model(), ["raw"]),
+    "runs": encode(small_model(), ["huffman-runs"]),
+    "coefficients": encode(coefficients_model(), list(CODECS)[:3]),
     "levels": encode(replace(LEVELS, tensors=dict(list(LEVELS.tensors.items())[:2])), ["huffman"]),
-    "context": encode(forge.small_model(), ["context"]),
-    "context and coefficients": encode(forge.coefficients_model(), ["context"]),
+    "context": encode(small_model(), ["context"]),
+    "context and coefficients": encode(coefficients_model(), ["context"]),
     "coded values": encode(SMOOTH, ["context"]),
     "codes by column": encode(columns_model(), ["huffman"]),
 }
@@ -83,11 +84,10 @@ def decoder(folder):
     assert running.close() == 0, running.complaints
 
 
-def crc_of(model):
-    crc = 0
-    for tensor in model.tensors.values():
-        crc = zlib.crc32(tensor.to_dense().astype("<f4").tobytes(), crc)
-    return crc
+def assert_refused(decoder, data):
+    answer = decoder.ask(data)
+    assert answer.crc is None
+    assert answer.error != "crashed", decoder.complaints
 
 
 def assert_same_answer(decoder, data):
@@ -95,7 +95,7 @@ def assert_same_answer(decoder, data):
     answer = decoder.ask(data)
     assert answer.error != "crashed", decoder.complaints
     try:
-        expected, problem = crc_of(decode(data, MAX_WEIGHTS)), ""
+        expected, problem = c_decoder.weights_crc(decode(data, MAX_WEIGHTS)), ""
     except FormatError as error:
         expected, problem = None, error.problem
     assert answer.unsupported or answer.crc == expected, (answer, problem)
@@ -107,7 +107,7 @@ def varints(*numbers):
 
 def file_of_one(record, payload):
     """A file of one tensor `w` with this record."""
-    header = FileHeader("one", 1, forge.small_model().preprocessing, 0, 0, 0, ()).to_bytes()
+    header = FileHeader("one", 1, small_model().preprocessing, 0, 0, 0, ()).to_bytes()
     return forge.sealed(header[:-1] + b"\1" + b"\0\1w" + record, forge.with_crc(payload))
 
 
@@ -134,17 +134,17 @@ def with_checksums(data, good):
 @pytest.mark.parametrize("codec", CODECS)
 @pytest.mark.parametrize(
     "model",
-    [forge.small_model(), forge.levels_model(), forge.coefficients_model(), columns_model()],
+    [small_model(), levels_model(), coefficients_model(), columns_model()],
     ids=["small", "levels", "coefficients", "columns"],
 )
 def test_every_form_in_every_codec_gives_the_same_bits(decoder, model, codec):
-    assert decoder.ask(encode(model, [codec])).crc == crc_of(model)
+    assert decoder.ask(encode(model, [codec])).crc == c_decoder.weights_crc(model)
 
 
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("*-v1.sqz")), ids=lambda path: path.stem)
 def test_a_published_file_is_read_forever(decoder, path):
     data = path.read_bytes()
-    assert decoder.ask(data).crc == crc_of(decode(data))
+    assert decoder.ask(data).crc == c_decoder.weights_crc(decode(data))
 
 
 def test_unsupported_files_have_errors_of_their_own(decoder):
@@ -162,7 +162,7 @@ def test_a_file_of_a_version_before_0_1_0_has_an_error_of_its_own(decoder):
 @pytest.mark.parametrize(("tensors", "expected"), [(8192, "ok"), (8193, "bad-header"), (65536, "bad-header")])
 def test_a_file_has_at_most_8192_tensors(decoder, tensors, expected):
     """Names are numbers; each shares no byte with the previous one."""
-    header = FileHeader("many", 1, forge.small_model().preprocessing, 0, 0, 0, ()).to_bytes()[:-1]
+    header = FileHeader("many", 1, small_model().preprocessing, 0, 0, 0, ()).to_bytes()[:-1]
     names = b"".join(varints(0, 5) + f"{number:05}".encode() for number in range(tensors))
     records = varints(1, 0, 0) * tensors  # one dimension of no weights, dense
     data = forge.sealed(header + varints(tensors) + names + records, forge.with_crc(b"") * tensors)
@@ -173,16 +173,16 @@ def test_a_file_has_at_most_8192_tensors(decoder, tensors, expected):
 
 def test_compressed_labels_are_read(decoder):
     labels = tuple(f"a label that is much like the one before, {number % 7}" for number in range(900))
-    model = replace(forge.small_model(), classes=900, labels=labels)
+    model = replace(small_model(), classes=900, labels=labels)
     assert forge.header_of(encode(model)).label_coding == 1
-    assert decoder.ask(encode(model)).crc == crc_of(model)
+    assert decoder.ask(encode(model)).crc == c_decoder.weights_crc(model)
 
 
 @settings(deadline=None)
 @given(st.lists(dense() | pruned() | shared(), max_size=4), st.sampled_from(list(CODECS)))
 def test_every_model_gives_the_same_bits(decoder, tensors, codec):
     model = model_of(*tensors)
-    assert decoder.ask(encode(model, [codec])).crc == crc_of(model)
+    assert decoder.ask(encode(model, [codec])).crc == c_decoder.weights_crc(model)
 
 
 @pytest.mark.parametrize("entries", [1, 2, 4097, 4098, 1 << 16])
@@ -190,7 +190,7 @@ def test_every_model_gives_the_same_bits(decoder, tensors, codec):
 def test_codebooks_of_any_length_are_read(decoder, codec, entries):
     symbols = np.unique(np.linspace(0, entries - 1, 4000).astype(np.uint16)).reshape(1, -1)
     model = model_of(Shared(levels_codebook(entries), symbols, "float16" if entries < 4098 else "float32"))
-    assert decoder.ask(encode(model, [codec])).crc == crc_of(model)
+    assert decoder.ask(encode(model, [codec])).crc == c_decoder.weights_crc(model)
 
 
 def stream_file(symbols, coded):
@@ -226,7 +226,7 @@ LEVEL_ARRAYS = {
 @pytest.mark.parametrize("symbols", LEVEL_ARRAYS.values(), ids=LEVEL_ARRAYS)
 def test_every_option_of_context_gives_the_same_bits(decoder, symbols):
     file = stream_file(symbols, CODECS["context"].encode(symbols))
-    assert decoder.ask(file).crc == crc_of(decode(file))
+    assert decoder.ask(file).crc == c_decoder.weights_crc(decode(file))
 
 
 @pytest.mark.parametrize("symbols", LEVEL_ARRAYS.values(), ids=LEVEL_ARRAYS)
@@ -235,7 +235,7 @@ def test_a_build_for_size_gives_the_same_bits(small_program, symbols, tmp_path):
     file = stream_file(symbols, CODECS["context"].encode(symbols))
     (tmp_path / "model.sqz").write_bytes(file)
     done = subprocess.run([small_program, tmp_path / "model.sqz", "-"], capture_output=True, check=True)
-    assert zlib.crc32(done.stdout) == crc_of(decode(file))
+    assert zlib.crc32(done.stdout) == c_decoder.weights_crc(decode(file))
 
 
 def test_the_levels_cover_all_options_of_context():
@@ -306,7 +306,7 @@ def test_every_scan_order_gives_the_same_bits(decoder, codec, order, shape):
     record = varints(len(shape), *shape, 2 + 8 + 16 + 128, CODECS[codec].id, order, 3, len(coded), *lengths)
     file = file_of_one(record, codebook[1:].tobytes() + b"".join(exponents) + coded)
     expected = Shared(codebook, indices, "float32", rows, columns).to_dense()
-    assert decoder.ask(file).crc == zlib.crc32(expected.tobytes()) == crc_of(decode(file))
+    assert decoder.ask(file).crc == zlib.crc32(expected.tobytes()) == c_decoder.weights_crc(decode(file))
 
 
 @pytest.mark.parametrize(("order", "shape"), [(1, (3, 5, 2)), (2, (3, 5, 2, 2))])
@@ -317,7 +317,7 @@ def test_the_values_of_a_pruned_tensor_are_row_major_in_every_scan_order(decoder
     coded = CODECS["huffman"].encode(np.ascontiguousarray(SCAN_ORDERS[order](mask)).reshape(-1).astype(np.uint16))
     record = varints(len(shape), *shape, 1 + 128, 1, order, np.count_nonzero(mask), len(coded))
     file = file_of_one(record, values[mask].tobytes() + coded)
-    assert decoder.ask(file).crc == zlib.crc32(values.tobytes()) == crc_of(decode(file))
+    assert decoder.ask(file).crc == zlib.crc32(values.tobytes()) == c_decoder.weights_crc(decode(file))
 
 
 @pytest.mark.parametrize(("order", "shape"), [(0, (2, 2, 2)), (3, (2, 2, 2)), (1, (8,)), (2, (2, 4)), (1, ())])
@@ -346,26 +346,18 @@ def test_the_largest_weight_is_the_last_finite_one(decoder, exponent, steps):
 @pytest.mark.parametrize("good", FILES.values(), ids=FILES)
 def test_a_file_cut_anywhere_or_too_long_is_refused(decoder, good):
     for data in (*(good[:end] for end in range(len(good))), good + b"\0"):
-        answer = decoder.ask(data)
-        assert answer.crc is None
-        assert answer.error != "crashed", decoder.complaints
+        assert_refused(decoder, data)
 
 
 @pytest.mark.parametrize("good", FILES.values(), ids=FILES)
 def test_any_single_flipped_bit_is_refused(decoder, good):
-    for bit in range(8 * len(good)):
-        damaged = bytearray(good)
-        damaged[bit // 8] ^= 1 << bit % 8
-        answer = decoder.ask(bytes(damaged))
-        assert answer.crc is None
-        assert answer.error != "crashed", decoder.complaints
+    for damaged in forge.flipped_bits(good):
+        assert_refused(decoder, damaged)
 
 
 @pytest.mark.parametrize("good", FILES.values(), ids=FILES)
 def test_a_flipped_bit_with_correct_checksums_gives_the_same_answer_as_in_python(decoder, good):
-    for bit in range(8 * len(good)):
-        damaged = bytearray(good)
-        damaged[bit // 8] ^= 1 << bit % 8
+    for damaged in forge.flipped_bits(good):
         assert_same_answer(decoder, with_checksums(damaged, good))
 
 
@@ -374,9 +366,7 @@ ATTACKS = {**test_header_attacks.ATTACKS, **test_value_attacks.ATTACKS, **test_c
 
 @pytest.mark.parametrize("data", [data for data, _ in ATTACKS.values()], ids=ATTACKS)
 def test_an_attack_is_refused(decoder, data):
-    answer = decoder.ask(data)
-    assert answer.crc is None
-    assert answer.error != "crashed", decoder.complaints
+    assert_refused(decoder, data)
 
 
 @pytest.fixture(scope="session")

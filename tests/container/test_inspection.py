@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from forge import coefficients_model, small_file, small_model
+from forge import small_file
 from small_models import shared_squeezenet
 
+from benchmarks.format_models import coefficients_model, small_model
 from compress import container
 from compress.container.inspection import inspect_file
 from compress.errors import FormatError

@@ -6,10 +6,11 @@ import forge
 import numpy as np
 import pytest
 
+from benchmarks.format_models import coefficients_model
 from compress.container.file import decode, encode
 from compress.errors import FormatError
 
-GOOD = encode(forge.coefficients_model())
+GOOD = encode(coefficients_model())
 RECORDS = forge.header_of(GOOD).tensors
 LEVELS, ALONE, CODEBOOK, _EMPTY = range(4)
 

@@ -11,6 +11,7 @@ import forge
 import numpy as np
 import pytest
 
+from benchmarks.format_models import small_model
 from compress.codecs import CODECS
 from compress.container.file import decode, layout
 from compress.errors import FormatError
@@ -125,7 +126,7 @@ ATTACKS = {
 
 
 def test_the_unchanged_file_is_good():
-    assert decode(changed()).labels == forge.small_model().labels
+    assert decode(changed()).labels == small_model().labels
 
 
 @pytest.mark.parametrize(("data", "problem"), ATTACKS.values(), ids=ATTACKS)
