@@ -52,6 +52,9 @@ class StatisticsFile(Mapping[str, LayerStatistics]):
         with _explained(self._path), np.load(self._path, allow_pickle=False) as arrays:
             return LayerStatistics(**{each: arrays[key] for each, key in keys.items() if key in arrays.files})
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._names  # `Mapping` would read the layer
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
 

@@ -31,10 +31,13 @@ def test_reading_returns_what_was_written(tmp_path, statistics):
             assert got is None if expected is None else np.array_equal(got, expected)
 
 
-def test_an_unknown_layer_is_a_key_error(tmp_path, statistics):
+def test_layers_are_known_without_reading_them_and_an_unknown_one_is_a_key_error(tmp_path, statistics):
     write_statistics(tmp_path / "statistics.npz", statistics.items())
+    read = StatisticsFile(tmp_path / "statistics.npz")
+    (tmp_path / "statistics.npz").unlink()
+    assert [name in read for name in ("a.weight", "0.weight", "b.weight")] == [True, True, False]
     with pytest.raises(KeyError):
-        StatisticsFile(tmp_path / "statistics.npz")["b.weight"]
+        read["b.weight"]
 
 
 @pytest.mark.parametrize("length", [0, 100, -1])
