@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from compress.quantization.codebooks import round_to_precision
 from compress.tensors.forms import Dense, Pruned, Shared, check_finite
-from compress.tensors.kernel_transform import KERNEL_BASIS
 from compress.tensors.levels import levels_to_symbols
 from compress.training.codebook_lookup import CodebookIndices, CodebookLookup, as_channels_last
 
@@ -61,10 +60,10 @@ class Parametrization(ABC):
 
 
 def parametrize(name: str, tensor: Dense | Pruned | Shared, device: torch.device) -> Parametrization | None:
-    """Return the parametrization of a tensor; None: weights on quantization levels, which are not trained."""
+    """Return the parametrization of a tensor; None: weights or coefficients on levels, which are not trained."""
     if not isinstance(tensor, Shared):
         return DenseParametrization(name, tensor, device)
-    if not tensor.has_levels:
+    if not tensor.has_levels and tensor.coefficient_exponents is None:
         return CodebookParametrization(name, tensor, device)
     return LevelParametrization(name, tensor, device) if len(tensor.shape) == 1 else None
 
@@ -130,8 +129,6 @@ class CodebookParametrization(Parametrization):
         self._scale = torch.from_numpy(original.scale()).to(device)
         # Sum of the squared scales of each entry's weights: without scales, their number.
         energy = np.square(np.broadcast_to(original.scale(), original.shape), dtype=np.float64)
-        if original.coefficient_exponents is not None:
-            energy *= np.square(KERNEL_BASIS).sum(1).reshape(original.coefficient_exponents.shape)
         counts = np.bincount(original.indices.ravel(), energy.ravel(), len(entries))
         counts[counts == 0] = 1
         self._counts = torch.from_numpy(counts.astype(np.float32)).to(device)
@@ -139,11 +136,7 @@ class CodebookParametrization(Parametrization):
 
     def weights(self) -> Tensor:
         values: Tensor = CodebookLookup.apply(self.parameter, self._indices)  # type: ignore[no-untyped-call]
-        values = values * self._scale
-        if self._original.coefficient_exponents is None:
-            return values
-        patterns = torch.from_numpy(KERNEL_BASIS.astype(np.float32)).to(values.device)
-        return as_channels_last((values.flatten(2) @ patterns).view(values.shape))
+        return values * self._scale
 
     def tensor(self) -> Shared:
         codebook = round_to_precision(_to_numpy(self.parameter), self._original.stored_as, self.name).values
