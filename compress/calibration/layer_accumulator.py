@@ -174,8 +174,8 @@ def _correlation(products: Tensor) -> NDArray[np.float32]:
     deviations = products.diagonal().sqrt()
     inverse = torch.where(deviations > 0, 1 / deviations, 0.0)  # a row without gradients correlates with no other
     correlation = (inverse[:, None] * products * inverse).clamp(-1, 1)
-    found: NDArray[np.float32] = correlation.fill_diagonal_(1).cpu().numpy()
-    return found
+    result: NDArray[np.float32] = correlation.fill_diagonal_(1).cpu().numpy()
+    return result
 
 
 def _with_minimum(fisher: Floats) -> Floats:

@@ -222,7 +222,7 @@ def _summable(call: LayerCall, gradient: Tensor) -> Tensor:
 
 def by_weight(gradients: CallGradients) -> dict[str, CallGradients]:
     """Return the gradients of the calls by the name of their weight tensor."""
-    found: dict[str, CallGradients] = {}
+    result: dict[str, CallGradients] = {}
     for call, gradient in gradients:
-        found.setdefault(call.weight, []).append((call, gradient))
-    return found
+        result.setdefault(call.weight, []).append((call, gradient))
+    return result

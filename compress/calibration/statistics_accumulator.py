@@ -115,25 +115,25 @@ class _SweepSums:
         self._total_weight = torch.zeros((), dtype=torch.float64)
         self._last = ""
 
-    def add(self, found: PassGradients, photos: int) -> None:
+    def add(self, gradients: PassGradients, photos: int) -> None:
         """Add the gradients of a pass."""
-        self._total_weight += found.total_weight
-        self._last = found.last
+        self._total_weight += gradients.total_weight
+        self._last = gradients.last
         if not self._groups:
-            shapes = {name: matrix_shape(layer.weight) for name, layer in found.layers.items()}
+            shapes = {name: matrix_shape(layer.weight) for name, layer in gradients.layers.items()}
             self._groups = row_groups_by_layer(shapes, self._row_block_bytes)
-        for name, gradient in found.matrices.items():  # before the calls: the last layer comes last
+        for name, gradient in gradients.matrices.items():  # before the calls: the last layer comes last
             if name not in self._layers:
                 self._layers[name] = LayerAccumulator(name, gradient, 1, correlated=False)
             self._layers[name].add_pass(gradient)
-        for name, calls in by_weight(found.calls).items():
-            is_last = name == found.last
+        for name, calls in by_weight(gradients.calls).items():
+            is_last = name == gradients.last
             if name not in self._layers:
                 has_correlation = all(_has_row_correlation(call.layer) for call, _ in calls)
                 correlated = self._row_block_bytes > 0 and not is_last and has_correlation
                 weight = calls[0][0].layer.weight
                 self._layers[name] = LayerAccumulator(name, weight, self._groups[name], correlated=correlated)
-            self._layers[name].add(calls, found.class_calls if is_last and found.class_calls else calls, photos)
+            self._layers[name].add(calls, gradients.class_calls if is_last and gradients.class_calls else calls, photos)
 
     def statistics(self, processes: ProcessGroup) -> Iterator[tuple[str, LayerStatistics]]:
         """Yield the name and the statistics of each layer, from the photos of all processes; its sums are freed."""

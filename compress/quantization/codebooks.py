@@ -78,8 +78,8 @@ def refit_entries(entries: Floats, indices: NDArray[np.integer[Any]], approximat
         cost: shape (n,). Entries without any cost stay.
     """
     total = np.bincount(indices, cost, len(entries))
-    moment = np.bincount(indices, cost * approximated, len(entries))
-    return np.divide(moment, total, out=entries.copy(), where=(total > 0) & (entries != 0))
+    weighted = np.bincount(indices, cost * approximated, len(entries))
+    return np.divide(weighted, total, out=entries.copy(), where=(total > 0) & (entries != 0))
 
 
 def merge_rounded(

@@ -86,9 +86,9 @@ class LayerQuantizer:
     @property
     def relative_steps(self) -> Floats:
         """`step_sizes.relative_steps` of the layer, columns in the order of the tensor."""
-        found = relative_steps(self.row_fisher, diagonals(self.inverse_cholesky)[:, np.argsort(self._column_order)])
+        steps = relative_steps(self.row_fisher, diagonals(self.inverse_cholesky)[:, np.argsort(self._column_order)])
         release_pages(self.inverse_cholesky)
-        return found
+        return steps
 
     @property
     def channels_in_order(self) -> NDArray[np.int64]:

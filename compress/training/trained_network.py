@@ -43,8 +43,8 @@ class TrainedNetwork:
             if isinstance(module, nn.Dropout) and dropout is not None:
                 module.p = dropout
         names = [name for name, each in self._network.named_parameters() if each.is_floating_point()]
-        found = {name: parametrize(name, model.tensors[name], context.device) for name in names}
-        self.trained: Mapping[str, Parametrization] = {name: each for name, each in found.items() if each}
+        parametrized = ((name, parametrize(name, model.tensors[name], context.device)) for name in names)
+        self.trained: Mapping[str, Parametrization] = {name: each for name, each in parametrized if each}
         if not self.trained:
             raise PassError("no tensor can be trained: all weights are on quantization levels, and there are no biases")
         others = {name: each for name, each in stored_tensors(self._network).items() if name not in names}
