@@ -17,15 +17,7 @@ from compress.passes.share import Share
 from compress.passes.simplify import Simplify
 from compress.passes.train import Train
 
-_CLASSES: tuple[type[Pass], ...] = (
-    Simplify,
-    Prune,
-    Share,
-    Quantize,
-    Distill,
-    Train,
-    Recode,
-)
+_CLASSES: tuple[type[Pass], ...] = (Simplify, Prune, Share, Quantize, Distill, Train, Recode)
 
 PASSES = {each.kind: each for each in _CLASSES}
 """All passes by their name in a pipeline file."""

@@ -80,19 +80,17 @@ def minimize_cost(
         links, balanced, layers = (), replace(model, notes=(_UNBALANCED,)), layer_quantizers()
 
     def compress(layers: Layers, lambda_: float, *, final: bool) -> tuple[Model, float]:
-        def compress_at(lambda_: float) -> Model:
-            compress_at_once = partial(compress_layer, final=final)
-            return _compressed(balanced, layers, lambda_, bias_precision, compress_at_once, context.processes)
-
+        how = partial(compress_layer, final=final), bias_precision, context.processes
+        compress_at = partial(_compressed, balanced, layers, *how)
         if options.bytes is None:
             return compress_at(lambda_), lambda_
         if options.bytes == "smallest":
             step = NEAR_STEP if final and options.sensitivity_photos > 0 else FAR_STEP
             return find_smallest(compress_at, lambda_, _MAX_GAP if final else _MAX_FIRST_GAP, context, step)
         if final:
-            return fill_bytes(compress_at, options.bytes, lambda_, _MIN_FILL, weights, context)
+            return _fill_bytes(compress_at, options.bytes, lambda_, _MIN_FILL, weights, context)
         coarse = replace(context, codecs=coarse_writers(context.codecs))
-        return fill_bytes(compress_at, options.bytes, lambda_, _MIN_FIRST_FILL, weights, coarse)
+        return _fill_bytes(compress_at, options.bytes, lambda_, _MIN_FIRST_FILL, weights, coarse)
 
     if options.sensitivity_photos > 0:
         first, lambda_ = compress(layers, lambda_, final=False)
@@ -164,10 +162,10 @@ def _corrected(
 def _compressed(
     model: Model,
     layers: Layers,
-    lambda_: float,
-    bias_precision: BiasPrecision,
     compress_layer: Callable[[LayerQuantizer, float], Shared],
+    bias_precision: BiasPrecision,
     processes: ProcessGroup,
+    lambda_: float,
 ) -> Model:
     """Return the model with compressed layers, which the processes share."""
 
@@ -197,29 +195,14 @@ def _compressed(
     return model.with_tensors(changed)
 
 
-def fill_bytes(
-    compress_at: Callable[[float], Model],
-    max_bytes: int,
-    lambda_: float,
-    min_fill: float,
-    weights: int,
-    context: Context,
+def _fill_bytes(
+    compress_at: Callable[[float], Model], max_bytes: int, first: float, min_fill: float, weights: int, context: Context
 ) -> tuple[Model, float]:
-    """Return the model whose file fills a number of bytes, and its lambda.
+    """Return the model whose file fills a fraction of `max_bytes`, `min_fill` at least, and its lambda.
 
-    The last search logs why the file stays below `min_fill`.
-
-    Args:
-        compress_at: returns the model compressed at a lambda.
-        max_bytes: limit of the file size.
-        lambda_: the first to try.
-        min_fill: fraction of `max_bytes` that ends the search.
-        weights: number of weights of the network.
-        context: with the codecs of the file.
-    Raises:
-        PassError: no lambda makes the file small enough.
+    The search begins at the lambda `first`. The last search logs why the file stays below `min_fill`.
     """
-    search = LambdaSearch(max_bytes, lambda_, min_fill, weights)
+    search = LambdaSearch(max_bytes, first, min_fill, weights)
     best: tuple[Model, float] | None = None
     best_bytes, limit = 0, "the file's size jumps there"
     with context.progress("searching for lambda", 0) as advance:

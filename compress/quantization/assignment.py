@@ -17,15 +17,7 @@ from numpy.typing import NDArray
 
 from compress.codecs.primitives.trellis import TRELLIS_4096, Trellis, level_of
 from compress.quantization.entry_search import SURVIVORS, Chosen, Factors, Masks, search_rows
-from compress.quantization.viterbi import (
-    MAX_INDEX,
-    MAX_STATES,
-    IntegerMatrix,
-    Integers,
-    Matrix,
-    Vector,
-    find_path,
-)
+from compress.quantization.viterbi import MAX_INDEX, MAX_STATES, IntegerMatrix, Integers, Matrix, Vector, find_path
 from compress.quantization.viterbi_per_survivor import BLOCK, find_path_with_feedback
 from compress.runtime.jit import compiled
 
@@ -118,13 +110,7 @@ def _padded(correlation_factor: Floats | None) -> Floats:
 
 @compiled(inline=True)
 def _feed_error(
-    remaining: Matrix,
-    row: int,
-    column: int,
-    error: float,
-    inverse_cholesky: Factors,
-    group: int,
-    diagonal: int,
+    remaining: Matrix, row: int, column: int, error: float, inverse_cholesky: Factors, group: int, diagonal: int
 ) -> None:
     """Let the later columns of a row compensate for the error of one weight, which is target minus stored weight.
 

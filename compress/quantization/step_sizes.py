@@ -36,12 +36,7 @@ _MAX_CODEBOOK_ENTRY = 1024.0
 
 
 def step_exponents(
-    relative: Floats,
-    shape: tuple[int, ...],
-    lambda_: float,
-    ratio: float = 1.0,
-    *,
-    kernel_transform: bool = False,
+    relative: Floats, shape: tuple[int, ...], lambda_: float, ratio: float = 1.0, *, kernel_transform: bool = False
 ) -> tuple[Exponents, Exponents, Exponents | None]:
     """Return the exponents of the optimal steps for rows, columns and kernel coefficients.
 

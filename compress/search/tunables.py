@@ -61,8 +61,8 @@ def tunables_of(pipeline: Pipeline) -> list[Tunable]:
 
 def evenly_spaced(count: int, limit: int) -> list[int]:
     """Return at most `limit` different indices below `count`, evenly spread."""
-    indices = np.linspace(0, count - 1, min(count, limit)).round().astype(int)
-    return list(dict.fromkeys(indices.tolist()))
+    indices: list[int] = np.linspace(0, count - 1, min(count, limit)).round().astype(int).tolist()
+    return indices
 
 
 def _tunable(pipeline: Pipeline, parameter: SearchParameter) -> Tunable | None:

@@ -41,17 +41,8 @@ class TrainingCheckpoint:
         """Compute the file's name from what determines the training; the `repr` of the options is hashed."""
         models = [(*identity(each), weights_sha256(each)) for each in (model, context.reference)]
         forms = [(type(tensor).__name__, getattr(tensor, "stored_as", "")) for tensor in model.tensors.values()]
-        seeds = context.seed, context.stage_seed
-        key = (
-            _STATE_VERSION,
-            torch.__version__,
-            options,
-            *models,
-            forms,
-            context.calibration.fingerprint,
-            *seeds,
-            str(context.device),
-        )
+        run = context.calibration.fingerprint, context.seed, context.stage_seed, str(context.device)
+        key = _STATE_VERSION, torch.__version__, options, *models, forms, *run
         digest = hashlib.sha256(repr(key).encode()).hexdigest()[:32]
         folder = context.store if context.processes.is_first else None
         self._path = folder / f"{kind}-{digest}.state" if folder else None
