@@ -6,18 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
+from divergence import outputs
 from torch import nn
 
 from compress.context import Context
 from compress.passes import Prune, Quantize, Simplify
 from compress.tensors.forms import Dense, Pruned
 from compress.weights.user_network import UserNetwork
-
-
-def outputs(model, context):
-    with torch.no_grad():
-        return context.network(model)(context.inputs(np.arange(20)))
 
 
 def values(model, name):
@@ -36,7 +31,7 @@ def with_dead_channels(tiny):
 
 def test_weights_without_effect_are_pruned(with_dead_channels, context):
     simple = Simplify()(with_dead_channels, context)
-    assert torch.equal(outputs(simple, context), outputs(with_dead_channels, context))
+    assert np.array_equal(outputs(simple, context).logits, outputs(with_dead_channels, context).logits)
     first, second, third = (simple.tensors[name] for name in ("0.weight", "2.weight", "4.weight"))
     assert isinstance(first, Pruned)
     assert isinstance(second, Pruned)
@@ -57,7 +52,7 @@ def test_weights_that_all_have_an_effect_stay_dense(tiny, context):
 def test_pruned_weights_stay_pruned(tiny, context):
     pruned = Prune(sparsity=0.9)(tiny, context)
     simple = Simplify()(pruned, context)
-    assert torch.equal(outputs(simple, context), outputs(pruned, context))
+    assert np.array_equal(outputs(simple, context).logits, outputs(pruned, context).logits)
     for name in tiny.weight_names():
         assert not (simple.tensors[name].mask & ~pruned.tensors[name].mask).any()
 

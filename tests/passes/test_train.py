@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from divergence import outputs
 from pydantic import ValidationError
 from tiny_model import WEIGHTS, values
 
@@ -16,11 +17,10 @@ from compress.container.file import weights_sha256
 from compress.context import Context
 from compress.data.digits import Digits
 from compress.errors import DataError, PassError
-from compress.evaluation.metrics import accuracy, run
+from compress.evaluation.metrics import accuracy
 from compress.networks.modules import NETWORKS
 from compress.passes import Prune, Quantize, Share, Train
 from compress.pipeline import invariants
-from compress.runtime.progress import no_progress
 from compress.tensors.forms import Dense, Shared
 from compress.training.splits import stratified_split
 from compress.training.supervised import SupervisedTraining
@@ -30,9 +30,8 @@ QUICK = {"epochs": 12, "batch": 20, "optimizer": "adamw", "learning_rate": 0.01,
 
 
 def right(model, context):
-    """Top-1 accuracy on the calibration photos."""
-    outputs = run(context.network(model), context.calibration, model.preprocessing, no_progress)
-    return accuracy(outputs).top1.value
+    """Return the top-1 accuracy on the calibration photos."""
+    return accuracy(outputs(model, context)).top1.value
 
 
 @pytest.fixture
@@ -325,5 +324,4 @@ def test_a_squeezenet_learns_digits_from_nothing():
     context = Context(model, photos["calibration"])
     options = {"optimizer": "adamw", "learning_rate": 1e-3, "warmup": 2, "dropout": 0.0}
     train = Train(epochs=7, batch=32, flip=False, **options)
-    outputs = run(context.network(train(model, context)), photos["validation"], model.preprocessing, no_progress)
-    assert accuracy(outputs).top1.value > 0.5
+    assert right(train(model, context), replace(context, calibration=photos["validation"])) > 0.5

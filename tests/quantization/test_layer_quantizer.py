@@ -20,6 +20,12 @@ from compress.quantization.layer_quantizer import LayerQuantizer, quantize_biase
 from compress.quantization.rate_distortion import symbol_bits_of
 
 
+def quantizer_of(values, statistics, factors, correlation_factor=None, *, kernel_transform=False):
+    """Return the quantizer of a layer without pruned weights."""
+    arrays = values, np.ones(values.shape, np.bool_), statistics.row_fisher, factors, correlation_factor
+    return LayerQuantizer("a", *arrays, kernel_transform=kernel_transform)
+
+
 def test_bias_errors_cost_about_what_their_bits_save(tiny, context):
     lambda_ = 1e-4
     biases = {
@@ -39,16 +45,13 @@ def test_the_predicted_divergence_is_the_quadratic_form_of_the_statistics():
     blocks /= np.trace(blocks, axis1=1, axis2=2)[:, None, None]
     statistics = LayerStatistics(blocks.mean(0), random.random(5), row_blocks=packed(blocks.astype(np.float32)))
     values, stored = random.standard_normal((2, 5, 4)).astype(np.float32)
-    layer = LayerQuantizer(
-        "a", values, np.ones((5, 4), np.bool_), statistics.row_fisher, statistics.row_inverse_cholesky(1.0, 1e-9)
-    )
+    layer = quantizer_of(values, statistics, statistics.row_inverse_cholesky(1.0, 1e-9))
     error = (values - stored).astype(np.float64)
     quadratic = (error[row] @ blocks[group] @ error[row] for row, group in enumerate([0, 0, 0, 1, 1]))
     expected = sum(fisher * value / 2 for fisher, value in zip(statistics.row_fisher, quadratic, strict=True))
     assert layer.predicted_divergence(stored) == pytest.approx(expected, rel=1e-3)
-    assert replace(layer, row_fisher=3 * layer.row_fisher).predicted_divergence(stored) == pytest.approx(
-        3 * expected, rel=1e-3
-    )
+    thrice = replace(layer, row_fisher=3 * layer.row_fisher)
+    assert thrice.predicted_divergence(stored) == pytest.approx(3 * expected, rel=1e-3)
 
 
 def test_the_predicted_divergence_includes_row_correlation():
@@ -56,14 +59,8 @@ def test_the_predicted_divergence_includes_row_correlation():
     correlation = np.array([[1, -0.6, 0.2], [-0.6, 1, 0.4], [0.2, 0.4, 1]], np.float32)
     statistics = LayerStatistics(np.eye(4) / 4, random.random(3), row_correlation=correlation)
     values, stored = random.standard_normal((2, 3, 4)).astype(np.float32)
-    layer = LayerQuantizer(
-        "a",
-        values,
-        np.ones((3, 4), np.bool_),
-        statistics.row_fisher,
-        statistics.row_inverse_cholesky(0, 0.0),
-        statistics.correlation_inverse_cholesky(0.5),
-    )
+    factors = statistics.row_inverse_cholesky(0, 0.0), statistics.correlation_inverse_cholesky(0.5)
+    layer = quantizer_of(values, statistics, *factors)
     mixed, roots = 0.5 * correlation + 0.5 * np.eye(3), np.sqrt(statistics.row_fisher)
     error = (values - stored) * roots[:, None]
     expected = sum(column @ mixed @ column for column in error.T) / 4 / 2
@@ -76,9 +73,7 @@ def test_the_predicted_divergence_is_the_quadratic_form_of_weights():
     statistics = LayerStatistics(root @ root.T / np.trace(root @ root.T), random.random(4))
     values, stored = random.standard_normal((2, 4, 2, 3, 3)).astype(np.float32)
     factors = statistics.row_inverse_cholesky(0, 0.1, kernel_transform=True)
-    layer = LayerQuantizer(
-        "a", values, np.ones(values.shape, np.bool_), statistics.row_fisher, factors, kernel_transform=True
-    )
+    layer = quantizer_of(values, statistics, factors, kernel_transform=True)
     error = (values - stored).reshape(4, 18).astype(np.float64)
     damped = statistics.input_factor + 0.1 / 18 * np.eye(18)
     expected = 0.5 * statistics.row_fisher @ np.einsum("ij,jk,ik->i", error, damped, error)
@@ -88,9 +83,7 @@ def test_the_predicted_divergence_is_the_quadratic_form_of_weights():
 def test_on_a_real_layer_a_trellis_lowers_the_divergence_at_equal_bytes(squeezenet, real_context, monkeypatch):
     name = "features.9.expand3x3.weight"
     weights, statistics = squeezenet.tensors[name].to_dense(), real_context.fisher.layer_statistics(None)[name]
-    layer = LayerQuantizer(
-        name, weights, np.ones(weights.shape, np.bool_), statistics.row_fisher, statistics.row_inverse_cholesky(0)
-    )
+    layer = quantizer_of(weights, statistics, statistics.row_inverse_cholesky(0))
 
     def cost_at_no_bits(lambda_, trellis):
         """Return the cost of the errors, scaled to zero bits by a factor of 4 per bit."""
@@ -116,8 +109,7 @@ def test_on_a_real_layer_the_kernel_transform_lowers_the_rate_distortion_cost(sq
     def bytes_and_errors(kernel_transform):
         """Return the rate-distortion cost in bytes."""
         factors = statistics.row_inverse_cholesky(0, kernel_transform=kernel_transform)
-        matrices = weights, np.ones(weights.shape, np.bool_), statistics.row_fisher, factors
-        layer = LayerQuantizer(name, *matrices, kernel_transform=kernel_transform)
+        layer = quantizer_of(weights, statistics, factors, kernel_transform=kernel_transform)
         shared = layer.quantize(2e-7, TRELLIS_4096, 3, symbol_bits_of(["context"]))
         return len(CODECS["context"].encode(shared.indices)) + layer.predicted_divergence(shared.to_dense()) / 2e-7 / 8
 
@@ -127,9 +119,7 @@ def test_on_a_real_layer_the_kernel_transform_lowers_the_rate_distortion_cost(sq
 def test_on_a_real_layer_prices_by_column_lower_the_rate_distortion_cost(squeezenet, real_context):
     name, lambda_, huffman = "features.12.squeeze.weight", 2e-7, CODECS["huffman"]
     weights, statistics = squeezenet.tensors[name].to_dense(), real_context.fisher.layer_statistics(None)[name]
-    layer = LayerQuantizer(
-        name, weights, np.ones(weights.shape, np.bool_), statistics.row_fisher, statistics.row_inverse_cholesky(0)
-    )
+    layer = quantizer_of(weights, statistics, statistics.row_inverse_cholesky(0))
 
     def one_price(counts, zero):
         return np.broadcast_to(huffman.symbol_bits(counts.sum(0, keepdims=True), zero), counts.shape)
