@@ -179,7 +179,7 @@ def killed_network() -> nn.Module:
 class SmallNetwork(nn.Module):
     """Two convolutions and a linear layer for gray photos, and one unusual thing."""
 
-    def __init__(self, change: str) -> None:
+    def __init__(self, change: str = "") -> None:
         super().__init__()
         self.change = change
         self.first, self.second, self.head = nn.Conv2d(1, 8, 3, 2, 1), nn.Conv2d(8, 12, 3, 2, 1), nn.Linear(12, 10)
@@ -250,9 +250,6 @@ class SpatialNetwork(nn.Module):
 class SilentTraining(SmallNetwork):
     """Freezes a layer in training mode, and returns nothing, as many a `train` does."""
 
-    def __init__(self) -> None:
-        super().__init__("")
-
     def train(self, mode: bool = True) -> None:  # type: ignore[override]
         super().train(mode)
         self.first.eval()
@@ -261,18 +258,12 @@ class SilentTraining(SmallNetwork):
 class OtherPrecision(SmallNetwork):
     """Returns its logits in bfloat16, as networks for training on GPUs do."""
 
-    def __init__(self) -> None:
-        super().__init__("")
-
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x).bfloat16()
 
 
 class CalledByKeyword(SmallNetwork):
     """Calls its layers by keyword, on each photo without a batch dimension."""
-
-    def __init__(self) -> None:
-        super().__init__("")
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.stack([self.logits(photo) for photo in x])
@@ -284,9 +275,6 @@ class CalledByKeyword(SmallNetwork):
 
 class Vectorized(SmallNetwork):
     """Maps a function of one photo over the batch."""
-
-    def __init__(self) -> None:
-        super().__init__("")
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.vmap(lambda photo: super(Vectorized, self).forward(photo[None])[0])(x)
@@ -301,9 +289,6 @@ class WithoutBackward(torch.autograd.Function):
 class Gradientless(SmallNetwork):
     """An operation without gradients, or one that changes a value in place that the gradient needs."""
 
-    def __init__(self, change: str) -> None:
-        super().__init__(change)
-
     def _features(self, x: Tensor) -> Tensor:
         x = self.second(torch.relu(self.first(x)))
         x = WithoutBackward.apply(x) if self.change == "no backward" else torch.sigmoid(x).mul_(2)
@@ -314,7 +299,7 @@ class WholeNumbers(SmallNetwork):
     """Keeps the order of its features in a parameter of whole numbers."""
 
     def __init__(self) -> None:
-        super().__init__("")
+        super().__init__()
         self.order = nn.Parameter(torch.arange(11, -1, -1), requires_grad=False)
 
     def _features(self, x: Tensor) -> Tensor:
@@ -323,7 +308,7 @@ class WholeNumbers(SmallNetwork):
 
 class PartInTorchScript(SmallNetwork):
     def __init__(self) -> None:
-        super().__init__("")
+        super().__init__()
         self.first = torch.jit.script(self.first)
 
 
@@ -354,9 +339,6 @@ def small_network(change: str) -> nn.Module:
 class GradientFreeNetwork(SmallNetwork):
     """Runs without gradients."""
 
-    def __init__(self) -> None:
-        super().__init__("")
-
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x)
@@ -366,7 +348,7 @@ class TupleInTraining(SmallNetwork):
     """Returns auxiliary logits too, but in training mode only."""
 
     def __init__(self, as_dict: bool) -> None:
-        super().__init__("")
+        super().__init__()
         self.as_dict = as_dict
 
     def forward(self, x: Tensor) -> object:
