@@ -120,7 +120,7 @@ class FileBytes(click.IntRange):
         super().__init__(min=1)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        from compress.runtime.byte_size import ALLOWED_BYTES, parse_bytes  # noqa: PLC0415  imports pydantic: slow
+        from compress.runtime.option_types import ALLOWED_BYTES, parse_bytes  # noqa: PLC0415  imports pydantic: slow
 
         try:
             parsed = parse_bytes(value)

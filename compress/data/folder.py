@@ -23,7 +23,7 @@ from compress.data.photos import Role, evenly_spread
 from compress.data.transforms import is_photo, read_photo
 from compress.errors import ConfigError, DataError
 from compress.runtime.file_names import expand_home
-from compress.runtime.path_types import FilePath, KeyText
+from compress.runtime.option_types import FilePath, KeyText
 
 _TABLES = (".csv", ".tsv")
 

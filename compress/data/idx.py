@@ -19,7 +19,7 @@ from compress.data.idx_file import read_idx
 from compress.data.photos import Role, evenly_spread
 from compress.errors import ConfigError, DataError
 from compress.runtime.file_names import expand_home
-from compress.runtime.path_types import FilePath
+from compress.runtime.option_types import FilePath
 
 _PREFIXES: Mapping[Role, str] = {"calibration": "train", "validation": "t10k"}
 

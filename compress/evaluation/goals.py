@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 from compress.errors import ConfigError
 from compress.evaluation.results import Accuracy, Fidelity, GoalRecord, GoalUnit
 from compress.networks.compared_output import ComparedOutput
-from compress.runtime.byte_size import Bytes
+from compress.runtime.option_types import Bytes
 
 BYTES = "bytes of the file"
 TOP1_DROP = "top-1 drop"

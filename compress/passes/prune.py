@@ -16,7 +16,7 @@ from compress.errors import PassError
 from compress.model import Model
 from compress.passes.interface import Pass
 from compress.passes.layer_patterns import options_by_layer
-from compress.runtime.byte_size import Bytes
+from compress.runtime.option_types import Bytes
 from compress.tensors.forms import Pruned, Tensor
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from compress.calibration.row_block_memory import ROW_BLOCK_BYTES
 from compress.passes.interface import Pass
 from compress.quantization.rate_distortion import Lambda
-from compress.runtime.byte_size import Bytes
+from compress.runtime.option_types import Bytes
 from compress.tensors.forms import FloatName, Shared
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from pydantic.dataclasses import dataclass
 
 from compress.errors import FormatError, format_errors_of
 from compress.model import CAFFE, Model
-from compress.runtime.path_types import PathText
+from compress.runtime.option_types import PathText
 from compress.weights.source_files import Arrays, existing_file
 
 _ARCHITECTURE = "squeezenet1_0"

@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 from compress.errors import ConfigError
 from compress.model import Model
 from compress.networks.factory import INVERTED_RESIDUAL, NetworkFactory
-from compress.runtime.path_types import PathText
+from compress.runtime.option_types import PathText
 from compress.weights.source_files import CheckpointOptions, existing_file
 
 _Activation = Literal["relu6"]

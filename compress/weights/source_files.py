@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass
 from compress.errors import ConfigError, WeightsError
 from compress.networks.preprocessing_options import InputOptions
 from compress.runtime.file_names import expand_home
-from compress.runtime.path_types import KeyText, PathText
+from compress.runtime.option_types import KeyText, PathText
 
 Arrays = dict[str, NDArray[np.float32]]
 """The tensors of a network by name."""

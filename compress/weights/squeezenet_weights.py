@@ -14,7 +14,7 @@ from pydantic.dataclasses import dataclass
 from compress.errors import ConfigError, WeightsError
 from compress.model import TORCHVISION, Model
 from compress.networks.preprocessing_options import InputOptions
-from compress.runtime.path_types import PathText
+from compress.runtime.option_types import PathText
 from compress.weights.source_files import CheckpointOptions, existing_file
 
 SqueezeNetName = Literal["squeezenet1_0", "squeezenet1_1"]

@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from compress.model import Model
 from compress.networks.compared_output import OutputIndex, OutputName, OutputOptions
 from compress.networks.factory import FunctionName, NetworkFactory
-from compress.runtime.path_types import PathText
+from compress.runtime.option_types import PathText
 from compress.weights.source_files import CheckpointOptions, existing_file
 
 

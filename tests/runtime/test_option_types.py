@@ -7,7 +7,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from compress.cli.options import FileBytes
-from compress.runtime.byte_size import Bytes
+from compress.runtime.option_types import Bytes
 
 IN_PIPELINES = TypeAdapter(Bytes)
 

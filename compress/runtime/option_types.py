@@ -1,9 +1,10 @@
-"""Byte counts in pipeline files and options."""
+"""Types of options in pipeline files: byte counts, paths and names."""
 
 from __future__ import annotations
 
 import re
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
@@ -38,3 +39,21 @@ def parse_bytes(value: object) -> object:
 
 
 Bytes = Annotated[int, Field(gt=0), BeforeValidator(parse_bytes), WithJsonSchema({"description": ALLOWED_BYTES})]
+
+
+def _not_empty(value: object) -> object:
+    if value == "":
+        raise ValueError("the path is empty; '.' is the current folder")
+    return value
+
+
+PathText = Annotated[str, BeforeValidator(_not_empty), WithJsonSchema({"type": "string", "minLength": 1})]
+"""The name of a file."""
+
+FilePath = Annotated[
+    Path, BeforeValidator(_not_empty), WithJsonSchema({"type": "string", "format": "path", "minLength": 1})
+]
+"""The path of a file or folder."""
+
+KeyText = Annotated[str, Field(min_length=1)]
+"""A name that is not empty."""
