@@ -259,8 +259,8 @@ def _replace_exponents(data: bytes, rng: random.Random) -> bytes:
     wide = np.array([rng.choice(ends) for _ in range(record.shape[0])], dtype=np.int64)
     codec = CODECS[rng.choice(("raw", "huffman"))]
     if rng.random() < 0.5:
-        least = rng.randrange(-128, max(-128, min(127, int(wide.min(initial=127)))) + 1)
-        rows = bytes([codec.id, least & 255]) + codec.encode((wide - least).clip(0).astype(np.uint16))
+        smallest = rng.randrange(-128, max(-128, min(127, int(wide.min(initial=127)))) + 1)
+        rows = bytes([codec.id, smallest & 255]) + codec.encode((wide - smallest).clip(0).astype(np.uint16))
     else:
         steps = np.diff(wide, prepend=0)
         rows = bytes([codec.id | 128]) + codec.encode(np.where(steps < 0, -2 * steps - 1, 2 * steps).astype(np.uint16))
@@ -278,14 +278,14 @@ def _replace_symbols(data: bytes, rng: random.Random) -> bytes:
     index, record, payload = parts.tensor(rng)
     if record.codec is None:
         return _replace_values(data, rng)
-    most = 1 if record.form == "pruned" else record.value_count
+    largest = 1 if record.form == "pruned" else record.value_count
     weights = record.weights
-    symbols = np.array([rng.choice((0, 0, 1, rng.randint(0, most))) for _ in range(weights)], dtype=np.uint16)
+    symbols = np.array([rng.choice((0, 0, 1, rng.randint(0, largest))) for _ in range(weights)], dtype=np.uint16)
     if record.form == "pruned":
         mask = [*[1] * record.value_count, *[0] * weights][:weights]
         symbols[:] = rng.sample(mask, weights)
     if weights and rng.random() < 0.3:
-        symbols[rng.randrange(weights)] = rng.choice((0, most, min(most + 1, 65535), 65535))
+        symbols[rng.randrange(weights)] = rng.choice((0, largest, min(largest + 1, 65535), 65535))
     codec, order = rng.choice(list(CODECS.values())), rng.choice(scan_orders(len(record.shape)))
     coded = coded_by_chance(to_scan_order(symbols.reshape(record.shape), order), codec, rng)
     head = payload[: len(payload) - record.symbol_bytes]

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from pydantic import ConfigDict, TypeAdapter
 
 from compress.evaluation import intervals, metrics
-from compress.evaluation.intervals import mcnemar
 from compress.evaluation.metrics import Outputs
 from compress.evaluation.results import Interval
 from compress.report.record import DataRecord
@@ -176,8 +174,6 @@ def sort_points(points: Sequence[RateAccuracyPoint]) -> tuple[RateAccuracyPoint,
 
 
 def _accuracy_change(outputs: Outputs, reference: Outputs, k: int) -> AccuracyChange:
-    after, before = outputs.correct(k), reference.correct(k)
-    only_before, only_after = intervals.paired_counts(after, before)
-    difference = intervals.bootstrap_interval(after.astype(np.float64) - before, BOOTSTRAP_SEED)
-    accuracy = intervals.wilson_interval(after)
-    return AccuracyChange(accuracy, difference, only_before, only_after, mcnemar(only_before, only_after))
+    accuracy = intervals.wilson_interval(outputs.correct(k))
+    paired = intervals.paired_accuracy(reference.correct(k), outputs.correct(k))
+    return AccuracyChange(accuracy, paired.difference, paired.correct_only_a, paired.correct_only_b, paired.p_value)
