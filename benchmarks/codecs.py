@@ -23,6 +23,7 @@ from pathlib import Path
 import click
 
 from benchmarks import nncodec_peer
+from benchmarks.benchmark_command import benchmark_command
 from benchmarks.codec_page import CodecComparison, to_markdown
 from benchmarks.codec_scale import WEIGHTS, measure_scale
 from benchmarks.codec_subjects import CodecCost, measure_files, measure_subject
@@ -30,7 +31,6 @@ from benchmarks.pipeline_files import ensure_file
 from benchmarks.timing import timed
 from compress import container
 from compress.cli import console
-from compress.errors import SqueezeError
 from compress.pipeline import environment
 from compress.pipeline.runner import MODEL_FILE
 from compress.runtime.atomic_files import write_atomically
@@ -43,7 +43,7 @@ _SCALED_CODECS = ("huffman", "context")
 _DECODE = "import sys, compress.container; compress.container.read(sys.argv[1])"
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@benchmark_command()
 @click.option("--out", type=click.Path(path_type=Path), default="out", show_default=True, help="Folder of results.")
 @click.option(
     "--reports",
@@ -67,15 +67,9 @@ def main(out: Path, reports: Path, repeats: int, weights: Sequence[int]) -> None
     Reads OUT/NAME/model.sqz, and runs the pipeline NAME first if that file does not exist.
     """
     command = escape_undecodable(shlex.join(["python", "-m", "benchmarks.codecs", *sys.argv[1:]]))
-    try:
-        comparison = compare(out, repeats, tuple(weights), command)
-        write_atomically(
-            reports / "codecs.json", (json.dumps(dataclasses.asdict(comparison), indent=2) + "\n").encode()
-        )
-        write_atomically(reports / "codecs.md", to_markdown(comparison).encode())
-    except SqueezeError as error:
-        console.error(str(error))
-        sys.exit(error.exit_code)
+    comparison = compare(out, repeats, tuple(weights), command)
+    write_atomically(reports / "codecs.json", (json.dumps(dataclasses.asdict(comparison), indent=2) + "\n").encode())
+    write_atomically(reports / "codecs.md", to_markdown(comparison).encode())
     console.say(f"comparison: {reports / 'codecs.md'}")
 
 

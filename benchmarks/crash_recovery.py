@@ -15,6 +15,7 @@ from pathlib import Path
 
 import click
 
+from benchmarks.benchmark_command import benchmark_command
 from compress.cli import console
 
 _PIPELINE = """\
@@ -28,7 +29,7 @@ stages:
 """
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@benchmark_command()
 @click.option("--kills", type=click.IntRange(1), default=20, show_default=True, help="Number of kills.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the moments.")
 def main(kills: int, seed: int) -> None:

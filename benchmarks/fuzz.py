@@ -23,6 +23,7 @@ from pathlib import Path
 import click
 
 from benchmarks import c_decoder
+from benchmarks.benchmark_command import benchmark_command
 from benchmarks.fuzz_files import file_of
 from benchmarks.fuzz_reader import Findings, FuzzTask, read_files
 from compress.cli import console
@@ -34,7 +35,7 @@ MAX_REASONS = 40
 MAX_SHOWN = 20
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@benchmark_command()
 @click.option("--files", type=click.IntRange(1), default=100_000, show_default=True, help="Number of files.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of all random choices.")
 @click.option("--out", type=click.Path(path_type=Path), default="out", show_default=True, help="Folder of results.")
@@ -51,13 +52,9 @@ def main(files: int, seed: int, out: Path, max_weights: int, workers: int | None
     """Read damaged files and check that each is refused or correctly decoded."""
     started = time.perf_counter()
     folder = out / "fuzz"
-    try:
-        flags = (*c_decoder.SANITIZERS, f"-DSQZ_MAX_WEIGHTS={max_weights}u")
-        program = None if without_c else c_decoder.build(folder / "sqz_dump", flags)
-        found = read_all(files, seed, max_weights, program, workers or os.cpu_count() or 1)
-    except SqueezeError as error:
-        console.error(str(error))
-        sys.exit(error.exit_code)
+    flags = (*c_decoder.SANITIZERS, f"-DSQZ_MAX_WEIGHTS={max_weights}u")
+    program = None if without_c else c_decoder.build(folder / "sqz_dump", flags)
+    found = read_all(files, seed, max_weights, program, workers or os.cpu_count() or 1)
     for number, kind, _ in found.violations:
         write_atomically(folder / f"{seed}-{number}-{kind}.sqz", file_of(number, seed).data)
     console.say(summary(found, files, time.perf_counter() - started))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 
+from benchmarks.benchmark_command import benchmark_command
 from benchmarks.builtin_model_card import builtin_model_card
 from compress import container
 from compress.builtin_models import BuiltinModel, builtin_models, models_folder
@@ -29,7 +30,7 @@ _PATH = click.Path(path_type=Path)
 _CARDS = Path("docs/models")
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@benchmark_command()
 @click.argument("names", nargs=-1, required=True)
 @click.option("--data", default="../shared/data/validation-1000.csv", show_default=True, help="Labeled photos.")
 @click.option("--out", default="out", show_default=True, type=_PATH, help="Folder of runs.")

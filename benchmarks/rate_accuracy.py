@@ -20,6 +20,7 @@ import click
 import torch
 
 from benchmarks import nncodec_peer, rate_accuracy_chart, rate_accuracy_page
+from benchmarks.benchmark_command import benchmark_command
 from benchmarks.pipeline_files import PIPELINES, ComparedNetwork, ensure_file, select_networks
 from benchmarks.point_measurement import PointMeasurer
 from benchmarks.rate_accuracy_record import (
@@ -33,7 +34,7 @@ from benchmarks.rate_accuracy_record import (
 from compress import container
 from compress.cli import console
 from compress.data.sources import source_at
-from compress.errors import ConfigError, SqueezeError
+from compress.errors import ConfigError
 from compress.evaluation import intervals, metrics
 from compress.evaluation.evaluate import read_labeled_photos
 from compress.pipeline import environment, run_record
@@ -73,7 +74,7 @@ class RateAccuracyOptions:
     command: str
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@benchmark_command()
 @click.argument("pipelines", nargs=-1)
 @click.option(
     "--photos",
@@ -107,11 +108,7 @@ def main(pipelines: tuple[str, ...], qps: tuple[int, ...], without_nncodec: bool
     """
     command = escape_undecodable(shlex.join(["python", "-m", "benchmarks.rate_accuracy", *sys.argv[1:]]))
     qps = () if without_nncodec else tuple(dict.fromkeys(qps))
-    try:
-        measure_all(RateAccuracyOptions(pipelines=pipelines or PIPELINES, qps=qps, command=command, **options))
-    except SqueezeError as error:
-        console.error(str(error))
-        sys.exit(error.exit_code)
+    measure_all(RateAccuracyOptions(pipelines=pipelines or PIPELINES, qps=qps, command=command, **options))
 
 
 def measure_all(options: RateAccuracyOptions) -> None:

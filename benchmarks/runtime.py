@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -25,11 +24,11 @@ import click
 import numpy as np
 
 from benchmarks import c_decoder, nncodec_peer
+from benchmarks.benchmark_command import benchmark_command
 from benchmarks.pipeline_files import ensure_file
 from compress import container
 from compress.builtin_models import find_model
 from compress.cli import console
-from compress.errors import SqueezeError
 from compress.export import write_weights
 from compress.weights.embedded_weights import EmbeddedWeights
 
@@ -42,7 +41,7 @@ Times = Mapping[str, float]
 """Milliseconds by what was done."""
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@benchmark_command()
 @click.option("--model", type=click.Path(path_type=Path), help=f"File of {PIPELINE}. [OUT/{PIPELINE}/model.sqz]")
 @click.option("--out", type=click.Path(path_type=Path), default="out", show_default=True, help="Folder of runs.")
 @click.option("--rounds", type=click.IntRange(1), default=15, show_default=True, help="Rounds of each program.")
@@ -52,16 +51,12 @@ def main(model: Path | None, out: Path, rounds: int, without_nncodec: bool) -> N
 
     Reads OUT/squeezenet-500k/model.sqz, and runs the pipeline first if that file does not exist.
     """
-    try:
-        path = model or out / PIPELINE / "model.sqz"
-        ensure_file(PIPELINE, path, None)
-        with tempfile.TemporaryDirectory() as name, _nncodec(out, Path(name), skip=without_nncodec) as nncodec:
-            programs = [*_c_programs(path, Path(name)), _onnx(path, Path(name)), *nncodec]
-            os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-            _show(_medians(programs, rounds))
-    except SqueezeError as error:
-        console.error(str(error))
-        sys.exit(error.exit_code)
+    path = model or out / PIPELINE / "model.sqz"
+    ensure_file(PIPELINE, path, None)
+    with tempfile.TemporaryDirectory() as name, _nncodec(out, Path(name), skip=without_nncodec) as nncodec:
+        programs = [*_c_programs(path, Path(name)), _onnx(path, Path(name)), *nncodec]
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        _show(_medians(programs, rounds))
 
 
 def _medians(programs: list[Callable[[], Times]], rounds: int) -> Times:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import click
 
+from benchmarks.benchmark_command import benchmark_command
 from compress.cli import console, options
 from compress.errors import SqueezeError
 
@@ -55,7 +56,7 @@ class ScaleCost:
     file_bytes: int
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@benchmark_command()
 @click.option("--network", "names", multiple=True, type=click.Choice(list(_NETWORKS)), help="Networks. [all]")
 @click.option("--photos", type=click.IntRange(1), default=40, show_default=True, help="Calibration photos.")
 @click.option("--bits", type=options.FiniteFloat(0.1, 8), default=2, show_default=True, help="Bits a weight.")
@@ -71,8 +72,7 @@ def main(names: tuple[str, ...], photos: int, bits: float, trellis: bool, memory
         try:
             cost = measure(text, memory)
         except SqueezeError as error:
-            console.error(f"{name}: {error}")
-            sys.exit(error.exit_code)
+            raise SqueezeError(f"{name}: {error}") from error
         console.say(
             f"{name}: {weights:,} weights, {8 * cost.file_bytes / weights:.2f} bits a weight, {cost.seconds:,.0f} s, "
             f"{1e6 * cost.cpu_seconds / weights:.0f} µs of CPU time a weight, {cost.peak_bytes / 1e9:.2f} GB at most"

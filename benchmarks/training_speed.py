@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from benchmarks.benchmark_command import benchmark_command
 from compress.cli import console
 from compress.context import Context
 from compress.data.digits import Digits
@@ -71,7 +72,7 @@ class _Figure:
         return self.limit is not None and self.value > self.limit
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@benchmark_command()
 @click.option("--steps", type=click.IntRange(1), default=60, show_default=True, help="Steps of each variant.")
 @click.option("--batch", type=click.IntRange(1), default=64, show_default=True, help="Photos per step.")
 @click.option("--side", type=click.IntRange(16), default=32, show_default=True, help="Side of the photos in pixels.")

@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 
+from benchmarks.benchmark_command import benchmark_command
 from benchmarks.browser import Browser, chromium, served
 from compress import container
 from compress.builtin_models import find_model
@@ -93,7 +94,7 @@ def total_bytes(folder: Path, pattern: str = "*") -> int:
     return sum(path.stat().st_size for path in folder.glob(pattern) if path.is_file())
 
 
-@click.command()
+@benchmark_command()
 @click.argument("model", default="squeezenet", type=find_model)
 @click.option("--out", default="out", show_default=True, type=click.Path(path_type=Path), help="Folder of the peer.")
 @click.option("--visits", type=click.IntRange(1), default=5, show_default=True)
