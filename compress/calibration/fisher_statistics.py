@@ -233,12 +233,9 @@ class FisherStatistics:
         """
         if output_of(self.reference).kind == "distribution":
             return OutputError()
-        photos, network = self.photos.at(self._indices(_VARIANCE_PHOTOS)), to_module(self.reference, self.device)
+        network = to_module(self.reference, self.device)
         with torch.inference_mode():
-            outputs = [
-                network(network_inputs(photos[index : index + 1], self.reference.preprocessing, self.device))
-                for index in range(len(photos))
-            ]
+            outputs = [network(self._inputs_at(index)) for index in self._indices(_VARIANCE_PHOTOS)[:, None]]
         return OutputError(output_variance(torch.cat(outputs).float().cpu().numpy()))
 
     @cached_property

@@ -130,11 +130,8 @@ class LayerAccumulator:
             )
         input_factor = self._input_factor()
         row_blocks = self._row_blocks() if self._groups > 1 else None
-        row_fisher, bias_fisher = (
-            None if sums is None else _with_minimum((sums / total_weight).numpy())
-            for sums in (self._row_fisher, self._bias_fisher)
-        )
-        assert row_fisher is not None
+        row_fisher = _mean_with_minimum(self._row_fisher, total_weight)
+        bias_fisher = None if self._bias_fisher is None else _mean_with_minimum(self._bias_fisher, total_weight)
         row_correlation = None if self._row_products is None else _correlation(self._row_products)
         return LayerStatistics(input_factor, row_fisher, bias_fisher, row_blocks, row_correlation)
 
@@ -151,15 +148,13 @@ class LayerAccumulator:
         """
         diagonals = torch.cat([strip.diagonal(dim1=1, dim2=2) for strip in self._strips], 1)
         # The sum runs over a strided copy: torch adds contiguous numbers in another order, with other rounding.
-        traces = torch.stack([diagonals, diagonals], 2)[..., 0].sum(1)
+        traces = torch.stack([diagonals, diagonals], 2)[..., 0].sum(1).clamp(min=float(np.finfo(np.float32).tiny))
         triangles = torch.empty(self._groups, self._columns * (self._columns + 1) // 2)
         end = 0
         for row in _triangle_rows(self._strips.pop(0) for _ in range(len(self._strips))):
             begin, end = end, end + row.shape[1]
             triangles[:, begin:end] = row
-        packed: NDArray[np.float32] = triangles.div_(
-            traces.clamp(min=float(np.finfo(np.float32).tiny)).cpu()[:, None]
-        ).numpy()
+        packed: NDArray[np.float32] = triangles.div_(traces.cpu()[:, None]).numpy()
         return packed
 
 
@@ -178,6 +173,7 @@ def _correlation(products: Tensor) -> NDArray[np.float32]:
     return result
 
 
-def _with_minimum(fisher: Floats) -> Floats:
+def _mean_with_minimum(sums: Tensor, total_weight: float) -> Floats:
+    fisher = (sums / total_weight).numpy()
     raised: Floats = np.maximum(fisher, _MIN_ROW_FRACTION * fisher.mean())
     return raised

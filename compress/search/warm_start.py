@@ -31,8 +31,6 @@ def warm_start_points(pipeline: Pipeline, sensitivities: Scan, model: Model) -> 
     recovers accuracy. Searched values that are no tunables keep their initial value.
     """
     tunables = tunables_of(pipeline)
-    if not tunables:
-        return []
     by_name = {layer.name: layer for layer in sensitivities.layers}
     layers = [[by_name[name] for name in tunable.layers(model)] for tunable in tunables]
     initial = {parameter.key: parameter.initial for parameter in pipeline.search}
