@@ -11,15 +11,7 @@ from pydantic import ValidationError
 from rate_accuracy_records import a_curve, a_point, a_record, an_mcunet_curve, plain
 
 from benchmarks.rate_accuracy_page import to_markdown
-from benchmarks.rate_accuracy_record import (
-    NNCODEC,
-    OURS,
-    PointSeconds,
-    from_json,
-    measure_point,
-    sort_points,
-    to_json,
-)
+from benchmarks.rate_accuracy_record import NNCODEC, OURS, PointSeconds, from_json, measure_point, sort_points, to_json
 from compress.evaluation.metrics import Outputs
 
 

@@ -30,10 +30,7 @@ ATTACKS = {
         forge.with_tensor(GOOD, LEVELS, shape=(3, 2, 9, 1)),
         r"form .* of shape \(3, 2, 9, 1\)",
     ),
-    "without kernels": (
-        forge.with_tensor(GOOD, LEVELS, shape=(3, 18)),
-        r"form .* of shape \(3, 18\)",
-    ),
+    "without kernels": (forge.with_tensor(GOOD, LEVELS, shape=(3, 18)), r"form .* of shape \(3, 18\)"),
     "exponents that overlap the symbols": (
         forge.with_tensor(
             GOOD,

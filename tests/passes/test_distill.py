@@ -228,9 +228,7 @@ class TestInvariants:
 
 
 @pytest.mark.parametrize(
-    "options",
-    [{"steps": 0}, {"batch": 0}, {"learning_rate": 0}, {"learning_rate": -1}, {"epochs": 3}],
-    ids=str,
+    "options", [{"steps": 0}, {"batch": 0}, {"learning_rate": 0}, {"learning_rate": -1}, {"epochs": 3}], ids=str
 )
 def test_options_out_of_range_are_refused(options):
     with pytest.raises(ValidationError):

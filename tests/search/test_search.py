@@ -128,11 +128,7 @@ def test_without_labels_a_drop_limits_the_agreement():
             [],
             "stages.1.bytes: smallest is a search of its own; give bytes or lambda here, or use 'run'",
         ),
-        (
-            PIPELINE,
-            ["--bytes", "1kB", "--study", "sqlite:////none/x.db"],
-            "--study: cannot open the study sqlite:////",
-        ),
+        (PIPELINE, ["--bytes", "1kB", "--study", "sqlite:////none/x.db"], "--study: cannot open the study sqlite:////"),
     ],
 )
 def test_errors_are_found_before_the_first_trial(tmp_path, text, options, words):
