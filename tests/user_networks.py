@@ -172,10 +172,6 @@ class KilledNetwork(nn.Module):
         return self.head(self.layers(x))
 
 
-def killed_network() -> nn.Module:
-    return KilledNetwork()
-
-
 class SmallNetwork(nn.Module):
     """Two convolutions and a linear layer for gray photos, and one unusual thing."""
 
@@ -347,7 +343,7 @@ class GradientFreeNetwork(SmallNetwork):
 class TupleInTraining(SmallNetwork):
     """Returns auxiliary logits too, but in training mode only."""
 
-    def __init__(self, as_dict: bool) -> None:
+    def __init__(self, as_dict: bool = False) -> None:
         super().__init__()
         self.as_dict = as_dict
 
@@ -356,10 +352,6 @@ class TupleInTraining(SmallNetwork):
         if not self.training:
             return logits
         return {"out": logits} if self.as_dict else (logits, logits)
-
-
-def tuple_in_training(as_dict: bool = False) -> nn.Module:
-    return TupleInTraining(as_dict)
 
 
 class Functions(nn.Module):
@@ -467,7 +459,3 @@ class GatedNetwork(nn.Module):
         if self.use == "argmax":
             return self.head(features * functional.one_hot(gate.argmax(1), 12))
         return self.head(features)  # the gate is dropped
-
-
-def gated_network(use: str) -> nn.Module:
-    return GatedNetwork(use)

@@ -10,11 +10,11 @@ import torch
 from divergence import divergence, outputs
 from torch import nn
 from user_networks import (
+    GatedNetwork,
     GradientFreeNetwork,
-    gated_network,
+    TupleInTraining,
     recurrent_network,
     small_network,
-    tuple_in_training,
     viewing_network,
     vision_transformer,
 )
@@ -35,30 +35,20 @@ PASSES = {
     "distill": Distill(steps=1, learning_rate=0.001),
     "train": Train(epochs=1, learning_rate=1e-6, flip=False, validation_split=0),
 }
+CHANGES = (
+    "transposed", "padding in forward", "frozen", "weight_norm", "old weight_norm", "spectral_norm",
+    "old spectral_norm", "weight of the parent", "input in place", "autocast", "three dimensions", "wrapped", "vmap",
+    "whole numbers", "TorchScript", "silent training", "bfloat16 logits", "by keyword",
+)  # fmt: skip
+"""Unusual things of `small_network`."""
+
 NETWORKS = {
     "view after a convolution": (viewing_network, {}),
     "attention and embedding": (vision_transformer, {}),
     "LSTM": (recurrent_network, {"kind": "LSTM"}),
     "GRU": (recurrent_network, {"kind": "GRU"}),
-    "transposed convolution": (small_network, {"change": "transposed"}),
-    "padding in forward": (small_network, {"change": "padding in forward"}),
-    "frozen": (small_network, {"change": "frozen"}),
-    "weight norm": (small_network, {"change": "weight_norm"}),
-    "old weight norm": (small_network, {"change": "old weight_norm"}),
-    "spectral norm": (small_network, {"change": "spectral_norm"}),
-    "old spectral norm": (small_network, {"change": "old spectral_norm"}),
-    "weight of the parent": (small_network, {"change": "weight of the parent"}),
-    "input in place": (small_network, {"change": "input in place"}),
-    "autocast": (small_network, {"change": "autocast"}),
-    "three dimensions": (small_network, {"change": "three dimensions"}),
-    "wrapped": (small_network, {"change": "wrapped"}),
-    "tuple in training": (tuple_in_training, {}),
-    "a function mapped over photos": (small_network, {"change": "vmap"}),
-    "a parameter of whole numbers": (small_network, {"change": "whole numbers"}),
-    "a layer in TorchScript": (small_network, {"change": "TorchScript"}),
-    "train returns nothing": (small_network, {"change": "silent training"}),
-    "logits in bfloat16": (small_network, {"change": "bfloat16 logits"}),
-    "layers called by keyword": (small_network, {"change": "by keyword"}),
+    "tuple in training": (TupleInTraining, {}),
+    **{change: (small_network, {"change": change}) for change in CHANGES},
 }
 
 
@@ -84,14 +74,10 @@ class Tokens(nn.Module):
         return self.head(torch.relu(self.table(tokens)).mean(1))
 
 
-def tokens(change: str) -> nn.Module:
-    return Tokens(change)
-
-
 @pytest.mark.parametrize("change", ["sparse", "padding_idx", "scale_grad_by_freq", "register_hook"])
 def test_statistics_are_of_the_gradients_of_the_outputs(change):
     plain, changed = (
-        UserNetwork(factory=f"{__name__}:tokens", args={"change": each}, preprocessing=GRAY).load()
+        UserNetwork(factory=f"{__name__}:Tokens", args={"change": each}, preprocessing=GRAY).load()
         for each in ("no_hook", change)
     )
     photos = Digits(limit=20).load(plain.preprocessing, "calibration", classes=10)
@@ -117,12 +103,8 @@ class Centered(nn.Module):
         return self.head(features - self.center)
 
 
-def centered() -> nn.Module:
-    return Centered()
-
-
 def test_training_keeps_a_buffer_that_the_network_replaces():
-    model = UserNetwork(factory=f"{__name__}:centered", preprocessing=GRAY).load()
+    model = UserNetwork(factory=f"{__name__}:Centered", preprocessing=GRAY).load()
     photos = Digits(limit=20).load(model.preprocessing, "calibration", classes=10)
     assert PASSES["train"](model, Context(model, photos)).tensors["center"].to_dense().all()
 
@@ -144,12 +126,8 @@ def no_compiler(*_: object) -> None:
     raise RuntimeError("there is no compiler")
 
 
-def compiled_parts() -> nn.Module:
-    return CompiledParts()
-
-
 def test_compiled_parts_of_a_network_run_as_they_are_written():
-    model = UserNetwork(factory=f"{__name__}:compiled_parts", preprocessing=GRAY).load()
+    model = UserNetwork(factory=f"{__name__}:CompiledParts", preprocessing=GRAY).load()
     assert model.weight_names() == ["first.weight", "second.weight", "head.weight"]
     assert model.program
 
@@ -208,7 +186,7 @@ def test_operations_without_gradients_are_refused_by_statistics_only(change):
 
 @pytest.mark.parametrize("use", ["sign", "argmax"])
 def test_a_layer_that_outputs_depend_on_without_gradients_is_not_taken_for_a_dead_one(use):
-    model, context = loaded(gated_network, {"use": use})
+    model, context = loaded(GatedNetwork, {"use": use})
     for name in ("prune", "share", "quantize"):
         with pytest.raises(PassError, match=r"gate\.weight: the outputs depend on it, but no gradient .*argmax, round"):
             PASSES[name](model, context)
@@ -216,14 +194,14 @@ def test_a_layer_that_outputs_depend_on_without_gradients_is_not_taken_for_a_dea
 
 
 def test_a_layer_whose_outputs_are_dropped_costs_nothing():
-    model, context = loaded(gated_network, {"use": "nowhere"})
+    model, context = loaded(GatedNetwork, {"use": "nowhere"})
     changed = PASSES["quantize"](model, context)
     assert not changed.tensors["gate.weight"].to_dense().any()
     assert divergence(changed, context) < 0.02
 
 
 def test_a_layer_that_no_photo_uses_is_an_error_of_passes_that_need_its_statistics():
-    model, context = loaded(gated_network, {"use": "for photos of zeros"})
+    model, context = loaded(GatedNetwork, {"use": "for photos of zeros"})
     by_fisher = Prune(sparsity=0.5, criterion="fisher"), Share(bits=4, importance="fisher")
     for pass_ in (PASSES["prune"], PASSES["share"], PASSES["quantize"], *by_fisher):
         with pytest.raises(PassError, match=r"gate\.weight: .* for none of the calibration photos, .* add photos"):
@@ -237,7 +215,7 @@ def test_training_without_any_gradient_is_an_error():
 
 
 def test_logits_in_a_dictionary_cannot_be_trained():
-    model, context = loaded(tuple_in_training, {"as_dict": True})
+    model, context = loaded(TupleInTraining, {"as_dict": True})
     with pytest.raises(PassError, match="returns dict in training mode"):
         PASSES["train"](model, context)
 

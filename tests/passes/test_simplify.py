@@ -87,12 +87,8 @@ class DeadBranch(nn.Module):
         return self.head((x + self.shift(self.dead(x).relu())).mean((2, 3)))
 
 
-def dead_branch() -> nn.Module:
-    return DeadBranch()
-
-
 def test_the_bias_after_dead_channels_stays(patchwork):
-    model = UserNetwork(factory=f"{__name__}:dead_branch", input_size=16, resize="squash").load()
+    model = UserNetwork(factory=f"{__name__}:DeadBranch", input_size=16, resize="squash").load()
     photos = patchwork(8)
     photos = replace(photos, pixels=np.pad(photos.pixels, ((0, 0), (2, 2), (2, 2), (0, 0))))
     simplified = Simplify()(model, Context(model, photos))

@@ -98,7 +98,7 @@ def test_torchrun_runs_a_pipeline_and_writes_its_file_once(tmp_path):
 
 
 def test_a_process_that_dies_ends_the_run(tmp_path):
-    (tmp_path / "p.yaml").write_text(PIPELINE.replace("FACTORY", "killed_network").replace("EPOCHS", "20"))
+    (tmp_path / "p.yaml").write_text(PIPELINE.replace("FACTORY", "KilledNetwork").replace("EPOCHS", "20"))
     command = [sys.executable, "-m", "compress", "run", "p.yaml", "--device", "cpu"]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
