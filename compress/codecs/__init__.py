@@ -19,22 +19,12 @@ from compress.codecs.zero_runs import ZeroRunsCodec
 
 __all__ = ["CODECS", "CODECS_BY_ID", "CONTEXT_WRITERS", "WRITERS", "coarse_writers", "entropy_bytes"]
 
-_ALL: tuple[Codec, ...] = (
-    ContextCodec(),
-    HuffmanCodec(),
-    ZeroRunsCodec(),
-    RawCodec(),
-)
+_ALL: tuple[Codec, ...] = (ContextCodec(), HuffmanCodec(), ZeroRunsCodec(), RawCodec())
 
 CODECS: Mapping[str, Codec] = {codec.name: codec for codec in _ALL}
 """All codecs by name, in order of preference: of equally short streams a file takes the first."""
 
-_SMALL: tuple[Codec, ...] = (
-    SmallContextCodec(),
-    HuffmanCodec(),
-    ZeroRunsCodec(row_major=True),
-    RawCodec(),
-)
+_SMALL: tuple[Codec, ...] = (SmallContextCodec(), HuffmanCodec(), ZeroRunsCodec(row_major=True), RawCodec())
 
 CONTEXT_WRITERS = ("context", "context-small")
 
