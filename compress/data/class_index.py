@@ -26,6 +26,11 @@ _SPLIT = re.compile(
 )
 """Names of parts of a data set: `train`, `Validation`, `test_set`, `val2017`, `fold1`."""
 
+_SPLIT_COLUMN = re.compile(
+    rf"(is|in|for)?[\s_-]*({_SPLIT.pattern})|k[\s_-]?folds?|(sub|data)?set|partition|usage", re.IGNORECASE
+)
+"""Names of columns that say in which part of a data set a photo is: `split`, `is_train`, `kfold`."""
+
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _SYNSET = re.compile(r"n[0-9]{8}")
 _IMAGENET_CLASSES = 1000
@@ -86,6 +91,11 @@ class Labels(NamedTuple):
 def is_split(name: str) -> bool:
     """Return whether this is the name of a part of a data set, such as `train`."""
     return _SPLIT.fullmatch(name) is not None
+
+
+def is_split_column(name: str) -> bool:
+    """Return whether a column of this name says in which part of a data set a photo is."""
+    return _SPLIT_COLUMN.fullmatch(name) is not None
 
 
 def read_synsets(file: Path) -> dict[str, int]:

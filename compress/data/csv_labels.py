@@ -13,6 +13,7 @@ from compress.data.class_index import (
     class_error,
     find_labels,
     is_split,
+    is_split_column,
     labels_in_order,
     shorten,
 )
@@ -23,6 +24,9 @@ _LOGGER = logging.getLogger(__name__)
 
 _LABEL_COLUMNS = ("index", "label", "class", "synset")
 """Columns for the class, by priority."""
+
+_MAX_PARTS = 20
+"""Of a data set. A column with more different cells divides it into no parts, whatever its name."""
 
 Columns = Mapping[str, Sequence[str]]
 
@@ -45,7 +49,7 @@ def csv_labels(
     Raises:
         DataError: the column is missing or unclear, or a cell is no class of the network.
     """
-    names = _label_columns(file, columns, column, required=required)
+    names = _label_columns(file, paths, columns, column, required=required)
     if required:
         _warn_of_splits(file, columns, names)
     if column is not None:
@@ -64,15 +68,21 @@ def csv_labels(
     return labels
 
 
-def _label_columns(file: Path, columns: Columns, column: str | None, *, required: bool) -> list[str]:
+def _label_columns(
+    file: Path, paths: Sequence[Path], columns: Columns, column: str | None, *, required: bool
+) -> list[str]:
     """Return the columns that may hold the classes. An `index` that counts the rows is none beside another one."""
     if column is not None:
         if (name := column.strip().lower()) in columns:
+            _check_not_empty(file, paths, columns, [name])
             return [name]
         problem = f"{file} has no column {column!r}" if name != "path" else f"{file}: the column path names the photos"
         raise DataError(f"{problem}; its columns are path, {', '.join(columns)}")
-    names = [name for name in _LABEL_COLUMNS if name in columns]
-    if not names and columns and required:
+    known = [name for name in _LABEL_COLUMNS if name in columns]
+    names = [name for name in known if any(columns[name])]
+    if known and required:
+        _check_not_empty(file, paths, columns, known)
+    elif columns and required:
         raise DataError(
             f"{file}: none of the columns {', '.join(columns)} is known to hold the class; name it "
             "(`label_column:`), or use the photos without labels (`labels: none`)"
@@ -89,17 +99,34 @@ def _label_columns(file: Path, columns: Columns, column: str | None, *, required
     return names[1:] if counts else names
 
 
+def _check_not_empty(file: Path, paths: Sequence[Path], columns: Columns, names: Sequence[str]) -> None:
+    """Check that one of the columns for the class has a cell.
+
+    Raises:
+        DataError: all are empty.
+    """
+    if not any(any(columns[name]) for name in names):
+        raise DataError(
+            f"{paths[0]} has no class, and no other photo has one: the column {names[0]} of {file} is empty; write the "
+            "classes into it, name another column (`label_column:`), or use the photos without labels (`labels: none`)"
+        )
+
+
 def _warn_of_splits(file: Path, columns: Columns, labels: Sequence[str]) -> None:
-    """Warn of a column that divides the rows into parts of a data set: training photos overestimate accuracy."""
+    """Warn of a column that divides the rows into parts of a data set: training photos overestimate accuracy.
+
+    The cells are the names of parts, or the column has the name of one, such as `is_train`, or one such as `fold`.
+    """
     for name, cells in columns.items():
         parts = sorted(set(cells))
-        if name not in labels and len(parts) > 1 and all(map(is_split, parts)):
+        named = is_split_column(name) and len(parts) <= min(_MAX_PARTS, len(cells) - 1)
+        if name not in labels and len(parts) > 1 and (named or all(map(is_split, filter(None, parts)))):
             _LOGGER.warning(
                 "%s: the column %s divides the photos into %s, and all are used; for one part, keep its rows in a "
                 "table of its own",
                 file,
                 name,
-                shorten(parts),
+                shorten([part or "(empty)" for part in parts]),
             )
 
 
@@ -133,7 +160,7 @@ def _labels_of(
     of = f"in the column {column}"
     try:
         if rule == "order":
-            return labels_in_order(photos, set(cells), classes, of)
+            return labels_in_order(photos, set(filter(None, cells)), classes, of)
         return find_labels(photos, classes, rule, of) or class_error(photos[0], None, classes)
     except DataError as error:
         return error

@@ -23,7 +23,7 @@ def folder_labels(
 
     Subfolders are classes if they have the names of the network's classes, class indices or synsets, or if there are as
     many as classes of a network without class names, and none has only other files than photos. Far fewer subfolders,
-    none of them named like a class, are no classes.
+    none of them named like a class, are no classes, unless the folders in them are.
 
     Args:
         photos: of the folder.
@@ -49,8 +49,9 @@ def folder_labels(
     in_doubt = all(photo.class_name for photo in photos) and (
         2 * len(subfolders) >= classes.count or _are_splits(names) or any(classes.has_names([name]) for name in names)
     )
-    if complete or (required and in_doubt):
-        problem = _problem(names, subfolders, others, classes)
+    deeper = _deeper_classes(photos, folder, classes) if required and not _are_parts(names) and not others else ()
+    if complete or (required and in_doubt) or deeper:
+        problem = _deeper_problem(folder, names, deeper) if deeper else _problem(names, subfolders, others, classes)
         raise DataError(f"{folder}: {problem}, or use the photos without labels (`labels: none`)")
     return None
 
@@ -64,6 +65,24 @@ def _are_splits(names: Collection[str]) -> bool:
 def _are_parts(names: Collection[str]) -> bool:
     """Return whether subfolders are parts of a data set: splits, or `images` and `masks`."""
     return _are_splits(names) or (len(names) > 1 and all(map(_CONTENT.fullmatch, names)))
+
+
+def _deeper_classes(photos: Sequence[ListedPhoto], folder: Path, classes: NetworkClasses) -> Collection[str]:
+    """Return the names of the folders in the subfolders if they are those of the classes; none otherwise."""
+    paths = [photo.path.relative_to(folder).parts for photo in photos]
+    names = {parts[1] for parts in paths if len(parts) > 2}
+    if not names or any(len(parts) <= 2 for parts in paths):
+        return ()
+    known = classes.has_names(names) if classes.names else len(names) == classes.count and not _are_parts(names)
+    return names if known or names <= classes.by_synset.keys() else ()
+
+
+def _deeper_problem(folder: Path, names: Collection[str], deeper: Collection[str]) -> str:
+    """Return that the folders in the subfolders `names` are classes, and what to do."""
+    return (
+        f"the class folders are one level deeper ({shorten(sorted(deeper))}); name the folder that contains them in "
+        f"the path, such as {folder / min(names)}"
+    )
 
 
 def _has_files(folder: Path) -> bool:
@@ -88,7 +107,8 @@ def _problem(names: set[str], subfolders: set[str], others: Sequence[str], class
         )
     unknown = sorted(name for name in names if not classes.has_names([name]))
     missing = [name for name in classes.names if not any(NetworkClasses(1, [name]).has_names([each]) for each in names)]
+    without = f"; classes without photos: {shorten(missing)}" if missing else ""
     return (
-        f"the subfolders {shorten(unknown)} have no name of a class of the network; classes without photos: "
-        f"{shorten(missing)}; rename the subfolders{order}"
+        f"the subfolders {shorten(unknown)} have no name of a class of the network{without}; rename the "
+        f"subfolders{order}"
     )

@@ -99,11 +99,14 @@ def list_csv(file: Path) -> tuple[list[Path], dict[str, list[str]]]:
     Paths are relative to the folder of the file, or to the folder with the file's name without its suffix.
 
     Raises:
-        DataError: the file is not CSV, or has no column `path`.
+        DataError: the file is not CSV, or has no column `path` or no rows.
     """
     rows = read_csv_rows(file)
-    names = list(rows[0]) if rows else []
-    if rows and "path" not in names:
+    if not rows:
+        problem = "it has no rows; its first line names the columns, and each further line is a photo"
+        raise DataError(f"no photos in {file}: {problem}")
+    names = list(rows[0])
+    if "path" not in names:
         raise DataError(
             f"{file} has no column 'path'; its first line, which names the columns, is {', '.join(names)}; rename the "
             "column with the photos to path, or add such a line"
@@ -126,7 +129,7 @@ def _delimiter(header: str) -> str:
     """Return the character between the cells: the one that divides the header into most columns, by default a comma."""
 
     def columns(mark: str) -> tuple[bool, int]:
-        cells = next(csv.reader([header], delimiter=mark), [])
+        cells = next(csv.reader([header], delimiter=mark, skipinitialspace=True), [])
         return not any('"' in cell for cell in cells), len(cells)  # a quote in a cell: it was divided at a wrong place
 
     return max(",;\t|", key=columns)
@@ -139,8 +142,10 @@ def read_csv_rows(file: Path) -> list[dict[str, str]]:
         DataError: the file is not UTF-8 or not CSV, the rows differ in length, or two columns have one name.
     """
     try:
+        if file.exists() and not file.is_file():  # a named pipe would wait for a writer
+            raise OSError("not a file")
         with file.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream, delimiter=_delimiter(stream.readline()))
+            reader = csv.reader(stream, delimiter=_delimiter(stream.readline()), skipinitialspace=True)
             stream.seek(0)
             columns = [column.strip().lower() for column in next(reader, [])]
             if repeated := [name for name in columns if name and columns.count(name) > 1]:

@@ -1,6 +1,8 @@
 """The label column of a CSV file: row numbers are no labels, and columns must agree."""
 
 import csv
+import os
+import re
 
 import pytest
 
@@ -48,6 +50,7 @@ def listed(tmp_path, draw, text, *, file="list.csv", limit=None, labels="auto"):
         ("list.csv", "path|label", "photos/{}|{}"),
         ("list.csv", 'path;label;"notes, if any"', "photos/{};{};none"),
         ("list.csv", 'path;"label"', "photos/{};{}"),
+        ("list.csv", '"path", "label"', '"photos/{}", "{}"'),
         ("list.csv", "path,label,", "photos/{},{},\n,,"),
     ],
 )
@@ -98,6 +101,69 @@ def test_a_limit_spreads_over_the_classes_in_any_order_of_rows(tmp_path, draw):
 def test_a_file_that_is_no_photo_and_no_table_is_an_error(tmp_path, draw):
     with pytest.raises(DataError, match=r"val\.txt is neither a photo, a folder nor a table \(\.csv, \.tsv\)"):
         listed(tmp_path, draw, "photos/0.png 1", file="val.txt")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such pipes")
+def test_a_named_pipe_is_no_table(tmp_path):
+    os.mkfifo(tmp_path / "list.csv")
+    with pytest.raises(DataError, match=r"cannot read .*list\.csv as CSV in UTF-8: not a file"):
+        Folder(tmp_path / "list.csv").list_photos("validation", NetworkClasses(4))
+
+
+def test_a_table_without_rows_is_an_error_that_says_so(tmp_path, draw):
+    for text in ("", "path,label\n"):
+        with pytest.raises(DataError, match=r"no photos in .*list\.csv: it has no rows; its first line names"):
+            listed(tmp_path, draw, text)
+
+
+@pytest.mark.parametrize(
+    ("column", "cells", "parts"),
+    [
+        ("is_train", ["True", "False", "True"], "False, True"),
+        ("train", ["1", "0", "1"], "0, 1"),
+        ("in-validation", ["y", "n", "n"], "n, y"),
+        ("fold", ["0", "1", "1"], "0, 1"),
+        ("KFold", ["2", "1", "1"], "1, 2"),
+        ("split", ["tr", "te", "tr"], "te, tr"),
+        ("Usage", ["Private", "Public", "Public"], "Private, Public"),
+        ("kind", ["train", "", ""], r"\(empty\), train"),
+    ],
+)
+def test_columns_that_tell_parts_of_a_data_set_are_named(labels_of, caplog, column, cells, parts):
+    assert labels_of(label=[1, 2, 1], **{column: cells}) == [1, 2, 1]
+    (record,) = caplog.records
+    assert re.search(f"the column {column.lower()} divides the photos into {parts}, and all", record.getMessage())
+
+
+@pytest.mark.parametrize(
+    ("column", "cells"),
+    [("is_train", ["1", "1", "1"]), ("test", ["0.1", "0.5", "0.7"]), ("trainer", ["a", "b", "a"]), ("notes", [""] * 3)],
+)
+def test_other_columns_are_no_parts_of_a_data_set(labels_of, caplog, column, cells):
+    assert labels_of(label=[1, 2, 1], **{column: cells}) == [1, 2, 1]
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("rule", ["auto", "names", "order"])
+def test_a_column_without_a_class_is_an_error_that_says_so(labels_of, rule):
+    with pytest.raises(
+        DataError, match=r"0\.png has no class, .*column label of .* is empty; .*`label_column:`.*`labels: none`"
+    ):
+        labels_of(label=[""] * 3, rule=rule)
+    with pytest.raises(DataError, match=r"the column kind of .*list\.csv is empty"):
+        labels_of(kind=[""] * 3, column="kind", rule=rule)
+    assert labels_of(label=[""] * 3, role="calibration") is None
+
+
+def test_an_empty_column_beside_the_classes_is_no_doubt(labels_of):
+    assert labels_of(index=[""] * 3, label=[4, 2, 4]) == [4, 2, 4]
+
+
+def test_a_row_without_a_class_is_none_of_the_classes_in_sorted_order(labels_of):
+    with pytest.raises(DataError, match=r"1\.png has no class, but other photos have one"):
+        labels_of(label=["dog", "", "cat"], classes=2, rule="order")
+    with pytest.raises(DataError, match=r"needs one name for each of the 3 classes, and there are 2"):
+        labels_of(label=["dog", "", "cat"], classes=3, rule="order")
 
 
 @pytest.mark.parametrize("first", [0, 1, 4])

@@ -88,6 +88,21 @@ def test_names_are_required_when_they_are_asked_for(labels_of):
         labels_of("1", names=("dog", "cat", "eel"), labels="names")
 
 
+@pytest.mark.parametrize("names", [(), ("ant", "bee", "cow")])
+def test_class_folders_in_a_subfolder_are_not_silently_without_labels(labels_of, names):
+    subfolders = [f"insects and more/{name}" for name in ("ant", "bee", "cow")]
+    message = r"one level deeper \(ant, bee, cow\); name the .* such as .*set/insects and more, or .*`labels: none`"
+    with pytest.raises(DataError, match=message):
+        labels_of(*subfolders, names=names)
+    assert labels_of(labels="none")[0] is None
+    assert labels_of(role="calibration")[0] is None
+
+
+def test_synset_folders_in_a_subfolder_are_not_silently_without_labels(labels_of):
+    with pytest.raises(DataError, match=r"one level deeper \(n01440764\); name the folder .*such as .*set/ILSVRC"):
+        labels_of("ILSVRC/n01440764", classes=1000)
+
+
 def test_calibration_needs_no_labels(labels_of):
     labels, description = labels_of("one", "two", role="calibration")
     assert labels is None
