@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError, features
+from PIL import Image, UnidentifiedImageError, features
 
 from compress.errors import DataError
 from compress.model import Preprocessing
@@ -26,11 +26,27 @@ _MIN_FLOAT_WHITE = 16
 _MIN_INTEGER_WHITE = 4096
 """Minimum of the largest value of a 16-bit photo. Cameras of 8, 10 or 12 bits also write such files."""
 
+_MAX_16_BITS = 65_535
+
 _DARK = f"0 to 65,535; with a maximum below {_MIN_INTEGER_WHITE:,}, the photo would be black or nearly black"
 
 _TIFF_MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _BITS, _PHOTOMETRIC, _PLANES, _SAMPLE_FORMAT = 258, 262, 284, 339
 """Tags of TIFF."""
+
+_ORIENTATION = 274
+"""Tag of EXIF."""
+
+_TURNS: Mapping[Any, Image.Transpose] = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What turns a photo of an orientation upright."""
 
 _SEPARATE, _SIGNED = 2, 2
 """Values of the tags for planes and for the sample format."""
@@ -61,11 +77,9 @@ def read_photo(path: Path) -> Image.Image:
         with _open(path) as photo:
             _check_layout(photo)
             white_is_0 = _tiff_tags(photo).get(_PHOTOMETRIC) == 0
-            is_color, has_16_bits = not photo.mode.startswith("I"), ";16" in str(getattr(photo, "tile", ""))
-            rgb = _to_rgb(ImageOps.exif_transpose(photo), white_is_0=white_is_0)
-            if is_color and has_16_bits:
-                _check_brightness(rgb)
-            return rgb
+            if not photo.mode.startswith("I") and _has_16_bits(photo):
+                _check_brightness(photo)
+            return _to_rgb(_upright(photo), white_is_0=white_is_0)
     except Image.DecompressionBombError:
         raise DataError(
             f"too large: a photo of more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels may be a decompression "
@@ -102,6 +116,22 @@ def _tiff_tags(photo: Image.Image) -> Mapping[int, Any]:
     """Return the tags of a TIFF file; none of other formats."""
     tags: Mapping[int, Any] = getattr(photo, "tag_v2", {})
     return tags
+
+
+def _has_16_bits(photo: Image.Image) -> bool:
+    """Return whether a file that is not decoded yet has values up to 65,535."""
+    arguments = [tile[3] for tile in getattr(photo, "tile", ())]
+    return any(";16" in str(each) or (photo.format == "PPM" and each[-1] == _MAX_16_BITS) for each in arguments)
+
+
+def _upright(photo: Image.Image) -> Image.Image:
+    """Turn a photo as its EXIF or XMP orientation says; damaged metadata say nothing."""
+    photo.load()
+    try:
+        turn = _TURNS.get(photo.getexif().get(_ORIENTATION))
+    except Exception:  # of many kinds
+        return photo
+    return photo if turn is None else photo.transpose(turn)
 
 
 def _check_layout(photo: Image.Image) -> None:
@@ -144,15 +174,20 @@ def _to_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
             return np.round(values * (255 if high <= 1 else 1)).astype(np.uint8)
         allowed = "0 to 1, or 0 to 255"
     else:
-        if low >= 0 and (high == 0 or _MIN_INTEGER_WHITE <= high <= 65_535):
+        if low >= 0 and (high == 0 or _MIN_INTEGER_WHITE <= high <= _MAX_16_BITS):
             return (values >> 8).astype(np.uint8)
         allowed = _DARK
     raise DataError(f"gray values from {low:g} to {high:g} (allowed: {allowed}); save the photo with 8 bits")
 
 
 def _check_brightness(photo: Image.Image) -> None:
-    """Check that a photo had values of 16 bits, of which Pillow takes the upper 8; see `_MIN_INTEGER_WHITE`."""
-    if np.asarray(photo).max() < _MIN_INTEGER_WHITE >> 8:
+    """Check that a photo had values of 16 bits, of which Pillow takes the upper 8; see `_MIN_INTEGER_WHITE`.
+
+    Transparent pixels, which become white, do not count. Of PPM files, Pillow rounds the values: 4,095 becomes 16.
+    """
+    pixels = np.asarray(photo.convert("RGBA"))
+    visible = pixels[pixels[..., 3] > 0, :3]
+    if visible.size and visible.max() < (_MIN_INTEGER_WHITE >> 8) + (photo.format == "PPM"):
         raise DataError(
             f"16 bits with values below {_MIN_INTEGER_WHITE:,} (allowed: {_DARK}); save the photo with 8 bits"
         )

@@ -94,6 +94,23 @@ def test_exif_orientation_is_undone(tmp_path, orientation):
     np.testing.assert_array_equal(np.asarray(read_photo(tmp_path / "photo.png")), np.asarray(upright))
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+def test_damaged_metadata_make_no_photo_unreadable(tmp_path, noise, suffix):
+    def read(exif):
+        noise.save(tmp_path / f"photo.{suffix}", exif=exif)
+        return read_photo(tmp_path / f"photo.{suffix}")
+
+    def entry(tag, kind, value):
+        return struct.pack(">HHI", tag, kind, 4 if kind == 2 else 1) + value
+
+    turned, text = entry(0x0112, 3, b"\0\6\0\0"), entry(0x011A, 2, b"abc\0")
+    head = b"Exif\0\0MM\0*\0\0\0\x08\0\x02"
+    assert read(head + turned + text + bytes(4)).size == noise.size[::-1]  # a resolution that is a text
+    assert read(head + turned + text[:5]).size == noise.size[::-1]  # cut off
+    assert read(b"Exif\0\0garbage").size == noise.size
+
+
 @pytest.mark.parametrize("mode", ["L", "I;16", "RGB", "RGBA", "CMYK"])
 def test_uncompressed_tiff_photos_are_upright_in_every_mode(tmp_path, mode, noise):
     stored = noise.convert("L" if mode == "I;16" else mode)
@@ -271,13 +288,37 @@ def test_colors_of_16_bits_become_8(tmp_path):
     assert np.asarray(read_photo(tmp_path / "photo.png")).tolist() == [[[0, 0x80, 0xFF]]]
 
 
+def test_transparent_pixels_do_not_hide_that_colors_have_fewer_than_16_bits(tmp_path):
+    dark, transparent = [0, 4_095, 9, 0xFFFF], [0xFFFF, 0, 0, 0]
+    (tmp_path / "photo.png").write_bytes(png_of_16_bits(np.array([[dark, transparent]], np.uint16)))
+    with pytest.raises(DataError, match=r"16 bits with values below 4,096"):
+        read_photo(tmp_path / "photo.png")
+    bright = [0, 0x8000, 0, 0xFFFF]
+    (tmp_path / "photo.png").write_bytes(png_of_16_bits(np.array([[bright, transparent]], np.uint16)))
+    assert np.asarray(read_photo(tmp_path / "photo.png")).tolist() == [[[0, 0x80, 0], [255, 255, 255]]]
+
+
+@pytest.mark.parametrize("magic", ["P3", "P6"])
+def test_ppm_files_of_16_bits_are_read_by_their_maximum(tmp_path, magic):
+    def read(maximum, *values):
+        data = np.array(values, ">u2").tobytes() if magic == "P6" else " ".join(map(str, values)).encode()
+        (tmp_path / "photo.ppm").write_bytes(f"{magic}\n1 1\n{maximum}\n".encode() + data)
+        return np.asarray(read_photo(tmp_path / "photo.ppm")).tolist()
+
+    assert read(65_535, 0, 0x8080, 65_535) == [[[0, 0x80, 255]]]
+    assert read(4_095, 0, 0x808, 4_095) == [[[0, 0x80, 255]]]
+    assert read(4_095, 0, 9, 99) == [[[0, 1, 6]]]
+    with pytest.raises(DataError, match=r"16 bits with values below 4,096 .*nearly black\); save the photo with 8"):
+        read(65_535, 0, 0x808, 4_095)
+
+
 def png_of_16_bits(pixels: np.ndarray) -> bytes:
-    """Colors, shape (height, width, 3), as PNG; Pillow writes none of 16 bits."""
+    """Colors, shape (height, width, 3 or 4), as PNG; Pillow writes none of 16 bits."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    height, width, _ = pixels.shape
-    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    height, width, channels = pixels.shape
+    header = struct.pack(">IIBBBBB", width, height, 16, {3: 2, 4: 6}[channels], 0, 0, 0)
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
