@@ -7,7 +7,7 @@ import io
 import re
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,10 +28,15 @@ _MAX_BITS = 1_024
 """Of a whole number: as many as a float allows. Python refuses to print much longer ones."""
 
 _NO_VALUE = "no value; check for an unset variable, or write null for none"
+"""A key without a value is null in YAML, but an unset variable or a mistake more often than a wish."""
+
+_STANDARD = "tag:yaml.org,2002:"
+_TAGS = frozenset("str int float bool null map seq omap merge timestamp value".split())  # noqa: SIM905
+"""Standard tags of the values that a pipeline can have. The parser would ignore others, such as `!kB 500`."""
 
 
-class _Empty(NamedTuple):
-    """A key without a value; null in YAML, but an unset variable or a mistake more often than a wish."""
+class _Place(NamedTuple):
+    """The path and the line of a node."""
 
     keys: tuple[Key, ...]
     line: int
@@ -81,9 +86,9 @@ def parse_yaml(text: str, file: Path) -> Any:
         raise ConfigError("values are nested too deep", file=file) from None
     except _UnreadableValue as error:
         raise ConfigError(str(error), file=file) from error
-    empty = _empty_value(node)
-    if empty and len(empty.keys) > 1:
-        raise ConfigError(_NO_VALUE, file=file, line=empty.line, key=join_keys(empty.keys))
+    for place, problem in _problems(node):
+        if problem != _NO_VALUE or len(place.keys) > 1:  # an empty section has the default values
+            raise ConfigError(problem, file=file, line=place.line, key=join_keys(place.keys) or None)
     return root
 
 
@@ -101,8 +106,8 @@ def parse_yaml_value(text: str, key: str) -> Any:
     if node and (comment := text[node.end_mark.index :].strip()):
         problem = f"{comment!r} is a comment in YAML; a value with '#' needs quotes, '\"...\"'"
         raise ConfigError(problem, file="--set", key=key)
-    if empty := _empty_value(node):
-        raise ConfigError(_NO_VALUE, file="--set", key=join_keys([key, *empty.keys]))
+    for place, problem in _problems(node):
+        raise ConfigError(problem, file="--set", key=join_keys([key, *place.keys]))
     check_extent(value, "--set")
     return value
 
@@ -178,23 +183,32 @@ def _expand(node: Any, seen: set[int]) -> None:
         delattr(node, merge_attrib)
 
 
-def _empty_value(root: Node | None) -> _Empty | None:
-    """Return the first key of a mapping without a value; without keys if there is no value at all."""
-    pending: list[tuple[_Empty, Node | None]] = [(_Empty((), 1), root)]
+def _problems(root: Node | None) -> Iterator[tuple[_Place, str]]:
+    """Yield keys of mappings without a value, or the root without one, and values with tags that mean nothing."""
+    for place, node in _nodes(root):
+        in_list = place.keys and isinstance(place.keys[-1], int)
+        tag = _STANDARD + "null" if node is None else str(node.tag)
+        if tag.removeprefix(_STANDARD) not in _TAGS:
+            problem = f"the tag '{tag.replace(_STANDARD, '!!')}' means nothing in a pipeline"
+            yield place, f"{problem}; leave it out, or put a text that starts with '!' in quotes"
+        elif node is None or (tag == _STANDARD + "null" and not node.value and not in_list):
+            yield place, _NO_VALUE
+
+
+def _nodes(root: Node | None) -> Iterator[tuple[_Place, Node | None]]:
+    """Yield all nodes of a document, in its order."""
+    pending: list[tuple[_Place, Node | None]] = [(_Place((), 1), root)]
     seen: set[int] = set()
     while pending:
         place, node = pending.pop()
-        in_list = place.keys and isinstance(place.keys[-1], int)
-        if node is None or (str(node.tag).endswith(":null") and not node.value and not in_list):
-            return place
+        yield place, node
         if isinstance(node, CollectionNode) and id(node) not in seen:  # aliases can make cycles
             seen.add(id(node))
             is_map = isinstance(node, MappingNode)
             pairs = node.value if is_map else [(each, each) for each in node.value]
             for index, (key, value) in reversed(list(enumerate(pairs))):
                 inside = (*place.keys, str(key.value) if is_map else index)
-                pending.append((_Empty(inside, key.start_mark.line + 1), value))
-    return None
+                pending.append((_Place(inside, key.start_mark.line + 1), value))
 
 
 def _syntax_error(error: YAMLError) -> tuple[str, int | None]:
