@@ -10,12 +10,11 @@ from __future__ import annotations
 import copy
 import hashlib
 import importlib
-import inspect
 import json
 import random
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +23,7 @@ from pydantic.dataclasses import dataclass
 
 from compress.errors import ConfigError, WeightsError
 from compress.model import Model
+from compress.networks.code_files import code_files
 from compress.networks.compared_output import LOGITS, ComparedOutput
 
 if TYPE_CHECKING:
@@ -178,9 +178,8 @@ class NetworkFactory:
         return network
 
     def source_sha256(self) -> str:
-        """Return a hash of the source files of the function and its network's module classes."""
-        made = self._import(), *map(type, self.call().modules())
-        files = {each.__module__: _source_file(each) for each in made}
+        """Return a hash of the source files of the function and its network's module classes; see `code_files`."""
+        files = code_files([self._import(), *map(type, self.call().modules())])
         digest = hashlib.sha256()
         for name, file in sorted(files.items()):
             digest.update(name.encode() + (file.read_bytes() if file and file.is_file() else b""))
@@ -221,14 +220,6 @@ def _seeded(seed: int) -> Iterator[None]:
         finally:
             np.random.set_state(states[0])  # noqa: NPY002
             random.setstate(states[1])
-
-
-def _source_file(made: Any) -> Path | None:
-    """Return the file that defines a function or class; None: it has none, as what is built in or made at run time."""
-    module = sys.modules.get(made.__module__)
-    with suppress(TypeError, OSError):
-        return Path(inspect.getsourcefile(module or getattr(made, "forward", made)) or "")
-    return None
 
 
 def _unwrapped(network: Any) -> Any:

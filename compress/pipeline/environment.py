@@ -9,13 +9,12 @@ import os
 import platform
 import shlex
 from collections.abc import Iterable, Mapping
-from functools import cache
-from pathlib import Path
 
 import torch
 
 from compress.context import Context
 from compress.runtime.file_names import escape_undecodable
+from compress.runtime.program_code import code_digest
 
 _PACKAGES = ("squeeze-compress", "numpy", "numba", "torch", "scikit-learn", "dahuffman", "scipy", "pillow", "ndf")
 
@@ -30,17 +29,6 @@ def _version(name: str) -> str:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return "not installed"
-
-
-@cache
-def code_digest() -> str:
-    """Return a hash of the source of this package: a result of other code is never taken from a cache."""
-    digest = hashlib.sha256()
-    root = Path(__file__).parents[1]
-    for file in sorted(root.rglob("*.py")):
-        digest.update(f"{file.relative_to(root)}\n".encode())
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
 
 
 def result_key(context: Context, inputs: Mapping[str, object]) -> str:

@@ -15,12 +15,13 @@ from compress.configuration.config import Pipeline, read_pipeline
 from compress.configuration.search_space import Value, override
 from compress.errors import ConfigError, SqueezeError
 from compress.evaluation.goals import Goal
-from compress.networks.factory import output_of
+from compress.networks.factory import identity, output_of
 from compress.pipeline import environment, runner
 from compress.pipeline.inputs import RunInputs, load_inputs
 from compress.pipeline.runner import CACHE, RunResult
 from compress.runtime.atomic_files import write_atomically, write_files_atomically
 from compress.runtime.file_names import escape_undecodable
+from compress.runtime.program_code import code_digest
 from compress.runtime.progress import Progress, no_progress
 from compress.search.observation import Observation
 from compress.search.search_pages import search_to_html
@@ -148,8 +149,8 @@ def _with_values(pipeline: Pipeline, values: Mapping[str, Value]) -> Pipeline:
 def _study_name(pipeline: Pipeline, inputs: RunInputs) -> str:
     """Return a name that is equal for the same search on the same photos by the same program."""
     affects_result = [
-        pipeline.configuration, asdict(pipeline.goal), environment.code_digest(),
-        container.weights_sha256(inputs.reference), inputs.context.calibration.fingerprint,
+        pipeline.configuration, asdict(pipeline.goal), code_digest(),
+        container.weights_sha256(inputs.reference), *identity(inputs.reference), inputs.context.calibration.fingerprint,
         inputs.validation.fingerprint,
     ]  # fmt: skip
     return f"{pipeline.name}-{hashlib.sha256(json.dumps(affects_result).encode()).hexdigest()[:16]}"

@@ -19,13 +19,11 @@ from compress.model import Model, TrainingCurve
 from compress.networks.factory import identity
 from compress.runtime.atomic_files import write_atomically
 from compress.runtime.distributed import ProcessGroup
+from compress.runtime.program_code import code_digest
 from compress.training.trained_network import TrainedNetwork
 
 _CHECKPOINT_STEPS = 50
 """Steps between two checkpoints."""
-
-_STATE_VERSION = 2
-"""Increased when the content of a state changes."""
 
 _CURVE_POINTS = 120
 """Maximum length of the curve of losses in the report."""
@@ -42,7 +40,7 @@ class TrainingCheckpoint:
         models = [(*identity(each), weights_sha256(each)) for each in (model, context.reference)]
         forms = [(type(tensor).__name__, getattr(tensor, "stored_as", "")) for tensor in model.tensors.values()]
         run = context.calibration.fingerprint, context.seed, context.stage_seed, str(context.device)
-        key = _STATE_VERSION, torch.__version__, options, *models, forms, *run
+        key = code_digest(), torch.__version__, options, *models, forms, *run
         digest = hashlib.sha256(repr(key).encode()).hexdigest()[:32]
         folder = context.store if context.processes.is_first else None
         self._path = folder / f"{kind}-{digest}.state" if folder else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -370,6 +371,42 @@ def test_the_source_hash_changes_with_the_source(tmp_path, monkeypatch):
     module.write_text(text.format("Tanh"))
     assert NetworkFactory("changing_network:made").source_sha256() != before
     assert identity(MIXED_LAYERS.load())[0] == 'user_networks:mixed_layers {"tied":{"also_tied.weight":"tied.weight"}}'
+
+
+IMPORTS = {
+    "import own_parts.act": "own_parts.act.act(x)",
+    "from own_parts import act": "act.act(x)",
+    "from own_parts.act import act": "act(x)",
+    "from own_parts.act import SLOPE": "x * SLOPE",
+    "import own_parts.relative": "own_parts.relative.again(x)",
+}
+
+
+@pytest.mark.parametrize("statement", IMPORTS)
+def test_the_source_hash_changes_with_the_users_modules_that_the_network_uses(tmp_path, monkeypatch, statement):
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in [name for name in sys.modules if name.startswith("own_")]:
+        monkeypatch.delitem(sys.modules, name)
+    (tmp_path / "own_parts").mkdir()
+    (tmp_path / "own_parts" / "__init__.py").touch()
+    (tmp_path / "own_parts" / "act.py").write_text("SLOPE = 2\ndef act(x): return x * SLOPE\n")
+    (tmp_path / "own_parts" / "relative.py").write_text("from .act import act\ndef again(x): return act(x)\n")
+    (tmp_path / "own_unused.py").touch()
+    (tmp_path / "own_network.py").write_text(
+        f"from torch import nn\n{statement}\n"
+        "class Network(nn.Conv2d):\n"
+        f"    def forward(self, x): x = super().forward(x); return ({IMPORTS[statement]}).mean((2, 3))\n"
+        "def made(): return Network(3, 4, 3)\n"
+    )
+
+    def changes(file):
+        before = NetworkFactory("own_network:made").source_sha256()
+        with (tmp_path / file).open("a") as stream:
+            stream.write("# changed\n")
+        return NetworkFactory("own_network:made").source_sha256() != before
+
+    assert changes("own_parts/act.py")
+    assert not changes("own_unused.py")
 
 
 def test_the_source_hash_of_a_class_without_a_module_is_that_of_its_forward(tmp_path, monkeypatch):
