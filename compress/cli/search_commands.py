@@ -103,7 +103,7 @@ def sensitivity(
     result = scan(spec, load_inputs(spec, cache, device, console.progress), photos)
     page = write_scan(result, folder)
     if as_json:
-        console.say_json(asdict(result))
+        click.echo(result.to_json(), nl=False)
         return
     rows = [
         (layer.name.removesuffix(".weight"), f"{layer.weights:,}", *map(_nats, layer.divergences))

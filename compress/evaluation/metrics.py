@@ -83,7 +83,9 @@ def run(
             advance(len(pixels))
     logits = np.concatenate(processes.gather_interleaved(outputs))
     if not np.isfinite(logits).all():
-        raise DataError("the network's output is not finite; its weights are damaged")
+        raise DataError(
+            "the network's output is not finite: its weights are damaged, or it divides by weights that are zero"
+        )
     return Outputs(logits, photos.labels, kind)
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from compress import container
 from compress.configuration.config import options_of
-from compress.errors import SqueezeError
+from compress.errors import DataError, PassError, SqueezeError
 from compress.evaluation import metrics
 from compress.evaluation.goals import Goal, goal_records
 from compress.evaluation.metrics import Outputs
@@ -73,10 +73,16 @@ class StageRecorder:
         """Validate and record the output of a stage.
 
         If the stage trained the float network, the earlier records are computed again with the new reference.
+
+        Raises:
+            PassError: the network fails on the photos with the stage's weights.
         """
         self.model = result.model
         with measure_usage() as usage:
-            self._outputs = self._run(self.model)
+            try:
+                self._outputs = self._run(self.model)
+            except DataError as error:
+                raise PassError(str(error), stage=result.stage.name) from error
         if result.is_reference:
             self._replace_reference(result.stage.name, self._outputs)
         if result.is_float:

@@ -81,12 +81,14 @@ def _draw_trials(record: SearchRecord) -> Markup:
 def _draw_scan(scan: Scan, kind: str) -> Markup:
     """Draw the divergences of each layer at all settings of one pass."""
     indices = [index for index, setting in enumerate(scan.settings) if setting.kind == kind]
-    values = np.maximum([layer.divergences for layer in scan.layers], MIN_NATS)[:, indices]
+    divergences = np.array([layer.divergences for layer in scan.layers])[:, indices]
+    values = np.where(np.isfinite(divergences), np.maximum(divergences, MIN_NATS), np.nan)  # NaN is not drawn
     rows = np.arange(len(scan.layers))
     height = 22.0 * len(rows) + 30
     figure = new_figure(_WIDTH, height)
     axes = figure.add_axes((0.32, 30 / height, 0.65, 1 - 30 / height), xscale="log", ylim=(len(rows) - 0.5, -0.5))
-    axes.hlines(rows, values.min(axis=1), values.max(axis=1), colors=color("pale"), linewidth=3, zorder=1)
+    ends = np.fmin.reduce(values, axis=1), np.fmax.reduce(values, axis=1)
+    axes.hlines(rows, *ends, colors=color("pale"), linewidth=3, zorder=1)
     for index, column in enumerate(values.T):
         tone = _TONES[round((len(_TONES) - 1) * index / max(len(indices) - 1, 1))]
         axes.scatter(column, rows, s=49, color=color(tone), linewidths=0, clip_on=False, zorder=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import takewhile
@@ -60,7 +61,7 @@ class LayerScan:
         name: of its weight tensor.
         weights: number of its weights.
         divergences: mean Kullback-Leibler divergence from the float network in nats, or relative mean squared error of
-            values, one for each setting.
+            values, one for each setting. Infinite, and null in JSON, if the outputs are not finite.
     """
 
     name: str
@@ -109,7 +110,7 @@ def scan(pipeline: Pipeline, inputs: RunInputs, photos: int = PHOTOS) -> Scan:
         with torch.inference_mode():
             nats = float(output_error(network(photo_inputs), expected))
         set_weights(network, {name: model.tensors[name] for name in changed})
-        return max(nats, 0.0)
+        return max(nats, 0.0) if math.isfinite(nats) else math.inf
 
     by_setting, all_layers = [], []
     with context.progress("scanning layers", len(passes) * len(names)) as advance:

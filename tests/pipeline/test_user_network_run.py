@@ -14,7 +14,7 @@ from user_networks import mobilenet, resnet18
 from compress import container, load
 from compress.cli.main import main
 from compress.configuration.config import read_pipeline
-from compress.errors import SqueezeError
+from compress.errors import PassError, SqueezeError
 from compress.model import trust_factory
 from compress.networks.modules import to_module
 from compress.pipeline.inputs import load_inputs
@@ -64,6 +64,22 @@ def test_a_network_with_depthwise_layers_and_batch_norms_is_compressed(mobile):
     assert mobile.record.network == "user_networks:mobilenet"
     network = load(mobile.model_path, factory="user_networks:mobilenet")
     assert network(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
+
+
+def test_a_stage_after_which_the_network_has_no_finite_outputs_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "standardized.py").write_text(
+        "from torch import nn\n"
+        "class Standardized(nn.Conv2d):\n"
+        "    def forward(self, x): return super().forward(x) / self.weight.abs().amin()\n"
+        "def made(): return nn.Sequential(Standardized(3, 10, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())\n"
+    )
+    (tmp_path / "p.yaml").write_text(
+        f"model: {{factory: 'standardized:made', input_size: 32, resize: squash}}\n{DATA}\n"
+        "stages: [{pass: prune, sparsity: 0.3}]\n"
+    )
+    with pytest.raises(PassError, match=r"^stage prune: the network's output is not finite: .* weights that are zero"):
+        run(read_pipeline(tmp_path / "p.yaml"), tmp_path / "out", device="cpu")
 
 
 def test_layers_are_compressed_and_batch_norms_stay_float32(mobile):

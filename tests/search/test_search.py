@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -14,6 +15,7 @@ from compress.configuration.config import read_pipeline
 from compress.evaluation.goals import BYTES
 from compress.evaluation.results import GoalRecord
 from compress.passes import Share
+from compress.pipeline.inputs import load_inputs
 from compress.pipeline.runner import RunResult
 from compress.report import from_json
 from compress.search import run_search
@@ -98,6 +100,22 @@ def test_a_repeated_search_continues_with_new_trials(folder, monkeypatch):
     assert len(more) == 3
 
 
+def test_a_search_of_a_network_with_other_code_is_another_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = "from torch import nn\ndef made(): return nn.Sequential(nn.Conv2d(3, 8, 3), nn.{}(), Mean())\n"
+    mean = "class Mean(nn.Module):\n    def forward(self, x): return x.mean((2, 3))\n"
+    (tmp_path / "p.yaml").write_text(
+        "model: {source: factory, factory: 'activated:made', input_size: 16}\n"
+        "data: {calibration: {source: samples, count: 8}, validation: {source: samples, count: 4}}\n"
+    )
+    names = []
+    for activation in ("ReLU", "Tanh", "ReLU"):
+        (tmp_path / "activated.py").write_text(made.format(activation) + mean)
+        spec = read_pipeline(Path("p.yaml"))
+        names.append(run_search._study_name(spec, load_inputs(spec, tmp_path / "cache")))
+    assert names[0] == names[2] != names[1]
+
+
 def test_limits_that_no_trial_meets_give_exit_code_3_and_the_margin(folder, monkeypatch):
     def too_large(spec, out, **options):
         report = from_json((folder / "out/report.json").read_text())
@@ -153,6 +171,28 @@ def test_a_scan_has_the_divergence_of_each_layer_and_setting(folder):
     assert found["all_layers"][2] < found["all_layers"][4]
     assert "features.12.squeeze" in done.stdout
     assert "<svg" in (out / "sensitivity.html").read_text()
+
+
+def test_a_scan_goes_on_where_a_layer_leaves_no_finite_output(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "divides.py").write_text(
+        "from torch import nn\n"
+        "class Scaled(nn.Conv2d):\n"
+        "    def forward(self, x): return super().forward(x) / self.weight.abs().amin()\n"
+        "def made(): return nn.Sequential(nn.Conv2d(3, 8, 3), Scaled(8, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())\n"
+    )
+    (tmp_path / "p.yaml").write_text(
+        "model: {source: factory, factory: 'divides:made', input_size: 16}\n"
+        "data: {calibration: {source: samples, count: 8}, validation: {source: samples, count: 4}}\n"
+    )
+    done = call("sensitivity", "p.yaml", "--out", "out", "--photos", "4", "--json")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout, parse_constant=pytest.fail)
+    plain, scaled = (layer["divergences"] for layer in found["layers"])
+    assert all(isinstance(value, float) for value in plain)
+    assert scaled[:4] == [None] * 4 == found["all_layers"][:4]
+    assert json.loads((tmp_path / "out" / "sensitivity.json").read_text()) == found
+    assert ">inf<" in (tmp_path / "out" / "sensitivity.html").read_text()
 
 
 def test_without_its_packages_the_error_says_how_to_install_them(folder, monkeypatch):
