@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +22,9 @@ from compress.data.photos import Photos, Role
 from compress.errors import DataError
 from compress.model import Preprocessing
 from compress.runtime.progress import Progress, no_progress
+
+_MAX_BYTES_IN_MEMORY = 1_000_000_000
+"""Of decoded photos without a cache. The 50,000 validation photos of ImageNet take 8 GB."""
 
 _MAX_NAMED = 5
 """Number of unreadable photos that an error names."""
@@ -63,7 +68,7 @@ class PhotoList(NamedTuple):
         if cache:
             decoded = cached_pixels(cache, entries, preprocessing, progress)
         else:
-            decoded = _decode_to_memory(entries, preprocessing, progress)
+            decoded = _decode_without_cache(entries, preprocessing, progress)
         skipped = tuple(f"{entries[index].name}: {reason}" for index, reason in decoded.skipped.items())
         _check_unreadable(skipped, len(entries), self.max_unreadable)
         readable = [entry for index, entry in enumerate(entries) if index not in decoded.skipped]
@@ -111,7 +116,8 @@ class PhotoSource(ABC):
             role: use of the photos.
             classes: number of classes of the network.
             class_names: of the network, in class order; empty: unknown.
-            cache: folder of decoded photos, read as a memory map; None: decode into memory.
+            cache: folder of decoded photos, read as a memory map; None: decode into memory, or into a temporary file
+                if they take more than 1 GB.
             progress: counts decoded photos.
         Raises:
             ConfigError: as `list_photos`.
@@ -120,12 +126,24 @@ class PhotoSource(ABC):
         return self.list_photos(role, NetworkClasses(classes, class_names)).decode(preprocessing, cache, progress)
 
 
-def _decode_to_memory(entries: Sequence[PhotoEntry], preprocessing: Preprocessing, progress: Progress) -> DecodedPhotos:
-    stream = io.BytesIO()
-    sha256, skipped = decode(entries, preprocessing, stream, progress)
-    pixels = np.frombuffer(stream.getbuffer(), np.uint8).reshape(-1, *pixel_shape(preprocessing))
-    pixels.setflags(write=False)
-    return DecodedPhotos(pixels, sha256, skipped)
+def _decode_without_cache(
+    entries: Sequence[PhotoEntry], preprocessing: Preprocessing, progress: Progress
+) -> DecodedPhotos:
+    """Return the decoded photos, in memory; many photos as a memory map of a file that ends with it."""
+    shape = pixel_shape(preprocessing)
+    if len(entries) * math.prod(shape) <= _MAX_BYTES_IN_MEMORY:
+        buffer = io.BytesIO()
+        sha256, skipped = decode(entries, preprocessing, buffer, progress)
+        pixels = np.frombuffer(buffer.getbuffer(), np.uint8).reshape(-1, *shape)
+        pixels.setflags(write=False)
+        return DecodedPhotos(pixels, sha256, skipped)
+    with tempfile.TemporaryFile() as file:
+        sha256, skipped = decode(entries, preprocessing, file, progress)
+        file.flush()
+        count = len(entries) - len(skipped)
+        empty = np.zeros((0, *shape), np.uint8)  # which no file maps
+        mapped: NDArray[np.uint8] = np.memmap(file, np.uint8, "r", shape=(count, *shape)) if count else empty
+    return DecodedPhotos(mapped, sha256, skipped)
 
 
 def _check_unreadable(skipped: Sequence[str], photos: int, max_unreadable: float) -> None:

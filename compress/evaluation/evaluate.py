@@ -75,7 +75,7 @@ def evaluate_model(
 def read_labeled_photos(model: Model, source: PhotoSource, cache: Path | None, progress: Progress) -> Photos:
     """Return the labeled photos of a source in a model's preprocessing.
 
-    `cache` is a folder for decoded photos; None: they stay in memory.
+    `cache` is as in `PhotoSource.load`.
 
     Raises:
         DataError: the photos have no labels, or cannot be read.

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from compress.data import collect
 from compress.data.folder import Folder
 from compress.errors import ConfigError, DataError
 
@@ -192,6 +193,22 @@ def test_a_missing_photo_of_a_csv_file_is_unreadable(tmp_path, draw, small):
     listing = write_csv(tmp_path / "list.csv", ["path"], ["a.png"], ["gone.png"])
     photos = validate(listing, small, max_unreadable=0.5)
     assert photos.skipped == (f"{tmp_path / 'gone.png'}: No such file or directory",)
+
+
+def test_many_photos_without_a_cache_are_no_burden_for_memory(tmp_path, draw, small, monkeypatch):
+    draw(tmp_path / "red.png", RED)
+    draw(tmp_path / "blue.png", BLUE)
+    (tmp_path / "text.png").write_text("no photo")
+    source = Folder(tmp_path, max_unreadable=0.5)
+    in_memory = source.load(small, "calibration", classes=10)
+    monkeypatch.setattr(collect, "_MAX_BYTES_IN_MEMORY", 2 * 8 * 6 * 3)
+    on_disk = source.load(small, "calibration", classes=10)
+    assert isinstance(on_disk.pixels, np.memmap)
+    assert not on_disk.pixels.flags.writeable
+    assert on_disk.fingerprint == in_memory.fingerprint
+    np.testing.assert_array_equal(on_disk.at(slice(0, 2)), in_memory.pixels)
+    with pytest.raises(DataError, match=r"3 of 3 photos cannot be read"):
+        Folder(tuple(tmp_path / "text.png" for _ in range(3)), max_unreadable=1).load(small, "calibration", classes=10)
 
 
 def test_no_photos_is_a_data_error(tmp_path, small):
