@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -184,14 +185,15 @@ def check_training(pipeline: Pipeline, calibration: Photos, classes: int) -> Non
 
 
 def check_disjoint(calibration: Photos, validation: Photos) -> None:
-    """Check that no photo is in both sets, by its pixels.
+    """Check that no photo is in both sets, by its pixels. Warn of photos that are in validation with two classes.
 
     Raises:
         DataError: some are; names one.
     """
     names = dict(zip(_digests(calibration), calibration.names, strict=True))
-    digests = zip(_digests(validation), validation.names, strict=True)
-    shared = [(name, names[digest]) for digest, name in digests if digest in names]
+    digests = _digests(validation)
+    _warn_of_two_classes(validation, digests)
+    shared = [(name, names[digest]) for digest, name in zip(digests, validation.names, strict=True) if digest in names]
     if shared:
         name, other_name = shared[0]
         known_as = "" if name == other_name else f" (in calibration: {other_name})"
@@ -199,6 +201,24 @@ def check_disjoint(calibration: Photos, validation: Photos) -> None:
             f"{len(shared):,} of {len(validation):,} validation photos are also calibration photos, for example "
             f"{name}{known_as}; this would overestimate accuracy: give data.calibration and data.validation "
             "different photos"
+        )
+
+
+def _warn_of_two_classes(photos: Photos, digests: Sequence[bytes]) -> None:
+    """Warn of photos with the same pixels and different labels: no network is right about all of them."""
+    if photos.labels is None:
+        return
+    first: dict[bytes, int] = {}
+    pairs = [(index, first.setdefault(digest, index)) for index, digest in enumerate(digests)]
+    conflicts = [(index, other) for index, other in pairs if photos.labels[index] != photos.labels[other]]
+    if conflicts:
+        index, other = conflicts[0]
+        _LOGGER.warning(
+            "%s validation photos are the same as others of another class, for example %s and %s; keep each photo in "
+            "one class",
+            f"{len(conflicts):,}",
+            photos.names[other],
+            photos.names[index],
         )
 
 

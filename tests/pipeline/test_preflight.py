@@ -57,6 +57,21 @@ def test_a_photo_in_both_sets_is_named_by_both_names(tmp_path):
         check_disjoint(*both(Folder(one), Folder(other)))
 
 
+def test_a_photo_in_two_classes_is_a_warning(tmp_path, caplog):
+    calibration = Folder(write_photos(tmp_path / "calibration", [9]))
+    for label in range(3):
+        write_photos(tmp_path / "photos" / str(label), [label, 10 + label])
+    check_disjoint(*both(calibration, Folder(tmp_path / "photos")))
+    assert not caplog.records
+    for copy in ("1/copy.png", "2/copy.png", "0/copy.png"):
+        (tmp_path / "photos" / copy).write_bytes((tmp_path / "photos" / "0" / "0.png").read_bytes())
+    check_disjoint(*both(calibration, Folder(tmp_path / "photos")))
+    (record,) = caplog.records
+    message = record.getMessage()
+    assert message.startswith("2 validation photos are the same as others of another class, for example ")
+    assert message.endswith(f"0/0.png and {tmp_path / 'photos/1/copy.png'}; keep each photo in one class")
+
+
 def test_disjoint_photos_of_one_folder_are_accepted(tmp_path):
     folder = write_photos(tmp_path / "photos", range(4))
     check_disjoint(*both(Folder((folder / "0.png", folder / "1.png")), Folder((folder / "2.png", folder / "3.png"))))
