@@ -14,6 +14,7 @@ from compress.configuration.config import Pipeline, parse_pipeline
 from compress.configuration.yaml_document import parse_document, read_document
 from compress.configuration.yaml_text import dump_yaml
 from compress.data.idx import has_idx_files
+from compress.data.sources import check_label_column
 from compress.errors import ConfigError
 from compress.model import TORCHVISION, Model, Preprocessing
 from compress.passes.rate_distortion_pass import RateDistortionPass
@@ -91,12 +92,14 @@ def model_options(weights: str, architecture: str | None, factory: str | None) -
         architecture: network of a SqueezeNet's checkpoint; None: the one that fits its first layer.
         factory: function that makes the network.
     Raises:
-        ConfigError: the weights are a compressed file, or of an unknown format.
+        ConfigError: the weights are a compressed file, of an unknown format, or of another network.
         WeightsError: the checkpoint holds other weights.
     """
     from compress.weights.model_files import load_model  # noqa: PLC0415  imports torch
 
     if weights == EMBEDDED:
+        if key := "--architecture" if architecture else "--factory" if factory else None:
+            raise ConfigError("the embedded weights have a network of their own; leave this out", key=key)
         return {"source": EMBEDDED}
     if Path(weights).suffix.lower() == ".sqz":
         raise ConfigError("this file is compressed already; give the float weights", file=weights)
@@ -132,9 +135,8 @@ def data_options(
     Raises:
         ConfigError: there is a label column, and no photos of a table.
     """
-    if label_column is not None and validation is None and (data == SAMPLES or has_idx_files(Path(data))):
-        problem = f"{label_column!r} names a column, and the photos are of no table"
-        raise ConfigError(problem, key="--label-column", allowed="with a CSV file in --data or --validation")
+    if validation is None and (data == SAMPLES or has_idx_files(Path(data))):
+        check_label_column(label_column)
     limits = {} if limit is None else {"limit": limit}
     rule = {"labels": labels} | ({} if label_column is None else {"label_column": label_column})
     split = {"validation_split": _VALIDATION_SPLIT} if validation is None else {}

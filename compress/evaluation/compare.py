@@ -14,7 +14,7 @@ from compress.data.class_index import LabelRule
 from compress.data.collect import PhotoList, PhotoSource
 from compress.data.photos import Photos
 from compress.data.samples import Samples
-from compress.data.sources import source_at
+from compress.data.sources import check_label_column, source_at
 from compress.errors import ConfigError, DataError
 from compress.evaluation import comparison_record, metrics
 from compress.evaluation.comparison_record import ComparedModel, ModelComparison, PairedAccuracy, PhotoPredictions
@@ -57,8 +57,8 @@ def compare_models(
 ) -> ModelComparison:
     """Run two models on the same photos, each with its own preprocessing; see `compress.compare` for the arguments.
 
-    `data` may also be a folder of idx files or one photo. `cache` is a folder for decoded photos; None keeps them in
-    memory. `labels` and `label_column` as in `Folder`. `goal` limits B relative to A.
+    `data` may also be a folder of idx files or one photo. `cache` is as in `PhotoSource.load`, `labels` and
+    `label_column` as in `Folder`. `goal` limits B relative to A.
 
     Raises:
         ConfigError: there is no such model or device, or the models have different numbers of classes.
@@ -72,6 +72,8 @@ def compare_models(
     goal.check_output(output_of(models[0]))
     networks = [on_device(model, device) for model in models]
     samples = data == SAMPLES and not Path(data).exists()  # a folder of this name takes precedence
+    if samples:
+        check_label_column(label_column)
     source = Samples(count=limit) if samples else source_at(Path(data), limit, labels, label_column)
     photos = _read_photos(models, source, data, goal, cache, progress)
     outputs = [
@@ -85,9 +87,10 @@ def compare_models(
 
 def _load_models(names: Sequence[str], architecture: str | None, factory: str | None) -> list[Model]:
     """Return the models; a checkpoint of another program has the preprocessing of the first `.sqz` file."""
-    compressed = {name: load_named_model(name, None, factory) for name in names if Path(name).suffix.lower() == ".sqz"}
-    like = next(iter(compressed.values()), None)
-    return [compressed.get(name) or load_named_model(name, architecture, factory, like) for name in names]
+    described = [name for name in names if name == EMBEDDED or Path(name).suffix.lower() == ".sqz"]
+    loaded = {name: load_named_model(name, None, factory) for name in described}  # `architecture` is of the other one
+    like = next((loaded[name] for name in described if name != EMBEDDED), None)
+    return [loaded.get(name) or load_named_model(name, architecture, factory, like) for name in names]
 
 
 def _check_outputs(models: Sequence[Model], names: tuple[str, str]) -> None:

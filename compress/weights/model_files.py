@@ -23,7 +23,9 @@ def load_named_model(
     name: str, architecture: str | None = None, factory: str | None = None, like: Model | None = None
 ) -> Model:
     """Return the installed float weights (`embedded`), or the model of a file; see `load_model`."""
-    return EmbeddedWeights().load() if name == EMBEDDED else load_model(find_model(name), architecture, factory, like)
+    if name != EMBEDDED:
+        return load_model(find_model(name), architecture, factory, like)
+    return _of_architecture(EmbeddedWeights().load(), architecture, name)
 
 
 def load_model(
@@ -36,7 +38,8 @@ def load_model(
 
     Args:
         path: the file.
-        architecture: of a SqueezeNet's checkpoint; None: decided by the kernels of its first layer.
+        architecture: of a SqueezeNet's checkpoint; None: decided by the kernels of its first layer. If the file names
+            its network, it must be the same.
         factory: function that may make the network, `package.module:function`.
         like: model of the same function, which has the arguments, the preprocessing and the class names that a
             checkpoint lacks; None: no arguments, torchvision's preprocessing, no names.
@@ -47,19 +50,22 @@ def load_model(
             accept such photos.
     """
     if path.suffix.lower() == ".sqz":
-        return trust_factory(container.read(path), factory)
+        return _of_architecture(trust_factory(container.read(path), factory), architecture, path)
     if not has_checkpoint_suffix(path):
         allowed = ", ".join([".sqz", *CHECKPOINT_SUFFIXES])
         raise ConfigError(f"unknown format {path.suffix!r}", file=path, allowed=allowed)
     checkpoint = read_checkpoint(path)
     if METADATA_KEY in checkpoint.metadata:
-        model = trust_factory(_described_model(checkpoint), factory)
-        if architecture not in {None, model.architecture}:
-            raise ConfigError(f"{path} holds {model.architecture}, not {architecture}", key="--architecture")
-        return model
+        return _of_architecture(trust_factory(_described_model(checkpoint), factory), architecture, path)
     if factory and not architecture:
         return _factory_model(checkpoint, factory, like)
     return load_squeezenet(architecture or _guess(checkpoint), checkpoint, TORCHVISION)
+
+
+def _of_architecture(model: Model, architecture: str | None, name: Path | str) -> Model:
+    if architecture not in {None, model.architecture}:
+        raise ConfigError(f"{name} holds {model.architecture}, not {architecture}", key="--architecture")
+    return model
 
 
 def _described_model(checkpoint: Checkpoint) -> Model:

@@ -93,6 +93,12 @@ def test_options_hold_for_photos_of_every_source(tmp_path):
             data_options(place, None, label_column="kind")
 
 
+@pytest.mark.parametrize(("given", "key"), [(("squeezenet1_0", None), "architecture"), ((None, "a:b"), "factory")])
+def test_another_network_for_the_embedded_weights_is_refused(given, key):
+    with pytest.raises(ConfigError, match=f"--{key}: the embedded weights have a network of their own"):
+        model_options("embedded", *given)
+
+
 def test_a_compressed_file_is_refused():
     with pytest.raises(ConfigError, match=r"^small\.sqz: this file is compressed already"):
         model_options("small.sqz", None, None)

@@ -64,6 +64,8 @@ def test_a_changed_file_is_read_again(tmp_path):
 def test_a_folder_of_idx_files_is_detected(tmp_path):
     assert source_at(write_set(tmp_path / "set", zipped=True), 3) == Idx(tmp_path / "set", 3)
     assert source_at(tmp_path, None) == Folder(tmp_path)
+    with pytest.raises(ConfigError, match="--label-column: 'kind' names a column, and the photos are of no table"):
+        source_at(tmp_path / "set", 3, label_column="kind")
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -318,6 +318,10 @@ class TestInstalledContent:
         shown = invoke(folder / "float.sqz", folder / "shared.sqz", "--data", "samples")
         assert "photos: 1 photos from samples, without labels" in shown.stdout
 
+    def test_a_label_column_of_the_sample_photos_is_an_error(self):
+        with pytest.raises(ConfigError, match="--label-column: 'kind' names a column, and the photos are of no table"):
+            compare_models("embedded", "embedded", "samples", label_column="kind")
+
     def test_decoded_photos_are_cached_in_the_folder(self, folder, tmp_path):
         first = between(folder, "float.sqz", "shared.sqz", "photos", cache=tmp_path)
         assert len(list(tmp_path.glob("*.npy"))) == 1

@@ -18,7 +18,7 @@ from compress.model import CAFFE, TORCHVISION
 from compress.networks.description_text import METADATA_KEY
 from compress.networks.modules import to_module
 from compress.networks.preprocessing_options import PreprocessingOptions
-from compress.weights.model_files import load_model
+from compress.weights.model_files import load_model, load_named_model
 from compress.weights.user_network import UserNetwork
 
 FACTORY = "user_networks:mixed_layers"
@@ -60,6 +60,14 @@ def test_decompressed_weights_of_a_squeezenet_keep_its_preprocessing(tmp_path):
     assert load_model(tmp_path / "model.safetensors").preprocessing == CAFFE
     with pytest.raises(ConfigError, match="holds squeezenet1_1, not squeezenet1_0"):
         load_model(tmp_path / "model.safetensors", architecture="squeezenet1_0")
+
+
+def test_an_architecture_that_a_model_does_not_have_is_an_error(tmp_path):
+    container.write(tmp_path / "model.sqz", shared_squeezenet())
+    for name in ("embedded", str(tmp_path / "model.sqz")):
+        assert load_named_model(name, "squeezenet1_1").architecture == "squeezenet1_1"
+        with pytest.raises(ConfigError, match=r"--architecture: .* holds squeezenet1_1, not squeezenet1_0"):
+            load_named_model(name, "squeezenet1_0")
 
 
 @pytest.mark.parametrize("text", ["not base64", "AAAA"])
