@@ -1,5 +1,6 @@
 """The program: `squeeze-compress`, or `python -m compress`."""
 
+import signal
 import sys
 
 
@@ -9,7 +10,11 @@ def main() -> None:
         from compress.cli.main import main as program  # noqa: PLC0415
     except KeyboardInterrupt:
         sys.exit(130)
-    program(prog_name="squeeze-compress")
+    try:
+        program(prog_name="squeeze-compress")
+    finally:
+        if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C would print a traceback of the shutdown
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Stopping the program by SIGINT (Ctrl-C) or SIGTERM."""
+"""Stopping the program by SIGINT (Ctrl-C), SIGTERM or SIGHUP (a closed terminal)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 _SECONDS_UNTIL_REPEATED = 2.0
 _RESUMABLE = {
     "compress": "finished stages",
@@ -41,14 +42,15 @@ def stopped_message(command: str | None, arguments: Sequence[str]) -> str:
 
 @contextmanager
 def signals_interrupt() -> Iterator[None]:
-    """Raise `Interrupted` in the block on SIGINT and SIGTERM, except those that the program was started to ignore.
+    """Raise `Interrupted` in the block on the signals that stop it, except those that it was started to ignore.
 
-    A job of a script that runs in the background gets no Ctrl-C: it ignores SIGINT and is stopped by SIGTERM.
+    A job of a script that runs in the background gets no Ctrl-C: it ignores SIGINT and is stopped by SIGTERM. `nohup`
+    ignores SIGHUP.
     """
     if threading.current_thread() is not threading.main_thread():  # elsewhere Python refuses handlers
         yield
         return
-    numbers = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
+    numbers = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
     previous = {number: signal.signal(number, _interrupt) for number in numbers}
     try:
         yield

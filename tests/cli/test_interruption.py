@@ -1,9 +1,13 @@
 """A signal stops the program even if a library swallows the exception that it raises."""
 
 import builtins
+import os
 import signal
+import subprocess
+import sys
 import time
 from contextlib import suppress
+from functools import partial
 
 import pytest
 
@@ -22,6 +26,25 @@ def test_a_swallowed_interrupt_is_repeated():
     with pytest.raises(Interrupted) as stopped:
         sleep_on()
     assert stopped.value.number == signal.SIGTERM
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no such signal")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_stops_the_program_unless_it_was_started_to_ignore_it(name):
+    def raise_signal() -> None:
+        with signals_interrupt():
+            signal.raise_signal(number)
+
+    number = getattr(signal, name)
+    previous = signal.signal(number, signal.SIG_DFL)
+    try:
+        with pytest.raises(Interrupted) as stopped:
+            raise_signal()
+        assert stopped.value.number == number
+        signal.signal(number, signal.SIG_IGN)
+        raise_signal()
+    finally:
+        signal.signal(number, previous)
 
 
 def test_handlers_of_the_caller_are_restored():
@@ -54,3 +77,21 @@ def test_ctrl_c_while_the_program_is_imported_is_no_traceback(monkeypatch):
     with pytest.raises(SystemExit) as caught:
         program.main()
     assert caught.value.code == 130
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_ctrl_c_while_the_program_ends_is_no_traceback():
+    code = (
+        "import os, signal, sys, threading, time\n"
+        "from compress.__main__ import main\n"
+        "def interrupt():\n"
+        "    while threading.main_thread().is_alive(): time.sleep(0.01)\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    time.sleep(1)\n"
+        "threading.Thread(target=interrupt).start()\n"
+        "sys.argv = ['squeeze-compress', 'pipelines']\n"
+        "main()\n"
+    )
+    listen = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, preexec_fn=listen)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
