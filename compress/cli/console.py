@@ -7,7 +7,7 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,7 +62,16 @@ def say(text: str) -> None:
 
 def say_json(value: object) -> None:
     """Print a result as JSON, the only output on stdout."""
-    click.echo(json.dumps(value, indent=2, allow_nan=False))
+    click.echo(json.dumps(_in_unicode(value), indent=2, allow_nan=False))
+
+
+def _in_unicode(value: object) -> object:
+    """Return JSON values in which file names that are not Unicode are escaped, as strict readers of JSON need."""
+    if isinstance(value, str):
+        return escape_undecodable(value)
+    if isinstance(value, Mapping):
+        return {_in_unicode(key): _in_unicode(each) for key, each in value.items()}
+    return [_in_unicode(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def note(text: str) -> None:
@@ -78,12 +87,20 @@ def error(text: str) -> None:
         _err.print_exception()
 
 
+def _is_live() -> bool:
+    """Return whether stderr is a terminal that can overwrite its lines; others get plain lines, as a file does.
+
+    `FORCE_COLOR`, which many CI jobs set, makes no terminal of a log.
+    """
+    return _err.is_terminal and _err.file.isatty() and not _err.is_dumb_terminal
+
+
 @contextmanager
 def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show a progress bar of `total` items (0: unknown); without a terminal, print lines about long work."""
     if _quiet:
         yield lambda count: None
-    elif _err.is_terminal:
+    elif _is_live():
         with progress_bars(_err) as bars:
             task = bars.add_task(title, total=total or None)
             yield lambda count: bars.advance(task, count)
@@ -95,7 +112,7 @@ def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
 @contextmanager
 def follow_run() -> Iterator[tuple[Progress, Watch | None]]:
     """Yield the arguments `progress` and `watch` of a run, with a live table of its stages if there is a terminal."""
-    if _quiet or not _err.is_terminal:
+    if _quiet or not _is_live():
         yield progress, None
     else:
         with LiveStages(_err) as live:
@@ -142,7 +159,7 @@ def show_written(files: Iterable[Path], *, as_json: bool) -> None:
     """Print files that a command wrote, with their bytes."""
     sizes = {str(file): file.stat().st_size for file in files}
     if as_json:
-        say_json([{"file": escape_undecodable(file), "file_bytes": size} for file, size in sizes.items()])
+        say_json([{"file": file, "file_bytes": size} for file, size in sizes.items()])
     else:
         for file, size in sizes.items():
             say(f"{file}: {size:,} bytes")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import re
 import time
 
 import pytest
+from rich.console import Console
 
 from compress.cli import console, progress_display
 
@@ -33,6 +35,25 @@ def test_long_work_says_again_and_again_how_much_is_done_and_left(capsys):
         advance(3)
         wait_for(r"sorting: 3 of 4 done in \d+ s, about \d+ s left", capsys)
     assert re.search(r"sorting: \d+ s\n$", capsys.readouterr().err)
+
+
+def test_a_log_in_color_gets_lines(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with console.progress("sorting", 4):
+        wait_for(r"sorting: 0 of 4 done in \d+ s\n", capsys)
+    with console.follow_run() as (progress, watch):
+        assert (progress, watch) == (console.progress, None)
+
+
+def test_a_terminal_that_overwrites_no_lines_gets_new_ones(monkeypatch):
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(console, "_err", Console(file=terminal))
+    for term, overwrites in (("xterm", True), ("dumb", False)):
+        monkeypatch.setenv("TERM", term)
+        with console.follow_run() as (progress, watch):
+            assert (watch is not None) == overwrites
+            assert (progress == console.progress) != overwrites
 
 
 def test_work_of_unknown_length_says_how_much_is_done(capsys):
