@@ -11,7 +11,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compress.errors import SqueezeError, torch_required
+from compress.errors import ConfigError, SqueezeError, torch_required
 
 if TYPE_CHECKING:
     import numpy as np
@@ -107,7 +107,7 @@ def load(path: str | PathLike[str], factory: str | None = None) -> nn.Module:
 @torch_required()
 def predict(
     model: str | PathLike[str],
-    photos: Iterable[str | PathLike[str]],
+    photos: str | PathLike[str] | Iterable[str | PathLike[str]],
     *,
     k: int = 5,
     architecture: str | None = None,
@@ -118,8 +118,8 @@ def predict(
 
     Args:
         model: as in `compare`.
-        photos: files, and folders of photos.
-        k: number of classes.
+        photos: files, and folders of photos; or one of them.
+        k: number of classes, at least 1.
         architecture: as in `compare`.
         factory: as in `load`.
         device: None: a GPU if there is one.
@@ -130,8 +130,11 @@ def predict(
     from compress.evaluation.evaluate import predict_photos  # noqa: PLC0415
     from compress.weights.model_files import load_named_model  # noqa: PLC0415
 
+    if k < 1:
+        raise ConfigError(f"{k} classes", key="k", allowed="at least 1")
+    paths = [photos] if isinstance(photos, str | PathLike) else photos
     loaded = load_named_model(str(model), architecture, factory)
-    return dict(predict_photos(loaded, [Path(photo) for photo in photos], device, k))
+    return dict(predict_photos(loaded, [Path(photo) for photo in paths], device, k))
 
 
 @torch_required()
@@ -216,7 +219,7 @@ def compare(
 def run(
     pipeline: str | PathLike[str],
     out: str | PathLike[str],
-    overrides: Iterable[str] = (),
+    overrides: str | Iterable[str] = (),
     *,
     cache: str | PathLike[str] | None = None,
     fresh: bool = False,
@@ -227,7 +230,7 @@ def run(
     Args:
         pipeline: a YAML file, or the name of a built-in pipeline.
         out: folder for the results.
-        overrides: `KEY=VALUE` each.
+        overrides: `KEY=VALUE` each, or one of them.
         cache: folder for intermediate results; None: `out`/cache.
         fresh: neither read nor write the cache.
         device: None: a GPU if there is one.
@@ -238,7 +241,7 @@ def run(
     from compress.builtin_pipelines import find_pipeline  # noqa: PLC0415
     from compress.configuration.config import read_pipeline  # noqa: PLC0415
 
-    overrides = tuple(overrides)
+    overrides = (overrides,) if isinstance(overrides, str) else tuple(overrides)
     spec = read_pipeline(find_pipeline(str(pipeline)), overrides)  # before the slow imports
     from compress.pipeline import runner  # noqa: PLC0415
     from compress.pipeline.environment import run_command  # noqa: PLC0415

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from forge import small_file
+from PIL import Image
 from small_models import shared_squeezenet
 
 import compress
@@ -79,3 +80,20 @@ def test_run_refuses_a_bad_configuration_and_writes_nothing(tmp_path):
 def test_the_public_names_exist():
     assert all(hasattr(compress, name) for name in compress.__all__)
     assert compress.__version__.count(".") == 2
+
+
+def test_one_photo_and_one_override_need_no_list(tmp_path):
+    container.write(tmp_path / "m.sqz", shared_squeezenet())
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (9, 9)).save(photo)
+    expected = compress.predict(tmp_path / "m.sqz", [photo], k=2)
+    assert compress.predict(tmp_path / "m.sqz", photo, k=2) == compress.predict(tmp_path / "m.sqz", str(photo), k=2)
+    assert compress.predict(tmp_path / "m.sqz", photo, k=2) == expected
+    with pytest.raises(ConfigError, match="--set: sed: unknown key"):
+        compress.run("digits", tmp_path / "out", "sed=1")
+
+
+@pytest.mark.parametrize("k", [0, -1])
+def test_no_class_to_predict_is_an_error(tmp_path, k):
+    with pytest.raises(ConfigError, match=f"k: {k} classes"):
+        compress.predict("squeezenet", [], k=k)
