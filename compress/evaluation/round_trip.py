@@ -82,7 +82,9 @@ def _run_python(arguments: list[str]) -> subprocess.CompletedProcess[str]:
     # The package may run from a checkout that is not installed, and the user's code from any folder.
     search_path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, sys.path)])
     environment = {**os.environ, "PYTHONPATH": search_path}
-    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False, env=environment)
+    command = [sys.executable, *arguments]
+    errors = "backslashreplace"  # the user's code prints any bytes
+    return subprocess.run(command, capture_output=True, text=True, errors=errors, check=False, env=environment)
 
 
 def _save(path: Path, array: NDArray[np.generic]) -> None:
