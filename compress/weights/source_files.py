@@ -38,7 +38,7 @@ class CheckpointOptions(InputOptions):
         return Path(path).name + (f" under {self.checkpoint_key}" if self.checkpoint_key else "")
 
     def class_names(self, classes: int, default: tuple[str, ...] = ()) -> tuple[str, ...]:
-        """Return the class names in the file `labels`, or `default` without one.
+        """Return the class names in the file `labels`, or `default` without one; empty lines at its end do not count.
 
         Raises:
             ConfigError: the file does not exist.
@@ -47,7 +47,7 @@ class CheckpointOptions(InputOptions):
         if self.labels is None:
             return default
         try:
-            names = tuple(existing_file(self.labels, "labels").read_text("utf-8-sig").splitlines())
+            names = tuple(existing_file(self.labels, "labels").read_text("utf-8-sig").rstrip().splitlines())
         except UnicodeDecodeError as error:
             raise WeightsError(f"{self.labels}: class names must be UTF-8 text ({error})") from error
         if len(names) != classes:

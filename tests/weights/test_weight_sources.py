@@ -238,9 +238,10 @@ class TestCheckpointWeights:
             CheckpointWeights(str(tmp_path / "w.pth"), "squeezenet1_1", labels=str(ABSENT / "names.txt")).load()
         assert caught.value.key == "model.labels"
 
-    def test_class_names_are_read_one_a_line(self, tmp_path, weights):
+    @pytest.mark.parametrize("end", ["", "\n", "\r\n\r\n \n"])
+    def test_class_names_are_read_one_a_line(self, tmp_path, weights, end):
         torch.save(weights, tmp_path / "w.pth")
-        (tmp_path / "names.txt").write_text("\n".join(f"Käfer {i}" for i in range(10)) + "\n", "utf-8-sig")
+        (tmp_path / "names.txt").write_text("\n".join(f"Käfer {i}" for i in range(10)) + end, "utf-8-sig")
         model = CheckpointWeights(str(tmp_path / "w.pth"), "squeezenet1_1", labels=str(tmp_path / "names.txt")).load()
         assert model.labels == tuple(f"Käfer {i}" for i in range(10))
 
