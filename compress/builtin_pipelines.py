@@ -29,11 +29,13 @@ def find_pipeline(name: str) -> Path:
         ConfigError: there is neither.
     """
     file = expand_home(Path(name))
-    if file.is_file():
+    if file.exists() and not file.is_dir():  # also a pipe, such as /dev/stdin
         return file
     builtin = builtin_pipelines()
     if name in builtin:
         return builtin[name]
+    if file.is_symlink():
+        raise ConfigError("a link to a file that does not exist", file=file)
     beside = [str(each) for suffix in (".yaml", ".yml") for each in file.parent.glob(f"*{suffix}")]
     raise ConfigError(
         f"{name!r} is neither a pipeline file nor a built-in pipeline{nearest(name, [*builtin, *beside])}",

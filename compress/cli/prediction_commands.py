@@ -10,13 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from compress.builtin_models import EMBEDDED
+from compress.builtin_models import EMBEDDED, SAMPLES
 from compress.cli import console, options
-from compress.runtime.file_names import escape_undecodable
 
 if TYPE_CHECKING:
     from compress.evaluation.evaluate import Evaluation
     from compress.evaluation.results import Prediction
+
+
+class _LabeledPhotos(options.UserPath):
+    """An existing path; the name of the sample photos, which other commands take, gets a message of its own."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == SAMPLES and not Path(value).exists():
+            remedy = "give labeled photos, or measure fidelity: squeeze-compress compare embedded MODEL --data samples"
+            self.fail(f"the sample photos have no labels, which accuracy needs; {remedy}", param, ctx)
+        return super().convert(value, param, ctx)
+
 
 _model_argument = click.argument("model", type=options.ModelFile(also=EMBEDDED))
 
@@ -57,8 +67,8 @@ def predict(
 
     found = predict_photos(load_named_model(model, architecture, factory), photos, device, on_error=report)
     if as_json:
-        records = [{"photo": escape_undecodable(str(photo)), "classes": [*map(asdict, each)]} for photo, each in found]
-        console.say_json({"photos": records, "unreadable": [*map(escape_undecodable, unreadable)]})
+        records = [{"photo": str(photo), "classes": [*map(asdict, each)]} for photo, each in found]
+        console.say_json({"photos": records, "unreadable": unreadable})
     else:
         for photo, classes in found:
             _show_prediction(photo, classes)
@@ -71,7 +81,7 @@ def predict(
 @click.option(
     "--data",
     required=True,
-    type=options.EXISTING_PATH,
+    type=_LabeledPhotos(exists=True, path_type=Path),
     help="Labeled photos: a folder with one subfolder for each class, or a CSV file.",
 )
 @options.labels

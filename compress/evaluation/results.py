@@ -53,6 +53,10 @@ class Fidelity:
     def __post_init__(self) -> None:
         if (self.divergence_nats is None) == (self.relative_mse is None):
             raise ValueError("a fidelity has either divergence_nats or relative_mse")
+        if (self.agreement is None) != (self.divergence_nats is None):
+            raise ValueError("a fidelity has agreement and divergence_nats, or neither")
+        if (self.correct_only_before is None) != (self.correct_only_after is None):
+            raise ValueError("a fidelity has correct_only_before and correct_only_after, or neither")
 
     @property
     def error(self) -> Interval:

@@ -320,6 +320,14 @@ def test_evaluate_refuses_photos_without_labels(sqz, photo):
     assert "these photos have no labels" in refused(1, "evaluate", sqz, "--data", photo.parent)
 
 
+def test_evaluate_says_that_the_sample_photos_have_no_labels():
+    done = CliRunner().invoke(main, ["evaluate", "squeezenet", "--data", "samples"])
+    assert done.exit_code == 2
+    words = " ".join(done.stderr.split())
+    assert "the sample photos have no labels" in words
+    assert "squeeze-compress compare embedded MODEL --data samples" in words
+
+
 DAMAGES = {
     "empty": lambda data: b"",
     "another file": lambda data: b"\x89PNG\r\n\x1a\n" + data[8:],
@@ -426,6 +434,18 @@ def test_a_mistyped_pipeline_file_is_suggested(here):
     assert "did you mean 'pipelines.yml'?" in refused(2, "validate", "pipeline.yaml")
 
 
+@pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="no such device")
+def test_a_pipeline_may_come_through_a_pipe():
+    command, text = [sys.executable, "-m", "compress", "validate", "/dev/stdin"], "stages: [{pass: recode}]\n"
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("/dev/stdin: valid; stages: recode\n", "")
+
+
+def test_a_link_to_a_missing_pipeline_is_called_that(here):
+    Path("pipeline.yaml").symlink_to("moved.yaml")
+    assert refused(2, "validate", "pipeline.yaml").endswith("pipeline.yaml: a link to a file that does not exist")
+
+
 def test_quiet_prints_results_and_errors_only(here, sqz, photo):
     loud, quiet = invoke("predict", sqz, photo), invoke("-q", "predict", sqz, photo)
     assert quiet.stdout == loud.stdout
@@ -442,6 +462,15 @@ def test_a_file_name_that_is_not_unicode_or_not_printable_is_escaped(here):
     done = subprocess.run(command, capture_output=True, check=False, env=env)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(rb"caf\udce9 \xfcnd [bold].sqz: valid; ")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs file names that are not Unicode")
+@pytest.mark.parametrize("command", [["verify"], ["inspect"], ["decompress", "-o", "caf\udce9.pth"]])
+def test_json_of_a_file_name_that_is_not_unicode_is_unicode(here, command):
+    Path("caf\udce9.sqz").write_bytes(small_file())
+    found = json.loads(invoke(command[0], "caf\udce9.sqz", *command[1:], "--json").stdout)
+    file = found[0]["file"] if isinstance(found, list) else found["file"]
+    assert file.encode() == b"caf\\udce9" + (b".pth" if command[1:] else b".sqz")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs file names with control characters")

@@ -55,6 +55,14 @@ def test_a_fidelity_without_an_error_is_no_report():
         from_json(json.dumps(content))
 
 
+@pytest.mark.parametrize("lost", ["agreement", "correct_only_before", "correct_only_after"])
+def test_a_fidelity_without_a_part_of_its_figures_is_no_report(lost):
+    content = json.loads(to_json(make_record()))
+    content["stages"][-1]["fidelity"][lost] = None
+    with pytest.raises(FormatError, match=r"stages\.\d\.fidelity.*, or neither"):
+        from_json(json.dumps(content))
+
+
 def _altered(**changes):
     return json.dumps(json.loads(to_json(make_record())) | changes)
 
