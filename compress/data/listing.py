@@ -122,7 +122,10 @@ def _locate(path: str, file: Path) -> Path:
     folders = file.with_suffix(""), file.parent
     spellings = dict.fromkeys([path, path.replace("\\", "/"), *(normalize(form, path) for form in ("NFC", "NFD"))])
     found = (folder / each for each in spellings for folder in folders)
-    return next((photo for photo in found if photo.is_file()), file.parent / path)
+    try:
+        return next((photo for photo in found if photo.is_file()), file.parent / path)
+    except OSError:  # a name that is too long; reading the photo gives the reason
+        return file.parent / path
 
 
 def _delimiter(header: str) -> str:

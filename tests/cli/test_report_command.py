@@ -79,6 +79,14 @@ def test_a_folder_of_runs_gets_an_index_that_leads_to_each(runs):
     assert "or run its pipeline again" in page
 
 
+def test_an_index_leaves_out_a_run_whose_report_cannot_be_opened(runs):
+    Path("out/odd/report.json").mkdir(parents=True)
+    result = report("out")
+    assert result.stdout == "report: out/index.html\n"
+    assert "odd is left out: not a run" in result.stderr
+    assert 'href="base/report.html"' in Path("out/index.html").read_text("utf-8")
+
+
 def test_links_start_at_the_folder_of_the_page(runs):
     report("out/base", "out/mine", "-o", "pages/both.html")
     assert 'href="../out/base/report.html"' in Path("pages/both.html").read_text("utf-8")

@@ -263,6 +263,15 @@ def test_a_path_with_a_nul_character_is_an_unreadable_photo(tmp_path, draw, smal
         Folder(tmp_path / "list.csv").load(small, "validation", classes=10)
 
 
+def test_a_path_that_no_file_can_have_is_an_unreadable_photo(tmp_path, draw, small):
+    draw(tmp_path / "0.png")
+    (tmp_path / "list.csv").write_text(f"path,label\n0.png,1\n{'signature' * 40},2\n")
+    source = Folder(tmp_path / "list.csv", max_unreadable=0.5)
+    photos = source.load(small, "validation", classes=4)
+    assert photos.labels.tolist() == [1]
+    assert "File name too long" in photos.skipped[0]
+
+
 @pytest.mark.parametrize(("written", "named"), [("caf\u00e9", "cafe\u0301"), ("cafe\u0301", "caf\u00e9")])
 def test_accents_in_paths_may_have_the_other_form(tmp_path, draw, small, written, named):
     draw(tmp_path / f"{named}.png")

@@ -86,8 +86,9 @@ def read_index(folder: Path) -> RunIndex | None:
     for file in files:
         try:
             runs.append(read_run(file))
-        except FormatError as error:
-            unreadable.append(UnreadableRun(escape_undecodable(file.parent.name), error.problem))
+        except (ConfigError, FormatError, OSError) as error:
+            reason = error.strerror or str(error) if isinstance(error, OSError) else error.problem
+            unreadable.append(UnreadableRun(escape_undecodable(file.parent.name), reason))
     if unreadable and not runs:
         reasons = "; ".join(f"{each.name}: {each.reason}" for each in unreadable)
         raise ConfigError(f"none of its reports can be read: {reasons}", file=escape_undecodable(str(folder)))
