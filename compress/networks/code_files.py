@@ -13,14 +13,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-_STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib"))
+_FOLDERS = Path(sysconfig.get_path("stdlib")), Path(__file__).parents[1]
+"""Of Python, and of this package, whose code counts anyway."""
 
 
 def code_files(made: Iterable[Any]) -> dict[str, Path | None]:
     """Return the file of the module of each function or class, by the module's name.
 
-    Modules that the user's own modules import are included, at any depth; imports of installed packages are not
-    followed. None: a module has no file, as what is built in or made at run time.
+    Modules that the user's own modules import when they are imported themselves are included, at any depth; imports of
+    installed packages are not followed. None: a module has no file, as what is built in or made at run time.
     """
     files = {each.__module__: _source_file(each) for each in made}
     pending = list(files)
@@ -28,10 +29,10 @@ def code_files(made: Iterable[Any]) -> dict[str, Path | None]:
         module, file = sys.modules.get(name := pending.pop()), files[name]
         if module is None or file is None or _is_installed(file):
             continue
-        for imported in map(sys.modules.get, _imports(module, file)):
-            if imported is not None and imported.__name__ not in files and (found := _own_file(imported)):
-                files[imported.__name__] = found
-                pending.append(imported.__name__)
+        for imported in _imports(module, file):
+            if imported not in files and (found := _own_file(imported)):
+                files[imported] = found
+                pending.append(imported)
     return files
 
 
@@ -42,32 +43,44 @@ def _source_file(made: Any) -> Path | None:
     return None
 
 
-def _own_file(module: ModuleType) -> Path | None:
-    """Return the file of a module of the user; None: it is built in or installed."""
-    with suppress(TypeError, OSError):
-        file = inspect.getsourcefile(module)
+def _own_file(name: str) -> Path | None:
+    """Return the file of an imported module of the user; None: it is built in, installed, or no module."""
+    with suppress(KeyError, TypeError, OSError):
+        file = inspect.getsourcefile(sys.modules[name])
         return Path(file) if file and not _is_installed(Path(file)) else None
     return None
 
 
 def _is_installed(file: Path) -> bool:
-    return not {"site-packages", "dist-packages"}.isdisjoint(file.parts) or file.is_relative_to(_STANDARD_LIBRARY)
+    return not {"site-packages", "dist-packages"}.isdisjoint(file.parts) or any(map(file.is_relative_to, _FOLDERS))
 
 
 def _imports(module: ModuleType, file: Path) -> Iterator[str]:
-    """Yield the names of modules that the import statements of a module may mean, with the packages around them."""
+    """Yield the names of modules that the import statements of a module may mean, with the packages around them.
+
+    Statements that ran with the module count alone: others, as in functions, may run sooner or later.
+    """
     try:
-        nodes = list(ast.walk(ast.parse(file.read_bytes())))
+        statements = list(_at_import(ast.parse(file.read_bytes())))
     except (OSError, SyntaxError, ValueError):  # changed since it was imported
         return
-    for node in nodes:
+    for node in statements:
         names: list[str] = []
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            names = [each.name for each in node.names if (each.asname or each.name.partition(".")[0]) in vars(module)]
         elif isinstance(node, ast.ImportFrom):
+            given = [each.name for each in node.names if each.name == "*" or (each.asname or each.name) in vars(module)]
             with suppress(ImportError):  # beyond the top-level package
                 parent = resolve_name("." * node.level + (node.module or ""), module.__package__)
-                names = [parent, *(f"{parent}.{alias.name}" for alias in node.names)]
+                names = [parent, *(f"{parent}.{each}" for each in given)] if given else []
         for name in names:
             parts = name.split(".")
             yield from (".".join(parts[:count]) for count in range(1, len(parts) + 1))
+
+
+def _at_import(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield the nodes in a module that are no parts of its functions and classes."""
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+            yield child
+            yield from _at_import(child)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import random
 import sys
 from dataclasses import replace
@@ -378,6 +379,7 @@ IMPORTS = {
     "from own_parts import act": "act.act(x)",
     "from own_parts.act import act": "act(x)",
     "from own_parts.act import SLOPE": "x * SLOPE",
+    "from own_parts.act import *": "act(x)",
     "import own_parts.relative": "own_parts.relative.again(x)",
 }
 
@@ -393,7 +395,9 @@ def test_the_source_hash_changes_with_the_users_modules_that_the_network_uses(tm
     (tmp_path / "own_parts" / "relative.py").write_text("from .act import act\ndef again(x): return act(x)\n")
     (tmp_path / "own_unused.py").touch()
     (tmp_path / "own_network.py").write_text(
-        f"from torch import nn\n{statement}\n"
+        f"from typing import TYPE_CHECKING\nfrom torch import nn\n{statement}\n"
+        "if TYPE_CHECKING: import own_unused\n"
+        "def later():\n    import own_unused\n"
         "class Network(nn.Conv2d):\n"
         f"    def forward(self, x): x = super().forward(x); return ({IMPORTS[statement]}).mean((2, 3))\n"
         "def made(): return Network(3, 4, 3)\n"
@@ -407,6 +411,9 @@ def test_the_source_hash_changes_with_the_users_modules_that_the_network_uses(tm
 
     assert changes("own_parts/act.py")
     assert not changes("own_unused.py")
+    before = NetworkFactory("own_network:made").source_sha256()
+    importlib.import_module("own_unused")  # later, by a function or for types
+    assert NetworkFactory("own_network:made").source_sha256() == before
 
 
 def test_the_source_hash_of_a_class_without_a_module_is_that_of_its_forward(tmp_path, monkeypatch):
