@@ -77,8 +77,9 @@ def main(quiet: bool, verbose: bool) -> None:
     level = logging.DEBUG if verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(levelname)s: %(message)s", handlers=[console.LogLines()], force=True)
     logging.getLogger("compress").setLevel(level if verbose or quiet else logging.INFO)
-    for library in ("matplotlib", "numba", "PIL"):
+    for library in ("numba", "PIL"):
         logging.getLogger(library).setLevel(logging.WARNING)
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns where there is no home folder, as in containers
 
 
 @main.command()

@@ -66,6 +66,14 @@ def test_one_run_gets_its_page_again(runs):
     assert Path("out/base/report.html").read_text("utf-8") == to_html(make_record())
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs a folder that nobody can make")
+def test_a_user_without_a_home_folder_gets_no_warning(runs):
+    command = [sys.executable, "-m", "compress", "report", "out/base"]
+    environment = {**os.environ, "MPLCONFIGDIR": "/dev/null/matplotlib", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert (done.stdout, done.stderr) == ("report: out/base/report.html\n", "")
+
+
 def test_a_folder_of_runs_gets_an_index_that_leads_to_each(runs):
     old = Path("out/old/report.json")
     old.parent.mkdir()
