@@ -23,13 +23,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from compress.errors import WeightsError, first_names
+from compress.weights.foreign_files import SAVE_STATE, foreign_problem
 
 CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar", ".index.json")
 
-SAVE_STATE = "save the state dictionary: torch.save(network.state_dict(), 'network.pth')"
-"""Advice for a file without a state dictionary."""
-
-_COMPRESSED = {b"\x1f\x8b": "gzip", b"BZ": "bzip2", b"\xfd7": "xz", b"\x28\xb5": "zstd"}
 _MAX_DEPTH, _MAX_ENTRIES = 16, 1 << 22
 _OLD_PICKLES = 4
 _EXTRA_STATE = "_extra_state"
@@ -77,15 +74,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def _check_format(path: Path) -> None:
-    with path.open("rb") as stream:
-        start = stream.read(64)
-    if compression := _COMPRESSED.get(start[:2]):
-        raise WeightsError(f"{path}: is compressed by {compression}; decompress it first")
-    if start.startswith(b"version https://git-lfs"):
-        raise WeightsError(f"{path}: is a pointer of Git LFS, not the file; run git lfs pull")
     if not has_checkpoint_suffix(path):
-        allowed = ", ".join(CHECKPOINT_SUFFIXES)
-        raise WeightsError(f"{path}: unknown format {path.suffix!r} (allowed: {allowed})")
+        problem = f"unknown format {path.suffix!r} (allowed: {', '.join(CHECKPOINT_SUFFIXES)})"
+        raise WeightsError(f"{path}: {foreign_problem(path) or problem}")
 
 
 def _read_file(path: Path) -> object:
@@ -95,12 +86,13 @@ def _read_file(path: Path) -> object:
     except (MemoryError, WeightsError):
         raise
     except Exception as error:  # torch raises errors of many kinds for a damaged file
-        if isinstance(error, SafetensorError):
-            raise WeightsError(f"{path}: not a readable .safetensors file: {error}") from error
-        raise WeightsError(
-            f"{path}: not a readable state dictionary of tensors: it is damaged, holds objects with code, or is not of "
+        problem = (
+            f"not a readable .safetensors file: {error}"
+            if isinstance(error, SafetensorError)
+            else "not a readable state dictionary of tensors: it is damaged, holds objects with code, or is not of "
             f"torch.save; {SAVE_STATE}"
-        ) from error
+        )
+        raise WeightsError(f"{path}: {foreign_problem(path) or problem}") from error
 
 
 def _is_safetensors(path: Path) -> bool:
@@ -125,8 +117,6 @@ def _read_pickle(path: Path) -> object:
                     f"{path}: is damaged: the checksum of {damaged} in it is wrong; copy or download it again. A file "
                     "saved without checksums, torch.serialization.set_crc32_options(False), must be saved again"
                 )
-            if any(name.endswith("/constants.pkl") for name in archive.namelist()):
-                raise WeightsError(f"{path}: is a TorchScript program, not weights; {SAVE_STATE}")
         named = torch.serialization.get_unsafe_globals_in_checkpoint(path)
     else:
         named = _names_in_old_file(path)

@@ -13,6 +13,7 @@ from compress.errors import ConfigError, WeightsError
 from compress.networks.preprocessing_options import InputOptions
 from compress.runtime.file_names import expand_home
 from compress.runtime.option_types import KeyText, PathText
+from compress.weights.foreign_files import folder_problem
 
 Arrays = dict[str, NDArray[np.float32]]
 """The tensors of a network by name."""
@@ -63,6 +64,6 @@ def existing_file(path: str, key: str = "path") -> Path:
     """
     file = expand_home(Path(path))
     if not file.is_file():
-        problem = f"{path} is a folder; name a file in it" if file.is_dir() else f"no file {path}"
+        problem = f"{path} {folder_problem(file)}" if file.is_dir() else f"no file {path}"
         raise ConfigError(problem, key=f"model.{key}")
     return file

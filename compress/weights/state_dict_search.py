@@ -18,7 +18,8 @@ from torch import nn
 from compress.errors import ConfigError, WeightsError, first_names, nearest
 from compress.networks.float_values import to_float32
 from compress.networks.modules import stored_tensors, tied_names
-from compress.weights.checkpoint_file import SAVE_STATE, Checkpoint
+from compress.weights.checkpoint_file import Checkpoint
+from compress.weights.foreign_files import SAVE_STATE
 from compress.weights.source_files import Arrays
 
 _Parts = Mapping[str, Mapping[str, list[str]]]

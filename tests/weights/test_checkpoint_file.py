@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import pickle
+import tarfile
 from collections import defaultdict, deque
 from functools import partial
 from pathlib import Path
@@ -14,8 +16,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from compress.errors import WeightsError
+from compress.errors import ConfigError, WeightsError
 from compress.weights.checkpoint_file import read_checkpoint
+from compress.weights.source_files import existing_file
 
 TENSORS = {"first.weight": torch.randn(3, 4), "first.bias": torch.ones(2)}
 
@@ -133,6 +136,28 @@ def save_script(path):
     torch.jit.script(torch.nn.Linear(2, 2)).save(str(path))
 
 
+def save_in_archives(path):
+    torch.save(TENSORS, path.with_suffix(".bin"))
+    with tarfile.open(path, "w") as archive:
+        archive.add(path.with_suffix(".bin"), "w.bin")
+
+
+def save_arrays(path):
+    with path.open("wb") as stream:
+        np.savez(stream, weight=np.ones(2))
+
+
+def save_half(path):
+    torch.save(TENSORS, path)
+    path.write_bytes(path.read_bytes()[:500])
+
+
+def save_exported(path):
+    program = torch.export.export(torch.nn.Linear(2, 2), (torch.zeros(1, 2),))
+    torch.export.save(program, path.with_suffix(".pt2"))
+    path.with_suffix(".pt2").rename(path)
+
+
 def nested_in_itself():
     state = {"tensor": torch.zeros(2)}
     state["state"] = state
@@ -155,10 +180,21 @@ def nested_in_itself():
         (lambda path: torch.save(TENSORS, path, pickle_protocol=4), "not a readable state dictionary"),
         (lambda path: torch.save({"rows": torch.nested.nested_tensor([torch.zeros(2)])}, path), "no tensors by name"),
         (lambda path: path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid"), "run git lfs pull"),
-        (lambda path: path.write_bytes(b""), "not a readable state dictionary"),
+        (lambda path: path.write_bytes(b""), "is empty; copy or download it again"),
+        (lambda path: path.write_bytes(b"\n<!DOCTYPE html>\n<title>404"), "web page, .* begins with '<!DOCTYPE html>'"),
+        (lambda path: path.write_bytes(b"Not Found \xe2\x80"), "is text, not weights; it begins with 'Not Found'"),
+        (lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(99)), "HDF5 file, as Keras .* in PyTorch"),
+        (lambda path: path.write_bytes(pickle.dumps(TENSORS)), "a pickle that torch.save did not write"),
+        (save_arrays, "holds arrays of numpy; save the state"),
+        (save_in_archives, "is a tar archive; extract the checkpoint"),
+        (save_half, "is incomplete or damaged; copy or download it again"),
+        (save_exported, r"a program of torch\.export, not weights; save the state"),
         (lambda path: path.write_bytes(gzip.compress(b"weights")), "compressed by gzip; decompress it first"),
     ],
-    ids=["TorchScript", "list", "empty", "number", "cycle", "same name", "pickle", "nested", "LFS", "no bytes", "gzip"],
+    ids=[
+        *("TorchScript", "list", "empty", "number", "cycle", "same name", "pickle", "nested", "LFS", "no bytes"),
+        *("HTML", "text", "HDF5", "pickle.dump", "numpy", "tar", "half", "torch.export", "gzip"),
+    ],
 )
 def test_a_file_without_a_state_dictionary_is_one_error_with_advice(tmp_path, write, problem):
     path = tmp_path / "w.pth"
@@ -170,10 +206,31 @@ def test_a_file_without_a_state_dictionary_is_one_error_with_advice(tmp_path, wr
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("__0_0.distcp", r"part of a distributed checkpoint; convert it to one file: python -m torch\..* dcp_to_torch"),
+        ("model.h5", "whose tensors have other names and layouts; load them into the network in PyTorch"),
+        ("model.onnx", "whose tensors have other names and layouts; load them into the network in PyTorch"),
+        ("model.safetensors", "is text, not weights"),
+    ],
+)
+def test_files_of_other_programs_are_told_by_their_name(tmp_path, name, problem):
+    (tmp_path / name).write_bytes(b"\x89HDF" if name.endswith(".h5") else b"weights")
+    with pytest.raises(WeightsError, match=problem):
+        read_checkpoint(tmp_path / name)
+
+
+def test_the_folder_of_a_distributed_checkpoint_is_to_be_converted(tmp_path):
+    (tmp_path / ".metadata").write_bytes(b"")
+    with pytest.raises(ConfigError, match=r"is a distributed checkpoint; convert it .* dcp_to_torch FOLDER"):
+        existing_file(str(tmp_path))
+
+
 def test_an_unknown_format_is_an_error_that_lists_the_known_ones(tmp_path):
-    (tmp_path / "w.onnx").write_bytes(b"")
-    with pytest.raises(WeightsError, match=r"'\.onnx' \(allowed: \.safetensors, \.pth, \.pt, "):
-        read_checkpoint(tmp_path / "w.onnx")
+    (tmp_path / "w.weights").write_bytes(b"\0")
+    with pytest.raises(WeightsError, match=r"'\.weights' \(allowed: \.safetensors, \.pth, \.pt, "):
+        read_checkpoint(tmp_path / "w.weights")
 
 
 @pytest.mark.parametrize("file", ["w.safetensors", "w.pth", "old.pth"])
