@@ -17,13 +17,15 @@ _FOLDERS = Path(sysconfig.get_path("stdlib")), Path(__file__).parents[1]
 """Of Python, and of this package, whose code counts anyway."""
 
 
-def code_files(made: Iterable[Any]) -> dict[str, Path | None]:
-    """Return the file of the module of each function or class, by the module's name.
+def code_files(made: Iterable[Any], named: str) -> dict[str, Path | None]:
+    """Return the files of a module and of the modules of functions and classes, by the module's name.
 
+    The module `named` counts by its name: an object such as `functools.partial` has the module of its class.
     Modules that the user's own modules import when they are imported themselves are included, at any depth; imports of
     installed packages are not followed. None: a module has no file, as what is built in or made at run time.
     """
     files = {each.__module__: _source_file(each) for each in made}
+    files[named] = Path(getattr(sys.modules[named], "__file__", None) or "")
     pending = list(files)
     while pending:
         module, file = sys.modules.get(name := pending.pop()), files[name]

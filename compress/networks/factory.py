@@ -11,17 +11,14 @@ import copy
 import hashlib
 import importlib
 import json
-import random
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import ConfigDict, Field, JsonValue
 from pydantic.dataclasses import dataclass
 
-from compress.errors import ConfigError, WeightsError
+from compress.errors import ConfigError, SqueezeError, WeightsError
 from compress.model import Model
 from compress.networks.code_files import code_files
 from compress.networks.compared_output import LOGITS, ComparedOutput
@@ -123,27 +120,36 @@ class NetworkFactory:
         """
         import torch  # noqa: PLC0415
 
+        from compress.networks.process_state import seeded, settings_restored  # noqa: PLC0415
+
         function = self._import()
-        with _seeded(seed), torch.inference_mode(False):
+        with settings_restored(), seeded(seed), torch.inference_mode(False):
             try:
                 network = function(**copy.deepcopy(self.args))  # the function may change them
-            except Exception as error:  # the function is the user's code
-                raise self._error(f"{type(error).__name__}: {error}, when called with {self.args}", "args") from error
+            except (Exception, SystemExit) as error:  # the function is the user's code
+                problem = f"{type(error).__name__}: {error}, when called with {self.args}"
+                remedy = "; it may read options of the command line: give them as arguments"
+                raise self._error(problem + remedy * isinstance(error, SystemExit), "args") from error
         network = _unwrapped(network)
         if not isinstance(network, torch.nn.Module):
             raise self._error(f"it returned {type(network).__name__}, not a torch.nn.Module")
         if isinstance(network, torch.jit.ScriptModule):
             raise self._error("it returned a TorchScript program, whose layers are hidden; return the network itself")
-        _unwrap_parts(network)
-        with torch.inference_mode(False):
-            return self._prepared(network)
+        try:
+            with torch.inference_mode(False):
+                return self._prepared(network)
+        except (SqueezeError, MemoryError):
+            raise
+        except Exception as error:  # the user's code
+            raise self._error(f"its network cannot be set up: {type(error).__name__}: {error}") from error
 
     def _prepared(self, network: nn.Module) -> nn.Module:
-        """Return a network in evaluation mode and float32, whose parameters have gradients; see `call`."""
+        """Return a network in evaluation mode, on the CPU, in float32 and whose parameters have gradients."""
         from torch.nn.parameter import is_lazy  # noqa: PLC0415
 
         from compress.networks.tensor_ownership import ownership_problem, tie_parameters  # noqa: PLC0415
 
+        _unwrap_parts(network)
         tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
         if lazy := [name for name, tensor in tensors.items() if is_lazy(tensor)]:
             raise self._error(
@@ -152,6 +158,8 @@ class NetworkFactory:
         tie_parameters(network)
         if any(tensor.is_inference() for tensor in tensors.values()):
             network = copy.deepcopy(network)  # tensors made in inference mode have no gradients
+        if not any(tensor.is_meta for tensor in tensors.values()):
+            network.cpu()
         network.float()
         if problem := ownership_problem(network):
             raise self._error(problem)
@@ -179,19 +187,23 @@ class NetworkFactory:
 
     def source_sha256(self) -> str:
         """Return a hash of the source files of the function and its network's module classes; see `code_files`."""
-        files = code_files([self._import(), *map(type, self.call().modules())])
+        made = self._import(), *map(type, self.call().modules())
+        files = code_files(made, self.function.partition(":")[0])
         digest = hashlib.sha256()
         for name, file in sorted(files.items()):
             digest.update(name.encode() + (file.read_bytes() if file and file.is_file() else b""))
         return digest.hexdigest()
 
     def _import(self) -> Any:
+        from compress.networks.process_state import settings_restored  # noqa: PLC0415
+
         module, _, path = self.function.partition(":")
         folder = str(Path.cwd())
         if folder not in sys.path:
             sys.path.insert(0, folder)
         try:
-            function: Any = importlib.import_module(module)
+            with settings_restored():
+                function: Any = importlib.import_module(module)
             for name in path.split("."):
                 function = getattr(function, name)
         except (Exception, SystemExit) as error:  # importing runs the user's code
@@ -204,30 +216,15 @@ class NetworkFactory:
         return ConfigError(f"{self.function!r} makes no network: {problem}", key=f"model.{key}")
 
 
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Seed the global generators of torch, numpy and Python in the block, and restore them afterwards."""
-    import numpy as np  # noqa: PLC0415
-    import torch  # noqa: PLC0415
-
-    states = np.random.get_state(), random.getstate()  # noqa: NPY002  the generator that user code draws from
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        np.random.seed(seed % 2**32)  # noqa: NPY002
-        random.seed(seed)
-        try:
-            yield
-        finally:
-            np.random.set_state(states[0])  # noqa: NPY002
-            random.setstate(states[1])
-
-
 def _unwrapped(network: Any) -> Any:
     """Return the network in the wrappers of `DataParallel` and `torch.compile`, which compute the same."""
     from torch import nn  # noqa: PLC0415
 
-    inner = network.module if isinstance(network, nn.DataParallel) else getattr(network, "_orig_mod", network)
-    return network if inner is network else _unwrapped(inner)
+    if not isinstance(network, nn.Module):
+        return network
+    wrapped = "module" if isinstance(network, nn.DataParallel) else "_orig_mod"
+    inner = dict(network._modules.items()).get(wrapped)  # `getattr` may call the user's code, for any name
+    return network if inner is None else _unwrapped(inner)
 
 
 def _unwrap_parts(network: nn.Module) -> None:

@@ -1,0 +1,68 @@
+"""What the user's code changes for the whole process, and what it must not see of it."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+_SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], object]], ...] = (
+    (torch.get_default_dtype, torch.set_default_dtype),
+    (torch.get_default_device, lambda device: torch.set_default_device(None if device.type == "cpu" else device)),
+    (torch.is_grad_enabled, torch.set_grad_enabled),
+    (torch.get_num_threads, torch.set_num_threads),
+    (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+    (torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
+    (torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly),
+    (np.geterr, lambda errors: np.seterr(**errors)),
+    (os.getcwd, os.chdir),
+)
+"""Functions that return and change a setting of the process."""
+
+_NO_COMPILER = "TORCHDYNAMO_DISABLE"
+"""With this variable, `torch.compile` returns the function that it gets."""
+
+
+@contextmanager
+def settings_restored() -> Iterator[None]:
+    """Restore the settings of the process after code of the user ran in the block, such as the default precision.
+
+    The code sees no arguments of the command line, which are not its own, and compiles nothing: compiled functions
+    compute the same, hide their operations, and need a compiler.
+    """
+    before = [read() for read, _ in _SETTINGS]
+    arguments, compiler = sys.argv, os.environ.get(_NO_COMPILER)
+    sys.argv, os.environ[_NO_COMPILER] = arguments[:1], "1"
+    try:
+        with warnings.catch_warnings():
+            yield
+    finally:
+        sys.argv = arguments
+        os.environ.pop(_NO_COMPILER)
+        if compiler is not None:
+            os.environ[_NO_COMPILER] = compiler
+        for (read, change), value in zip(_SETTINGS, before, strict=True):
+            if read() != value:
+                change(value)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed the global generators of torch, numpy and Python in the block, and restore them afterwards."""
+    states = np.random.get_state(), random.getstate()  # noqa: NPY002  the generator that user code draws from
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002
+        random.seed(seed)
+        try:
+            yield
+        finally:
+            np.random.set_state(states[0])  # noqa: NPY002
+            random.setstate(states[1])
