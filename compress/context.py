@@ -119,7 +119,7 @@ class Context:
         """
         photos = self.calibration.at(spread_indices(len(self.calibration), _PROOF_PHOTOS))
         inputs = network_inputs(photos, model.preprocessing, torch.device("cpu"))
-        with torch.inference_mode():
+        with torch.no_grad():
             expected, actual = (
                 to_module(each)(inputs.clone(memory_format=torch.contiguous_format)) for each in (model, rewritten)
             )

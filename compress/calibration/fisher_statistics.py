@@ -203,7 +203,7 @@ class FisherStatistics:
         """
         some = spread_indices(len(indices), _BALANCE_PHOTOS)
         counts = torch.zeros(self.reference.classes, dtype=torch.float64, device=self.device)
-        with torch.inference_mode(), self.progress("weighting photos", len(some)) as advance:
+        with torch.no_grad(), self.progress("weighting photos", len(some)) as advance:
             for batch in np.array_split(indices[some], -(-len(some) // _BALANCE_BATCH)):
                 counts += network(self._inputs_at(batch)).softmax(1).double().sum(0)
                 advance(len(batch))
@@ -234,7 +234,7 @@ class FisherStatistics:
         if output_of(self.reference).kind == "distribution":
             return OutputError()
         network = to_module(self.reference, self.device)
-        with torch.inference_mode():
+        with torch.no_grad():
             outputs = [network(self._inputs_at(index)) for index in self._indices(_VARIANCE_PHOTOS)[:, None]]
         return OutputError(output_variance(torch.cat(outputs).float().cpu().numpy()))
 
@@ -254,10 +254,12 @@ class FisherStatistics:
 
 
 def _with_true_gradients(network: nn.Module) -> nn.Module:
-    """Remove what changes gradients for training: hooks of parameters, and options of embedding layers."""
+    """Remove what changes gradients for training: hooks of parameters and modules, options of embedding layers."""
     for parameter in network.parameters():
         (parameter._backward_hooks or {}).clear()
     for module in network.modules():
+        module._backward_hooks.clear()
+        module._backward_pre_hooks.clear()
         if isinstance(module, nn.Embedding | nn.EmbeddingBag):
             module.scale_grad_by_freq = False
         if isinstance(module, nn.Embedding):  # an `EmbeddingBag` leaves the index out

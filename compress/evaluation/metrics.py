@@ -18,6 +18,7 @@ from compress.evaluation.intervals import normal_interval, paired_counts, wilson
 from compress.evaluation.results import Accuracy, Fidelity, Interval, PhotoOutcomes, Prediction, significant
 from compress.model import Preprocessing
 from compress.networks.compared_output import OutputKind
+from compress.networks.output_checks import infinite_problem
 from compress.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from compress.runtime.progress import Progress
 
@@ -75,7 +76,7 @@ def run(
         raise DataError("validation needs at least one photo")
     device = next(network.parameters()).device
     outputs = []
-    with torch.inference_mode(), progress("validating", len(photos)) as advance:
+    with torch.no_grad(), progress("validating", len(photos)) as advance:
         for start in range(processes.rank * _BATCH_SIZE, len(photos), processes.world_size * _BATCH_SIZE):
             pixels = photos.at(slice(start, start + _BATCH_SIZE))
             inputs = network_inputs(pixels, preprocessing, device)
@@ -83,9 +84,7 @@ def run(
             advance(len(pixels))
     logits = np.concatenate(processes.gather_interleaved(outputs))
     if not np.isfinite(logits).all():
-        raise DataError(
-            "the network's output is not finite: its weights are damaged, or it divides by weights that are zero"
-        )
+        raise DataError(f"the network's output is not finite: {infinite_problem(torch.from_numpy(logits))}")
     return Outputs(logits, photos.labels, kind)
 
 

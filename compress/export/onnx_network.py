@@ -44,7 +44,7 @@ def to_onnx(model: Model, store: StoreTensor) -> ModelProto:
     tensors = [store(name, tensor) for name, tensor in model.tensors.items()]
     pre = model.preprocessing
     input_shape: list[str | int | None] = ["batch", len(pre.channels), pre.height, pre.width]
-    with torch.inference_mode():
+    with torch.no_grad():
         shape = named_tensor(network(photo), output).shape[1:]
     graph = helper.make_graph(
         [*(node for tensor in tensors for node in tensor.nodes), *converted.nodes],
@@ -69,7 +69,7 @@ def _check_logits(onnx_model: ModelProto, network: nn.Module, inputs: Tensor, ou
     Raises:
         SqueezeError: the logits differ, or the ONNX model does not run.
     """
-    with torch.inference_mode():
+    with torch.no_grad():
         expected = named_tensor(network(inputs.clone()), output)
     try:
         actual = torch.from_numpy(np.array(_run(onnx_model, inputs.numpy())))

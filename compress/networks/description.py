@@ -76,7 +76,7 @@ def _describe(network: nn.Module, photo: Tensor) -> list[LayerDescription]:
             continue  # it takes no hooks
         if list(module.parameters(recurse=False)) or isinstance(module, (*_POOLS, Fire)):
             module.register_forward_hook(partial(add_layer, name))
-    with torch.inference_mode():
+    with torch.no_grad():
         logits = network(photo)
     if isinstance(network, SqueezeNet):
         layers.append(LayerDescription("", "mean over the image", (1, 1, logits.shape[1]), 0, 0))

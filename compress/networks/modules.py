@@ -142,7 +142,7 @@ def check_input(network: nn.Module, model: Model) -> None:
     """
     pre = model.preprocessing
     try:
-        with torch.inference_mode():
+        with torch.no_grad():
             network(zero_input(pre).to(next((each.device for each in network.parameters()), None)))
     except RuntimeError as error:
         raise WeightsError(

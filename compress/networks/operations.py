@@ -78,7 +78,7 @@ def trace(network: nn.Module, photo: torch.Tensor, output: OutputOptions = LOGIT
         result.args = (named_tensor(result.args[0], output),)
         traced.graph.eliminate_dead_code()
         traced.recompile()
-    with torch.inference_mode(), redirect_stderr(io.StringIO()):  # ShapeProp prints a traceback before it raises
+    with torch.no_grad(), redirect_stderr(io.StringIO()):  # ShapeProp prints a traceback before it raises
         _ShapeRecorder(traced).propagate(photo)
     return traced.graph
 

@@ -68,9 +68,11 @@ def check_outputs(network: nn.Module, model: Model, kind: OutputKind) -> tuple[s
     with torch.random.fork_rng(devices=[]):
         photos = random_input(model.preprocessing, _PHOTOS)
         before = _random_states()
-        expected = _run(network, model, photos[:1])
+        expected = _run_first(network, model, photos[:1])
         if not expected.isfinite().all():
-            raise _error("outputs of the network are not finite for a photo of random pixels; its weights are damaged")
+            raise _error(
+                f"outputs of the network are not finite for a photo of random pixels: {infinite_problem(expected)}"
+            )
         runs, cause = (_RUNS_WITH_DRAWS, _DRAWN) if _random_states() != before else (_RUNS, _REMEMBERS)
         for _ in range(runs - 1):
             _check_same(expected, _run(network, model, photos[:1]), cause)
@@ -84,6 +86,13 @@ def check_outputs(network: nn.Module, model: Model, kind: OutputKind) -> tuple[s
             _SQUASHED if kind == "distribution" and _ends_in_sigmoid(network, photos) else "",
         )
         return tuple(filter(None, notes))
+
+
+def infinite_problem(outputs: Tensor) -> str:
+    """Return what outputs that are not finite hint at, and the remedy."""
+    if bool((outputs.isfinite() | outputs.isneginf()).all()):
+        return "a logit of -inf, as masks of classes have it, cannot be compared; use a number such as -100"
+    return "its weights are damaged, or its code computes in a precision with a smaller range, such as float16"
 
 
 def _check_mode(network: nn.Module, model: Model) -> None:
@@ -101,6 +110,17 @@ def _check_mode(network: nn.Module, model: Model) -> None:
             "weights; switch that off in your function (loralib: merge_weights=False), or merge them before you save "
             "the weights, and make the network without adapters"
         )
+
+
+def _run_first(network: nn.Module, model: Model, photos: Tensor) -> Tensor:
+    try:
+        return _run(network, model, photos)
+    except Exception as error:  # the network is the user's code, which ran with gradients on a photo of zeros
+        raise _error(
+            "the network fails for a photo of random pixels, or where no gradients are computed: "
+            f"{type(error).__name__}: {error}; hooks and retain_grad need `if x.requires_grad`, and "
+            "torch.autograd.grad needs torch.enable_grad"
+        ) from error
 
 
 def _run_batch(network: nn.Module, model: Model, photos: Tensor) -> Tensor:

@@ -102,12 +102,12 @@ def scan(pipeline: Pipeline, inputs: RunInputs, photos: int = PHOTOS) -> Scan:
     names, passes, output_error = model.weight_names(), _passes(pipeline), context.fisher.output_error
     network = context.network(model)
     photo_inputs = context.inputs(spread_indices(len(context.calibration), photos))
-    with torch.inference_mode():
+    with torch.no_grad():
         expected = network(photo_inputs)
 
     def divergence_with(changed: Mapping[str, Tensor]) -> float:
         set_weights(network, changed)
-        with torch.inference_mode():
+        with torch.no_grad():
             nats = float(output_error(network(photo_inputs), expected))
         set_weights(network, {name: model.tensors[name] for name in changed})
         return max(nats, 0.0) if math.isfinite(nats) else math.inf

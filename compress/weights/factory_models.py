@@ -26,6 +26,9 @@ from compress.weights.checkpoint_file import Checkpoint
 from compress.weights.state_dict_search import expected_tensors, find_state_dict
 
 _MIN_CLASSES = 2
+_OBSERVER = re.compile(r"activation_post_process|fake_quant|\b(min|max)_val$")
+"""In names of the buffers of observers, which are infinite before the first photo."""
+
 _OTHER_PRECISION = re.compile("dtype|half|double|bfloat16", re.IGNORECASE)
 """What torch says where tensors of two precisions meet."""
 
@@ -130,6 +133,9 @@ def _checked_logits(outputs: Any) -> torch.Tensor:
     if not isinstance(outputs, torch.Tensor) or outputs.dim() != 2 or len(outputs) != 1:
         result = f"a tensor of {tuple(outputs.shape)}" if isinstance(outputs, torch.Tensor) else type(outputs).__name__
         raise output_error(f"the network returns {result} for one photo, expected logits (1, classes)", outputs)
+    if not outputs.is_floating_point() or outputs.layout != torch.strided:
+        kind = outputs.dtype if outputs.layout == torch.strided else outputs.layout
+        raise output_error(f"the network returns a tensor of {kind}, expected logits: floating-point numbers", outputs)
     if outputs.shape[1] < _MIN_CLASSES:
         raise ConfigError(
             f"the network returns {outputs.shape[1]} logits for one photo, expected at least {_MIN_CLASSES}: the "
@@ -145,5 +151,9 @@ def _to_dense(name: str, tensor: torch.Tensor) -> Dense:
     if not np.isfinite(values).all():
         is_mask = not isinstance(tensor, nn.Parameter) and bool(np.isneginf(values[~np.isfinite(values)]).all())
         remedy = "; register a mask of -inf with persistent=False, so that the function makes it" if is_mask else ""
+        if _OBSERVER.search(name):
+            remedy = (
+                "; return the float network, without the observers of torch.ao.quantization (prepare_qat, prepare_fx)"
+            )
         raise WeightsError(f"{name}: values must be finite real numbers{remedy}")
     return Dense(values)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
+from compress.data.photos import Photos
 from compress.errors import ConfigError
+from compress.evaluation.metrics import run
+from compress.networks.modules import to_module
+from compress.runtime.progress import no_progress
 from compress.weights.user_network import UserNetwork
 
 
@@ -41,6 +46,14 @@ class Unusual(nn.Module):
             return logits.log_softmax(1)
         if self.kind == "infinite":
             return logits / 0
+        if self.kind == "masked classes":
+            return logits.masked_fill(torch.arange(4) == 2, float("-inf"))
+        if self.kind == "gradients":
+            logits.register_hook(print)
+        if self.kind == "truth values":
+            return logits > 0
+        if self.kind == "complex numbers":
+            return logits + 1j
         if self.kind == "centered":
             return logits - logits.mean(0)
         if self.kind == "resized buffer":
@@ -80,7 +93,11 @@ def load(kind: str):
         ("depth", "draws random"),
         ("drawn", "built again"),
         ("one logit", "at least 2"),
-        ("infinite", "not finite"),
+        ("infinite", "not finite .* its weights are damaged"),
+        ("masked classes", r"a logit of -inf, as masks of classes have it, .* use a number such as -100"),
+        ("gradients", r"fails .* where no gradients are computed: .* hooks and retain_grad need `if x\.requires_grad`"),
+        ("truth values", r"returns a tensor of torch\.bool, expected logits"),
+        ("complex numbers", r"returns a tensor of torch\.complex64, expected logits"),
         ("one photo", "not a batch of them"),
         ("joined", "1 rows of outputs for a batch of 2 photos"),
         ("memory", "keeps a state of the photos before"),
@@ -126,6 +143,28 @@ def exported() -> nn.Module:
 def test_an_exported_program_is_an_error():
     with pytest.raises(ConfigError, match=r"its eval\(\) fails: .*; return the network itself, not a program of torch"):
         UserNetwork(factory=f"{__name__}:exported", input_size=16).load()
+
+
+class Energy(Unusual):
+    """Adds the gradient of its outputs to its inputs, as energy-based networks do."""
+
+    def forward(self, x):
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(super().forward(x).sum(), x, create_graph=True)
+        return super().forward(x + gradient)
+
+
+def energy() -> nn.Module:
+    return Energy("usual")
+
+
+def test_a_network_may_compute_gradients_itself():
+    model = UserNetwork(factory=f"{__name__}:energy", input_size=16).load()
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), np.uint8)
+    photos = Photos(pixels, None, ("a", "b", "c"), "three", "none")
+    outputs = run(to_module(model), photos, model.preprocessing, no_progress)
+    assert outputs.logits.shape == (3, 4)
 
 
 class ForInference(Unusual):
