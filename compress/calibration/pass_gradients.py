@@ -182,8 +182,9 @@ def _check_differentiable(logits: Tensor, calls: Sequence[LayerCall]) -> None:
     hidden = next((call.weight for call in calls if not call.outputs.requires_grad), None)
     if hidden or not logits.requires_grad:
         raise PassError(
-            "the network runs it without gradients, so it has no statistics; remove torch.no_grad from its forward, or "
-            "use passes without statistics, as prune by magnitude and share by k-means",
+            "the network runs it without gradients, so it has no statistics; remove torch.no_grad from its forward, "
+            "and use_reentrant=True from torch.utils.checkpoint, or use passes without statistics, as prune by "
+            "magnitude and share by k-means",
             tensor=hidden,
         )
 

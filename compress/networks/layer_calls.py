@@ -25,7 +25,7 @@ _MATRIX_OWNERS = (
 
 COMPRESSIBLE = (
     "the weights of convolutions, linear, recurrent, attention and embedding layers that the logits depend on; "
-    "write the operations of others with these layers, and remove norms of weights"
+    "write the operations of others with these layers, and remove norms and masks of weights"
 )
 """What passes compress, for messages."""
 
@@ -49,9 +49,9 @@ class LayerCall:
 def layer_weight_names(network: nn.Module) -> dict[str, str]:
     """Return the name of each layer's weight tensor by the layer's name; shared ones have their first name.
 
-    Layers with a computed weight (`torch.nn.utils.parametrizations`) are left out.
+    Layers with a computed weight (`torch.nn.utils.parametrizations`) or without any are left out.
     """
-    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    names = {id(parameter): name for name, parameter in network.named_parameters() if parameter.numel()}
     layers = ((name, module) for name, module in network.named_modules() if isinstance(module, CompressibleLayer))
     return {name: names[id(layer.weight)] for name, layer in layers if id(layer.weight) in names}
 
@@ -66,7 +66,7 @@ def weight_matrices(network: nn.Module) -> dict[str, nn.Parameter]:
         id(parameter)
         for owner in owners
         for name, parameter in owner.named_parameters(recurse=False)
-        if _MATRIX_NAME.fullmatch(name) and parameter.dim() >= 2
+        if _MATRIX_NAME.fullmatch(name) and parameter.dim() >= 2 and parameter.numel()
     }
     return {name: parameter for name, parameter in network.named_parameters() if id(parameter) in matrices}
 

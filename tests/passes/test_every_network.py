@@ -62,19 +62,24 @@ class Tokens(nn.Module):
 
     def __init__(self, change: str) -> None:
         super().__init__()
-        options = {"padding_idx": 3} if change == "padding_idx" else {change: True} if "_hook" not in change else {}
+        options = {"padding_idx": 3} if change == "padding_idx" else {change: True} if "hook" not in change else {}
         self.table, self.head = nn.Embedding(8, 12, **options), nn.Linear(12, 10)
         nn.init.normal_(self.table.weight)
         nn.init.normal_(self.head.weight)
         if change == "register_hook":
             self.table.weight.register_hook(lambda gradient: gradient * 1e-3)
+        if change == "register_full_backward_hook":
+            self.head.register_full_backward_hook(lambda _, gradients, __: tuple(each * 1e-3 for each in gradients))
 
     def forward(self, x):
         tokens = ((x + 2) * 2).long().clamp(0, 7)[:, 0, ::4, ::4].flatten(1)
         return self.head(torch.relu(self.table(tokens)).mean(1))
 
 
-@pytest.mark.parametrize("change", ["sparse", "padding_idx", "scale_grad_by_freq", "register_hook"])
+HOOKS = ["register_hook", "register_full_backward_hook"]
+
+
+@pytest.mark.parametrize("change", ["sparse", "padding_idx", "scale_grad_by_freq", *HOOKS])
 def test_statistics_are_of_the_gradients_of_the_outputs(change):
     plain, changed = (
         UserNetwork(factory=f"{__name__}:Tokens", args={"change": each}, preprocessing=GRAY).load()
@@ -198,6 +203,29 @@ def test_a_layer_whose_outputs_are_dropped_costs_nothing():
     changed = PASSES["quantize"](model, context)
     assert not changed.tensors["gate.weight"].to_dense().any()
     assert divergence(changed, context) < 0.02
+
+
+class WithoutWeights(nn.Module):
+    """Layers without inputs or outputs, as networks have them whose widths are computed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features, self.head = nn.Conv2d(1, 12, 3, 2, 1), nn.Linear(12, 10)
+        self.no_inputs, self.no_outputs = nn.Linear(0, 10), nn.Linear(10, 0)
+
+    def forward(self, x):
+        x = torch.relu(self.features(x)).mean((2, 3))
+        return self.head(x) + self.no_inputs(x[:, :0]) + self.no_outputs(self.head(x)).sum()
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+def test_layers_without_weights_are_left_as_they_are():
+    model = UserNetwork(factory=f"{__name__}:WithoutWeights", preprocessing=GRAY).load()
+    context = Context(model, Digits(limit=20).load(model.preprocessing, "calibration", classes=10))
+    for name in ("simplify", "prune", "share", "quantize", "distill"):
+        changed = PASSES[name](model, context)
+        assert divergence(changed, context) < 0.02, name
+    assert model.weight_names() == ["features.weight", "head.weight"]
 
 
 def test_a_layer_that_no_photo_uses_is_an_error_of_passes_that_need_its_statistics():
