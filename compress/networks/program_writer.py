@@ -162,7 +162,7 @@ class ProgramWriter:
                 return self._add(_Kind.LINEAR, node, *self._tensors_of(module))
             case nn.BatchNorm1d() | nn.BatchNorm2d() if module.running_mean is not None and not module.training:
                 return self._write_norm(node, module)
-            case nn.MaxPool2d(dilation=1, return_indices=False):
+            case nn.MaxPool2d(dilation=1, return_indices=False) if _has_room(node, module):
                 return self._add(_Kind.MAX_POOL, node, *_window(module), int(module.ceil_mode))
             case nn.AvgPool2d(divisor_override=None) if _has_whole_windows(node, module):
                 return self._add(_Kind.AVERAGE_POOL, node, *_window(module), int(module.count_include_pad))
@@ -339,6 +339,12 @@ class ProgramWriter:
 
     def _tensors_of(self, layer: nn.Conv2d | nn.Linear) -> tuple[int, int]:
         return self._tensors[id(layer.weight)], 0 if layer.bias is None else self._tensors[id(layer.bias)] + 1
+
+
+def _has_room(node: fx.Node, pool: nn.MaxPool2d) -> bool:
+    """Return whether a window of a max pool fits into the padded map; with `ceil_mode` it may be larger."""
+    sides = zip(shape(node.all_input_nodes[0])[2:], pair(pool.kernel_size), pair(pool.padding), strict=True)
+    return all(kernel <= inside + 2 * padding for inside, kernel, padding in sides)
 
 
 def _has_whole_windows(node: fx.Node, pool: nn.AvgPool2d) -> bool:

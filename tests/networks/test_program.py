@@ -320,6 +320,7 @@ UNSUPPORTED = {
     "pools of uneven windows": (CONV, nn.AdaptiveAvgPool2d(5), MEAN),
     "rows in steps, and some channels": (CONV, Calls(lambda x: x[:, 1:, ::2]), MEAN),
     "windows beyond the map": (CONV, nn.AvgPool2d(3, ceil_mode=True), MEAN),
+    "a window larger than the map": (CONV, nn.AdaptiveAvgPool2d(1), nn.MaxPool2d(2, ceil_mode=True), nn.Flatten()),
     "a clamp to another number": (CONV, Calls(lambda x: x.clamp(0, 4)), MEAN),
     "a part of the rows": (CONV, Calls(lambda x: x[:, :, 1:]), MEAN),
     "channels in steps": (CONV, Calls(lambda x: x[:, ::2]), MEAN),
