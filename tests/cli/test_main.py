@@ -385,7 +385,7 @@ def test_describe_shows_rows_before_columns(here):
 
 def test_the_error_for_a_damaged_checkpoint_names_it(here, photo):
     Path("w.pth").write_bytes(b"no zip")
-    assert refused(1, "predict", "w.pth", photo).startswith("w.pth: not a readable state dictionary of tensors: ")
+    assert refused(1, "predict", "w.pth", photo).startswith("w.pth: is text, not weights; it begins with ")
 
 
 def test_pipelines_lists_the_built_in_pipelines_with_their_descriptions():
