@@ -171,6 +171,23 @@ class FisherStatistics:
         with self.progress("measuring layer sensitivity", len(indices)) as advance:
             return layer_contributions(*networks, errors, inputs, advance, self.processes, self.output_error)
 
+    def measured_error(self, model: Model, limit: int) -> float:
+        """Return the error of a model's outputs, in nats or relative to their variance, on some unchanged photos.
+
+        Args:
+            model: the compressed model.
+            limit: of photos.
+        Returns:
+            the mean over the photos, the same in all processes.
+        """
+        networks, total = (to_module(model, self.device), to_module(self.reference, self.device)), 0.0
+        indices = self._indices(limit)
+        with torch.no_grad():
+            for batch in np.array_split(indices, -(-len(indices) // _BALANCE_BATCH)):
+                outputs, reference = (network(self._inputs_at(batch)) for network in networks)
+                total += float(self.output_error(outputs, reference)) * len(batch)
+        return self.processes.broadcast(total / len(indices))
+
     def _gather(
         self, indices: Indices, augmentations: int, row_block_bytes: int, *, half_precision: bool = False
     ) -> Iterator[tuple[str, LayerStatistics]]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import torch
 
 from compress.calibration.layer_sensitivity import sensitivity_corrections
@@ -42,6 +43,9 @@ _MIN_FIRST_FILL = 0.99
 _MAX_GAP, _MAX_FIRST_GAP = 0.005, 0.03
 """Fraction of bytes between the smallest file within the goal and a smaller one that misses it, as the two above."""
 
+
+_SURPRISE, _MIN_SURPRISE, _SURPRISE_PHOTOS = 30.0, 1e-3, 64
+"""Error of the outputs, over the predicted one and absolute, that shows the statistics of a layer wrong; photos."""
 
 _UNBALANCED = "channels are not balanced: the network's outputs would change"
 
@@ -151,11 +155,40 @@ def _corrected(
     weights = {name: compressed.tensors[name].to_dense() for name in layers}
     biases = {name: compressed.tensors[bias].to_dense() for name, bias in compressed.bias_names().items()}
     predicted = {name: layer.predicted_divergence(weights[name]) for name, layer in layers.items()}
-    corrections = sensitivity_corrections(contributions, predicted)
+    surprises = _surprises(compressed, balanced, predicted, min(options.sensitivity_photos, _SURPRISE_PHOTOS), context)
+    corrections = sensitivity_corrections(contributions, predicted) | surprises
+    weights |= {name: layers[name].weights for name in surprises}  # what they make dead is needed
     dead = dead_weights(weights, biases, links)
     return {
         name: replace(layer, row_fisher=layer.row_fisher * corrections[name], mask=layer.mask & ~dead[name])
         for name, layer in layers.items()
+    }
+
+
+def _surprises(
+    compressed: Model, balanced: Model, predicted: Mapping[str, float], photos: int, context: Context
+) -> dict[str, float]:
+    """Return the factors of error cost of layers whose error changes the outputs far more than their gradients say.
+
+    The gradients of a gate are nearly 0 where its sigmoid or softmax is nearly 0 or 1. An error that is large enough
+    moves it all the same.
+    """
+
+    def error_of(*names: str) -> float:
+        changed = {name: compressed.tensors[name] for name in names}
+        return context.fisher.measured_error(balanced.with_tensors(changed), photos)
+
+    def is_surprise(error: float, prediction: float) -> bool:
+        return error > max(_SURPRISE * prediction, _MIN_SURPRISE)
+
+    if not is_surprise(error_of(*predicted), sum(predicted.values())):
+        return {}
+    errors = {name: error_of(name) for name in predicted}
+    tiny = np.finfo(np.float64).tiny
+    return {
+        name: error / max(predicted[name], tiny)
+        for name, error in errors.items()
+        if is_surprise(error, predicted[name])
     }
 
 

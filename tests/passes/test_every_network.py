@@ -205,6 +205,37 @@ def test_a_layer_whose_outputs_are_dropped_costs_nothing():
     assert divergence(changed, context) < 0.02
 
 
+class Experts(nn.Module):
+    """The two experts that a gate chooses, as in Shazeer et al. 2017, arXiv:1701.06538; the gate is sure of itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.features, self.gate = nn.Conv2d(1, 12, 3, 2, 1), nn.Linear(12, 4)
+        self.experts = nn.ModuleList(nn.Linear(12, 10) for _ in range(4))
+        nn.init.normal_(self.gate.weight, std=5)
+        for expert in self.experts:
+            nn.init.normal_(expert.weight)
+
+    def forward(self, x):
+        features = torch.relu(self.features(x)).mean((2, 3))
+        weights, chosen = self.gate(features).softmax(1).topk(2, 1)
+        logits = torch.stack([expert(features) for expert in self.experts], 1)
+        return (logits.gather(1, chosen[..., None].expand(-1, -1, 10)) * weights[..., None]).sum(1)
+
+
+def experts() -> nn.Module:
+    return Experts()
+
+
+@pytest.mark.parametrize("name", ["share", "quantize"])
+def test_a_gate_whose_softmax_is_0_or_1_keeps_its_choice(name):
+    model = UserNetwork(factory=f"{__name__}:experts", preprocessing=GRAY).load()
+    context = Context(model, Digits(limit=20).load(model.preprocessing, "calibration", classes=10))
+    changed = PASSES[name](model, context)
+    assert fidelity(outputs(changed, context), outputs(model, context)).divergence_nats.value < 0.02
+
+
 class WithoutWeights(nn.Module):
     """Layers without inputs or outputs, as networks have them whose widths are computed."""
 
