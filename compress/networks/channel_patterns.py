@@ -1,4 +1,4 @@
-"""Operations on the channels of a traced network that are written in several steps: shuffles, slices and padding."""
+"""Operations of a traced network that move values: shuffles of channels, slices, transpositions and padding."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from torch.nn import functional
 from compress.networks.operations import is_tensor, shape, with_numbers
 
 _VIEWS = {"view", "reshape", torch.reshape}
-_TRANSPOSES = {"transpose", torch.transpose, "permute", torch.permute, "swapaxes", torch.swapaxes}
+_PERMUTATIONS = {"permute", torch.permute}
+_TRANSPOSES = {"transpose", torch.transpose, "swapaxes", torch.swapaxes, *_PERMUTATIONS}
 _SWAPPED = {(1, 2), (2, 1), (0, 2, 1, 3, 4)}
 """Dimensions of `transpose` and `permute` that exchange groups and the channels of a group."""
 
+_UNSQUEEZES = {"unsqueeze", torch.unsqueeze}
 _SPLITS = {"chunk", torch.chunk, "split", torch.split}
 
 
@@ -85,37 +87,99 @@ class Slice:
     steps: tuple[int, int]
 
 
+def slices_of(node: fx.Node) -> list[range]:
+    """Return the indices in each dimension that `x[:, 1:, ::2]` or `x[:, 0]` reads; none: it is another operation.
+
+    A number removes its dimension, which has one index here.
+    """
+    if node.target is not operator.getitem or not isinstance(node.args[0], fx.Node) or not is_tensor(node.args[0]):
+        return []
+    extents, index = shape(node.args[0]), with_numbers(node.args[1])
+    index = index if isinstance(index, tuple) else (index,)
+    is_known = all(isinstance(each, slice | int) for each in index) and isinstance(index[0], slice)
+    if len(index) > len(extents) or not is_known:
+        return []
+    ranges = [_indices(range(extent), part) for extent, part in zip(extents, index, strict=False)]
+    ranges += [range(extent) for extent in extents[len(index) :]]
+    return ranges if ranges[0] == range(extents[0]) and all(ranges) else []
+
+
+def _indices(all_indices: range, part: slice | int) -> range:
+    if isinstance(part, slice):
+        return all_indices[part]
+    first = all_indices[part]
+    return range(first, first + 1)
+
+
+def find_picks(graph: fx.Graph) -> Mapping[fx.Node, Slice]:
+    """Return the choices of one channel by `x[:, 0].unsqueeze(1)`, by the node of the result."""
+    picks: dict[fx.Node, Slice] = {}
+    for node in graph.nodes:
+        before = node.all_input_nodes[0] if node.target in _UNSQUEEZES and node.all_input_nodes else None
+        ranges = slices_of(before) if before else []
+        if before and len(ranges) == 4 and [len(each) for each in ranges[1:]] == [1, *shape(before)[1:]]:
+            x = before.all_input_nodes[0]
+            if is_tensor(node) and shape(node) == (shape(x)[0], 1, *shape(x)[2:]):
+                picks[node] = Slice(x, ranges[1].start, (1, 1))
+    return picks
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A piece of a split value: `range` of the indices of one dimension."""
+
+    x: fx.Node
+    dimension: int
+    range: range
+
+
+def piece_of(node: fx.Node) -> Piece | None:
+    """Return what an element of `chunk` or `split` reads, along any dimension but the photos'; None: other nodes."""
+    if node.target is not operator.getitem or not isinstance(node.args[0], fx.Node):
+        return None
+    pieces, index = node.args[0], with_numbers(node.args[1])
+    if pieces.target not in _SPLITS or not isinstance(index, int):
+        return None
+    x = pieces.all_input_nodes[0]
+    shapes = [tuple(piece.shape) for piece in pieces.meta["tensor_meta"]]
+    for dimension in range(1, len(shape(x))):
+        counts = [each[dimension] for each in shapes]
+        others = {(*each[:dimension], *each[dimension + 1 :]) for each in shapes}
+        if sum(counts) == shape(x)[dimension] and others == {(*shape(x)[:dimension], *shape(x)[dimension + 1 :])}:
+            number = range(len(counts))[index]
+            return Piece(x, dimension, range(sum(counts[:number]), sum(counts[: number + 1])))
+    return None
+
+
+def transposed_dimensions(node: fx.Node) -> list[int]:
+    """Return the order of dimensions after `transpose` or `permute`, with the photos first; none: other operations."""
+    dimensions = _swapped_dimensions(node) if node.target in _TRANSPOSES and not node.kwargs else ()
+    count = len(shape(node))
+    if not dimensions or not all(isinstance(each, int) for each in dimensions):
+        return []
+    order = [int(str(each)) % count for each in dimensions]
+    if len(order) == 2 and node.target not in _PERMUTATIONS:
+        first, second = order
+        order = [second if each == first else first if each == second else each for each in range(count)]
+    return order if order[0] == 0 and sorted(order) == [*range(count)] else []
+
+
 def slice_of(node: fx.Node) -> Slice | None:
     """Return what `x[:, a:b]`, `x[:, :, ::2, ::2]`, or an element of `chunk` and `split` reads; None: other nodes."""
     if node.target is not operator.getitem or not isinstance(node.args[0], fx.Node):
         return None
-    x, index = node.args[0], with_numbers(node.args[1])
-    if isinstance(index, int) and x.target in _SPLITS:
-        return _piece(x, index)
-    if not is_tensor(x) or len(shape(x)) not in {2, 4} or not isinstance(index, tuple) or len(index) > len(shape(x)):
+    if piece := piece_of(node):
+        return Slice(piece.x, piece.range.start, (1, 1)) if piece.dimension == 1 else None
+    ranges = slices_of(node)
+    if len(ranges) not in {2, 4} or len(ranges) != len(shape(node)):
         return None
-    if not all(isinstance(each, slice) for each in index):
-        return None
-    ranges = [range(extent)[part] for extent, part in zip(shape(x), index, strict=False)]
-    ranges += [range(extent) for extent in shape(x)[len(index) :]]
-    photos, channels, *pixels = ranges
-    reads_all = photos == range(shape(x)[0]) and all(each.start == 0 for each in pixels)
+    _, channels, *pixels = ranges
+    x, reads_all = node.args[0], all(each.start == 0 for each in pixels)
     covers = all(each == range(extent)[:: each.step] for each, extent in zip(pixels, shape(x)[2:], strict=True))
     if not reads_all or not covers or channels.step != 1:
         return None
     rows, columns = (each.step for each in pixels) if pixels else (1, 1)
     return Slice(x, channels.start, (rows, columns))
-
-
-def _piece(pieces: fx.Node, index: int) -> Slice | None:
-    """Return a piece of the channels; None: other dimensions are split."""
-    x = pieces.all_input_nodes[0]
-    shapes = [tuple(piece.shape) for piece in pieces.meta["tensor_meta"]]
-    photos, channels, *extents = shape(x)
-    counts = [each[1] for each in shapes]
-    if sum(counts) != channels or any(each != (photos, each[1], *extents) for each in shapes):
-        return None
-    return Slice(x, sum(counts[: range(len(counts))[index]]), (1, 1))
 
 
 @dataclass(frozen=True)

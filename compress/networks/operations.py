@@ -19,12 +19,21 @@ from compress.networks.compared_output import LOGITS, OutputOptions, named_tenso
 
 BINARY: Mapping[Any, str] = {
     **dict.fromkeys((operator.add, operator.iadd, torch.add, "add", "add_"), "Add"),
-    **dict.fromkeys((operator.mul, operator.imul, torch.mul, "mul", "mul_"), "Mul"),
+    **dict.fromkeys((operator.mul, operator.imul, torch.mul, torch.multiply, "mul", "mul_", "multiply"), "Mul"),
+    **dict.fromkeys((operator.sub, operator.isub, torch.sub, torch.subtract, "sub", "sub_", "subtract"), "Sub"),
+    **dict.fromkeys((operator.truediv, operator.itruediv, torch.div, torch.divide, torch.true_divide), "Div"),
+    **dict.fromkeys(("div", "div_", "divide", "true_divide"), "Div"),
 }
+NEGATIONS = {operator.neg, torch.neg, "neg"}
+SQUARES = {torch.square, "square"}
+POWERS = {operator.pow, torch.pow, "pow"}
+COPIES = {"float", "contiguous", "clone", "detach"}
+MEANS, MAXIMA = {"mean", torch.mean}, {"amax", torch.amax}
+LOG_SOFTMAXES = {"log_softmax", functional.log_softmax, torch.log_softmax, nn.LogSoftmax}
 ACTIVATIONS: Mapping[Any, str] = {
     **dict.fromkeys((nn.ReLU, torch.relu, functional.relu, "relu", "relu_"), "Relu"),
-    **dict.fromkeys((nn.Sigmoid, torch.sigmoid, functional.sigmoid, "sigmoid"), "Sigmoid"),
-    **dict.fromkeys((nn.Tanh, torch.tanh, functional.tanh, "tanh"), "Tanh"),
+    **dict.fromkeys((nn.Sigmoid, torch.sigmoid, functional.sigmoid, "sigmoid", "sigmoid_"), "Sigmoid"),
+    **dict.fromkeys((nn.Tanh, torch.tanh, functional.tanh, "tanh", "tanh_"), "Tanh"),
     **dict.fromkeys((nn.ReLU6, functional.relu6), "Clip"),
     **dict.fromkeys((nn.Hardsigmoid, functional.hardsigmoid), "HardSigmoid"),
     **dict.fromkeys((nn.Hardswish, functional.hardswish), "HardSwish"),
@@ -39,14 +48,22 @@ LAYERS: Mapping[Any, type[nn.Module]] = {
     functional.adaptive_max_pool2d: nn.AdaptiveMaxPool2d,
     functional.leaky_relu: nn.LeakyReLU,
     functional.hardtanh: nn.Hardtanh,
+    functional.elu: nn.ELU,
+    functional.selu: nn.SELU,
+    functional.celu: nn.CELU,
+    functional.gelu: nn.GELU,
+    functional.mish: nn.Mish,
     functional.dropout: nn.Dropout,
     functional.dropout2d: nn.Dropout2d,
+    functional.alpha_dropout: nn.AlphaDropout,
 }
 """Layers that functions compute without a module; dropout has no effect in evaluation mode."""
 
+_WITHOUT_EFFECT = (
+    nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout,
+)  # fmt: skip
 _CONCATENATIONS = {torch.cat, torch.concat, torch.concatenate}
-_MEANS = {"mean", torch.mean}
-_RESHAPES = {
+RESHAPES = {
     *("flatten", "view", "reshape", "squeeze", "unsqueeze"),
     *(torch.flatten, torch.reshape, torch.squeeze, torch.unsqueeze),
 }
@@ -117,13 +134,18 @@ def layer_of(node: fx.Node, size_is_fixed: bool = False) -> nn.Module | None:
 
 def joins_channels(node: fx.Node) -> bool:
     """Return whether a node is a concatenation along the second dimension."""
+    return joined_dimension(node) == 1
+
+
+def joined_dimension(node: fx.Node) -> int | None:
+    """Return the dimension of a concatenation; None: it is another operation."""
     dimension = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
-    return node.target in _CONCATENATIONS and isinstance(dimension, int) and dimension % len(shape(node)) == 1
+    return dimension % len(shape(node)) if node.target in _CONCATENATIONS and isinstance(dimension, int) else None
 
 
 def averages_positions(node: fx.Node) -> bool:
     """Return whether a node is the mean over height and width. The result may keep these dimensions."""
-    return node.target in _MEANS and reduced_dimensions(node) == [2, 3] and len(shape(node.all_input_nodes[0])) == 4
+    return node.target in MEANS and reduced_dimensions(node) == [2, 3] and len(shape(node.all_input_nodes[0])) == 4
 
 
 def reduced_dimensions(node: fx.Node) -> list[int]:
@@ -144,7 +166,7 @@ def flattens(node: fx.Node) -> bool:
 
 
 def _is_reshape(node: fx.Node) -> bool:
-    return node.target in _RESHAPES and node.op != "get_attr"  # a parameter may have the name of a method
+    return node.target in RESHAPES and node.op != "get_attr"  # a parameter may have the name of a method
 
 
 def adds_or_removes_ones(node: fx.Node) -> bool:
@@ -168,6 +190,47 @@ def is_tensor(node: fx.Node) -> bool:
 def with_numbers(argument: Any) -> Any:
     """Return an argument of a call with the numbers of the traced photo for nodes that depend on its size."""
     return fx.node.map_arg(argument, lambda node: node.meta.get("number", node))
+
+
+def is_square(node: fx.Node) -> bool:
+    """Return whether a node is the square of a tensor."""
+    return (node.target in SQUARES and len(node.args) == 1 and not node.kwargs) or (
+        node.target in POWERS and len(node.args) == 2 and not node.kwargs and with_numbers(node.args[1]) == 2
+    )
+
+
+def convolution_padding(layer: nn.Conv2d) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the zeros before and behind rows and columns, also of a padding by name."""
+    if not isinstance(layer.padding, str):
+        return layer.padding, layer.padding
+    reaches = [step * (side - 1) for step, side in zip(layer.dilation, layer.kernel_size, strict=True)]
+    total = reaches if layer.padding == "same" else [0, 0]
+    return tuple(each // 2 for each in total), tuple(each - each // 2 for each in total)
+
+
+def has_whole_windows(node: fx.Node, pool: nn.AvgPool2d) -> bool:
+    """Return whether no window of an average pool reaches beyond the padding, as those of `ceil_mode` may."""
+    settings = zip(*map(pair, (pool.kernel_size, pool.stride, pool.padding)), strict=True)
+    sides = zip(shape(node.all_input_nodes[0])[2:], shape(node)[2:], settings, strict=True)
+    return all((inside + 2 * padding - kernel) // stride + 1 == out for inside, out, (kernel, stride, padding) in sides)
+
+
+def even_windows(x: fx.Node, node: fx.Node) -> list[int]:
+    """Return the window of an adaptive pool of `x`; empty: windows differ, or overlap."""
+    extents = list(zip(shape(x)[2:], shape(node)[2:], strict=True))
+    is_even = not any(inside % outside for inside, outside in extents)
+    return [inside // outside for inside, outside in extents] if is_even else []
+
+
+def is_for_training(node: fx.Node, module: nn.Module | None) -> bool:
+    """Return whether a node returns its input in evaluation mode."""
+    if isinstance(module, _WITHOUT_EFFECT):
+        return True
+    name = f"{getattr(node.target, '__module__', '')}.{getattr(node.target, '__name__', '')}"
+    if name != "torchvision.ops.stochastic_depth.stochastic_depth":  # torchvision lets torch.fx trace it as a whole
+        return False
+    options = dict(zip(("p", "mode", "training"), node.args[1:], strict=False)) | dict(node.kwargs)
+    return options.get("training", True) is False
 
 
 def nodes_in(argument: Any) -> list[fx.Node]:

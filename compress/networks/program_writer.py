@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import operator
+from collections.abc import Mapping
 from enum import IntEnum
 from textwrap import shorten
 from typing import Any
@@ -10,18 +10,28 @@ from typing import Any
 import numpy as np
 import torch
 from torch import fx, nn
-from torch.nn import functional
 
-from compress.networks.channel_patterns import Padding, find_shuffles, padding_of, slice_of
+from compress.networks.activations import Activation, activation_of
+from compress.networks.channel_patterns import Padding, find_picks, find_shuffles, padding_of, slice_of
+from compress.networks.constants import Constant, find_constants, nodes_of_constants
 from compress.networks.modules import stored_tensors
 from compress.networks.operations import (
-    ACTIVATIONS,
     BINARY,
+    COPIES,
+    LOG_SOFTMAXES,
+    MAXIMA,
+    MEANS,
+    NEGATIONS,
     ONE_BY_ONE,
     adds_or_removes_ones,
     averages_positions,
+    convolution_padding,
+    even_windows,
     flattens,
+    has_whole_windows,
+    is_for_training,
     is_in_place,
+    is_square,
     is_tensor,
     joins_channels,
     layer_of,
@@ -33,15 +43,11 @@ from compress.networks.operations import (
 )
 
 _MAX_OPERATIONS = 512
-_ACTIVATION_IDS = {"Relu": 1, "Clip": 2, "HardSwish": 3, "HardSigmoid": 4, "Sigmoid": 5, "Swish": 6, "Tanh": 7}
-_RELU, _RELU6, _LEAKY_RELU = 1, 2, 8
-_LOG_SOFTMAXES = {"log_softmax", functional.log_softmax, torch.log_softmax, nn.LogSoftmax}
-_SUBTRACTIONS = {operator.sub, operator.isub, torch.sub, "sub", "sub_"}
-_DIVISIONS = {operator.truediv, operator.itruediv, torch.div, "div", "div_"}
-_COPIES = {"float", "contiguous", "clone", "detach"}
-_NEGATIONS = {operator.neg, torch.neg, "neg"}
-_CLAMPS = {"clamp", "clamp_", torch.clamp}
-_MEANS, _MAXIMA = {"mean", torch.mean}, {"amax", torch.amax}
+_ACTIVATION_IDS = {
+    "Relu": 1, "HardSwish": 3, "HardSigmoid": 4, "Sigmoid": 5, "Swish": 6, "Tanh": 7, "LeakyRelu": 8, "Elu": 9,
+    "Gelu": 10, "GeluTanh": 11, "Mish": 12, "Clip": 13,
+}  # fmt: skip
+_RELU6 = 2
 _ON_MAPS = nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d
 """Layers that take three dimensions for one map, without that of photos."""
 
@@ -63,6 +69,14 @@ class _Kind(IntEnum):
     SCALE = 10
     CHANNELS = 11
     PADDING = 12
+    TENSOR = 13
+    NUMBERS = 14
+    DIFFERENCE = 15
+    QUOTIENT = 16
+    SLOPES = 17
+
+
+_BINARY_KINDS = {"Add": _Kind.SUM, "Mul": _Kind.PRODUCT, "Sub": _Kind.DIFFERENCE, "Div": _Kind.QUOTIENT}
 
 
 class UnsupportedError(Exception):
@@ -86,19 +100,23 @@ class ProgramWriter:
     """
 
     def __init__(self, network: nn.Module, graph: fx.Graph) -> None:
-        self._graph = graph
+        self._network, self._graph = network, graph
+        self._constants: Mapping[fx.Node, Constant] | None = None
         self._operations: list[list[int]] = []
         self._values: dict[fx.Node, int] = {}
         self._wide: set[int] = {0}
         self._parts: set[int] = set()
         self._modules = dict(network.named_modules(remove_duplicate=False))
         self._tensors = {id(tensor): index for index, tensor in enumerate(stored_tensors(network).values())}
-        self._shuffles = find_shuffles(graph)
+        self._shuffles, self._picks = find_shuffles(graph), find_picks(graph)
 
     def write(self) -> list[list[int]]:
+        own = nodes_of_constants(self._graph)
         steps = {step for shuffle in self._shuffles.values() for step in shuffle.steps}
+        picked = {node.all_input_nodes[0] for node in self._picks}
+        steps |= {node for node in picked if set(node.users) <= set(self._picks)}
         for node in self._graph.nodes:
-            if node not in steps and (is_tensor(node) or node.op == "output"):
+            if node not in steps and node not in own and (is_tensor(node) or node.op == "output"):
                 try:
                     self._values[node] = self._write_node(node)
                 except UnsupportedError:
@@ -135,9 +153,11 @@ class ProgramWriter:
         module = module or layer_of(node, size_is_fixed=True)
         if is_in_place(node, module) and not self._reads_alone(node):
             raise UnsupportedError(node)
-        if activation := _activation_of(function, module) or _clamp_of(node):
+        if len(_inputs(node)) == 1 and is_for_training(node, module):
+            return self._values[node.all_input_nodes[0]]
+        if len(_inputs(node)) == 1 and (activation := activation_of(node, module)):
             return self._write_activation(node, activation)
-        if function in _LOG_SOFTMAXES and _is_over_classes(node, module):
+        if function in LOG_SOFTMAXES and _is_over_classes(node, module):
             return self._values[node.all_input_nodes[0]]  # probabilities do not change
         return self._write_function(node) if module is None else self._write_module(node, module)
 
@@ -164,30 +184,38 @@ class ProgramWriter:
                 return self._write_norm(node, module)
             case nn.MaxPool2d(dilation=1, return_indices=False) if _has_room(node, module):
                 return self._add(_Kind.MAX_POOL, node, *_window(module), int(module.ceil_mode))
-            case nn.AvgPool2d(divisor_override=None) if _has_whole_windows(node, module):
+            case nn.AvgPool2d(divisor_override=None) if has_whole_windows(node, module):
                 return self._add(_Kind.AVERAGE_POOL, node, *_window(module), int(module.count_include_pad))
             case nn.AdaptiveAvgPool2d() if module.output_size in ONE_BY_ONE:
                 return self._add(_Kind.GLOBAL_AVERAGE, node)
             case nn.AdaptiveAvgPool2d() | nn.AdaptiveMaxPool2d(return_indices=False):
                 return self._write_even_pool(node, module)
+            case nn.PReLU():
+                return self._write_pair(_Kind.SLOPES, node, self._source(node), module.weight)
             case nn.ChannelShuffle():
                 return self._add_channels(node, self._source(node), 0, module.groups)
             case nn.ZeroPad2d() if padding := padding_of(node, module):
                 return self._write_padding(node, padding)
-            case nn.Dropout() | nn.Dropout2d() | nn.Identity() | nn.Flatten(start_dim=1, end_dim=-1):
+            case nn.Flatten(start_dim=1, end_dim=-1):
                 return self._values[node.all_input_nodes[0]]
         raise UnsupportedError(node)
 
     def _write_function(self, node: fx.Node) -> int:
+        if pick := self._picks.get(node):
+            return self._add_channels(node, pick.x, pick.first, 1)
         if node.target in BINARY and len(node.args) == 2 and not node.kwargs and len(_inputs(node)) == 2:
-            return self._write_binary(node, BINARY[node.target])
+            return self._write_pair(_BINARY_KINDS[BINARY[node.target]], node, *_inputs(node))
+        if node.target is torch.prelu and len(node.args) == len(_inputs(node)) == 2:
+            return self._write_pair(_Kind.SLOPES, node, *_inputs(node))
+        if is_square(node):
+            return self._add(_Kind.PRODUCT, node, inputs=_inputs(node) * 2)
         if joins_channels(node):
             return self._add(_Kind.CONCATENATION, node)
-        if flattens(node) or adds_or_removes_ones(node) or node.target in _COPIES:
+        if flattens(node) or adds_or_removes_ones(node) or node.target in COPIES:
             return self._values[node.all_input_nodes[0]]
         if averages_positions(node):
             return self._add(_Kind.GLOBAL_AVERAGE, node)
-        if node.target in _MEANS | _MAXIMA:
+        if node.target in MEANS | MAXIMA:
             return self._write_reduction(node)
         if shuffle := self._shuffles.get(node):
             return self._add_channels(node, shuffle.x, 0, shuffle.groups)
@@ -203,15 +231,9 @@ class ProgramWriter:
 
     def _write_convolution(self, node: fx.Node, layer: nn.Conv2d) -> int:
         """Write a convolution, after zeros around its input if padding by name is not the same on both sides."""
-        x, padding = self._values[self._source(node)], layer.padding
-        if isinstance(padding, str):
-            reaches = [step * (side - 1) for step, side in zip(layer.dilation, layer.kernel_size, strict=True)]
-            total = reaches if padding == "same" else [0, 0]
-            padding = total[0] // 2, total[1] // 2
-            if total[0] % 2 or total[1] % 2:
-                behind = total[0] - padding[0], total[1] - padding[1]
-                x = self._append(_Kind.PADDING, [x], *padding, *behind, 0, 0)
-                padding = 0, 0
+        x, (padding, behind) = self._values[self._source(node)], convolution_padding(layer)
+        if padding != behind:
+            x, padding = self._append(_Kind.PADDING, [x], *padding, *behind, 0, 0), (0, 0)
         window = *layer.stride, *padding, *layer.dilation
         fields = *self._tensors_of(layer), layer.groups, *window
         return self._mark(self._append(_Kind.CONVOLUTION, [x], *fields), node)
@@ -228,10 +250,9 @@ class ProgramWriter:
         """Write an adaptive pool, whose windows have one size and do not overlap."""
         kind = _Kind.AVERAGE_POOL if isinstance(pool, nn.AdaptiveAvgPool2d) else _Kind.MAX_POOL
         x = self._source(node)
-        extents = list(zip(shape(x)[2:], shape(node)[2:], strict=True))
-        if any(inside % outside for inside, outside in extents):
+        window = even_windows(x, node)
+        if not window:
             raise UnsupportedError(node)
-        window = [inside // outside for inside, outside in extents]
         return self._values[x] if window == [1, 1] else self._add(kind, node, *window, *window, 0, 0, 0)
 
     def _write_reduction(self, node: fx.Node) -> int:
@@ -242,7 +263,7 @@ class ProgramWriter:
         if not dimensions or dimensions[0] < 2 or len(shape(x)) not in {3, 4} or not is_upright:
             raise UnsupportedError(node)
         window = [extent if axis in dimensions else 1 for axis, extent in enumerate(extents, 2)]
-        kind = _Kind.AVERAGE_POOL if node.target in _MEANS else _Kind.MAX_POOL
+        kind = _Kind.AVERAGE_POOL if node.target in MEANS else _Kind.MAX_POOL
         return self._add(kind, node, *window, *window, 0, 0, 0)
 
     def _write_slice(self, node: fx.Node, x: fx.Node, first: int, steps: tuple[int, int]) -> int:
@@ -259,50 +280,93 @@ class ProgramWriter:
         """Write a sum, difference, product or quotient with a number."""
         numbers = [with_numbers(each) for each in node.args if not (isinstance(each, fx.Node) and is_tensor(each))]
         is_first = len(node.args) > 0 and node.args[0] in _inputs(node)
-        if len(_inputs(node)) != 1 or node.kwargs or len(numbers) != (node.target not in _NEGATIONS):
+        if len(_inputs(node)) != 1 or node.kwargs or len(numbers) != (node.target not in NEGATIONS):
+            raise UnsupportedError(node)
+        if node.target not in NEGATIONS | set(BINARY):
             raise UnsupportedError(node)
         number = float(numbers[0]) if numbers else 0.0
-        if node.target in _NEGATIONS:
-            factor, summand = -1.0, 0.0
-        elif node.target in BINARY:
-            factor, summand = (1.0, number) if BINARY[node.target] == "Add" else (number, 0.0)
-        elif node.target in _SUBTRACTIONS:
-            factor, summand = (1.0, -number) if is_first else (-1.0, number)
-        elif node.target in _DIVISIONS and is_first:
-            factor, summand = 1 / number, 0.0
-        else:
-            raise UnsupportedError(node)
+        match BINARY.get(node.target):
+            case "Add":
+                factor, summand = 1.0, number
+            case "Sub":
+                factor, summand = (1.0, -number) if is_first else (-1.0, number)
+            case "Mul":
+                factor, summand = number, 0.0
+            case "Div" if is_first:
+                factor, summand = 1 / number, 0.0
+            case "Div":
+                value = self._append(_Kind.NUMBERS, [], shape(node)[1], 1, *_float_numbers(number))
+                return self._append_pair(_Kind.QUOTIENT, node, [value, self._values[_inputs(node)[0]]])
+            case _:
+                factor, summand = -1.0, 0.0
         return self._add(_Kind.SCALE, node, *_float_numbers(factor), *_float_numbers(summand))
 
-    def _write_binary(self, node: fx.Node, name: str) -> int:
-        """Write a sum or product of equal shapes; the second value may have one position."""
-        shapes = [shape(each) for each in _inputs(node)]
-        kind = _Kind.SUM if name == "Add" else _Kind.PRODUCT
-        if shapes == [shape(node)] * 2:
-            return self._add(kind, node)
-        if (*shape(node)[:2], 1, 1) in shapes:
-            return self._add(kind, node, is_swapped=shapes[0] != shape(node))
-        raise UnsupportedError(node)
+    def _write_pair(self, kind: _Kind, node: fx.Node, *operands: fx.Node | nn.Parameter) -> int:
+        """Write a sum, difference, product or quotient, or a PReLU. One of the two values may have one position."""
+        values = [self._operand(node, each, kind is _Kind.SLOPES) for each in operands]
+        shapes = [shape(each) for each in operands if isinstance(each, fx.Node) and each in self._values]
+        if shape(node) not in shapes or any(each not in {shape(node), (*shape(node)[:2], 1, 1)} for each in shapes):
+            raise UnsupportedError(node)
+        is_swapped = kind in {_Kind.SUM, _Kind.PRODUCT} and shapes[0] != shape(node)
+        return self._append_pair(kind, node, values[::-1] if is_swapped else values)
 
-    def _write_activation(self, node: fx.Node, identifier: list[int]) -> int:
+    def _append_pair(self, kind: _Kind, node: fx.Node, values: list[int]) -> int:
+        if len(shape(node)) == 2 and self._wide & set(values):
+            raise UnsupportedError(node)
+        return self._mark(self._append(kind, values), node)
+
+    def _operand(self, node: fx.Node, operand: fx.Node | nn.Parameter, is_by_channel: bool) -> int:
+        """Return the number of a value, or write the numbers of the network's own tensor, one for each channel."""
+        if isinstance(operand, fx.Node) and operand in self._values:
+            return self._values[operand]
+        dimensions, channels = len(shape(node)), shape(node)[1]
+        if isinstance(operand, fx.Node):
+            constant = self._constant(operand)
+            extents = (*(1,) * dimensions, *constant.values.shape)[-max(dimensions, constant.values.dim()) :]
+            if not is_by_channel and (len(extents) > dimensions or {1} != {*extents[:1], *extents[2:], 1}):
+                raise UnsupportedError(node)
+        else:
+            constant = Constant(operand, self._tensors[id(operand)])
+        if constant.values.numel() not in {1, channels}:
+            raise UnsupportedError(node)
+        if constant.source is not None:
+            return self._append(_Kind.TENSOR, [], constant.source, channels)
+        numbers = [each for value in constant.values.flatten().tolist() for each in _float_numbers(value)]
+        return self._append(_Kind.NUMBERS, [], channels, int(len(numbers) == 2), *numbers)
+
+    def _constant(self, node: fx.Node) -> Constant:
+        if self._constants is None:
+            self._constants = find_constants(self._network, self._graph)
+        return self._constants[node]
+
+    def _write_activation(self, node: fx.Node, activation: Activation) -> int:
         """Let the operation before apply an activation, if nothing else reads its result."""
         (x,) = _inputs(node)
-        value = self._values[x]
+        fields = _activation_fields(activation)
+        if activation.factor_before != 1:
+            self._values[node] = self._write_factor(node, x, activation.factor_before)
+        value = self._values.get(node, self._values[x])
         before = self._operations[-1] if 0 < value == len(self._operations) else []
-        if before and before[0] != _Kind.CONCATENATION and before[1] == 0 and self._readers(x) == {node}:
-            before[1:2] = identifier
-            return value
-        value = self._add(_Kind.ACTIVATION, node)
-        self._operations[-1][1:2] = identifier
-        return value
+        is_alone = node in self._values or self._readers(x) == {node}
+        if before and before[0] != _Kind.CONCATENATION and before[1] == 0 and is_alone:
+            before[1:2] = fields
+        else:
+            value = self._add(_Kind.ACTIVATION, node)
+            self._operations[-1][1:2] = fields
+        self._values[node] = value
+        return value if activation.factor_after == 1 else self._write_factor(node, node, activation.factor_after)
 
-    def _add(self, kind: _Kind, node: fx.Node, *fields: int, is_swapped: bool = False) -> int:
+    def _write_factor(self, node: fx.Node, x: fx.Node, factor: float) -> int:
+        """Write the product of a value and a number, as a step of another node."""
+        return self._add(_Kind.SCALE, node, *_float_numbers(factor), *_float_numbers(0.0), inputs=[x])
+
+    def _add(self, kind: _Kind, node: fx.Node, *fields: int, inputs: list[fx.Node] | None = None) -> int:
         """Append the operation of a node; return the number of its result."""
-        inputs = _inputs(node)
+        inputs = _inputs(node) if inputs is None else inputs
         is_flat = any(len(shape(x)) == 2 and self._values[x] in self._wide for x in inputs)
         if is_flat and kind not in {_Kind.LINEAR, _Kind.ACTIVATION, _Kind.SCALE}:
             raise UnsupportedError(node)
-        value = self._append(kind, [self._values[x] for x in (reversed(inputs) if is_swapped else inputs)], *fields)
+        value = self._append(kind, [self._values[x] for x in inputs], *fields)
         if is_flat and kind is not _Kind.LINEAR:
             self._wide.add(value)
         return self._mark(value, node)
@@ -333,7 +397,7 @@ class ProgramWriter:
     def _source(self, node: fx.Node) -> fx.Node:
         """Return the only input of an operation on maps."""
         (x,) = _inputs(node)
-        if len(shape(x)) != len(shape(node)) and node.target not in _MEANS | _MAXIMA:
+        if len(shape(x)) != len(shape(node)) and node.target not in MEANS | MAXIMA:
             raise UnsupportedError(node)
         return x
 
@@ -347,31 +411,10 @@ def _has_room(node: fx.Node, pool: nn.MaxPool2d) -> bool:
     return all(kernel <= inside + 2 * padding for inside, kernel, padding in sides)
 
 
-def _has_whole_windows(node: fx.Node, pool: nn.AvgPool2d) -> bool:
-    """Return whether no window of an average pool reaches beyond the padding, as those of `ceil_mode` may."""
-    settings = zip(*map(pair, (pool.kernel_size, pool.stride, pool.padding)), strict=True)
-    sides = zip(shape(node.all_input_nodes[0])[2:], shape(node)[2:], settings, strict=True)
-    return all((inside + 2 * padding - kernel) // stride + 1 == out for inside, out, (kernel, stride, padding) in sides)
-
-
-def _clamp_of(node: fx.Node) -> list[int]:
-    """Return the fields of the activation that a clamp from 0 computes; empty: it is another operation."""
-    limits: dict[str, Any] = dict(zip(("min", "max"), node.args[1:], strict=False)) | dict(node.kwargs)
-    if node.target not in _CLAMPS or limits.get("min") != 0 or limits.get("max") not in {None, 6}:
-        return []
-    return [_RELU if limits.get("max") is None else _RELU6]
-
-
-def _activation_of(function: Any, module: nn.Module | None) -> list[int]:
-    """Return the fields of an activation; empty: it is another operation."""
-    if function in ACTIVATIONS:
-        return [_ACTIVATION_IDS[ACTIVATIONS[function]]]
-    match module:
-        case nn.LeakyReLU():
-            return [_LEAKY_RELU, *_float_numbers(module.negative_slope)]
-        case nn.Hardtanh(min_val=0, max_val=6):
-            return [_RELU6]
-    return []
+def _activation_fields(activation: Activation) -> list[int]:
+    if activation == Activation("Clip", (0.0, 6.0)):
+        return [_RELU6]
+    return [_ACTIVATION_IDS[activation.name], *(field for each in activation.numbers for field in _float_numbers(each))]
 
 
 def _is_over_classes(node: fx.Node, module: nn.Module | None) -> bool:

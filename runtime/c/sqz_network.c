@@ -43,23 +43,29 @@ enum {
     SCALE,
     CHANNELS,
     PADDING,
+    TENSOR,
+    NUMBERS,
+    DIFFERENCE,
+    QUOTIENT,
+    SLOPES,
     KINDS
 };
 
-/* An operation: its fields, and the first two of its inputs. */
+/* An operation and its fields. */
 typedef struct operation {
     uint32_t kind;
     sqz_activation activation;
-    uint32_t input[2];      /* numbers of values */
+    uint32_t input[2];      /* numbers of values; those of a concatenation are in `list` */
+    uint32_t input_count;
     uint32_t weights, bias; /* tensors of the file; NONE: no bias. The first and the last tensor of a norm */
     uint32_t groups;
-    uint32_t flag;          /* ceil mode of a max pool; an average pool counts padding; a norm has weights */
+    uint32_t flag;          /* ceil mode of a max pool; an average pool counts padding; a norm has weights; NUMBERS has
+                               one for all channels */
     float epsilon;          /* of a norm */
     sqz_activation scale;   /* of SCALE */
-    uint32_t channels[2];   /* the first one and their number; zeros before and behind */
+    uint32_t channels[2];   /* the first one and their number; zeros before and behind; of TENSOR and NUMBERS the first */
     sqz_window window;      /* its padding is also that of PADDING, before the first pixel; its kernel, behind the last */
-    const uint8_t *inputs; /* of a concatenation */
-    uint32_t input_count;
+    const uint8_t *list;    /* inputs of a concatenation, or NUMBERS */
 } operation;
 
 enum { BAD = 1, UNKNOWN = 2 }; /* reader.bad: UNKNOWN is an operation or activation of a later version */
@@ -97,9 +103,12 @@ static float take_float(reader *program) {
 
 static sqz_activation take_activation(reader *program) {
     sqz_activation activation;
+    int is_clip;
     activation.kind = take(program, MAX_EXTENT);
-    activation.slope = activation.kind == SQZ_LEAKY_RELU ? take_float(program) : 0;
-    activation.shift = 0;
+    is_clip = activation.kind == SQZ_CLIP;
+    activation.first =
+        is_clip || activation.kind == SQZ_LEAKY_RELU || activation.kind == SQZ_ELU ? take_float(program) : 0;
+    activation.second = is_clip ? take_float(program) : 0;
     return activation;
 }
 
@@ -133,11 +142,27 @@ static void take_norm(reader *program, operation *next) {
 static void take_inputs(reader *program, operation *next, uint32_t value) {
     uint32_t i;
     next->input_count = take(program, SQZ_MAX_OPERATIONS);
-    next->inputs = program->at;
+    next->list = program->at;
     for (i = 0; i < next->input_count && !program->bad; i++) {
         (void)take_input(program, value);
     }
     program->bad |= next->input_count == 0;
+}
+
+/* Take numbers: one for each channel, or one for all. */
+static void take_numbers(reader *program, operation *next) {
+    uint32_t count, i;
+    next->channels[0] = take(program, MAX_EXTENT);
+    next->flag = take(program, 1);
+    next->list = program->at;
+    count = next->flag ? 1 : next->channels[0];
+    for (i = 0; i < count && !program->bad; i++) {
+        (void)take_float(program);
+    }
+}
+
+static int has_two_inputs(uint32_t kind) {
+    return kind == SUM || kind == PRODUCT || kind >= DIFFERENCE;
 }
 
 /* Take the operation whose result is `value`. */
@@ -150,12 +175,16 @@ static operation take_operation(reader *program, uint32_t value) {
         program->bad = UNKNOWN;
         return next;
     }
-    if (next.kind == CONCATENATION) {
-        take_inputs(program, &next, value);
-        return next;
+    if (next.kind != CONCATENATION && next.kind != TENSOR && next.kind != NUMBERS) {
+        next.input[0] = take_input(program, value);
+        next.input_count = 1;
     }
-    next.input[0] = take_input(program, value);
+    if (has_two_inputs(next.kind)) {
+        next.input[1] = take_input(program, value);
+        next.input_count = 2;
+    }
     switch (next.kind) {
+    case CONCATENATION: take_inputs(program, &next, value); break;
     case CONVOLUTION:
         take_tensors(program, &next);
         next.groups = take(program, MAX_EXTENT);
@@ -172,14 +201,18 @@ static operation take_operation(reader *program, uint32_t value) {
         next.window.dilation[0] = next.window.dilation[1] = 1;
         next.flag = take(program, 1);
         break;
-    case SUM:
-    case PRODUCT: next.input[1] = take_input(program, value); break;
     case NORM: take_norm(program, &next); break;
     case SCALE:
         next.scale.kind = SQZ_SCALE;
-        next.scale.slope = take_float(program);
-        next.scale.shift = take_float(program);
+        next.scale.first = take_float(program);
+        next.scale.second = take_float(program);
         break;
+    case TENSOR:
+        next.weights = take(program, SQZ_MAX_TENSORS);
+        next.bias = NONE;
+        next.channels[0] = take(program, MAX_EXTENT);
+        break;
+    case NUMBERS: take_numbers(program, &next); break;
     case CHANNELS:
         next.channels[0] = take(program, MAX_EXTENT);
         next.channels[1] = take(program, MAX_EXTENT);
@@ -197,7 +230,7 @@ static operation take_operation(reader *program, uint32_t value) {
 
 /* Whether an operation has tensors. */
 static int is_layer(const operation *of) {
-    return of->kind == CONVOLUTION || of->kind == LINEAR || of->kind == NORM;
+    return of->kind == CONVOLUTION || of->kind == LINEAR || of->kind == NORM || of->kind == TENSOR;
 }
 
 /* The reader of a network's program, behind the number of operations. */
@@ -318,6 +351,15 @@ static int make_norm(operation *of, const sqz_tensor *first, const sqz_value *in
     return first->dimensions == 1 && first->weights == in->channels;
 }
 
+/* Make a tensor a convolution with an empty kernel, whose bias it is; 0 if it is not one number or one a channel. */
+static int make_tensor(const operation *of, const sqz_tensor *tensor, layer *made) {
+    memset(made, 0, sizeof *made);
+    made->outputs = of->channels[0];
+    made->groups = 1;
+    made->blocks = blocks_of(made->outputs);
+    return tensor->weights == 1 || tensor->weights == made->outputs;
+}
+
 /* Set the output's extent along an axis; 0 if the window does not fit. Floor mode, as all but some max pools. */
 static int slide(const sqz_window *window, int axis, uint32_t in, int is_ceil, uint32_t *out) {
     uint64_t kernel = window->kernel[axis], stride = window->stride[axis], padding = window->padding[axis];
@@ -366,6 +408,9 @@ static sqz_error find_layer(const sqz_network *network, operation *of, uint32_t 
     if (error) {
         return error;
     }
+    if (of->kind == TENSOR) {
+        return make_tensor(of, tensor, made) ? SQZ_OK : SQZ_BAD_NETWORK;
+    }
     if (of->kind == NORM) {
         return make_norm(of, tensor, &network->values[of->input[0]], made) ? check_norm(of, tensor) : SQZ_BAD_NETWORK;
     }
@@ -389,21 +434,25 @@ static sqz_error shape_layer(const sqz_network *network, operation *of, uint32_t
     if (error) {
         return error;
     }
-    out->channels = weights.rows;
+    out->channels = made.outputs * made.groups;
+    if (of->kind == TENSOR) {
+        out->height = out->width = 1;
+        return SQZ_OK;
+    }
     return slide_both(&of->window, &network->values[of->input[0]], 0, out) ? SQZ_OK : SQZ_BAD_NETWORK;
 }
 
-/* The inputs of a concatenation, one after another. */
-static reader inputs_of(const sqz_network *network, const operation *of) {
-    reader inputs;
-    inputs.at = of->inputs;
-    inputs.end = network->program_end;
-    inputs.bad = 0;
-    return inputs;
+/* The inputs of a concatenation, or numbers, one after another. */
+static reader list_of(const sqz_network *network, const operation *of) {
+    reader list;
+    list.at = of->list;
+    list.end = network->program_end;
+    list.bad = 0;
+    return list;
 }
 
 static sqz_error shape_concatenation(const sqz_network *network, const operation *of, uint32_t value, sqz_value *out) {
-    reader inputs = inputs_of(network, of);
+    reader inputs = list_of(network, of);
     uint32_t i;
     for (i = 0; i < of->input_count; i++) {
         const sqz_value *in = &network->values[take_input(&inputs, value)];
@@ -423,6 +472,14 @@ static int have_one_shape(const sqz_value *left, const sqz_value *right) {
 
 static int is_one_pixel_of(const sqz_value *one, const sqz_value *other) {
     return one->channels == other->channels && one->height == 1 && one->width == 1;
+}
+
+/* Set the shape of what is made of two values; 0 if neither has the shape or one pixel of the other. */
+static int shape_pair(const sqz_value *left, const sqz_value *right, sqz_value *out) {
+    const sqz_value *larger_one = is_one_pixel_of(left, right) ? right : left;
+    out->height = larger_one->height;
+    out->width = larger_one->width;
+    return have_one_shape(left, right) || is_one_pixel_of(left, right) || is_one_pixel_of(right, left);
 }
 
 /* Set the channels of the result of CHANNELS; 0 if the input has fewer, or groups do not divide them. */
@@ -449,7 +506,8 @@ static sqz_error shape_result(const sqz_network *network, operation *of, uint32_
         in->border = larger(in->border, larger(of->window.padding[0], of->window.padding[1]));
         return shape_layer(network, of, value, out);
     case LINEAR:
-    case NORM: return shape_layer(network, of, value, out);
+    case NORM:
+    case TENSOR: return shape_layer(network, of, value, out);
     case MAX_POOL:
     case AVERAGE_POOL:
         if (!is_pool_valid(&of->window)) {
@@ -459,7 +517,13 @@ static sqz_error shape_result(const sqz_network *network, operation *of, uint32_
     case GLOBAL_AVERAGE: out->height = out->width = 1; return SQZ_OK;
     case SUM:
     case PRODUCT:
-        return have_one_shape(in, other) || is_one_pixel_of(other, in) ? SQZ_OK : SQZ_BAD_NETWORK;
+    case DIFFERENCE:
+    case QUOTIENT:
+    case SLOPES: return shape_pair(in, other, out) ? SQZ_OK : SQZ_BAD_NETWORK;
+    case NUMBERS:
+        out->channels = of->channels[0];
+        out->height = out->width = 1;
+        return SQZ_OK;
     case CHANNELS: return shape_channels(of, in, out) ? SQZ_OK : SQZ_BAD_NETWORK;
     case PADDING: shape_padding(of, out); return SQZ_OK;
     case CONCATENATION: out->channels = 0; return shape_concatenation(network, of, value, out);
@@ -594,7 +658,7 @@ static sqz_error shape_values(const sqz_network *network) {
 
 /* Let the inputs of a concatenation lie in its own memory. An input of several lies in the last one; others copy it. */
 static void place_inputs(const sqz_network *network, const operation *of, uint32_t value) {
-    reader inputs = inputs_of(network, of);
+    reader inputs = list_of(network, of);
     uint32_t i, channel = 0;
     for (i = 0; i < of->input_count; i++) {
         sqz_value *in = &network->values[take_input(&inputs, value)];
@@ -630,16 +694,10 @@ static void find_last_uses(const sqz_network *network) {
     reader program = program_of(network, &count);
     for (value = 1; value <= count; value++) {
         operation next = take_operation(&program, value);
-        reader inputs = inputs_of(network, &next);
+        reader inputs = list_of(network, &next);
         use(network, value, value);
-        if (next.kind != CONCATENATION) {
-            use(network, next.input[0], value);
-        }
-        if (next.kind == SUM || next.kind == PRODUCT) {
-            use(network, next.input[1], value);
-        }
         for (i = 0; i < next.input_count; i++) {
-            use(network, take_input(&inputs, value), value);
+            use(network, next.kind == CONCATENATION ? take_input(&inputs, value) : next.input[i], value);
         }
     }
     use(network, count, count + 1); /* the logits are read after the last operation */
@@ -726,21 +784,22 @@ typedef struct weight_source {
     sqz_tensor tensor;
     sqz_weights pieces;
     float *bias, *whole;
-    int is_norm, is_whole, is_in_order;
+    int is_norm, is_tensor, is_whole, is_in_order;
 } weight_source;
 
 static void describe_source(weight_source *source, const operation *of) {
     const sqz_tensor *tensor = &source->tensor;
     int is_row_major = tensor->scan_order == SQZ_OUT_IN;
     source->is_norm = of->kind == NORM;
-    source->is_whole = source->is_norm || tensor->coefficients || (tensor->form == SQZ_PRUNED && !is_row_major);
+    source->is_tensor = of->kind == TENSOR;
+    source->is_whole = source->is_norm || source->is_tensor || tensor->coefficients || (tensor->form == SQZ_PRUNED && !is_row_major);
     source->is_in_order = source->is_whole || is_row_major;
 }
 
 /* Floats that a source needs, besides the blocks: bias and whole weights; of a norm also its means and variances. */
 static uint64_t source_floats(const weight_source *source) {
-    if (source->is_norm) {
-        return 4 * (uint64_t)source->tensor.rows;
+    if (source->is_norm || source->is_tensor) {
+        return (source->is_norm ? 4 : 1) * (uint64_t)source->of.outputs;
     }
     return source->tensor.rows + (source->is_whole ? (uint64_t)source->tensor.weights : 0);
 }
@@ -773,6 +832,16 @@ static sqz_error begin_norm(const sqz_file *file, const operation *of, weight_so
     return error;
 }
 
+/* Decode a tensor to the bias: one number for each channel, or one for all. */
+static sqz_error begin_tensor(const sqz_file *file, weight_source *source) {
+    sqz_error error = decode_whole(file, &source->tensor, source->bias);
+    uint32_t c;
+    for (c = source->tensor.weights; c < source->of.outputs && !error; c++) {
+        source->bias[c] = *source->bias;
+    }
+    return error;
+}
+
 /* Begin to decode the weights of `source->tensor`, of the operation whose result is `value`; `scratch` has
  * source_floats. */
 static sqz_error begin_source(const sqz_network *network, const operation *of, uint32_t value, weight_source *source,
@@ -781,6 +850,9 @@ static sqz_error begin_source(const sqz_network *network, const operation *of, u
     sqz_tensor *tensor = &source->tensor, bias;
     sqz_error error = SQZ_OK;
     source->bias = scratch;
+    if (source->is_tensor) {
+        return begin_tensor(file, source);
+    }
     source->whole = scratch + tensor->rows;
     memset(source->bias, 0, tensor->rows * sizeof *scratch);
     if (source->is_norm) {
@@ -868,7 +940,7 @@ static sqz_error pack_blocks(weight_source *source, float *blocks, uint32_t firs
         rows = rows_of(&source->of, block);
         memcpy(blocks + (block - first) * block_floats(&source->of), source->bias + rows.begin,
                rows.count * sizeof *blocks);
-        if (source->is_whole) {
+        if (source->is_whole && !source->is_tensor) {
             pack_whole(source, blocks, first, rows);
         }
     }
@@ -1023,7 +1095,7 @@ static sqz_error run_layer(const sqz_network *network, operation *of, uint32_t v
 
 /* Copy those inputs that do not lie in their place already. */
 static void concatenate(const sqz_network *network, const operation *of, uint32_t value, float *arena) {
-    reader inputs = inputs_of(network, of);
+    reader inputs = list_of(network, of);
     sqz_map out = map_of(network, arena, value);
     uint32_t i, channel = 0;
     for (i = 0; i < of->input_count; i++) {
@@ -1043,6 +1115,14 @@ static sqz_window whole_window(const sqz_map *map) {
     return window;
 }
 
+static void write_numbers(const sqz_network *network, const operation *of, const sqz_map *out) {
+    reader numbers = list_of(network, of);
+    uint32_t c;
+    for (c = 0; c < out->channels; c++) {
+        out->at[c] = of->flag && c ? *out->at : take_float(&numbers);
+    }
+}
+
 static sqz_error run_operation(const sqz_network *network, operation *of, uint32_t value, float *arena) {
     sqz_map in = map_of(network, arena, of->input[0]), other = map_of(network, arena, of->input[1]);
     sqz_map out = map_of(network, arena, value);
@@ -1050,7 +1130,8 @@ static sqz_error run_operation(const sqz_network *network, operation *of, uint32
     switch (of->kind) {
     case CONVOLUTION:
     case LINEAR:
-    case NORM: return run_layer(network, of, value, &in, &out, arena);
+    case NORM:
+    case TENSOR: return run_layer(network, of, value, &in, &out, arena);
     case MAX_POOL: sqz_max_pool(&in, &out, &of->window); break;
     case AVERAGE_POOL: sqz_average_pool(&in, &out, &of->window, of->flag != 0); break;
     case GLOBAL_AVERAGE: {
@@ -1058,8 +1139,12 @@ static sqz_error run_operation(const sqz_network *network, operation *of, uint32
         sqz_average_pool(&in, &out, &window, 1);
         break;
     }
-    case SUM: sqz_sum(&in, &other, &out); break;
-    case PRODUCT: sqz_product(&in, &other, &out); break;
+    case SUM: sqz_combine(SQZ_SUM, &in, &other, &out); break;
+    case PRODUCT: sqz_combine(SQZ_PRODUCT, &in, &other, &out); break;
+    case DIFFERENCE: sqz_combine(SQZ_DIFFERENCE, &in, &other, &out); break;
+    case QUOTIENT: sqz_combine(SQZ_QUOTIENT, &in, &other, &out); break;
+    case SLOPES: sqz_combine(SQZ_SLOPES, &in, &other, &out); break;
+    case NUMBERS: write_numbers(network, of, &out); break;
     case CONCATENATION: concatenate(network, of, value, arena); break;
     case SCALE:
         sqz_copy(&in, &out);

@@ -109,14 +109,14 @@ static extent clip(const sqz_window *window, int axis, uint32_t position, uint32
     return clipped;
 }
 
-static void take_larger(float *sums, const float *x, uint32_t channels) {
+static void take_larger(float *restrict sums, const float *restrict x, uint32_t channels) {
     uint32_t c;
     for (c = 0; c < channels; c++) {
         sums[c] = x[c] < sums[c] ? sums[c] : x[c];
     }
 }
 
-static void add(float *sums, const float *x, uint32_t channels) {
+static void add(float *restrict sums, const float *restrict x, uint32_t channels) {
     uint32_t c;
     for (c = 0; c < channels; c++) {
         sums[c] += x[c];
@@ -165,30 +165,53 @@ void sqz_average_pool(const sqz_map *in, const sqz_map *out, const sqz_window *w
 
 /* ---- Each element ---- */
 
-/* The pixel of the second input of a sum or product. */
-static const float *second_pixel(const sqz_map *map, uint32_t y, uint32_t x) {
-    return map->height == 1 && map->width == 1 ? map->at : pixel(map, y, x);
-}
-
-void sqz_sum(const sqz_map *left, const sqz_map *right, const sqz_map *out) {
-    uint32_t y, x;
-    sqz_copy(left, out);
-    for (y = 0; y < out->height; y++) {
-        for (x = 0; x < out->width; x++) {
-            add(pixel(out, y, x), second_pixel(right, y, x), out->channels);
+static void combine(sqz_pairing pairing, const float *restrict a, const float *restrict b, float *restrict to,
+                    uint32_t count) {
+    uint32_t i;
+    switch (pairing) {
+    case SQZ_SUM:
+        for (i = 0; i < count; i++) {
+            to[i] = a[i] + b[i];
         }
+        break;
+    case SQZ_PRODUCT:
+        for (i = 0; i < count; i++) {
+            to[i] = a[i] * b[i];
+        }
+        break;
+    case SQZ_DIFFERENCE:
+        for (i = 0; i < count; i++) {
+            to[i] = a[i] - b[i];
+        }
+        break;
+    case SQZ_QUOTIENT:
+        for (i = 0; i < count; i++) {
+            to[i] = a[i] / b[i];
+        }
+        break;
+    case SQZ_SLOPES:
+        for (i = 0; i < count; i++) {
+            to[i] = a[i] < 0 ? b[i] * a[i] : a[i];
+        }
+        break;
     }
 }
 
-void sqz_product(const sqz_map *left, const sqz_map *right, const sqz_map *out) {
-    uint32_t y, x, c;
+/* A map whose only pixel is in all places. */
+static sqz_map spread(const sqz_map *map) {
+    sqz_map everywhere = *map;
+    if (map->height == 1 && map->width == 1) {
+        everywhere.pixel_step = everywhere.row_step = 0;
+    }
+    return everywhere;
+}
+
+void sqz_combine(sqz_pairing pairing, const sqz_map *left, const sqz_map *right, const sqz_map *out) {
+    sqz_map a = spread(left), b = spread(right);
+    uint32_t y, x;
     for (y = 0; y < out->height; y++) {
         for (x = 0; x < out->width; x++) {
-            const float *a = pixel(left, y, x), *b = second_pixel(right, y, x);
-            float *to = pixel(out, y, x);
-            for (c = 0; c < out->channels; c++) {
-                to[c] = a[c] * b[c];
-            }
+            combine(pairing, pixel(&a, y, x), pixel(&b, y, x), pixel(out, y, x), out->channels);
         }
     }
 }
@@ -231,63 +254,79 @@ void sqz_pad(const sqz_map *in, const sqz_map *out, uint32_t top, uint32_t left,
     sqz_copy(in, &inner);
 }
 
-static float clipped(float x, float maximum) {
-    return x < 0 ? 0 : x > maximum ? maximum : x;
-}
-
 static float sigmoid(float x) {
     return 1.0f / (1.0f + expf(-x));
 }
 
+/* x times the normal distribution function, as Abramowitz and Stegun 7.1.26: its error is below 8e-8. */
+static float gelu(float x) {
+    float size = fabsf(x), t = 1.0f / (1.0f + 0.231641889f * size);
+    float series = ((((1.061405429f * t - 1.453152027f) * t + 1.421413741f) * t - 0.284496736f) * t + 0.254829592f) * t;
+    float tail = 0.5f * series * expf(-0.5f * x * x);
+    return x * (x < 0 ? tail : 1 - tail);
+}
+
+/* x tanh(ln(1 + e^x)). */
+static float mish(float x) {
+    float power = expf(x < 20 ? x : 20), n = power * (power + 2);
+    return x * (n / (n + 2));
+}
+
+/* Activations that need an exponential. */
+static float curve(float x, sqz_activation activation) {
+    switch (activation.kind) {
+    case SQZ_SIGMOID: return sigmoid(x);
+    case SQZ_SWISH: return x * sigmoid(x);
+    case SQZ_TANH: return 2 * sigmoid(2 * x) - 1;
+    case SQZ_ELU: return x < 0 ? activation.first * (expf(x) - 1) : x;
+    case SQZ_GELU: return gelu(x);
+    case SQZ_GELU_TANH: return x * sigmoid(1.5957691f * (x + 0.044715f * x * x * x));
+    default: return mish(x);
+    }
+}
+
+static float clipped(float x, float minimum, float maximum) {
+    return x < minimum ? minimum : x > maximum ? maximum : x;
+}
+
+static void limit(float *x, uint32_t count, float minimum, float maximum) {
+    uint32_t i;
+    for (i = 0; i < count; i++) {
+        x[i] = clipped(x[i], minimum, maximum);
+    }
+}
+
 static void activate(float *x, uint32_t count, sqz_activation activation) {
+    float first = activation.first, second = activation.second;
     uint32_t i;
     switch (activation.kind) {
-    case SQZ_RELU:
-        for (i = 0; i < count; i++) {
-            x[i] = x[i] < 0 ? 0 : x[i];
-        }
-        break;
-    case SQZ_RELU6:
-        for (i = 0; i < count; i++) {
-            x[i] = clipped(x[i], 6);
-        }
-        break;
+    case SQZ_RELU: limit(x, count, 0, INFINITY); break;
+    case SQZ_RELU6: limit(x, count, 0, 6); break;
+    case SQZ_CLIP: limit(x, count, first, second); break;
     case SQZ_HARDSWISH:
         for (i = 0; i < count; i++) {
-            x[i] *= clipped(x[i] + 3, 6) / 6;
+            x[i] *= clipped(x[i] + 3, 0, 6) / 6;
         }
         break;
     case SQZ_HARDSIGMOID:
         for (i = 0; i < count; i++) {
-            x[i] = clipped(x[i] + 3, 6) / 6;
-        }
-        break;
-    case SQZ_SIGMOID:
-        for (i = 0; i < count; i++) {
-            x[i] = sigmoid(x[i]);
-        }
-        break;
-    case SQZ_SWISH:
-        for (i = 0; i < count; i++) {
-            x[i] *= sigmoid(x[i]);
-        }
-        break;
-    case SQZ_TANH:
-        for (i = 0; i < count; i++) {
-            x[i] = 2 * sigmoid(2 * x[i]) - 1;
+            x[i] = clipped(x[i] + 3, 0, 6) / 6;
         }
         break;
     case SQZ_LEAKY_RELU:
         for (i = 0; i < count; i++) {
-            x[i] = x[i] < 0 ? activation.slope * x[i] : x[i];
+            x[i] = x[i] < 0 ? first * x[i] : x[i];
         }
         break;
     case SQZ_SCALE:
         for (i = 0; i < count; i++) {
-            x[i] = activation.slope * x[i] + activation.shift;
+            x[i] = first * x[i] + second;
         }
         break;
-    default: break;
+    default:
+        for (i = 0; i < count; i++) {
+            x[i] = curve(x[i], activation);
+        }
     }
 }
 

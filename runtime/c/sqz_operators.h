@@ -17,14 +17,23 @@ enum {
     SQZ_SWISH = 6,
     SQZ_TANH = 7,
     SQZ_LEAKY_RELU = 8,
-    SQZ_ACTIVATIONS = 9, /* in files */
-    SQZ_SCALE = 9        /* an operation of its own in files */
+    SQZ_ELU = 9,
+    SQZ_GELU = 10,
+    SQZ_GELU_TANH = 11,
+    SQZ_MISH = 12,
+    SQZ_CLIP = 13,
+    SQZ_ACTIVATIONS = 14, /* in files */
+    SQZ_SCALE = 14        /* an operation of its own in files */
 };
 
 typedef struct sqz_activation {
     uint32_t kind;
-    float slope, shift; /* slope of SQZ_LEAKY_RELU, for numbers below zero; both of SQZ_SCALE */
+    float first, second; /* slope below zero of SQZ_LEAKY_RELU; alpha of SQZ_ELU; limits of SQZ_CLIP; factor and summand
+                            of SQZ_SCALE */
 } sqz_activation;
+
+/* What an operation makes of two values. */
+typedef enum sqz_pairing { SQZ_SUM, SQZ_PRODUCT, SQZ_DIFFERENCE, SQZ_QUOTIENT, SQZ_SLOPES } sqz_pairing;
 
 /* An activation in memory: height x width x channels, with channels side by side. */
 typedef struct sqz_map {
@@ -50,9 +59,9 @@ void sqz_convolve(const sqz_map *in, const sqz_map *out, const float *weights, c
 void sqz_max_pool(const sqz_map *in, const sqz_map *out, const sqz_window *window);
 void sqz_average_pool(const sqz_map *in, const sqz_map *out, const sqz_window *window, int counts_padding);
 
-/* The sum or product with `right`, whose only pixel may stand for all. */
-void sqz_sum(const sqz_map *left, const sqz_map *right, const sqz_map *out);
-void sqz_product(const sqz_map *left, const sqz_map *right, const sqz_map *out);
+/* Combine two values; the only pixel of one of them may stand for all. SQZ_SLOPES: numbers of `left` below zero are
+ * multiplied by `right`. */
+void sqz_combine(sqz_pairing pairing, const sqz_map *left, const sqz_map *right, const sqz_map *out);
 
 void sqz_copy(const sqz_map *in, const sqz_map *out);
 

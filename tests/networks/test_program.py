@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +31,9 @@ MEAN_BYTES = [4, 0, 1]
 HALF = [0x80, 0x7E]
 """The upper 16 bits of 0.5 in float32, as a varint."""
 
-THREE, MINUS_THREE, ONE, MINUS_ONE = [0xC0, 0x80, 1], [0xC0, 0x80, 3], [0x80, 0x7F], [0x80, 0xFF, 2]
+ONE, MINUS_ONE, TWO, THREE, MINUS_THREE, FOUR = (
+    [0x80, 0x7F], [0x80, 0xFF, 2], [0x80, 0x80, 1], [0xC0, 0x80, 1], [0xC0, 0x80, 3], [0x80, 0x81, 1],
+)  # fmt: skip
 
 
 def program_of(*layers: nn.Module) -> list[int]:
@@ -68,6 +71,7 @@ def test_the_example_of_the_format():
         (nn.AvgPool2d(2, ceil_mode=True), [3, 0, 1, 2, 2, 2, 2, 0, 0, 1]),
         (nn.AdaptiveAvgPool2d((18, None)), []),
         (nn.Dropout(), []),
+        (nn.AlphaDropout(), []),
         (nn.Identity(), []),
     ],
 )
@@ -93,7 +97,7 @@ def test_an_activation_of_a_value_that_another_operation_reads_by_another_name_i
     ("activation", "identifier"),
     [
         (nn.ReLU(), 1), (nn.ReLU6(), 2), (nn.Hardtanh(0, 6), 2), (nn.Hardswish(), 3), (nn.Hardsigmoid(), 4),
-        (nn.Sigmoid(), 5), (nn.SiLU(), 6), (nn.Tanh(), 7),
+        (nn.Sigmoid(), 5), (nn.SiLU(), 6), (nn.Tanh(), 7), (nn.GELU(), 10), (nn.GELU("tanh"), 11), (nn.Mish(), 12),
     ],
 )  # fmt: skip
 def test_an_activation_belongs_to_the_operation_before_it(activation, identifier):
@@ -110,6 +114,29 @@ def test_a_clamp_from_0_is_an_activation():
 def test_a_slope_follows_its_activation(call):
     layer = call if isinstance(call, nn.Module) else Calls(call)
     assert program_of(CONV, layer, MEAN) == [2, 0, 8, 0, *HALF, *CONV_BYTES[2:], *MEAN_BYTES]
+
+
+@pytest.mark.parametrize(
+    ("shape", "is_stored", "value"),
+    [
+        ((1, 4, 1, 1), True, [13, 0, 2, 4]),
+        ((4, 1, 1), True, [13, 0, 2, 4]),
+        ((), True, [13, 0, 2, 4]),
+        ((4, 1, 1), False, [14, 0, 4, 0, 0, *ONE, 0, *TWO, 0, *THREE, 0, *FOUR]),
+        ((), False, [14, 0, 4, 1, 0, *ONE]),
+    ],
+)
+def test_a_tensor_of_the_networks_own_is_a_value_and_its_numbers_are_in_the_program_if_no_file_stores_it(
+    shape, is_stored, value
+):
+    own = Owner(shape, lambda x, own: x - own, is_stored)
+    assert program_of(CONV, own, MEAN) == [4, *CONV_BYTES, *value, 15, 0, 2, 1, *MEAN_BYTES]
+
+
+def test_slopes_of_channels_are_a_value():
+    assert program_of(CONV, nn.PReLU(4), MEAN) == [4, *CONV_BYTES, 13, 0, 2, 4, 17, 0, 2, 1, *MEAN_BYTES]
+    by_function = Owner((4,), functional.prelu)
+    assert program_of(CONV, by_function, MEAN) == program_of(CONV, nn.PReLU(4), MEAN)
 
 
 class Forked(nn.Module):
@@ -211,6 +238,8 @@ CHANNELS = {
     ),
     "the second half": (lambda x: x.chunk(2, 1)[1], [11, 0, 1, 2, 2, 1]),
     "a piece": (lambda x: torch.split(x, [1, 2, 1], dim=1)[-2], [11, 0, 1, 1, 2, 1]),
+    "a channel": (lambda x: torch.unsqueeze(x[:, 2], 1), [11, 0, 1, 2, 1, 1]),
+    "the last channel": (lambda x: x[:, -1, :, :].unsqueeze(1), [11, 0, 1, 3, 1, 1]),
     "a slice": (lambda x: x[:, 1:3], [11, 0, 1, 1, 2, 1]),
     "a slice of the shape": (lambda x: x[:, x.size(1) // 2 :, :, :], [11, 0, 1, 2, 2, 1]),
     "padding": (lambda x: functional.pad(x, (1, 2, 3, 4)), [12, 0, 1, 3, 1, 4, 2, 0, 0]),
@@ -221,12 +250,23 @@ CHANNELS = {
     "a product with a number": (lambda x: x * 0.5, [10, 0, 1, 0, *HALF, 0, 0]),
     "a quotient": (lambda x: x / 2, [10, 0, 1, 0, *HALF, 0, 0]),
     "a negative": (lambda x: -x, [10, 0, 1, 0, *MINUS_ONE, 0, 0]),
+    "a square": (lambda x: x**2, [6, 0, 1, 1]),
+    "a difference of maps": (lambda x: x - x, [15, 0, 1, 1]),
+    "a quotient of maps": (lambda x: torch.div(x, x), [16, 0, 1, 1]),
+    "an absolute value": (abs, [8, 8, 0, *MINUS_ONE, 1]),
+    "a clamp": (lambda x: x.clamp(-3, 3), [8, 13, 0, *MINUS_THREE, 0, *THREE, 1]),
+    "a clamp from below": (lambda x: x.clamp(min=0.5), [8, 13, 0, *HALF, 0xFF, 0xFF, 3, 0xFF, 0xFE, 1, 1]),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("function", "operation"), CHANNELS.values(), ids=CHANNELS)
 def test_operations_on_channels_and_with_numbers(function, operation):
-    assert program_of(CONV, Calls(function), MEAN) == [3, *CONV_BYTES, *operation, *MEAN_BYTES]
+    program = program_of(CONV, Calls(function), MEAN)
+    if operation[0] == 8:  # an activation, of the operation before
+        *activation, _ = operation[1:]
+        assert program == [2, 0, *activation, *CONV_BYTES[2:], *MEAN_BYTES]
+    else:
+        assert program == [3, *CONV_BYTES, *operation, *MEAN_BYTES]
 
 
 @pytest.mark.parametrize("kernel", [(2, 3), (3, 4), (4, 2)])
@@ -279,6 +319,41 @@ class Calls(nn.Module):
         return self.function(x)
 
 
+def channel_twice(x: torch.Tensor) -> torch.Tensor:
+    channel = x[:, 1]
+    return channel.unsqueeze(1) + channel.relu_().mean((1, 2)).view(1, 1, 1, 1)
+
+
+class Owner(nn.Module):
+    """Has a tensor of its own."""
+
+    def __init__(self, shape: tuple[int, ...], function, is_stored: bool = True) -> None:
+        super().__init__()
+        self.function, own = function, torch.arange(1.0, math.prod(shape) + 1).reshape(shape)
+        if is_stored:
+            self.own = nn.Parameter(own)
+        else:
+            self.register_buffer("own", own, persistent=False)
+
+    def forward(self, x):
+        return self.function(x, self.own)
+
+
+class Derived(nn.Module):
+    """Computes what it reads from its weights, where they change and in its forward pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("own", torch.ones(4))
+
+    def train(self, mode=True):
+        self.doubled = 2 * self.own
+        return super().train(mode)
+
+    def forward(self, x):
+        return x * self.doubled.view(-1, 1, 1)
+
+
 def shuffle_and_step(x: torch.Tensor) -> torch.Tensor:
     step = x.view(1, 2, 2, 18, 16)
     return step.transpose(1, 2).reshape(x.shape).mean((2, 3)) + step.mean((1, 3, 4))
@@ -305,7 +380,7 @@ def with_rounded_weights():
 
 UNSUPPORTED = {
     "a layer of torch that rounds its weights": (with_rounded_weights(), MEAN),
-    "an unknown activation": (CONV, nn.ELU(), MEAN),
+    "an unknown activation": (CONV, nn.Softplus(), MEAN),
     "an unknown layer": (CONV, nn.GroupNorm(2, 4), MEAN),
     "a norm of the photo's own statistics": (CONV, nn.BatchNorm2d(4, track_running_stats=False), MEAN),
     "a norm of a flat map": (CONV, nn.Flatten(), nn.BatchNorm1d(1152), nn.Linear(1152, 5)),
@@ -314,16 +389,34 @@ UNSUPPORTED = {
     "padding with another number": (CONV, Calls(lambda x: functional.pad(x, (1, 1, 1, 1), value=1.0)), MEAN),
     "padding that cuts": (CONV, Calls(lambda x: functional.pad(x, (-1, 0, 0, 0))), MEAN),
     "a broadcast sum of rows": (CONV, Calls(lambda x: x + x.mean(3, keepdim=True)), MEAN),
-    "a difference of maps": (CONV, Calls(lambda x: x - x.relu()), MEAN),
-    "a number over a map": (CONV, Calls(lambda x: 2 / x), MEAN),
+    "a difference of rows": (CONV, Calls(lambda x: x - x.mean(2, keepdim=True)), MEAN),
+    "a difference of a flat map": (CONV, nn.Flatten(), Calls(lambda x: x - x.relu()), nn.Linear(1152, 5)),
+    "a number over a flat map": (CONV, nn.Flatten(), Calls(lambda x: 2 / x), nn.Linear(1152, 5)),
+    "a quotient that is rounded": (CONV, Calls(lambda x: torch.div(x, x + 9, rounding_mode="floor")), MEAN),
+    "a difference of a multiple": (CONV, Calls(lambda x: torch.sub(x, x.relu(), alpha=2)), MEAN),
+    "a quotient by zero": (CONV, Calls(lambda x: x / 0), MEAN),
+    "a third power": (CONV, Calls(lambda x: x**3), MEAN),
+    "a clamp to another map": (CONV, Calls(lambda x: x.clamp(min=x.mean((2, 3), keepdim=True))), MEAN),
+    "a clamp whose limits are swapped": (CONV, Calls(lambda x: x.clamp(2, 1)), MEAN),
+    "slopes of a flat map": (CONV, nn.Flatten(), nn.PReLU(), nn.Linear(1152, 5)),
+    "a number for each column": (CONV, Owner((16,), lambda x, own: x * own), MEAN),
+    "a number for each pixel": (CONV, Owner((4, 18, 16), lambda x, own: x * own), MEAN),
+    "a larger tensor": (CONV, Owner((1, 4, 18, 16), lambda x, own: x.mean((2, 3), keepdim=True) * own), MEAN),
+    "a tensor that is computed from weights": (CONV, Owner((4, 1, 1), lambda x, own: x * own.exp()), MEAN),
+    "a tensor in another order": (CONV, Owner((4, 1, 1), lambda x, own: x * own.flip(0)), MEAN),
+    "a tensor that is changed": (CONV, Owner((1, 4, 1, 1), lambda x, own: own.mul_(x.amax((2, 3), True)), False), MEAN),
+    "a tensor in a concatenation": (CONV, Owner((1, 4, 18, 16), lambda x, own: torch.cat([x, own], 1)), MEAN),
+    "a buffer that is computed from weights": (CONV, Derived(), MEAN),
     "an infinite number": (CONV, Calls(lambda x: x * 1e39), MEAN),
     "pools of uneven windows": (CONV, nn.AdaptiveAvgPool2d(5), MEAN),
     "rows in steps, and some channels": (CONV, Calls(lambda x: x[:, 1:, ::2]), MEAN),
     "windows beyond the map": (CONV, nn.AvgPool2d(3, ceil_mode=True), MEAN),
     "a window larger than the map": (CONV, nn.AdaptiveAvgPool2d(1), nn.MaxPool2d(2, ceil_mode=True), nn.Flatten()),
-    "a clamp to another number": (CONV, Calls(lambda x: x.clamp(0, 4)), MEAN),
     "a part of the rows": (CONV, Calls(lambda x: x[:, :, 1:]), MEAN),
     "channels in steps": (CONV, Calls(lambda x: x[:, ::2]), MEAN),
+    "a channel as rows": (CONV, Calls(lambda x: x[:, 2].unsqueeze(2)), MEAN),
+    "a channel that is read elsewhere": (CONV, Calls(channel_twice), MEAN),
+    "a row": (CONV, Calls(lambda x: x[:, :, 1].unsqueeze(1)), MEAN),
     "halves of the rows": (CONV, Calls(lambda x: x.chunk(2, 2)[0]), MEAN),
     "a shuffle of pixels": (CONV, Calls(lambda x: x.view(1, 4, 2, 9, 16).transpose(2, 3).reshape(x.shape)), MEAN),
     "a shuffle whose step is read elsewhere": (CONV, Calls(shuffle_and_step)),
@@ -355,6 +448,21 @@ def test_other_networks_have_no_program(layers):
     assert program_of(*layers) == []
 
 
+def stochastic_depth(x: torch.Tensor, p: float, mode: str, training: bool = True) -> torch.Tensor:
+    return x * (torch.rand(()) > p) if training and mode == "row" else x
+
+
+stochastic_depth.__module__ = "torchvision.ops.stochastic_depth"
+torch.fx.wrap("stochastic_depth")
+
+
+def test_stochastic_depth_of_torchvision_has_no_effect_in_evaluation():
+    """It is one node of a trace, as its authors want it, in EfficientNet and others."""
+    assert program_of(CONV, Calls(lambda x: stochastic_depth(x, 0.5, "row", training=False)), MEAN)[0] == 2
+    assert program_of(CONV, Calls(lambda x: stochastic_depth(x, 0.5, "row", False)), MEAN)[0] == 2
+    assert program_of(CONV, Calls(lambda x: stochastic_depth(x, 0.5, "row")), MEAN) == []
+
+
 def test_a_network_that_is_called_in_its_own_way_has_no_program():
     assert network_program(Doubled(CONV, MEAN).eval(), SMALL) == b""
 
@@ -373,7 +481,7 @@ def test_a_network_of_the_user_has_a_program_whether_or_not_its_norms_are_folded
 REASONS = {
     "a layer": ((CONV, nn.GroupNorm(2, 4), MEAN), r"C does not have the layer 1, GroupNorm\(2, 4.*"),
     "a function": ((CONV, nn.Sequential(Calls(torch.erf)), MEAN), r"the operation erf\(_0\) in the layer 1\.0"),
-    "a method": ((CONV, Calls(lambda x: x.clamp(min=-1)), MEAN), r"the operation clamp\(_0, min=-1\) in the layer 1"),
+    "a method": ((CONV, Calls(lambda x: x.cumsum(dim=1)), MEAN), r"the operation cumsum\(_0, dim=1\) in the layer 1"),
     "code that cannot be traced": ((Calls(lambda x: x if x.sum() > 0 else -x), CONV), "torch.fx cannot trace it: .+"),
     "a map": ((CONV, nn.Flatten()), "that return a map as logits"),
     "a hook": ((hooked(), MEAN), "the layer 0 has hooks, parametrizations or a forward of its own"),

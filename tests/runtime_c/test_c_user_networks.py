@@ -10,9 +10,9 @@ import pytest
 import torch
 from c_network import MODES, Driver, Refused, assert_same
 from PIL import Image
+from program_networks import HEIGHT, NETWORKS, WIDTH, PaddedShortcut, layers
 from skimage import data
 from torch import nn
-from torch.nn import functional
 
 from compress.codecs.primitives.varint import encode_varint
 from compress.container.file import encode
@@ -24,7 +24,7 @@ from compress.tensors.levels import levels_codebook
 from compress.weights.user_network import UserNetwork
 
 CAT = Image.fromarray(data.chelsea())
-INPUT = Preprocessing(17, 14, "squash", "RGB", 1 / 64, (2.0, 1.9, 1.8), (1.0, 0.9, 1.1))
+INPUT = Preprocessing(HEIGHT, WIDTH, "squash", "RGB", 1 / 64, (2.0, 1.9, 1.8), (1.0, 0.9, 1.1))
 
 
 def model_of(network: nn.Module, classes: int, preprocessing: Preprocessing = INPUT) -> Model:
@@ -51,130 +51,6 @@ def test_networks_of_users_give_torchs_logits(driver: Driver, function, args, si
 
 def test_a_head_of_a_network_gives_torchs_logits(driver: Driver):
     assert_same(driver, UserNetwork(factory="output_networks:two_heads", input_size=33, outputs=0).load(), CAT)
-
-
-class DenseNet(nn.Module):
-    """Concatenations of concatenations, as in DenseNet: a map is read again and again."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(3, 5, 3, padding=1)
-        self.layers = nn.ModuleList(nn.Conv2d(5 + 3 * i, 3, 3, padding=1) for i in range(3))
-        self.last = nn.Conv2d(28, 6, 1)
-
-    def forward(self, x):
-        joined = self.first(x)
-        for layer in self.layers:
-            joined = torch.cat([joined, layer(joined.relu())], 1)
-        twice = torch.cat([joined, joined], 1)
-        return self.last(twice).mean((2, 3))
-
-
-class InputInConcatenation(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv, self.last = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(7, 5, 3, padding=(2, 0))
-
-    def forward(self, x):
-        return self.last(torch.cat([self.conv(x), x], 1)).sigmoid().mean((2, 3))
-
-
-class SumInPlace(nn.Module):
-    """A sum in place, as at the end of torchvision's residual blocks; the shortcut is read by a convolution, too."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.second = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 6, 3, padding=1)
-
-    def forward(self, x):
-        x = self.first(x).relu()
-        y = self.second(x)
-        y += x
-        return y.relu().mean((2, 3))
-
-
-class PreActivation(nn.Module):
-    """Batch norms that no layer before them can take, as in DenseNet; the input has one, and the head."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.start, self.first = nn.BatchNorm2d(3, affine=False), nn.Conv2d(3, 20, 3, padding=1)
-        self.norms = nn.ModuleList(nn.BatchNorm2d(20 + 3 * i) for i in range(2))
-        self.layers = nn.ModuleList(nn.Conv2d(20 + 3 * i, 3, 3, padding="same", dilation=2) for i in range(2))
-        self.last, self.head = nn.BatchNorm1d(26, eps=1e-3), nn.Linear(26, 6)
-        for norm in (self.start, *self.norms, self.last):
-            norm.running_mean, norm.running_var = (
-                torch.randn_like(norm.running_mean),
-                torch.rand(norm.num_features) + 0.1,
-            )
-            if norm.affine:
-                norm.weight.data, norm.bias.data = torch.randn_like(norm.weight), torch.randn_like(norm.bias)
-
-    def forward(self, x):
-        x = self.first(self.start(x))
-        for norm, layer in zip(self.norms, self.layers, strict=True):
-            x = torch.cat([x, layer(norm(x).relu())], 1)
-        return self.head(self.last(x.mean(3).mean(2)))
-
-
-class ShuffledHalves(nn.Module):
-    """Halves of the channels, of which one is convolved, and a shuffle, as in ShuffleNet v2."""
-
-    def __init__(self, groups: int, channels: int) -> None:
-        super().__init__()
-        self.first, self.groups = nn.Conv2d(3, channels, 3), groups
-        self.branch = nn.Sequential(nn.Conv2d(channels // 2, channels // 2, 3, padding=1), nn.LeakyReLU(0.3))
-
-    def forward(self, x):
-        kept, changed = self.first(x).chunk(2, 1)
-        x = torch.cat((kept, self.branch(changed)), 1)
-        photos, channels, height, width = x.size()
-        x = x.view(photos, self.groups, channels // self.groups, height, width).transpose(1, 2).contiguous()
-        x = x.view(photos, channels, height, width)
-        return functional.avg_pool2d(x[:, 1:], x.shape[2:]).flatten(1)
-
-
-class PaddedShortcut(nn.Module):
-    """A shortcut without weights, as in He et al. 2015, arXiv:1512.03385, option A; and activations made of numbers."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.second = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 11, 3, 2, 1)
-
-    def forward(self, x):
-        x = self.first(x)
-        x = x * functional.relu6(x + 3) / 6
-        shortcut = functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 2, 3))
-        y = torch.tanh(self.second(x) + shortcut) - 0.25
-        return functional.log_softmax((1 - y + y.amax((2, 3), keepdim=True)).amax((2, 3)), 1)
-
-
-def layers(*parts: nn.Module) -> nn.Module:
-    return nn.Sequential(*parts, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-
-
-NETWORKS = {
-    "batch norms that are not folded": (PreActivation(), 6),
-    "a channel shuffle": (ShuffledHalves(2, 12), 11),
-    "a channel shuffle of many groups": (ShuffledHalves(17, 34), 33),
-    "padding of one side": (layers(nn.ZeroPad2d((0, 1, 2, 0)), nn.Conv2d(3, 5, (2, 4), padding="same"), nn.ReLU()), 5),
-    "adaptive pools": (layers(nn.Conv2d(3, 5, 3), nn.AdaptiveAvgPool2d((5, 4)), nn.AdaptiveMaxPool2d(1)), 5),
-    "concatenations of concatenations": (DenseNet(), 6),
-    "the input in a concatenation": (InputInConcatenation(), 5),
-    "a sum in place": (SumInPlace(), 6),
-    "groups": (layers(nn.Conv2d(3, 40, 3), nn.Conv2d(40, 36, 3, groups=2), nn.Conv2d(36, 8, 1, groups=4)), 8),
-    "depthwise": (layers(nn.Conv2d(3, 21, 1), nn.Conv2d(21, 21, (3, 5), 2, 2, groups=21), nn.Hardswish()), 21),
-    "two filters a channel": (layers(nn.Conv2d(3, 6, 3, padding=1, groups=3)), 6),
-    "dilation": (layers(nn.Conv2d(3, 18, 3, padding=(2, 3), dilation=(2, 3), bias=False), nn.ReLU6()), 18),
-    "one-sided kernels": (layers(nn.Conv2d(3, 9, (1, 5), (1, 2), (0, 2)), nn.Conv2d(9, 5, (4, 1), (3, 1))), 5),
-    "max pools": (layers(nn.MaxPool2d(3, 2, 1), nn.MaxPool2d((2, 3), (2, 1), ceil_mode=True), nn.Conv2d(3, 4, 1)), 4),
-    "average pools": (
-        layers(nn.AvgPool2d(3, 2, 1), nn.AvgPool2d((2, 4), 1, (1, 2), count_include_pad=False), nn.Conv2d(3, 4, 1)), 4,
-    ),
-    "a flat map": (nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.Flatten(), nn.ReLU(), nn.Linear(4 * 8 * 6, 19)), 19),
-    "linear layers": (nn.Sequential(nn.Flatten(), nn.Linear(714, 9), nn.SiLU(), nn.Linear(9, 2, bias=False)), 2),
-    "activations": (layers(nn.Hardsigmoid(), nn.Conv2d(3, 4, 1), nn.SiLU(), nn.Sigmoid(), nn.Hardswish()), 4),
-}  # fmt: skip
 
 
 @pytest.mark.parametrize(("network", "classes"), NETWORKS.values(), ids=NETWORKS)
@@ -282,8 +158,24 @@ BAD = {
     "a concatenation of different sizes": program_of(CONV, POOL, [7, 0, 2, 1, 2], MEAN),
     "a concatenation with an activation": program_of(CONV, POOL, [7, 1, 1, 1], MEAN),
     "a linear layer with kernels": program_of(CONV, POOL, [1, 0, 1, 0, 0], MEAN),
+    "a tensor beyond the last as a value": program_of(CONV, POOL, [13, 0, 2, 6], MEAN),
+    "a tensor of more channels": program_of(CONV, POOL, [13, 0, 1, 7], [6, 0, 2, 1], MEAN),
+    "a tensor of fewer channels": program_of(CONV, POOL, [13, 0, 1, 5], [6, 0, 2, 1], MEAN),
+    "kernels as a value": program_of(CONV, POOL, [13, 0, 0, 6], [6, 0, 2, 1], MEAN),
+    "a tensor of no channels": program_of([13, 0, 1, 0], CONV, POOL, MEAN),
+    "numbers of no channels": program_of([14, 0, 0, 0], CONV, POOL, MEAN),
+    "fewer numbers than channels": program_of(CONV, POOL, MEAN, [14, 0, 6, 0, 0, 0x3F00]),
+    "a number that is not finite": program_of([14, 0, 6, 1, 0, 0x7F80], CONV, POOL, MEAN),
+    "numbers of an unknown form": program_of([14, 0, 1, 2, 0, 0x3F00], CONV, POOL, MEAN),
+    "numbers of other channels": program_of(CONV, POOL, [14, 0, 5, 1, 0, 0x3F00], [15, 0, 2, 1], MEAN),
+    "a difference of different shapes": program_of(CONV, POOL, [15, 0, 1, 2], MEAN),
+    "a quotient of different shapes": program_of(CONV, POOL, [16, 0, 2, 1], MEAN),
+    "slopes of different shapes": program_of(CONV, POOL, [17, 0, 1, 2], MEAN),
+    "a quotient of one value": program_of(CONV, POOL, [16, 0, 1, 0], MEAN),
+    "an alpha that is no number": program_of([0, 9, 0, 0x7FC0, *CONV[2:]], POOL, MEAN),
+    "a limit that is infinite": program_of([0, 13, 0, 0, 0, 0x7F80, *CONV[2:]], POOL, MEAN),
 }
-LATER = {"a kind of a later version": changed(0, 0, 13), "an activation of a later version": changed(0, 1, 9)}
+LATER = {"a kind of a later version": changed(0, 0, 18), "an activation of a later version": changed(0, 1, 14)}
 LARGE = {
     "padding that no memory holds": program_of([*CONV[:8], 65536, 65536, 1, 1], POOL, MEAN),
     "zeros that no memory holds": program_of(CONV, [12, 0, 1, 65536, 65536, 0, 0, 0, 0], POOL, MEAN),
@@ -315,12 +207,16 @@ def test_a_damaged_program_never_leaves_its_memory(driver: Driver):
     joined = program_of(CONV, [7, 0, 2, 1, 1], [0, *CONV[1:]], POOL, MEAN)
     padding, scale, choice = [12, 8, 0, 0x3F00, 1, 0, 1, 1, 0, 1, 0], [10, 0, 1, 0, 0x3F00, 0, 0], [11, 0, 1, 1, 6, 3]
     others = program_of(CONV, POOL, padding, scale, choice, [7, 0, 2, 1, 2], choice, [5, 0, 1, 3], MEAN)
-    for number in range(150):
-        program = bytearray((model.program, joined, others)[number % 3])
+    numbers, tensor, slopes = [14, 9, 0, 0x3F00, 6, 1, 0, 0x3F00], [13, 0, 1, 6], [17, 13, 0, 0, 0, 0x3F00, 3, 1]
+    pairs = program_of(
+        CONV, numbers, tensor, slopes, [15, 0, 1, 2], [16, 10, 4, 1], [7, 0, 2, 1, 2], choice, POOL, MEAN
+    )
+    for number in range(200):
+        program = bytearray((model.program, joined, others, pairs)[number % 4])
         for _ in range(generator.randint(1, 3)):
             program[generator.randrange(1, len(program))] = generator.choice([0, 1, 2, 3, 5, 8, 17, 64, 127, 128, 255])
         try:
-            driver.classify(encode(replace(model, program=bytes(program))), CAT, MODES[number // 2 % 2])
+            driver.classify(encode(replace(model, program=bytes(program))), CAT, MODES[number // 4 % 2])
         except Refused as refused:
             errors.add(refused.error)
     assert errors == {"bad-network", "unsupported-network"}

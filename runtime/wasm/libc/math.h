@@ -4,6 +4,8 @@
 
 float expf(float x);
 
-#define sqrtf __builtin_sqrtf /* an instruction */
+#define sqrtf __builtin_sqrtf /* instructions */
+#define fabsf __builtin_fabsf
+#define INFINITY __builtin_inff()
 
 #endif
