@@ -404,6 +404,13 @@ def test_arguments_after_the_photos_have_their_default_values(tmp_path, capfd):
     assert capfd.readouterr() == ("", "")  # no warnings of onnxruntime of tensors that are not used
 
 
+def test_a_parameter_with_the_name_of_a_method_is_no_call_of_it(tmp_path):
+    model = UserNetwork(factory=f"{__name__}:ReshapeByName", input_size=16).load()
+    assert model.program
+    write_weights(model, tmp_path / "m.onnx")  # compares the logits with torch's
+    assert (tmp_path / "m.onnx").exists()
+
+
 class FailsInTrace(OtherArguments):
     """Runs, but not as `torch.fx` traces it: the trace has one flow of control."""
 
@@ -416,7 +423,6 @@ class FailsInTrace(OtherArguments):
     ("factory", "message"),
     [
         ("user_networks:softplus_network", "ONNX export does not support the network's operation %_1 "),
-        (f"{__name__}:ReshapeByName", "does not support the network's operation %squeeze"),
         ("user_networks:weight_normed_network", "as torch has them; 0 has hooks, parametrizations or"),
         ("user_networks:mixed_layers", r"needs torch\.fx, which cannot trace the network: 'len' is not supported"),
         (f"{__name__}:FailsInTrace", r"torch\.fx, which cannot trace the network: mat1 and mat2"),
