@@ -120,7 +120,7 @@ class OwnTensors(nn.Module):
 
     def forward(self, x):
         x = torch.cat([x[:, number].unsqueeze(1) * (0.5 + number) - 0.1 for number in (2, 0, 1)], 1)
-        x = self.first((x - self.mean.view(1, -1, 1, 1)) / self.std[:, None, None])
+        x = self.first((x - self.mean.view(1, -1, 1, 1).to(x.device)) / self.std[:, None, None].type_as(x))
         x = functional.prelu(x * self.gamma + x, self.slopes) * self.scale
         x = x + self.gamma * torch.tensor(2.0)[None].neg().abs().sub(1)
         return self.head(x.mean((2, 3))) - self.bias
@@ -138,7 +138,8 @@ class Differences(nn.Module):
         center, spread = a.mean((2, 3), keepdim=True), (a - a.mean((2, 3), keepdim=True)) ** 2
         a = (a - center) / (spread.mean((2, 3), keepdim=True) + 0.1)
         a = center - a + 2 / (b.abs() + 1) - center / (b.square() + 0.5)
-        return (a.sub_(b).mean((2, 3)) - center.flatten(1)) / 3
+        sums = (b.sum((2, 3))[:, :, None, None] * b).flatten(2).sum(2) / 10
+        return (a.sub_(b).mean((2, 3)) - center.flatten(1)) / 3 + sums / 100
 
 
 def layers(*parts: nn.Module) -> nn.Module:

@@ -19,20 +19,21 @@ from compress.networks.compared_output import LOGITS, OutputOptions
 from compress.networks.constants import constant_values, nodes_of_constants
 from compress.networks.operations import (
     BINARY,
-    COPIES,
     LOG_SOFTMAXES,
     MAXIMA,
-    MEANS,
     NEGATIONS,
     ONE_BY_ONE,
-    RESHAPES,
+    REDUCTIONS,
+    SUMS,
     averages_positions,
     convolution_padding,
     even_windows,
     flattens,
     has_whole_windows,
+    is_copy,
     is_for_training,
     is_in_place,
+    is_reshape,
     is_square,
     is_tensor,
     joined_dimension,
@@ -179,12 +180,12 @@ class OperatorConverter:
             return self._add("Mul", name, *inputs * 2)
         if inputs and (dimension := joined_dimension(node)):
             return self._add("Concat", name, *inputs, axis=dimension)
-        if node.target in COPIES:
+        if is_copy(node):
             return inputs[0]
         if averages_positions(node):
             pooled = self._add("GlobalAveragePool", name if len(shape(node)) == 4 else f"{name}_2d", *inputs)
             return pooled if len(shape(node)) == 4 else self._add("Flatten", name, pooled)
-        if node.target in MEANS | MAXIMA:
+        if node.target in REDUCTIONS:
             return self._convert_reduction(node, inputs[0])
         if node.target in LOG_SOFTMAXES:
             axis = node.args[1] if len(node.args) > 1 else node.kwargs["dim"]
@@ -197,7 +198,7 @@ class OperatorConverter:
         """Convert what only moves values: reshapes, transpositions, slices and padding."""
         if flattens(node):
             return self._add("Flatten", node.name, *inputs)
-        if node.target in RESHAPES and node.op != "get_attr":
+        if is_reshape(node):
             return self._reshape(node.name, shape(node), inputs[0])
         if dimensions := transposed_dimensions(node):
             return self._add("Transpose", node.name, *inputs, perm=dimensions)
@@ -252,8 +253,13 @@ class OperatorConverter:
         axes, before = reduced_dimensions(node), len(shape(node.all_input_nodes[0]))
         if not axes or axes[0] < 1 or len(shape(node)) not in {before, before - len(axes)}:
             return None
-        operation = "ReduceMean" if node.target in MEANS else "ReduceMax"
-        return self._add(operation, node.name, x, axes=axes, keepdims=int(len(shape(node)) == before))
+        keepdims = int(len(shape(node)) == before)
+        if node.target in SUMS:  # whose dimensions became an input before those of the others
+            return self._add(
+                "ReduceSum", node.name, x, self._constant(f"{node.name}_axes", np.array(axes)), keepdims=keepdims
+            )
+        operation = "ReduceMax" if node.target in MAXIMA else "ReduceMean"
+        return self._add(operation, node.name, x, axes=axes, keepdims=keepdims)
 
     def _slice(self, node: fx.Node, x: str, axes: list[int], ranges: list[range]) -> str:
         """Add a slice of all dimensions but the photos."""

@@ -11,7 +11,7 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
-from compress.networks.operations import is_tensor, shape, with_numbers
+from compress.networks.operations import REDUCTIONS, is_reshape, is_tensor, reduced_dimensions, shape, with_numbers
 
 _VIEWS = {"view", "reshape", torch.reshape}
 _PERMUTATIONS = {"permute", torch.permute}
@@ -122,6 +122,18 @@ def find_picks(graph: fx.Graph) -> Mapping[fx.Node, Slice]:
             if is_tensor(node) and shape(node) == (shape(x)[0], 1, *shape(x)[2:]):
                 picks[node] = Slice(x, ranges[1].start, (1, 1))
     return picks
+
+
+def find_merged(graph: fx.Graph) -> Mapping[fx.Node, fx.Node]:
+    """Return the maps of reductions over all positions, `x.flatten(2).mean(2)`, by the node of the result."""
+    merged: dict[fx.Node, fx.Node] = {}
+    for node in graph.nodes:
+        view = node.all_input_nodes[0] if node.target in REDUCTIONS and node.all_input_nodes else None
+        if view and is_tensor(view) and is_reshape(view) and len(shape(x := view.all_input_nodes[0])) == 4:
+            photos, channels, height, width = shape(x)
+            if shape(view) == (photos, channels, height * width) and reduced_dimensions(node) == [2]:
+                merged[node] = x
+    return merged
 
 
 @dataclass(frozen=True)

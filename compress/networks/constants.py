@@ -11,6 +11,7 @@ import torch
 from torch import fx, nn
 
 from compress.networks.modules import set_weights, stored_tensors
+from compress.networks.operations import CASTS
 from compress.networks.tracing import trace
 from compress.tensors.forms import Dense
 
@@ -33,6 +34,8 @@ def nodes_of_constants(graph: fx.Graph) -> set[fx.Node]:
     nodes: set[fx.Node] = set()
     for node in graph.nodes:
         inputs = node.all_input_nodes
+        if node.target in CASTS:  # to the photo's type and device: `self.mean.to(x)`
+            inputs = inputs[:1]
         if node.op == "get_attr" or (node.op != "output" and inputs and all(each in nodes for each in inputs)):
             nodes.add(node)
     return nodes
@@ -43,7 +46,9 @@ def constant_values(traced: fx.GraphModule) -> dict[fx.Node, torch.Tensor]:
     interpreter, nodes = fx.Interpreter(traced), nodes_of_constants(traced.graph)
     with torch.no_grad():
         for node in (each for each in traced.graph.nodes if each in nodes):
-            interpreter.env[node] = interpreter.run_node(node)
+            is_cast = node.target in CASTS and not all(each in nodes for each in node.all_input_nodes)
+            before = node.all_input_nodes[:1]
+            interpreter.env[node] = interpreter.env[before[0]].float() if is_cast else interpreter.run_node(node)
     return {node: value for node, value in interpreter.env.items() if isinstance(value, torch.Tensor)}
 
 

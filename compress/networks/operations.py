@@ -27,8 +27,10 @@ BINARY: Mapping[Any, str] = {
 NEGATIONS = {operator.neg, torch.neg, "neg"}
 SQUARES = {torch.square, "square"}
 POWERS = {operator.pow, torch.pow, "pow"}
-COPIES = {"float", "contiguous", "clone", "detach"}
-MEANS, MAXIMA = {"mean", torch.mean}, {"amax", torch.amax}
+_COPIES = {"float", "contiguous", "clone", "detach"}
+CASTS = {"to", "type_as"}
+MEANS, MAXIMA, SUMS = {"mean", torch.mean}, {"amax", torch.amax}, {"sum", torch.sum}
+REDUCTIONS = MEANS | MAXIMA | SUMS
 LOG_SOFTMAXES = {"log_softmax", functional.log_softmax, torch.log_softmax, nn.LogSoftmax}
 ACTIVATIONS: Mapping[Any, str] = {
     **dict.fromkeys((nn.ReLU, torch.relu, functional.relu, "relu", "relu_"), "Relu"),
@@ -63,7 +65,7 @@ _WITHOUT_EFFECT = (
     nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout,
 )  # fmt: skip
 _CONCATENATIONS = {torch.cat, torch.concat, torch.concatenate}
-RESHAPES = {
+_RESHAPES = {
     *("flatten", "view", "reshape", "squeeze", "unsqueeze"),
     *(torch.flatten, torch.reshape, torch.squeeze, torch.unsqueeze),
 }
@@ -149,7 +151,7 @@ def averages_positions(node: fx.Node) -> bool:
 
 
 def reduced_dimensions(node: fx.Node) -> list[int]:
-    """Return the dimensions that a mean or maximum is over, in ascending order; none if it says none, or a type."""
+    """Return the dimensions of a mean, maximum or sum, in ascending order; none if it says none, or a type."""
     dimensions = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
     dimensions = [dimensions] if isinstance(dimensions, int) else dimensions
     if "dtype" in node.kwargs or not isinstance(dimensions, list | tuple):
@@ -159,19 +161,22 @@ def reduced_dimensions(node: fx.Node) -> list[int]:
 
 def flattens(node: fx.Node) -> bool:
     """Return whether a node makes a vector of each photo's values, in their order, however it is written."""
-    if not _is_reshape(node):
+    if not is_reshape(node):
         return False
     photos, *extents = shape(node.all_input_nodes[0])
     return shape(node) == (photos, math.prod(extents))
 
 
-def _is_reshape(node: fx.Node) -> bool:
-    return node.target in RESHAPES and node.op != "get_attr"  # a parameter may have the name of a method
+def is_reshape(node: fx.Node) -> bool:
+    """Return whether a node has the values of a tensor in their order, in another shape, such as `x[:, :, None]`."""
+    if node.target is operator.getitem and isinstance(node.args[1], tuple):
+        return None in node.args[1] and all(each in (None, Ellipsis, slice(None)) for each in node.args[1])
+    return node.target in _RESHAPES and node.op != "get_attr"  # a parameter may have the name of a method
 
 
 def adds_or_removes_ones(node: fx.Node) -> bool:
     """Return whether a node adds or removes dimensions of 1 at the end, as around the linear layers of a gate."""
-    if not _is_reshape(node):
+    if not is_reshape(node):
         return False
     shorter, longer = sorted((shape(node.all_input_nodes[0]), shape(node)), key=len)
     return longer == shorter + (1,) * (len(longer) - len(shorter))
@@ -231,6 +236,16 @@ def is_for_training(node: fx.Node, module: nn.Module | None) -> bool:
         return False
     options = dict(zip(("p", "mode", "training"), node.args[1:], strict=False)) | dict(node.kwargs)
     return options.get("training", True) is False
+
+
+def is_copy(node: fx.Node) -> bool:
+    """Return whether a node has the values of a tensor: a copy, or a cast to its own type."""
+    if node.target in _COPIES:
+        return True
+    before = node.args[0] if node.target in CASTS else None
+    if not isinstance(before, fx.Node) or not is_tensor(before):
+        return False
+    return bool(before.meta["tensor_meta"].dtype == node.meta["tensor_meta"].dtype)
 
 
 def nodes_in(argument: Any) -> list[fx.Node]:

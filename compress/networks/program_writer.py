@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from enum import IntEnum
 from textwrap import shorten
@@ -12,23 +13,24 @@ import torch
 from torch import fx, nn
 
 from compress.networks.activations import Activation, activation_of
-from compress.networks.channel_patterns import Padding, find_picks, find_shuffles, padding_of, slice_of
+from compress.networks.channel_patterns import Padding, find_merged, find_picks, find_shuffles, padding_of, slice_of
 from compress.networks.constants import Constant, find_constants, nodes_of_constants
 from compress.networks.modules import stored_tensors
 from compress.networks.operations import (
     BINARY,
-    COPIES,
     LOG_SOFTMAXES,
     MAXIMA,
-    MEANS,
     NEGATIONS,
     ONE_BY_ONE,
+    REDUCTIONS,
+    SUMS,
     adds_or_removes_ones,
     averages_positions,
     convolution_padding,
     even_windows,
     flattens,
     has_whole_windows,
+    is_copy,
     is_for_training,
     is_in_place,
     is_square,
@@ -108,13 +110,14 @@ class ProgramWriter:
         self._parts: set[int] = set()
         self._modules = dict(network.named_modules(remove_duplicate=False))
         self._tensors = {id(tensor): index for index, tensor in enumerate(stored_tensors(network).values())}
-        self._shuffles, self._picks = find_shuffles(graph), find_picks(graph)
+        self._shuffles, self._picks, self._merged = find_shuffles(graph), find_picks(graph), find_merged(graph)
 
     def write(self) -> list[list[int]]:
         own = nodes_of_constants(self._graph)
         steps = {step for shuffle in self._shuffles.values() for step in shuffle.steps}
-        picked = {node.all_input_nodes[0] for node in self._picks}
-        steps |= {node for node in picked if set(node.users) <= set(self._picks)}
+        for patterns in (self._picks, self._merged):
+            before = {node.all_input_nodes[0] for node in patterns}
+            steps |= {node for node in before if set(node.users) <= set(patterns)}
         for node in self._graph.nodes:
             if node not in steps and node not in own and (is_tensor(node) or node.op == "output"):
                 try:
@@ -211,11 +214,13 @@ class ProgramWriter:
             return self._add(_Kind.PRODUCT, node, inputs=_inputs(node) * 2)
         if joins_channels(node):
             return self._add(_Kind.CONCATENATION, node)
-        if flattens(node) or adds_or_removes_ones(node) or node.target in COPIES:
+        if flattens(node) or is_copy(node):
             return self._values[node.all_input_nodes[0]]
+        if adds_or_removes_ones(node):
+            return self._write_ones(node)
         if averages_positions(node):
             return self._add(_Kind.GLOBAL_AVERAGE, node)
-        if node.target in MEANS | MAXIMA:
+        if node.target in REDUCTIONS:
             return self._write_reduction(node)
         if shuffle := self._shuffles.get(node):
             return self._add_channels(node, shuffle.x, 0, shuffle.groups)
@@ -224,6 +229,13 @@ class ProgramWriter:
         if padding := padding_of(node, None):
             return self._write_padding(node, padding)
         return self._write_scale(node)
+
+    def _write_ones(self, node: fx.Node) -> int:
+        """Return the value of a node that adds or removes dimensions of 1, but not to a flat map."""
+        x = node.all_input_nodes[0]
+        if len(shape(x)) == 2 and self._values[x] in self._wide:
+            raise UnsupportedError(node)
+        return self._values[x]
 
     def _write_padding(self, node: fx.Node, padding: Padding) -> int:
         before, behind = zip(padding.rows, padding.columns, strict=True)
@@ -256,15 +268,22 @@ class ProgramWriter:
         return self._values[x] if window == [1, 1] else self._add(kind, node, *window, *window, 0, 0, 0)
 
     def _write_reduction(self, node: fx.Node) -> int:
-        """Write a mean or maximum over rows, columns, or both. A value of one row less stands for one column."""
+        """Write a mean, sum or maximum over rows, columns, or both. A value of one row less stands for one column."""
         x, dimensions = self._source(node), reduced_dimensions(node)
+        if node in self._merged:
+            x, dimensions = self._merged[node], [2, 3]
         extents = [*shape(x)[2:], 1][:2]
         is_upright = len(shape(node)) != 3 or 2 not in dimensions
         if not dimensions or dimensions[0] < 2 or len(shape(x)) not in {3, 4} or not is_upright:
             raise UnsupportedError(node)
         window = [extent if axis in dimensions else 1 for axis, extent in enumerate(extents, 2)]
-        kind = _Kind.AVERAGE_POOL if node.target in MEANS else _Kind.MAX_POOL
-        return self._add(kind, node, *window, *window, 0, 0, 0)
+        kind = _Kind.MAX_POOL if node.target in MAXIMA else _Kind.AVERAGE_POOL
+        value = self._add(kind, node, *window, *window, 0, 0, 0, inputs=[x])
+        if node.target not in SUMS:
+            return value
+        return self._mark(
+            self._append(_Kind.SCALE, [value], *_float_numbers(math.prod(window)), *_float_numbers(0.0)), node
+        )
 
     def _write_slice(self, node: fx.Node, x: fx.Node, first: int, steps: tuple[int, int]) -> int:
         """Write some channels, or pixels in steps: the maxima of single pixels."""
@@ -397,7 +416,7 @@ class ProgramWriter:
     def _source(self, node: fx.Node) -> fx.Node:
         """Return the only input of an operation on maps."""
         (x,) = _inputs(node)
-        if len(shape(x)) != len(shape(node)) and node.target not in MEANS | MAXIMA:
+        if len(shape(x)) != len(shape(node)) and node.target not in REDUCTIONS:
             raise UnsupportedError(node)
         return x
 

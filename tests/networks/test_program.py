@@ -133,6 +133,12 @@ def test_a_tensor_of_the_networks_own_is_a_value_and_its_numbers_are_in_the_prog
     assert program_of(CONV, own, MEAN) == [4, *CONV_BYTES, *value, 15, 0, 2, 1, *MEAN_BYTES]
 
 
+def test_a_tensor_that_is_moved_to_the_photos_device_is_that_tensor():
+    expected = program_of(CONV, Owner((4, 1, 1), lambda x, own: x - own), MEAN)
+    assert program_of(CONV, Owner((4,), lambda x, own: x - own.to(x.device).view(-1, 1, 1)), MEAN) == expected
+    assert program_of(CONV, Owner((4,), lambda x, own: x - own.type_as(x)[:, None, None].to(x)), MEAN) == expected
+
+
 def test_slopes_of_channels_are_a_value():
     assert program_of(CONV, nn.PReLU(4), MEAN) == [4, *CONV_BYTES, 13, 0, 2, 4, 17, 0, 2, 1, *MEAN_BYTES]
     by_function = Owner((4,), functional.prelu)
@@ -159,6 +165,8 @@ class Forked(nn.Module):
         (lambda a, b: b * a.mean((2, 3), keepdim=True), [4, 0, 2, 6, 0, 2, 1]),
         (lambda a, b: b * functional.adaptive_avg_pool2d(a, 1), [4, 0, 2, 6, 0, 2, 1]),
         (lambda a, b: b * a.mean((2, 3)).view(a.size(0), -1, 1, 1), [4, 0, 2, 6, 0, 2, 1]),
+        (lambda a, b: b * a.mean((2, 3))[:, :, None, None], [4, 0, 2, 6, 0, 2, 1]),
+        (lambda a, b: b * a.mean((2, 3))[..., None, None], [4, 0, 2, 6, 0, 2, 1]),
         (lambda a, b: a + torch.relu(a) * b, [8, 1, 2, 6, 0, 1, 2, 5, 0, 4, 1]),  # ReLU, product, sum
         (lambda a, b: torch.cat([a, b], 1).relu(), [7, 0, 2, 2, 1, 8, 1, 1]),
         (lambda a, b: b + a.mean((2, 3), keepdim=True), [4, 0, 2, 5, 0, 2, 1]),
@@ -187,6 +195,11 @@ WAYS = {
         lambda x: x.mean(3).mean(2),
         [3, 0, 1, 1, 16, 1, 16, 0, 0, 0, 3, 0, 1, 18, 1, 18, 1, 0, 0, 0],
     ),
+    "a mean of merged positions": (
+        lambda x: x.view(x.size(0), x.size(1), -1).mean(2),
+        [3, 0, 1, 18, 16, 18, 16, 0, 0, 0],
+    ),
+    "a maximum of merged positions": (lambda x: x.flatten(2).amax(-1), [2, 0, 1, 18, 16, 18, 16, 0, 0, 0]),
     "a maximum": (lambda x: x.amax((2, 3)), [2, 0, 1, 18, 16, 18, 16, 0, 0, 0]),
     "global max pool": (
         lambda x: functional.adaptive_max_pool2d(x, 1).flatten(1),
@@ -196,7 +209,7 @@ WAYS = {
         lambda x: x[:, :, ::2, ::2].mean((2, 3)),
         [2, 0, 1, 1, 1, 2, 2, 0, 0, 0, *MEAN_BYTES],
     ),
-    "copies": (lambda x: x.clone().mean((2, 3)).contiguous().float(), MEAN_BYTES),
+    "copies": (lambda x: x.clone().mean((2, 3)).contiguous().float().to(x.dtype).type_as(x).to(x.device), MEAN_BYTES),
     "log-softmax": (lambda x: functional.log_softmax(x.mean((2, 3)), 1), MEAN_BYTES),
     "dropout": (lambda x: functional.dropout(x, training=False).mean((2, 3)), MEAN_BYTES),
     "average pool": (
@@ -399,8 +412,18 @@ UNSUPPORTED = {
     "a clamp to another map": (CONV, Calls(lambda x: x.clamp(min=x.mean((2, 3), keepdim=True))), MEAN),
     "a clamp whose limits are swapped": (CONV, Calls(lambda x: x.clamp(2, 1)), MEAN),
     "slopes of a flat map": (CONV, nn.Flatten(), nn.PReLU(), nn.Linear(1152, 5)),
+    "a flat map as one position": (
+        CONV,
+        nn.Flatten(),
+        Calls(lambda x: x[:, :, None, None].mean((2, 3))),
+        nn.Linear(1152, 5),
+    ),
+    "merged rows": (CONV, Calls(lambda x: x.view(1, 4, 9, 32).mean((2, 3))), nn.Linear(4, 5)),
+    "merged positions that are read elsewhere": (CONV, Calls(lambda x: (y := x.flatten(2)).mean(2) + y.relu().amax(2))),
+    "a sum over channels": (CONV, Calls(lambda x: x.sum(1, keepdim=True)), MEAN),
     "a number for each column": (CONV, Owner((16,), lambda x, own: x * own), MEAN),
     "a number for each pixel": (CONV, Owner((4, 18, 16), lambda x, own: x * own), MEAN),
+    "a value in another type": (CONV, Calls(lambda x: x.to(torch.float16).float()), MEAN),
     "a larger tensor": (CONV, Owner((1, 4, 18, 16), lambda x, own: x.mean((2, 3), keepdim=True) * own), MEAN),
     "a tensor that is computed from weights": (CONV, Owner((4, 1, 1), lambda x, own: x * own.exp()), MEAN),
     "a tensor in another order": (CONV, Owner((4, 1, 1), lambda x, own: x * own.flip(0)), MEAN),
