@@ -25,6 +25,15 @@
  * require it. */
 typedef char shift_must_round_down[-3 >> 1 == -2 ? 1 : -1];
 
+/* Whether compilers make vectors of a loop: GCC makes none with -Os. */
+#if defined(__OPTIMIZE_SIZE__) && !defined(__clang__)
+#define HAS_VECTORS 0
+#elif defined(__SSE2__) || defined(__ARM_NEON) || defined(__wasm_simd128__) || defined(_M_X64) || defined(_M_ARM64)
+#define HAS_VECTORS 1
+#else
+#define HAS_VECTORS 0
+#endif
+
 enum {
     UNARY = 6,            /* decisions "larger?" before the escape code */
     MAX_HEAD = 239,
@@ -64,7 +73,7 @@ typedef struct column {
     int8_t level;            /* the last one decoded, clipped to 127 */
     int8_t above;            /* the magnitude of the one before, clipped to 127 */
     int8_t sum_of_4, sum_of_16; /* of the last levels, clipped to 3 */
-    uint8_t history[HISTORY / 2]; /* these levels; row r is nibble r mod 16 */
+    uint64_t history;           /* these 16 levels, a nibble each, the last one lowest */
 } column;
 
 struct sqz_context {
@@ -93,9 +102,11 @@ struct sqz_context {
     column *of_column;
     uint16_t *rates; /* by N */
     int16_t *logits; /* by P >> 10 */
-    int32_t ahead, step; /* see look_ahead */
+    int32_t ahead;       /* see look_ahead */
     int16_t *predictors; /* [columns][stride] */
     int16_t *values;     /* [columns + ORDER_UNIT]: this row, clipped to 15, then 0 */
+    int16_t *above;      /* the same of the row above, times 512 */
+    int16_t *steps;      /* [columns]: of this row up to the present column, then of the row above */
 };
 
 INLINE int32_t clip(int32_t number, int32_t minimum, int32_t maximum) {
@@ -160,6 +171,17 @@ INLINE uint32_t take_bit(sqz_context *coder, uint32_t probability) {
         coder->spare += 16;
     }
     return bit;
+}
+
+/* Takes a byte before a level, if there is room: otherwise take_bit would take two at times that processors cannot
+ * predict. */
+INLINE void take_spare_byte(sqz_context *coder) {
+    if (coder->at < coder->end) {
+        uint32_t has_room = (coder->spare - 24) >> 31;
+        coder->x |= (uint64_t)(*coder->at & (0 - has_room)) << ((24 - coder->spare) & 31);
+        coder->at += has_room;
+        coder->spare += 8 * has_room;
+    }
 }
 
 /* j = 4 is always possible. */
@@ -256,7 +278,7 @@ INLINE void learn(int32_t *weight, int32_t input, int32_t error) {
     *weight += (input * error + (1 << 17)) >> 18;
 }
 
-/* A bit with a mixer: its inputs, `count` adaptive probabilities and a given logit, and its probability. */
+/* A bit with a mixer: its inputs, one or three adaptive probabilities and a given logit, and its probability. */
 typedef struct mixed_bit {
     uint32_t *adaptive[SIZE_INPUTS - 1];
     unsigned count;
@@ -276,6 +298,35 @@ INLINE void mix(const sqz_context *coder, mixed_bit *mixture, int32_t logit) {
     mixture->probability = sigmoid(mixed(sum, MIN_MIXED, MAX_MIXED));
 }
 
+/* Updates three adaptive probabilities: at once where that is faster, with a division for the table of rates. */
+#if HAS_VECTORS && defined(__GNUC__) && defined(__x86_64__)
+typedef uint32_t four_words __attribute__((vector_size(16)));
+typedef int32_t four_integers __attribute__((vector_size(16)));
+typedef float four_floats __attribute__((vector_size(16)));
+
+INLINE void update_three(const sqz_context *coder, uint32_t *const *adaptive, uint32_t bit) {
+    four_words before = {*adaptive[0], *adaptive[1], *adaptive[2], 0};
+    four_integers n = (four_integers)(before & MAX_UPDATES);
+    four_integers missing = (int32_t)(bit << 22) - (four_integers)(before >> 8);
+    four_floats divisor = __builtin_convertvector(5 * n + 8, four_floats); /* quotients never round up to an integer */
+    four_integers rate = __builtin_convertvector(327680.0f / divisor, four_integers);
+    four_integers change = (missing >> 8) * rate + ((missing & 255) * rate >> 8); /* of 256 P; 31 bits */
+    (void)coder;
+    before += (four_words)(change & ~MAX_UPDATES) - (four_words)(n < MAX_UPDATES); /* true is -1 */
+    *adaptive[0] = before[0];
+    *adaptive[1] = before[1];
+    *adaptive[2] = before[2];
+}
+
+#else
+INLINE void update_three(const sqz_context *coder, uint32_t *const *adaptive, uint32_t bit) {
+    unsigned i;
+    for (i = 0; i < 3; i++) {
+        update(coder, adaptive[i], (int64_t)bit << 22);
+    }
+}
+#endif
+
 INLINE uint32_t take_mixed(sqz_context *coder, const mixed_bit *mixture) {
     uint32_t bit = take_bit(coder, (uint32_t)mixture->probability);
     int32_t error = (int32_t)(6 * ((bit << 16) - (uint32_t)mixture->probability));
@@ -283,8 +334,10 @@ INLINE uint32_t take_mixed(sqz_context *coder, const mixed_bit *mixture) {
     for (i = 0; i <= mixture->count; i++) {
         learn(mixture->weights + i, mixture->inputs[i], error);
     }
-    for (i = 0; i < mixture->count; i++) {
-        update(coder, mixture->adaptive[i], (int64_t)bit << 22);
+    if (mixture->count == 3) {
+        update_three(coder, mixture->adaptive, bit);
+    } else {
+        update(coder, mixture->adaptive[0], (int64_t)bit << 22);
     }
     return bit;
 }
@@ -360,6 +413,8 @@ static uint64_t place_tables(sqz_context *coder, const sqz_shape *shape, int pre
     if (coder->order) {
         coder->predictors = take_table(tables, &taken, 2 * (uint64_t)shape->columns * coder->stride);
         coder->values = take_table(tables, &taken, 2 * ((uint64_t)shape->columns + ORDER_UNIT));
+        coder->above = take_table(tables, &taken, 2 * ((uint64_t)shape->columns + ORDER_UNIT));
+        coder->steps = take_table(tables, &taken, 2 * (uint64_t)shape->columns);
     }
     return taken;
 }
@@ -411,13 +466,15 @@ static void fill_weights(sqz_context *coder, uint32_t kinds) {
 }
 
 INLINE void begin_row(sqz_context *coder) {
+    uint32_t i;
     coder->column = coder->tap = 0;
     coder->row_mean = coder->mean;
     coder->near_sum = 0;
     coder->power = (int32_t)(100u * (uint64_t)coder->mean * (uint64_t)coder->mean >> 16);
     coder->power = coder->power > 1 ? coder->power : 1;
-    if (coder->order) {
-        memset(coder->values, 0, 2 * ((size_t)coder->columns + ORDER_UNIT));
+    for (i = 0; coder->order && i < coder->columns; i++) {
+        coder->above[i] = (int16_t)(512 * coder->values[i]);
+        coder->values[i] = 0;
     }
 }
 
@@ -451,6 +508,9 @@ sqz_context *sqzi_context_open(sqz_span span, const sqz_shape *shape, uint8_t *w
     }
     if (coder->order) {
         memset(coder->predictors, 0, 2 * (size_t)shape->columns * coder->stride);
+        memset(coder->values, 0, 2 * ((size_t)shape->columns + ORDER_UNIT));
+        memset(coder->above, 0, 2 * ((size_t)shape->columns + ORDER_UNIT));
+        memset(coder->steps, 0, 2 * (size_t)shape->columns);
     }
     begin_row(coder);
     return coder;
@@ -460,7 +520,7 @@ sqz_context *sqzi_context_open(sqz_span span, const sqz_shape *shape, uint8_t *w
 
 /* For numbers below 2^28. */
 INLINE int32_t log_of(int32_t number) {
-    uint32_t q = 31 - leading_zeros((uint32_t)number);
+    uint32_t q = 31 ^ leading_zeros((uint32_t)number);
     return (int32_t)(8 * q + (((uint32_t)number << 3) >> q & 7));
 }
 
@@ -505,65 +565,44 @@ INLINE uint32_t sign_context_of(const sqz_context *coder) {
     return (uint32_t)(SIGN_CONTEXTS * (int32_t)lower(coder->tap, TAP_KINDS - 1) + 9 * left + 3 * over + first + 13);
 }
 
+/* The level of the column `rows` rows before its next one, clipped to 3; 0 before the first row. */
+INLINE int32_t history_at(const column *here, uint32_t rows) {
+    return (int32_t)((int64_t)(here->history << (64 - 4 * rows)) >> 60);
+}
+
 /* Fills the inputs of the sign logit, except the prediction, and returns it. */
 INLINE int32_t sign_logit_of(const sqz_context *coder, const column *here, const int32_t *weights, int32_t *inputs) {
     int64_t sum = 0;
     uint32_t i, seen = lower(coder->tap, TAPS_BEFORE);
     for (i = 0; i < seen; i++) {
-        inputs[i] = 256 * clip(here[-1 - (ptrdiff_t)i].level, -3, 3);
+        inputs[i] = 256 * history_at(here - 1 - i, 1);
         sum += (int64_t)inputs[i] * weights[i];
     }
-    inputs[8] = 256 * clip(here->level, -3, 3);
+    inputs[8] = 256 * history_at(here, 1);
     inputs[9] = 128 * here->sum_of_4;
     inputs[10] = 64 * here->sum_of_16;
-    inputs[11] = 256 * clip(level_before(coder, coder->taps), -3, 3);
+    inputs[11] = coder->taps > coder->column ? 0 : 256 * history_at(here - coder->taps, 1);
     for (i = TAPS_BEFORE; i < SIGN_INPUTS; i++) {
         sum += (int64_t)inputs[i] * weights[i];
     }
     return mixed(sum, -MAX_LOGIT, MAX_LOGIT);
 }
 
-/* A level of the history, clipped to 3, `rows` above the present row; 0 before the first row. */
-INLINE int32_t history_at(const column *here, uint32_t row) {
-    int32_t nibble = here->history[row % HISTORY / 2] >> (row % 2 * 4) & 15;
-    return (nibble ^ 8) - 8;
-}
-
-/* Adds the level of the present row to the column's levels. */
-INLINE void store_level(const sqz_context *coder, column *here, int32_t level) {
-    uint32_t row = coder->row, shift = row % 2 * 4;
-    uint8_t *pair = here->history + row % HISTORY / 2;
+/* Adds a level to the column's levels. */
+INLINE void store_level(column *here, int32_t level) {
     int32_t value = clip(level, -3, 3);
-    here->sum_of_4 = (int8_t)(here->sum_of_4 + value - history_at(here, row + HISTORY - 4));
-    here->sum_of_16 = (int8_t)(here->sum_of_16 + value - history_at(here, row));
-    *pair = (uint8_t)((*pair & ~(15u << shift)) | ((uint32_t)value & 15u) << shift);
+    here->sum_of_4 = (int8_t)(here->sum_of_4 + value - history_at(here, 4));
+    here->sum_of_16 = (int8_t)(here->sum_of_16 + value - history_at(here, HISTORY));
+    here->history = here->history << 4 | ((uint32_t)value & 15u);
     here->above = (int8_t)magnitude_of(here->level);
     here->level = (int8_t)clip(level, -127, 127);
 }
 
-/* ---- 6. "Prediction" ---- */
+/* ---- 6. "Prediction" ----
+ *
+ * The weights of a column are updated a row later, just before they predict again: so both take one pass over them. */
 
-/* At most 1,024 products of 15 and a weight: 29 bits. Both loops take a multiple of ORDER_UNIT weights, without a rest
- * that compilers would not vectorize: levels after those that count are 0. */
-INLINE int32_t product_of(const int16_t *weights, const int16_t *values, uint32_t count) {
-    int32_t sum = 0;
-    uint32_t i;
-    count &= ~(ORDER_UNIT - 1u);
-    for (i = 0; i < count; i++) {
-        sum += weights[i] * values[i];
-    }
-    return sum;
-}
-
-/* Whether compilers make vectors of a loop: GCC makes none with -Os. */
-#if defined(__OPTIMIZE_SIZE__) && !defined(__clang__)
-#define HAS_VECTORS 0
-#elif defined(__SSE2__) || defined(__ARM_NEON) || defined(__wasm_simd128__) || defined(_M_X64) || defined(_M_ARM64)
-#define HAS_VECTORS 1
-#else
-#define HAS_VECTORS 0
-#endif
-
+/* Returns a weight after its update with a step and with 512 times a level of the row above. */
 #if HAS_VECTORS
 INLINE int16_t lower16(int16_t left, int16_t right) {
     return left < right ? left : right;
@@ -573,31 +612,44 @@ INLINE int16_t higher16(int16_t left, int16_t right) {
     return left < right ? right : left;
 }
 
-/* All numbers have 16 bits, which makes vectors of the most elements: the integer part and the fraction of a step have
- * products of at most 14 bits, and a weight is clipped before its change. */
-INLINE void add_multiple(int16_t *restrict weights, const int16_t *restrict values, uint32_t count, int32_t step) {
-    int16_t whole = (int16_t)(step >> 6), fraction = (int16_t)(step & 63);
-    uint32_t i;
-    count &= ~(ORDER_UNIT - 1u);
-    for (i = 0; i < count; i++) {
-        int16_t rounded = (int16_t)((int16_t)(fraction * values[i]) + 32);
-        int16_t change = (int16_t)((int16_t)(whole * values[i]) + (rounded >> 6));
-        int16_t minimum = (int16_t)(-32767 - lower16(change, 0)), maximum = (int16_t)(32767 - higher16(change, 0));
-        weights[i] = (int16_t)(lower16(higher16(weights[i], minimum), maximum) + change);
-    }
+/* All numbers have 16 bits, which makes vectors of the most elements: so the weight is clipped before its change. GCC
+ * finds the instruction of x86 and ARM for the rounded product. clang does not: for it, the integer part and the
+ * fraction of the step have products of at most 14 bits. */
+INLINE int16_t updated(int16_t weight, int16_t above, int16_t step) {
+#if defined(__clang__)
+    int16_t level = (int16_t)(above >> 9), rounded = (int16_t)((int16_t)((step & 63) * level) + 32);
+    int16_t change = (int16_t)((int16_t)((step >> 6) * level) + (rounded >> 6));
+#else
+    int16_t change = (int16_t)(((step * above >> 14) + 1) >> 1);
+#endif
+    int16_t minimum = (int16_t)(-32767 - lower16(change, 0)), maximum = (int16_t)(32767 - higher16(change, 0));
+    return (int16_t)(lower16(higher16(weight, minimum), maximum) + change);
 }
 
 #else
 /* Numbers of 32 bits take fewer instructions one by one. */
-INLINE void add_multiple(int16_t *restrict weights, const int16_t *restrict values, uint32_t count, int32_t step) {
-    uint32_t i;
-    for (i = 0; i < count; i++) {
-        if (values[i]) {
-            weights[i] = (int16_t)clip(weights[i] + ((step * values[i] + 32) >> 6), -32767, 32767);
-        }
-    }
+INLINE int16_t updated(int16_t weight, int16_t above, int16_t step) {
+    return above ? (int16_t)clip(weight + (((step * above >> 14) + 1) >> 1), -32767, 32767) : weight;
 }
 #endif
+
+/* Updates weights with a step and the levels of the row above, and returns the sum of their products with the levels of
+ * this row: at most 1,024 products of 15 and a weight, 29 bits. Takes a multiple of ORDER_UNIT weights, without a rest
+ * that compilers would not vectorize: those after the order meet levels of this row that are still 0. */
+INLINE int32_t update_and_predict(int16_t *restrict weights, const int16_t *restrict above,
+                                  const int16_t *restrict values, uint32_t count, int16_t step) {
+    int32_t sum = 0;
+    uint32_t i;
+    count &= ~(ORDER_UNIT - 1u);
+#if defined(__clang__)
+#pragma clang loop vectorize_width(8) /* rather than 4, the number of sums in a vector */
+#endif
+    for (i = 0; i < count; i++) {
+        weights[i] = updated(weights[i], above[i], step);
+        sum += weights[i] * values[i];
+    }
+    return sum;
+}
 
 /* The number of levels that a column is predicted from. */
 INLINE uint32_t order_at(const sqz_context *coder, uint32_t c) {
@@ -614,35 +666,23 @@ INLINE int32_t predict(const sqz_context *coder) {
     return order ? coder->ahead + predictors_at(coder, coder->column)[order - 1] * coder->values[coder->column - 1] : 0;
 }
 
-/* Updates the weights of a column. */
-INLINE void teach(const sqz_context *coder, uint32_t c) {
-    uint32_t order = order_at(coder, c);
-    add_multiple(predictors_at(coder, c), coder->values + c - order, in_units(order), coder->step);
-}
-
-/* Does what must not wait for the present level, whose bits take time: updates the weights of the column before, and
- * predicts the next column as if the present level were 0. */
+/* Predicts the next column as if the present level were 0: this must not wait for that level, whose bits take time. */
 INLINE void look_ahead(sqz_context *coder) {
-    uint32_t next = coder->column + 1, order = order_at(coder, next);
-    if (coder->column) {
-        teach(coder, coder->column - 1);
-    }
+    uint32_t next = coder->column + 1, order = order_at(coder, next), first = next - order;
     if (next < coder->columns) {
-        coder->ahead = product_of(predictors_at(coder, next), coder->values + next - order, in_units(order));
+        coder->ahead = update_and_predict(predictors_at(coder, next), coder->above + first, coder->values + first,
+                                          in_units(order), coder->steps[next]);
     }
 }
 
-/* Stores the present level and the step of its weights. The last column's weights are updated at once. */
+/* Stores the present level and the step of its weights. */
 INLINE void learn_level(sqz_context *coder, int32_t level, int32_t prediction) {
     uint32_t order = order_at(coder, coder->column);
     int16_t *values = coder->values + coder->column - order;
     int32_t value = clip(level, -15, 15), error = 16384 * value - prediction;
     uint64_t size = (uint64_t)magnitude_of(error) * 77 / (4 * (uint64_t)coder->power);
-    coder->step = size > 32767 ? 32767 : (int32_t)size;
-    coder->step = error < 0 ? -coder->step : coder->step;
-    if (coder->column + 1 == coder->columns) {
-        teach(coder, coder->column);
-    }
+    int32_t step = size > 32767 ? 32767 : (int32_t)size;
+    coder->steps[coder->column] = (int16_t)(error < 0 ? -step : step);
     coder->power += value * value - (order == coder->order ? values[0] * values[0] : 0);
     values[order] = (int16_t)value;
 }
@@ -650,9 +690,13 @@ INLINE void learn_level(sqz_context *coder, int32_t level, int32_t prediction) {
 /* ---- 7. "A level", "The trellis" ---- */
 
 INLINE uint32_t parity(uint32_t bits) {
+#if defined(__GNUC__) && (defined(__x86_64__) || defined(__wasm__))
+    return (uint32_t)__builtin_parity(bits);
+#else
     bits ^= bits >> 8;
     bits ^= bits >> 4;
     return 0x6996u >> (bits & 15) & 1;
+#endif
 }
 
 /* What the decisions "larger?" of a level need. The adaptive probabilities have a plane for each decision. */
@@ -769,7 +813,7 @@ INLINE void finish_level(sqz_context *coder, column *here, uint32_t state, int32
     here->mean_and_state = (uint32_t)mean << 12 | state;
     coder->total_mean = updated_mean(coder, coder->total_mean, magnitude, 2 + coder->levels);
     coder->levels += 2 + coder->levels < MAX_UPDATES;
-    store_level(coder, here, level);
+    store_level(here, level);
     coder->near_sum += magnitude_of(here->level);
     coder->near_sum -= coder->tap >= TAPS_BEFORE ? magnitude_of(here[-TAPS_BEFORE].level) : 0;
     advance(coder);
@@ -783,6 +827,7 @@ INLINE int take_level(sqz_context *coder, uint32_t *symbol) {
     int32_t row_log = log_of(coder->row_mean + MEAN_OFFSET), prediction = 0, expected, sign_logit, level;
     int32_t column_log = log_of((int32_t)(here->mean_and_state >> 12) + MEAN_OFFSET), inputs[SIGN_INPUTS];
     size_contexts contexts;
+    take_spare_byte(coder);
     inputs[PREDICTION] = 0;
     if (coder->order) {
         int64_t scaled = ((int64_t)(prediction = predict(coder)) * coder->prediction_scale) >> 16;
@@ -815,9 +860,21 @@ INLINE int take_level(sqz_context *coder, uint32_t *symbol) {
     return 1;
 }
 
-INLINE uint32_t take_levels(sqz_context *stored, uint16_t *symbols, uint32_t count) {
+/* What a compiler may know of a stream: nothing; a trellis and units of 1; the same, and one tap. */
+typedef enum stream_kind { ANY, TRELLIS, TRELLIS_OF_POINTS } stream_kind;
+
+INLINE uint32_t take_levels(sqz_context *stored, uint16_t *symbols, uint32_t count, stream_kind kind) {
     sqz_context coder = *stored; /* no table overlaps a local copy: so the compiler keeps it in registers */
     uint32_t i;
+    if (kind != ANY) {
+        coder.quantizers = 2;
+        coder.planes = planes_of(2);
+        coder.unit_bits = 0;
+    }
+    if (kind == TRELLIS_OF_POINTS) {
+        coder.taps = coder.kernel_width = 1;
+        coder.tap = 0;
+    }
     for (i = 0; i < count; i++) {
         uint32_t symbol;
         if (!take_level(&coder, &symbol) || coder.over > 8) {
@@ -829,9 +886,20 @@ INLINE uint32_t take_levels(sqz_context *stored, uint16_t *symbols, uint32_t cou
     return i;
 }
 
+#if defined(SQZI_AVX2) || defined(__AVX2__)
+/* The same in programs for large machines: with code of its own for the kinds of streams that are large. */
+INLINE uint32_t take_levels_of_kind(sqz_context *coder, uint16_t *symbols, uint32_t count) {
+    if (HAS_VECTORS && coder->quantizers == 2 && coder->unit_bits == 0) {
+        return coder->taps == 1 ? take_levels(coder, symbols, count, TRELLIS_OF_POINTS)
+                                : take_levels(coder, symbols, count, TRELLIS);
+    }
+    return take_levels(coder, symbols, count, ANY);
+}
+#endif
+
 #ifdef SQZI_AVX2
 SQZI_AVX2 static uint32_t take_levels_avx2(sqz_context *coder, uint16_t *symbols, uint32_t count) {
-    return take_levels(coder, symbols, count);
+    return take_levels_of_kind(coder, symbols, count);
 }
 #endif
 
@@ -841,5 +909,9 @@ uint32_t sqzi_context_take(sqz_context *coder, uint16_t *symbols, uint32_t count
         return take_levels_avx2(coder, symbols, count);
     }
 #endif
-    return take_levels(coder, symbols, count);
+#ifdef __AVX2__
+    return take_levels_of_kind(coder, symbols, count);
+#else
+    return take_levels(coder, symbols, count, ANY);
+#endif
 }

@@ -209,6 +209,14 @@ def correlated(rng, shape):
     return np.tile(rng.integers(-20, 21, shape[1:]), (shape[0], *[1] * (len(shape) - 1))).astype(np.int32)
 
 
+def far_predicted(rng, shape):
+    """Two columns of signs, two that are 15 and -15 times the first, and zeros: predictors would leave 16 bits."""
+    levels = np.zeros(shape, np.int32)
+    levels[:, :2] = rng.choice([-1, 1], (shape[0], 2))
+    levels[:, 2], levels[:, 3] = 15 * levels[:, 0], -15 * levels[:, 0]
+    return levels
+
+
 RNG = np.random.default_rng(0)
 LEVEL_ARRAYS = {
     "large kernels": levels_to_symbols(RNG.geometric(0.05, (20, 3, 9, 9)).astype(np.int32) - 10),
@@ -218,6 +226,7 @@ LEVEL_ARRAYS = {
     "trellis in units": trellis_symbols(RNG.integers(-90, 91, (60, 90)).astype(np.int32)),
     "prediction": levels_to_symbols(correlated(RNG, (40, 300))),
     "prediction of high order": levels_to_symbols(correlated(RNG, (300, 1100)) // 9),
+    "prediction with weights at their bounds": levels_to_symbols(far_predicted(np.random.default_rng(1), (200, 64))),
     "one row": levels_to_symbols(RNG.integers(-3, 4, (1, 2000)).astype(np.int32)),
     "one dimension": levels_to_symbols(RNG.integers(-3, 4, 700).astype(np.int32)),
 }
