@@ -35,6 +35,13 @@ typedef char shift_must_round_down[-3 >> 1 == -2 ? 1 : -1];
 #endif
 
 enum {
+    /* What levels of the row above are stored times: GCC finds the instruction of x86 and ARM for rounded products of
+     * fractions of 15 bits. */
+#if HAS_VECTORS && !defined(__clang__)
+    ABOVE_UNIT = 512,
+#else
+    ABOVE_UNIT = 1,
+#endif
     UNARY = 6,            /* decisions "larger?" before the escape code */
     MAX_HEAD = 239,
     UNIT_CHOICES = 6,
@@ -105,7 +112,7 @@ struct sqz_context {
     int32_t ahead;       /* see look_ahead */
     int16_t *predictors; /* [columns][stride] */
     int16_t *values;     /* [columns + ORDER_UNIT]: this row, clipped to 15, then 0 */
-    int16_t *above;      /* the same of the row above, times 512 */
+    int16_t *above;      /* the same of the row above, times ABOVE_UNIT */
     int16_t *steps;      /* [columns]: of this row up to the present column, then of the row above */
 };
 
@@ -174,9 +181,15 @@ INLINE uint32_t take_bit(sqz_context *coder, uint32_t probability) {
 }
 
 /* Takes a byte before a level, if there is room: otherwise take_bit would take two at times that processors cannot
- * predict. */
+ * predict. Small processors and WebAssembly gain nothing. */
+#if HAS_VECTORS && !defined(__wasm__)
+#define TAKES_SPARE_BYTES 1
+#else
+#define TAKES_SPARE_BYTES 0
+#endif
+
 INLINE void take_spare_byte(sqz_context *coder) {
-    if (coder->at < coder->end) {
+    if (TAKES_SPARE_BYTES && coder->at < coder->end) {
         uint32_t has_room = (coder->spare - 24) >> 31;
         coder->x |= (uint64_t)(*coder->at & (0 - has_room)) << ((24 - coder->spare) & 31);
         coder->at += has_room;
@@ -472,9 +485,12 @@ INLINE void begin_row(sqz_context *coder) {
     coder->near_sum = 0;
     coder->power = (int32_t)(100u * (uint64_t)coder->mean * (uint64_t)coder->mean >> 16);
     coder->power = coder->power > 1 ? coder->power : 1;
-    for (i = 0; coder->order && i < coder->columns; i++) {
-        coder->above[i] = (int16_t)(512 * coder->values[i]);
-        coder->values[i] = 0;
+    if (coder->order) {
+        memcpy(coder->above, coder->values, 2 * (size_t)coder->columns);
+        memset(coder->values, 0, 2 * (size_t)coder->columns);
+        for (i = 0; ABOVE_UNIT > 1 && i < coder->columns; i++) {
+            coder->above[i] = (int16_t)(ABOVE_UNIT * coder->above[i]);
+        }
     }
 }
 
@@ -602,7 +618,7 @@ INLINE void store_level(column *here, int32_t level) {
  *
  * The weights of a column are updated a row later, just before they predict again: so both take one pass over them. */
 
-/* Returns a weight after its update with a step and with 512 times a level of the row above. */
+/* Returns a weight after its update with a step and a level of the row above, times ABOVE_UNIT. */
 #if HAS_VECTORS
 INLINE int16_t lower16(int16_t left, int16_t right) {
     return left < right ? left : right;
@@ -612,13 +628,12 @@ INLINE int16_t higher16(int16_t left, int16_t right) {
     return left < right ? right : left;
 }
 
-/* All numbers have 16 bits, which makes vectors of the most elements: so the weight is clipped before its change. GCC
- * finds the instruction of x86 and ARM for the rounded product. clang does not: for it, the integer part and the
- * fraction of the step have products of at most 14 bits. */
+/* All numbers have 16 bits, which makes vectors of the most elements: so the weight is clipped before its change. For
+ * clang, the integer part and the fraction of the step have products of at most 14 bits. */
 INLINE int16_t updated(int16_t weight, int16_t above, int16_t step) {
 #if defined(__clang__)
-    int16_t level = (int16_t)(above >> 9), rounded = (int16_t)((int16_t)((step & 63) * level) + 32);
-    int16_t change = (int16_t)((int16_t)((step >> 6) * level) + (rounded >> 6));
+    int16_t rounded = (int16_t)((int16_t)((step & 63) * above) + 32);
+    int16_t change = (int16_t)((int16_t)((step >> 6) * above) + (rounded >> 6));
 #else
     int16_t change = (int16_t)(((step * above >> 14) + 1) >> 1);
 #endif
@@ -629,7 +644,7 @@ INLINE int16_t updated(int16_t weight, int16_t above, int16_t step) {
 #else
 /* Numbers of 32 bits take fewer instructions one by one. */
 INLINE int16_t updated(int16_t weight, int16_t above, int16_t step) {
-    return above ? (int16_t)clip(weight + (((step * above >> 14) + 1) >> 1), -32767, 32767) : weight;
+    return above ? (int16_t)clip(weight + ((step * above + 32) >> 6), -32767, 32767) : weight;
 }
 #endif
 
