@@ -47,13 +47,17 @@ class Browser:
     def __init__(self, driver: webdriver.Chrome) -> None:
         self._driver = driver
 
-    def open(self, page: Path | str, *, width: int = 1200, dark: bool = False, script: bool = True) -> None:
+    def open(
+        self, page: Path | str, *, width: int = 1200, dark: bool = False, script: bool = True, paper: bool = False
+    ) -> None:
         scheme = [
             {"name": "prefers-color-scheme", "value": "dark" if dark else "light"},
             {"name": "prefers-reduced-motion", "value": "reduce"},
         ]
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-        self._driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
+        self._driver.execute_cdp_cmd(
+            "Emulation.setEmulatedMedia", {"features": scheme, "media": "print" if paper else ""}
+        )
         self._driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         self._driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": not script})
         self.console()

@@ -7,7 +7,7 @@ from compress.builtin_pipelines import find_pipeline, first_comment
 from compress.evaluation.comparison_record import ModelComparison, PairedAccuracy
 from compress.export.model_card import ModelCard, accuracy_cells, origin_of
 from compress.model import Model
-from compress.report.formatting import nats, percent, points, thousands
+from compress.report.formatting import measured_nats, percent, points, thousands
 from compress.report.markdown import markdown_table
 
 _MEASURED = """\
@@ -67,7 +67,7 @@ def builtin_model_card(model: BuiltinModel, network: Model, comparison: ModelCom
                 top1_change=_change(top1),
                 top5_change=_change(top5),
                 agreement=percent(model.agreement),
-                divergence=nats(model.divergence_nats),
+                divergence=measured_nats(model.divergence_nats),
             ),
             "Limits": _LIMITS.format(height=preprocessing.height, width=preprocessing.width),
             "File": _FILE.format(sha256=model.sha256, weights_sha256=comparison.b.weights_sha256),

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from itertools import pairwise, repeat
+from itertools import repeat
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
-from matplotlib.transforms import Bbox
 
 from benchmarks.rate_accuracy_record import CLASSIC, NNCODEC, OURS, NetworkCurve, RateAccuracyPoint, RateAccuracyRecord
 from compress.evaluation.results import Interval
 from compress.report.formatting import MINUS, nats, percent
-from compress.report.label_placement import Obstacle, PointLabel, Preference, place_labels
+from compress.report.label_placement import PointLabel, Preference, obstacles_along, place_labels
 from compress.report.svg import chart_style, color, new_figure
 from compress.report.svg import to_svg as to_svg_element
 
@@ -176,42 +174,24 @@ def _name(axes: Axes, curve: NetworkCurve, of: Callable[[RateAccuracyPoint], Int
     """Label the points where labels overlap neither each other nor the lines."""
     obstacles, labels = [], []
     for reference in _reference_sizes(curve):
-        obstacles += _along(axes, [(reference.file_bytes / 1000, y) for y in axes.get_ylim()], 1, 3)
+        obstacles += obstacles_along(axes, [(reference.file_bytes / 1000, y) for y in axes.get_ylim()], 1, 3)
     if of is _top1:
-        obstacles += _along(axes, [(x, curve.top1.value * 100) for x in axes.get_xlim()], 1, 3)
+        obstacles += obstacles_along(axes, [(x, curve.top1.value * 100) for x in axes.get_xlim()], 1, 3)
     for style in _STYLES:
         own = [(point, of(point)) for point in curve.points if point.series == style.series]
-        obstacles += _along(axes, [(point.file_bytes / 1000, interval.value) for point, interval in own], 1, 12)
+        obstacles += obstacles_along(
+            axes, [(point.file_bytes / 1000, interval.value) for point, interval in own], 1, 12
+        )
         for point, interval in own:
             x = point.file_bytes / 1000
-            obstacles += _along(axes, [(x, interval.low), (x, interval.high)], 1, 8)
-            obstacles += _along(axes, [(x, interval.value)], 6, 30)
+            obstacles += obstacles_along(axes, [(x, interval.low), (x, interval.high)], 1, 8)
+            obstacles += obstacles_along(axes, [(x, interval.value)], 6, 30)
             labels.append(PointLabel(_short_name(point, curve), x, interval.value, style.color, style.label_preference))
     place_labels(axes, labels, obstacles)
 
 
 def _short_name(point: RateAccuracyPoint, curve: NetworkCurve) -> str:
     return point.name.replace("-", MINUS) if point.series == NNCODEC else point.name.removeprefix(f"{curve.name}-")
-
-
-def _along(axes: Axes, path: Sequence[tuple[float, float]], half: float, weight: float) -> list[Obstacle]:
-    """Return boxes along a line as obstacles.
-
-    Args:
-        axes: with its final scales.
-        path: corners of the line in data coordinates; one corner gives one box.
-        half: half the side of a box, pixels.
-        weight: penalty of a label on the line.
-    """
-    if not path:
-        return []
-    corners = axes.transData.transform(path)
-    places = [corners[0]]
-    for start, end in pairwise(corners):
-        count = max(int(np.abs(end - start).max() / 4), 1)
-        places += [start + (end - start) * step / count for step in range(1, count + 1)]
-    weight_of_each = weight if len(places) == 1 else weight / 3  # a label covers a few of the boxes, not all
-    return [Obstacle(Bbox.from_bounds(x - half, y - half, 2 * half, 2 * half), weight_of_each) for x, y in places]
 
 
 def _standalone(element: str) -> str:

@@ -15,7 +15,7 @@ from compress.export.model_card import LIBRARY, ModelCard, accuracy_cells, origi
 from compress.model import Model, Preprocessing
 from compress.networks.factory import needs_trust
 from compress.networks.network_class_names import check_classifier, class_names
-from compress.report.formatting import nats, percent, short_name, thousands, to_ascii
+from compress.report.formatting import measured_nats, percent, short_name, thousands, to_ascii
 from compress.report.markdown import escape_markdown, markdown_table
 from compress.report.record import RunRecord, StageRecord
 from compress.report.report_json import from_json
@@ -150,7 +150,7 @@ def _measured(stage: StageRecord) -> tuple[str, ...]:
     accuracy = accuracy_cells(stage.accuracy) if stage.accuracy else ()
     agreement, divergence = stage.fidelity.agreement, stage.fidelity.error
     assert agreement is not None  # of a classifier
-    return *accuracy, percent(agreement.value), nats(divergence.value)
+    return *accuracy, percent(agreement.value), measured_nats(divergence.value)
 
 
 def _to_json(value: object) -> bytes:

@@ -24,13 +24,15 @@ class FileComponent:
 def file_components(file: FileRecord) -> tuple[FileComponent, ...]:
     """Return the components of a file in drawing order; their bytes sum to the file's."""
     return (
-        FileComponent("indices", "part-indices", file.index_bytes, "entropy-coded codebook index of each weight"),
-        FileComponent("values", "part-values", file.value_bytes, "weights without a codebook, in floating point"),
+        FileComponent("indices", "part-indices", file.index_bytes, "coded codebook index or level of each weight"),
+        FileComponent(
+            "values", "part-values", file.value_bytes, "weights in floating point, without codebook or levels"
+        ),
         FileComponent("positions", "part-positions", file.position_bytes, "positions of the nonzero weights"),
         FileComponent("codebooks", "part-codebooks", file.codebook_bytes, "values that the indices stand for"),
         FileComponent("scales", "part-scales", file.scale_bytes, "factors of rows, columns or kernel coefficients"),
         FileComponent("biases", "part-biases", file.bias_bytes, "biases and norms, never pruned"),
-        FileComponent("class names", "part-names", file.label_bytes, "names for the network's outputs"),
+        FileComponent("class names", "part-names", file.label_bytes, "names of the network's classes"),
         FileComponent("header", "part-header", file.header_bytes, "layout, preprocessing and checksums"),
     )
 

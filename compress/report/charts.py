@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from compress.evaluation.results import Interval
 from compress.report.breakdown import layer_bytes, layer_name, weight_layers
 from compress.report.chart_axes import Scale, padded_range
-from compress.report.formatting import abbreviate, nats, percent
+from compress.report.formatting import abbreviate, measured_nats, percent
 from compress.report.record import ALEXNET_BYTES, SQUEEZENET_PAPER_BYTES, LayerRecord, RunRecord, StageRecord
 
 Corners = tuple[float, float, float, float]
@@ -45,8 +45,8 @@ STAGE_METRICS = (
     StageMetric("top1", "Top-1 accuracy", "higher", lambda s: s.accuracy.top1 if s.accuracy else None, percent),
     StageMetric("top5", "Top-5 accuracy", "higher", lambda s: s.accuracy.top5 if s.accuracy else None, percent),
     StageMetric("agreement", "Agreement with the float network", "higher", lambda s: s.fidelity.agreement, percent),
-    StageMetric("divergence", "KL divergence, nats", "lower", lambda s: s.fidelity.divergence_nats, nats),
-    StageMetric("mse", "Relative mean squared error", "lower", lambda s: s.fidelity.relative_mse, nats),
+    StageMetric("divergence", "KL divergence, nats", "lower", lambda s: s.fidelity.divergence_nats, measured_nats),
+    StageMetric("mse", "Relative mean squared error", "lower", lambda s: s.fidelity.relative_mse, measured_nats),
 )
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
+from markupsafe import Markup, escape
+
 from compress.evaluation.results import GoalRecord, GoalUnit, Interval
 
 NARROW = "\u00a0"
@@ -53,6 +57,11 @@ def network_title(network: str) -> str:
     return _NETWORKS.get(name, name)
 
 
+def breakable(key: str) -> Markup:
+    """Return a dotted key that lines may break after a dot or an underscore."""
+    return Markup(escape(key)).replace(".", Markup(".<wbr>")).replace("_", Markup("_<wbr>"))
+
+
 def short_path(path: str) -> str:
     """Return the last folder of a path and the file: `tabby/1.jpg`."""
     return "/".join(path.split("/")[-2:])
@@ -83,7 +92,7 @@ def excess(fraction: float) -> str:
 
 
 def nats(divergence: float) -> str:
-    """Return a divergence with three significant digits."""
+    """Return a limit or a tick with up to three significant digits: `0.03`."""
     if divergence < 0:
         return f"{MINUS}{nats(-divergence)}"
     return "0" if divergence == 0 else f"{divergence:.3g}" if divergence < 1000 else thousands(divergence)
@@ -115,12 +124,18 @@ def percent_interval(interval: Interval) -> str:
 def nats_interval(interval: Interval) -> str:
     """Return the ends of an interval of a divergence, which is at least 0; one value if they are equal."""
     low = max(interval.low, 0.0)
-    return nats(low) if low == interval.high else f"{_end(low)} to {_end(interval.high)}"
+    return nats(low) if low == interval.high else f"{measured_nats(low)} to {measured_nats(interval.high)}"
 
 
-def _end(divergence: float) -> str:
-    """Return an end of an interval with all of its three significant digits: `0.0500`."""
+def measured_nats(divergence: float) -> str:
+    """Return a measured divergence with all of its three significant digits: `0.0500`."""
     return f"{divergence:#.3g}" if 0 < divergence < 100 else nats(divergence)
+
+
+def aligned_nats(divergence: float, largest: float) -> str:
+    """Return a divergence of a column with as many decimals as give its largest one three significant digits."""
+    decimals = 2 - math.floor(math.log10(largest)) if largest > 0 else 0
+    return f"{divergence:,.{max(decimals, 0)}f}" if divergence else "0"
 
 
 def points_interval(interval: Interval) -> str:
@@ -130,7 +145,7 @@ def points_interval(interval: Interval) -> str:
 
 def signed_nats(difference: float) -> str:
     """Return a difference of two divergences as `+0.0123`; zero has no sign."""
-    return f"{MINUS if difference < 0 else '+' if difference else ''}{nats(abs(difference))}"
+    return f"{MINUS if difference < 0 else '+' if difference else ''}{measured_nats(abs(difference))}"
 
 
 def signed_nats_interval(interval: Interval) -> str:
@@ -150,6 +165,15 @@ def abbreviate(name: str, length: int = 24) -> str:
         return name
     head = (length - 1) // 2
     return f"{name[:head]}\u2026{name[len(name) - (length - 1 - head) :]}"
+
+
+def abbreviate_path(name: str, length: int) -> str:
+    """Shorten words of a long dotted name to their initials, the first ones first: `f.12.expand1x1`."""
+    *words, last = name.split(".")
+    for index, word in enumerate(words):
+        if len(".".join([*words, last])) > length and not word.isdigit():
+            words[index] = word[:1]
+    return abbreviate(".".join([*words, last]), length)
 
 
 def goal_amount(amount: float, unit: GoalUnit) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.transforms import Bbox
@@ -18,11 +20,13 @@ _BELOW = ((-1, -1), (0, -1), (-1, 0), (1, -1), (1, 0), (1, 1), (0, 1), (-1, 1))
 """Directions from the point, the best first: columns and rows, upwards."""
 
 _DIRECTIONS = {"below": _BELOW, "above": tuple((-column, -row) for column, row in _BELOW)}
-_DISTANCES = (9.0, 15.0, 23.0)
+_DISTANCES = (9.0, 15.0, 23.0, 34.0)
 _HORIZONTAL = {-1: "right", 0: "center", 1: "left"}
 _VERTICAL = {-1: "top", 0: "center", 1: "bottom"}
 _LABEL_WEIGHT = 50
 _OUTSIDE_PENALTY = 100.0
+_AMBIGUITY_PENALTY = 25.0
+"""Of a label that is closer to another point than to its own."""
 
 
 @dataclass(frozen=True)
@@ -56,24 +60,46 @@ def place_labels(
         font_size: pixels.
     """
     renderer = FigureCanvasAgg(axes.get_figure(root=True)).get_renderer()  # type: ignore[no-untyped-call]
-    occupied = list(obstacles)
-    for label in labels:
+    occupied, labels = list(obstacles), list(labels)
+    points = [tuple(map(float, axes.transData.transform((label.x, label.y)))) for label in labels]
+    for index, label in enumerate(labels):
         text = axes.annotate(label.text, (label.x, label.y), xytext=(0, 0), textcoords="offset points",
                              fontsize=font_size, color=color(label.color), annotation_clip=False)  # fmt: skip
         extent = text.get_window_extent(renderer)
-        x, y = map(float, axes.transData.transform((label.x, label.y)))
+        x, y = points[index]
+        others = [point for point in points if point != (x, y)]
         candidates = [
             (column, row, distance) for distance in _DISTANCES for column, row in _DIRECTIONS[label.preference]
         ]
         boxes = [_box(x, y, extent.width, extent.height, *candidate) for candidate in candidates]
         penalties = [
-            _penalty(box, occupied, axes.bbox) + distance / 10
+            _penalty(box, occupied, axes.bbox) + distance / 10 + _AMBIGUITY_PENALTY * _is_ambiguous(box, (x, y), others)
             for box, (_, _, distance) in zip(boxes, candidates, strict=True)
         ]
         best = penalties.index(min(penalties))
         column, row, distance = candidates[best]
         text.set(position=(column * distance, row * distance), ha=_HORIZONTAL[column], va=_VERTICAL[row])
         occupied.append(Obstacle(boxes[best], _LABEL_WEIGHT))
+
+
+def obstacles_along(axes: Axes, path: Sequence[tuple[float, float]], half: float, weight: float) -> list[Obstacle]:
+    """Return boxes along a line as obstacles, for `place_labels`.
+
+    Args:
+        axes: with its final scales.
+        path: corners of the line in data coordinates; one corner gives one box.
+        half: half the side of a box, pixels.
+        weight: penalty of a label on the line.
+    """
+    if not path:
+        return []
+    corners = axes.transData.transform(path)
+    places = [corners[0]]
+    for start, end in pairwise(corners):
+        count = max(int(np.abs(end - start).max() / 4), 1)
+        places += [start + (end - start) * step / count for step in range(1, count + 1)]
+    weight_of_each = weight if len(places) == 1 else weight / 3  # a label covers a few of the boxes, not all
+    return [Obstacle(Bbox.from_bounds(x - half, y - half, 2 * half, 2 * half), weight_of_each) for x, y in places]
 
 
 def _box(x: float, y: float, width: float, height: float, column: int, row: int, distance: float) -> Bbox:
@@ -86,3 +112,13 @@ def _penalty(box: Bbox, obstacles: Sequence[Obstacle], page: Bbox) -> float:
     outside = bool(box.x0 < page.x0 or box.x1 > page.x1 or box.y0 < page.y0 or box.y1 > page.y1)
     overlaps = sum(obstacle.weight for obstacle in obstacles if box.overlaps(obstacle.box))
     return overlaps + _OUTSIDE_PENALTY * outside
+
+
+def _is_ambiguous(box: Bbox, point: tuple[float, ...], others: Iterable[tuple[float, ...]]) -> bool:
+    own = _distance(box, *point)
+    return any(_distance(box, *other) < own for other in others)
+
+
+def _distance(box: Bbox, x: float, y: float) -> float:
+    """Return the distance of a point from a box, pixels."""
+    return float(np.hypot(max(box.x0 - x, x - box.x1, 0.0), max(box.y0 - y, y - box.y1, 0.0)))

@@ -11,6 +11,9 @@ from compress.report.record import RunRecord
 _OWN_TILES = ("biases", "class names", "header")
 """Components of the file that belong to no layer."""
 
+_GAP = 1.5
+"""Pixels between tiles."""
+
 
 @dataclass(frozen=True)
 class Box:
@@ -25,6 +28,10 @@ class Box:
     def is_wide(self) -> bool:
         """Whether no side is longer than the width."""
         return self.width >= self.height
+
+    def without_gap(self) -> Box:
+        """Return the rectangle without the gap on its right and below it; at least half of the sides stay."""
+        return Box(self.x, self.y, self.width - min(_GAP, self.width / 2), self.height - min(_GAP, self.height / 2))
 
     def slices(self, amounts: Sequence[float], *, across: bool) -> Iterator[Box]:
         """Yield parts with areas proportional to the amounts, beside each other if `across`, else below each other."""
@@ -43,6 +50,7 @@ class Tile:
     """A layer, or a component that belongs to none.
 
     Attributes:
+        box: without the gap to the next tiles.
         parts: its components that have bytes, each with its rectangle.
     """
 
@@ -58,8 +66,8 @@ def treemap(record: RunRecord, width: float, height: float) -> list[Tile]:
     groups += [(each.name, (each,)) for each in file_components(record.file) if each.name in _OWN_TILES]
     sized = [(sum(part.byte_count for part in parts), name, parts) for name, parts in groups]
     sized = sorted((each for each in sized if each[0]), key=lambda each: -each[0])
-    boxes = squarify([size for size, _, _ in sized], Box(0, 0, width, height))
-    return [_tile(name, size, parts, box) for (size, name, parts), box in zip(sized, boxes, strict=True)]
+    boxes = squarify([size for size, _, _ in sized], Box(0, 0, width + _GAP, height + _GAP))
+    return [_tile(name, size, parts, box.without_gap()) for (size, name, parts), box in zip(sized, boxes, strict=True)]
 
 
 def _tile(name: str, size: int, parts: Sequence[FileComponent], box: Box) -> Tile:

@@ -95,3 +95,15 @@ def test_labels_of_close_points_overlap_neither_each_other_nor_the_markers(side)
     assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
     assert not any(box.overlaps(obstacle.box) for box in boxes for obstacle in drawn)
     assert all(box.x0 >= 0 and box.x1 <= 400 and box.y0 >= 0 and box.y1 <= 300 for box in boxes)
+
+
+def test_a_label_is_not_closer_to_another_point_than_to_its_own():
+    with chart_style():
+        drawing = new_figure(400, 300)
+        axes = drawing.add_axes((0, 0, 1, 1), xlim=(0, 400), ylim=(0, 300))
+        place_labels(axes, [PointLabel("the name of a point", 200, 150, "ink", "below"),
+                            PointLabel("other", 110, 125, "ink", "below")], [])  # fmt: skip
+        renderer = FigureCanvasAgg(drawing).get_renderer()
+        box = axes.texts[0].get_window_extent(renderer)
+    distances = [max(box.x0 - x, x - box.x1, 0) + max(box.y0 - y, y - box.y1, 0) for x, y in ((200, 150), (110, 125))]
+    assert distances[0] < distances[1]

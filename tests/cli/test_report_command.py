@@ -49,7 +49,7 @@ def test_the_program_writes_the_page_of_two_runs(runs):
     assert (done.returncode, done.stdout, done.stderr) == (0, "report: comparison.html\n", "")
     page = Path("comparison.html").read_text("utf-8")
     assert 'href="out/base/report.html"' in page
-    assert "<h1>2 runs, the smallest of" in page
+    assert "<h1>The smallest of 2 runs:" in page
 
 
 def test_the_program_adds_to_the_summary_of_a_step_and_prints_junit(runs):

@@ -147,6 +147,18 @@ def test_the_tables_are_saved_as_csv(browser, pages, tmp_path):
     assert len(browser.run("return [...document.querySelectorAll('button.csv')].map(e => e.innerText)")) == len(names)
 
 
+def test_layers_of_four_runs_fit_on_paper_with_their_names_in_at_most_two_lines(browser, tmp_path):
+    runs = [NamedRun(f"squeezenet-{number}00k", tmp_path / str(number) / "report.json", make_record())
+            for number in range(1, 5)]  # fmt: skip
+    (tmp_path / "page.html").write_text(comparison_to_html(runs, tmp_path), "utf-8")
+    browser.open(tmp_path / "page.html", width=688, paper=True)  # A4 without its margins
+    assert browser.run(OVERFLOW) == 0
+    heights = browser.run(
+        "return [...document.querySelectorAll('#layers tbody tr')].map(row => row.getBoundingClientRect().height)"
+    )
+    assert max(heights) < 45
+
+
 def test_it_prints(browser, pages):
     browser.open(pages / "two.html")
     assert browser.print_pages().startswith(b"%PDF")

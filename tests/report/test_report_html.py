@@ -204,8 +204,8 @@ def test_a_network_of_biases_only_has_a_page():
 
 def test_without_codebooks_the_legend_has_no_marks(pages):
     dense = to_html(with_marks(make_record(), ()))
-    assert "No codebook entries are marked" in dense
-    assert "No codebook entries are marked" not in pages["labeled"]
+    assert "No shared values are marked" in dense
+    assert "No shared values are marked" not in pages["labeled"]
 
 
 def test_a_note_explains_weights_with_scales(pages):

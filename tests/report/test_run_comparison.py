@@ -119,6 +119,21 @@ class TestSettings:
             SettingDifference("goal.bytes", ("500 kB", "300 kB")),
         )
 
+    def test_settings_of_a_section_stand_together_before_photos_and_machine(self):
+        text = "data: {validation: {source: samples}}\nstages:\n- {pass: prune, sparsity: 0.1}\ngoal: {bytes: 1}\n"
+        others = "data: {validation: {path: a}}\nstages:\n- {pass: share, bits: 3}\n"
+        a, b = (replace(make_record(), configuration=each, machine=each) for each in (text, others))
+        assert [row.key for row in setting_differences([a, b])] == [
+            "data.validation.source",
+            "data.validation.path",
+            "stages.prune.pass",
+            "stages.prune.sparsity",
+            "stages.share.pass",
+            "stages.share.bits",
+            "goal.bytes",
+            "machine",
+        ]
+
     def test_a_setting_that_one_run_lacks_is_none(self):
         a, b = (replace(make_record(), configuration=each) for each in ("encode: {labels: none}", "seed: true"))
         assert setting_differences([a, b]) == (
@@ -211,6 +226,19 @@ class TestCurve:
             )
         ticks = [float(text) for text in re.findall(r"<text[^>]*>\s*([\d.e-]+)\s*</text>", str(curve)) if "." in text]
         assert min(ticks) > record.stages[-1].fidelity.divergence_nats.value / 20
+
+    def test_a_line_joins_runs_of_one_float_network_only(self):
+        record = make_record()
+        small = replace(record, file=replace(record.file, file_bytes=100_000))
+        figures = [figures_of(run_of(name, each)) for name, each in (("a", record), ("b", small))]
+        figures[1] = replace(figures[1], divergence_nats=Interval(1.0, 0.9, 1.1))
+        no_peers = peers_of([replace(record, network="x")])
+        with chart_style():
+            joined = str(draw_curve(figures, no_peers, "divergence_nats", ["one", "one"]))
+            apart = str(draw_curve(figures, no_peers, "divergence_nats", ["one", "two"]))
+        line = re.compile(r'd="M [\d.]+ [\d.]+ L [\d.]+ [\d.]+" [^>]*stroke:var\(--accent\);stroke-width:1\.2')
+        assert len(line.findall(joined)) == 1
+        assert line.findall(apart) == []
 
 
 class TestPeers:

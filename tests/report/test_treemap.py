@@ -50,3 +50,14 @@ def test_the_tiles_of_a_report_are_its_layers_and_what_belongs_to_none():
     for tile in tiles:
         assert sum(part.byte_count for part, _ in tile.parts) == tile.byte_count
         assert sum(area(box) for _, box in tile.parts) == pytest.approx(area(tile.box))
+
+
+def test_tiles_have_a_gap_between_them_and_fill_the_space():
+    tiles = treemap(make_record(), 900, 400)
+    for index, one in enumerate(tiles):
+        for other in tiles[:index]:
+            across = max(one.box.x - other.box.x - other.box.width, other.box.x - one.box.x - one.box.width)
+            down = max(one.box.y - other.box.y - other.box.height, other.box.y - one.box.y - one.box.height)
+            assert max(across, down) > 1
+    assert max(tile.box.x + tile.box.width for tile in tiles) == pytest.approx(900)
+    assert max(tile.box.y + tile.box.height for tile in tiles) == pytest.approx(400)

@@ -8,7 +8,7 @@ from compress.evaluation.results import Interval
 from compress.report.comparison.run_comparison import RunComparison
 from compress.report.comparison.run_figures import RunFigures
 from compress.report.comparison.verdict import verdict
-from compress.report.formatting import excess, goal_margin, nats, percent, points, thousands
+from compress.report.formatting import excess, goal_margin, measured_nats, percent, points, thousands
 from compress.report.markdown import escape_markdown, markdown_table
 
 _NONE = ""
@@ -34,8 +34,8 @@ def _runs_table(comparison: RunComparison) -> str:
     labeled = any(run.top1 for run in comparison.runs)
     by_name = {
         "agreement": [run.agreement and percent(run.agreement.value) for run in comparison.runs],
-        "KL, nats": [run.divergence_nats and nats(run.divergence_nats.value) for run in comparison.runs],
-        "relative MSE": [run.relative_mse and nats(run.relative_mse.value) for run in comparison.runs],
+        "KL, nats": [run.divergence_nats and measured_nats(run.divergence_nats.value) for run in comparison.runs],
+        "relative MSE": [run.relative_mse and measured_nats(run.relative_mse.value) for run in comparison.runs],
     }
     fidelity = {name: column for name, column in by_name.items() if any(column)}
     head = ["run", "bytes", "change", *(["top-1", "from float", "top-5"] if labeled else []), *fidelity]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 from urllib.parse import quote
@@ -12,6 +13,7 @@ import numpy as np
 from markupsafe import Markup
 
 from compress.report import breakdown
+from compress.report.comparison.paired_runs import validation_fingerprint
 from compress.report.comparison.peers import peers_of
 from compress.report.comparison.rate_curve import Metric, draw_curve
 from compress.report.comparison.run_comparison import RunComparison, comparability_warnings, compare_runs
@@ -25,7 +27,29 @@ from compress.report.svg import chart_style, color, label_powers, new_figure, to
 from compress.runtime.file_names import escape_undecodable
 
 _WIDTH = 440.0
-_MARKS = (("s", "muted"), ("o", "accent"), ("D", "second"), ("^", "part-positions"))
+
+
+@dataclass(frozen=True)
+class _Mark:
+    """The mark of a run in the chart of layers.
+
+    Attributes:
+        marker: of matplotlib.
+        color: CSS variable of the page.
+        path: the same mark in the legend, in a square from -6 to 6.
+    """
+
+    marker: str
+    color: str
+    path: str
+
+
+_MARKS = (
+    _Mark("s", "muted", "M-4-4h8v8h-8z"),
+    _Mark("o", "accent", "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0"),
+    _Mark("D", "second", "M0-5.5L5.5 0 0 5.5-5.5 0z"),
+    _Mark("^", "part-positions", "M0-5L5 4.5h-10z"),
+)
 _MAX_RUNS_BY_LAYER = len(_MARKS)
 """More runs have no chart of layers: their marks would hide each other."""
 
@@ -39,6 +63,7 @@ def comparison_to_html(runs: Sequence[NamedRun], folder: Path) -> str:
         links=[_link(run, folder) for run in runs],
         verdict=verdict(comparison.runs[0], comparison.runs[1], comparison.paired),
         layer_chart=_layer_chart(comparison),
+        layer_marks=list(zip(comparison.runs, _MARKS, strict=False)),
         file_parts=_file_parts(records),
         **_curves(comparison.runs, records),
     )
@@ -60,8 +85,9 @@ def index_to_html(index: RunIndex, folder: Path) -> str:
 def _curves(runs: Sequence[RunFigures], records: Sequence[RunRecord]) -> dict[str, object]:
     peers = peers_of(records)
     metrics = [metric for metric in get_args(Metric) if any(getattr(run, metric) for run in runs)]
+    comparable = [(record.weights_sha256, validation_fingerprint(record)) for record in records]
     with chart_style():
-        curves = [draw_curve(runs, peers, metric) for metric in metrics]
+        curves = [draw_curve(runs, peers, metric, comparable) for metric in metrics]
     return {"curves": curves, "peers": peers, "components": ()}
 
 
@@ -72,19 +98,17 @@ def _layer_chart(comparison: RunComparison) -> Markup | None:
     if len(runs) > _MAX_RUNS_BY_LAYER or not layers:
         return None
     counts = np.array([[np.nan if count is None else max(count, 1) for count in layer.byte_counts] for layer in layers])
-    rows, height = np.arange(len(layers)), 22.0 * len(layers) + 60
+    rows, height = np.arange(len(layers)), 22.0 * len(layers) + 40
     figure = new_figure(_WIDTH, height)
-    axes = figure.add_axes((0.32, 30 / height, 0.64, 1 - 60 / height), xscale="log", ylim=(len(rows) - 0.5, -0.5))
+    axes = figure.add_axes((0.32, 30 / height, 0.64, 1 - 40 / height), xscale="log", ylim=(len(rows) - 0.5, -0.5))
     axes.hlines(rows, np.nanmin(counts, axis=1), np.nanmax(counts, axis=1), colors=color("pale"), linewidth=3, zorder=1)
-    for run, column, (marker, tone) in zip(runs, counts.T, _MARKS, strict=False):
-        axes.scatter(column, rows, s=42, marker=marker, color=color(tone), linewidths=0, clip_on=False, zorder=2,
-                     label=abbreviate(run.name, max(14, 46 // len(runs))))  # fmt: skip
+    for column, mark in zip(counts.T, _MARKS, strict=False):
+        axes.scatter(column, rows, s=42, marker=mark.marker, color=color(mark.color), linewidths=0, clip_on=False,
+                     zorder=2)  # fmt: skip
     axes.set_yticks(rows, [abbreviate(layer.name, 22) for layer in layers], fontsize=11, color=color("muted"))
     axes.tick_params(axis="y", length=0)
     label_powers(axes.xaxis, kilobytes)
     axes.grid(axis="x", color=color("rule"), linewidth=1)
-    axes.legend(loc="lower left", bbox_to_anchor=(-0.5, 1), ncols=len(runs), frameon=False, borderpad=0, fontsize=11,
-                handletextpad=0.2, columnspacing=1.2)  # fmt: skip
     return Markup(to_svg(figure, "layers-chart", "Bytes of the weights of each layer, in each run"))
 
 

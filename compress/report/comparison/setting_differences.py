@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -24,16 +24,31 @@ class SettingDifference:
 
 
 def setting_differences(records: Sequence[RunRecord]) -> tuple[SettingDifference, ...]:
-    """Return the settings that are not equal in all runs, in the order of the first run that has them."""
-    settings = [_settings(record) for record in records]
-    keys = dict.fromkeys(key for each in settings for key in each)
+    """Return the settings that are not equal in all runs: keys of the pipelines first, each section in one place."""
+    pipelines, origins = [_pipeline_settings(record.configuration) for record in records], [*map(_origin, records)]
+    settings = [pipeline | origin for pipeline, origin in zip(pipelines, origins, strict=True)]
+    keys = dict.fromkeys([*_by_section(pipelines), *(key for origin in origins for key in origin)])
     rows = (SettingDifference(key, tuple(each.get(key) for each in settings)) for key in keys)
     return tuple(row for row in rows if len(set(row.values)) > 1)
 
 
-def _settings(record: RunRecord) -> Mapping[str, str]:
+def _by_section(pipelines: Iterable[Iterable[str]]) -> list[str]:
+    """Return dotted keys in the order of their first pipeline; keys of a section or a stage stand together."""
+    sections = {key: _sections(key) for pipeline in pipelines for key in pipeline}
+    places: dict[str, int] = {}
+    for section in (section for each in sections.values() for section in each):
+        places.setdefault(section, len(places))
+    return sorted(sections, key=lambda key: [places[section] for section in sections[key]])
+
+
+def _sections(key: str) -> list[str]:
+    """Return the starts of a key: `stages`, `stages.prune`, and the key."""
+    parts = key.split(".", 2)
+    return [".".join(parts[:count]) for count in range(1, len(parts) + 1)]
+
+
+def _origin(record: RunRecord) -> dict[str, str]:
     return {
-        **_pipeline_settings(record.configuration),
         "float weights": f"{record.weights_source}, sha256 {record.weights_sha256[:12]}",
         **{f"{data.role} photos": f"{data.description}, sha256 {data.fingerprint[:12]}" for data in record.data},
         **{f"version of {name}": version for name, version in record.versions.items()},
@@ -41,7 +56,7 @@ def _settings(record: RunRecord) -> Mapping[str, str]:
     }
 
 
-def _pipeline_settings(configuration: str) -> Mapping[str, str]:
+def _pipeline_settings(configuration: str) -> dict[str, str]:
     """Return the values of a pipeline by dotted key; a text that is no YAML is one value."""
     try:
         return dict(islice(_flatten(YAML(typ="safe").load(configuration), ""), _MAX_SETTINGS))

@@ -10,7 +10,7 @@ from compress.report.comparison.run_figures import RunFigures
 from compress.report.formatting import (
     NARROW,
     excess,
-    nats,
+    measured_nats,
     plural,
     points_interval,
     signed_hundred,
@@ -44,7 +44,7 @@ def _photos(pair: PairedRun) -> str:
         parts.append(f"its top-1 accuracy is {_direction(difference, amount, ends)}")
     if pair.divergence_difference_nats:
         difference = pair.divergence_difference_nats
-        amount, ends = f"{nats(abs(difference.value))}{NARROW}nats", f"{signed_nats_interval(difference)}"
+        amount, ends = f"{measured_nats(abs(difference.value))}{NARROW}nats", f"{signed_nats_interval(difference)}"
         parts.append(f"its divergence from the float network is {_direction(difference, amount, ends)}")
     if not parts:
         return ""
