@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -46,7 +47,7 @@ def _default(key: str, value: Schema, schema: Schema) -> str:
     if key in schema.get("required", ()):
         return "required"
     default = value.get("default")
-    return "" if default is None else f"`{default}`"
+    return "" if default is None else f"`{default if isinstance(default, str) else json.dumps(default)}`"
 
 
 def _kind(schema: Schema) -> str:

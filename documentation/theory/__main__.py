@@ -36,15 +36,24 @@ FIGURES: dict[str, Callable[[Weights], Figure]] = {
 }
 
 _STYLE: dict[Any, Any] = {
+    "axes.edgecolor": "#9aa3ab",
     "axes.grid": True,
+    "axes.labelcolor": "#59626c",
+    "axes.prop_cycle": "cycler(color=['#10606e', '#d9822b', '#6d5a86'])",
     "axes.spines.right": False,
     "axes.spines.top": False,
+    "axes.titlelocation": "left",
     "axes.titlesize": 11,
     "figure.figsize": (9, 3.4),
     "figure.facecolor": "white",  # readable on a dark page too
     "figure.constrained_layout.use": True,
     "font.size": 10,
     "grid.alpha": 0.3,
+    "image.cmap": "GnBu",
+    "legend.frameon": False,
+    "text.color": "#1c2126",
+    "xtick.color": "#59626c",
+    "ytick.color": "#59626c",
     "svg.hashsalt": "squeeze-compress",  # the same ids each time
 }
 

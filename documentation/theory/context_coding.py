@@ -24,7 +24,7 @@ def draw(weights: Mapping[str, NDArray[np.float64]]) -> Figure:
     levels = rate_distortion_levels(matrix.ravel(), 0.8 * matrix.std()).reshape(matrix.shape)
     figure = Figure()
     picture, histogram = figure.subplots(1, 2, width_ratios=(1.2, 1))
-    image = picture.imshow(abs(levels[:, :128]), cmap="Blues", vmax=4, aspect="auto")
+    image = picture.imshow(abs(levels[:, :128]), vmax=4, aspect="auto")
     picture.set(title=f"|level|, {_LAYER.removesuffix('.weight')}", xlabel="input channel", ylabel="output channel")
     picture.grid(visible=False)
     figure.colorbar(image, ax=picture)

@@ -26,7 +26,7 @@ def draw(weights: Mapping[str, NDArray[np.float64]]) -> Figure:
     figure = Figure()
     heatmap, curve = figure.subplots(1, 2, width_ratios=(1, 1.4))
     scale = np.sqrt(np.diag(hessian))
-    image = heatmap.imshow(hessian / np.outer(scale, scale), vmin=0, vmax=1, cmap="Blues")
+    image = heatmap.imshow(hessian / np.outer(scale, scale), vmin=0, vmax=1)
     heatmap.set(title="Correlation of the 27 inputs", xlabel="input", ylabel="input")
     heatmap.grid(visible=False)
     figure.colorbar(image, ax=heatmap, shrink=0.8)

@@ -22,9 +22,12 @@ def draw(weights: Mapping[str, NDArray[np.float64]]) -> Figure:
     figure = Figure()
     histogram, curve = figure.subplots(1, 2)
     histogram.hist(values, bins=120, range=(-0.15, 0.15))
-    histogram.axvspan(-threshold, threshold, color="C1", alpha=0.25, label=f"pruned: {_SPARSITY:.0%} of the weights")
-    histogram.set(title=f"Weights of {_LAYER.removesuffix('.weight')}", xlabel="weight", ylabel="number")
-    histogram.legend(loc="upper left", fontsize=8)
+    histogram.axvspan(-threshold, threshold, color="C1", alpha=0.25)
+    histogram.set(
+        title=f"Weights of {_LAYER.removesuffix('.weight')}",
+        xlabel=f"weight; shaded: pruned, {_SPARSITY:.0%}",
+        ylabel="number",
+    )
 
     sparsity = np.linspace(0, 1, 101)
     energy = np.sort(values**2).cumsum() / (values**2).sum()

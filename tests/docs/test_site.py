@@ -52,6 +52,8 @@ def test_the_schema_page_has_a_section_for_each_pass_and_a_row_for_each_key():
         assert f"## stages: {name}\n" in page
     assert "| `bits` | integer from 1 to 12 | `5` |" in page
     assert "| `max_divergence` | number from 0 |" in page
+    assert "| `flip` | boolean | `true` |" in page
+    assert "`True`" not in page  # YAML, not Python
 
 
 def test_the_python_page_shows_objects_that_exist(tmp_path):
