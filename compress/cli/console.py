@@ -129,20 +129,42 @@ class LogLines(logging.Handler):
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int = 1) -> None:
     """Print a table; the columns after the first `text_columns` are numbers, aligned to the right.
 
-    Text folds where the terminal is narrow, and numbers are never cut: then the table is wider than the terminal.
+    Text folds where the terminal is narrow, and numbers are never cut: the columns that do not fit follow in tables
+    below, each with the first column. Without a terminal there is one table.
     """
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    needed = [max(map(cell_len, cells)) for cells in zip(columns, *rows, strict=True)]
-    needed[:text_columns] = (min(width, _MIN_TEXT_WIDTH) for width in needed[:text_columns])
-    for index, column in enumerate(columns):
-        if index < text_columns:
-            table.add_column(column, overflow="fold", min_width=needed[index])
+    widths = [max(map(cell_len, cells)) for cells in zip(columns, *rows, strict=True)]
+    widths[:text_columns] = (min(width, _MIN_TEXT_WIDTH) for width in widths[:text_columns])
+    for number, indices in enumerate(_column_groups(widths, text_columns)):
+        if number:
+            say("")
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        for index in indices:
+            if index < text_columns:
+                table.add_column(columns[index], overflow="fold", min_width=widths[index])
+            else:
+                table.add_column(columns[index], justify="right", no_wrap=True)
+        for row in rows:
+            table.add_row(*(escape(_visible(row[index])) for index in indices))
+        width = max(_out.width, _table_width(indices, widths) + 2)
+        Console(highlight=False, emoji=False, width=width).print(table, soft_wrap=False, crop=False)
+
+
+def _column_groups(widths: Sequence[int], text_columns: int) -> list[list[int]]:
+    """Return the indices of the columns of each table that fits the terminal."""
+    groups = [list(range(text_columns))]
+    for index in range(text_columns, len(widths)):
+        longer = [*groups[-1], index]
+        is_first_number = groups[-1] in ([0], list(range(text_columns)))
+        if is_first_number or not _out.is_terminal or _table_width(longer, widths) <= _out.width:
+            groups[-1] = longer
         else:
-            table.add_column(column, justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(*(escape(_visible(cell)) for cell in row))
-    width = max(_out.width, sum(needed) + 2 * len(columns))
-    Console(highlight=False, emoji=False, width=width).print(table, soft_wrap=False, crop=False)
+            groups.append([0, index])
+    return groups
+
+
+def _table_width(indices: Sequence[int], widths: Sequence[int]) -> int:
+    """Return the width of a table whose text is folded as far as it may be."""
+    return sum(widths[index] for index in indices) + 2 * (len(indices) - 1)
 
 
 def shortened(architecture: str) -> str:

@@ -132,8 +132,8 @@ def decompress(
 def describe(network: str, classes: int, side: int, as_json: bool, factory: str | None) -> None:
     """List the layers of a network.
 
-    Shows output shapes, parameters and multiply-accumulates of NETWORK: squeezenet1_0, squeezenet1_1, a built-in model
-    or a model file; and whether it runs in C, or what hinders it.
+    Shows output shapes, parameters and multiply-accumulates (MACs) of NETWORK: squeezenet1_0, squeezenet1_1, a built-in
+    model or a model file; and whether it runs in C, or what hinders it.
 
     Example: squeeze-compress describe squeezenet1_1
     """
@@ -210,7 +210,7 @@ def _show_inspection(inspection: Inspection) -> None:
         )
         for index, tensor in enumerate(layout.tensors)
     ]  # fmt: skip
-    columns = ("tensor", "shape", "form", "codec", "nonzero", "values", "bits/weight", *used)
+    columns = ("tensor", "shape", "form", "codec", "nonzero", "alphabet", "bits/weight", *used)
     console.show_table(columns, rows, text_columns=4)
     console.say(f"header and checksums {layout.header_bytes:,} bytes, class names {layout.label_bytes:,} bytes")
     console.say(f"sha256 of the decoded weights: {inspection.weights_sha256}")
@@ -229,5 +229,5 @@ def _show_layers(network: str, layers: Sequence[LayerDescription]) -> None:
     multiply_accumulates = sum(layer.multiply_accumulates for layer in layers)
     console.say(network)
     total = ("total", "", "", f"{parameters:,}", f"{multiply_accumulates:,}")
-    columns = ("layer", "kind", "output", "parameters", "multiply-accumulates")
+    columns = ("layer", "kind", "output", "parameters", "MACs")
     console.show_table(columns, [*rows, total], text_columns=2)

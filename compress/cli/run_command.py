@@ -152,7 +152,7 @@ def _show_example(example: PhotoExample) -> None:
         (f"{before.probability:.1%}", before.name, f"{after.probability:.1%}", after.name)
         for before, after in zip(example.before, example.after, strict=True)
     ]
-    console.show_table(("float network", "", "the file", ""), rows, text_columns=4)
+    console.show_table(("", "float network", "", "the file"), rows, text_columns=4)
     console.say("")
 
 

@@ -582,5 +582,19 @@ def test_a_table_cuts_neither_names_nor_numbers(capsys, monkeypatch, width):
     assert name in "".join(line.split(" ")[0] for line in shown.splitlines()[1:])
 
 
+def test_columns_that_do_not_fit_a_terminal_follow_below_with_the_first_column(capsys, monkeypatch):
+    columns = ("stage", *(f"figure {number}" for number in range(9)))
+    rows = [(stage, *(f"{number}00,000.00" for number in range(9))) for stage in ("baseline", "proof")]
+    monkeypatch.setattr(console, "_out", Console(width=80, force_terminal=True))
+    console.show_table(columns, rows)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert [line.split()[0] for line in lines if line.strip()] == ["stage", "baseline", "proof"] * 2
+    assert [figure for line in lines if line.startswith("proof") for figure in line.split()[1:]] == list(rows[1][1:])
+    monkeypatch.setattr(console, "_out", Console(width=80))
+    console.show_table(columns, rows)
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
 def test_inspect_leaves_out_columns_of_zeros(here, sqz):
     assert invoke("inspect", sqz).stdout.splitlines()[2].split()[-3:] == ["bits/weight", "indices", "codebook"]
