@@ -52,7 +52,7 @@ def list_cache(folders: tuple[Path, ...], as_json: bool) -> None:
     type=options.FiniteFloat(min=0),
     default=0.0,
     metavar="DAYS",
-    help="Remove older entries only. [all]",
+    help="Remove older entries only. [default: all]",
 )
 @options.as_json
 def clean_cache(folders: tuple[Path, ...], older_than: float, as_json: bool) -> None:

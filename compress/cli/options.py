@@ -160,7 +160,7 @@ memory = click.option(
     "memory_bytes",
     type=FileBytes(),
     metavar="BYTES",
-    help="Memory that the run may use, such as 4GB. The result does not depend on it. [half of the machine's]",
+    help="Memory that the run may use, such as 4GB. The result does not depend on it. [default: half of the machine's]",
 )
 limit = click.option("--limit", type=click.IntRange(1), help="Maximum number of photos.")
 factory = click.option(
@@ -169,7 +169,7 @@ factory = click.option(
 max_weights = click.option(
     "--max-weights",
     type=click.IntRange(1),
-    help="Maximum number of weights to decode. [1,024 for each byte, 2^24 to 2^28]",
+    help="Maximum number of weights to decode. [default: 1,024 for each byte, 2^24 to 2^28]",
 )
 
 
@@ -199,7 +199,7 @@ def pipeline(command: Command) -> Command:
         as_json,
         click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Replace the seed of the pipeline."),
         overrides,
-        click.option("--cache", type=FOLDER, help="Folder for intermediate results. [OUT/cache]"),
+        click.option("--cache", type=FOLDER, help="Folder for intermediate results. [default: OUT/cache]"),
         click.argument("pipeline", default="pipeline.yaml", type=PipelineFile()),
     ):
         command = decorate(command)

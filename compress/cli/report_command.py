@@ -27,7 +27,9 @@ _log = logging.getLogger(__name__)
     "--format", "form", type=click.Choice(["html", "md", "json", "junit"]), default="html", show_default=True,
     help="A page, a Markdown table, JSON, or the goals as JUnit XML.",
 )  # fmt: skip
-@click.option("-o", "--output", type=options.NEW_FILE, help="File for the result.  [comparison.html; text: stdout]")
+@click.option(
+    "-o", "--output", type=options.NEW_FILE, help="File for the result.  [default: comparison.html; text: stdout]"
+)
 @click.option("--step-summary", is_flag=True, help="Also add the Markdown to the summary of a GitHub Actions step.")
 def report(paths: tuple[Path, ...], form: str, output: Path | None, step_summary: bool) -> None:
     """Lay runs side by side, or render a report again.

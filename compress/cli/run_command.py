@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @options.pipeline
-@click.option("-o", "--out", type=options.FOLDER, help="Folder for the results. [out/NAME]")
+@click.option("-o", "--out", type=options.FOLDER, help="Folder for the results. [default: out/NAME]")
 @click.option("--fresh", is_flag=True, help="Neither read nor write the cache.")
 @click.option("--dry-run", is_flag=True, help="Say what would run, how long and with how much memory. Run nothing.")
 @options.memory

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
 @click.command()
 @options.pipeline
-@click.option("-o", "--out", type=options.FOLDER, help="Folder for the results. [out/NAME-search]")
+@click.option("-o", "--out", type=options.FOLDER, help="Folder for the results. [default: out/NAME-search]")
 @click.option("--bytes", "max_bytes", type=options.FileBytes(), metavar="BYTES", help="Maximum file size: 400kB.")
-@click.option("--max-drop", type=options.FiniteFloat(0, 100), help="Maximum drop of top-1, percentage points.")
+@click.option(
+    "--max-drop", type=options.FiniteFloat(0, 100), metavar="POINTS", help="Maximum drop of top-1, percentage points."
+)
 @click.option(
     "--trials",
     type=click.IntRange(1),
@@ -30,7 +32,9 @@ if TYPE_CHECKING:
 )
 @click.option("--minutes", type=options.FiniteFloat(0), help="Start no trial after this time.")
 @click.option(
-    "--study", type=options.TEXT, help="File or database URL of the trials; machines may share it. [OUT/study.journal]"
+    "--study",
+    type=options.TEXT,
+    help="File or database URL of the trials; machines may share it. [default: OUT/study.journal]",
 )
 def search(
     pipeline: str,
@@ -73,7 +77,7 @@ def search(
 
 @click.command()
 @options.pipeline
-@click.option("-o", "--out", type=options.FOLDER, help="Folder for the results. [out/NAME]")
+@click.option("-o", "--out", type=options.FOLDER, help="Folder for the results. [default: out/NAME]")
 @click.option("--photos", type=click.IntRange(1, 500), default=32, show_default=True, help="Calibration photos.")
 def sensitivity(
     pipeline: str,

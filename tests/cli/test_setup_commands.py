@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -193,3 +194,9 @@ def test_o_is_short_for_the_output_of_every_command():
     ]
     assert len(outputs) == 8
     assert all("-o" in names for names in outputs)
+
+
+@pytest.mark.parametrize("name", commands(main))
+def test_what_brackets_of_an_option_hold_is_called_a_default(name):
+    texts = [getattr(option, "help", None) or "" for option in commands(main)[name].params]
+    assert [text for text in texts if re.search(r"\[(?!default: )", text)] == []
