@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from html import escape
 from typing import Any
@@ -17,7 +18,12 @@ _COLORS = {
     "indices": "#2a78b8", "values": "#7a5bb5", "positions": "#2c9c8f", "codebooks": "#d98a1f",
     "scales": "#b8577f", "biases": "#8a8f3c", "class names": "#8c8c8c", "header": "#5c6670",
 }  # fmt: skip
-_BAR = "display:flex;height:1em;margin:.3em 0;border-radius:3px;overflow:hidden;max-width:40em"
+_BAR = "display:flex;gap:1px;height:1em;margin:.5em 0 .2em;border-radius:3px;overflow:hidden;max-width:40em"
+_MIN_FRACTION = 0.01
+"""Of the file: smaller tensors share one segment of the bar."""
+
+_NAMED_TENSORS = 3
+"""The largest ones, named below the bar."""
 
 
 def with_view(network: nn.Module, model: Model, data: bytes) -> nn.Module:
@@ -75,26 +81,44 @@ def _headline_of(model: Model, data: bytes) -> str:
 
 
 def to_html(headline: str, layout: Layout) -> str:
-    """Return where the bytes of a file went: a bar of its components, and its tensors on request.
+    """Return where the bytes of a file went: a bar of its tensors, one of its components, and all tensors on request.
 
     Colors of the text are those of the page, so that it is read on a light and on a dark one.
     """
     components = {name: count for name, count in layout.bytes_by_component.items() if count}
-    segments = "".join(
-        f'<span style="flex:{count};background:{_COLORS[name]}" title="{name}: {count:,} bytes"></span>'
-        for name, count in components.items()
-    )
     legend = " &nbsp; ".join(
         f'<span style="white-space:nowrap"><span style="color:{_COLORS[name]}">&#9632;</span> {name} {count:,}</span>'
         for name, count in components.items()
     )
+    tensors = _largest_tensors(layout)
+    largest = ", ".join(f"{escape(name)} {count:,}" for name, count in list(tensors.items())[:_NAMED_TENSORS])
     rows = "".join(
         f"<tr><td>{escape(tensor.name)}</td><td>{' x '.join(map(str, tensor.shape))}</td>"
         f"<td>{tensor.bits_per_weight:.2f}</td><td>{tensor.payload_bytes:,}</td></tr>"
         for tensor in layout.tensors
     )
     return (
-        f'<div><b>{escape(headline)}</b><div style="{_BAR}" role="img" aria-label="bytes by component">{segments}</div>'
+        f"<div><b>{escape(headline)}</b>"
+        f"{_bar('bytes by tensor', [(name, count, _COLORS['indices']) for name, count in tensors.items()])}"
+        f"<div>largest tensors: {largest}</div>"
+        f"{_bar('bytes by component', [(name, count, _COLORS[name]) for name, count in components.items()])}"
         f"<div>{legend}</div><details><summary>{len(layout.tensors)} tensors</summary><table><thead><tr><th>tensor</th>"
         f"<th>shape</th><th>bits/weight</th><th>bytes</th></tr></thead><tbody>{rows}</tbody></table></details></div>"
     )
+
+
+def _largest_tensors(layout: Layout) -> dict[str, int]:
+    """Return the bytes of the tensors, the largest first; the small ones and the header together as the last."""
+    file_bytes = sum(layout.bytes_by_component.values())
+    tensors = sorted(layout.tensors, key=lambda tensor: -tensor.payload_bytes)
+    large = {t.name: t.payload_bytes for t in tensors if t.payload_bytes >= _MIN_FRACTION * file_bytes}
+    rest = file_bytes - sum(large.values())
+    return large | ({f"{len(tensors) - len(large)} smaller tensors, names and header": rest} if rest else {})
+
+
+def _bar(title: str, parts: Iterable[tuple[str, int, str]]) -> str:
+    segments = "".join(
+        f'<span style="flex:{count};background:{tone}" title="{escape(name)}: {count:,} bytes"></span>'
+        for name, count, tone in parts
+    )
+    return f'<div style="{_BAR}" role="img" aria-label="{title}">{segments}</div>'

@@ -70,6 +70,16 @@ def test_the_view_has_the_bytes_of_every_component_and_tensor(network, file):
     assert len(network._repr_html_()) < 20_000
 
 
+def test_a_bar_shows_the_tensors_that_take_the_most_bytes(network, file):
+    layout = container.layout(file.read_bytes())
+    largest = max(layout.tensors, key=lambda tensor: tensor.payload_bytes)
+    view = network._repr_html_()
+    assert f'title="{largest.name}: {largest.payload_bytes:,} bytes"' in view
+    assert f"largest tensors: {largest.name} {largest.payload_bytes:,}" in view
+    bar = view.partition('aria-label="bytes by tensor">')[2].partition("</div>")[0]
+    assert sum(map(int, re.findall(r"flex:(\d+)", bar))) == file.stat().st_size
+
+
 def test_names_in_a_file_are_no_html(tmp_path):
     model = shared_squeezenet()
     hostile = type(model)("a:b <script>", 10, model.preprocessing, model.tensors)
