@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
-from compress.report.record import FileRecord, LayerRecord, RunRecord
+from compress.report.record import FileRecord, LayerRecord, RunRecord, StageRecord
 
 
 @dataclass(frozen=True)
@@ -74,3 +76,8 @@ def used_columns(layers: list[LayerRecord]) -> list[tuple[str, str]]:
     columns = [("Indices, values", "index_bytes"), ("Positions", "position_bytes")]
     columns += [("Codebook", "codebook_bytes"), ("Scales", "scale_bytes")]
     return [(title, key) for title, key in columns if any(getattr(layer, key) for layer in layers)]
+
+
+def any_larger(stages: Sequence[StageRecord]) -> bool:
+    """Return whether the file is larger after a stage than before it."""
+    return any(before.file_bytes < after.file_bytes for before, after in pairwise(stages))

@@ -23,6 +23,9 @@ _NETWORKS = {
 _GOAL_DIGITS = 9
 """Rounds the error of float subtraction away: limits are compared with a tolerance of 1e-9."""
 
+_SMALL, _PLAIN = 1e-7, 1e-4
+"""Python writes numbers below the second with an exponent; from the first on, readers see decimals."""
+
 
 def thousands(count: float) -> str:
     """Return `498,213`, rounded to an integer."""
@@ -95,6 +98,8 @@ def nats(divergence: float) -> str:
     """Return a limit or a tick with up to three significant digits: `0.03`."""
     if divergence < 0:
         return f"{MINUS}{nats(-divergence)}"
+    if _SMALL <= divergence < _PLAIN:
+        return _three_digits(divergence).rstrip("0")
     return "0" if divergence == 0 else f"{divergence:.3g}" if divergence < 1000 else thousands(divergence)
 
 
@@ -129,7 +134,13 @@ def nats_interval(interval: Interval) -> str:
 
 def measured_nats(divergence: float) -> str:
     """Return a measured divergence with all of its three significant digits: `0.0500`."""
-    return f"{divergence:#.3g}" if 0 < divergence < 100 else nats(divergence)
+    return _three_digits(divergence) if 0 < divergence < 100 else nats(divergence)
+
+
+def _three_digits(divergence: float) -> str:
+    if _SMALL <= divergence < _PLAIN:
+        return f"{divergence:.{2 - math.floor(math.log10(divergence))}f}"
+    return f"{divergence:#.3g}"
 
 
 def aligned_nats(divergence: float, largest: float) -> str:

@@ -25,6 +25,8 @@ SHAPES = """
 return [...document.querySelectorAll('figure svg')].filter(svg => svg.getBoundingClientRect().width > 100)
   .map(svg => [...svg.querySelectorAll('path, use')].filter(shape => shape.getBoundingClientRect().width > 1).length);
 """
+SCROLLBAR = 15
+"""Pixels that the window takes from the page, but paper does not."""
 TEXT = r"return document.body.innerText.replaceAll('\u00a0', ' ')"
 
 
@@ -151,7 +153,7 @@ def test_layers_of_four_runs_fit_on_paper_with_their_names_in_at_most_two_lines(
     runs = [NamedRun(f"squeezenet-{number}00k", tmp_path / str(number) / "report.json", make_record())
             for number in range(1, 5)]  # fmt: skip
     (tmp_path / "page.html").write_text(comparison_to_html(runs, tmp_path), "utf-8")
-    browser.open(tmp_path / "page.html", width=688, paper=True)  # A4 without its margins
+    browser.open(tmp_path / "page.html", width=688 + SCROLLBAR, paper=True)  # A4 without its margins
     assert browser.run(OVERFLOW) == 0
     heights = browser.run(
         "return [...document.querySelectorAll('#layers tbody tr')].map(row => row.getBoundingClientRect().height)"

@@ -166,6 +166,15 @@ def test_the_page_explains_codes_below_the_entropy(pages):
     assert "Contexts, and several Huffman codes in a layer, can take less." in Elements(pages["labeled"]).words()
 
 
+def test_the_color_of_added_bytes_is_explained_where_a_stage_adds_some():
+    record = make_record()
+    *others, last = record.stages
+    larger = replace(record, stages=(*others, replace(last, file_bytes=others[-1].file_bytes + 1)))
+    assert "the red part what it added" in to_html(larger)
+    smaller = replace(record, stages=(others[0], replace(last, file_bytes=others[0].file_bytes - 1)))
+    assert "red part" not in to_html(smaller)
+
+
 def test_every_chart_has_a_name_for_screen_readers(pages):
     charts = [attributes for tag, attributes in Elements(pages["labeled"]).found if tag == "svg"]
     counts = {"sizes": 1, "intervals": 2, "treemap": 2, "stages": 2, "metrics": 4, "training": 1, "time": 2}
