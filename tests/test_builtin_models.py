@@ -17,7 +17,7 @@ from compress.cli.main import main
 from compress.configuration.config import read_pipeline
 from compress.data.package_files import package_file
 from compress.errors import ConfigError
-from compress.report.formatting import nats
+from compress.report.formatting import measured_nats
 
 MODELS = builtin_models()
 CARDS = Path(__file__).parents[1] / "docs" / "models"
@@ -45,7 +45,7 @@ def test_card_has_the_figures_of_the_index_and_the_hashes_of_the_file(model):
     assert rows[1][1] == f"{model.file_bytes:,}"
     assert f"file of {model.file_bytes:,} bytes" in card
     assert f"{model.agreement:.1%} of the photos keep" in card
-    assert f"probabilities is {nats(model.divergence_nats)} nats" in " ".join(card.split())
+    assert f"probabilities is {measured_nats(model.divergence_nats)} nats" in " ".join(card.split())
     weights = container.weights_sha256(container.read(model.path))
     assert f"sha256 `{model.sha256}`; of the decoded weights `{weights}`" in card
 
