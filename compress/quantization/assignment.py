@@ -93,7 +93,8 @@ def assign_entries(
     """
     factor = np.zeros((0, 0)) if layer.correlation_factor is None else layer.correlation_factor
     arrays = *layer[:-1], factor, rate_cost, class_of_column, entries
-    return search_rows(*map(_in_order, arrays), max_survivors)
+    inputs: tuple[Any, ...] = *map(_in_order, arrays), max_survivors
+    return search_rows(*inputs)
 
 
 def _in_order(array: NDArray[Any]) -> NDArray[Any]:
