@@ -31,9 +31,10 @@ class Share(RateDistortionPass):
 
     A codebook of b bits has at most 2**b values, including the zero of pruned weights. Without `lambda` and `bytes`,
     k-means finds the values, and each weight takes the nearest one, as in Deep Compression. With one of them, values
-    are assigned so that `divergence + lambda * bits` is minimal, at the bits of the codec that the file takes. Later
-    weights compensate for the errors of earlier ones. Each value then moves to the mean of its weights, and again. Rows
-    and columns have their own scales, from the cost of an error in them; the file stores the scales.
+    are assigned so that `divergence + lambda * bits` is small, at the bits of the codec that the file takes. Later
+    weights compensate for the errors of earlier ones, and a search compares several paths through each row. Each value
+    then moves to the mean of its weights, and again. Rows and columns have their own scales, from the cost of an error
+    in them; the file stores the scales.
 
     Attributes:
         bits: bits of an index into the codebook, at most.
