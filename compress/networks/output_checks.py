@@ -92,7 +92,10 @@ def infinite_problem(outputs: Tensor) -> str:
     """Return what outputs that are not finite hint at, and the remedy."""
     if bool((outputs.isfinite() | outputs.isneginf()).all()):
         return "a logit of -inf, as masks of classes have it, cannot be compared; use a number such as -100"
-    return "its weights are damaged, or its code computes in a precision with a smaller range, such as float16"
+    return (
+        "its weights are damaged, it divides by weights that are zero, or its code computes in a precision with a "
+        "smaller range, such as float16"
+    )
 
 
 def _check_mode(network: nn.Module, model: Model) -> None:

@@ -16,7 +16,7 @@ from numba import types
 from numpy.typing import NDArray
 
 from compress.codecs.primitives.trellis import TRELLIS_4096, Trellis, level_of
-from compress.quantization.entry_search import SURVIVORS, Chosen, Factors, Masks, search_rows
+from compress.quantization.entry_search import Chosen, Factors, Masks, default_survivors, search_rows
 from compress.quantization.viterbi import MAX_INDEX, MAX_STATES, IntegerMatrix, Integers, Matrix, Vector, find_path
 from compress.quantization.viterbi_per_survivor import BLOCK, find_path_with_feedback
 from compress.runtime.jit import compiled
@@ -77,7 +77,7 @@ def assign_entries(
     rate_cost: Floats,
     class_of_column: Integers,
     entries: Floats,
-    max_survivors: int = SURVIVORS,
+    max_survivors: int | None = None,
 ) -> tuple[NDArray[np.int32], Floats, NDArray[np.int64]]:
     """Assign a codebook entry to every weight, so that errors and bits cost little in sum.
 
@@ -86,14 +86,16 @@ def assign_entries(
         rate_cost: shape (classes, entries), nats that the bits of each entry cost in the columns of a class.
         class_of_column: int64, shape (columns,), the class of each column.
         entries: shape (entries,), ascending; one of them is 0.
-        max_survivors: number of paths that the search keeps in each row. 1: every weight takes the cheapest entry.
+        max_survivors: number of paths that the search keeps in each row; 1: every weight takes the cheapest entry. None:
+            `default_survivors`.
     Returns:
         index of the entry of each weight, int32, shape (rows, columns); the value that it approximates, which is the
         target after feedback divided by the scale; and how often each entry occurs, shaped as `rate_cost`.
     """
     factor = np.zeros((0, 0)) if layer.correlation_factor is None else layer.correlation_factor
     arrays = *layer[:-1], factor, rate_cost, class_of_column, entries
-    inputs: tuple[Any, ...] = *map(_in_order, arrays), max_survivors
+    kept = max_survivors or default_survivors(layer.target.shape[1])
+    inputs: tuple[Any, ...] = *map(_in_order, arrays), kept
     return search_rows(*inputs)
 
 

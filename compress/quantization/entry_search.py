@@ -19,8 +19,11 @@ from numpy.typing import NDArray
 from compress.quantization.viterbi import Integers, Mask, Matrix, Vector
 from compress.runtime.jit import compiled
 
-SURVIVORS = 8
-"""Paths through a row that the search keeps. 32 take four times as long and gain nothing."""
+_MAX_SURVIVORS = 8
+"""Paths through a row that the search keeps. 32 take four times as long and gain little."""
+
+_MAX_REMAINING = 2**13
+"""Weights in all paths through a row; with fewer paths, a weight of a long row takes no more time."""
 
 _EXTENSIONS = 2
 """Entries by which a survivor is extended. Three find no better paths."""
@@ -31,6 +34,11 @@ Chosen = Annotated[NDArray[np.int32], types.int32[:, ::1]]
 _Factor = Annotated[NDArray[np.float32], types.float32[::1]]
 _Row = Annotated[NDArray[np.int32], types.int32[::1]]
 _Counts = Annotated[NDArray[np.int64], types.int64[:, ::1]]
+
+
+def default_survivors(columns: int) -> int:
+    """Return the number of paths to keep through rows of this many columns."""
+    return max(2, min(_MAX_SURVIVORS, _MAX_REMAINING // max(columns, 1)))
 
 
 @compiled()

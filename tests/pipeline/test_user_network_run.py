@@ -248,7 +248,7 @@ def test_the_report_labels_what_was_left_as_it_is(tmp_path):
     assert max(stage["bits_per_weight"] for stage in read["stages"]) < 100
     page = (tmp_path / "out" / "report.html").read_text()
     assert "stored as they are" in page
-    assert "weights without a codebook" in page
+    assert "weights in floating point, without codebook or levels" in page
 
 
 def test_a_network_that_passes_compress_whole_is_no_warning(tmp_path):
