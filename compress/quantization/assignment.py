@@ -86,7 +86,7 @@ def assign_entries(
         rate_cost: shape (classes, entries), nats that the bits of each entry cost in the columns of a class.
         class_of_column: int64, shape (columns,), the class of each column.
         entries: shape (entries,), ascending; one of them is 0.
-        max_survivors: number of paths that the search keeps in each row; 1: every weight takes the cheapest entry. None:
+        max_survivors: number of paths that the search keeps in each row; 1: each weight takes the cheapest entry. None:
             `default_survivors`.
     Returns:
         index of the entry of each weight, int32, shape (rows, columns); the value that it approximates, which is the
