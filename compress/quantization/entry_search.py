@@ -107,10 +107,10 @@ def _search_row(
 ) -> None:
     """Find the entries of a row.
 
-    `target`, `mask`, and `step`, which are the scales, are the row in `assignment.LayerArrays`, and `factor` is its
-    packed factor. An error of one step costs `unit` squared nats. The rows above move the targets down by `shift`
-    steps. Output are `indices` of the entries, and `approximated`, the targets in steps after feedback. Vectors have
-    the shape (columns,). Other arguments as in `search_rows`.
+    All vectors have the shape (columns,). `target`, `mask` and `step` are the row's weights, mask and scales, and
+    `factor` is its packed Cholesky factor. An error of one step costs `unit` squared nats. Feedback from the rows above
+    lowers the targets by `shift` steps. The function writes the chosen entries into `indices`, and the targets after
+    all feedback, in steps, into `approximated`. Other arguments are those of `search_rows`.
     """
     columns, zero = len(target), int(np.searchsorted(entries, 0.0))
     index, parent = np.zeros((columns, max_survivors), np.int32), np.zeros((columns, max_survivors), np.int32)
@@ -132,15 +132,15 @@ def _search_row(
             else:
                 found, extension[0], extension_cost[0] = 1, zero, error_cost * value * value + rates[zero]
             for place in range(found):
-                item = survivor * len(entries) + extension[place]
-                item_cost = path_cost[survivor] + extension_cost[place]
-                count = _insert(path, next_cost, count, max_survivors, item, item_cost)
+                extended = survivor * len(entries) + extension[place]  # the survivor and its next entry in one number
+                extended_cost = path_cost[survivor] + extension_cost[place]
+                count = _insert(path, next_cost, count, max_survivors, extended, extended_cost)
         for place in range(count):
             source, entry = path[place] // len(entries), path[place] % len(entries)
             index[column, place], parent[column, place] = entry, source
             path_cost[place] = next_cost[place]
             error = (remaining[source, column] - entries[entry] * step[column]) / factor[diagonal]
-            for offset in range(1, columns - column):
+            for offset in range(1, columns - column):  # unsigned indices as in `viterbi_per_survivor`
                 at = np.uintp(column) + np.uintp(offset)
                 fed = error * factor[np.uintp(diagonal) + np.uintp(offset)]
                 next_remaining[np.uintp(place), at] = remaining[np.uintp(source), at] - fed
