@@ -37,12 +37,12 @@ def write_report(record: RunRecord, folder: Path, described: Mapping[str, bytes]
         FormatError: the record holds a value that JSON cannot, such as NaN.
         OSError: a file could not be written; the old ones are unchanged.
     """
-    to_json(record)  # checks the values that the text below is without
     text, page = to_json(replace(_with_thumbnails(record, {}), outcomes=None)), to_html(record)
     files = {**(described or {}), "report.json": text.encode(), "report.html": page.encode()}
     if thumbnails := {photo.photo: photo.thumbnail for photo in record.changed_photos or ()}:
         files[THUMBNAILS] = _THUMBNAILS.dump_json(thumbnails)
     if record.outcomes:
+        check_numbers(record.outcomes, OUTCOMES)
         files[OUTCOMES] = _OUTCOMES.dump_json(record.outcomes)
     write_files_atomically(folder, files)
     for name in PHOTO_FILES:
