@@ -43,9 +43,14 @@ _MIN_FIRST_FILL = 0.99
 _MAX_GAP, _MAX_FIRST_GAP = 0.005, 0.03
 """Fraction of bytes between the smallest file within the goal and a smaller one that misses it, as the two above."""
 
+_MAX_ERROR_RATIO = 30.0
+"""Of the measured to the predicted error of the outputs. Statistics of layers above it are wrong."""
 
-_SURPRISE, _MIN_SURPRISE, _SURPRISE_PHOTOS = 30.0, 1e-3, 64
-"""Error of the outputs, over the predicted one and absolute, that shows the statistics of a layer wrong; photos."""
+_MIN_ERROR = 1e-3
+"""Smaller errors of the outputs, in nats or relative, do not count."""
+
+_ERROR_PHOTOS = 64
+"""Maximum number of photos that measure the error of the outputs."""
 
 _UNBALANCED = "channels are not balanced: the network's outputs would change"
 
@@ -155,9 +160,10 @@ def _corrected(
     weights = {name: compressed.tensors[name].to_dense() for name in layers}
     biases = {name: compressed.tensors[bias].to_dense() for name, bias in compressed.bias_names().items()}
     predicted = {name: layer.predicted_divergence(weights[name]) for name, layer in layers.items()}
-    surprises = _surprises(compressed, balanced, predicted, min(options.sensitivity_photos, _SURPRISE_PHOTOS), context)
-    corrections = sensitivity_corrections(contributions, predicted) | surprises
-    weights |= {name: layers[name].weights for name in surprises}  # what they make dead is needed
+    photos = min(options.sensitivity_photos, _ERROR_PHOTOS)
+    underestimated = _underestimated(compressed, balanced, predicted, photos, context)
+    corrections = sensitivity_corrections(contributions, predicted) | underestimated
+    weights |= {name: layers[name].weights for name in underestimated}  # channels that only their errors kill are alive
     dead = dead_weights(weights, biases, links)
     return {
         name: replace(layer, row_fisher=layer.row_fisher * corrections[name], mask=layer.mask & ~dead[name])
@@ -165,10 +171,10 @@ def _corrected(
     }
 
 
-def _surprises(
+def _underestimated(
     compressed: Model, balanced: Model, predicted: Mapping[str, float], photos: int, context: Context
 ) -> dict[str, float]:
-    """Return the factors of error cost of layers whose error changes the outputs far more than their gradients say.
+    """Return the factor of the error cost of each layer whose error changes the outputs far more than predicted.
 
     The gradients of a gate are nearly 0 where its sigmoid or softmax is nearly 0 or 1. An error that is large enough
     moves it all the same.
@@ -178,17 +184,17 @@ def _surprises(
         changed = {name: compressed.tensors[name] for name in names}
         return context.fisher.measured_error(balanced.with_tensors(changed), photos)
 
-    def is_surprise(error: float, prediction: float) -> bool:
-        return error > max(_SURPRISE * prediction, _MIN_SURPRISE)
+    def is_underestimated(error: float, prediction: float) -> bool:
+        return error > max(_MAX_ERROR_RATIO * prediction, _MIN_ERROR)
 
-    if not is_surprise(error_of(*predicted), sum(predicted.values())):
+    if not is_underestimated(error_of(*predicted), sum(predicted.values())):
         return {}
     errors = {name: error_of(name) for name in predicted}
     tiny = np.finfo(np.float64).tiny
     return {
         name: error / max(predicted[name], tiny)
         for name, error in errors.items()
-        if is_surprise(error, predicted[name])
+        if is_underestimated(error, predicted[name])
     }
 
 
