@@ -55,10 +55,8 @@ class GradualMaskSchedule:
         """Read the initial sparsity of a model.
 
         Raises:
-            PassError: a tensor is shared or not finite.
             ConfigError: a pattern in `layers` matches no layer.
         """
-        Prune(sparsity=options.sparsity).check_plain(model)
         self._options, self._model, self._context = options, model, context
         by_layer = options_by_layer(model, None, options.layers)
         self._own_sparsity = {name: sparsity for name, sparsity in by_layer.items() if sparsity is not None}

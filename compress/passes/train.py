@@ -57,12 +57,14 @@ class Train(TrainingOptions, Pass):
 
         Raises:
             DataError: the calibration photos, their labels or their number do not suit this network.
-            PassError: no tensor can be trained, the training diverges, or no gradient is left. The message names the
-                step, and the file with the last good weights.
+            PassError: weights to prune are shared, no tensor can be trained, the training diverges, or no gradient is
+                left. If the training began, the message names the step, and the file with the last good weights.
         """
         from compress.training.checkpoints import TrainingCheckpoint, run_steps  # noqa: PLC0415
         from compress.training.supervised import SupervisedTraining  # noqa: PLC0415
 
+        if self.prune:
+            self.check_plain(model)
         training = SupervisedTraining(self, model, context)
         if self.prune:
             training.mask_schedule = GradualMaskSchedule(self.prune, model, context, training.steps)
