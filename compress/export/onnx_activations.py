@@ -10,10 +10,8 @@ from compress.networks.activations import Activation
 Step = tuple[str, list[Any], dict[str, Any]]
 """An operation, its inputs ("x", the number of an earlier step, or a float for a constant), and its attributes."""
 
-_GATES: dict[str, Step] = {
-    "HardSwish": ("HardSigmoid", ["x"], {"alpha": 1 / 6, "beta": 0.5}),
-    "Swish": ("Sigmoid", ["x"], {}),
-}
+_HARD_SIGMOID: Step = ("HardSigmoid", ["x"], {"alpha": 1 / 6, "beta": 0.5})
+"""relu6(x + 3) / 6."""
 
 
 def activation_steps(activation: Activation) -> list[Step]:
@@ -38,10 +36,12 @@ def _steps_of(activation: Activation) -> list[Step]:
             return [("Clip", ["x", *activation.numbers], {})]
         case "LeakyRelu" | "Elu":
             return [(activation.name, ["x"], {"alpha": activation.numbers[0]})]
-        case "HardSigmoid":  # relu6(x + 3) / 6
-            return [("HardSigmoid", ["x"], {"alpha": 1 / 6, "beta": 0.5})]
-        case "HardSwish" | "Swish":
-            return [_GATES[activation.name], ("Mul", ["x", 0], {})]
+        case "HardSigmoid":
+            return [_HARD_SIGMOID]
+        case "HardSwish":
+            return [_HARD_SIGMOID, ("Mul", ["x", 0], {})]
+        case "Swish":
+            return [("Sigmoid", ["x"], {}), ("Mul", ["x", 0], {})]
         case "Gelu":  # x / 2 (1 + erf(x / sqrt(2)))
             half: Step = ("Mul", ["x", 0.5], {})
             return [

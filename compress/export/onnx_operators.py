@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from compress.errors import SqueezeError
-from compress.export.onnx_activations import activation_steps
+from compress.export.onnx_activations import Step, activation_steps
 from compress.networks.activations import activation_of
 from compress.networks.channel_patterns import padding_of, piece_of, slices_of, transposed_dimensions
 from compress.networks.compared_output import LOGITS, OutputOptions
@@ -277,8 +277,8 @@ class OperatorConverter:
         """Reshape each photo; 0 stands for the number of photos."""
         return self._add("Reshape", result, x, self._constant(f"{result}_shape", np.array([0, *extents[1:]])))
 
-    def _add_steps(self, name: str, steps: list[tuple[str, list[Any], dict[str, Any]]], x: str) -> str:
-        """Add the steps of an activation. An input is "x", the number of an earlier step, or a constant."""
+    def _add_steps(self, name: str, steps: list[Step], x: str) -> str:
+        """Add the steps of an activation."""
         results: list[str] = []
         for number, (operation, arguments, attributes) in enumerate(steps):
             step = name if number + 1 == len(steps) else f"{name}_{number}"

@@ -223,7 +223,7 @@ def _unwrapped(network: Any) -> Any:
     if not isinstance(network, nn.Module):
         return network
     wrapped = "module" if isinstance(network, nn.DataParallel) else "_orig_mod"
-    inner = dict(network._modules.items()).get(wrapped)  # `getattr` may call the user's code, for any name
+    inner = network._modules.get(wrapped)  # `getattr` may call the user's code, for any name
     return network if inner is None else _unwrapped(inner)
 
 
