@@ -223,7 +223,8 @@ def _unwrapped(network: Any) -> Any:
     if not isinstance(network, nn.Module):
         return network
     wrapped = "module" if isinstance(network, nn.DataParallel) else "_orig_mod"
-    inner = network._modules.get(wrapped)  # `getattr` may call the user's code, for any name
+    parts = dict(network._modules.items())  # `getattr` may call the user's code; TorchScript's `_modules` has no `get`
+    inner = parts.get(wrapped)
     return network if inner is None else _unwrapped(inner)
 
 
