@@ -32,7 +32,8 @@ def test_samples_have_no_labels_and_say_how_few_photos_they_are(small):
     photos = Samples(7).load(small, "validation", classes=1000)
     assert photos.labels is None
     intervals = "intervals cover other crops of them, not other photos"
-    of = f"of 3 photos in installed packages (coffee, astronaut, rocket; {intervals}), without labels"
+    names = "coffee, astronaut, rocket, camera, coins, text"
+    of = f"of 6 photos in installed packages ({names}; {intervals}), without labels"
     assert photos.description == f"7 crops {of}"
 
 
