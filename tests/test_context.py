@@ -8,7 +8,11 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from compress.calibration.pass_gradients import GradientOptions
+from compress.calibration.photo_batches import photo_batches
+from compress.calibration.statistics_accumulator import accumulate_statistics
 from compress.data.transforms import to_input
+from compress.runtime.distributed import SINGLE_PROCESS
 from compress.tensors.forms import Dense
 
 
@@ -56,17 +60,21 @@ def test_balanced_classes_let_photos_of_rare_classes_count_more(context, photos_
     often, rarely = (int(photo) for photo in softmax[:, int(softmax.mean(0).argmax())].argsort()[[-1, 0]])
     pixels = context.calibration.pixels[[often] * 59 + [rarely]]
     photos = photos_of(pixels)
+    given = replace(context, calibration=photos)
     counts = softmax[[often] * 59 + [rarely]].sum(0)
-    weights = softmax[[often] * 59 + [rarely]] @ (1 / (1 + counts / counts.mean()))
+    class_weights = 1 / (1 + counts / counts.mean())
+    assert softmax[rarely] @ class_weights > softmax[often] @ class_weights
 
     def fisher_of(photos):
         return replace(context, calibration=photos).fisher.layer_statistics(None)["0.weight"].row_fisher
 
     balanced = fisher_of(replace(photos, balance_classes=True))
-    weighted = fisher_of(replace(photos, sample_weights=weights, fingerprint="weighted"))
+    batches = list(photo_batches(photos, np.arange(60), 1, context.seed, (6,), given.inputs, SINGLE_PROCESS))
+    options = GradientOptions(class_weights=torch.from_numpy(class_weights))
+    network = context.network(context.reference)
+    weighted = dict(accumulate_statistics(network, lambda: batches, lambda count: None, options))["0.weight"].row_fisher
     np.testing.assert_allclose(balanced, weighted, rtol=1e-4)
     assert not np.allclose(balanced, fisher_of(photos), rtol=1e-4)
-    assert weights[-1] > weights[0]
 
 
 def test_photos_of_one_class_are_a_warning(context, caplog):

@@ -117,7 +117,7 @@ class LayerAccumulator:
         yield from zip(range(0, self._columns, STRIP_ROWS), self._strips, strict=True)
 
     def statistics(self, total_weight: float) -> LayerStatistics:
-        """Return the statistics of photos with this sum of sample weights. The strips are freed.
+        """Return the statistics of photos with this sum of weights. The strips are freed.
 
         Raises:
             PassError: they do not fit into float32.

@@ -33,8 +33,8 @@ class GradientOptions:
         weights: names of the weight tensors; None: all.
         output_error: measures the error of the network's outputs.
         row_block_bytes: memory for all row blocks; 0: gather neither row blocks nor `row_correlation`.
-        class_weights: shape (classes,): a photo counts as much as its softmax's mean of these weights, times its sample
-            weight; None: as much as its sample weight.
+        class_weights: shape (classes,): a photo counts as much as its softmax's mean of these weights; None: all photos
+            count as much.
         half_precision: run the network, and compute the gradients of single photos, in bfloat16. Sums are in float32.
     """
 
@@ -93,7 +93,7 @@ def pass_gradients(
         logits = _half_precision_logits(network, inputs) if options.half_precision else network(inputs)
         selected = [call for call in recorded if call.weight not in read_elsewhere and options.selects(call.weight)]
         _check_differentiable(logits, selected)
-        weights = _photo_weights(logits.detach(), batch.weights, options.class_weights)
+        weights = _photo_weights(logits.detach(), options.class_weights)
         root_weights = weights.sqrt().reshape(-1, *[1] * (logits.dim() - 1))
         layers = {call.weight: call.layer for call in selected}
         last = selected[-1].weight if selected else ""
@@ -134,13 +134,12 @@ def _matrix_gradients(
     return {name: each for name, each in zip(matrices, gradients, strict=True) if each is not None}
 
 
-def _photo_weights(logits: Tensor, sample_weights: Tensor | None, class_weights: Tensor | None) -> Tensor:
+def _photo_weights(logits: Tensor, class_weights: Tensor | None) -> Tensor:
     """Return how much each photo counts, shape (photos,)."""
-    weights = logits.new_ones(len(logits)) if sample_weights is None else sample_weights.to(logits)
     if class_weights is None:
-        return weights
+        return logits.new_ones(len(logits))
     shares = logits.softmax(1).reshape(*logits.shape[:2], -1).mean(2)
-    return weights * (shares @ class_weights.to(logits))
+    return shares @ class_weights.to(logits)
 
 
 def _half_precision_logits(network: nn.Module, inputs: Tensor) -> Tensor:

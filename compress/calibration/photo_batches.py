@@ -32,12 +32,10 @@ class PhotoBatch(NamedTuple):
         noise: float32, in the shape of the network's outputs, standard normal numbers for the directions of sampled
             gradients.
         inputs: shape (photos, channels, height, width), on the network's device; None: another process runs the batch.
-        weights: shape (photos,), the sample weights; None: all 1.
     """
 
     noise: Tensor
     inputs: Tensor | None
-    weights: Tensor | None = None
 
     @property
     def photos(self) -> int:
@@ -48,8 +46,7 @@ class PhotoBatch(NamedTuple):
         """Yield the photos of each forward and backward pass."""
         for first in range(0, self.photos, MAX_PASS_PHOTOS):
             part = slice(first, first + MAX_PASS_PHOTOS)
-            inputs, weights = (None if each is None else each[part] for each in (self.inputs, self.weights))
-            yield PhotoBatch(self.noise[part], inputs, weights)
+            yield PhotoBatch(self.noise[part], None if self.inputs is None else self.inputs[part])
 
 
 def network_inputs(pixels: NDArray[np.uint8], preprocessing: Preprocessing, device: torch.device) -> Tensor:
@@ -89,7 +86,6 @@ def photo_batches(
     batch_photos = max(1, min(_MAX_BATCH_PHOTOS, len(indices) // processes.world_size))
     for number, start in enumerate(range(0, len(indices), batch_photos)):
         batch = indices[start : start + batch_photos]
-        weights = None if photos.sample_weights is None else torch.from_numpy(photos.sample_weights[batch])
         unchanged = inputs_at(batch) if processes.owns(number) else None
         for augmentation in range(augmentations):
             inputs = unchanged
@@ -97,4 +93,4 @@ def photo_batches(
                 draw_crops(len(batch), height, width, random)
             elif augmentation and inputs is not None:
                 inputs = random_crops(inputs, random)
-            yield PhotoBatch(torch.randn((len(batch), *output_shape), generator=generator), inputs, weights)
+            yield PhotoBatch(torch.randn((len(batch), *output_shape), generator=generator), inputs)

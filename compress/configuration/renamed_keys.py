@@ -23,6 +23,7 @@ _ADVICE: Mapping[str, Mapping[str, str]] = {
     "pass": {"round": "use pass 'share' with 'lambda' instead"},
     "model": _renamed(size="input_size"),
     "model.preprocessing": _renamed(deviation="std"),
+    "data.calibration": _removed("sample_weights", "'balance_classes: true' lets photos of rare classes count more"),
     "encode.coding": {"ans": "use 'context' instead"},
     "simplify": {
         **_removed("equalize equalise", "'quantize' equalizes channels itself"),

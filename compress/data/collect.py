@@ -73,16 +73,13 @@ class PhotoList(NamedTuple):
         _check_unreadable(skipped, len(entries), self.max_unreadable)
         readable = [entry for index, entry in enumerate(entries) if index not in decoded.skipped]
         labels = None if self.labels is None else np.array([entry.label for entry in readable], np.int64)
-        weights = np.array([entry.weight for entry in readable])
-        sample_weights = None if np.ptp(weights) == 0 else weights / weights.mean()
         return Photos(
             decoded.pixels,
             labels,
             names=tuple(entry.name for entry in readable),
             description=f"{len(readable):,} {self.kind}",
-            fingerprint=_fingerprint(decoded.sha256, labels, sample_weights),
+            fingerprint=_fingerprint(decoded.sha256, labels),
             skipped=skipped,
-            sample_weights=sample_weights,
             balance_classes=self.balance_classes,
         )
 
@@ -156,7 +153,6 @@ def _check_unreadable(skipped: Sequence[str], photos: int, max_unreadable: float
     )
 
 
-def _fingerprint(pixels_sha256: str, labels: NDArray[np.int64] | None, weights: NDArray[np.float64] | None) -> str:
+def _fingerprint(pixels_sha256: str, labels: NDArray[np.int64] | None) -> str:
     label_bytes = b"no labels" if labels is None else labels.astype("<i8").tobytes()
-    weight_bytes = b"" if weights is None else weights.astype("<f8").tobytes()
-    return hashlib.sha256(pixels_sha256.encode() + label_bytes + weight_bytes).hexdigest()
+    return hashlib.sha256(pixels_sha256.encode() + label_bytes).hexdigest()

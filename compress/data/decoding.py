@@ -30,14 +30,12 @@ class PhotoEntry:
         identity: JSON values that change with the photo.
         read: returns the photo, RGB or gray, or raises DataError.
         label: class index; None for all entries of a source or for none.
-        weight: relative weight in statistics.
     """
 
     name: str
     identity: tuple[str | int | float, ...]
     read: Callable[[], Image.Image]
     label: int | None = None
-    weight: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)

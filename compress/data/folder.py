@@ -31,7 +31,6 @@ _TABLES = (".csv", ".tsv")
 class _LabeledPhoto(NamedTuple):
     path: Path
     label: int | None
-    weight: float
 
 
 class _PathListing(NamedTuple):
@@ -57,7 +56,6 @@ class Folder(PhotoSource):
             `none` uses the photos without labels.
         label_column: of CSV files.
         synsets: CSV file with columns `index` and `synset`; None: ImageNet's, if the network has 1,000 classes.
-        sample_weights: weight of each path's photos in calibration statistics; None: equal. Not for validation.
         balance_classes: photos count more in calibration statistics if their classes, as the float network sees them,
             are rare among the photos. Not for validation.
         validation_split: fraction of the photos, evenly spread, that validation takes and calibration leaves, so that
@@ -70,14 +68,15 @@ class Folder(PhotoSource):
     labels: LabelRule = "auto"
     label_column: KeyText | None = None
     synsets: FilePath | None = None
-    sample_weights: tuple[Annotated[float, Field(ge=0.001, le=1000)], ...] | None = None
     balance_classes: bool = False
     validation_split: Annotated[float, Field(gt=0, le=0.5)] | None = None
 
     def list_photos(self, role: Role, classes: NetworkClasses) -> PhotoList:
         """List the photos; see `PhotoSource`."""
         paths = self.path if isinstance(self.path, tuple) else (self.path,)
-        weights = self._weights(len(paths), role)
+        if self.balance_classes and role == "validation":
+            key = f"data.{role}.balance_classes"
+            raise ConfigError("validation weighs all photos equally", key=key, allowed="false")
         if self.label_column and not any(path.suffix.lower() in _TABLES for path in paths):
             problem = f"{self.label_column!r} names a column, but no path is a table"
             raise ConfigError(
@@ -87,8 +86,8 @@ class Folder(PhotoSource):
             classes = replace(classes, synsets=read_synsets(_existing(self.synsets, f"data.{role}.synsets")))
         listed = [self._photos(_existing(path, f"data.{role}.path"), classes, role) for path in paths]
         photos = [
-            _LabeledPhoto(photo, label, weight)
-            for (files, labels, _), weight in zip(listed, weights, strict=True)
+            _LabeledPhoto(photo, label)
+            for files, labels, _ in listed
             for photo, label in zip(files, labels.indices if labels else repeat(None), strict=False)
         ]
         places = ", ".join(each.place for each in listed)
@@ -132,20 +131,6 @@ class Folder(PhotoSource):
         count = max(round(len(photos) * self.validation_split), 1)
         chosen = set(evenly_spread(range(len(photos)), count))
         return [photo for index, photo in enumerate(photos) if (index in chosen) == (role == "validation")]
-
-    def _weights(self, paths: int, role: Role) -> tuple[float, ...]:
-        key = f"data.{role}.sample_weights"
-        if self.balance_classes and role == "validation":
-            key = f"data.{role}.balance_classes"
-            raise ConfigError("validation weighs all photos equally", key=key, allowed="false")
-        if self.sample_weights is not None and role == "validation":
-            raise ConfigError("validation weighs all photos equally", key=key, allowed="nothing; leave it out")
-        if self.sample_weights is None or paths == 1:  # the photos of one path have equal weights
-            return (1.0,) * paths
-        if len(self.sample_weights) != paths:
-            problem = f"{len(self.sample_weights)} weights for {paths} paths"
-            raise ConfigError(problem, key=key, allowed="one weight for each path")
-        return self.sample_weights
 
 
 def _existing(path: Path, key: str) -> Path:
@@ -211,4 +196,4 @@ def _all_labeled(photos: Sequence[_LabeledPhoto], role: Role) -> bool:
 
 def _entry(photo: _LabeledPhoto, labeled: bool) -> PhotoEntry:
     label = photo.label if labeled else None
-    return PhotoEntry(str(photo.path), file_identity(photo.path), lambda: read_photo(photo.path), label, photo.weight)
+    return PhotoEntry(str(photo.path), file_identity(photo.path), lambda: read_photo(photo.path), label)

@@ -26,9 +26,8 @@ class Photos:
         labels: int64, shape (count,), class indices; None: no labels.
         names: origin of each photo, for messages.
         description: count and origin, for reports.
-        fingerprint: SHA-256 of pixels, labels and sample weights, hex.
+        fingerprint: SHA-256 of pixels and labels, hex.
         skipped: unreadable files, each with the reason.
-        sample_weights: float64, shape (count,), mean 1; None: equal.
         balance_classes: in calibration statistics photos count more if their classes, as the float network sees them,
             are rare among the photos.
     """
@@ -39,7 +38,6 @@ class Photos:
     description: str
     fingerprint: str
     skipped: tuple[str, ...] = ()
-    sample_weights: NDArray[np.float64] | None = field(default=None, repr=False)
     balance_classes: bool = False
 
     def __len__(self) -> int:

@@ -237,17 +237,20 @@ def test_progress_counts_photos():
 
 
 @pytest.mark.parametrize("row_blocks", [False, True])
-def test_a_sample_weight_of_three_equals_three_copies(row_blocks):
-    """The three copies have the same sampled direction."""
+def test_a_photo_of_weight_three_equals_three_copies(row_blocks):
+    """The three copies have the same sampled direction. The weights of classes give the photos these weights."""
     network, photos = NETWORKS["linear"][0]().eval(), torch.randn(4, 7)
     thrice = torch.cat([photos, photos[:1], photos[:1]])
     drawn = torch.randn(6, 4, generator=torch.Generator().manual_seed(1))
     drawn[4:] = drawn[0]
-    weights = torch.tensor([3.0, 1.0, 1.0, 1.0], dtype=torch.float64)
-    weighted, repeated = (
-        statistics_of_batches(network, [batch], row_block_bytes=ROW_BLOCK_BYTES * row_blocks)
-        for batch in (PhotoBatch(drawn[:4], photos, weights), PhotoBatch(drawn, thrice))
+    with torch.no_grad():
+        softmax = network(photos).double().softmax(1)
+    class_weights = torch.linalg.solve(softmax, torch.tensor([3.0, 1.0, 1.0, 1.0], dtype=torch.float64))
+    row_block_bytes = ROW_BLOCK_BYTES * row_blocks
+    weighted = statistics_of_batches(
+        network, [PhotoBatch(drawn[:4], photos)], row_block_bytes=row_block_bytes, class_weights=class_weights
     )
+    repeated = statistics_of_batches(network, [PhotoBatch(drawn, thrice)], row_block_bytes=row_block_bytes)
     for name, expected in repeated.items():
         for part, value in vars(expected).items():
             if value is None:

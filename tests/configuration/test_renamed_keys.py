@@ -65,6 +65,10 @@ QUANTIZE = "stages:\n- pass: quantize\n  lambda: 1.0e-6\n"
         ),
         # removed passes, options and values
         (
+            "data: {calibration: {source: folder, path: a, sample_weights: [1]}}",
+            "this option was removed: 'balance_classes: true' lets photos of rare classes count more",
+        ),
+        (
             "stages: [{pass: simplify, equalize: true}]",
             "stages.0.equalize: unknown key of pass 'simplify'; this option was removed: 'quantize' equalizes channels",
         ),

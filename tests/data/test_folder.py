@@ -288,47 +288,17 @@ def test_the_fingerprint_depends_on_pixels_order_and_labels(tmp_path, draw, smal
     assert validate(tmp_path / "a", small, classes=4).fingerprint == fingerprints[0]
 
 
-class TestSampleWeights:
-    def test_the_photos_of_each_path_have_its_weight(self, tmp_path, draw, small):
-        for name in ("own/a.png", "own/b.png", "other/a.png", "other/b.png", "other/c.png", "other/d.png"):
-            draw(tmp_path / name)
-        paths = [tmp_path / "own", tmp_path / "other"]
-        photos = Folder(paths, sample_weights=(4, 1)).load(small, "calibration", classes=10)
-        np.testing.assert_allclose(photos.sample_weights, [2, 2, 0.5, 0.5, 0.5, 0.5])
-        equal = Folder(paths, sample_weights=(3, 3)).load(small, "calibration", classes=10)
-        assert equal.sample_weights is None
-        assert Folder(paths).load(small, "calibration", classes=10).fingerprint == equal.fingerprint
-        assert photos.fingerprint != equal.fingerprint
-
-    def test_there_is_a_weight_for_each_path(self, tmp_path, draw, small):
-        paths = [draw(tmp_path / "one" / "a.png"), draw(tmp_path / "two" / "b.png")]
-        with pytest.raises(ConfigError, match=r"3 weights for 2 paths") as raised:
-            Folder(paths, sample_weights=(4, 2, 1)).load(small, "calibration", classes=10)
-        assert raised.value.key == "data.calibration.sample_weights"
-
-    def test_weights_of_a_single_path_are_ignored(self, tmp_path, draw, small):
-        draw(tmp_path / "a.png")
-        photos = Folder(tmp_path, sample_weights=(4, 1)).load(small, "calibration", classes=10)
-        assert photos.sample_weights is None
-
-    def test_validation_has_no_sample_weights(self, tmp_path, draw, small):
-        draw(tmp_path / "a.png")
-        with pytest.raises(ConfigError, match="validation weighs all photos equally"):
-            validate(tmp_path, small, sample_weights=(2,))
-
-    def test_balanced_classes_are_for_calibration(self, tmp_path, draw, small):
-        draw(tmp_path / "a.png")
-        assert Folder(tmp_path, balance_classes=True).load(small, "calibration", classes=10).balance_classes
-        with pytest.raises(ConfigError, match="validation weighs all photos equally") as raised:
-            validate(tmp_path, small, balance_classes=True)
-        assert raised.value.key == "data.validation.balance_classes"
+def test_balanced_classes_are_for_calibration(tmp_path, draw, small):
+    draw(tmp_path / "a.png")
+    assert Folder(tmp_path, balance_classes=True).load(small, "calibration", classes=10).balance_classes
+    with pytest.raises(ConfigError, match="validation weighs all photos equally") as raised:
+        validate(tmp_path, small, balance_classes=True)
+    assert raised.value.key == "data.validation.balance_classes"
 
 
 @pytest.mark.parametrize(
     "options",
     [
-        {"sample_weights": (0,)},
-        {"sample_weights": (float("nan"),)},
         {"limit": 0},
         {"limit": True},
         {"max_unreadable": 1.5},
