@@ -58,7 +58,7 @@ reports: env ## Run every built-in pipeline whose data exists, and keep its repo
 	  done; \
 	  name=$$(basename $$pipeline .yaml); echo "$$pipeline:"; \
 	  $(BIN)/squeeze-compress run $$pipeline --out $(OUT)/$$name --cache $(OUT)/cache || exit; \
-	  mkdir -p reports/$$name && cp $(OUT)/$$name/report.html $(OUT)/$$name/report.json reports/$$name/ || exit; \
+	  mkdir -p reports/$$name && cp $(addprefix $(OUT)/$$name/,report.html report.json outcomes.json) reports/$$name/ || exit; \
 	done
 
 bench: env ## Benchmarks: NNCodec, codecs, 100,000 damaged files, killed runs, training speed, ResNets, the runtime in C and in the browser.

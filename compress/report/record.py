@@ -1,8 +1,7 @@
 """The content of `report.json`.
 
-Fractions run from 0 to 1. Raise `SCHEMA_VERSION` when a field is added, is removed or changes its meaning; a new field
-with a default keeps `OLDEST_READABLE_VERSION`. The JSON schema `docs/report.schema.json` contains the docstrings: write
-it again when they change.
+Fractions run from 0 to 1. Raise `SCHEMA_VERSION` when a field is added, is removed or changes its meaning. The JSON
+schema `docs/report.schema.json` contains the docstrings: write it again when they change.
 """
 
 from __future__ import annotations
@@ -17,8 +16,6 @@ from compress.model import TrainingCurve
 from compress.report.weight_histogram import WeightHistogram
 
 SCHEMA_VERSION = 9
-OLDEST_READABLE_VERSION = 5
-"""Reports since this version are read; fields that they lack have defaults."""
 
 ALEXNET_BYTES = 240_000_000
 """AlexNet's float32 weights as the SqueezeNet paper counts them (arXiv:1602.07360, table 2)."""

@@ -52,7 +52,7 @@ def write_report(record: RunRecord, folder: Path, described: Mapping[str, bytes]
 
 
 def read_report(file: Path) -> RunRecord:
-    """Read a `report.json`, with the files beside it; earlier versions have their content inside.
+    """Read a `report.json`, with the content of the files beside it.
 
     Raises:
         FormatError: one of the files is damaged, or the report has another version.
@@ -62,12 +62,8 @@ def read_report(file: Path) -> RunRecord:
         record = from_json(file.read_text("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise FormatError("the report is not UTF-8", expected="a report.json") from error
-    if not any(photo.thumbnail for photo in record.changed_photos or ()):
-        thumbnails = _read_beside(file, THUMBNAILS, _THUMBNAILS, "photos have no picture")
-        record = _with_thumbnails(record, thumbnails or {})
-    if record.outcomes is None and (outcomes := _read_outcomes(file, record)):
-        record = replace(record, outcomes=outcomes)
-    return record
+    thumbnails = _read_beside(file, THUMBNAILS, _THUMBNAILS, "photos have no picture")
+    return replace(_with_thumbnails(record, thumbnails or {}), outcomes=_read_outcomes(file, record))
 
 
 def _read_outcomes(file: Path, record: RunRecord) -> PhotoOutcomes | None:

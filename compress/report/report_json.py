@@ -13,7 +13,7 @@ from pydantic_core import PydanticSerializationError
 from pydantic_core import from_json as parse_json
 
 from compress.errors import FormatError
-from compress.report.record import OLDEST_READABLE_VERSION, SCHEMA_VERSION, RunRecord
+from compress.report.record import SCHEMA_VERSION, RunRecord
 
 _ADAPTER = TypeAdapter(RunRecord)
 _MAX_SHOWN_PROBLEMS = 3
@@ -54,9 +54,7 @@ def from_json(text: str) -> RunRecord:
     try:
         record = _ADAPTER.validate_json(text)
     except ValidationError as error:
-        raise FormatError(
-            _describe(error), expected=f"a report of schema version {OLDEST_READABLE_VERSION} to {SCHEMA_VERSION}"
-        ) from error
+        raise FormatError(_describe(error), expected=f"a report of schema version {SCHEMA_VERSION}") from error
 
     _check_lists(record)
     check_numbers(record)
@@ -97,11 +95,11 @@ def _check_version(text: str) -> None:
     if not isinstance(content, dict) or "schema_version" not in content:
         raise FormatError("this JSON is not a report", expected="an object with a schema_version")
     version = content["schema_version"]
-    if version not in range(OLDEST_READABLE_VERSION, SCHEMA_VERSION + 1) or isinstance(version, bool):
+    if version != SCHEMA_VERSION:
         raise FormatError(
             f"the report has schema version {version!r}; read it with the release of squeeze-compress that wrote it, "
             "or run its pipeline again",
-            expected=f"schema version {OLDEST_READABLE_VERSION} to {SCHEMA_VERSION}",
+            expected=f"schema version {SCHEMA_VERSION}",
         )
 
 

@@ -21,9 +21,9 @@ def _marks_to_hex(marks: tuple[int, ...]) -> str:
 
 
 def _marks_from_hex(value: object) -> object:
-    """Return the marks, from a hexadecimal number or from a list, which reports before schema version 8 have."""
+    """Return the marks of a hexadecimal number; pydantic checks all other values."""
     if not isinstance(value, str):
-        return tuple(value) if isinstance(value, list) else value
+        return value
     bits = int(value, 16)
     return tuple(mark for mark in range(CODEBOOK_MARKS + 1) if bits >> mark & 1)
 

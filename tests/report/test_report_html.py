@@ -10,8 +10,7 @@ from records import HOSTILE, make_hostile_record, make_record
 
 from compress.errors import FormatError
 from compress.evaluation.results import Interval
-from compress.report import read_report, to_html, to_json, write_report
-from compress.report.record import SCHEMA_VERSION
+from compress.report import read_report, to_html, write_report
 from compress.report.weight_histogram import CODEBOOK_MARKS, WeightHistogram
 
 
@@ -297,12 +296,6 @@ def test_a_report_without_photos_leaves_no_files_of_an_earlier_run(tmp_path):
     write_report(make_record(), tmp_path)
     write_report(replace(make_record(), changed_photos=None, outcomes=None), tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "report.json"]
-
-
-def test_a_report_with_thumbnails_inside_is_read(tmp_path):
-    text = to_json(make_record()).replace(f'"schema_version":{SCHEMA_VERSION}', '"schema_version":7')
-    (tmp_path / "report.json").write_text(text, "utf-8")
-    assert to_html(read_report(tmp_path / "report.json")).count("data:image/jpeg") == len(make_record().changed_photos)
 
 
 def test_alexnet_is_named_for_classifiers_of_imagenet_alone(pages):
