@@ -18,12 +18,17 @@ def _removed(names: str, advice: str) -> dict[str, str]:
 
 
 _FISHER = _renamed(curvature="fisher")
+_SYNSETS = _removed("synsets", "a CSV file with columns 'path' and 'index' gives the class of each photo")
 
 _ADVICE: Mapping[str, Mapping[str, str]] = {
     "pass": {"round": "use pass 'share' with 'lambda' instead"},
     "model": _renamed(size="input_size"),
     "model.preprocessing": _renamed(deviation="std"),
-    "data.calibration": _removed("sample_weights", "'balance_classes: true' lets photos of rare classes count more"),
+    "data.calibration": {
+        **_removed("sample_weights", "'balance_classes: true' lets photos of rare classes count more"),
+        **_SYNSETS,
+    },
+    "data.validation": _SYNSETS,
     "encode.coding": {"ans": "use 'context' instead"},
     "simplify": {
         **_removed("equalize equalise", "'quantize' equalizes channels itself"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass as plain_dataclass
 from typing import Annotated, Any
@@ -20,7 +19,7 @@ from compress.evaluation.results import significant
 
 Value = bool | int | float | str
 _Number = Annotated[int, Field()] | Annotated[float, Field(allow_inf_nan=False)]
-_FORMS = "{min: ..., max: ...} with an optional 'step' or 'log: true', or a list of choices"
+_FORMS = "{min: ..., max: ...} with an optional 'log: true', or a list of choices"
 _CODING = ["encode", "coding"]
 
 
@@ -31,13 +30,11 @@ class Range:
     Attributes:
         min: the smallest number.
         max: the largest number.
-        step: distance of neighboring numbers, counted from `min`; None: all numbers.
         log: spread by logarithm: as many trials from 0.001 to 0.01 as from 0.01 to 0.1.
     """
 
     min: _Number
     max: _Number
-    step: Annotated[int, Field(gt=0)] | Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     log: bool = False
 
     @model_validator(mode="after")
@@ -46,8 +43,6 @@ class Range:
             raise ValueError(f"min must be less than max: {self.min} is not less than {self.max}")
         if self.log and self.min <= 0:
             raise ValueError("with log, min must be more than 0")
-        if self.log and self.step is not None:
-            raise ValueError("give step or log, not both")
         return self
 
 
@@ -70,13 +65,8 @@ class SearchParameter:
     @property
     def is_whole(self) -> bool:
         """Whether the value is a whole number."""
-        numbers = (self.initial, self.range.min, self.range.max, self.range.step or 1) if self.range else (0.5,)
+        numbers = (self.initial, self.range.min, self.range.max) if self.range else (0.5,)
         return all(isinstance(number, int) for number in numbers)
-
-    @property
-    def step(self) -> float | None:
-        """Distance of neighboring numbers; None: there are choices, or all numbers of the range are allowed."""
-        return None if self.range is None else self.range.step or (1 if self.is_whole else None)
 
     @property
     def extremes(self) -> tuple[Value, ...]:
@@ -84,13 +74,12 @@ class SearchParameter:
         return (self.range.min, self.range.max) if self.range else self.choices
 
     def first_values(self, limit: int) -> Sequence[Value]:
-        """Return the choices, or at most `limit` numbers from the smallest on; none if all numbers are allowed."""
+        """Return the choices, or at most `limit` whole numbers from the smallest on; none for other numbers."""
         if self.range is None:
             return self.choices
-        if self.step is None:
+        if not self.is_whole:
             return ()
-        count = int((self.range.max - self.range.min) / self.step + 1e-9) + 1
-        return [self.rounded(self.range.min + index * self.step) for index in range(min(count, limit))]
+        return range(int(self.range.min), int(self.range.max) + 1)[:limit]
 
     def rounded(self, value: Value) -> Value:
         """Return a value with four significant digits, within the range."""
@@ -160,12 +149,9 @@ def _parameter(document: Document, key: str, spec: object) -> SearchParameter:
 
 
 def _check_initial(document: Document, place: Sequence[Key], initial: Value, range_: Range) -> None:
-    own = f"the value in the file, {_shown(initial)},"
     if isinstance(initial, str | bool) or not range_.min <= initial <= range_.max:
-        raise document.error(place, f"{own} must be between {range_.min} and {range_.max}")
-    steps = (initial - range_.min) / (range_.step or 1)
-    if range_.step is not None and not math.isclose(steps, round(steps), abs_tol=1e-9):
-        raise document.error(place, f"{own} must be a whole number of steps above min")
+        problem = f"the value in the file, {_shown(initial)}, must be between {range_.min} and {range_.max}"
+        raise document.error(place, problem)
 
 
 def _initial_value(document: Document, key: str) -> Value:

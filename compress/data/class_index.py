@@ -8,11 +8,10 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 from compress.data.imagenet import imagenet_synsets
-from compress.data.listing import ListedPhoto, read_csv_rows
+from compress.data.listing import ListedPhoto
 from compress.errors import DataError, first_names
 from compress.runtime.file_names import escape_undecodable
 
@@ -44,12 +43,10 @@ class NetworkClasses:
     Attributes:
         count: number of classes; 0: photos have no labels, as those of a segmentation network.
         names: in class order; empty: unknown.
-        synsets: class index of each synset; None: ImageNet's, for 1,000 classes.
     """
 
     count: int
     names: Sequence[str] = ()
-    synsets: Mapping[str, int] | None = None
 
     def has_names(self, names: Iterable[str]) -> bool:
         """Return whether all of these are names of classes; case, `_`, `-` and the form of accents do not matter."""
@@ -67,9 +64,7 @@ class NetworkClasses:
 
     @cached_property
     def by_synset(self) -> Mapping[str, int]:
-        """Class index by synset."""
-        if self.synsets is not None:
-            return self.synsets
+        """Class index by synset, if the classes are ImageNet's."""
         synsets = imagenet_synsets() if self.count == _IMAGENET_CLASSES else ()
         return {synset: index for index, synset in enumerate(synsets)}
 
@@ -98,18 +93,6 @@ def is_split_column(name: str) -> bool:
     return _SPLIT_COLUMN.fullmatch(name) is not None
 
 
-def read_synsets(file: Path) -> dict[str, int]:
-    """Read the class index of each synset from a CSV file with columns `index` and `synset`.
-
-    Raises:
-        DataError: a column is missing, or an index is not a number.
-    """
-    try:
-        return {row["synset"].strip(): int(row["index"]) for row in read_csv_rows(file)}
-    except (KeyError, ValueError):
-        raise DataError(f"{file} must have the columns 'index', a number, and 'synset'") from None
-
-
 def find_labels(photos: Sequence[ListedPhoto], classes: NetworkClasses, rule: LabelRule, of: str) -> Labels | None:
     """Return the labels of photos whose class names are names of classes, numbers or synsets; None if they are not.
 
@@ -126,7 +109,7 @@ def find_labels(photos: Sequence[ListedPhoto], classes: NetworkClasses, rule: La
     if rule == "names" or (classes.names and classes.has_names(names)):
         found = {name: classes.index_of(name) for name in names}
         how = f"class names {of} ({_examples(found)})"
-    elif any(_NUMBER.fullmatch(name) or _SYNSET.fullmatch(name) or name in classes.by_synset for name in names):
+    elif any(_NUMBER.fullmatch(name) or _SYNSET.fullmatch(name) for name in names):
         found = {name: int(name) if _NUMBER.fullmatch(name) else classes.by_synset.get(name) for name in names}
         how = f"{'class indices' if all(map(_NUMBER.fullmatch, names)) else 'synsets'} {of}"
     else:
@@ -184,7 +167,7 @@ def class_error(photo: ListedPhoto, index: int | None, classes: NetworkClasses) 
     else:
         problem = f"has the class {name}, but the network's classes are 0 to {classes.count - 1:,}"
     return DataError(
-        f"{photo.path} {problem}; correct the class, give the class of each synset (`synsets:`, a CSV file with columns"
-        " index and synset), take the sorted names for the network's classes (`labels: order`), or use the photos"
-        " without labels (`labels: none`)"
+        f"{photo.path} {problem}; correct the class, name the photos and their class indices in a CSV file with columns"
+        " path and index, take the sorted names for the network's classes (`labels: order`), or use the photos without"
+        " labels (`labels: none`)"
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -13,7 +12,7 @@ from typing import Annotated, NamedTuple
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from compress.data.class_index import LabelRule, Labels, NetworkClasses, read_synsets
+from compress.data.class_index import LabelRule, Labels, NetworkClasses
 from compress.data.collect import Limit, PhotoList, PhotoSource
 from compress.data.csv_labels import csv_labels
 from compress.data.decoding import PhotoEntry, file_identity
@@ -55,7 +54,6 @@ class Folder(PhotoSource):
         labels: `names` matches classes by their names, `order` takes their sorted names for the network's classes,
             `none` uses the photos without labels.
         label_column: of CSV files.
-        synsets: CSV file with columns `index` and `synset`; None: ImageNet's, if the network has 1,000 classes.
         balance_classes: photos count more in calibration statistics if their classes, as the float network sees them,
             are rare among the photos. Not for validation.
         validation_split: fraction of the photos, evenly spread, that validation takes and calibration leaves, so that
@@ -67,7 +65,6 @@ class Folder(PhotoSource):
     max_unreadable: Annotated[float, Field(ge=0, le=1)] = 0.05
     labels: LabelRule = "auto"
     label_column: KeyText | None = None
-    synsets: FilePath | None = None
     balance_classes: bool = False
     validation_split: Annotated[float, Field(gt=0, le=0.5)] | None = None
 
@@ -82,8 +79,6 @@ class Folder(PhotoSource):
             raise ConfigError(
                 problem, key=f"data.{role}.label_column", allowed=f"with a path to {' or '.join(_TABLES)}"
             )
-        if self.synsets is not None:
-            classes = replace(classes, synsets=read_synsets(_existing(self.synsets, f"data.{role}.synsets")))
         listed = [self._photos(_existing(path, f"data.{role}.path"), classes, role) for path in paths]
         photos = [
             _LabeledPhoto(photo, label)

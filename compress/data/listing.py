@@ -101,7 +101,7 @@ def list_csv(file: Path) -> tuple[list[Path], dict[str, list[str]]]:
     Raises:
         DataError: the file is not CSV, or has no column `path` or no rows.
     """
-    rows = read_csv_rows(file)
+    rows = _read_csv_rows(file)
     if not rows:
         problem = "it has no rows; its first line names the columns, and each further line is a photo"
         raise DataError(f"no photos in {file}: {problem}")
@@ -138,7 +138,7 @@ def _delimiter(header: str) -> str:
     return max(",;\t|", key=columns)
 
 
-def read_csv_rows(file: Path) -> list[dict[str, str]]:
+def _read_csv_rows(file: Path) -> list[dict[str, str]]:
     """Return the rows of a CSV file by column name, in lower case, without empty rows.
 
     Raises:

@@ -225,8 +225,8 @@ def _suggest(trial: Trial, parameter: SearchParameter) -> Value:
         assert choice is not None  # no choice is None
         return choice
     if parameter.is_whole:
-        return trial.suggest_int(key, int(limits.min), int(limits.max), step=int(limits.step or 1), log=limits.log)
-    return trial.suggest_float(key, float(limits.min), float(limits.max), step=limits.step, log=limits.log)
+        return trial.suggest_int(key, int(limits.min), int(limits.max), log=limits.log)
+    return trial.suggest_float(key, float(limits.min), float(limits.max), log=limits.log)
 
 
 def _this_process() -> dict[str, object]:

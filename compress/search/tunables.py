@@ -45,12 +45,8 @@ class Tunable:
         limits = self.parameter.range
         if limits is None:
             return min((float(choice) for choice in self.parameter.choices), key=lambda choice: abs(choice - value))
-        step = self.parameter.step
         value = min(max(value, limits.min), limits.max)
-        if step:
-            steps = min(round((value - limits.min) / step), int((limits.max - limits.min) / step + 1e-9))
-            value = limits.min + steps * step
-        return float(self.parameter.rounded(float(f"{value:.10g}")))
+        return float(round(value) if self.parameter.is_whole else self.parameter.rounded(value))
 
 
 def tunables_of(pipeline: Pipeline) -> list[Tunable]:

@@ -14,7 +14,7 @@ stages:
 encode: {coding: huffman}
 search:
   stages.prune.sparsity: {min: 0.3, max: 0.9}
-  stages.prune.layers.features.0.weight.sparsity: {min: 0, max: 0.5, step: 0.1}
+  stages.prune.layers.features.0.weight.sparsity: {min: 0, max: 0.5}
   stages.share.bits: {min: 3, max: 7}
   stages.distill.learning_rate: {min: 1e-4, max: 1e-2, log: true}
   encode.coding: [huffman, context]
@@ -24,7 +24,7 @@ search:
 def test_each_parameter_has_its_initial_value_and_its_range(read):
     found = {each.key: each for each in read(PIPELINE).search}
     assert [each.initial for each in found.values()] == [0.5, 0.2, 5, 1e-3, "huffman"]
-    assert found["stages.distill.learning_rate"].range == Range(1e-4, 1e-2, None, True)
+    assert found["stages.distill.learning_rate"].range == Range(1e-4, 1e-2, log=True)
     assert found["encode.coding"].choices == ("huffman", "context")
     assert [each.is_whole for each in found.values()] == [False, False, True, False, False]
 
@@ -77,8 +77,7 @@ def test_values_are_rounded_to_four_digits_within_their_range(read):
         ("max: 7", "maxx: 7", "search.stages.share.bits.maxx: unknown key; did you mean 'max'?"),
         ("max: 7", "max: 2", "min must be less than max: 3 is not less than 2"),
         ("min: 0.3", "min: 0.6", "the value in the file, 0.5, must be between 0.6 and 0.9"),
-        ("step: 0.1", "step: 0.15", "must be a whole number of steps above min"),
-        ("step: 0.1", "log: true", "with log, min must be more than 0"),
+        ("min: 0, max: 0.5", "min: 0, max: 0.5, log: true", "with log, min must be more than 0"),
         ("[huffman, context]", "[huffman, contxt]", "with the value 'contxt': cannot be 'contxt'; did you mean"),
         ("[huffman, context]", "[raw, context]", "the value in the file, 'huffman', must be one of the choices"),
         ("[huffman, context]", "[huffman]", "at least two different choices are needed"),

@@ -73,10 +73,10 @@ def test_as_many_subfolders_as_classes_are_the_classes_in_sorted_order(tmp_path,
 
 def test_synsets_of_other_class_counts_need_a_table(tmp_path, draw, small):
     draw(tmp_path / "photos" / "n01440764" / "a.png")
-    with pytest.raises(DataError, match=r"n01440764.*`synsets:`"):
+    with pytest.raises(DataError, match=r"n01440764.*a CSV file with columns path and index"):
         validate(tmp_path / "photos", small, classes=50)
-    table = write_csv(tmp_path / "table.csv", ["index", "synset", "name"], [7, "n01440764", "tench"])
-    assert validate(tmp_path / "photos", small, classes=50, synsets=table).labels.tolist() == [7]
+    table = write_csv(tmp_path / "table.csv", ["path", "index"], ["photos/n01440764/a.png", 7])
+    assert validate(table, small, classes=50).labels.tolist() == [7]
 
 
 def test_a_photo_outside_the_class_folders_is_named(tmp_path, draw, small):

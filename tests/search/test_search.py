@@ -32,7 +32,7 @@ stages:
 
   - {pass: share, bits: 4, init: density, kmeans_iterations: 1}
 search:
-  stages.prune.sparsity: {min: 0.5, max: 0.9, step: 0.4}
+  stages.prune.sparsity: [0.5, 0.9]
   stages.share.bits: {min: 2, max: 4}
 """
 
