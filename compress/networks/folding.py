@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
@@ -30,7 +31,7 @@ def fold_batch_norms(network: nn.Module) -> None:
         layer: Any = network.get_submodule(layer_name)
         norm: Any = network.get_submodule(norm_name)
         fuse = fuse_linear_bn_eval if isinstance(layer, nn.Linear) else fuse_conv_bn_eval
-        _replace(network, layer_name, fuse(layer, norm))
+        _replace(network, layer_name, fuse(layer, _affine(norm)))
         _replace(network, norm_name, nn.Identity())
 
 
@@ -53,6 +54,14 @@ def _foldable_pairs(traced: fx.GraphModule, network: nn.Module) -> Iterator[tupl
             uses[id(tensor)] == 1 for module in pair for tensor in own_tensors(module)
         ):
             yield str(before.target), str(node.target)
+
+
+def _affine(norm: Any) -> Any:
+    """Return a batch norm with weight and bias, which torch needs to fold it into a linear layer."""
+    if norm.weight is None:
+        norm.weight = nn.Parameter(torch.ones_like(norm.running_mean))
+        norm.bias = nn.Parameter(torch.zeros_like(norm.running_mean))
+    return norm
 
 
 def _replace(network: nn.Module, name: str, module: nn.Module) -> None:

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, fx, nn
 
 from compress.codecs.primitives.varint import encode_varint
+from compress.errors import first_names
 from compress.model import Model, Preprocessing
 from compress.networks.compared_output import LOGITS, ComparedOutput, by_channel, compared_tensor
 from compress.networks.equivalence import TOLERANCE, relative_difference
 from compress.networks.factory import is_factory, output_of
-from compress.networks.modules import random_input, to_native_module
+from compress.networks.modules import random_input, stored_tensors, to_native_module
 from compress.networks.operations import trace
 from compress.networks.program_writer import MAX_MESSAGE, ProgramWriter, UnsupportedError, layer_name
 from compress.networks.tracing import is_altered
@@ -78,15 +79,20 @@ def program_problem(model: Model) -> str:
 
 
 def _check_outputs(network: nn.Module, graph: fx.Graph, photo: Tensor, output: ComparedOutput) -> None:
-    """Check that a graph gives a network's outputs: a trace does not show `torch.autocast`."""
+    """Check that a graph gives a network's outputs: a trace does not show `torch.autocast`, or a change of a weight."""
     traced = graph.owning_module
     assert traced is not None
+    before = {name: tensor.detach().clone() for name, tensor in stored_tensors(network).items()}
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             expected = compared_tensor(network(photo.clone()), output).float()
+            after = stored_tensors(network)
+            changed = [name for name, tensor in before.items() if not torch.equal(tensor, after[name])]
             actual = by_channel(traced(photo.clone()), output).float()
     except Exception as error:  # the network is the user's code
         raise NoProgramError(f"it fails on a photo of random pixels: {error}") from error
+    if changed:
+        raise NoProgramError(f"its forward pass changes {first_names(changed)}")
     difference = relative_difference(expected, actual)
     if not difference <= TOLERANCE:
         raise NoProgramError(

@@ -133,12 +133,14 @@ class SupervisedTraining(ResumableTraining):
         loss = functional.cross_entropy(logits, labels, label_smoothing=self._options.label_smoothing)
         batch_loss = self.network.backward(loss, len(labels) / len(photos))
         check_loss(batch_loss, step, limit=_MAX_LOSS * self._guess_loss)
-        trained = list(self.network.trained.values())
-        for each in trained:
+        for each in self.network.trained.values():
             each.average_gradient()
-        last = trained[-1].parameter.grad
-        self._learns |= batch_loss < _LEARNED_LOSS * self._guess_loss or (last is not None and bool(last.any()))
+        self._learns = self._learns or batch_loss < _LEARNED_LOSS * self._guess_loss or self._has_gradient()
         return batch_loss
+
+    def _has_gradient(self) -> bool:
+        gradients = (each.parameter.grad for each in self.network.trained.values())  # None: the logits do not use it
+        return any(gradient is not None and bool(gradient.any()) for gradient in gradients)
 
     def augment(self, photos: NDArray[np.int64], random: np.random.Generator) -> Tensor:
         """Return this process' shard of a batch of photos as network input, shifted and mirrored at random."""

@@ -83,8 +83,9 @@ def model_of(
     if factory.fold_batch_norm:
         fold_batch_norms(network)
     tensors = {name: _to_dense(name, tensor) for name, tensor in stored_tensors(network).items()}
-    # The probe may update buffers, so their values are read before.
+    # The forward pass may change tensors, so their values are read before the probe, and set again after it.
     output, classes, weights = _probe(network, preprocessing, outputs or factory.outputs)
+    set_weights(network, tensors)
     biases = {bias_name(name) for name in weights}
     uncompressed = frozenset(tensors.keys() - weights - biases)
     model = Model(

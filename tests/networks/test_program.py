@@ -531,6 +531,30 @@ def test_a_network_under_autocast_has_no_program():
         write_program(small_network("autocast").eval(), gray)
 
 
+class Constrained(nn.Sequential):
+    """Limits its weights in each forward pass, as training with constraints leaves it: in place, or by other ones."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.how = how
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.how == "in place":
+            with torch.no_grad():
+                self[0].weight.clamp_(-0.05, 0.05)
+        else:
+            self[0].weight.data = torch.renorm(self[0].weight.data, 2, 0, 0.1)
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("how", ["in place", "by others"])
+def test_a_network_that_changes_its_weights_has_no_program(how):
+    """C runs with the weights of the file, which are those before the first photo."""
+    with pytest.raises(NoProgramError, match=r"forward pass changes 0\.weight$"):
+        write_program(Constrained(how).eval(), SMALL)
+    assert UserNetwork(factory=f"{__name__}:Constrained", args={"how": how}, input_size=16).load().program == b""
+
+
 def test_a_network_that_cannot_be_traced_has_no_program():
     assert UserNetwork(factory="user_networks:mixed_layers", input_size=16).load().program == b""
 

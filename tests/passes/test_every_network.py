@@ -93,6 +93,26 @@ def test_statistics_are_of_the_gradients_of_the_outputs(change):
         assert PASSES[kind](changed, Context(changed, photos)).weight_names() == ["table.weight", "head.weight"]
 
 
+class TwoHeads(nn.Module):
+    """Uses its last head in training scripts alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features, self.head, self.auxiliary = nn.Conv2d(1, 12, 3, 2, 1), nn.Linear(12, 10), nn.Linear(12, 4)
+
+    def forward(self, x):
+        return self.head(torch.relu(self.features(x)).mean((2, 3)))
+
+
+def test_a_network_whose_last_tensors_are_unused_is_trained():
+    model = UserNetwork(factory=f"{__name__}:TwoHeads", preprocessing=GRAY).load()
+    photos = Digits(limit=20).load(model.preprocessing, "calibration", classes=10)
+    trained = Train(epochs=1, learning_rate=0.01, flip=False, validation_split=0)(model, Context(model, photos))
+    for name, changes in (("head.weight", True), ("auxiliary.weight", False)):
+        before, after = (each.tensors[name].to_dense() for each in (model, trained))
+        assert np.any(before != after) == changes
+
+
 class Centered(nn.Module):
     """Keeps the mean of its features in a buffer, which each training step replaces."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from user_networks import mixed_layers, mobilenet, resnet18
 
 from compress import container, load
@@ -87,6 +88,23 @@ def test_folded_batch_norms_are_removed_and_the_outputs_are_the_same(make, norms
     read = trust_factory(container.decode(container.encode(folded)), f"user_networks:{make}")
     with torch.inference_mode():
         assert torch.equal(to_module(read)(x), to_module(folded)(x))
+
+
+def norms_without_weights() -> nn.Module:
+    layers = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, affine=False), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    return with_batch_statistics(nn.Sequential(*layers, nn.Linear(4, 5), nn.BatchNorm1d(5, affine=False)))
+
+
+def test_batch_norms_without_weights_are_folded(tmp_path):
+    torch.save(norms_without_weights().state_dict(), tmp_path / "trained.pth")
+    source = UserNetwork(
+        factory=f"{__name__}:norms_without_weights", checkpoint=str(tmp_path / "trained.pth"), input_size=32
+    )
+    plain, folded = source.load(), replace(source, fold_batch_norm=True).load()
+    assert list(folded.tensors) == ["0.weight", "0.bias", "4.weight", "4.bias"]
+    x = photos(4, 32)
+    with torch.inference_mode():
+        torch.testing.assert_close(to_module(folded)(x), to_module(plain)(x), rtol=1e-4, atol=1e-4)
 
 
 def test_the_seed_determines_weights_without_a_checkpoint():
