@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
-from itertools import repeat
+from itertools import pairwise, repeat
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
+import numpy as np
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
@@ -124,7 +125,10 @@ class Folder(PhotoSource):
         if len(photos) == 1:
             raise DataError(f"{photos[0].path} is the only photo; calibration and validation need one each")
         count = max(round(len(photos) * self.validation_split), 1)
-        chosen = set(evenly_spread(range(len(photos)), count))
+        # One of each run of photos. At equal distances they would all be of one class where classes take turns.
+        ends = [each * len(photos) // count for each in range(count + 1)]
+        random = np.random.default_rng(0)
+        chosen = {int(random.integers(first, end)) for first, end in pairwise(ends)}
         return [photo for index, photo in enumerate(photos) if (index in chosen) == (role == "validation")]
 
 

@@ -349,6 +349,19 @@ def test_a_validation_split_shares_the_photos_of_one_folder(tmp_path, draw, smal
         assert validation.labels.tolist() == sorted([0, 1] * (count // 2))  # evenly from the classes
 
 
+def test_a_validation_split_has_all_classes_where_they_take_turns(tmp_path, draw, small):
+    draw(tmp_path / "a.png", RED)
+    for index in range(40):
+        (tmp_path / f"{index:02}.png").hardlink_to(tmp_path / "a.png")
+    rows = "\n".join(f"{index:02}.png,{index % 4}" for index in range(40))
+    (tmp_path / "photos.csv").write_text(f"path,label\n{rows}\n")
+    source = Folder(tmp_path / "photos.csv", validation_split=0.25)
+    calibration, validation = (source.load(small, role, classes=4) for role in ("calibration", "validation"))
+    assert len(validation) == 10
+    assert set(validation.labels.tolist()) == {0, 1, 2, 3}
+    assert not set(calibration.names) & set(validation.names)
+
+
 def test_a_split_of_one_photo_is_refused(tmp_path, draw, small):
     draw(tmp_path / "a.png")
     with pytest.raises(DataError, match=r"a\.png is the only photo"):
