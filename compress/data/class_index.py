@@ -30,7 +30,9 @@ _SPLIT_COLUMN = re.compile(
 )
 """Names of columns that say in which part of a data set a photo is: `split`, `is_train`, `kfold`."""
 
-_NUMBER = re.compile(r"[0-9]{1,9}")
+_NUMBER = re.compile(r"([0-9]{1,9})(\.0)?")
+"""A class index. Pandas writes `3.0` if another cell of the column is empty."""
+
 _SYNSET = re.compile(r"n[0-9]{8}")
 _IMAGENET_CLASSES = 1000
 _SHOWN_NAMES = 3
@@ -110,8 +112,9 @@ def find_labels(photos: Sequence[ListedPhoto], classes: NetworkClasses, rule: La
         found = {name: classes.index_of(name) for name in names}
         how = f"class names {of} ({_examples(found)})"
     elif any(_NUMBER.fullmatch(name) or _SYNSET.fullmatch(name) for name in names):
-        found = {name: int(name) if _NUMBER.fullmatch(name) else classes.by_synset.get(name) for name in names}
-        how = f"{'class indices' if all(map(_NUMBER.fullmatch, names)) else 'synsets'} {of}"
+        numbers = {name: match for name in names if (match := _NUMBER.fullmatch(name))}
+        found = {name: int(numbers[name][1]) if name in numbers else classes.by_synset.get(name) for name in names}
+        how = f"{'class indices' if len(numbers) == len(names) else 'synsets'} {of}"
     else:
         return None
     return Labels([_checked(photo, found, classes) for photo in photos], how)

@@ -169,11 +169,12 @@ def _labels_of(
 def _check_agreement(
     file: Path, paths: Sequence[Path], chosen: tuple[str, Sequence[int]], other: tuple[str, Sequence[object]]
 ) -> None:
-    """Check that photos that are alike in one column have one class in the other."""
-    first: dict[object, int] = {}
+    """Check that photos that are alike in one column have one class in the other, in both directions."""
+    index_of: dict[object, int] = {}
+    cell_of: dict[int, object] = {}
     for path, index, cell in zip(paths, chosen[1], other[1], strict=True):
-        expected = cell if isinstance(cell, int) else first.setdefault(cell, index)
-        if index != expected:
+        expected = cell if isinstance(cell, int) else index_of.setdefault(cell, index)
+        if index != expected or cell != cell_of.setdefault(index, cell):
             raise DataError(
                 f"{file}: the columns {chosen[0]} and {other[0]} give different classes, for example for {path}; "
                 f"name the right one (`label_column: {other[0]}`)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import os
 import re
@@ -25,6 +26,9 @@ _UNREADABLE_SUFFIXES = frozenset(
 
 _LONGER_SUFFIX = re.compile(r"\.(jpe?g|png|webp|gif|tiff?|bmp)[^a-z]", re.IGNORECASE)
 """In names such as `cat.jpg?width=500`, `cat.jpg.1` and `cat.png~`, of downloads and copies."""
+
+_NAMED_DELIMITER = re.compile(r'"?sep=(.)"?')
+"""The first line of a table for Excel, before the names of the columns."""
 
 _SYSTEM_FOLDERS = frozenset(["__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"])
 """Folders that archivers and file systems add."""
@@ -114,7 +118,13 @@ def list_csv(file: Path) -> tuple[list[Path], dict[str, list[str]]]:
     if nameless := next((row for row in rows if not row["path"].strip()), None):
         raise DataError(f"{file} has a row without a path: {', '.join(nameless.values())}; complete or remove it")
     columns = {name: [row[name].strip() for row in rows] for name in names if name not in ("", "path")}
-    return [_locate(row["path"].strip(), file) for row in rows], columns
+    paths = [_locate(row["path"].strip(), file) for row in rows]
+    if not any(map(os.path.exists, paths)):
+        raise DataError(
+            f"{file}: none of its {len(paths):,} photos exists, such as {paths[0]}; paths are relative to the folder "
+            "of the table"
+        )
+    return paths, columns
 
 
 def _locate(path: str, file: Path) -> Path:
@@ -138,25 +148,37 @@ def _delimiter(header: str) -> str:
     return max(",;\t|", key=columns)
 
 
+def _encoding(file: Path) -> str:
+    """Return UTF-16 if a file begins with its mark, as Excel's "Unicode text"; UTF-8 otherwise."""
+    with file.open("rb") as stream:
+        return "utf-16" if stream.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+
+
 def _read_csv_rows(file: Path) -> list[dict[str, str]]:
     """Return the rows of a CSV file by column name, in lower case, without empty rows.
 
     Raises:
-        DataError: the file is not UTF-8 or not CSV, the rows differ in length, or two columns have one name.
+        DataError: the file is no CSV of UTF-8 or UTF-16, the rows differ in length, or two columns have one name.
     """
     try:
         if file.exists() and not file.is_file():  # a named pipe would wait for a writer
             raise OSError("not a file")
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream, delimiter=_delimiter(stream.readline()), skipinitialspace=True)
-            stream.seek(0)
+        with file.open(encoding=_encoding(file), newline="") as stream:
+            first = stream.readline()
+            named = _NAMED_DELIMITER.fullmatch(first.strip("\r\n"))
+            delimiter = named[1] if named else _delimiter(first)
+            if not named:  # else the columns are in the next line
+                stream.seek(0)
+            reader = csv.reader(stream, delimiter=delimiter, skipinitialspace=True)
             columns = [column.strip().lower() for column in next(reader, [])]
             if repeated := [name for name in columns if name and columns.count(name) > 1]:
                 raise DataError(f"{file} has two columns {repeated[0]!r}; rename one")
             rows = []
             for cells in (cells for cells in reader if any(map(str.strip, cells))):
                 if len(cells) != len(columns):
-                    raise DataError(f"{file}, line {reader.line_num}: {len(cells)} cells, expected {len(columns)}")
+                    raise DataError(
+                        f"{file}, line {reader.line_num + bool(named)}: {len(cells)} cells, expected {len(columns)}"
+                    )
                 rows.append(dict(zip(columns, cells, strict=True)))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"cannot read {file} as CSV in UTF-8: {error}") from error

@@ -52,6 +52,8 @@ def listed(tmp_path, draw, text, *, file="list.csv", limit=None, labels="auto"):
         ("list.csv", 'path;"label"', "photos/{};{}"),
         ("list.csv", '"path", "label"', '"photos/{}", "{}"'),
         ("list.csv", "path,label,", "photos/{},{},\n,,"),
+        ("list.csv", "sep=;\npath;label", "photos/{};{}"),
+        ("list.csv", "path,label", "photos/{},{}.0"),
     ],
 )
 def test_tables_of_spreadsheets_and_of_windows_are_read(tmp_path, draw, file, header, row):
@@ -59,6 +61,21 @@ def test_tables_of_spreadsheets_and_of_windows_are_read(tmp_path, draw, file, he
     photos = listed(tmp_path, draw, text, file=file)
     assert photos.labels == [0, 1, 2, 3, 0, 1, 2, 3]
     assert all(photo.read().size for photo in photos.entries)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_the_mark_at_the_start_of_a_table_tells_its_encoding(tmp_path, draw, encoding):
+    draw(tmp_path / "é.png")
+    (tmp_path / "list.csv").write_text("path\tlabel\né.png\t1\n", encoding)
+    (photo,) = Folder(tmp_path / "list.csv").list_photos("validation", NetworkClasses(4)).entries
+    assert photo.label == 1
+
+
+def test_a_table_without_a_single_photo_says_where_it_looks(tmp_path):
+    (tmp_path / "list.csv").write_text("path,label\nphotos/1.png,0\nphotos/2.png,1\n")
+    problem = r"list\.csv: none of its 2 photos exists, such as .*/photos/1\.png; paths are relative to the folder of"
+    with pytest.raises(DataError, match=problem):
+        Folder(tmp_path / "list.csv").list_photos("validation", NetworkClasses(4))
 
 
 def test_a_repeated_row_counts_once(tmp_path, draw):
@@ -201,6 +218,7 @@ def test_columns_that_agree_are_no_doubt(labels_of):
         {"index": [8, 3, 5], "class": ["dog", "cat", "dog"]},
         {"index": [0, 1, 0], "synset": ["n01443537", "n01440764", "n01443537"], "classes": 1000},
         {"index": [8, 3, 5], "label": [1, 99, 1]},
+        {"index": [1, 1, 0], "class": ["dog", "cat", "bird"]},  # the classes in groups
     ],
 )
 def test_columns_that_disagree_are_an_error_that_names_the_option(labels_of, columns):
