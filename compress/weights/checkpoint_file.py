@@ -23,7 +23,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from compress.errors import WeightsError, first_names
-from compress.weights.foreign_files import SAVE_STATE, foreign_problem
+from compress.weights.foreign_files import SAVE_STATE, TORCH_BEFORE_1_6, foreign_problem
 
 CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar", ".index.json")
 
@@ -54,9 +54,13 @@ class Checkpoint:
     holds_network: bool
 
 
-def has_checkpoint_suffix(path: Path) -> bool:
-    """Return whether the file name is that of a checkpoint, in small letters or capitals."""
-    return path.name.lower().endswith(CHECKPOINT_SUFFIXES)
+def is_checkpoint(path: Path) -> bool:
+    """Return whether a file has a name of checkpoints, in small letters or capitals, or the content of one."""
+    if path.name.lower().endswith(CHECKPOINT_SUFFIXES) or _is_safetensors(path):
+        return True
+    with path.open("rb") as stream:
+        is_old = stream.read(len(TORCH_BEFORE_1_6)) == TORCH_BEFORE_1_6
+    return is_old or (zipfile.is_zipfile(path) and not foreign_problem(path))
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -74,7 +78,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def _check_format(path: Path) -> None:
-    if not has_checkpoint_suffix(path):
+    if not is_checkpoint(path):
         problem = f"unknown format {path.suffix!r} (allowed: {', '.join(CHECKPOINT_SUFFIXES)})"
         raise WeightsError(f"{path}: {foreign_problem(path) or problem}")
 
@@ -140,8 +144,11 @@ def _names_in_old_file(path: Path) -> list[str]:
     return names
 
 
-class _Mapping:
-    """Stands in for a class in a pickle: takes its items and attributes, as all that the unpickler can fill."""
+class _Mapping(torch.Tensor):
+    """Stands in for a class in a pickle: takes its items and attributes, as all that the unpickler can fill.
+
+    It may also be a subclass of tensors, which the unpickler makes of a plain one.
+    """
 
     def __new__(cls, *_: object) -> Any:
         return OrderedDict()
@@ -208,7 +215,8 @@ def _flatten(path: Path, state: object) -> Checkpoint:
             if isinstance(value, torch.Tensor) and not value.is_nested:  # which has no shape
                 if name in tensors:
                     raise WeightsError(f"{path}: two tensors are named {name}; {SAVE_STATE}")
-                tensors[name], mappings[name] = value, prefix
+                plain = value.as_subclass(torch.Tensor) if isinstance(value, _Mapping) else value
+                tensors[name], mappings[name] = plain, prefix
             else:
                 if name.endswith(_EXTRA_STATE):
                     extra_states[name] = value

@@ -40,7 +40,9 @@ _IN_ZIP = {
 }
 """By the end of a name in a zip archive."""
 
-_TORCH_BEFORE_1_6 = b"\x80\x02\x8a\nl\xfc\x9c"
+TORCH_BEFORE_1_6 = b"\x80\x02\x8a\nl\xfc\x9c"
+"""First bytes of a file of `torch.save` before torch 1.6: the pickle of a number."""
+
 _TAR_PLACE, _TAR = 257, b"ustar"
 _START_BYTES, _SHOWN_CHARACTERS = 512, 40
 
@@ -61,7 +63,7 @@ def foreign_problem(path: Path) -> str:
         return f"is a file of another program{_OTHER_PROGRAM}"
     if start.startswith(b"PK\x03\x04"):
         return _zip_problem(path)
-    if start.startswith(b"\x80") and not start.startswith(_TORCH_BEFORE_1_6):
+    if start.startswith(b"\x80") and not start.startswith(TORCH_BEFORE_1_6):
         return f"is a pickle that torch.save did not write; load it in Python, and {SAVE_STATE}"
     return _text_problem(start)
 

@@ -13,7 +13,7 @@ from compress.networks.description_text import METADATA_KEY, parse_description
 from compress.networks.factory import NetworkFactory, is_factory, tied_in
 from compress.networks.float_values import to_float32
 from compress.tensors.forms import Dense
-from compress.weights.checkpoint_file import CHECKPOINT_SUFFIXES, Checkpoint, has_checkpoint_suffix, read_checkpoint
+from compress.weights.checkpoint_file import CHECKPOINT_SUFFIXES, Checkpoint, is_checkpoint, read_checkpoint
 from compress.weights.embedded_weights import EmbeddedWeights
 from compress.weights.factory_models import load_checkpoint, model_of
 from compress.weights.squeezenet_model import load_squeezenet
@@ -51,7 +51,7 @@ def load_model(
     """
     if path.suffix.lower() == ".sqz":
         return _of_architecture(trust_factory(container.read(path), factory), architecture, path)
-    if not has_checkpoint_suffix(path):
+    if not is_checkpoint(path):
         allowed = ", ".join([".sqz", *CHECKPOINT_SUFFIXES])
         raise ConfigError(f"unknown format {path.suffix!r}", file=path, allowed=allowed)
     checkpoint = read_checkpoint(path)

@@ -64,6 +64,7 @@ def existing_file(path: str, key: str = "path") -> Path:
     """
     file = expand_home(Path(path))
     if not file.is_file():
-        problem = f"{path} {folder_problem(file)}" if file.is_dir() else f"no file {path}"
+        absent = f"no file {path}" + "; download it first, and name the file" * ("://" in path)
+        problem = f"{path} {folder_problem(file)}" if file.is_dir() else absent
         raise ConfigError(problem, key=f"model.{key}")
     return file

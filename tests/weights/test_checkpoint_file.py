@@ -23,6 +23,10 @@ from compress.weights.source_files import existing_file
 TENSORS = {"first.weight": torch.randn(3, 4), "first.bias": torch.ones(2)}
 
 
+class Annotated(torch.Tensor):
+    """A tensor of the training script, such as MONAI's MetaTensor."""
+
+
 class Settings(dict):
     """A class of the training script, which readers of its checkpoints do not have."""
 
@@ -39,7 +43,14 @@ def test_files_of_torch_save_are_read_under_their_usual_names(tmp_path, name):
     assert_reads(tmp_path / name)
 
 
-@pytest.mark.parametrize("name", ["w.safetensors", "W.SAFETENSORS", "pytorch_model.bin", "w.pth", "w.ckpt"])
+@pytest.mark.parametrize("is_zip", [True, False])
+@pytest.mark.parametrize("name", ["w.pkl", "w.th", "w.pth.20", "model_best", "w.weights"])
+def test_files_of_torch_save_are_read_under_any_name(tmp_path, name, is_zip):
+    torch.save(TENSORS, tmp_path / name, _use_new_zipfile_serialization=is_zip)
+    assert_reads(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["w.safetensors", "model", "W.SAFETENSORS", "pytorch_model.bin", "w.pth", "w.ckpt"])
 def test_files_of_safetensors_are_read_under_any_name(tmp_path, name):
     save_file(TENSORS, tmp_path / name)
     assert_reads(tmp_path / name)
@@ -100,6 +111,15 @@ def test_no_code_runs_that_a_pickle_names(tmp_path):
 def test_tensors_in_a_mapping_of_another_class_and_in_a_list_are_read(tmp_path):
     torch.save({"models": [Settings(TENSORS)]}, tmp_path / "w.pth")
     assert_reads(tmp_path / "w.pth", "models.0.")
+
+
+@pytest.mark.parametrize("is_zip", [True, False])
+def test_tensors_of_a_class_of_the_training_script_are_read(tmp_path, is_zip):
+    state = {name: tensor.as_subclass(Annotated) for name, tensor in TENSORS.items()}
+    state["first.bias"] = torch.nn.Parameter(state["first.bias"])
+    state["first.bias"].source = "training"
+    torch.save(state, tmp_path / "w.pth", _use_new_zipfile_serialization=is_zip)
+    assert_reads(tmp_path / "w.pth")
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".bin"])
@@ -219,6 +239,11 @@ def test_files_of_other_programs_are_told_by_their_name(tmp_path, name, problem)
     (tmp_path / name).write_bytes(b"\x89HDF" if name.endswith(".h5") else b"weights")
     with pytest.raises(WeightsError, match=problem):
         read_checkpoint(tmp_path / name)
+
+
+def test_an_address_is_to_be_downloaded():
+    with pytest.raises(ConfigError, match=r"no file https://example\.org/w\.pth; download it first"):
+        existing_file("https://example.org/w.pth")
 
 
 def test_the_folder_of_a_distributed_checkpoint_is_to_be_converted(tmp_path):
