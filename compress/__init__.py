@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from compress.errors import ConfigError, SqueezeError, torch_required
 
@@ -164,6 +164,7 @@ def evaluate(
     Raises:
         SqueezeError: the model cannot be used, or the photos have no labels or cannot be read.
     """
+    _check_data(limit, labels)
     from compress.evaluation.evaluate import evaluate_model  # noqa: PLC0415
     from compress.weights.model_files import load_named_model  # noqa: PLC0415
 
@@ -200,6 +201,7 @@ def compare(
     Raises:
         SqueezeError: a model or the photos cannot be used, or the models have different numbers of classes.
     """
+    _check_data(limit, labels)
     from compress.evaluation.compare import compare_models  # noqa: PLC0415
 
     return compare_models(
@@ -259,3 +261,12 @@ def run(
             device=str(own_device),
             processes=processes,
         )
+
+
+def _check_data(limit: int | None, labels: str) -> None:
+    from compress.data.class_index import LabelRule  # noqa: PLC0415
+
+    if limit is not None and limit < 1:
+        raise ConfigError(f"{limit} photos", key="limit", allowed="at least 1")
+    if labels not in get_args(LabelRule):
+        raise ConfigError(f"unknown rule {labels!r}", key="labels", allowed=", ".join(get_args(LabelRule)))

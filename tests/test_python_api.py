@@ -97,3 +97,14 @@ def test_one_photo_and_one_override_need_no_list(tmp_path):
 def test_no_class_to_predict_is_an_error(tmp_path, k):
     with pytest.raises(ConfigError, match=f"k: {k} classes"):
         compress.predict("squeezenet", [], k=k)
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [({"limit": 0}, "0 photos .allowed: at least 1"), ({"labels": "name"}, "unknown rule 'name'")],
+)
+def test_a_wrong_limit_or_rule_of_labels_is_an_error(tmp_path, options, problem):
+    with pytest.raises(ConfigError, match=problem):
+        compress.evaluate("squeezenet", tmp_path, **options)
+    with pytest.raises(ConfigError, match=problem):
+        compress.compare("squeezenet", "squeezenet-240k", tmp_path, **options)

@@ -23,6 +23,15 @@ MIN_MAX_WEIGHTS, MAX_WEIGHTS = 1 << 24, 1 << 28
 """Bounds of this limit: 64 megabytes and a gigabyte of float32."""
 
 _MAGIC_BEFORE_0_1_0 = b"\x89SQZ"
+_OTHER_FILES = {
+    MAGIC[:4]: "; a transfer as text changed its line ends",
+    MAGIC[:4].decode("latin-1").encode(): "; a transfer as text changed its bytes",
+    b"version ": ", but a pointer of Git LFS; run git lfs pull",
+    b"<": ", but a web page, perhaps the error of a download; download it again",
+    b"\x1f\x8b": ", but compressed by gzip; decompress it first",
+}
+"""What else a file is, by its first bytes."""
+
 _MAX_HEADER_BYTES = 1 << 24
 
 
@@ -77,5 +86,5 @@ def _check_magic(start: bytes) -> None:
     if start[:4] == _MAGIC_BEFORE_0_1_0:
         problem = "the file was written by a version of squeeze-compress before 0.1.0; make it again with this version"
         raise FormatError(problem, offset=0)
-    text = "; a transfer as text changed its line ends" if start[:4] == MAGIC[:4] else ""
-    raise FormatError(f"not a .sqz file{text}", offset=0, expected="the .sqz magic bytes")
+    kinds = (kind for first, kind in _OTHER_FILES.items() if start.startswith(first))
+    raise FormatError(f"not a .sqz file{next(kinds, '')}", offset=0, expected="the .sqz magic bytes")

@@ -69,8 +69,9 @@ def check_importable(model: Model) -> None:
     if not is_factory(model.architecture):
         return
     module, _, _ = model.architecture.partition(":")
-    code = "import importlib.util, sys; sys.exit(importlib.util.find_spec(sys.argv[1]) is None)"
-    if _run_python(["-c", code, module]).returncode != 0:
+    find = "sys.path.insert(0, sys.argv[2]); sys.exit(importlib.util.find_spec(sys.argv[1]) is None)"
+    code = f"import importlib.util, sys; {find}"
+    if _run_python(["-c", code, module, str(Path.cwd())]).returncode != 0:
         raise ConfigError(
             f"a fresh process, which decodes the file, cannot import the module {module!r}; move the function to a "
             "module file in the current folder or on the Python path",
@@ -79,10 +80,12 @@ def check_importable(model: Model) -> None:
 
 
 def _run_python(arguments: list[str]) -> subprocess.CompletedProcess[str]:
-    # The package may run from a checkout that is not installed, and the user's code from any folder.
-    search_path = os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, sys.path)])
-    environment = {**os.environ, "PYTHONPATH": search_path}
-    command = [sys.executable, *arguments]
+    # The package may run from a checkout that is not installed, and the user's code from any folder. Files of the
+    # current folder, such as compress.py, are no modules of the package; `NetworkFactory` adds the folder for its own.
+    here = {"", str(Path.cwd())}
+    search_path = [str(Path(__file__).parents[2]), *(folder for folder in sys.path if folder not in here)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(search_path)}
+    command = [sys.executable, "-P", *arguments]
     errors = "backslashreplace"  # the user's code prints any bytes
     return subprocess.run(command, capture_output=True, text=True, errors=errors, check=False, env=environment)
 

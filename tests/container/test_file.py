@@ -235,6 +235,20 @@ def test_damage_by_a_transfer_as_text_is_named():
         decode(b"PK\x03\x04" + bytes(100))
 
 
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (SMALL.decode("latin-1").encode(), "; a transfer as text changed its bytes"),
+        (b"version https://git-lfs.github.com/spec/v1\n", ", but a pointer of Git LFS; run git lfs pull"),
+        (b"<!DOCTYPE html><title>Not found</title>", ", but a web page, perhaps the error of a download"),
+        (b"\x1f\x8b\x08\x00" + SMALL, ", but compressed by gzip; decompress it first"),
+    ],
+)
+def test_what_arrived_in_place_of_a_file_is_named(data, problem):
+    with pytest.raises(FormatError, match=rf"not a \.sqz file{problem}"):
+        decode(data)
+
+
 def test_a_file_of_a_version_before_0_1_0_is_refused_with_advice(tmp_path):
     old = (GOLDEN / "before-0.1.0.sqz").read_bytes()
     (tmp_path / "old.sqz").write_bytes(old)
