@@ -28,8 +28,9 @@ from compress.container.file import weights_sha256
 from compress.data.photos import Photos
 from compress.errors import DataError, PassError
 from compress.model import Model
-from compress.networks.factory import identity, output_of
+from compress.networks.factory import output_of
 from compress.networks.modules import to_module
+from compress.networks.network_identity import identity
 from compress.runtime.devices import has_bfloat16
 from compress.runtime.distributed import ProcessGroup
 from compress.runtime.memory import resident_bytes

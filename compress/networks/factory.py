@@ -236,12 +236,6 @@ def _unwrap_parts(network: nn.Module) -> None:
             module._modules[name] = _unwrapped(part)
 
 
-def identity(model: Model) -> tuple[str, ...]:
-    """Return what determines a model's outputs on photos besides its tensors, for cache keys."""
-    source = (NetworkFactory.parse(model.architecture).source_sha256(),) if is_factory(model.architecture) else ()
-    return model.architecture, repr(model.preprocessing), *source
-
-
 def output_of(model: Model) -> ComparedOutput:
     """Return what is compared of the outputs of a model's network; logits if no network can be made of the text."""
     if not is_factory(model.architecture):

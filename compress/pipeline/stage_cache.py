@@ -21,7 +21,7 @@ from compress.configuration.config import Stage, options_of
 from compress.context import Context
 from compress.errors import FormatError
 from compress.model import Model, TrainingCurve
-from compress.networks.factory import identity
+from compress.networks.network_identity import identity
 from compress.pipeline import environment
 from compress.pipeline.resource_meter import ResourceUsage
 from compress.runtime.atomic_files import write_atomically

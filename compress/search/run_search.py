@@ -15,7 +15,8 @@ from compress.configuration.config import Pipeline, read_pipeline
 from compress.configuration.search_space import Value, override
 from compress.errors import ConfigError, SqueezeError
 from compress.evaluation.goals import Goal
-from compress.networks.factory import identity, output_of
+from compress.networks.factory import output_of
+from compress.networks.network_identity import identity
 from compress.pipeline import environment, runner
 from compress.pipeline.inputs import RunInputs, load_inputs
 from compress.pipeline.runner import CACHE, RunResult

@@ -16,7 +16,7 @@ from compress.container.file import weights_sha256
 from compress.context import Context
 from compress.errors import DataError
 from compress.model import Model, TrainingCurve
-from compress.networks.factory import identity
+from compress.networks.network_identity import identity
 from compress.runtime.atomic_files import write_atomically
 from compress.runtime.distributed import ProcessGroup
 from compress.runtime.program_code import code_digest

@@ -17,8 +17,9 @@ from user_networks import mixed_layers, mobilenet, resnet18
 from compress import container, load
 from compress.errors import ConfigError, WeightsError
 from compress.model import trust_factory
-from compress.networks.factory import NetworkFactory, identity
+from compress.networks.factory import NetworkFactory
 from compress.networks.modules import set_weights, to_module
+from compress.networks.network_identity import identity
 from compress.networks.preprocessing_options import PreprocessingOptions
 from compress.weights.user_network import UserNetwork
 
@@ -465,6 +466,24 @@ def test_an_architecture_round_trips_through_its_text():
     )
     assert NetworkFactory.parse(factory.architecture) == factory
     assert np.array_equal(NetworkFactory.parse("a.b:c").args, {})
+
+
+def test_the_identity_for_caches_depends_on_a_file_of_settings_that_the_function_reads(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "with_settings.py").write_text(
+        "from pathlib import Path\n"
+        "from torch import nn\n"
+        "def made():\n"
+        "    activation = getattr(nn, Path('settings.txt').read_text())()\n"
+        "    return nn.Sequential(nn.Conv2d(3, 4, 3), activation, nn.AdaptiveAvgPool2d(1), nn.Flatten())\n"
+    )
+
+    def identity_with(activation):
+        (tmp_path / "settings.txt").write_text(activation)
+        return identity(UserNetwork(factory="with_settings:made", input_size=16).load())
+
+    assert identity_with("ReLU") != identity_with("Tanh") != identity_with("SiLU")
+    assert identity_with("ReLU") == identity_with("ReLU")
 
 
 def test_the_identity_for_caches_depends_on_the_preprocessing():
