@@ -128,7 +128,7 @@ def data_options(
 
     Args:
         data: a folder, a CSV file, a folder of idx files, or `samples`.
-        validation: other photos for validation; None: every fifth of `data`.
+        validation: other photos for validation; None: a fifth of `data`.
         labels: of the validation photos, as in `Folder`; calibration needs none.
         label_column: as in `Folder`.
         limit: maximum number of photos for each use.
