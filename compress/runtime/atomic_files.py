@@ -122,10 +122,15 @@ def _sync(stream: BinaryIO) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the rename durable, where the system can; Windows cannot open a folder."""
+    """Make the rename durable, where the system can.
+
+    Windows cannot open a folder, and folders shared with a virtual machine or over SMB may not be synced. The file is
+    whole in any case.
+    """
     if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        with suppress(OSError):
+            handle = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
@@ -196,3 +197,18 @@ fcntl.flock(os.open({str(tmp_path)!r}, os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_
         assert not is_free()
     assert is_free()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_synced_is_no_error(tmp_path, monkeypatch):
+    """As those that a virtual machine shares: fsync gives EINVAL for a folder, and works for files."""
+    sync = os.fsync
+
+    def sync_files(handle):
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", sync_files)
+    write_atomically(tmp_path / "model.sqz", b"weights")
+    assert (tmp_path / "model.sqz").read_bytes() == b"weights"
+    assert len(list(tmp_path.iterdir())) == 1
