@@ -26,6 +26,11 @@ from compress.runtime.file_names import expand_home
 from compress.runtime.option_types import FilePath, KeyText
 
 _TABLES = (".csv", ".tsv")
+_REMEDIES = {
+    (".zip", ".tar", ".tgz", ".gz", ".xz", ".7z", ".rar"): "; extract it, and name the folder",
+    (".xlsx", ".xls", ".ods", ".parquet", ".json", ".jsonl", ".txt"): "; save it as CSV with a column path",
+}
+"""What to do with other files, by their suffixes."""
 
 
 class _LabeledPhoto(NamedTuple):
@@ -110,7 +115,8 @@ class Folder(PhotoSource):
             return _PathListing([photo.path for photo in photos], labels, f"{path}{listing.ignored_text}")
         if path.suffix.lower() not in _TABLES:
             if path.suffix.lower() not in PHOTO_SUFFIXES and not is_photo(path):
-                raise DataError(f"{path} is neither a photo, a folder nor a table ({', '.join(_TABLES)})")
+                remedy = next((end for kinds, end in _REMEDIES.items() if path.suffix.lower() in kinds), "")
+                raise DataError(f"{path} is neither a photo, a folder nor a table ({', '.join(_TABLES)}){remedy}")
             return _PathListing([path], None, str(path))
         paths, columns = list_csv(path)
         if rule == "none" or not paths:

@@ -120,6 +120,13 @@ def test_a_file_that_is_no_photo_and_no_table_is_an_error(tmp_path, draw):
         listed(tmp_path, draw, "photos/0.png 1", file="val.txt")
 
 
+@pytest.mark.parametrize(("name", "remedy"), [("a.zip", "extract it"), ("list.xlsx", "save it as CSV")])
+def test_archives_and_other_tables_are_told_what_to_do_with(tmp_path, name, remedy):
+    (tmp_path / name).write_bytes(b"PK\x03\x04")
+    with pytest.raises(DataError, match=rf"{name} is neither a photo, a folder nor a table .*; {remedy}"):
+        Folder(tmp_path / name).list_photos("validation", NetworkClasses(4))
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such pipes")
 def test_a_named_pipe_is_no_table(tmp_path):
     os.mkfifo(tmp_path / "list.csv")
