@@ -106,10 +106,9 @@ def scan(pipeline: Pipeline, inputs: RunInputs, photos: int = PHOTOS) -> Scan:
         expected = network(photo_inputs)
 
     def divergence_with(changed: Mapping[str, Tensor]) -> float:
-        set_weights(network, changed)
+        set_weights(network, {**model.tensors, **changed})  # the forward pass may have changed others
         with torch.no_grad():
             nats = float(output_error(network(photo_inputs), expected))
-        set_weights(network, {name: model.tensors[name] for name in changed})
         return max(nats, 0.0) if math.isfinite(nats) else math.inf
 
     by_setting, all_layers = [], []

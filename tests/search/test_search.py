@@ -195,6 +195,33 @@ def test_a_scan_goes_on_where_a_layer_leaves_no_finite_output(tmp_path, monkeypa
     assert ">inf<" in (tmp_path / "out" / "sensitivity.html").read_text()
 
 
+def test_a_scan_begins_each_time_with_the_buffers_of_the_file(tmp_path, monkeypatch):
+    """Weights of two values are shared without an error, whatever the network counted in the scan before."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "counts.py").write_text(
+        "import torch\n"
+        "from torch import nn\n"
+        "class Counting(nn.Sequential):\n"
+        "    def __init__(self):\n"
+        "        super().__init__(nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 6))\n"
+        "        self.register_buffer('photos', torch.zeros(1))\n"
+        "        for layer in (self[0], self[3]): layer.weight.data = layer.weight.sign()\n"
+        "    def forward(self, x):\n"
+        "        self.photos += 1\n"
+        "        return super().forward(x) * self.photos\n"
+    )
+    (tmp_path / "p.yaml").write_text(
+        "model: {source: factory, factory: 'counts:Counting', input_size: 16}\n"
+        "data: {calibration: {source: samples, count: 8}, validation: {source: samples, count: 4}}\n"
+    )
+    done = call("sensitivity", "p.yaml", "--out", "out", "--photos", "4", "--json")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    shared = [index for index, setting in enumerate(found["settings"]) if setting["kind"] == "share"]
+    for divergences in (found["all_layers"], *(layer["divergences"] for layer in found["layers"])):
+        assert [divergences[index] for index in shared] == pytest.approx([0] * len(shared), abs=1e-6)
+
+
 def test_without_its_packages_the_error_says_how_to_install_them(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     done = go(folder, "out", "--bytes", "200kB")
