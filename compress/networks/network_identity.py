@@ -31,7 +31,7 @@ def _sketch_of_outputs(model: Model) -> str:
     """
     with suppress(Exception), torch.no_grad(), torch.random.fork_rng(devices=[]):  # the network is the user's code
         outputs = to_module(model)(random_input(model.preprocessing, 1)).double().flatten().numpy()
-        norm = np.linalg.norm(outputs)
+        norm = max(np.linalg.norm(outputs), np.finfo(np.float64).tiny)
         directions = np.random.default_rng(0).standard_normal((_DIRECTIONS, outputs.size))
         return repr([round(float(each), 2) for each in (np.log(norm), *(directions @ outputs / norm))])
     return ""

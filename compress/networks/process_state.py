@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import sys
@@ -13,6 +14,25 @@ from typing import Any
 import numpy as np
 import torch
 
+_PACKAGE = __name__.partition(".")[0]
+
+
+def _logging_settings() -> tuple[Any, ...]:
+    """Return which messages are shown, and by whom, of this package's loggers and of the root."""
+    loggers = [each for name, each in logging.root.manager.loggerDict.items() if name.partition(".")[0] == _PACKAGE]
+    shown = [each for each in (logging.root, *loggers) if isinstance(each, logging.Logger)]  # others: placeholders
+    each_shows = [(each, each.level, each.disabled, each.propagate, [*each.handlers]) for each in shown]
+    return logging.root.manager.disable, each_shows
+
+
+def _set_logging(settings: tuple[Any, ...]) -> None:
+    disabled_level, each_shows = settings
+    logging.disable(disabled_level)
+    for logger, level, disabled, propagate, handlers in each_shows:
+        logger.setLevel(level)
+        logger.disabled, logger.propagate, logger.handlers[:] = disabled, propagate, handlers
+
+
 _SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], object]], ...] = (
     (torch.get_default_dtype, torch.set_default_dtype),
     (torch.get_default_device, lambda device: torch.set_default_device(None if device.type == "cpu" else device)),
@@ -23,6 +43,7 @@ _SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], object]], ...] = (
     (torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly),
     (np.geterr, lambda errors: np.seterr(**errors)),
     (os.getcwd, os.chdir),
+    (_logging_settings, _set_logging),
 )
 """Functions that return and change a setting of the process."""
 

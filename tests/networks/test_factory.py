@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import logging
+import logging.config
 import os
 import sys
 import warnings
@@ -27,6 +29,11 @@ class Usual(nn.Module):
         return self.head(self.first(x).relu().mean((2, 3)))
 
 
+def shows_warnings() -> tuple[object, ...]:
+    logger = logging.getLogger("compress.data.folder")
+    return logger.isEnabledFor(logging.WARNING), logging.root.level, [*logging.root.handlers]
+
+
 CHANGES = {
     "default precision": (torch.get_default_dtype, lambda: torch.set_default_dtype(torch.float64)),
     "gradients": (torch.is_grad_enabled, lambda: torch.set_grad_enabled(False)),
@@ -36,6 +43,9 @@ CHANGES = {
     "errors of numpy": (np.geterr, lambda: np.seterr(all="raise")),
     "warnings": (lambda: list(warnings.filters), lambda: warnings.simplefilter("error")),
     "folder": (os.getcwd, lambda: os.chdir("/")),
+    "messages": (shows_warnings, lambda: logging.disable(logging.CRITICAL)),
+    "loggers": (shows_warnings, lambda: logging.config.dictConfig({"version": 1})),  # disables those that exist
+    "handlers": (shows_warnings, lambda: logging.basicConfig(level=logging.CRITICAL, force=True)),
 }
 
 
