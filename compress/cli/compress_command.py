@@ -18,9 +18,7 @@ from compress.errors import ConfigError, DataError
 @click.option(
     "--data", required=True, type=options.PathOrName(SAMPLES), help="Photos: a folder, a CSV file, or 'samples'."
 )
-@click.option(
-    "--validation", type=options.EXISTING_PATH, help="Photos to measure with. [default: a fifth of --data]"
-)
+@click.option("--validation", type=options.EXISTING_PATH, help="Photos to measure with. [default: a fifth of --data]")
 @click.option("--bytes", "max_bytes", type=options.FileBytes(), metavar="BYTES", help="Maximum size of the file.")
 @options.max_drop
 @click.option("-o", "--output", type=options.FOLDER, help="Folder for the results. [default: out/WEIGHTS]")

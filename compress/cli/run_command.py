@@ -36,7 +36,8 @@ def run(
 
     Example: squeeze-compress run squeezenet --set stages.share.bytes=480kB --set goal.bytes=480kB
     """
-    spec = options.read_pipeline(pipeline, overrides, seed)  # before the slow imports
+    goal = () if max_drop is None else (f"goal={{max_top1_drop: {max_drop:g}}}",)  # a stage may need it already
+    spec = options.read_pipeline(pipeline, (*overrides, *goal), seed)  # before the slow imports
     if max_drop is not None:
         from compress.configuration.recipes import smallest_within  # noqa: PLC0415
 

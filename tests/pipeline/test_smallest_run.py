@@ -49,6 +49,13 @@ def test_the_smallest_file_within_a_drop_is_smaller_for_a_larger_drop(here):
     assert files[40.0] < 0.9 * files[2.0]
 
 
+def test_a_drop_is_the_goal_of_a_stage_that_searches_already(here):
+    text = PIPELINE.replace("lambda: 1e-6", "bytes: smallest").replace("goal: {bytes: 1 kB}\n", "")
+    Path("p.yaml").write_text(text)
+    exit_code, _, message = run("--max-drop", "2", "--dry-run")
+    assert exit_code == 0, message
+
+
 def test_a_drop_that_no_file_reaches_ends_with_3_and_says_what_was_reached(here):
     never = ("--set", "stages.quantize.lambda=null", "--set", "stages.quantize.bytes=smallest")
     exit_code, record, message = run(*never, "--set", "goal={max_divergence: 0}")
