@@ -6,22 +6,22 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
-from types import NoneType
+from types import CodeType, NoneType
 from typing import Annotated, Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import numba
 import numpy as np
 from numba import types
+from numba.core.caching import FunctionCache
 from numba.core.compiler_lock import global_compiler_lock
+from numba.core.runtime.nrt import rtsys
 from numba.extending import is_jitted
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _config: Any = numba.config
-
-_cache_keys: dict[Any, str] = {}
-"""Key of each compiled function that is cached on disk."""
 
 
 def compiled(*, inline: bool = False) -> Callable[[Function], Function]:
@@ -38,7 +38,6 @@ def compiled(*, inline: bool = False) -> Callable[[Function], Function]:
         options: dict[str, Any] = {"nogil": True, "forceinline": inline, "_nrt": not inline}
         machine_code: Any = numba.njit(**options)(function)
         if is_jitted(machine_code):  # not where NUMBA_DISABLE_JIT is set
-            _enable_cache(machine_code)
             _compile_at_first_use(machine_code)
         return cast("Function", machine_code)
 
@@ -55,6 +54,7 @@ def _compile_at_first_use(machine_code: Any) -> None:
     def compile_once(types_of_use: Any) -> Any:
         with global_compiler_lock:  # two threads may use the function first
             if not machine_code.overloads:
+                _enable_cache(machine_code)
                 type(machine_code).compile(machine_code, _annotated_signature(machine_code.py_func))
                 machine_code.disable_compile()
         return machine_code
@@ -78,19 +78,46 @@ def _numba_type(annotation: Any) -> Any:
     return {int: types.int64, float: types.float64, bool: types.boolean, NoneType: types.void}[annotation]
 
 
+class _MachineCodeCache(FunctionCache):
+    """A cache from which machine code is loaded without numba's compiler, whose import takes most of the time."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        rtsys.initialize(target_context)  # for machine code that creates arrays
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)  # type: ignore[no-untyped-call]
+
+
 def _enable_cache(machine_code: Any) -> None:
     """Cache machine code on disk, valid while the function and everything that it uses is the same.
 
     numba compares only the function's own file. The folder's name is therefore a hash that includes the functions and
     constants that the function uses from other modules.
     """
-    source = Path(machine_code.py_func.__code__.co_filename)
-    used = [(name, _frozen(value)) for name, value in machine_code.py_func.__globals__.items()]
     with suppress(OSError, RuntimeError):  # the source is not a file, or no folder is writable
-        key = hashlib.sha256(source.read_bytes() + repr(used).encode()).hexdigest()
-        _cache_keys[machine_code] = key
-        with _numba_cache_folder(_cache_root(source) / key):
-            machine_code.enable_caching()
+        folder = _cache_root(_source(machine_code)) / _cache_key(machine_code)
+        with _numba_cache_folder(folder):
+            machine_code._cache = _MachineCodeCache(machine_code.py_func)  # type: ignore[no-untyped-call]
+
+
+@cache
+def _cache_key(machine_code: Any) -> str:
+    """Return the hash of a function's source file, and of what the function uses."""
+    function = machine_code.py_func
+    names = sorted({*_names(function.__code__)} & {*function.__globals__} - {function.__name__})
+    used = [(name, _frozen(function.__globals__[name])) for name in names]
+    return hashlib.sha256(_source(machine_code).read_bytes() + repr(used).encode()).hexdigest()
+
+
+def _source(machine_code: Any) -> Path:
+    return Path(machine_code.py_func.__code__.co_filename)
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    """Yield the names of globals and attributes in a function and in the comprehensions inside it."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)
 
 
 def _cache_root(source: Path) -> Path:
@@ -111,7 +138,7 @@ def _numba_cache_folder(folder: Path) -> Iterator[None]:
 def _frozen(value: Any) -> object:
     """Return the key of a compiled function or the value of a constant, both compiled into callers; None for others."""
     if is_jitted(value):
-        return _cache_keys.get(value)
+        return _cache_key(value)
     if isinstance(value, np.ndarray):
         return value.tobytes()
     numbers = value if isinstance(value, tuple) else (value,)

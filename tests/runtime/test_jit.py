@@ -65,6 +65,13 @@ def test_nothing_is_compiled_or_loaded_before_its_first_use(run):
     assert run(shown=f"print(caller.caller(10), {count})") == (10, 1, 0)  # the caller's machine code includes it
 
 
+def test_machine_code_is_loaded_from_the_cache_without_numbas_compiler(run):
+    needs_compiler = "import sys; print(caller.caller(10), int('numba.np.linalg' in sys.modules))"
+    assert run(shown=needs_compiler) == (10, 1)
+    assert run(shown=needs_compiler) == (10, 0)
+    assert run(shown="print(caller.caller(10), numba.njit(lambda value: value + 1)(2))") == (10, 3)  # it compiles later
+
+
 def test_arguments_of_other_types_are_converted_and_compile_nothing(run):
     used = "import numpy; print(caller.caller(numpy.uint8(3)), caller.caller(True), len(caller.caller.overloads))"
     assert run(shown=used) == (3, 1, 1)
