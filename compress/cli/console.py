@@ -1,4 +1,7 @@
-"""Output to the terminal: tables, progress bars, errors. Without a terminal, plain lines."""
+"""Output to the terminal: tables, progress bars, errors. Without a terminal, plain lines.
+
+Functions that need rich import it: a command that prints only lines starts sooner.
+"""
 
 from __future__ import annotations
 
@@ -9,25 +12,21 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.cells import cell_len
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from compress.cli.progress_display import LiveStages, progress_bars, progress_lines
 from compress.runtime.file_names import escape_undecodable
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from compress.evaluation.results import Interval
     from compress.pipeline.runner import Watch
     from compress.runtime.progress import Progress
 
-_out = Console(highlight=False, emoji=False)
-_err = Console(stderr=True, highlight=False, emoji=False)
 _quiet = False
 _verbose = False
 _WIDTH_WITHOUT_TERMINAL = 160
@@ -41,13 +40,26 @@ _MIN_REPORTED_SECONDS = 2.0
 
 
 def set_verbosity(*, quiet: bool, verbose: bool) -> None:
-    """Set the amount of output, and the width of tables for stdout."""
-    global _quiet, _verbose, _out  # noqa: PLW0603  one terminal, one setting
+    """Set the amount of output."""
+    global _quiet, _verbose
     _quiet, _verbose = quiet, verbose
+    _err.cache_clear()
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         # File names may hold undecodable bytes, and the terminal may lack characters.
         sys.stdout.reconfigure(errors="backslashreplace")
-    _out = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL)
+
+
+def _out() -> Console:
+    from rich.console import Console  # noqa: PLC0415
+
+    return Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL)
+
+
+@cache  # lines appear above the bars of the same console
+def _err() -> Console:
+    from rich.console import Console  # noqa: PLC0415
+
+    return Console(stderr=True, highlight=False, emoji=False)
 
 
 def _visible(text: str) -> str:
@@ -57,7 +69,7 @@ def _visible(text: str) -> str:
 
 def say(text: str) -> None:
     """Print a result."""
-    _out.print(_visible(text), markup=False, soft_wrap=True)
+    print(_visible(text).expandtabs(), flush=True)
 
 
 def say_json(value: object) -> None:
@@ -77,14 +89,16 @@ def _in_unicode(value: object) -> object:
 def note(text: str) -> None:
     """Print progress to stderr, unless --quiet."""
     if not _quiet:
-        _err.print(_visible(text), markup=False, soft_wrap=True)
+        _err().print(_visible(text), markup=False, soft_wrap=True)
 
 
 def error(text: str) -> None:
     """Print an error; with --verbose, also its traceback."""
-    _err.print(f"[bold red]error:[/] {escape(_visible(text))}", soft_wrap=True)
+    from rich.markup import escape  # noqa: PLC0415
+
+    _err().print(f"[bold red]error:[/] {escape(_visible(text))}", soft_wrap=True)
     if _verbose and sys.exc_info()[0] is not None:
-        _err.print_exception()
+        _err().print_exception()
 
 
 def _is_live() -> bool:
@@ -92,30 +106,35 @@ def _is_live() -> bool:
 
     `FORCE_COLOR`, which many CI jobs set, makes no terminal of a log.
     """
-    return _err.is_terminal and _err.file.isatty() and not _err.is_dumb_terminal
+    terminal = _err()
+    return terminal.is_terminal and terminal.file.isatty() and not terminal.is_dumb_terminal
 
 
 @contextmanager
 def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show a progress bar of `total` items (0: unknown); without a terminal, print lines about long work."""
+    from compress.cli.progress_display import progress_bars, progress_lines  # noqa: PLC0415
+
     if _quiet:
         yield lambda count: None
     elif _is_live():
-        with progress_bars(_err) as bars:
+        with progress_bars(_err()) as bars:
             task = bars.add_task(title, total=total or None)
             yield lambda count: bars.advance(task, count)
     else:
-        with progress_lines(_err, title, total, 0.0 if _verbose else _MIN_REPORTED_SECONDS) as advance:
+        with progress_lines(_err(), title, total, 0.0 if _verbose else _MIN_REPORTED_SECONDS) as advance:
             yield advance
 
 
 @contextmanager
 def follow_run() -> Iterator[tuple[Progress, Watch | None]]:
     """Yield the arguments `progress` and `watch` of a run, with a live table of its stages if there is a terminal."""
+    from compress.cli.progress_display import LiveStages  # noqa: PLC0415
+
     if _quiet or not _is_live():
         yield progress, None
     else:
-        with LiveStages(_err) as live:
+        with LiveStages(_err()) as live:
             yield live.progress, live.watch
 
 
@@ -123,7 +142,7 @@ class LogLines(logging.Handler):
     """Prints log records to stderr, above a progress bar or a live table."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        _err.print(_visible(self.format(record)), markup=False, soft_wrap=True)
+        _err().print(_visible(self.format(record)), markup=False, soft_wrap=True)
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int = 1) -> None:
@@ -132,9 +151,15 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], text_colum
     Text folds where the terminal is narrow, and numbers are never cut: the columns that do not fit follow in tables
     below, each with the first column. Without a terminal there is one table.
     """
+    from rich.cells import cell_len  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415
+    from rich.markup import escape  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    out = _out()
     widths = [max(map(cell_len, cells)) for cells in zip(columns, *rows, strict=True)]
     widths[:text_columns] = (min(width, _MIN_TEXT_WIDTH) for width in widths[:text_columns])
-    for number, indices in enumerate(_column_groups(widths, text_columns)):
+    for number, indices in enumerate(_column_groups(out, widths, text_columns)):
         if number:
             say("")
         table = Table(box=None, header_style="bold", pad_edge=False)
@@ -145,17 +170,17 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], text_colum
                 table.add_column(columns[index], justify="right", no_wrap=True)
         for row in rows:
             table.add_row(*(escape(_visible(row[index])) for index in indices))
-        width = max(_out.width, _table_width(indices, widths) + 2)
+        width = max(out.width, _table_width(indices, widths) + 2)
         Console(highlight=False, emoji=False, width=width).print(table, soft_wrap=False, crop=False)
 
 
-def _column_groups(widths: Sequence[int], text_columns: int) -> list[list[int]]:
+def _column_groups(out: Console, widths: Sequence[int], text_columns: int) -> list[list[int]]:
     """Return the indices of the columns of each table that fits the terminal."""
     groups = [list(range(text_columns))]
     for index in range(text_columns, len(widths)):
         longer = [*groups[-1], index]
         is_first_number = groups[-1] in ([0], list(range(text_columns)))
-        if is_first_number or not _out.is_terminal or _table_width(longer, widths) <= _out.width:
+        if is_first_number or not out.is_terminal or _table_width(longer, widths) <= out.width:
             groups[-1] = longer
         else:
             groups.append([0, index])

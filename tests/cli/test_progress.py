@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import time
+from functools import cache
 
 import pytest
 from rich.console import Console
@@ -48,7 +49,7 @@ def test_a_log_in_color_gets_lines(capsys, monkeypatch):
 def test_a_terminal_that_overwrites_no_lines_gets_new_ones(monkeypatch):
     terminal = io.StringIO()
     monkeypatch.setattr(terminal, "isatty", lambda: True)
-    monkeypatch.setattr(console, "_err", Console(file=terminal))
+    monkeypatch.setattr(console, "_err", cache(lambda: Console(file=terminal)))
     for term, overwrites in (("xterm", True), ("dumb", False)):
         monkeypatch.setenv("TERM", term)
         with console.follow_run() as (progress, watch):
