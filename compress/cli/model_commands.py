@@ -185,7 +185,7 @@ def _show_models(models: Iterable[BuiltinModel]) -> None:
 
 
 def _show_inspection(inspection: Inspection) -> None:
-    from compress.networks.network_class_names import describe_outputs  # noqa: PLC0415  imports pydantic
+    from compress.networks.network_class_names import describe_outputs  # noqa: PLC0415
 
     model, layout = inspection.model, inspection.layout
     network = f"{console.shortened(model.architecture)}, {describe_outputs(model)}"

@@ -13,6 +13,7 @@ import math
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -115,14 +116,22 @@ def read(path: Path | str, max_weights: int | None = None) -> Model:
         return decode(Path(path).read_bytes(), max_weights)
 
 
-def layout(data: bytes, max_weights: int | None = None) -> Layout:
+def layout(data: bytes, max_weights: int | None = None, model: Model | None = None) -> Layout:
     """Return the byte counts of a file's sections; they sum to `len(data)`.
 
+    Args:
+        data: the file.
+        max_weights: as in `decode`.
+        model: what `decode` returned of the file; None: the symbols are decoded here.
     Raises:
         FormatError: as `decode`, except that class names, values and exponents are not checked.
     """
     header, start = read_header(data, max_weights)
-    tensors = tuple(_read_payload(tensor_layout, data, *item) for item in _records(header, start))
+    decoded = model.tensors if model else {}
+    tensors = tuple(
+        _read_payload(partial(tensor_layout, tensor=decoded.get(record.name)), data, record, at)
+        for record, at in _records(header, start)
+    )
     payload_bytes = sum(record.payload_bytes for record in header.tensors)
     return Layout(len(data) - header.label_bytes - payload_bytes, header.label_bytes, tensors)
 

@@ -57,5 +57,5 @@ def inspect_file(path: Path, max_weights: int | None = None) -> Inspection:
     data = path.read_bytes()
     with format_errors_of(path):
         model = container.decode(data, max_weights)
-        layout = container.layout(data, max_weights)
+        layout = container.layout(data, max_weights, model)
     return Inspection(str(path), model, layout, container.weights_sha256(model))

@@ -9,11 +9,11 @@ from typing import Literal
 import numpy as np
 
 from compress.codecs import entropy_bytes
-from compress.container.payload import decode_symbols, symbol_section
+from compress.container.payload import decode_symbols, symbol_section, symbols_of
 from compress.container.scan_order import ScanOrder
 from compress.container.tensor_record import FormName, TensorRecord
 from compress.errors import offset_by
-from compress.tensors.forms import FloatName
+from compress.tensors.forms import FloatName, Tensor
 from compress.tensors.kernel_transform import KERNEL_SIDE
 
 
@@ -92,9 +92,13 @@ class Layout:
         }
 
 
-def tensor_layout(record: TensorRecord, payload: bytes) -> TensorLayout:
+def tensor_layout(record: TensorRecord, payload: bytes, tensor: Tensor | None = None) -> TensorLayout:
     """Return the layout of a payload.
 
+    Args:
+        record: of the tensor.
+        payload: of the tensor.
+        tensor: the decoded payload; None: its symbols are decoded here.
     Raises:
         FormatError: its symbols cannot be decoded; the offset counts from `payload[0]`.
     """
@@ -104,7 +108,7 @@ def tensor_layout(record: TensorRecord, payload: bytes) -> TensorLayout:
     if record.codec is not None:
         codec_name, stream = record.codec.name, symbol_section(record, payload)
         with offset_by(len(payload) - record.symbol_bytes, codec_name):
-            symbols = decode_symbols(record, payload)
+            symbols = decode_symbols(record, payload) if tensor is None else symbols_of(tensor)
             entropy = entropy_bytes(record.codec.coded_symbols(stream, symbols))
             position_bytes = len(stream) if record.form == "pruned" else record.codec.position_bytes(stream)
         nonzero = symbols.any((2, 3)).repeat(KERNEL_SIDE**2) if has_coefficients else symbols

@@ -94,6 +94,12 @@ def decode_symbols(record: TensorRecord, payload: bytes) -> NDArray[np.uint16]:
     return from_scan_order(symbols, record.scan_order, record.shape)
 
 
+def symbols_of(tensor: Tensor) -> NDArray[np.uint16]:
+    """Return what `decode_symbols` returned of a decoded tensor that has symbols."""
+    assert not isinstance(tensor, Dense)
+    return tensor.indices if isinstance(tensor, Shared) else tensor.mask.astype(np.uint16)
+
+
 def _encode_shared(name: str, tensor: Shared, codecs: Sequence[Codec]) -> tuple[TensorRecord, bytes]:
     _check_no_minus_zero(name, tensor.codebook[:1])
     codec, order, stream = smallest_coding(tensor.indices, codecs)

@@ -1,13 +1,19 @@
-"""Names of a network's classes; needs no torch."""
+"""Names of a network's classes; needs no torch.
+
+For a built-in network, `describe_outputs` imports neither Pillow nor pydantic: `inspect` starts sooner.
+"""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from compress.container.inspection import BUILTIN_NETWORKS
-from compress.data.class_index import NetworkClasses
 from compress.data.imagenet import imagenet_names
 from compress.errors import ConfigError
 from compress.model import Model
-from compress.networks.factory import INVERTED_RESIDUAL, output_of
+
+if TYPE_CHECKING:
+    from compress.data.class_index import NetworkClasses
 
 
 def class_names(model: Model) -> tuple[str, ...]:
@@ -18,11 +24,18 @@ def class_names(model: Model) -> tuple[str, ...]:
 
 def classes_of(model: Model) -> NetworkClasses:
     """Return the classes that labels of photos may have: none if a photo has not one distribution over classes."""
+    from compress.data.class_index import NetworkClasses  # noqa: PLC0415
+    from compress.networks.factory import output_of  # noqa: PLC0415
+
     return NetworkClasses(model.classes if output_of(model).is_classes else 0, model.labels)
 
 
 def describe_outputs(model: Model) -> str:
     """Return `10 classes`, or what is compared of a network that is no classifier."""
+    if model.architecture in BUILTIN_NETWORKS:
+        return f"{model.classes:,} classes"
+    from compress.networks.factory import output_of  # noqa: PLC0415
+
     output = output_of(model)
     return f"{model.classes:,} classes" if output.is_classes else output.words
 
@@ -33,6 +46,8 @@ def check_classifier(model: Model) -> None:
     Raises:
         ConfigError: it does not.
     """
+    from compress.networks.factory import output_of  # noqa: PLC0415
+
     output = output_of(model)
     if not output.is_classes:
         raise ConfigError(
@@ -43,5 +58,7 @@ def check_classifier(model: Model) -> None:
 
 def default_class_names(architecture: str, classes: int) -> tuple[str, ...]:
     """Return ImageNet's class names for a network of this package with 1,000 classes, else none."""
+    from compress.networks.factory import INVERTED_RESIDUAL  # noqa: PLC0415
+
     is_own = architecture.partition(" ")[0] in {*BUILTIN_NETWORKS, INVERTED_RESIDUAL}
     return imagenet_names() if is_own and classes == 1000 else ()

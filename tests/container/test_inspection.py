@@ -63,6 +63,12 @@ def test_coefficients_of_kernels_are_a_form_of_their_own(tmp_path):
     assert parts_of(found) == file.stat().st_size
 
 
+def test_a_decoded_model_gives_the_same_layout():
+    for model in (coefficients_model(), small_model(), shared_squeezenet()):
+        data = container.encode(model)
+        assert container.layout(data, model=container.decode(data)) == container.layout(data)
+
+
 def test_components_sum_to_the_file_and_coefficients_are_indices():
     for model in (coefficients_model(), small_model(), shared_squeezenet()):
         layout = container.layout(container.encode(model))
