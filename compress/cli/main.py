@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import sys
@@ -27,10 +26,6 @@ from compress.errors import ConfigError, SqueezeError, torch_required
 
 _SIGNAL_EXIT_CODE = 128
 """A process that a signal ends has the exit code 128 + signal in shells."""
-
-
-_COLLECTED_OBJECTS = 50_000
-"""New objects between two garbage collections. With Python's 700, they take a tenth of the time to import torch."""
 
 
 class _ErrorHandlingGroup(click.Group):
@@ -72,7 +67,6 @@ class _ErrorHandlingGroup(click.Group):
 @click.option("-v", "--verbose", is_flag=True, help="Print more progress, and the traceback of an error.")
 def main(quiet: bool, verbose: bool) -> None:
     """Compress a trained SqueezeNet or your own network, and measure how much accuracy the file keeps."""
-    gc.set_threshold(_COLLECTED_OBJECTS)
     console.set_verbosity(quiet=quiet, verbose=verbose)
     level = logging.DEBUG if verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(levelname)s: %(message)s", handlers=[console.LogLines()], force=True)
