@@ -9,7 +9,7 @@ from dataclasses import field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic import Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from compress.builtin_pipelines import first_comment
@@ -23,6 +23,7 @@ from compress.data.sources import SOURCES as PHOTO_SOURCES
 from compress.errors import nearest
 from compress.evaluation.goals import Goal
 from compress.passes import PASSES, Pass
+from compress.runtime.option_types import OPTIONS
 from compress.weights.weight_sources import SOURCES as WEIGHTS_SOURCES
 from compress.weights.weight_sources import WeightSource, source_name
 
@@ -37,7 +38,7 @@ _CODECS: Mapping[str, tuple[str, ...] | None] = {
 """Names of the codecs by `coding`; None: all."""
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+@dataclass(frozen=True, config=OPTIONS)
 class Encode:
     """How the file is coded.
 
@@ -63,7 +64,7 @@ class Encode:
         return tuple(f"{name}{suffix}" for name in _CODECS[self.coding] or CODECS)
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+@dataclass(frozen=True, config=OPTIONS)
 class ReportOptions:
     """What the report shows.
 

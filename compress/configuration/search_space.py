@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass as plain_dataclass
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from compress.configuration.key_paths import Key, has_key, join_keys
@@ -16,6 +16,7 @@ from compress.configuration.schema_errors import validate
 from compress.configuration.yaml_document import Document
 from compress.errors import ConfigError
 from compress.evaluation.results import significant
+from compress.runtime.option_types import OPTIONS
 
 Value = bool | int | float | str
 _Number = Annotated[int, Field()] | Annotated[float, Field(allow_inf_nan=False)]
@@ -23,7 +24,7 @@ _FORMS = "{min: ..., max: ...} with an optional 'log: true', or a list of choice
 _CODING = ["encode", "coding"]
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+@dataclass(frozen=True, config=OPTIONS)
 class Range:
     """Numbers from `min` to `max`, both included; whole numbers if both limits and the initial value are whole.
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from compress.data.class_index import NetworkClasses
 from compress.data.collect import Limit, PhotoList, PhotoSource
 from compress.data.decoding import PhotoEntry
 from compress.data.photos import Role
+from compress.runtime.option_types import OPTIONS
 
 _CLASSES = 10
 _VALIDATION_INTERVAL = 3
 """Every third image of each digit is for validation."""
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+@dataclass(frozen=True, config=OPTIONS)
 class Digits(PhotoSource):
     """scikit-learn's 1,797 handwritten digits, 8 x 8 gray: 1,201 for calibration, 596 for validation.
 

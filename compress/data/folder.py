@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import numpy as np
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from compress.data.class_index import LabelRule, Labels, NetworkClasses
@@ -23,7 +23,7 @@ from compress.data.photos import Role, evenly_spread
 from compress.data.transforms import is_photo, read_photo
 from compress.errors import ConfigError, DataError
 from compress.runtime.file_names import expand_home
-from compress.runtime.option_types import FilePath, KeyText
+from compress.runtime.option_types import OPTIONS, FilePath, KeyText
 
 _TABLES = (".csv", ".tsv")
 _REMEDIES = {
@@ -46,7 +46,7 @@ class _PathListing(NamedTuple):
     place: str
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+@dataclass(frozen=True, config=OPTIONS)
 class Folder(PhotoSource):
     """Photos in folders or CSV files.
 

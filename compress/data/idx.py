@@ -9,7 +9,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from compress.data.class_index import NetworkClasses
@@ -19,7 +18,7 @@ from compress.data.idx_file import read_idx
 from compress.data.photos import Role, evenly_spread
 from compress.errors import ConfigError, DataError
 from compress.runtime.file_names import expand_home
-from compress.runtime.option_types import FilePath
+from compress.runtime.option_types import OPTIONS, FilePath
 
 _PREFIXES: Mapping[Role, str] = {"calibration": "train", "validation": "t10k"}
 
@@ -27,7 +26,7 @@ _MAX_SIDE = 4096
 """Maximum height and width in pixels; a damaged file may give any."""
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+@dataclass(frozen=True, config=OPTIONS)
 class Idx(PhotoSource):
     """Gray images in a folder of idx files with the names of MNIST's files, gzipped or not.
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
-from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from compress.data.class_index import NetworkClasses
@@ -18,6 +17,7 @@ from compress.data.decoding import PhotoEntry
 from compress.data.package_files import package_file
 from compress.data.photos import Role
 from compress.data.transforms import read_photo
+from compress.runtime.option_types import OPTIONS
 
 _SKLEARN = ("sklearn", "datasets", "images")
 _SKIMAGE = ("skimage", "data")
@@ -66,7 +66,7 @@ Source: Roberts 2018, "The unreasonable effectiveness of quasirandom sequences".
 """
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+@dataclass(frozen=True, config=OPTIONS)
 class Samples(PhotoSource):
     """Crops of the photos in the wheels of packages that this one needs; no labels.
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from compress.errors import ConfigError
 from compress.evaluation.results import Accuracy, Fidelity, GoalRecord, GoalUnit
 from compress.networks.compared_output import ComparedOutput
-from compress.runtime.option_types import Bytes
+from compress.runtime.option_types import OPTIONS, Bytes
 
 BYTES = "bytes of the file"
 TOP1_DROP = "top-1 drop"
@@ -24,7 +24,7 @@ _TOLERANCE = 1e-9
 """Drops are compared as they are shown: 30 lost photos of 1,000 meet a limit of 3 points."""
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+@dataclass(frozen=True, config=OPTIONS)
 class Goal:
     """Limits for the file; None sets no limit.
 

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from compress.errors import ConfigError
+from compress.runtime.option_types import OPTIONS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +30,7 @@ _MAX_POSITIONS, _MAX_VALUES = 1024, 1 << 18
 """Positions and values of a photo that are compared, evenly spread: outputs on all photos are kept in memory."""
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+@dataclass(frozen=True, config=OPTIONS)
 class OutputOptions:
     """What is compared of a network's outputs.
 
@@ -45,7 +46,7 @@ class OutputOptions:
     axis: Annotated[int, Field(ge=-8, le=7)] = 1
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+@dataclass(frozen=True, config=OPTIONS)
 class ComparedOutput(OutputOptions):
     """The tensor that is compared, as files describe it.
 

@@ -22,6 +22,7 @@ from compress.errors import ConfigError, SqueezeError, WeightsError
 from compress.model import Model
 from compress.networks.code_files import code_files
 from compress.networks.compared_output import LOGITS, ComparedOutput
+from compress.runtime.option_types import OPTIONS
 
 if TYPE_CHECKING:
     from torch import nn
@@ -46,7 +47,7 @@ def needs_trust(architecture: str) -> bool:
     return is_factory(architecture) and architecture.partition(" ")[0] != INVERTED_RESIDUAL
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+@dataclass(frozen=True, config=ConfigDict(**OPTIONS, strict=True))
 class NetworkFactory:
     """A function that makes a network, and what its network needs.
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from compress.model import CAFFE, TORCHVISION, Preprocessing
+from compress.runtime.option_types import OPTIONS
 
 _Resize = Literal["squash", "crop"]
 _Pixels = Annotated[int, Field(ge=1, le=4096)]
@@ -17,7 +18,7 @@ _Finite = Annotated[float, Field(allow_inf_nan=False)]
 _PRESETS = {"torchvision": TORCHVISION, "caffe": CAFFE}
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+@dataclass(frozen=True, config=OPTIONS)
 class PreprocessingOptions:
     """All steps from a photo to network input, as in `compress.model.Preprocessing`.
 
@@ -49,7 +50,7 @@ class PreprocessingOptions:
         return Preprocessing(**{**asdict(self), "short_side": short_side})
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@dataclass(frozen=True, kw_only=True, config=OPTIONS)
 class InputOptions:
     """Preprocessing in training; `input_size` (rows and columns) and `resize` replace values of a named one."""
 

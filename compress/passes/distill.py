@@ -5,17 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from compress.model import Model
 from compress.passes.interface import Pass
+from compress.runtime.option_types import OPTIONS
 
 if TYPE_CHECKING:
     from compress.context import Context
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+@dataclass(frozen=True, config=OPTIONS)
 class Distill(Pass):
     """Train a compressed network towards the logits of the float network, without labels and with few photos.
 

@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from compress.model import Model
 from compress.passes.layer_patterns import options_by_layer
 from compress.passes.prune import LayerPruning, Prune, Sparsity
+from compress.runtime.option_types import OPTIONS
 from compress.tensors.forms import Pruned
 
 if TYPE_CHECKING:
     from compress.context import Context
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+@dataclass(frozen=True, config=OPTIONS)
 class GradualPruning:
     """Options of gradual pruning. Biases are never pruned, and pruned weights stay pruned.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from compress.calibration.row_block_memory import ROW_BLOCK_BYTES
@@ -16,21 +16,19 @@ from compress.errors import PassError
 from compress.model import Model
 from compress.passes.interface import Pass
 from compress.passes.layer_patterns import options_by_layer
-from compress.runtime.option_types import Bytes
+from compress.runtime.option_types import OPTIONS, Bytes
 from compress.tensors.forms import Pruned, Tensor
 
 if TYPE_CHECKING:
     from compress.calibration.layer_statistics import LayerStatistics
     from compress.context import Context
 
-_STRICT = ConfigDict(extra="forbid")
-
 Mask = NDArray[np.bool_]
 Sparsity = Annotated[float, Field(ge=0, le=1)]
 Sensitivity = Annotated[float, Field(ge=0, le=100)]
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=OPTIONS)
 class LayerPruning:
     """How much of one layer becomes zero: a fraction, or all weights below a multiple of the standard deviation."""
 
@@ -62,7 +60,7 @@ class LayerPruning:
         return mask
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=OPTIONS)
 class Prune(Pass):
     """Set the least important weights to zero. Biases are never pruned, and pruned weights stay pruned.
 

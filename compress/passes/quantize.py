@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 from compress.model import Model
 from compress.passes.rate_distortion_pass import BiasPrecision, RateDistortionPass
 from compress.quantization.rate_distortion import symbol_bits_of
+from compress.runtime.option_types import OPTIONS
 from compress.tensors.forms import Shared
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from compress.quantization.layer_quantizer import LayerQuantizer
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid", populate_by_name=True))
+@dataclass(frozen=True, config=ConfigDict(**OPTIONS, populate_by_name=True))
 class Quantize(RateDistortionPass):
     """Quantize every weight to uniform levels that minimize `divergence + lambda * bits`.
 

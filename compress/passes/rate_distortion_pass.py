@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from compress.calibration.row_block_memory import ROW_BLOCK_BYTES
 from compress.passes.interface import Pass
 from compress.quantization.rate_distortion import Lambda
-from compress.runtime.option_types import Bytes
+from compress.runtime.option_types import OPTIONS, Bytes
 from compress.tensors.forms import FloatName, Shared
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class CompressLayer(Protocol):
 BiasPrecision = Literal["levels"] | FloatName
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid", populate_by_name=True))
+@dataclass(frozen=True, config=ConfigDict(**OPTIONS, populate_by_name=True))
 class RateDistortionPass(Pass):
     """A pass that minimizes `divergence + lambda * bits` over all weights.
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from compress.errors import PassError
 from compress.model import Model
 from compress.passes.interface import Pass
+from compress.runtime.option_types import OPTIONS
 from compress.tensors.forms import Shared, as_shared
 
 if TYPE_CHECKING:
     from compress.context import Context
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+@dataclass(frozen=True, config=OPTIONS)
 class Recode(Pass):
     """Store the distinct weights of each layer in a float32 codebook. No weight changes; -0.0 is stored as 0.0.
 

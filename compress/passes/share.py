@@ -16,6 +16,7 @@ from compress.passes.rate_distortion_pass import BiasPrecision, RateDistortionPa
 from compress.quantization.codebooks import CodebookOptions, round_to_precision, share_nearest
 from compress.quantization.kmeans import Init, kmeans_centroids
 from compress.quantization.rate_distortion import symbol_bits_of
+from compress.runtime.option_types import OPTIONS
 from compress.tensors.forms import Dense, FloatName, Shared
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 Bits = Annotated[int, Field(ge=1, le=12)]
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid", populate_by_name=True))
+@dataclass(frozen=True, config=ConfigDict(**OPTIONS, populate_by_name=True))
 class Share(RateDistortionPass):
     """Replace the weights of each layer by the values of a codebook.
 

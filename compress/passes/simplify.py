@@ -6,18 +6,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from compress.model import Model
 from compress.passes.interface import Pass
+from compress.runtime.option_types import OPTIONS
 from compress.tensors.forms import Dense, Pruned
 
 if TYPE_CHECKING:
     from compress.context import Context
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+@dataclass(frozen=True, config=OPTIONS)
 class Simplify(Pass):
     """Prune the weights of dead channels: no layer reads the channel, or it is always zero.
 

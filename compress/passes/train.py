@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from compress.errors import PassError
 from compress.model import Model
 from compress.passes.gradual_pruning import GradualMaskSchedule, GradualPruning
 from compress.passes.interface import Pass
+from compress.runtime.option_types import OPTIONS
 from compress.training.training_options import TrainingOptions
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from compress.training.supervised import SupervisedTraining
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+@dataclass(frozen=True, config=OPTIONS)
 class Train(TrainingOptions, Pass):
     """Train with the labels of the calibration photos, from random weights or from those of the model.
 

@@ -1,4 +1,4 @@
-"""Types of options in pipeline files: byte counts, paths and names."""
+"""Types of options in pipeline files: byte counts, paths and names; how dataclasses of options are built."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+OPTIONS = ConfigDict(extra="forbid", defer_build=True)
+"""For dataclasses of options: an unknown key is an error, and each is built at its first use: a pipeline uses few."""
 
 ALLOWED_BYTES = "bytes, more than 0; or with a unit: 500 kB, 0.47 MB, 460 KiB"
 

@@ -19,19 +19,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from compress.errors import FormatError, format_errors_of
 from compress.model import CAFFE, Model
-from compress.runtime.option_types import PathText
+from compress.runtime.option_types import OPTIONS, PathText
 from compress.weights.source_files import Arrays, existing_file
 
 _ARCHITECTURE = "squeezenet1_0"
 _CODEBOOK_ENTRIES = 256
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+@dataclass(frozen=True, config=OPTIONS)
 class DeepCompressionWeights:
     """SqueezeNet v1.0 from the file that the Deep Compression authors released, `compressed_SqueezeNet.net`."""
 

@@ -11,18 +11,18 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from compress.errors import WeightsError
 from compress.model import CAFFE, Model
+from compress.runtime.option_types import OPTIONS
 from compress.weights.source_files import Arrays
 
 _ARCHITECTURE = "squeezenet1_1"
 _FIRE_LAYERS = ("squeeze1x1", "expand1x1", "expand3x3")
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+@dataclass(frozen=True, config=OPTIONS)
 class EmbeddedWeights:
     """SqueezeNet v1.1 as its authors trained it, from the installed package ndf."""
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass as plain_dataclass
 from dataclasses import replace
 from typing import Literal
 
-from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
+from pydantic import JsonValue, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from compress.errors import ConfigError
 from compress.model import Model
 from compress.networks.factory import INVERTED_RESIDUAL, NetworkFactory
-from compress.runtime.option_types import PathText
+from compress.runtime.option_types import OPTIONS, PathText
 from compress.weights.source_files import CheckpointOptions, existing_file
 
 _Activation = Literal["relu6"]
@@ -20,7 +21,7 @@ _TORCH_EPSILON = 1e-5
 """What torch's batch norms add to the variance."""
 
 
-@dataclass(frozen=True)
+@plain_dataclass(frozen=True)
 class _Layer:
     out_channels: int
     act_func: _Activation
@@ -32,13 +33,13 @@ class _Layer:
     use_bn: Literal[True] = True
 
 
-@dataclass(frozen=True)
+@plain_dataclass(frozen=True)
 class _PointwiseLayer(_Layer):
     kernel_size: Literal[1] = 1
     stride: Literal[1] = 1
 
 
-@dataclass(frozen=True)
+@plain_dataclass(frozen=True)
 class _Convolutions:
     in_channels: int
     out_channels: int
@@ -50,12 +51,12 @@ class _Convolutions:
     use_se: Literal[False] = False
 
 
-@dataclass(frozen=True)
+@plain_dataclass(frozen=True)
 class _Identity:
     name: Literal["IdentityLayer"]
 
 
-@dataclass(frozen=True)
+@plain_dataclass(frozen=True)
 class _Block:
     mobile_inverted_conv: _Convolutions
     shortcut: _Identity | None
@@ -67,18 +68,18 @@ class _Block:
         return [layers.kernel_size, layers.stride, middle, layers.out_channels, int(self.shortcut is not None)]
 
 
-@dataclass(frozen=True)
+@plain_dataclass(frozen=True)
 class _Linear:
     out_features: int
 
 
-@dataclass(frozen=True)
+@plain_dataclass(frozen=True)
 class _BatchNorm:
     eps: float = _TORCH_EPSILON
     ws_eps: None = None
 
 
-@dataclass(frozen=True)
+@plain_dataclass(frozen=True)
 class _Description:
     """What is read of the JSON file."""
 
@@ -100,7 +101,7 @@ class _Description:
         }
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+@dataclass(frozen=True, config=OPTIONS)
 class InvertedResidualWeights(CheckpointOptions):
     """A network of inverted residual blocks.
 

@@ -6,20 +6,19 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from compress.errors import ConfigError, WeightsError
 from compress.networks.preprocessing_options import InputOptions
 from compress.runtime.file_names import expand_home
-from compress.runtime.option_types import KeyText, PathText
+from compress.runtime.option_types import OPTIONS, KeyText, PathText
 from compress.weights.foreign_files import folder_problem
 
 Arrays = dict[str, NDArray[np.float32]]
 """The tensors of a network by name."""
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@dataclass(frozen=True, kw_only=True, config=OPTIONS)
 class CheckpointOptions(InputOptions):
     """Options of a network that is read from a checkpoint.
 

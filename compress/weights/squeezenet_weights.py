@@ -8,19 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from compress.errors import ConfigError, WeightsError
 from compress.model import TORCHVISION, Model
 from compress.networks.preprocessing_options import InputOptions
-from compress.runtime.option_types import PathText
+from compress.runtime.option_types import OPTIONS, PathText
 from compress.weights.source_files import CheckpointOptions, existing_file
 
 SqueezeNetName = Literal["squeezenet1_0", "squeezenet1_1"]
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+@dataclass(frozen=True, config=OPTIONS)
 class CheckpointWeights(CheckpointOptions):
     """The user's checkpoint with torchvision's tensor names."""
 
@@ -41,7 +41,7 @@ class CheckpointWeights(CheckpointOptions):
         return replace(model, labels=self.class_names(model.classes, model.labels))
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+@dataclass(frozen=True, config=OPTIONS)
 class TorchvisionWeights:
     """Torchvision's published weights, downloaded once to the cache of `torch.hub`."""
 
@@ -75,7 +75,7 @@ class TorchvisionWeights:
         return load_squeezenet(self.architecture, read_checkpoint(file), TORCHVISION)
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+@dataclass(frozen=True, config=OPTIONS)
 class RandomWeights(InputOptions):
     """Random weights from the run's seed, for a pipeline that starts with a stage `train`."""
 

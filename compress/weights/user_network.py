@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pydantic import ConfigDict, Field, JsonValue
+from pydantic import Field, JsonValue
 from pydantic.dataclasses import dataclass
 
 from compress.model import Model
 from compress.networks.compared_output import OutputIndex, OutputName, OutputOptions
 from compress.networks.factory import FunctionName, NetworkFactory
-from compress.runtime.option_types import PathText
+from compress.runtime.option_types import OPTIONS, PathText
 from compress.weights.source_files import CheckpointOptions, existing_file
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+@dataclass(frozen=True, config=OPTIONS)
 class UserNetwork(CheckpointOptions):
     """The user's own network: any `torch.nn.Module` that maps photos to logits, or to outputs one of which is compared.
 
