@@ -61,12 +61,13 @@ reports: env ## Run every built-in pipeline whose data exists, and keep its repo
 	  mkdir -p reports/$$name && cp $(addprefix $(OUT)/$$name/,report.html report.json outcomes.json) reports/$$name/ || exit; \
 	done
 
-bench: env ## Benchmarks: NNCodec, codecs, 100,000 damaged files, killed runs, training speed, ResNets, the runtime in C and in the browser.
+bench: env ## Benchmarks: NNCodec, codecs, 100,000 damaged files, killed runs, training speed, start-up, ResNets, the runtime in C and in the browser.
 	$(BIN)/python -m benchmarks.rate_accuracy --out $(OUT)
 	$(BIN)/python -m benchmarks.codecs --out $(OUT)
 	$(BIN)/python -m benchmarks.fuzz --out $(OUT)
 	$(BIN)/python -m benchmarks.crash_recovery
 	$(BIN)/python -m benchmarks.training_speed
+	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.scale
 	$(BIN)/python -m benchmarks.runtime --out $(OUT)
 	$(BIN)/python -m benchmarks.web_page --out $(OUT)

@@ -1,0 +1,56 @@
+"""Start-up: the time of commands that need no torch.
+
+`python -m benchmarks.startup` runs each command in fresh processes, and prints the median processor time, which other
+load on the machine changes least, and the median time by the clock. The first run is not counted: it compiles modules
+and loops, which are then in caches.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+import click
+
+from benchmarks.benchmark_command import benchmark_command
+from compress.cli import console
+
+_COMMANDS = (
+    "--help",
+    "completion bash",
+    "models",
+    "pipelines",
+    "validate squeezenet",
+    "schema",
+    "verify squeezenet",
+    "inspect squeezenet",
+    "verify squeezenet-400k",
+    "inspect squeezenet-400k",
+)
+
+
+@benchmark_command()
+@click.option("--repeats", type=click.IntRange(1), default=7, show_default=True, help="Number of runs of each command.")
+def main(repeats: int) -> None:
+    """Measure how long commands take in fresh processes."""
+    rows = []
+    for command in _COMMANDS:
+        _, *runs = [_run(command) for _ in range(repeats + 1)]
+        processor, clock = map(statistics.median, zip(*runs, strict=True))
+        rows.append((command, f"{processor:.2f} s", f"{clock:.2f} s"))
+    console.show_table(("command", "processor", "clock"), rows)
+
+
+def _run(command: str) -> tuple[float, float]:
+    """Return the seconds of one process on the processor and by the clock."""
+    before, started = os.times(), time.perf_counter()
+    subprocess.run([sys.executable, "-m", "compress", *command.split()], check=True, stdout=subprocess.DEVNULL)
+    after, clock = os.times(), time.perf_counter() - started
+    return after.children_user + after.children_system - before.children_user - before.children_system, clock
+
+
+if __name__ == "__main__":
+    main()
