@@ -1,5 +1,7 @@
 """A fresh process decodes a file and runs its network."""
 
+import sys
+
 import numpy as np
 
 from compress import container
@@ -27,6 +29,7 @@ def test_code_that_prints_bytes_of_another_encoding_is_no_error(tmp_path, monkey
 def test_files_of_the_current_folder_are_no_modules_of_the_program(tmp_path, monkeypatch, photos_of):
     """A script that calls the program may be named compress.py, and lie beside the network."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])  # the folder is added
     for name in ("compress", "random", "statistics"):
         (tmp_path / f"{name}.py").write_text("raise RuntimeError('a script of the user')\n")
     (tmp_path / "beside_scripts.py").write_text(
