@@ -62,8 +62,8 @@ class Folder(PhotoSource):
         label_column: of CSV files.
         balance_classes: photos count more in calibration statistics if their classes, as the float network sees them,
             are rare among the photos. Not for validation.
-        validation_split: fraction of the photos, evenly spread, that validation takes and calibration leaves, so that
-            both can name the same paths; None: all photos.
+        validation_split: fraction of the photos, spread over the list, that validation takes and calibration leaves, so
+            that both can name the same paths; None: all photos.
     """
 
     path: FilePath | Annotated[tuple[FilePath, ...], Field(min_length=1, description="a list of at least one path")]
@@ -131,7 +131,8 @@ class Folder(PhotoSource):
         if len(photos) == 1:
             raise DataError(f"{photos[0].path} is the only photo; calibration and validation need one each")
         count = max(round(len(photos) * self.validation_split), 1)
-        # One of each run of photos. At equal distances they would all be of one class where classes take turns.
+        # One of each run of photos, the same for all seeds, whose results are to be compared. At equal distances they
+        # would all be of one class where classes take turns.
         ends = [each * len(photos) // count for each in range(count + 1)]
         random = np.random.default_rng(0)
         chosen = {int(random.integers(first, end)) for first, end in pairwise(ends)}
