@@ -21,6 +21,8 @@ Sweep = Collection[str]
 _TEMPERATURE = 2.5
 """Divisor of the logits in the softmax that weights the photos for the last layer's row blocks."""
 
+_NOT_IN_PLACE = "write y = y + x instead of y += x after activations as ReLU, or"
+
 _MAX_DIFFERENCE = 0.01
 """Largest relative difference, by rounding, of a gradient from the sum of the gradients of a layer's calls."""
 
@@ -199,8 +201,10 @@ def _gradients(logits: Tensor, of: Sequence[Tensor], directions: Tensor, **optio
     except Exception as error:  # the network is the user's code
         if isinstance(error, MemoryError):
             raise
+        in_place = "modified by an inplace operation" in str(error)
+        problem = f"its forward changes values in place that they need; {_NOT_IN_PLACE}" if in_place else f"{error};"
         raise PassError(
-            f"gradients of the network cannot be computed: {error}; use passes without statistics, as prune by "
+            f"gradients of the network cannot be computed: {problem} use passes without statistics, as prune by "
             "magnitude and share by k-means"
         ) from error
 
