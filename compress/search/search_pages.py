@@ -87,6 +87,8 @@ def _draw_scan(scan: Scan, kind: str) -> Markup:
     height = 22.0 * len(rows) + 30
     figure = new_figure(_WIDTH, height)
     axes = figure.add_axes((0.32, 30 / height, 0.65, 1 - 30 / height), xscale="log", ylim=(len(rows) - 0.5, -0.5))
+    if len(distinct := np.unique(values[np.isfinite(values)])) == 1:  # an axis needs two ends
+        axes.set_xlim(distinct[0] / 2, distinct[0] * 2)
     ends = np.fmin.reduce(values, axis=1), np.fmax.reduce(values, axis=1)
     axes.hlines(rows, *ends, colors=color("pale"), linewidth=3, zorder=1)
     for index, column in enumerate(values.T):

@@ -19,6 +19,8 @@ from compress.pipeline.inputs import load_inputs
 from compress.pipeline.runner import RunResult
 from compress.report import from_json
 from compress.search import run_search
+from compress.search.search_pages import scan_to_html
+from compress.search.sensitivity import LayerScan, Scan, Setting
 
 PIPELINE = """\
 # Small.
@@ -171,6 +173,14 @@ def test_a_scan_has_the_divergence_of_each_layer_and_setting(folder):
     assert found["all_layers"][2] < found["all_layers"][4]
     assert "features.12.squeeze" in done.stdout
     assert "<svg" in (out / "sensitivity.html").read_text()
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5])
+def test_a_scan_of_equal_divergences_is_drawn_without_a_warning(value, recwarn):
+    layers = tuple(LayerScan(name, 10, (value, value)) for name in ("first.weight", "second.weight"))
+    scan = Scan("p", 10, (Setting("prune", 0.5), Setting("share", 2)), layers, (value, value))
+    assert "share-chart" in scan_to_html(scan)
+    assert not recwarn.list
 
 
 def test_a_scan_goes_on_where_a_layer_leaves_no_finite_output(tmp_path, monkeypatch):
