@@ -181,5 +181,5 @@ def _read_csv_rows(file: Path) -> list[dict[str, str]]:
                     )
                 rows.append(dict(zip(columns, cells, strict=True)))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"cannot read {file} as CSV in UTF-8: {error}") from error
+        raise DataError(f"cannot read {file} as CSV in UTF-8 or UTF-16: {error}") from error
     return rows

@@ -5,14 +5,16 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from PIL import Image, ImageOps
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from compress.data.class_index import NetworkClasses
 from compress.data.collage import make_collage
-from compress.data.collect import Limit, PhotoList, PhotoSource
+from compress.data.collect import PhotoList, PhotoSource
 from compress.data.decoding import PhotoEntry
 from compress.data.package_files import package_file
 from compress.data.photos import Role
@@ -79,7 +81,7 @@ class Samples(PhotoSource):
         count: number of crops; None: 1,200 for calibration, 200 for validation.
     """
 
-    count: Limit = None
+    count: Annotated[int, Field(ge=1, le=1_000_000, strict=True)] | None = None
 
     def list_photos(self, role: Role, classes: NetworkClasses) -> PhotoList:
         """List the crops; see `PhotoSource`.

@@ -130,7 +130,7 @@ def test_archives_and_other_tables_are_told_what_to_do_with(tmp_path, name, reme
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such pipes")
 def test_a_named_pipe_is_no_table(tmp_path):
     os.mkfifo(tmp_path / "list.csv")
-    with pytest.raises(DataError, match=r"cannot read .*list\.csv as CSV in UTF-8: not a file"):
+    with pytest.raises(DataError, match=r"cannot read .*list\.csv as CSV in UTF-8 or UTF-16: not a file"):
         Folder(tmp_path / "list.csv").list_photos("validation", NetworkClasses(4))
 
 

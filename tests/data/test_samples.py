@@ -3,6 +3,7 @@ import socket
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from compress.data import samples
 from compress.data.samples import PHOTOS, Samples
@@ -21,6 +22,11 @@ def test_calibration_and_validation_are_cut_from_different_photos(small):
     assert calibration == {parts[-1] for parts in PHOTOS["calibration"]}
     assert validation == {parts[-1] for parts in PHOTOS["validation"]}
     assert not calibration & validation
+
+
+def test_a_count_that_no_machine_can_hold_is_refused():
+    with pytest.raises(ValidationError, match="less than or equal to 1000000"):
+        Samples(10**9)
 
 
 def test_a_stereo_pair_has_one_role():
