@@ -26,11 +26,10 @@ from compress.quantization.lambda_search import FIRST_LAMBDA, LambdaSearch, init
 from compress.quantization.layer_quantizer import LayerQuantizer, quantize_biases
 from compress.quantization.quality_search import FAR_STEP, NEAR_STEP
 from compress.quantization.regularization import regularized_quantizer
-from compress.quantization.step_sizes import has_levels
 from compress.runtime.distributed import ProcessGroup
 from compress.runtime.mapped_arrays import mapped, release_pages
 from compress.runtime.memory import resident_bytes
-from compress.tensors.forms import Dense, FloatName, Shared
+from compress.tensors.forms import Dense, Shared
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -226,11 +225,13 @@ def _compressed(
     for name, tensor in model.tensors.items():
         if name not in layers and name not in model.uncompressed:
             values, fisher = tensor.to_dense(), biases[name].bias_fisher if name in biases else None
-            if bias_precision == "levels" and fisher is not None and has_levels(values):
-                changed[name] = quantize_biases(values, fisher, lambda_)
+            if bias_precision != "levels":
+                changed[name] = round_to_precision(values, bias_precision, name)
+            elif fisher is None:
+                changed[name] = round_to_precision(values, "float16", name)
             else:
-                precision: FloatName = "float16" if bias_precision == "levels" else bias_precision
-                changed[name] = round_to_precision(values, precision, name)
+                levels = quantize_biases(values, fisher, lambda_)
+                changed[name] = levels or round_to_precision(values, "float32", name)
     return model.with_tensors(changed)
 
 

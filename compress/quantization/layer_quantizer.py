@@ -236,15 +236,18 @@ class LayerQuantizer:
         return values.reshape(len(weights), -1)
 
 
-def quantize_biases(biases: NDArray[np.float32], bias_fisher: Floats, lambda_: float) -> Shared:
-    """Return the biases of a layer, shape (rows,), on levels with one step.
+def quantize_biases(biases: NDArray[np.float32], bias_fisher: Floats, lambda_: float) -> Shared | None:
+    """Return the biases of a layer, shape (rows,), on levels with one step; None if levels are too coarse for them.
 
     Args:
         biases: shape (rows,).
         bias_fisher: shape (rows,), nats.
         lambda_: nats a bit.
     """
-    exponents = np.full(len(biases), bias_exponent(biases, bias_fisher, lambda_, _MAX_LEVEL // 2), dtype=np.int8)
+    exponent = bias_exponent(biases, bias_fisher, lambda_)
+    if exponent is None:
+        return None
+    exponents = np.full(len(biases), exponent, dtype=np.int8)
     steps = weight_scales(1, exponents, None).astype(np.float64)
     return shared_levels(np.rint(biases.astype(np.float64) / steps).astype(np.int32), exponents, None)
 

@@ -31,6 +31,11 @@ _MIN_BIAS_FISHER = 1e-300
 _MIN_BIAS_STEP = 2.0**-30
 """Smallest step of biases."""
 
+_MAX_BIAS_LEVEL = 2**13
+
+_MAX_STEP_RATIO = 5.0
+"""Largest step of biases relative to the optimal one. Beyond, its errors cost more than the bits of float32."""
+
 _MAX_CODEBOOK_ENTRY = 1024.0
 """Limit of weights divided by their scales: below it, float16 has 11 significant bits down to 2 ** -24 of it."""
 
@@ -83,24 +88,24 @@ def relative_steps(row_fisher: Floats, diagonals: NDArray[np.floating[Any]]) -> 
     return steps
 
 
-def bias_exponent(biases: NDArray[np.float32], bias_fisher: Floats, lambda_: float, max_level: int) -> np.int8:
-    """Return the exponent of the optimal step for all biases of a layer.
+def bias_exponent(biases: NDArray[np.float32], bias_fisher: Floats, lambda_: float) -> np.int8 | None:
+    """Return the exponent of the step for all biases of a layer; None if levels are too coarse for them.
+
+    The number of levels limits the step from below. None where biases need far smaller steps, as with a large offset
+    that all have in common, and where all biases are tiny.
 
     Args:
         biases: shape (rows,).
         bias_fisher: shape (rows,), nats.
         lambda_: nats a bit.
-        max_level: limit of the levels.
     """
-    min_step = float(np.abs(biases).max(initial=0)) / max_level
-    step = math.sqrt(OPTIMAL_STEP_COST * lambda_ / max(float(bias_fisher.mean()), _MIN_BIAS_FISHER))
-    exponent: np.int8 = _clip_to_int8(_to_exponents(np.log2(np.array([max(step, min_step, _MIN_BIAS_STEP)]))))[0]
+    largest = float(np.abs(biases).max(initial=0))
+    optimal = math.sqrt(OPTIMAL_STEP_COST * lambda_ / max(float(bias_fisher.mean()), _MIN_BIAS_FISHER))
+    step = max(optimal, largest / _MAX_BIAS_LEVEL, _MIN_BIAS_STEP)
+    if largest > 0 and (step > _MAX_STEP_RATIO * optimal or largest < 64 * _MIN_BIAS_STEP):
+        return None
+    exponent: np.int8 = _clip_to_int8(_to_exponents(np.log2(np.array([step]))))[0]
     return exponent
-
-
-def has_levels(biases: NDArray[np.float32]) -> bool:
-    """Return whether the smallest step of biases divides the largest of them often enough."""
-    return not 0 < np.abs(biases).max(initial=0) < _MIN_BIAS_STEP * 64
 
 
 def _to_exponents(octaves: Floats) -> NDArray[np.int32]:

@@ -16,7 +16,7 @@ from compress.codecs.primitives.trellis import TRELLIS_4096, trellis_indices
 from compress.errors import PassError
 from compress.passes import Prune, Quantize, Share
 from compress.quantization.lambda_search import LambdaSearch
-from compress.tensors.forms import Pruned, Shared
+from compress.tensors.forms import Dense, Pruned, Shared
 from compress.tensors.levels import levels_codebook, symbols_to_levels
 from compress.tensors.scales import scale_of
 
@@ -67,6 +67,12 @@ def test_biases_on_levels_have_one_step_and_take_fewer_bytes_than_floats(tiny, c
     step = float(scale_of(bias.row_exponents[:1])[0])
     assert np.abs(bias.to_dense() - tiny.tensors["4.bias"].to_dense()).max() <= 0.5001 * step
     assert context.file_bytes(levels) < context.file_bytes(floats)
+
+
+def test_biases_with_a_large_offset_in_common_keep_their_differences(tiny, context):
+    biases = tiny.tensors["4.bias"].to_dense() + np.float32(1e5)
+    stored = Quantize(lambda_=1e-4)(tiny.with_tensors({"4.bias": Dense(biases)}), context).tensors["4.bias"]
+    assert np.array_equal(stored.to_dense(), biases)
 
 
 class TestSensitivity:
