@@ -244,7 +244,7 @@ def _fill_bytes(
     """
     search = LambdaSearch(max_bytes, first, min_fill, weights)
     best: tuple[Model, float] | None = None
-    best_bytes, limit = 0, "the file's size jumps there"
+    best_bytes, limit = 0, "more bits for the codebooks would fill it"
     with context.progress("searching for lambda", 0) as advance:
         while (trial := search.next_lambda()) is not None:
             try:
@@ -257,6 +257,8 @@ def _fill_bytes(
                 search.record(trial, file_bytes)
                 if file_bytes <= max_bytes:
                     best, best_bytes = (candidate, trial), file_bytes
+                else:
+                    limit = "the file's size jumps there"
             advance(1)
     if best is None:
         raise PassError(f"no lambda makes the file as small as {max_bytes:,} bytes; allow more, or prune first")

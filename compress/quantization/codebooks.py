@@ -45,11 +45,17 @@ class CodebookOptions:
         """Bits of an entry in the codebook."""
         return 8 * np.dtype(self.stored_as).itemsize
 
-    def first_entries(self, points: Floats, cost: Floats, seed: int) -> Floats:
-        """Return the entries before the first assignment, ascending, 0 among them.
+    def is_scarce(self, points: Floats) -> bool:
+        """Return whether points, weights divided by their optimal steps, need more entries than the codebook has."""
+        low, high = _ends(points)
+        return high - low >= self.max_entries
+
+    def first_entries(self, points: Floats, cost: Floats, seed: int) -> list[Floats]:
+        """Return the entries to begin with, ascending, 0 among them; where entries are scarce, two ways to choose them.
 
         Evenly spaced entries are one optimal step apart, and reach beyond the points, since error feedback moves
-        weights. With another `init`, or if more than `max_entries` are needed, the entries come from k-means.
+        weights. Scarce ones are as far apart as they must, or come from k-means. With another `init`, all entries come
+        from k-means.
 
         Args:
             points: shape (n,), weights divided by their scales, so that the optimal step is 1.
@@ -57,15 +63,23 @@ class CodebookOptions:
             seed: of `k-means++`.
         """
         if points.size == 0:
-            return np.zeros(1)
-        low, high = math.floor(min(points.min(), 0)), math.ceil(max(points.max(), 0))
-        free = self.max_entries - 1 - (high - low)
-        if self.init == "linear" and free >= 0:
-            margin = min(FEEDBACK_MARGIN, free // 2)
-            return np.arange(low - margin, high + margin + 1, dtype=np.float64)
+            return [np.zeros(1)]
+        low, high = _ends(points)
+        margin = min(FEEDBACK_MARGIN, (self.max_entries - 1 - (high - low)) // 2)
+        if self.init == "linear" and margin >= 0:
+            return [np.arange(low - margin, high + margin + 1, dtype=np.float64)]
         clusters = max(min(self.max_entries - 1, high - low), 1)
         centroids = kmeans_centroids(points, cost, clusters, self.init, self.kmeans_iterations, seed)
-        return np.union1d(centroids, [0.0])
+        choices = [np.union1d(centroids, [0.0])]
+        if self.init == "linear" and self.max_entries > 2:
+            step = (high - low) / (self.max_entries - 2)
+            choices.append(np.arange(math.floor(low / step), math.ceil(high / step) + 1) * step)
+        return choices
+
+
+def _ends(points: Floats) -> tuple[int, int]:
+    """Return the multiples of the step that enclose the points and 0."""
+    return math.floor(points.min(initial=0)), math.ceil(points.max(initial=0))
 
 
 def refit_entries(entries: Floats, indices: NDArray[np.integer[Any]], approximated: Floats, cost: Floats) -> Floats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from compress.quantization.step_sizes import (
     codebook_row_exponents,
     relative_steps,
     step_exponents,
+    steps_by_magnitude,
 )
 from compress.runtime.mapped_arrays import release_pages
 from compress.tensors.forms import FloatName, Shared
@@ -39,6 +40,33 @@ _TRELLIS_STEP_RATIO = 0.5 * 10 ** (1.46 / 20)
 _MAX_LEVEL = 2**14
 
 Number = TypeVar("Number", bound=np.generic)
+
+
+class _CodebookStart(NamedTuple):
+    """A codebook before the first assignment.
+
+    Attributes:
+        exponents: of the scales.
+        arrays: the weights and their scales.
+        entries: ascending.
+        points: shape (n,), unpruned weights divided by their scales.
+        cost: shape (n,), of a squared error of 1 in each point.
+        is_scarce: the codebook has fewer entries than optimal steps need.
+    """
+
+    exponents: tuple[Exponents, Exponents, None]
+    arrays: LayerArrays
+    entries: Floats
+    points: Floats
+    cost: Floats
+    is_scarce: bool
+
+    def price(self, lambda_: float) -> float:
+        """Return `divergence + lambda * bits` of the nearest entries, nats."""
+        nearest = np.searchsorted((self.entries[1:] + self.entries[:-1]) / 2, self.points)
+        divergence = 0.5 * float(np.square(self.points - self.entries[nearest]) @ self.cost)
+        counts = np.bincount(nearest, minlength=len(self.entries))
+        return divergence + lambda_ * float(counts @ ideal_bits(counts + UNSEEN_COUNT))
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,14 +196,13 @@ class LayerQuantizer:
         Raises:
             PassError: an entry is too large for the precision.
         """
-        rows, columns, _ = self._exponents(lambda_, 1.0)
-        max_scaled = np.abs(self.weights / weight_scales(self.weights.ndim, rows, columns)).max(initial=0)
-        exponents = codebook_row_exponents(rows, float(max_scaled)), columns, None
-        arrays = self._arrays(exponents)
-        target, mask, scale = arrays.target, arrays.mask, arrays.scale
-        group = row_groups(len(target), len(self.inverse_cholesky))
-        cost = self.row_fisher[:, None] * (scale / diagonals(self.inverse_cholesky)[group]) ** 2
-        entries = options.first_entries((target / scale)[mask], cost[mask], seed)
+        starts = self._codebook_starts(self.relative_steps, lambda_, options, seed)
+        if starts[0].is_scarce:
+            steps = steps_by_magnitude(self.relative_steps, self._as_matrix(self.weights), self._taps)
+            starts += self._codebook_starts(steps, lambda_, options, seed)
+        start = min(starts, key=lambda each: each.price(lambda_))
+        exponents, arrays, entries, cost = start.exponents, start.arrays, start.entries, start.cost
+        mask = arrays.mask
         channels = self.weights.shape[1]
         classes = channels if has_columns(channels, len(entries), self.weights.size) else 1
         class_of_column = self._column_order // self._taps % classes
@@ -190,13 +217,29 @@ class LayerQuantizer:
                 rate_cost = lambda_ * (bits + options.entry_bits / (counts.sum(0) + UNSEEN_COUNT) * (entries != 0))
             indices, approximated, counts = assign_entries(arrays, rate_cost, class_of_column, entries)
             if not is_last:
-                entries = refit_entries(entries, indices[mask], approximated[mask], cost[mask])
+                entries = refit_entries(entries, indices[mask], approximated[mask], cost)
                 order = np.argsort(entries, kind="stable")
                 entries, counts = entries[order], counts[:, order]
         release_pages(self.inverse_cholesky)
         used = counts.any(0) | (entries == 0)
         codebook, symbols = zero_first(entries[used], (np.cumsum(used) - 1)[indices])
         return Shared(codebook, self._in_tensor_order(symbols), options.stored_as, *exponents)
+
+    def _codebook_starts(
+        self, steps: Floats, lambda_: float, options: CodebookOptions, seed: int
+    ) -> list[_CodebookStart]:
+        """Return the ways to begin a codebook for weights divided by steps, in octaves."""
+        rows, columns, _ = step_exponents(steps, self.weights.shape, lambda_)
+        max_scaled = np.abs(self.weights / weight_scales(self.weights.ndim, rows, columns)).max(initial=0)
+        exponents = codebook_row_exponents(rows, float(max_scaled)), columns, None
+        arrays = self._arrays(exponents)
+        group = row_groups(len(arrays.target), len(self.inverse_cholesky))
+        cost = (self.row_fisher[:, None] * (arrays.scale / diagonals(self.inverse_cholesky)[group]) ** 2)[arrays.mask]
+        points = (arrays.target / arrays.scale)[arrays.mask]
+        return [
+            _CodebookStart(exponents, arrays, entries, points, cost, options.is_scarce(points))
+            for entries in options.first_entries(points, cost, seed)
+        ]
 
     def _exponents(self, lambda_: float, ratio: float) -> tuple[Exponents, Exponents, Exponents | None]:
         """Return the exponents of the optimal steps, times a ratio."""

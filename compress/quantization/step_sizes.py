@@ -36,6 +36,9 @@ _MAX_BIAS_LEVEL = 2**13
 _MAX_STEP_RATIO = 5.0
 """Largest step of biases relative to the optimal one. Beyond, its errors cost more than the bits of float32."""
 
+MAGNITUDE_SHARE = 0.75
+"""Share of the magnitudes in the steps of a codebook with fewer entries than the optimal steps need."""
+
 _MAX_CODEBOOK_ENTRY = 1024.0
 """Limit of weights divided by their scales: below it, float16 has 11 significant bits down to 2 ** -24 of it."""
 
@@ -86,6 +89,34 @@ def relative_steps(row_fisher: Floats, diagonals: NDArray[np.floating[Any]]) -> 
     row_octaves = -np.log2(np.maximum(row_fisher, np.finfo(np.float64).tiny)) / 2
     steps: Floats = row_octaves[:, None] + column_octaves
     return steps
+
+
+def steps_by_magnitude(relative: Floats, weights: Floats, taps: int) -> Floats:
+    """Return steps for a codebook with few entries, in octaves, shape (rows, columns).
+
+    With optimal steps, rows where errors are expensive take most entries of the codebook and the other rows few. So
+    steps that follow the magnitudes of rows and input channels, in part, make errors smaller where entries are scarce.
+
+    Args:
+        relative: `relative_steps` of the layer.
+        weights: shape (rows, columns); pruned weights are 0.
+        taps: number of adjacent columns that have a step in common.
+    """
+    row_power = _mean_square(weights, 1)
+    channels = (weights / np.sqrt(row_power)[:, None]).reshape(len(weights), -1, taps)
+    column_power = np.repeat(_mean_square(channels, (0, 2)), taps)
+    magnitudes = (np.log2(row_power)[:, None] + np.log2(column_power)) / 2
+    magnitudes += relative.mean() - magnitudes.mean()
+    steps: Floats = MAGNITUDE_SHARE * magnitudes + (1 - MAGNITUDE_SHARE) * relative
+    return steps
+
+
+def _mean_square(weights: Floats, axis: int | tuple[int, ...]) -> Floats:
+    """Return the mean square of the weights that are not 0 along axes; where all are 0, that of all others."""
+    squares, used = np.square(weights).sum(axis), np.count_nonzero(weights, axis)
+    mean = squares.sum() / max(int(used.sum()), 1) or 1.0
+    powers: Floats = np.divide(squares, used, out=np.full(used.shape, mean), where=used > 0)
+    return powers
 
 
 def bias_exponent(biases: NDArray[np.float32], bias_fisher: Floats, lambda_: float) -> np.int8 | None:

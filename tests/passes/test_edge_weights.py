@@ -102,3 +102,11 @@ def test_a_file_smaller_than_its_limit_is_explained(tiny, context, caplog):
     (record,) = caplog.records
     assert f"the file takes {context.file_bytes(quantized):,} of 100,000 bytes" in record.getMessage()
     assert "at most 32,769 are possible" in record.getMessage()
+
+
+def test_a_file_smaller_than_its_limit_as_its_codebooks_are_full_is_explained(tiny, context, caplog):
+    with caplog.at_level(logging.WARNING):
+        Share(bits=2, bytes=20_000, sensitivity_photos=0)(tiny, context)
+    (record,) = caplog.records
+    assert "of 20,000 bytes" in record.getMessage()
+    assert "more bits for the codebooks would fill it" in record.getMessage()

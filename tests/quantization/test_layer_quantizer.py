@@ -132,6 +132,26 @@ def test_on_a_real_layer_prices_by_column_lower_the_rate_distortion_cost(squeeze
     assert bytes_and_errors(huffman.symbol_bits) < 0.995 * bytes_and_errors(one_price)
 
 
+@pytest.mark.parametrize("name", ["features.7.squeeze.weight", "features.9.expand1x1.weight"])
+def test_on_real_layers_steps_by_magnitude_lower_the_cost_where_entries_are_scarce(
+    name, squeezenet, real_context, monkeypatch
+):
+    weights, statistics = squeezenet.tensors[name].to_dense(), real_context.fisher.layer_statistics(None)[name]
+    layer, lambda_ = quantizer_of(weights, statistics, statistics.row_inverse_cholesky(0)), 2e-7
+
+    def bytes_and_errors():
+        """Return the rate-distortion cost in bytes."""
+        options = CodebookOptions(32, "linear", 100, 4, "float16")
+        shared = layer.share(lambda_, options, symbol_bits_of(["huffman"]), 0)
+        assert len(shared.codebook) <= 32
+        error = layer.predicted_divergence(shared.to_dense())
+        return len(CODECS["huffman"].encode(shared.indices)) + error / lambda_ / 8
+
+    by_magnitude = bytes_and_errors()
+    monkeypatch.setattr(layer_quantizer, "steps_by_magnitude", lambda relative, *_: relative)
+    assert by_magnitude < 0.9 * bytes_and_errors()
+
+
 def test_a_codebook_of_levels_ends_at_the_largest_level_in_use():
     levels = np.array([[[[-2]], [[0]], [[3]]]], np.int32)
     shared = shared_levels(levels, np.zeros(1, np.int8), np.zeros(3, np.int8))

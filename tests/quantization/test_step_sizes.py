@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from compress.calibration.packed_triangular import diagonals
-from compress.quantization.step_sizes import relative_steps, step_exponents
+from compress.quantization.step_sizes import relative_steps, step_exponents, steps_by_magnitude
 from compress.tensors.scales import scale_of
 
 
@@ -43,3 +43,14 @@ def test_each_row_takes_the_nearest_exponent():
     assert rows.tolist() == np.rint(expected).tolist()
     # The rounding error is the same in all rows, so the columns absorb it.
     assert (rows[:, None] + columns).mean() == pytest.approx(expected.mean(), abs=0.5 / 8)
+
+
+def test_steps_by_magnitude_follow_rows_and_channels_and_ignore_pruned_weights():
+    weights = np.outer([1, 8, 0, 1], np.repeat([1.0, 4], 3)) * np.array([1, -1, 1, -1, 1, -1])
+    weights[3, :3] = 0
+    steps = steps_by_magnitude(np.full((4, 6), 5.0), weights, taps=3)
+    assert steps.mean() == pytest.approx(5)
+    assert np.ptp(steps[:, :3], axis=1).max() == 0
+    assert steps[1, 0] - steps[0, 0] == pytest.approx(0.75 * 3)
+    assert (steps[:, 3] - steps[:, 0]).min() > 0.75
+    assert np.isfinite(steps_by_magnitude(np.zeros((2, 2)), np.zeros((2, 2)), taps=1)).all()
