@@ -66,11 +66,14 @@ def test_statistics_and_validation_agree_with_one_process(one, two):
 
 
 def test_training_agrees_with_one_process(one, two):
+    differences = []
     for name, found in one.items():
         if name.startswith("trained"):
             np.testing.assert_allclose(two[0][name], found, rtol=1e-3, atol=1e-4, err_msg=name)
         if name.startswith("distilled"):  # Adam turns rounding in a gradient near zero into a whole step
-            assert np.abs(two[0][name] - found).mean() < 1e-4, name
+            differences.append(np.abs(two[0][name] - found).ravel())
+            assert np.median(differences[-1]) < 2e-5, name
+    assert np.concatenate(differences).mean() < 1e-5
 
 
 def test_layers_that_processes_share_agree_with_one_process(one, two):
