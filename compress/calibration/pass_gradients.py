@@ -51,6 +51,20 @@ class GradientOptions:
         return self.weights is None or name in self.weights
 
 
+class WeightUses(NamedTuple):
+    """Weights whose gradient for each photo cannot be told from the calls of their layers.
+
+    Attributes:
+        read_elsewhere: the network also uses them outside their layers: the gradients of the calls are not all. A tied
+            decoder does so: `F.linear(x, self.encoder.weight.t())`.
+        mixed: their layers do not see one photo after another, but positions before photos, as in CLIP, or pairs of
+            photos as `torch.cat([left, right])`.
+    """
+
+    read_elsewhere: frozenset[str] = frozenset()
+    mixed: frozenset[str] = frozenset()
+
+
 class PassGradients(NamedTuple):
     """The gradients of a forward and backward pass.
 
@@ -77,7 +91,7 @@ def pass_gradients(
     inputs: Tensor,
     options: GradientOptions,
     sweep: Sweep | None,
-    read_elsewhere: Container[str],
+    uses: WeightUses,
 ) -> PassGradients:
     """Return the gradients of the calls and of other weight matrices for directions that `output_error` draws.
 
@@ -87,20 +101,22 @@ def pass_gradients(
         inputs: those of the batch.
         options: which gradients to compute.
         sweep: the layers; None: all.
-        read_elsewhere: see `weights_read_elsewhere`.
+        uses: result of `weight_uses`.
     Raises:
         PassError: a layer has no gradients, or the network does not run in half precision.
     """
     with record_calls(network) as recorded:
         logits = _half_precision_logits(network, inputs) if options.half_precision else network(inputs)
-        selected = [call for call in recorded if call.weight not in read_elsewhere and options.selects(call.weight)]
+        of_layers = [call for call in recorded if call.weight not in uses.read_elsewhere]
+        selected = [call for call in of_layers if options.selects(call.weight)]
         _check_differentiable(logits, selected)
         weights = _photo_weights(logits.detach(), options.class_weights)
         root_weights = weights.sqrt().reshape(-1, *[1] * (logits.dim() - 1))
         layers = {call.weight: call.layer for call in selected}
         last = selected[-1].weight if selected else ""
         calls = [call for call in selected if sweep is None or call.weight in sweep]
-        class_calls = _class_gradients(logits, [call for call in calls if call.weight == last], root_weights, options)
+        of_classes = [call for call in calls if call.weight == last and last not in uses.mixed]
+        class_calls = _class_gradients(logits, of_classes, root_weights, options)
         directions = root_weights * options.output_error.directions(logits, batch.noise)
         others = {
             name: weight
@@ -154,18 +170,17 @@ def _half_precision_logits(network: nn.Module, inputs: Tensor) -> Tensor:
     return logits.float()
 
 
-def weights_read_elsewhere(
-    network: nn.Module, batch: PhotoBatch, inputs: Tensor, output_error: OutputError
-) -> set[str]:
-    """Return the weights that the network also uses outside their layers: the gradients of the calls are not all.
-
-    A tied decoder does so: `F.linear(x, self.encoder.weight.t())`.
-    """
+def weight_uses(network: nn.Module, batch: PhotoBatch, inputs: Tensor, output_error: OutputError) -> WeightUses:
+    """Return which weights the network uses in unusual ways, found on the photos of a pass."""
     with record_calls(network) as recorded:
         logits = network(inputs)
         calls = list(recorded)  # checkpointed activations are computed again in the backward pass
         if not calls or not logits.requires_grad or not all(call.outputs.requires_grad for call in calls):
-            return set()
+            return WeightUses()
+        # Not of the directions, which are 0 where the softmax is 0 or 1.
+        of_first_photo = _backward(logits, calls, _of_first_photo(batch.noise.to(logits)), retain_graph=True)
+        mixed = frozenset(call.weight for call, gradient in of_first_photo if _is_mixed(gradient, batch.photos))
+        del of_first_photo  # takes as much memory as the activations
         directions = output_error.directions(logits, batch.noise)
         weights = {call.weight: call.layer.weight for call in calls}
         whole = _gradients(logits, list(weights.values()), directions, retain_graph=True, materialize_grads=True)
@@ -175,7 +190,18 @@ def weights_read_elsewhere(
         of_calls = summed_gradients(calls, batch.photos)[0].sum(0).reshape(gradient.shape)
         return bool((gradient - of_calls).norm() > _MAX_DIFFERENCE * gradient.norm())
 
-    return {name for name, gradient in zip(weights, whole, strict=True) if differs(gradient, by_name[name])}
+    read_elsewhere = (name for name, gradient in zip(weights, whole, strict=True) if differs(gradient, by_name[name]))
+    return WeightUses(frozenset(read_elsewhere), mixed)
+
+
+def _of_first_photo(directions: Tensor) -> Tensor:
+    return torch.cat([directions[:1], torch.zeros_like(directions[1:])])
+
+
+def _is_mixed(gradient_of_first_photo: Tensor, photos: int) -> bool:
+    """Return whether the first of equal parts of a call's outputs are not all outputs of the first photo."""
+    rows, others = divmod(len(gradient_of_first_photo), photos)
+    return others > 0 or bool(gradient_of_first_photo[rows:].any())
 
 
 def _check_differentiable(logits: Tensor, calls: Sequence[LayerCall]) -> None:

@@ -22,12 +22,12 @@ probability. A temperature raises the small probabilities, so that a photo count
 Other weight matrices have one gradient for all photos of a pass: matrices of attention, recurrent layers, transposed
 convolutions, layers with a `forward` of their own, and weights that the network also reads itself. The directions of
 different photos are independent, so the mean over passes is the same. It is noisier: such matrices have neither row
-blocks nor a row correlation.
+blocks nor a row correlation. Layers that do not see one photo after another have one gradient for a pass, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from itertools import chain
 
 import torch
@@ -40,9 +40,10 @@ from compress.calibration.pass_gradients import (
     GradientOptions,
     PassGradients,
     Sweep,
+    WeightUses,
     by_weight,
     pass_gradients,
-    weights_read_elsewhere,
+    weight_uses,
 )
 from compress.calibration.photo_batches import PhotoBatch
 from compress.calibration.row_block_memory import row_groups_by_layer
@@ -79,7 +80,7 @@ def accumulate_statistics(
         PassError: the statistics of a layer do not fit into memory or float32, are all 0, a layer has no gradients
             although the outputs depend on it, or the network does not run in half precision.
     """
-    read_elsewhere: set[str] | None = None
+    uses: WeightUses | None = None
     is_informative = False
     hidden: dict[str, bool] = {}
     for sweep in sweeps:
@@ -87,9 +88,9 @@ def accumulate_statistics(
         for batch in chain.from_iterable(batch.passes() for batch in batches()):
             if batch.inputs is None:
                 continue
-            if read_elsewhere is None:
-                read_elsewhere = weights_read_elsewhere(network, batch, batch.inputs, options.output_error)
-            sums.add(pass_gradients(network, batch, batch.inputs, options, sweep, read_elsewhere), batch.photos)
+            if uses is None:
+                uses = weight_uses(network, batch, batch.inputs, options.output_error)
+            sums.add(pass_gradients(network, batch, batch.inputs, options, sweep, uses), batch.photos, uses.mixed)
             advance(batch.photos)
         for name, statistics in sums.statistics(processes):
             if statistics.row_fisher.any():
@@ -115,8 +116,8 @@ class _SweepSums:
         self._total_weight = torch.zeros((), dtype=torch.float64)
         self._last = ""
 
-    def add(self, gradients: PassGradients, photos: int) -> None:
-        """Add the gradients of a pass."""
+    def add(self, gradients: PassGradients, photos: int, mixed: Container[str]) -> None:
+        """Add the gradients of a pass. Those of `mixed` layers are summed over its photos, as if they were one."""
         self._total_weight += gradients.total_weight
         self._last = gradients.last
         if not self._groups:
@@ -133,7 +134,8 @@ class _SweepSums:
                 correlated = self._row_block_bytes > 0 and not is_last and has_correlation
                 weight = calls[0][0].layer.weight
                 self._layers[name] = LayerAccumulator(name, weight, self._groups[name], correlated=correlated)
-            self._layers[name].add(calls, gradients.class_calls if is_last and gradients.class_calls else calls, photos)
+            row_block_calls = gradients.class_calls if is_last and gradients.class_calls else calls
+            self._layers[name].add(calls, row_block_calls, 1 if name in mixed else photos)
 
     def statistics(self, processes: ProcessGroup) -> Iterator[tuple[str, LayerStatistics]]:
         """Yield the name and the statistics of each layer, from the photos of all processes; its sums are freed."""

@@ -417,6 +417,57 @@ def test_a_weight_that_the_network_reads_itself_has_the_gradient_of_all_uses():
     assert statistics["between.weight"].row_blocks is not None
 
 
+class PositionsFirst(nn.Module):
+    """Runs its layers with positions before photos, as CLIP and transformers with `batch_first=False` do."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(7, 6), nn.Linear(6, 4)
+
+    def forward(self, x):
+        return self.last(self.first(x.transpose(0, 1)).tanh()).mean(0)
+
+
+class Pairs(PositionsFirst):
+    """Runs a layer once on two crops of all photos, as Siamese networks do."""
+
+    def forward(self, x):
+        left, right = self.first(torch.cat([x[:, 0], x[:, 1]])).tanh().chunk(2)
+        return self.last(5 * (left - right))
+
+
+@pytest.mark.parametrize("kind", [PositionsFirst, Pairs])
+@pytest.mark.parametrize("positions", [5, 10, 12])
+def test_layers_that_do_not_see_one_photo_after_another_have_the_gradient_of_a_pass(kind, positions):
+    torch.manual_seed(0)
+    network, photos = kind(), torch.randn(10, 1, 7) + 0.1 * torch.randn(10, positions, 7)
+    statistics = statistics_of(network, photos, row_block_bytes=ROW_BLOCK_BYTES)["first.weight"]
+    drawn = torch.randn(10, 4, generator=torch.Generator().manual_seed(SEED))
+    blocks, biases = torch.zeros(6, 7, 7), torch.zeros(6)
+    for some, normal in zip(photos.split(5), drawn.split(5), strict=True):  # the photos of a pass
+        logits = network(some)
+        p = logits.softmax(1).detach()
+        directions = normal * p.sqrt() - p * (normal * p.sqrt()).sum(1, keepdim=True)
+        weight, bias = torch.autograd.grad(logits, [*network.first.parameters()], directions)
+        blocks += torch.einsum("ij,ik->ijk", weight, weight) / 10
+        biases += bias.square() / 10
+    traces = blocks.diagonal(dim1=1, dim2=2).sum(1).double().numpy()
+    np.testing.assert_allclose(statistics.row_fisher, with_minimum(traces), rtol=1e-3)
+    np.testing.assert_allclose(statistics.bias_fisher, with_minimum(biases.double().numpy()), rtol=1e-3)
+    expected = blocks.numpy() / traces[:, None, None]
+    np.testing.assert_allclose(symmetric(statistics.row_blocks), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_row_blocks_of_classes_do_not_mix_the_photos_of_a_pass():
+    """The gradients of a class have one sign for all photos, so that their sum is not the mean over photos."""
+    torch.manual_seed(0)
+    network, photos = PositionsFirst(), torch.randn(400, 5, 7)
+    found = statistics_of(network, photos, batch=5, row_block_bytes=ROW_BLOCK_BYTES)["last.weight"].row_blocks
+    blocks = reference_statistics(network, photos)[0]["last.weight"]
+    expected = blocks / np.trace(blocks, axis1=1, axis2=2)[:, None, None]
+    np.testing.assert_allclose(symmetric(found), expected, atol=0.1)
+
+
 def test_the_activations_of_a_pass_are_freed_before_the_next():
     make, shape = NETWORKS["3x3, stride, padding, dilation, 1x1"]
     network, alive, earlier = make(), [], []
