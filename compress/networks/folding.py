@@ -43,8 +43,8 @@ def _foldable_pairs(traced: fx.GraphModule, network: nn.Module) -> Iterator[tupl
     uses = tensor_uses(network, traced)
     with_weight = layer_weight_names(network)  # the others compute their weight
     for node, norm in called.items():
-        if not isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d) or norm.running_mean is None:
-            continue
+        if not isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d) or norm.running_mean is None or norm.training:
+            continue  # statistics of the batch
         before = node.all_input_nodes[0]
         layer = called.get(before)
         if not isinstance(layer, CompressibleLayer) or before.target not in with_weight or len(before.users) > 1:

@@ -142,7 +142,7 @@ def load_inputs(
         memory_bytes=memory_bytes or default_memory_bytes(),
     )
     if reference is not given and not context.has_same_outputs(given, reference):
-        context = replace(context, reference=replace(given, notes=(_UNFOLDED,)))
+        context = replace(context, reference=replace(given, notes=(*given.notes, _UNFOLDED)))
     return RunInputs(context, validation, cache, given)
 
 

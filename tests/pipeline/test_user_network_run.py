@@ -196,14 +196,16 @@ def test_a_network_that_prints_does_not_disturb_the_proof(tmp_path):
 class NormOverTokens(nn.Module):
     """A batch norm over as many tokens as the linear layer before it has outputs: folding would mix them up."""
 
-    def __init__(self) -> None:
+    def __init__(self, squashed: bool = False) -> None:
         super().__init__()
+        self.squashed = squashed
         self.patches, self.mix = nn.Conv2d(3, 16, 8, 8), nn.Linear(16, 16)
         self.norm, self.head = nn.BatchNorm1d(16), nn.Linear(16, 10)
         self.norm.running_mean.normal_()
 
     def forward(self, x):
-        return self.head(self.norm(self.mix(self.patches(x).flatten(2).transpose(1, 2))).relu().mean(1))
+        x = self.head(self.norm(self.mix(self.patches(x).flatten(2).transpose(1, 2))).relu().mean(1))
+        return x.sigmoid() if self.squashed else x
 
 
 def test_batch_norms_stay_where_folding_would_change_outputs(tmp_path):
@@ -213,6 +215,14 @@ def test_batch_norms_stay_where_folding_would_change_outputs(tmp_path):
     assert record.stages[0].notes == ("batch norms are not folded: the network's outputs would change",)
     assert record.stages[-1].fidelity.divergence_nats.value < 1e-9
     assert any("running_mean" in layer.name for layer in record.layers)
+
+
+def test_a_network_that_is_not_folded_keeps_its_other_notes(tmp_path):
+    model = f'{{factory: "{__name__}:NormOverTokens", args: {{squashed: true}}, input_size: 32, fold_batch_norm: true}}'
+    (tmp_path / "p.yaml").write_text(f"model: {model}\n{DATA}\nstages: []\nencode: {{coding: huffman}}\n")
+    sigmoid, folding = load_inputs(read_pipeline(tmp_path / "p.yaml"), tmp_path).context.reference.notes
+    assert sigmoid.startswith("the network ends in a sigmoid")
+    assert folding.startswith("batch norms are not folded")
 
 
 PARTLY = """\

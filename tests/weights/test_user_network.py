@@ -108,6 +108,23 @@ def test_batch_norms_without_weights_are_folded(tmp_path):
         torch.testing.assert_close(to_module(folded)(x), to_module(plain)(x), rtol=1e-4, atol=1e-4)
 
 
+class Adapting(nn.Sequential):
+    """Normalizes by the statistics of the batch in evaluation mode, too, as test-time adaptation does."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveMaxPool2d(1), nn.Flatten())
+
+    def train(self, mode: bool = True) -> Adapting:
+        super().train(mode)
+        self[1].train()
+        return self
+
+
+def test_batch_norms_that_normalize_by_the_batch_are_not_folded():
+    source = UserNetwork(factory=f"{__name__}:Adapting", input_size=16, fold_batch_norm=True)
+    assert {"1.weight", "1.running_mean"} < source.load().tensors.keys()
+
+
 def test_the_seed_determines_weights_without_a_checkpoint():
     one, two, other = (MIXED_LAYERS.load(seed) for seed in (1, 1, 2))
     assert container.weights_sha256(one) == container.weights_sha256(two) != container.weights_sha256(other)
