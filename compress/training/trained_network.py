@@ -72,6 +72,8 @@ class TrainedNetwork:
             PassError: the network does not support this batch size, or returns no logits.
         """
         weights = {name: self._in_format(name, each.weights()) for name, each in self.trained.items()}
+        if seed is None and self._network.training:
+            self._set_weights(weights)
         self._network.train(seed is not None)
         with _torch_seed(seed, self._context.device):
             try:
@@ -85,6 +87,12 @@ class TrainedNetwork:
                 "begins with them)"
             )
         return logits
+
+    def _set_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Set the network's own weights, from which it may compute values where it enters evaluation mode."""
+        with torch.no_grad():
+            for name, values in weights.items():
+                self._network.get_parameter(name).copy_(values)
 
     def _in_format(self, name: str, weights: Tensor) -> Tensor:
         """Return weights in the memory format of the network, which may not support "channels last"."""

@@ -24,6 +24,7 @@ from compress.context import Context
 from compress.data.digits import Digits
 from compress.errors import ConfigError, DataError, PassError
 from compress.passes import Distill, Prune, Quantize, Share, Simplify, Train
+from compress.training.trained_network import TrainedNetwork
 from compress.weights.user_network import UserNetwork
 
 GRAY = {"height": 32, "width": 32, "channels": "L", "mean": (0.5,), "std": (0.25,), "resize": "squash"}
@@ -132,6 +133,33 @@ def test_training_keeps_a_buffer_that_the_network_replaces():
     model = UserNetwork(factory=f"{__name__}:Centered", preprocessing=GRAY).load()
     photos = Digits(limit=20).load(model.preprocessing, "calibration", classes=10)
     assert PASSES["train"](model, Context(model, photos)).tensors["center"].to_dense().all()
+
+
+class Cached(nn.Module):
+    """Computes a table from a parameter where it enters evaluation mode, as LeViT does with its attention biases."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(1, 12, 3, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 10))
+        self.biases, self.order = nn.Parameter(torch.randn(10)), list(range(9, -1, -1))
+
+    def train(self, mode=True):
+        self.table = None if mode else self.biases.detach()[self.order]
+        return super().train(mode)
+
+    def forward(self, x):
+        return self.layers(x) + (self.biases[self.order] if self.table is None else self.table)
+
+
+def test_a_training_validates_the_weights_that_it_has():
+    model = UserNetwork(factory=f"{__name__}:Cached", preprocessing=GRAY).load()
+    context = Context(model, Digits(limit=20).load(model.preprocessing, "calibration", classes=10))
+    network, inputs = TrainedNetwork(model, context), context.inputs(np.arange(4))
+    network.logits(inputs, seed=0)
+    network.trained["biases"].parameter.data.add_(torch.arange(10))
+    with torch.no_grad():
+        expected = context.network(model.with_tensors(network.tensors()))(inputs)
+        torch.testing.assert_close(network.logits(inputs), expected)
 
 
 class CompiledParts(nn.Module):
