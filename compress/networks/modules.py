@@ -184,7 +184,8 @@ def tied_names(module: nn.Module) -> dict[str, str]:
 def set_weights(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Copy dense values into the parameters and buffers with the same names.
 
-    A network in evaluation mode enters it again, and hooks of loading run: they may compute values from the weights.
+    A network in evaluation mode enters it again, and its own code for loading a state dictionary runs: both may compute
+    values from the weights.
     """
     stored, was_training = stored_tensors(module), module.training
     with suppress(Exception):  # a network for inference only may refuse it
@@ -197,9 +198,20 @@ def set_weights(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
             if target.shape != tensor.shape:  # the forward pass gave a buffer another size
                 target.data = target.new_empty(tensor.shape)
             target.copy_(torch.from_numpy(np.array(tensor.to_dense())))
-    if any(getattr(part, "_load_state_dict_post_hooks", None) for part in module.modules()):
+    if type(module).load_state_dict is not nn.Module.load_state_dict:
+        with suppress(Exception):  # it may take another argument, such as a path
+            module.load_state_dict(module.state_dict())
+    elif any(map(_has_loading_code, module.modules())):
         module.load_state_dict(module.state_dict(), strict=False)
     module.train(was_training)  # also after a part of it refused
+
+
+def _has_loading_code(part: nn.Module) -> bool:
+    """Return whether code of the user runs where a state dictionary is loaded into a part of a network."""
+    if isinstance(part, torch.jit.ScriptModule):
+        return False
+    is_own = type(part)._load_from_state_dict.__module__.partition(".")[0] != "torch"
+    return is_own or bool(part._load_state_dict_pre_hooks or part._load_state_dict_post_hooks)
 
 
 def as_dense(tensor: torch.Tensor) -> Dense:

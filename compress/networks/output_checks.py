@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import random
 import re
+from contextlib import suppress
 
 import numpy as np
 import torch
@@ -62,8 +63,9 @@ def check_outputs(network: nn.Module, model: Model, kind: OutputKind) -> tuple[s
         sigmoid.
     Raises:
         ConfigError: the outputs differ, are not finite, or are probabilities; the network accepts no batches, or its
-            evaluation mode changes its tensors.
+            evaluation mode or its code for loading changes its tensors.
     """
+    _check_loading(network, model)
     _check_mode(network, model)
     with torch.random.fork_rng(devices=[]):
         photos = random_input(model.preprocessing, _PHOTOS)
@@ -101,18 +103,37 @@ def infinite_problem(outputs: Tensor) -> str:
 def _check_mode(network: nn.Module, model: Model) -> None:
     """Check that evaluation mode leaves the tensors as they are: a file holds one state, not one of each mode."""
     set_weights(network, model.tensors)
-    changed = [
-        name
-        for name, tensor in stored_tensors(network).items()
-        if name in model.tensors
-        and not torch.equal(tensor.cpu().float(), torch.from_numpy(np.array(model.tensors[name].to_dense())))
-    ]
-    if changed:
+    if changed := _changed(network, model):
         raise _error(
             f"its eval() changes {first_names(changed)}, as adapters do that merge themselves into the "
             "weights; switch that off in your function (loralib: merge_weights=False), or merge them before you save "
             "the weights, and make the network without adapters"
         )
+
+
+def _check_loading(network: nn.Module, model: Model) -> None:
+    """Check that the network's own code leaves tensors as they are where it loads them: files hold one state."""
+    with suppress(Exception):  # a network for inference only may refuse it
+        network.train()  # `eval()` may change tensors, too
+    set_weights(network, model.tensors)
+    changed = _changed(network, model)
+    network.eval()
+    if changed:
+        raise _error(
+            f"its code changes {first_names(changed)} where it loads a state dictionary (load_state_dict, "
+            "_load_from_state_dict, or a hook); load your checkpoint with this code, save the network's state_dict(), "
+            "and remove the code from the network of the function"
+        )
+
+
+def _changed(network: nn.Module, model: Model) -> list[str]:
+    """Return the names of the network's tensors that are not those of the model."""
+    return [
+        name
+        for name, tensor in stored_tensors(network).items()
+        if name in model.tensors
+        and not torch.equal(tensor.cpu().float(), torch.from_numpy(np.array(model.tensors[name].to_dense())))
+    ]
 
 
 def _run_first(network: nn.Module, model: Model, photos: Tensor) -> Tensor:

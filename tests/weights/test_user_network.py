@@ -333,6 +333,72 @@ class Refreshed(Biased):
         self.looked_up = self.biases.detach()[self.indices]
 
 
+class RefreshedByOverride(Refreshed):
+    """The same, in its own `load_state_dict`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._load_state_dict_post_hooks.clear()
+
+    def load_state_dict(self, state_dict):
+        super().load_state_dict(state_dict)
+        self.look_up()
+
+
+class RefreshedByPart(torch.nn.Sequential):
+    """The same, in the code for loading of a part."""
+
+    class Part(Refreshed):
+        def __init__(self) -> None:
+            super().__init__()
+            self._load_state_dict_post_hooks.clear()
+
+        def _load_from_state_dict(self, *args):
+            super()._load_from_state_dict(*args)
+            self.look_up()
+
+    def __init__(self) -> None:
+        super().__init__(self.Part())
+
+    @property
+    def biases(self) -> torch.nn.Parameter:
+        return self[0].biases
+
+
+class Doubling(torch.nn.Sequential):
+    """Doubles its weights where it loads them, as code for the checkpoints of another program may do."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__(torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+        self.how = how
+        if how == "hook":
+            self.register_load_state_dict_pre_hook(lambda _, state, *__: state.update(self.doubled(state)))
+
+    @staticmethod
+    def doubled(state):
+        return {"0.weight": 2 * state["0.weight"]}
+
+    def load_state_dict(self, state_dict, strict=True, assign=False):
+        if self.how == "load_state_dict":
+            state_dict = {**state_dict, **self.doubled(state_dict)}
+        return super().load_state_dict(state_dict, strict, assign)
+
+    def _load_from_state_dict(self, state_dict, prefix, *args):
+        if self.how == "part":
+            state_dict.update(self.doubled(state_dict))
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+@pytest.mark.parametrize("how", ["load_state_dict", "hook", "part"])
+def test_code_that_changes_weights_where_it_loads_them_is_an_error(how, tmp_path):
+    torch.save(Doubling(how).state_dict(), tmp_path / "w.pth")
+    source = UserNetwork(
+        factory=f"{__name__}:Doubling", args={"how": how}, checkpoint=str(tmp_path / "w.pth"), input_size=16
+    )
+    with pytest.raises(ConfigError, match=r"its code changes 0\.weight where it loads a state dictionary"):
+        source.load()
+
+
 class Adapted(torch.nn.Linear):
     """Merges a low-rank adapter into its weight when evaluation mode begins, as loralib does."""
 
@@ -351,7 +417,7 @@ class Adapted(torch.nn.Linear):
         return super().forward(x) + (0 if self.merged else x @ self.down.T @ self.up.T)
 
 
-@pytest.mark.parametrize("make", [Biased, Refreshed])
+@pytest.mark.parametrize("make", [Biased, Refreshed, RefreshedByOverride, RefreshedByPart])
 def test_what_a_network_computes_from_its_weights_is_of_the_weights_of_the_file(make, tmp_path):
     trained, network, factory = make(), make(), f"{__name__}:{make.__name__}"
     torch.nn.init.normal_(trained.biases)
