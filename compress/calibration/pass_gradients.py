@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -114,7 +114,7 @@ def pass_gradients(
         root_weights = weights.sqrt().reshape(-1, *[1] * (logits.dim() - 1))
         layers = {call.weight: call.layer for call in selected}
         last = selected[-1].weight if selected else ""
-        calls = [call for call in selected if sweep is None or call.weight in sweep]
+        calls = [call for call in _with_inputs(selected) if sweep is None or call.weight in sweep]
         of_classes = [call for call in calls if call.weight == last and last not in uses.mixed]
         class_calls = _class_gradients(logits, of_classes, root_weights, options)
         directions = root_weights * options.output_error.directions(logits, batch.noise)
@@ -174,7 +174,7 @@ def weight_uses(network: nn.Module, batch: PhotoBatch, inputs: Tensor, output_er
     """Return which weights the network uses in unusual ways, found on the photos of a pass."""
     with record_calls(network) as recorded:
         logits = network(inputs)
-        calls = list(recorded)  # checkpointed activations are computed again in the backward pass
+        calls = _with_inputs(recorded)  # checkpointed activations are computed again in the backward pass
         if not calls or not logits.requires_grad or not all(call.outputs.requires_grad for call in calls):
             return WeightUses()
         # Not of the directions, which are 0 where the softmax is 0 or 1.
@@ -192,6 +192,11 @@ def weight_uses(network: nn.Module, batch: PhotoBatch, inputs: Tensor, output_er
 
     read_elsewhere = (name for name, gradient in zip(weights, whole, strict=True) if differs(gradient, by_name[name]))
     return WeightUses(frozenset(read_elsewhere), mixed)
+
+
+def _with_inputs(calls: Iterable[LayerCall]) -> list[LayerCall]:
+    """Return the calls with an input: an expert that no photo of a pass takes has none."""
+    return [call for call in calls if call.outputs.numel()]
 
 
 def _of_first_photo(directions: Tensor) -> Tensor:

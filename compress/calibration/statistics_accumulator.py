@@ -112,7 +112,8 @@ class _SweepSums:
     def __init__(self, row_block_bytes: int) -> None:
         self._row_block_bytes = row_block_bytes
         self._layers: dict[str, LayerAccumulator] = {}
-        self._groups: dict[str, int] = {}  # number of row blocks by name, of all sweeps
+        self._shapes: dict[str, tuple[int, int]] = {}  # by name, of all sweeps
+        self._groups: dict[str, int] = {}  # number of row blocks
         self._total_weight = torch.zeros((), dtype=torch.float64)
         self._last = ""
 
@@ -120,9 +121,10 @@ class _SweepSums:
         """Add the gradients of a pass. Those of `mixed` layers are summed over its photos, as if they were one."""
         self._total_weight += gradients.total_weight
         self._last = gradients.last
-        if not self._groups:
-            shapes = {name: matrix_shape(layer.weight) for name, layer in gradients.layers.items()}
-            self._groups = row_groups_by_layer(shapes, self._row_block_bytes)
+        shapes = {name: matrix_shape(layer.weight) for name, layer in gradients.layers.items()}
+        if shapes.keys() - self._shapes.keys():  # the first pass, or an expert that no photo took before
+            self._shapes |= shapes
+            self._groups = row_groups_by_layer(self._shapes, self._row_block_bytes) | self._groups
         for name, gradient in gradients.matrices.items():  # before the calls: the last layer comes last
             if name not in self._layers:
                 self._layers[name] = LayerAccumulator(name, gradient, 1, correlated=False)

@@ -468,6 +468,43 @@ def test_row_blocks_of_classes_do_not_mix_the_photos_of_a_pass():
     np.testing.assert_allclose(symmetric(found), expected, atol=0.1)
 
 
+class Experts(nn.Module):
+    """Each photo takes one of two convolutions; the other one runs on no photo, or does not run."""
+
+    def __init__(self, skips: bool) -> None:
+        super().__init__()
+        self.skips, self.last = skips, nn.Linear(6, 4)
+        self.experts = nn.ModuleList(nn.Conv2d(7, 6, 3) for _ in range(2))
+
+    def forward(self, x):
+        features = torch.zeros(len(x), 6)
+        for number, expert in enumerate(self.experts):
+            (photos,) = torch.where((x[:, 0, 0, 0] > 0) == number)
+            if len(photos) or not self.skips:
+                features = features.index_add(0, photos, expert(x[photos]).tanh().mean((2, 3)))
+        return self.last(features)
+
+
+@pytest.mark.parametrize("skips", [True, False])
+def test_an_expert_has_statistics_of_the_photos_that_take_it(skips):
+    network, photos = Experts(skips), torch.randn(40, 7, 4, 4)
+    photos[:, 0, 0, 0] = torch.arange(40) // 5 % 2 - 0.5  # all photos of a pass take the same expert
+    found = statistics_of(network, photos, batch=5, row_block_bytes=ROW_BLOCK_BYTES)
+    generator, logits = torch.Generator().manual_seed(SEED), network(photos)
+    noise = torch.cat([torch.randn(5, 4, generator=generator) for _ in range(8)])
+    p = logits.softmax(1).detach()
+    directions = noise * p.sqrt() - p * (noise * p.sqrt()).sum(1, keepdim=True)
+    for number, expert in enumerate(network.experts):
+        gradients = [
+            torch.autograd.grad(logit, expert.weight, direction, retain_graph=True)[0]
+            for logit, direction in zip(logits, directions, strict=True)
+        ]
+        fisher = torch.stack(gradients).square().sum((0, 2, 3, 4)).double().numpy() / 40
+        statistics = found[f"experts.{number}.weight"]
+        np.testing.assert_allclose(statistics.row_fisher, with_minimum(fisher), rtol=1e-3)
+        assert len(statistics.row_blocks) == 6
+
+
 def test_the_activations_of_a_pass_are_freed_before_the_next():
     make, shape = NETWORKS["3x3, stride, padding, dilation, 1x1"]
     network, alive, earlier = make(), [], []
