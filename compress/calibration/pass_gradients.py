@@ -148,7 +148,7 @@ def _matrix_gradients(
     """Return the gradients, of all photos together, of the matrices that the outputs depend on."""
     if not matrices:
         return {}
-    gradients = _gradients(logits, list(matrices.values()), directions, retain_graph=retain_graph, allow_unused=True)
+    gradients = gradients_of(logits, list(matrices.values()), directions, retain_graph=retain_graph, allow_unused=True)
     return {name: each for name, each in zip(matrices, gradients, strict=True) if each is not None}
 
 
@@ -183,7 +183,7 @@ def weight_uses(network: nn.Module, batch: PhotoBatch, inputs: Tensor, output_er
         del of_first_photo  # takes as much memory as the activations
         directions = output_error.directions(logits, batch.noise)
         weights = {call.weight: call.layer.weight for call in calls}
-        whole = _gradients(logits, list(weights.values()), directions, retain_graph=True, materialize_grads=True)
+        whole = gradients_of(logits, list(weights.values()), directions, retain_graph=True, materialize_grads=True)
         by_name = by_weight(_backward(logits, calls, directions, retain_graph=False))
 
     def differs(gradient: Tensor, calls: CallGradients) -> bool:
@@ -221,7 +221,7 @@ def _check_differentiable(logits: Tensor, calls: Sequence[LayerCall]) -> None:
         )
 
 
-def _gradients(logits: Tensor, of: Sequence[Tensor], directions: Tensor, **options: bool) -> tuple[Tensor, ...]:
+def gradients_of(logits: Tensor, of: Sequence[Tensor], directions: Tensor, **options: bool) -> tuple[Tensor, ...]:
     """Return the gradients of tensors.
 
     Raises:
@@ -245,7 +245,7 @@ def _backward(logits: Tensor, calls: Sequence[LayerCall], directions: Tensor, *,
     if not calls:
         return []
     outputs = [call.outputs for call in calls]
-    gradients = _gradients(logits, outputs, directions, retain_graph=retain_graph, materialize_grads=True)
+    gradients = gradients_of(logits, outputs, directions, retain_graph=retain_graph, materialize_grads=True)
     return [(call, _summable(call, gradient)) for call, gradient in zip(calls, gradients, strict=True)]
 
 

@@ -36,6 +36,7 @@ from torch import nn
 from compress.calibration.hidden_influence import check_no_hidden_influence
 from compress.calibration.layer_accumulator import LayerAccumulator
 from compress.calibration.layer_statistics import LayerStatistics
+from compress.calibration.own_gradients import warn_of_own_gradients
 from compress.calibration.pass_gradients import (
     GradientOptions,
     PassGradients,
@@ -90,6 +91,8 @@ def accumulate_statistics(
                 continue
             if uses is None:
                 uses = weight_uses(network, batch, batch.inputs, options.output_error)
+                if processes.is_first:
+                    warn_of_own_gradients(network, batch.inputs, batch.noise)
             sums.add(pass_gradients(network, batch, batch.inputs, options, sweep, uses), batch.photos, uses.mixed)
             advance(batch.photos)
         for name, statistics in sums.statistics(processes):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import weakref
 
 import numpy as np
@@ -503,6 +504,42 @@ def test_an_expert_has_statistics_of_the_photos_that_take_it(skips):
         statistics = found[f"experts.{number}.weight"]
         np.testing.assert_allclose(statistics.row_fisher, with_minimum(fisher), rtol=1e-3)
         assert len(statistics.row_blocks) == 6
+
+
+class Scaling(torch.autograd.Function):
+    """The sine, whose gradient is scaled by a factor."""
+
+    @staticmethod
+    def forward(context, x, factor):
+        context.save_for_backward(x)
+        context.factor = factor
+        return x.sin()
+
+    @staticmethod
+    def backward(context, gradient):
+        (x,) = context.saved_tensors
+        return context.factor * gradient * x.cos(), None
+
+
+class Scaled(nn.Module):
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.first, self.last, self.factor = nn.Linear(7, 6), nn.Linear(6, 4), factor
+
+    def forward(self, x):
+        return self.last(Scaling.apply(self.first(x), self.factor))
+
+
+@pytest.mark.parametrize(("factor", "times"), [(0.1, "10"), (5, "0.2"), (1, ""), (-1, "")])
+def test_functions_that_scale_gradients_get_a_warning_with_the_layers_before_them(factor, times, caplog):
+    """Fisher information is the same with the other sign."""
+    torch.manual_seed(0)
+    network = Scaled(factor)
+    before = [parameter.clone() for parameter in network.parameters()]
+    statistics_of(network, torch.randn(6, 7), batch=3)
+    pattern = rf"the backward of Scaling in .* few or too many bits: first\.weight \({times} times\)\. "
+    assert [bool(re.match(pattern, message)) for message in caplog.messages] == [True] * bool(times)
+    assert all(map(torch.equal, before, network.parameters()))
 
 
 def test_the_activations_of_a_pass_are_freed_before_the_next():
