@@ -7,7 +7,7 @@ import csv
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 from unicodedata import normalize
@@ -154,6 +154,34 @@ def _encoding(file: Path) -> str:
         return "utf-16" if stream.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
 
 
+def _numbered_rows(file: Path, stream: Iterable[str], delimiter: str, first: int) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number of the first line of each row, and its cells; `first` is the number of the first line of all.
+
+    Raises:
+        DataError: a quote opens a cell and does not close it. The cell would take the rows below.
+    """
+    lines: list[str] = []  # of the row
+
+    def recorded() -> Iterator[str]:
+        for line in stream:
+            lines.append(line)
+            yield line
+
+    rows = csv.reader(recorded(), delimiter=delimiter, skipinitialspace=True)
+    try:
+        for cells in rows:
+            if len(lines) > 1:  # what is wrong in one line takes no other
+                list(csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True))
+            yield first, cells
+            first += len(lines)
+            lines.clear()
+    except csv.Error as error:
+        raise DataError(
+            f'{file}, line {first}: a quote (") opens a cell and does not close it; remove it, or write the cell in '
+            'quotes, and "" for each quote in it'
+        ) from error
+
+
 def _read_csv_rows(file: Path) -> list[dict[str, str]]:
     """Return the rows of a CSV file by column name, in lower case, without empty rows.
 
@@ -169,17 +197,15 @@ def _read_csv_rows(file: Path) -> list[dict[str, str]]:
             delimiter = named[1] if named else _delimiter(first)
             if not named:  # else the columns are in the next line
                 stream.seek(0)
-            reader = csv.reader(stream, delimiter=delimiter, skipinitialspace=True)
-            columns = [column.strip().lower() for column in next(reader, [])]
+            numbered = _numbered_rows(file, stream, delimiter, 1 + bool(named))
+            columns = [column.strip().lower() for column in next(numbered, (1, []))[1]]
             if repeated := [name for name in columns if name and columns.count(name) > 1]:
                 raise DataError(f"{file} has two columns {repeated[0]!r}; rename one")
             rows = []
-            for cells in (cells for cells in reader if any(map(str.strip, cells))):
+            for line, cells in ((line, cells) for line, cells in numbered if any(map(str.strip, cells))):
                 if len(cells) != len(columns):
-                    raise DataError(
-                        f"{file}, line {reader.line_num + bool(named)}: {len(cells)} cells, expected {len(columns)}"
-                    )
+                    raise DataError(f"{file}, line {line}: {len(cells)} cells, expected {len(columns)}")
                 rows.append(dict(zip(columns, cells, strict=True)))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read {file} as CSV in UTF-8 or UTF-16: {error}") from error
     return rows

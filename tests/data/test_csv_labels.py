@@ -103,6 +103,26 @@ def test_a_table_without_a_header_is_an_error_that_says_so(tmp_path, draw):
         listed(tmp_path, draw, "photos/0.png,1\nphotos/1.png,2\n")
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [
+        '0.png,0,"good\n1.png,1,bad\n2.png,2,bad\n',
+        '0.png,0,"5 inches\n1.png,1,bad\n2.png,2,"6 inches\n3.png,3,bad\n',
+        '0.png,0,"' + "1.png,1,bad\n" * 20_000,
+    ],
+)
+@pytest.mark.parametrize("first", ["", "sep=,\n"])
+def test_a_quote_that_is_not_closed_takes_no_rows(tmp_path, draw, rows, first):
+    line = 3 + bool(first)
+    with pytest.raises(DataError, match=rf"list.csv, line {line}: a quote \(\"\) opens a cell and does not close it"):
+        listed(tmp_path, draw, f'{first}path,label,note\n3.png,1,""\n{rows}')
+
+
+def test_a_cell_of_several_lines_is_one_cell(tmp_path, draw):
+    photos = listed(tmp_path, draw, 'path,label,note\nphotos/0.png,0,"a\n""b"", c"\nphotos/1.png,1,"d" \n')
+    assert photos.labels == [0, 1]
+
+
 def test_a_photo_with_two_classes_is_an_error(tmp_path, draw):
     text = "path,label\nphotos/0.png,1\nphotos/0.png,2\n"
     with pytest.raises(DataError, match=r"gives .*0\.png two classes, 1 and 2"):
