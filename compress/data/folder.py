@@ -101,8 +101,7 @@ class Folder(PhotoSource):
         origins = dict.fromkeys(each.labels.origin for each in listed if each.labels)
         entries = [_entry(photo, labeled) for photo in _limited(photos, self.limit)]
         how = f"labeled by {'; '.join(origins)}" if labeled else "without labels"
-        names = {each.labels.class_names for each in listed if each.labels}
-        class_names = names.pop() if labeled and len(names) == 1 else ()
+        class_names = _class_names(listed) if labeled else ()
         kind = f"photos from {places}, {how}"
         return PhotoList(entries, kind, self.max_unreadable, self.balance_classes, class_names)
 
@@ -165,6 +164,24 @@ def _without_repetitions(table: Path, paths: Sequence[Path], labels: Labels | No
     repeated = len(paths) - len(found)
     place = f"{table} ({repeated:,} repeated rows ignored)" if repeated else str(table)
     return _PathListing([path for path, _ in found.values()], unique, place)
+
+
+def _class_names(listed: Sequence[_PathListing]) -> tuple[str, ...]:
+    """Return the class names of all paths; none if they differ because some paths have numbers or synsets.
+
+    Raises:
+        DataError: the order of the names was taken for the classes, and two paths have other names.
+    """
+    names = {each.labels.class_names: each.place for each in reversed(listed) if each.labels}
+    ordered = [(own, place) for own, place in reversed(names.items()) if own]
+    if len(ordered) > 1:
+        (own, place), (other, other_place), *_ = ordered
+        index = next(index for index, pair in enumerate(zip(own, other, strict=True)) if pair[0] != pair[1])
+        raise DataError(
+            f"class {index} is {own[index]} in {place} and {other[index]} in {other_place}: their sorted names differ; "
+            "give all paths the same classes, or use the photos without labels (`labels: none`)"
+        )
+    return next(iter(names)) if len(names) == 1 else ()
 
 
 def _check_once(photos: Sequence[_LabeledPhoto]) -> None:

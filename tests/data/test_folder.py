@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from compress.data import collect
+from compress.data.class_index import NetworkClasses
 from compress.data.folder import Folder
 from compress.errors import ConfigError, DataError
 
@@ -264,6 +265,16 @@ def test_a_limit_takes_evenly_spread_photos(tmp_path, draw, small):
 def test_several_paths_are_one_set(tmp_path, draw, small):
     first, second = draw(tmp_path / "one" / "a.png", GREEN), draw(tmp_path / "two" / "a.png", RED)
     assert colors(validate([first.parent, second], small)) == [1, 0]
+
+
+@pytest.mark.parametrize("role", ["calibration", "validation"])
+def test_paths_whose_sorted_class_names_differ_are_an_error(tmp_path, draw, small, role):
+    for path in ("a/cat/1.png", "a/dog/2.png", "b/bird/3.png", "b/cat/4.png", "c/bird/5.png", "c/cat/6.png"):
+        draw(tmp_path / path)
+    paths = tuple(tmp_path / name for name in "abc")
+    with pytest.raises(DataError, match=r"class 0 is cat in .*/a and bird in .*/b: their sorted names differ"):
+        Folder(paths).load(small, role, classes=2)
+    assert Folder(paths[1:]).list_photos(role, NetworkClasses(2)).class_names == ("bird", "cat")
 
 
 def test_partly_labeled_photos_are_an_error_in_validation_and_unlabeled_in_calibration(tmp_path, draw, small):
