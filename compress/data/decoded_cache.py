@@ -25,7 +25,7 @@ from compress.runtime.atomic_files import atomic_writer, write_atomically
 from compress.runtime.mapped_arrays import release_pages
 from compress.runtime.progress import Progress
 
-_VERSION = 3
+_VERSION = 4
 """Increase it when the same photos and options give different pixels."""
 
 _HASHED_PHOTOS = 100

@@ -53,6 +53,8 @@ _SEPARATE, _SIGNED = 2, 2
 
 _WHITE = (255, 255, 255, 255)
 
+_TRANSPARENT = "all pixels are transparent, and the photo would be white; save it without transparency"
+
 
 # About damaged metadata, which no pixel depends on, and photos of many pixels; twice as many are an error.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -99,7 +101,8 @@ def _unidentified(path: Path) -> str:
     with path.open("rb") as stream:
         is_tiff = stream.read(4) in _TIFF_MAGICS
     if is_tiff:
-        return "a kind of TIFF that cannot be read, such as colors in floating point; save the photo with 8 bits"
+        problem = "a damaged TIFF, or a kind that cannot be read, such as colors in floating point"
+        return f"{problem}; save the photo with 8 bits"
     return f"not a photo ({', '.join(_FORMATS)})"
 
 
@@ -151,13 +154,20 @@ def _to_rgb(photo: Image.Image, *, white_is_0: bool) -> Image.Image:
     """Convert any mode to RGB: transparent pixels to white, 16 bits and floats to 8 bits.
 
     With `white_is_0`, values of 16 bits and floats are inverted; Pillow inverts other values itself.
+
+    Raises:
+        DataError: no pixel is visible, or as `_to_bytes`.
     """
     if photo.mode == "F" or photo.mode.startswith("I"):  # Pillow would clip every value above 255
         values, transparent = np.asarray(photo), photo.info.get("transparency")
         gray = 255 - _to_bytes(values) if white_is_0 else _to_bytes(values)
+        if (values == transparent).all():
+            raise DataError(_TRANSPARENT)
         photo = Image.fromarray(np.where(values == transparent, np.uint8(255), gray))
     if photo.has_transparency_data:
         photo = photo.convert("RGBA")
+        if photo.getchannel("A").getextrema() == (0, 0):  # programs that use no transparency may leave it at 0
+            raise DataError(_TRANSPARENT)
         photo = Image.alpha_composite(Image.new("RGBA", photo.size, _WHITE), photo)
     return photo.convert("RGB")
 

@@ -130,14 +130,31 @@ def test_every_color_mode_becomes_rgb(tmp_path, mode):
     assert np.asarray(photo).min() >= 250
 
 
+def transparent(path, mode, visible):
+    """Write a photo of 16 pixels, the first of them visible and gray, the others transparent."""
+    alpha = np.where(np.arange(16).reshape(4, 4) < visible, 255, 0).astype(np.uint8)
+    if mode == "P":
+        Image.fromarray(alpha // 255).convert("P").save(path, transparency=0)
+    elif mode == "I;16":
+        Image.fromarray(alpha * np.uint16(0x80)).save(path, transparency=0)
+    else:
+        gray = np.full((4, 4), 100, np.uint8)
+        Image.fromarray(np.dstack([gray, gray, gray, alpha])).convert(mode).save(path)
+    return path
+
+
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
 def test_transparent_pixels_become_white(tmp_path, mode):
-    path = tmp_path / "photo.png"
-    if mode == "P":
-        Image.new("P", (4, 4), 0).save(path, transparency=0)
-    else:
-        Image.new("RGBA", (4, 4), (0, 0, 0, 0)).convert(mode).save(path)
-    assert (np.asarray(read_photo(path)) == 255).all()
+    photo = transparent(tmp_path / "photo.png", mode, visible=1)
+    gray = np.asarray(read_photo(photo))[..., 0]
+    assert (gray.ravel() < 255).tolist() == [True, *[False] * 15]
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "I;16"])
+def test_a_photo_without_a_visible_pixel_is_a_data_error(tmp_path, mode):
+    photo = transparent(tmp_path / "photo.png", mode, visible=0)
+    with pytest.raises(DataError, match="all pixels are transparent, and the photo would be white"):
+        read_photo(photo)
 
 
 def test_16_bits_become_8_without_clipping(tmp_path):
@@ -266,7 +283,7 @@ def test_gray_values_whose_white_is_zero_are_inverted(tmp_path, white):
     [
         (np.full((9, 9), -5, np.int8), {}, "signed values with 8 bits"),
         (np.full((3, 9, 9), 9_000, np.uint16), {"photometric": "rgb", "planarconfig": "separate"}, "separate planes"),
-        (np.full((9, 9, 3), 0.5, np.float32), {"photometric": "rgb"}, "a kind of TIFF that cannot be read"),
+        (np.full((9, 9, 3), 0.5, np.float32), {"photometric": "rgb"}, "a damaged TIFF, or a kind that cannot be read"),
     ],
 )
 def test_tiff_files_that_pillow_misreads_are_data_errors(tmp_path, values, options, message):
