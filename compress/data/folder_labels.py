@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 from compress.data.class_index import LabelRule, Labels, NetworkClasses, find_labels, is_split, labels_in_order, shorten
 from compress.data.listing import ListedPhoto, is_ignored
 from compress.errors import DataError
+
+_LOGGER = logging.getLogger(__name__)
 
 _CONTENT = re.compile(r"(images?|imgs?|photos?|pictures?|masks?|labels?|annotations?)", re.IGNORECASE)
 """Names of folders by what their files are; `mask` alone may be a class."""
@@ -30,10 +33,20 @@ def folder_labels(
         folder: parent of the subfolders.
         classes: of the network.
         rule: how subfolders and classes are matched.
-        required: doubt is an error even if the subfolders are not as many as the classes.
+        required: doubt is an error even if the subfolders are not as many as the classes; training and test photos
+            together are a warning.
     Raises:
         DataError: it is unclear to which class the photos belong.
     """
+    labels = _find_labels(photos, folder, classes, rule, required=required)
+    if labels and required:
+        _warn_of_parts(photos, folder)
+    return labels
+
+
+def _find_labels(
+    photos: Sequence[ListedPhoto], folder: Path, classes: NetworkClasses, rule: LabelRule, *, required: bool
+) -> Labels | None:
     names = {photo.class_name for photo in photos if photo.class_name}
     if not names and rule == "auto":
         return None
@@ -54,6 +67,19 @@ def folder_labels(
         problem = _deeper_problem(folder, names, deeper) if deeper else _problem(names, subfolders, others, classes)
         raise DataError(f"{folder}: {problem}, or use the photos without labels (`labels: none`)")
     return None
+
+
+def _warn_of_parts(photos: Sequence[ListedPhoto], folder: Path) -> None:
+    """Warn of class folders that contain parts of a data set: training photos overestimate accuracy."""
+    paths = [photo.path.relative_to(folder).parts for photo in photos]
+    parts = sorted({inside[1] for inside in paths if len(inside) > 2})
+    if len(parts) > 1 and all(map(is_split, parts)):
+        _LOGGER.warning(
+            "%s: the class folders contain %s, and the photos of all are used; for one part, make class folders of its "
+            "own, or a table",
+            folder,
+            shorten(parts),
+        )
 
 
 def _are_splits(names: Collection[str]) -> bool:

@@ -122,6 +122,20 @@ def test_a_folder_beside_the_parts_of_a_data_set_does_not_make_them_classes(labe
         labels_of("train/ant", "test/ant", "masks", classes=3)
 
 
+def test_parts_of_a_data_set_in_the_class_folders_are_a_warning(labels_of, caplog):
+    subfolders = ("ant/train", "ant/val", "bee/train", "bee/val")
+    assert labels_of(*subfolders, role="calibration", classes=2)[0] == [0, 0, 1, 1]
+    assert labels_of("ant/train", "bee/train", classes=2)[0] == [0, 0, 1, 1]
+    assert [record.getMessage().partition("; ")[0].partition("/set: ")[2] for record in caplog.records] == [
+        "the class folders contain train, val, and the photos of all are used"
+    ]
+
+
+def test_other_folders_in_the_class_folders_are_no_parts(labels_of, caplog):
+    labels_of("ant/day", "ant/train", "bee/val", classes=2)
+    assert not caplog.records
+
+
 def test_one_class_may_be_named_as_a_part(labels_of):
     assert labels_of("bus", "car", "train")[0] == [0, 1, 2]
 
