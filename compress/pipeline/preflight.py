@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -15,6 +13,7 @@ from compress.data.collect import PhotoList
 from compress.data.photos import Photos
 from compress.errors import ConfigError, DataError, first_names
 from compress.evaluation.goals import Goal
+from compress.evaluation.repeated_photos import photo_digests, warn_of_repeated_photos
 from compress.model import Model, Preprocessing
 from compress.networks.factory import output_of
 from compress.networks.layer_calls import COMPRESSIBLE
@@ -185,14 +184,14 @@ def check_training(pipeline: Pipeline, calibration: Photos, classes: int) -> Non
 
 
 def check_disjoint(calibration: Photos, validation: Photos) -> None:
-    """Check that no photo is in both sets, by its pixels. Warn of photos that are in validation with two classes.
+    """Check that no photo is in both sets, by its pixels. Warn of photos that are in validation several times.
 
     Raises:
         DataError: some are; names one.
     """
-    names = dict(zip(_digests(calibration), calibration.names, strict=True))
-    digests = _digests(validation)
-    _warn_of_two_classes(validation, digests)
+    names = dict(zip(photo_digests(calibration), calibration.names, strict=True))
+    digests = photo_digests(validation)
+    warn_of_repeated_photos(validation, digests)
     shared = [(name, names[digest]) for digest, name in zip(digests, validation.names, strict=True) if digest in names]
     if shared:
         name, other_name = shared[0]
@@ -202,25 +201,3 @@ def check_disjoint(calibration: Photos, validation: Photos) -> None:
             f"{name}{known_as}; this would overestimate accuracy: give data.calibration and data.validation "
             "different photos"
         )
-
-
-def _warn_of_two_classes(photos: Photos, digests: Sequence[bytes]) -> None:
-    """Warn of photos with the same pixels and different labels: no network is right about all of them."""
-    if photos.labels is None:
-        return
-    first: dict[bytes, int] = {}
-    pairs = [(index, first.setdefault(digest, index)) for index, digest in enumerate(digests)]
-    conflicts = [(index, other) for index, other in pairs if photos.labels[index] != photos.labels[other]]
-    if conflicts:
-        index, other = conflicts[0]
-        _LOGGER.warning(
-            "%s validation photos are the same as others of another class, for example %s and %s; keep each photo in "
-            "one class",
-            f"{len(conflicts):,}",
-            photos.names[other],
-            photos.names[index],
-        )
-
-
-def _digests(photos: Photos) -> list[bytes]:
-    return [hashlib.sha256(photos.at(slice(i, i + 1)).tobytes()).digest() for i in range(len(photos))]

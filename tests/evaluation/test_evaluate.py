@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,6 +53,17 @@ def test_a_network_that_views_its_color_photos_is_evaluated(labeled):
     args = {"channels": 3}
     source = UserNetwork(factory="user_networks:viewing_network", args=args, input_size=32, resize="squash")
     assert evaluate_model(replace(source.load(), labels=LABELS), labeled, None, "cpu").accuracy.photos == 4
+
+
+def test_a_photo_in_two_classes_is_a_warning(model, labeled, tmp_path, caplog):
+    evaluate_model(model, labeled, None, "cpu")
+    assert not caplog.records
+    shutil.copytree(labeled, tmp_path / "photos")
+    one, other = sorted((tmp_path / "photos").iterdir())
+    (other / "link.png").symlink_to(next(one.iterdir()))
+    evaluate_model(model, tmp_path / "photos", None, "cpu")
+    (record,) = caplog.records
+    assert record.getMessage().startswith("1 validation photos are the same as others of another class, for example ")
 
 
 def test_a_limit_bounds_the_number_of_photos(model, labeled):

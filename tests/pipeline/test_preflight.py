@@ -72,6 +72,21 @@ def test_a_photo_in_two_classes_is_a_warning(tmp_path, caplog):
     assert message.endswith(f"0/0.png and {tmp_path / 'photos/1/copy.png'}; keep each photo in one class")
 
 
+def test_photos_that_validation_counts_several_times_are_a_warning(tmp_path, caplog):
+    calibration, folder = (
+        Folder(write_photos(tmp_path / "calibration", [9])),
+        write_photos(tmp_path / "photos", range(8)),
+    )
+    (folder / "copy.png").write_bytes((folder / "0.png").read_bytes())
+    (folder / "link.png").symlink_to(folder / "1.png")
+    check_disjoint(*both(calibration, Folder(folder)))
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "2 validation photos are the same as others, so that intervals are too narrow, for example "
+        f"{folder / '0.png'} and {folder / 'copy.png'}; remove copies and links"
+    )
+
+
 def test_disjoint_photos_of_one_folder_are_accepted(tmp_path):
     folder = write_photos(tmp_path / "photos", range(4))
     check_disjoint(*both(Folder((folder / "0.png", folder / "1.png")), Folder((folder / "2.png", folder / "3.png"))))
