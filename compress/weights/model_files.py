@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,11 @@ from compress.weights.checkpoint_file import CHECKPOINT_SUFFIXES, Checkpoint, is
 from compress.weights.embedded_weights import EmbeddedWeights
 from compress.weights.factory_models import load_checkpoint, model_of
 from compress.weights.squeezenet_model import load_squeezenet
+
+_LOGGER = logging.getLogger(__name__)
+
+_ADVICE = "run a pipeline without stages, and use its .sqz file"
+"""For checkpoints of networks that take other photos."""
 
 
 def load_named_model(
@@ -87,10 +93,13 @@ def _factory_model(checkpoint: Checkpoint, function: str, like: Model | None) ->
     load_checkpoint(network, checkpoint, function)
     try:
         model = model_of(network, made, like.preprocessing if like else TORCHVISION)
-        return replace(model, labels=like.labels if like else ())
     except ConfigError as error:
-        advice = "a checkpoint has no preprocessing of its own: run a pipeline without stages, and use its .sqz file"
-        raise ConfigError(f"{error.problem}; {advice}", file=checkpoint.path) from error
+        problem = f"{error.problem}; a checkpoint has no preprocessing of its own: {_ADVICE}"
+        raise ConfigError(problem, file=checkpoint.path) from error
+    if not like:  # a network with a global pool accepts photos of any size
+        assumed = "photos are resized and cropped to 224 x 224, as torchvision does"
+        _LOGGER.info("%s has no preprocessing: %s; for other photos, %s", checkpoint.path, assumed, _ADVICE)
+    return replace(model, labels=like.labels if like else ())
 
 
 def _guess(checkpoint: Checkpoint) -> str:

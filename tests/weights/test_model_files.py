@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 import pytest
@@ -87,13 +88,18 @@ def test_a_checkpoint_of_another_program_takes_what_it_lacks_from_a_model_of_the
         load_model(tmp_path / "trained.pth", factory=FACTORY)
 
 
-def test_without_such_a_model_the_preprocessing_is_torchvisions_and_must_fit(tmp_path):
+def test_without_such_a_model_the_preprocessing_is_torchvisions_and_must_fit(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "compress")
     torch.save(resnet18(width=2).state_dict(), tmp_path / "trained.pth")
     with pytest.raises(WeightsError, match="not the weights of the network of user_networks:resnet18"):
         load_model(tmp_path / "trained.pth", factory="user_networks:resnet18")
     torch.save(three_convolutions().state_dict(), tmp_path / "trained.pth")
     loaded = load_model(tmp_path / "trained.pth", factory="user_networks:three_convolutions", like=shared_squeezenet())
     assert (loaded.preprocessing, loaded.labels) == (TORCHVISION, ())
+    assert [record.getMessage().partition("trained.pth ")[2] for record in caplog.records] == [
+        "has no preprocessing: photos are resized and cropped to 224 x 224, as torchvision does; for other photos, run "
+        "a pipeline without stages, and use its .sqz file"
+    ]
     torch.save(gray_convolution().state_dict(), tmp_path / "gray.pth")
     with pytest.raises(
         ConfigError, match=r"photos of 224 x 224 pixels in RGB.*a checkpoint has no preprocessing of its own"
