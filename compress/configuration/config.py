@@ -186,6 +186,7 @@ def _build(document: Document, search: tuple[SearchParameter, ...]) -> Pipeline:
         document=document,
     )
     _check_goal(pipeline)
+    _check_split(pipeline)
     return pipeline
 
 
@@ -226,6 +227,17 @@ def _check_goal(pipeline: Pipeline) -> None:
             problem = "smallest needs a limit on quality in the section goal"
             allowed = "max_top1_drop, max_top5_drop, min_agreement, max_divergence or max_relative_mse"
             raise pipeline.document.error(["stages", index, "bytes"], problem, allowed)
+
+
+def _check_split(pipeline: Pipeline) -> None:
+    """Check that validation takes the photos that calibration leaves; otherwise nobody uses some, or both do."""
+    splits = [getattr(source, "validation_split", None) for source in (pipeline.calibration, pipeline.validation)]
+    if splits[0] != splits[1]:
+        own, other = ("all photos" if split is None else f"{split:.4g}" for split in splits)
+        problem = f"data.calibration has the split {own}, and data.validation {other}"
+        role = "calibration" if splits[1] is None else "validation"
+        allowed = "the same path and fraction in both, or no validation_split"
+        raise pipeline.document.error(["data", role, "validation_split"], problem, allowed)
 
 
 def _stage_name(document: Document, index: int, taken: set[str]) -> str:

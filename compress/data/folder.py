@@ -102,7 +102,7 @@ class Folder(PhotoSource):
         entries = [_entry(photo, labeled) for photo in _limited(photos, self.limit)]
         how = f"labeled by {'; '.join(origins)}" if labeled else "without labels"
         class_names = _class_names(listed) if labeled else ()
-        kind = f"photos from {places}, {how}"
+        kind = f"photos from {places}{self._split_text(role)}, {how}"
         return PhotoList(entries, kind, self.max_unreadable, self.balance_classes, class_names)
 
     def _photos(self, path: Path, classes: NetworkClasses, role: Role) -> _PathListing:
@@ -122,6 +122,11 @@ class Folder(PhotoSource):
             return _without_repetitions(path, paths, None)
         labels = csv_labels(path, paths, columns, classes, rule, self.label_column, required=required)
         return _without_repetitions(path, paths, labels)
+
+    def _split_text(self, role: Role) -> str:
+        if self.validation_split is None:
+            return ""
+        return f" ({'the' if role == 'validation' else 'without the'} validation split of {self.validation_split:.4g})"
 
     def _split(self, photos: list[_LabeledPhoto], role: Role) -> list[_LabeledPhoto]:
         """Return the photos of a role."""

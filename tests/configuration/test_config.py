@@ -156,6 +156,16 @@ def test_null_written_out_is_the_default(read):
             "stages:\n- {pass: quantize, bytes: smallest}\ngoal: {bytes: 9}",
             "p.yaml:2: stages.0.bytes: smallest needs a limit on quality in the section goal (allowed: max_top1_drop,",
         ),
+        (
+            "data:\n  calibration: {source: folder, path: a, validation_split: 0.2}\n"
+            "  validation: {source: folder, path: b}",
+            "p.yaml:2: data.calibration.validation_split: data.calibration has the split 0.2, and data.validation all",
+        ),
+        (
+            "data:\n  calibration: {source: folder, path: a, validation_split: 0.2}\n"
+            "  validation: {source: folder, path: a, validation_split: 0.25}",
+            "p.yaml:3: data.validation.validation_split: data.calibration has the split 0.2, and data.validation 0.25",
+        ),
         ("data: {validation: {source: folder, path: ''}}", "p.yaml:1: data.validation.path: the path is empty; '.' is"),
         ("data: {validation: {source: folder, path: [a, '']}}", "data.validation.path.1: the path is empty"),
         ("data: {validation: {source: folder, path: a, label_column: ''}}", "validation.label_column: cannot be ''"),

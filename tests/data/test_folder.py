@@ -356,6 +356,8 @@ def test_a_validation_split_shares_the_photos_of_one_folder(tmp_path, draw, smal
     assert not set(calibration.names) & set(validation.names)
     assert len(calibration) + len(validation) == 20
     assert len(validation) == count
+    assert f"{tmp_path} (without the validation split of {split}), labeled by" in calibration.description
+    assert f"{tmp_path} (the validation split of {split}), labeled by" in validation.description
     if count > 1:
         assert validation.labels.tolist() == sorted([0, 1] * (count // 2))  # evenly from the classes
 
