@@ -190,11 +190,10 @@ def _read_shards(path: Path) -> dict[str, object]:
         raise WeightsError(f"{path}: not an index of shards: expected 'weight_map', the file of each tensor") from error
     if absent := sorted({*outside, *(file.name for file in files if not file.is_file())}):
         raise WeightsError(f"{path}: no shard {', '.join(absent)} in {path.parent}")
-    parts = [read_checkpoint(file).tensors for file in files if file.suffix.lower() != ".json"]
-    state: dict[str, object] = {name: tensor for part in parts for name, tensor in part.items()}
-    if missing := sorted(shards.keys() - state.keys()):
+    parts = {file.name: read_checkpoint(file).tensors for file in files if file.suffix.lower() != ".json"}
+    if missing := sorted(name for name, file in shards.items() if name not in parts.get(file, {})):
         raise WeightsError(f"{path}: the shards lack {first_names(missing)}")
-    return {name: state[name] for name in shards}
+    return {name: parts[file][name] for name, file in shards.items()}  # a shard may have older copies of others
 
 
 def _flatten(path: Path, state: object) -> Checkpoint:

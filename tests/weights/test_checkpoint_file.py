@@ -132,6 +132,15 @@ def test_all_shards_of_an_index_are_read(tmp_path, suffix):
     assert_reads(index)
 
 
+def test_a_tensor_is_read_from_the_shard_that_the_index_names(tmp_path):
+    first, *others = TENSORS
+    torch.save({first: TENSORS[first]}, tmp_path / "a.bin")
+    torch.save({**TENSORS, first: TENSORS[first] + 1}, tmp_path / "b.bin")
+    index = tmp_path / "model.bin.index.json"
+    index.write_text(json.dumps({"weight_map": {first: "a.bin", **dict.fromkeys(others, "b.bin")}}))
+    assert_reads(index)
+
+
 @pytest.mark.parametrize(
     ("index", "problem"),
     [
