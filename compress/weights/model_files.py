@@ -64,8 +64,12 @@ def load_model(
     if METADATA_KEY in checkpoint.metadata:
         return _of_architecture(trust_factory(_described_model(checkpoint), factory), architecture, path)
     if factory and not architecture:
-        return _factory_model(checkpoint, factory, like)
-    return load_squeezenet(architecture or _guess(checkpoint), checkpoint, TORCHVISION)
+        model = _factory_model(checkpoint, factory, like)
+    else:
+        model = load_squeezenet(architecture or _guess(checkpoint), checkpoint, TORCHVISION)
+    for note in model.source_notes:  # the report of a run has them
+        _LOGGER.info("%s: %s", path, note)
+    return model
 
 
 def _of_architecture(model: Model, architecture: str | None, name: Path | str) -> Model:
@@ -90,7 +94,7 @@ def _factory_model(checkpoint: Checkpoint, function: str, like: Model | None) ->
         like = None
     made = NetworkFactory.parse(like.architecture) if like else NetworkFactory(function)
     network = made.call()
-    load_checkpoint(network, checkpoint, function)
+    notes = load_checkpoint(network, checkpoint, function)
     try:
         model = model_of(network, made, like.preprocessing if like else TORCHVISION)
     except ConfigError as error:
@@ -99,7 +103,7 @@ def _factory_model(checkpoint: Checkpoint, function: str, like: Model | None) ->
     if not like:  # a network with a global pool accepts photos of any size
         assumed = "photos are resized and cropped to 224 x 224, as torchvision does"
         _LOGGER.info("%s has no preprocessing: %s; for other photos, %s", checkpoint.path, assumed, _ADVICE)
-    return replace(model, labels=like.labels if like else ())
+    return replace(model, labels=like.labels if like else (), source_notes=notes)
 
 
 def _guess(checkpoint: Checkpoint) -> str:

@@ -91,7 +91,8 @@ def find_state_dict(
     complete = {prefix: names for prefix, names in parts.items() if names.keys() == expected.shapes.keys()}
     if not complete and checkpoint.holds_network:
         raise WeightsError(f"{checkpoint.path}: holds a whole pickled network, not its weights; {SAVE_STATE}")
-    names = complete[_choose(checkpoint, expected, complete)] if complete else max(parts.values(), key=len, default={})
+    chosen = _choose(checkpoint, expected, complete) if complete else ""
+    names = complete[chosen] if complete else max(parts.values(), key=len, default={})
     others = _beside(checkpoint, names)
     if not complete:  # some may have their full names, others a prefix
         names = {**{expected.first_names[name]: [name] for name in others if name in expected.first_names}, **names}
@@ -106,7 +107,8 @@ def find_state_dict(
         names = {**names, **{name: [name] for name in others}}
     arrays = {name: _to_array(checkpoint, sources) for name, sources in names.items()}
     _check_precision(checkpoint, names, expected)
-    return StateDict(arrays, _notes(checkpoint, names, others))
+    unread = [prefix for prefix in complete if prefix != chosen and _has_shapes(checkpoint, expected, complete[prefix])]
+    return StateDict(arrays, _notes(checkpoint, names, others, unread))
 
 
 def _below(checkpoint: Checkpoint, key: str) -> Checkpoint:
@@ -200,11 +202,14 @@ def _check_precision(checkpoint: Checkpoint, names: Mapping[str, list[str]], exp
             )
 
 
-def _notes(checkpoint: Checkpoint, names: Mapping[str, list[str]], others: Sequence[str]) -> tuple[str, ...]:
+def _notes(
+    checkpoint: Checkpoint, names: Mapping[str, list[str]], others: Sequence[str], unread: Sequence[str]
+) -> tuple[str, ...]:
     tensors = (checkpoint.tensors[sources[0]] for sources in names.values())
     rounded = sum(each.dtype == torch.float64 and not torch.equal(each.float().double(), each) for each in tensors)
     notes = (
         f"ignoring {first_names(others)}" if others else "",
+        f"not those under {first_names(unread)}, which also fit (checkpoint_key)" if unread else "",
         f"{rounded} float64 tensors rounded to float32" if rounded else "",
     )
     return tuple(filter(None, notes))

@@ -107,6 +107,16 @@ def test_without_such_a_model_the_preprocessing_is_torchvisions_and_must_fit(tmp
         load_model(tmp_path / "gray.pth", factory="user_networks:gray_convolution")
 
 
+def test_what_of_a_checkpoint_is_not_read_is_said(model, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "compress")
+    state = to_module(model).state_dict()
+    torch.save({**state, "ema": {name: 2 * tensor for name, tensor in state.items()}}, tmp_path / "trained.pth")
+    loaded = load_model(tmp_path / "trained.pth", factory=FACTORY, like=model)
+    assert container.weights_sha256(loaded) == container.weights_sha256(model)
+    (record,) = caplog.records
+    assert record.getMessage().endswith("trained.pth: not those under ema, which also fit (checkpoint_key)")
+
+
 def test_the_checkpoint_and_the_file_made_from_it_are_compared_with_the_same_preprocessing(model, tmp_path):
     torch.save(to_module(model).state_dict(), tmp_path / "trained.pth")
     container.write(tmp_path / "model.sqz", model)

@@ -88,6 +88,14 @@ def test_several_parts_that_fit_are_an_error_and_a_key_chooses(find, network):
         find(held, key="emma")
 
 
+def test_a_part_that_also_fits_beside_the_tensors_of_the_whole_is_noted(find, network):
+    averaged = {name: tensor + 1 for name, tensor in network.state_dict().items()}
+    state = find({**network.state_dict(), "ema": averaged})
+    assert_found(state, network)
+    assert state.notes == ("not those under ema, which also fit (checkpoint_key)",)
+    assert find({**network.state_dict(), "ema": make_network(4).state_dict()}).notes == ()
+
+
 def test_of_several_parts_with_the_names_the_one_with_the_shapes_is_read(find, network):
     teacher = make_network(classes=9)
     teacher(torch.zeros(2, 1, 5, 5))
