@@ -135,14 +135,15 @@ def data_options(
     Raises:
         ConfigError: there is a label column, and no photos of a table.
     """
-    if validation is None and (data == SAMPLES or has_idx_files(Path(data))):
+    is_samples = data == SAMPLES and not Path(data).exists()  # a folder of this name takes precedence, as in `compare`
+    if validation is None and (is_samples or has_idx_files(Path(data))):
         check_label_column(label_column)
     limits = {} if limit is None else {"limit": limit}
     rule = {"labels": labels} | ({} if label_column is None else {"label_column": label_column})
     split = {"validation_split": _VALIDATION_SPLIT} if validation is None else {}
     folder = {"source": "folder", "path": data, **split, **limits}
     own = {"calibration": {**folder, "labels": "none"}, "validation": {**folder, **rule}}
-    if data == SAMPLES:
+    if is_samples:
         count = {} if limit is None else {"count": limit}
         own = {role: {"source": SAMPLES, **count} for role in own}
     elif has_idx_files(Path(data)):

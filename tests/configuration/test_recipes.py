@@ -83,6 +83,13 @@ def test_photos_of_one_folder_are_split_and_only_validation_uses_labels():
     assert "validation_split" not in data_options("photos", Path("others"))["calibration"]
 
 
+def test_a_folder_named_samples_takes_precedence(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert data_options("samples", None)["calibration"] == {"source": "samples"}
+    (tmp_path / "samples").mkdir()
+    assert data_options("samples", None)["calibration"]["source"] == "folder"
+
+
 def test_options_hold_for_photos_of_every_source(tmp_path):
     assert data_options("samples", None, limit=9)["validation"] == {"source": "samples", "count": 9}
     (tmp_path / "t10k-images-idx3-ubyte").touch()
