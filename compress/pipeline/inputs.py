@@ -128,7 +128,7 @@ def load_inputs(
     preflight.check_training(pipeline, calibration, reference.classes)
     if processes.is_first:
         preflight.report_compressible(reference)
-        preflight.report_input_range(reference.preprocessing)
+        preflight.report_input(reference.preprocessing)
     context = Context(
         reference,
         calibration,

@@ -131,8 +131,13 @@ def report_compressible(model: Model) -> None:
     _LOGGER.warning("%s; left as they are: %s. Passes compress %s", said, first_names(largest), COMPRESSIBLE)
 
 
-def report_input_range(preprocessing: Preprocessing) -> None:
-    """Warn if pixels become inputs far from zero, as with a mean and a std of another scale."""
+def report_input(preprocessing: Preprocessing) -> None:
+    """Log the input; warn if pixels become inputs far from zero, as with a mean and a std of another scale.
+
+    A network with a global pool accepts photos of any size, and is much worse for another one than it was trained on.
+    """
+    own = preprocessing
+    _LOGGER.info("input: %dx%d %s, %s (model.input_size, resize)", own.height, own.width, own.channels, own.resize)
     mean, std = np.array(preprocessing.mean), np.array(preprocessing.std)
     ends = np.sort((np.array([[0.0], [255.0]]) * preprocessing.scale - mean) / std, axis=0)
     if (ends[0] > 0).any() or (ends[1] < 0).any() or np.abs(ends).max() > _MAX_INPUT or not np.ptp(ends, axis=0).all():

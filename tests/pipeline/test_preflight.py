@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from compress.errors import ConfigError, DataError
 from compress.evaluation.goals import Goal
 from compress.model import CAFFE, TORCHVISION, Preprocessing
 from compress.pipeline.inputs import list_inputs
-from compress.pipeline.preflight import check_disjoint, check_labels, check_layers, report_input_range
+from compress.pipeline.preflight import check_disjoint, check_labels, check_layers, report_input
 from compress.pipeline.runner import run
 
 INPUT = Preprocessing(32, 32, "squash", "RGB", 1.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
@@ -140,15 +141,23 @@ def test_an_unknown_layer_in_gradual_pruning_is_reported_with_its_line(read):
     ],
 )
 def test_mean_and_std_of_another_scale_are_a_warning(caplog, scale, mean, std, ends):
-    report_input_range(Preprocessing(8, 8, "squash", "L", scale, (mean,), (std,)))
+    report_input(Preprocessing(8, 8, "squash", "L", scale, (mean,), (std,)))
     assert f"pixels from 0 to 255 become inputs {ends}; mean and std may be of another scale" in caplog.text
 
 
 @pytest.mark.parametrize(("scale", "mean", "std"), [(1 / 255, 0.0, 1.0), (1 / 127.5, 1.0, 1.0), (1.0, 127.5, 1.0)])
 def test_usual_inputs_need_no_warning(caplog, scale, mean, std):
     for preprocessing in (TORCHVISION, CAFFE, Preprocessing(8, 8, "squash", "L", scale, (mean,), (std,))):
-        report_input_range(preprocessing)
+        report_input(preprocessing)
     assert not caplog.text
+
+
+def test_a_run_says_what_its_network_gets(caplog):
+    caplog.set_level(logging.INFO, "compress")
+    report_input(CAFFE)
+    assert [record.getMessage() for record in caplog.records] == [
+        "input: 227x227 BGR, squash (model.input_size, resize)"
+    ]
 
 
 def test_a_missing_file_is_reported_with_its_line(read, tmp_path):
