@@ -50,7 +50,7 @@ def compress_weights(
     from compress.configuration import recipes  # noqa: PLC0415
     from compress.runtime.atomic_files import write_atomically  # noqa: PLC0415
 
-    name = Path(weights).name.partition(".")[0]
+    name = Path(weights).name.lstrip(".").partition(".")[0]  # of a hidden file too
     folder = output or Path("out") / name
     file = folder / f"{name}.yaml"
     model = recipes.model_options(weights, architecture, factory)

@@ -27,9 +27,9 @@ def here(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def compress(*arguments: object) -> Result:
+def compress(*arguments: object, weights: str = "net.pth") -> Result:
     of_network = ("--factory", "user_networks:three_convolutions", "--set", "model.input_size=16")
-    words = ["compress", "net.pth", "--data", "photos", *of_network, *arguments]
+    words = ["compress", weights, "--data", "photos", *of_network, *arguments]
     result = CliRunner().invoke(main, list(map(str, words)))
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result
@@ -38,7 +38,7 @@ def compress(*arguments: object) -> Result:
 def test_the_file_has_at_most_the_bytes_and_its_pipeline_runs_again(here):
     done = compress("--bytes", "0.8 KiB")
     assert done.exit_code == 0, done.stderr
-    assert "8 photos from photos, labeled by" in done.stdout
+    assert "8 photos from photos (the validation split of 0.2), labeled by" in done.stdout
     data = Path("out/net/model.sqz").read_bytes()
     assert len(data) <= 819
     again = CliRunner().invoke(main, ["run", "out/net/net.yaml", "--out", "again"])
@@ -65,6 +65,12 @@ def test_another_pipeline_is_not_overwritten(here):
     assert refused.stderr.startswith("error: mine/net.yaml: exists already; overwrite it with --force")
     assert [path.name for path in Path("mine").iterdir()] == ["net.yaml"]
     assert Path("mine/net.yaml").read_text("utf-8") == "seed: 1\n"
+
+
+def test_a_hidden_file_of_weights_has_results_of_its_own(here):
+    Path("net.pth").rename(".net.pth")
+    refused = compress("--bytes", "9B", "-o", "out", weights=".net.pth")
+    assert refused.stderr.startswith("out/net.yaml: Compresses the network of user_networks:three_convolutions")
 
 
 @pytest.mark.parametrize(
