@@ -15,10 +15,10 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq, merge_attrib
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import ReusedAnchorWarning, YAMLError
-from ruamel.yaml.nodes import CollectionNode, MappingNode, Node
+from ruamel.yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode
 from ruamel.yaml.reader import ReaderError
 
-from compress.configuration.key_paths import Key, join_keys
+from compress.configuration.key_paths import Key, join_keys, split_key
 from compress.errors import ConfigError
 
 _MAX_BYTES = 100_000
@@ -33,6 +33,11 @@ _NO_VALUE = "no value; check for an unset variable, or write null for none"
 _STANDARD = "tag:yaml.org,2002:"
 _TAGS = frozenset("str int float bool null map seq omap merge timestamp value".split())  # noqa: SIM905
 """Standard tags of the values that a pipeline can have. The parser would ignore others, such as `!kB 500`."""
+
+
+_ARGS = ("model", "args")
+_TRUTH_WORDS = frozenset(["yes", "no", "on", "off"])
+"""Truth values of YAML 1.1. They are text in YAML 1.2, and the text `no` counts as true in Python."""
 
 
 class _Place(NamedTuple):
@@ -106,7 +111,7 @@ def parse_yaml_value(text: str, key: str) -> Any:
     if node and (comment := text[node.end_mark.index :].strip()):
         problem = f"{comment!r} is a comment in YAML; a value with '#' needs quotes, '\"...\"'"
         raise ConfigError(problem, file="--set", key=key)
-    for place, problem in _problems(node):
+    for place, problem in _problems(node, tuple(split_key(key))):
         raise ConfigError(problem, file="--set", key=join_keys([key, *place.keys]))
     check_extent(value, "--set")
     return value
@@ -183,8 +188,11 @@ def _expand(node: Any, seen: set[int]) -> None:
         delattr(node, merge_attrib)
 
 
-def _problems(root: Node | None) -> Iterator[tuple[_Place, str]]:
-    """Yield keys of mappings without a value, or the root without one, and values with tags that mean nothing."""
+def _problems(root: Node | None, above: tuple[Key, ...] = ()) -> Iterator[tuple[_Place, str]]:
+    """Yield keys of mappings without a value, or the root without one, and values that mean nothing or something else.
+
+    The path `above` leads to the root. Options have types; the arguments of a user's function take any value.
+    """
     for place, node in _nodes(root):
         in_list = place.keys and isinstance(place.keys[-1], int)
         tag = _STANDARD + "null" if node is None else str(node.tag)
@@ -193,6 +201,14 @@ def _problems(root: Node | None) -> Iterator[tuple[_Place, str]]:
             yield place, f"{problem}; leave it out, or put a text that starts with '!' in quotes"
         elif node is None or (tag == _STANDARD + "null" and not node.value and not in_list):
             yield place, _NO_VALUE
+        elif _is_truth_word(node) and (*above, *place.keys)[: len(_ARGS)] == _ARGS:
+            yield place, f"{node.value} is text in YAML 1.2; write true or false, or put the text in quotes"
+
+
+def _is_truth_word(node: Node) -> bool:
+    """Return whether a value is a truth value of YAML 1.1 without quotes."""
+    is_plain_text = isinstance(node, ScalarNode) and node.style is None and node.tag == f"{_STANDARD}str"
+    return is_plain_text and str(node.value).lower() in _TRUTH_WORDS
 
 
 def _nodes(root: Node | None) -> Iterator[tuple[_Place, Node | None]]:

@@ -43,6 +43,16 @@ def test_missing_sections_have_defaults(read, text):
     assert (pipeline.stages, pipeline.goal, pipeline.encode, pipeline.seed) == ((), Goal(), Encode(), 0)
 
 
+def test_quoted_words_are_text_and_an_override_is_checked_too(read):
+    text = "model: {factory: 'a:b', args: {norm: 'no', words: on time}}"
+    assert read(text).model.args == {"norm": "no", "words": "on time"}
+    for override in ("model.args.norm=no", "model.args={norm: no}"):
+        with pytest.raises(
+            ConfigError, match=r"--set: model\.args\.norm: no is text in YAML 1\.2; write true or false"
+        ):
+            read(text, override)
+
+
 def test_a_pass_can_repeat_under_another_name(read):
     stages = read("stages: [{pass: distill}, {pass: distill, name: second}]").stages
     assert [stage.name for stage in stages] == ["distill", "second"]
@@ -176,6 +186,9 @@ def test_null_written_out_is_the_default(read):
             "model: {factory: 'a:b', preprocessing: {height: 8, width: 8, channels: L, mean: [0, 0], std: [1, 1]}}",
             "p.yaml:1: model.preprocessing: mean and std need one number for each channel of L",
         ),
+        # words that are true as text
+        ("model:\n  factory: 'a:b'\n  args: {norm: no}", "p.yaml:3: model.args.norm: no is text in YAML 1.2; write"),
+        ("model: {factory: 'a:b', args: {norms: [{last: Off}]}}", "model.args.norms.0.last: Off is text in YAML 1.2"),
         # keys that are no text
         ("model: {factory: 'a:b', args: {widths: [{1: 8, '1': 4}]}}", "p.yaml:1: model: the key 1 is not text; put it"),
         ("model: {factory: 'a:b', args: {widths: {false: 8}}}", "p.yaml:1: model: the key False is not text"),
