@@ -58,11 +58,18 @@ class NetworkClasses:
         """Return the index of a class by its name; None if no class or several have it."""
         return self._by_name.get(_normalize(name))
 
+    def is_of_several(self, name: str) -> bool:
+        """Return whether several classes have this name, such as ImageNet's `missile` and `sunglasses`."""
+        return self._occurrences[_normalize(name)] > 1
+
+    @cached_property
+    def _occurrences(self) -> Counter[str]:
+        return Counter(map(_normalize, self.names))
+
     @cached_property
     def _by_name(self) -> Mapping[str, int]:
-        names = [_normalize(name) for name in self.names]
-        occurrences = Counter(names)
-        return {name: index for index, name in enumerate(names) if occurrences[name] == 1}
+        names = map(_normalize, self.names)
+        return {name: index for index, name in enumerate(names) if self._occurrences[name] == 1}
 
     @cached_property
     def by_synset(self) -> Mapping[str, int]:
@@ -164,6 +171,8 @@ def class_error(photo: ListedPhoto, index: int | None, classes: NetworkClasses) 
     name = photo.class_name
     if not name:
         problem = "has no class, but other photos have one"
+    elif index is None and classes.is_of_several(name):
+        problem = f"has the class {name!r}, a name of several classes of the network"
     elif index is None:
         neither = "no class name, number nor" if classes.names else "neither a number nor a"
         problem = f"has the class {name!r}, which is {neither} known synset of {classes.count:,} classes"

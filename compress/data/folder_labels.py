@@ -132,6 +132,11 @@ def _problem(names: set[str], subfolders: set[str], others: Sequence[str], class
             f"remove subfolders until there is one for each class{order}"
         )
     unknown = sorted(name for name in names if not classes.has_names([name]))
+    if unknown and all(map(classes.is_of_several, unknown)):
+        return (
+            f"the subfolders {shorten(unknown)} have a name of several classes of the network; name the photos and "
+            f"their class indices in a CSV file with columns path and index{order}"
+        )
     missing = [name for name in classes.names if not any(NetworkClasses(1, [name]).has_names([each]) for each in names)]
     without = f"; classes without photos: {shorten(missing)}" if missing else ""
     return (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -54,12 +55,13 @@ def write_hub_folder(model: Path, folder: Path) -> list[Path]:
 
 def _config(model: Model) -> Mapping[str, object]:
     names = class_names(model)
+    occurrences = Counter(names)  # a name of several classes stands for none
     return {
         "library_name": LIBRARY,
         "architecture": model.architecture,
         "num_classes": model.classes,
         "id2label": {str(index): name for index, name in enumerate(names)},
-        "label2id": {name: index for index, name in enumerate(names)},
+        "label2id": {name: index for index, name in enumerate(names) if occurrences[name] == 1},
     }
 
 

@@ -276,6 +276,11 @@ def test_text_is_a_class_name_or_in_sorted_order_when_that_is_asked_for(labels_o
     assert labels_of(label=["eel", "cat"], classes=2, rule="order") == [1, 0]
 
 
+def test_a_name_of_several_classes_is_an_error_that_says_so(labels_of):
+    with pytest.raises(DataError, match=r"0\.png has the class 'crane', a name of several classes of the network; "):
+        labels_of(classes=3, names=("dog", "crane", "crane"), label=["crane", "dog"])
+
+
 def test_two_columns_of_one_name_are_an_error(labels_of):
     with pytest.raises(DataError, match="two columns 'label'; rename one"):
         labels_of(label=[1, 2], Label=[3, 4])

@@ -39,6 +39,15 @@ def file(tmp_path) -> Path:
     return tmp_path / "m.sqz"
 
 
+def test_a_name_of_several_classes_stands_for_none_of_them(tmp_path):
+    labels = ("crane", *LABELS[1:9], "crane")
+    container.write(tmp_path / "m.sqz", replace(shared_squeezenet(), labels=labels))
+    assert export(tmp_path / "m.sqz", tmp_path / "birds").exit_code == 0
+    config = json.loads((tmp_path / "birds" / "config.json").read_text("utf-8"))
+    assert tuple(config["id2label"].values()) == labels
+    assert config["label2id"] == {name: index for index, name in enumerate(LABELS) if 0 < index < 9}
+
+
 def test_the_folder_has_the_model_its_card_and_the_settings_of_its_input(file, tmp_path):
     done = export(file, tmp_path / "birds")
     assert done.exit_code == 0, done.stderr
