@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -11,8 +12,6 @@ from numpy.typing import NDArray
 
 from compress.calibration.layer_statistics import LayerStatistics
 from compress.quantization.regularization import regularized_hessians
-
-_ROWS_TOGETHER = 32
 
 
 def obs_update(
@@ -41,29 +40,29 @@ def obs_update(
     group_of_row, hessians = regularized_hessians(statistics, samples, is_classifier=is_classifier)
 
     def update_group(group: int, hessian: NDArray[np.float64]) -> None:
-        rows = np.flatnonzero(group_of_row == group)
-        for batch in np.array_split(rows, -(-len(rows) // _ROWS_TOGETHER)):
-            updated[batch] = _solve(before[batch], masks[batch], hessian)
+        rows = group_of_row == group
+        updated[rows] = _solve(before[rows], masks[rows], hessian)
 
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        for start, matrices in hessians:
-            deque(pool.map(update_group, range(start, start + len(matrices)), matrices), 0)  # raises errors
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # each thread solves rows of its own: more threads inside would wait for each other
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            results: Iterable[None] = ()
+            for start, matrices in hessians:  # the next matrices are made while the last ones are used
+                deque(results, 0)  # raises errors
+                results = pool.map(update_group, range(start, start + len(matrices)), matrices)
+            deque(results, 0)
+    finally:
+        torch.set_num_threads(threads)
     return np.where(mask, updated.reshape(weights.shape), 0.0).astype(np.float32)
 
 
 def _solve(before: NDArray[np.float64], mask: NDArray[np.bool_], hessian: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the rows of minimal cost, shape (rows, columns), with zeros where pruned."""
-    # Rows have different numbers of unpruned weights; equations x = 0 fill the systems of the shorter rows.
-    size = int(mask.sum(1).max(initial=0))
-    columns = np.argsort(~mask, axis=1, kind="stable")[:, :size]
-    unpruned = np.take_along_axis(mask, columns, axis=1)
-    system = np.where(
-        unpruned[:, :, None] & unpruned[:, None, :], hessian[columns[:, :, None], columns[:, None, :]], 0.0
-    )
-    system += ~unpruned[:, :, None] * np.eye(size)
-    right_side = np.where(unpruned, np.take_along_axis(before @ hessian, columns, axis=1), 0.0)
-    factors = torch.linalg.cholesky(torch.from_numpy(system))
-    solution = torch.cholesky_solve(torch.from_numpy(right_side[:, :, None]), factors)[:, :, 0].numpy()
-    updated = np.zeros_like(before)
-    np.put_along_axis(updated, columns, np.where(unpruned, solution, 0.0), axis=1)
+    updated, right_side = np.zeros_like(before), before @ hessian
+    for row in range(len(before)):  # each has equations of its own
+        unpruned = np.flatnonzero(mask[row])
+        factor = torch.linalg.cholesky(torch.from_numpy(hessian[np.ix_(unpruned, unpruned)]))
+        right = torch.from_numpy(right_side[row, unpruned, None])
+        updated[row, unpruned] = torch.cholesky_solve(right, factor)[:, 0].numpy()
     return updated
