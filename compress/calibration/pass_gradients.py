@@ -21,8 +21,6 @@ Sweep = Collection[str]
 _TEMPERATURE = 2.5
 """Divisor of the logits in the softmax that weights the photos for the last layer's row blocks."""
 
-_NOT_IN_PLACE = "write y = y + x instead of y += x after activations as ReLU, or"
-
 _MAX_DIFFERENCE = 0.01
 """Largest relative difference, by rounding, of a gradient from the sum of the gradients of a layer's calls."""
 
@@ -232,12 +230,11 @@ def gradients_of(logits: Tensor, of: Sequence[Tensor], directions: Tensor, **opt
     except Exception as error:  # the network is the user's code
         if isinstance(error, MemoryError):
             raise
-        in_place = "modified by an inplace operation" in str(error)
-        problem = f"its forward changes values in place that they need; {_NOT_IN_PLACE}" if in_place else f"{error};"
-        raise PassError(
-            f"gradients of the network cannot be computed: {problem} use passes without statistics, as prune by "
-            "magnitude and share by k-means"
-        ) from error
+        problem, remedy = str(error), "use passes without statistics, as prune by magnitude and share by k-means"
+        if "modified by an inplace operation" in problem:
+            problem = "its forward changes values in place that they need"
+            remedy = f"write y = y + x instead of y += x after activations such as ReLU, or {remedy}"
+        raise PassError(f"gradients of the network cannot be computed: {problem}; {remedy}") from error
 
 
 def _backward(logits: Tensor, calls: Sequence[LayerCall], directions: Tensor, *, retain_graph: bool) -> CallGradients:

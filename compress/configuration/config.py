@@ -231,11 +231,13 @@ def _check_goal(pipeline: Pipeline) -> None:
 
 def _check_split(pipeline: Pipeline) -> None:
     """Check that validation takes the photos that calibration leaves; otherwise nobody uses some, or both do."""
-    splits = [getattr(source, "validation_split", None) for source in (pipeline.calibration, pipeline.validation)]
-    if splits[0] != splits[1]:
-        own, other = ("all photos" if split is None else f"{split:.4g}" for split in splits)
+    calibration, validation = (
+        getattr(source, "validation_split", None) for source in (pipeline.calibration, pipeline.validation)
+    )
+    if calibration != validation:
+        own, other = ("all photos" if split is None else f"{split:.4g}" for split in (calibration, validation))
         problem = f"data.calibration has the split {own}, and data.validation {other}"
-        role = "calibration" if splits[1] is None else "validation"
+        role = "calibration" if validation is None else "validation"
         allowed = "the same path and fraction in both, or no validation_split"
         raise pipeline.document.error(["data", role, "validation_split"], problem, allowed)
 

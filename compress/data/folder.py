@@ -177,8 +177,11 @@ def _class_names(listed: Sequence[_PathListing]) -> tuple[str, ...]:
     Raises:
         DataError: the order of the names was taken for the classes, and two paths have other names.
     """
-    names = {each.labels.class_names: each.place for each in reversed(listed) if each.labels}
-    ordered = [(own, place) for own, place in reversed(names.items()) if own]
+    places: dict[tuple[str, ...], str] = {}
+    for each in listed:
+        if each.labels:
+            places.setdefault(each.labels.class_names, each.place)
+    ordered = [(own, place) for own, place in places.items() if own]
     if len(ordered) > 1:
         (own, place), (other, other_place), *_ = ordered
         index = next(index for index, pair in enumerate(zip(own, other, strict=True)) if pair[0] != pair[1])
@@ -186,7 +189,7 @@ def _class_names(listed: Sequence[_PathListing]) -> tuple[str, ...]:
             f"class {index} is {own[index]} in {place} and {other[index]} in {other_place}: their sorted names differ; "
             "give all paths the same classes, or use the photos without labels (`labels: none`)"
         )
-    return next(iter(names)) if len(names) == 1 else ()
+    return next(iter(places)) if len(places) == 1 else ()
 
 
 def _check_once(photos: Sequence[_LabeledPhoto]) -> None:

@@ -23,7 +23,7 @@ from compress.evaluation.goals import Goal, goal_records
 from compress.evaluation.intervals import paired_accuracy
 from compress.evaluation.label_order import warn_of_other_order
 from compress.evaluation.metrics import Outputs
-from compress.evaluation.repeated_photos import photo_digests, warn_of_repeated_photos
+from compress.evaluation.repeated_photos import warn_of_repeated_photos
 from compress.evaluation.results import Fidelity, GoalRecord, Prediction
 from compress.model import Model, Preprocessing
 from compress.networks.factory import output_of
@@ -77,7 +77,7 @@ def compare_models(
         check_label_column(label_column)
     source = Samples(count=limit) if samples else source_at(Path(data), limit, labels, label_column)
     photos = _read_photos(models, source, data, goal, cache, progress)
-    warn_of_repeated_photos(photos[0], photo_digests(photos[0]))
+    warn_of_repeated_photos(photos[0])
     outputs = [
         metrics.run(network, own_photos, model.preprocessing, progress, kind=output_of(model).kind)
         for network, own_photos, model in zip(networks, photos, models, strict=True)

@@ -17,7 +17,7 @@ from compress.data.transforms import read_photo, to_pixels
 from compress.errors import DataError
 from compress.evaluation import metrics
 from compress.evaluation.label_order import warn_of_other_order
-from compress.evaluation.repeated_photos import photo_digests, warn_of_repeated_photos
+from compress.evaluation.repeated_photos import warn_of_repeated_photos
 from compress.evaluation.results import Accuracy, Prediction
 from compress.model import Model
 from compress.networks.modules import check_input, to_module
@@ -66,7 +66,7 @@ def evaluate_model(
     check_classifier(model)
     network = on_device(model, device)
     photos = read_labeled_photos(model, source_at(data, limit, labels, label_column), None, progress)
-    warn_of_repeated_photos(photos, photo_digests(photos))
+    warn_of_repeated_photos(photos)
     outputs = metrics.run(network, photos, model.preprocessing, progress)
     warn_of_other_order(outputs)
     accuracy = metrics.accuracy(outputs)

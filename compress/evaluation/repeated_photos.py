@@ -17,7 +17,7 @@ def photo_digests(photos: Photos) -> list[bytes]:
     return [hashlib.sha256(photos.at(slice(i, i + 1)).tobytes()).digest() for i in range(len(photos))]
 
 
-def warn_of_repeated_photos(photos: Photos, digests: Sequence[bytes]) -> None:
+def warn_of_repeated_photos(photos: Photos, digests: Sequence[bytes] | None = None) -> None:
     """Warn of photos with the same pixels, such as copies and links.
 
     No network is right about all of them if their labels differ. If they are equal, each counts several times, and
@@ -25,11 +25,13 @@ def warn_of_repeated_photos(photos: Photos, digests: Sequence[bytes]) -> None:
 
     Args:
         photos: for validation.
-        digests: `photo_digests` of the photos.
+        digests: `photo_digests` of the photos, if they are known.
     """
     first: dict[bytes, int] = {}
     repeated = [
-        (index, other) for index, each in enumerate(digests) if (other := first.setdefault(each, index)) < index
+        (index, other)
+        for index, each in enumerate(digests or photo_digests(photos))
+        if (other := first.setdefault(each, index)) < index
     ]
     labels = photos.labels
     conflicts = [pair for pair in repeated if labels is not None and labels[pair[0]] != labels[pair[1]]]

@@ -136,8 +136,8 @@ def report_input(preprocessing: Preprocessing) -> None:
 
     A network with a global pool accepts photos of any size, and is much worse for another one than it was trained on.
     """
-    own = preprocessing
-    _LOGGER.info("input: %dx%d %s, %s (model.input_size, resize)", own.height, own.width, own.channels, own.resize)
+    size = f"{preprocessing.height}x{preprocessing.width}"
+    _LOGGER.info("input: %s %s, %s (model.input_size, resize)", size, preprocessing.channels, preprocessing.resize)
     mean, std = np.array(preprocessing.mean), np.array(preprocessing.std)
     ends = np.sort((np.array([[0.0], [255.0]]) * preprocessing.scale - mean) / std, axis=0)
     if (ends[0] > 0).any() or (ends[1] < 0).any() or np.abs(ends).max() > _MAX_INPUT or not np.ptp(ends, axis=0).all():

@@ -53,9 +53,9 @@ class CodebookOptions:
     def first_entries(self, points: Floats, cost: Floats, seed: int) -> list[Floats]:
         """Return the entries to begin with, ascending, 0 among them; where entries are scarce, two ways to choose them.
 
-        Evenly spaced entries are one optimal step apart, and reach beyond the points, since error feedback moves
-        weights. Scarce ones are as far apart as they must, or come from k-means. With another `init`, all entries come
-        from k-means.
+        With the `init` `linear`, entries are one optimal step apart, and reach beyond the points, since error feedback
+        moves weights. Scarce entries come from k-means, or are evenly spaced over the range of the points. With another
+        `init`, entries come from k-means.
 
         Args:
             points: shape (n,), weights divided by their scales, so that the optimal step is 1.
@@ -65,8 +65,8 @@ class CodebookOptions:
         if points.size == 0:
             return [np.zeros(1)]
         low, high = _ends(points)
-        margin = min(FEEDBACK_MARGIN, (self.max_entries - 1 - (high - low)) // 2)
-        if self.init == "linear" and margin >= 0:
+        if self.init == "linear" and not self.is_scarce(points):
+            margin = min(FEEDBACK_MARGIN, (self.max_entries - 1 - (high - low)) // 2)
             return [np.arange(low - margin, high + margin + 1, dtype=np.float64)]
         clusters = max(min(self.max_entries - 1, high - low), 1)
         centroids = kmeans_centroids(points, cost, clusters, self.init, self.kmeans_iterations, seed)

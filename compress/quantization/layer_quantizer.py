@@ -51,7 +51,6 @@ class _CodebookStart(NamedTuple):
         entries: ascending.
         points: shape (n,), unpruned weights divided by their scales.
         cost: shape (n,), of a squared error of 1 in each point.
-        is_scarce: the codebook has fewer entries than optimal steps need.
     """
 
     exponents: tuple[Exponents, Exponents, None]
@@ -59,7 +58,6 @@ class _CodebookStart(NamedTuple):
     entries: Floats
     points: Floats
     cost: Floats
-    is_scarce: bool
 
     def price(self, lambda_: float) -> float:
         """Return `divergence + lambda * bits` of the nearest entries, nats."""
@@ -196,11 +194,12 @@ class LayerQuantizer:
         Raises:
             PassError: an entry is too large for the precision.
         """
-        starts = self._codebook_starts(self.relative_steps, lambda_, options, seed)
-        if starts[0].is_scarce:
-            steps = steps_by_magnitude(self.relative_steps, self._as_matrix(self.weights), self._taps)
-            starts += self._codebook_starts(steps, lambda_, options, seed)
-        start = min(starts, key=lambda each: each.price(lambda_))
+        relative = self.relative_steps
+        start, *others = self._codebook_starts(relative, lambda_, options, seed)
+        if options.is_scarce(start.points):
+            steps = steps_by_magnitude(relative, self._as_matrix(self.weights), self._taps)
+            others += self._codebook_starts(steps, lambda_, options, seed)
+            start = min(start, *others, key=lambda each: each.price(lambda_))
         exponents, arrays, entries, cost = start.exponents, start.arrays, start.entries, start.cost
         mask = arrays.mask
         channels = self.weights.shape[1]
@@ -237,7 +236,7 @@ class LayerQuantizer:
         cost = (self.row_fisher[:, None] * (arrays.scale / diagonals(self.inverse_cholesky)[group]) ** 2)[arrays.mask]
         points = (arrays.target / arrays.scale)[arrays.mask]
         return [
-            _CodebookStart(exponents, arrays, entries, points, cost, options.is_scarce(points))
+            _CodebookStart(exponents, arrays, entries, points, cost)
             for entries in options.first_entries(points, cost, seed)
         ]
 

@@ -36,7 +36,7 @@ _MAX_BIAS_LEVEL = 2**13
 _MAX_STEP_RATIO = 5.0
 """Largest step of biases relative to the optimal one. Beyond, its errors cost more than the bits of float32."""
 
-MAGNITUDE_SHARE = 0.75
+_MAGNITUDE_SHARE = 0.75
 """Share of the magnitudes in the steps of a codebook with fewer entries than the optimal steps need."""
 
 _MAX_CODEBOOK_ENTRY = 1024.0
@@ -107,7 +107,7 @@ def steps_by_magnitude(relative: Floats, weights: Floats, taps: int) -> Floats:
     column_power = np.repeat(_mean_square(channels, (0, 2)), taps)
     magnitudes = (np.log2(row_power)[:, None] + np.log2(column_power)) / 2
     magnitudes += relative.mean() - magnitudes.mean()
-    steps: Floats = MAGNITUDE_SHARE * magnitudes + (1 - MAGNITUDE_SHARE) * relative
+    steps: Floats = _MAGNITUDE_SHARE * magnitudes + (1 - _MAGNITUDE_SHARE) * relative
     return steps
 
 
