@@ -142,6 +142,15 @@ from compress.configuration.config import read_pipeline
 from compress.configuration.json_schema import schema_text
 read_pipeline(builtin_pipelines()["squeezenet"]), schema_text()
 """
+LOADING_INPUTS = """
+import pathlib, tempfile
+from compress.builtin_pipelines import builtin_pipelines
+from compress.configuration.config import read_pipeline
+from compress.pipeline.inputs import load_inputs
+pipeline = read_pipeline(builtin_pipelines()["squeezenet"], ["data.calibration.count=2"])
+with tempfile.TemporaryDirectory() as folder:
+    load_inputs(pipeline, pathlib.Path(folder))
+"""
 
 
 @pytest.mark.parametrize(
@@ -154,6 +163,7 @@ read_pipeline(builtin_pipelines()["squeezenet"]), schema_text()
         (COMMAND.format(["schema"]), {*SLOW_TO_IMPORT, "numba", "scipy", "rich"}, ""),
         (COMMAND.format(["verify", "squeezenet"]), {*SLOW_TO_IMPORT, "PIL", "pydantic", "rich"}, ""),
         (COMMAND.format(["inspect", "squeezenet"]), {*SLOW_TO_IMPORT, "PIL", "pydantic"}, ""),
+        (LOADING_INPUTS, {"torch._dynamo", "torch._inductor", "scipy.stats"}, ""),
         ("import compress.evaluation.evaluate", {"scipy.stats", "scipy.special"}, ""),
     ],
 )

@@ -26,11 +26,11 @@ def wilson_interval(successes: NDArray[np.bool_]) -> Interval:
 
 def normal_interval(values: NDArray[np.float64]) -> Interval:
     """Return the mean with its 95% normal interval; a single value has an interval of width 0."""
-    from scipy.stats import norm  # noqa: PLC0415  slow to import
+    from scipy.special import ndtri  # noqa: PLC0415  slow to import, but not as slow as scipy.stats
 
     mean = float(values.mean())
     standard_error = float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else 0.0
-    half_width = float(norm.ppf((1 + _CONFIDENCE) / 2)) * standard_error
+    half_width = float(ndtri((1 + _CONFIDENCE) / 2)) * standard_error
     return Interval(mean, mean - half_width, mean + half_width)
 
 

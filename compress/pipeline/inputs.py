@@ -117,7 +117,7 @@ def load_inputs(
         SqueezeError: weights or photos are not available, or do not suit the stages and the goal.
     """
     found_device = find_device(device)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.set_deterministic_debug_mode("warn")  # `use_deterministic_algorithms` imports a compiler
     listed = listed or list_inputs(pipeline, memory_bytes)
     given, reference = listed.given, listed.reference
     with processes.first_before_others():
