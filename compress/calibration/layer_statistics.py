@@ -93,7 +93,7 @@ class LayerStatistics:
             batch = slice(start, start + groups_together)
             if len(group_damping) > 1:
                 assert self.row_blocks is not None
-                mixed = symmetric(self.row_blocks[batch].astype(np.float64))
+                mixed = symmetric(self.row_blocks[batch])
                 mixed *= row_weight
                 mixed += (1 - row_weight) * self.input_factor
             else:

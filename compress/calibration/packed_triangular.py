@@ -7,12 +7,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from compress.runtime.jit import compiled
+
 Number = TypeVar("Number", bound=np.generic)
+
+_TILE = 16
+"""Rows and columns of a tile: two cache lines of each row."""
 
 
 def packed(matrices: NDArray[Number]) -> NDArray[Number]:
@@ -33,12 +39,12 @@ def upper(triangles: NDArray[Number]) -> NDArray[Number]:
     return matrices
 
 
-def symmetric(triangles: NDArray[Number]) -> NDArray[Number]:
+def symmetric(triangles: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """Return symmetric matrices, shape (..., columns, columns), from packed triangles, shape (..., numbers)."""
-    matrices = upper(triangles)
-    for row in range(matrices.shape[-1]):
-        matrices[..., row + 1 :, row] = matrices[..., row, row + 1 :]
-    return matrices
+    columns = columns_of(triangles)
+    matrices = np.empty((triangles[..., 0].size, columns, columns))
+    _fill_symmetric(matrices, np.array(triangles, np.float64).reshape(len(matrices), -1))
+    return matrices.reshape(*triangles.shape[:-1], columns, columns)
 
 
 def diagonals(triangles: NDArray[Number]) -> NDArray[Number]:
@@ -50,6 +56,26 @@ def diagonals(triangles: NDArray[Number]) -> NDArray[Number]:
 def columns_of(triangles: NDArray[Any]) -> int:
     """Return the number of columns of the matrices with these packed triangles, shape (..., numbers)."""
     return (math.isqrt(8 * triangles.shape[-1] + 1) - 1) // 2
+
+
+@compiled()
+def _fill_symmetric(
+    matrices: Annotated[NDArray[np.float64], numba.float64[:, :, ::1]],
+    triangles: Annotated[NDArray[np.float64], numba.float64[:, ::1]],
+) -> None:
+    """Fill one matrix after another, and its lower triangle tile by tile: slices of many matrices miss the caches."""
+    columns = matrices.shape[1]
+    for index in range(len(matrices)):
+        place = 0
+        for row in range(columns):
+            for column in range(row, columns):
+                matrices[index, row, column] = triangles[index, place]
+                place += 1
+        for first_row in range(0, columns, _TILE):
+            for first_column in range(0, first_row + 1, _TILE):
+                for row in range(first_row, min(first_row + _TILE, columns)):
+                    for column in range(first_column, min(first_column + _TILE, row)):
+                        matrices[index, row, column] = matrices[index, column, row]
 
 
 def _rows(columns: int) -> Iterator[slice]:
