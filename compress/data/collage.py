@@ -26,7 +26,7 @@ _RECOLORED, _PERMUTED, _MIRRORED, _ROUND = 0.6, 0.3, 0.5, 0.5
 
 
 def make_collage(photos: Sequence[Image.Image], random: np.random.Generator) -> Image.Image:
-    """Return a random collage of photos, RGB."""
+    """Return a random collage of RGB photos."""
     collage = _make_crop(photos, (_SIDE, _SIDE), random)
     for _ in range(int(random.integers(_MIN_SHAPES, _MAX_SHAPES + 1))):
         # Radii follow a power law, as those of objects in photos do.
@@ -38,7 +38,7 @@ def make_collage(photos: Sequence[Image.Image], random: np.random.Generator) -> 
 
 
 def _make_crop(photos: Sequence[Image.Image], size: tuple[int, int], random: np.random.Generator) -> Image.Image:
-    photo = photos[int(random.integers(len(photos)))].convert("RGB")
+    photo = photos[int(random.integers(len(photos)))]
     fraction = random.uniform(_MIN_CROP, 1)
     width, height = round(fraction * photo.width), round(fraction * photo.height)
     left, top = (int(random.integers(space + 1)) for space in (photo.width - width, photo.height - height))
@@ -54,8 +54,8 @@ def _make_crop(photos: Sequence[Image.Image], size: tuple[int, int], random: np.
 def _recolor(photo: Image.Image, random: np.random.Generator) -> Image.Image:
     """Return a photo with random gains of the color channels and a random offset."""
     gains, offset = random.uniform(0.6, 1.4, 3) * random.uniform(0.7, 1.3), random.uniform(-30, 30)
-    tables = np.clip(gains[:, None] * np.arange(256) + offset, 0, 255).round().astype(int)
-    return photo.point(tables.ravel().tolist())
+    tables = np.clip(gains[:, None] * np.arange(256) + offset, 0, 255).round().astype(np.uint8)
+    return Image.fromarray(tables[np.arange(3), np.asarray(photo)])  # faster than `photo.point` of small photos
 
 
 def _make_shape(width: int, height: int, random: np.random.Generator) -> Image.Image:
