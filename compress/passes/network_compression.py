@@ -214,8 +214,10 @@ def _compressed(
             return error
 
     own = [layer for index, layer in enumerate(layers.values()) if processes.owns(index)]
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        compressed = processes.gather_interleaved(list(pool.map(compress, own)))
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # no thread begins a large layer when the others end
+        largest_first = sorted(own, key=lambda layer: layer.weights.size, reverse=True)
+        results = {layer.name: pool.submit(compress, layer) for layer in largest_first}
+        compressed = processes.gather_interleaved([results[layer.name].result() for layer in own])
     changed: dict[str, Dense | Shared] = {}
     for name, result in zip(layers, compressed, strict=True):
         if isinstance(result, PassError):
