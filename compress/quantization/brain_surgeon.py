@@ -47,11 +47,12 @@ def obs_update(
     torch.set_num_threads(1)  # each thread solves rows of its own: more threads inside would wait for each other
     try:
         with ThreadPoolExecutor(threads) as pool:
-            results: Iterable[None] = ()
-            for start, matrices in hessians:  # the next matrices are made while the last ones are used
-                deque(results, 0)  # raises errors
-                results = pool.map(update_group, range(start, start + len(matrices)), matrices)
-            deque(results, 0)
+            begun: deque[Iterable[None]] = deque()
+            for start, matrices in hessians:
+                begun.append(pool.map(update_group, range(start, start + len(matrices)), matrices))
+                if len(begun) > 1:  # the next matrices wait when the threads are done with the last ones
+                    deque(begun.popleft(), 0)  # raises errors
+            deque(begun.popleft(), 0)
     finally:
         torch.set_num_threads(threads)
     return np.where(mask, updated.reshape(weights.shape), 0.0).astype(np.float32)
