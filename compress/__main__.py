@@ -20,6 +20,7 @@ def main() -> None:
     finally:
         if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C would print a traceback of the shutdown
+        gc.freeze()  # otherwise Python searches all modules for garbage at exit: a sixth of the time of `verify`
 
 
 if __name__ == "__main__":
