@@ -153,6 +153,12 @@ with tempfile.TemporaryDirectory() as folder:
 """
 
 
+def modules_imported_by(code: str, slow: set[str]) -> subprocess.CompletedProcess[str]:
+    """Run code in a fresh process that then prints which of the slow modules it imported."""
+    code = f"{code}\nimport sys\nprint(sorted({slow} & set(sys.modules)))"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
 @pytest.mark.parametrize(
     ("code", "slow", "said"),
     [
@@ -168,7 +174,14 @@ with tempfile.TemporaryDirectory() as folder:
     ],
 )
 def test_a_fresh_process_imports_no_slow_library_that_it_does_not_need(code, slow, said):
-    code = f"{code}\nimport sys\nprint(sorted({slow} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = modules_imported_by(code, slow)
     assert said in done.stderr
+    assert done.stdout.splitlines()[-1:] == ["[]"], done.stderr
+
+
+@pytest.mark.parametrize("model", ["squeezenet", "squeezenet-500k"])
+def test_decoding_with_cached_machine_code_loads_no_array_functions_of_numba(model):
+    code = COMMAND.format(["verify", model])
+    modules_imported_by(code, set())  # which compiles the loops if the cache lacks them
+    done = modules_imported_by(code, {"numba.np.arrayobj"})
     assert done.stdout.splitlines()[-1:] == ["[]"], done.stderr

@@ -15,7 +15,6 @@ from compress.codecs.primitives.column_codes import decode_columns, encode_colum
 from compress.codecs.primitives.column_groups import Grouping, groupings, groupings_of
 from compress.codecs.primitives.prefix_bits import pack, unpack
 from compress.codecs.primitives.prefix_code import PrefixCode
-from compress.codecs.primitives.prefix_code_reader import decoding_table
 from compress.codecs.primitives.smallest import Candidate, smallest
 from compress.codecs.primitives.symbol_histogram import Counts
 from compress.codecs.protocol import Codec
@@ -43,7 +42,7 @@ class HuffmanCodec(Codec):
         count = math.prod(shape)
         if count and not code.symbols.size:
             raise FormatError("the code has no symbols", offset=0, expected=f"a code of {count:,} symbols")
-        return unpack(data, start, decoding_table(code.symbols, code.lengths), count).reshape(shape)
+        return unpack(data, start, code.decoding_table(), count).reshape(shape)
 
     def symbol_bits(self, counts: NDArray[np.int64], zero: int) -> NDArray[np.float64]:
         grouping = min(groupings_of(counts), key=_min_bytes)
@@ -94,7 +93,7 @@ def _code_lengths(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     return bits
 
 
-@compiled()
+@compiled(allocates=True)
 def _optimal_bits(counts: Counts) -> int:
     """Return the bits of symbols in their best prefix code of unlimited length.
 

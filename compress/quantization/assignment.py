@@ -124,7 +124,7 @@ def _feed_error(
         remaining[row, column + offset] -= scaled * inverse_cholesky[group, diagonal + offset]
 
 
-@compiled()
+@compiled(allocates=True)
 def _assign_columns(
     remaining: Matrix,
     mask: Masks,

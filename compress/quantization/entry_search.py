@@ -90,7 +90,7 @@ def _insert(items: Integers, cost: Vector, count: int, limit: int, item: int, it
     return count + 1
 
 
-@compiled()
+@compiled(allocates=True)
 def _search_row(
     target: Vector,
     mask: Mask,
@@ -153,7 +153,7 @@ def _search_row(
         approximated[column] = shifted[column, place]
 
 
-@compiled()
+@compiled(allocates=True)
 def search_rows(
     target: Matrix,
     mask: Masks,

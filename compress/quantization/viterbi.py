@@ -111,7 +111,7 @@ def select_survivors(
         path_metric[state] = second if second < first else first
 
 
-@compiled()
+@compiled(allocates=True)
 def find_path(
     targets: Vector,
     error_costs: Vector,

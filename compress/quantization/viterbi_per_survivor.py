@@ -54,7 +54,7 @@ def _feed_error(
         next_shift[unsigned_state, at] = shift[unsigned_source, at] + fed
 
 
-@compiled()
+@compiled(allocates=True)
 def _trace_back(
     row: int, merged: int, path_metric: Vector, backpointers: Backpointers
 ) -> tuple[int, _States, Integers]:
@@ -89,7 +89,7 @@ def _trace_back(
     return merge, on_survivor, count
 
 
-@compiled()
+@compiled(allocates=True)
 def _begin_block(
     block: int,
     merged: int,
@@ -125,7 +125,7 @@ def _begin_block(
     return merge, shift
 
 
-@compiled()
+@compiled(allocates=True)
 def find_path_with_feedback(
     targets: Vector,
     error_costs: Vector,

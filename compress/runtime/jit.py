@@ -24,18 +24,20 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 _config: Any = numba.config
 
 
-def compiled(*, inline: bool = False) -> Callable[[Function], Function]:
+def compiled(*, inline: bool = False, allocates: bool = False) -> Callable[[Function], Function]:
     """Compile a function for its annotations at its first use, with a cache on disk where a folder is writable.
 
     The annotation of an array is `Annotated[NDArray[...], numba type]`; a named tuple has annotated fields.
 
     Args:
-        inline: insert the machine code into each caller, and do without reference counting, which would take a third of
-            the time. An inlined function must not create arrays.
+        inline: insert the machine code into each caller.
+        allocates: the function creates arrays, for which numba otherwise finds no implementation. It counts references,
+            which takes a third of the time of an inner loop, and its first use loads numba's array functions, which
+            takes 40 ms. Functions that decode therefore fill arrays of their callers.
     """
 
     def compile_function(function: Function) -> Function:
-        options: dict[str, Any] = {"nogil": True, "forceinline": inline, "_nrt": not inline}
+        options: dict[str, Any] = {"nogil": True, "forceinline": inline, "_nrt": allocates}
         machine_code: Any = numba.njit(**options)(function)
         if is_jitted(machine_code):  # not where NUMBA_DISABLE_JIT is set
             _compile_at_first_use(machine_code)
@@ -45,13 +47,14 @@ def compiled(*, inline: bool = False) -> Callable[[Function], Function]:
 
 
 def _compile_at_first_use(machine_code: Any) -> None:
-    """Replace the method `compile`, which numba calls for the types of the first use, to compile for the annotations.
+    """Replace the methods that compile for the types of the first use, to compile for the annotations.
 
-    Callers then convert their arguments. A function that only functions from the cache call is never compiled: their
-    machine code includes it.
+    numba calls `_compile_for_args` for a use in Python, and `compile` for a use in a compiled function. Callers then
+    convert their arguments. A function that only functions from the cache call is never compiled: their machine code
+    includes it.
     """
 
-    def compile_once(types_of_use: Any) -> Any:
+    def compile_once(*use: Any) -> Any:
         with global_compiler_lock:  # two threads may use the function first
             if not machine_code.overloads:
                 _enable_cache(machine_code)
@@ -59,7 +62,7 @@ def _compile_at_first_use(machine_code: Any) -> None:
                 machine_code.disable_compile()
         return machine_code
 
-    machine_code.compile = compile_once
+    machine_code.compile = machine_code._compile_for_args = compile_once
 
 
 def _annotated_signature(function: Callable[..., Any]) -> Any:
@@ -81,8 +84,13 @@ def _numba_type(annotation: Any) -> Any:
 class _MachineCodeCache(FunctionCache):
     """A cache from which machine code is loaded without numba's compiler, whose import takes most of the time."""
 
+    def __init__(self, machine_code: Any) -> None:
+        super().__init__(machine_code.py_func)  # type: ignore[no-untyped-call]
+        self._allocates = machine_code.targetoptions["_nrt"]
+
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        rtsys.initialize(target_context)  # for machine code that creates arrays
+        if self._allocates:
+            rtsys.initialize(target_context)
         with self._guard_against_spurious_io_errors():
             return self._load_overload(sig, target_context)  # type: ignore[no-untyped-call]
 
@@ -96,16 +104,17 @@ def _enable_cache(machine_code: Any) -> None:
     with suppress(OSError, RuntimeError):  # the source is not a file, or no folder is writable
         folder = _cache_root(_source(machine_code)) / _cache_key(machine_code)
         with _numba_cache_folder(folder):
-            machine_code._cache = _MachineCodeCache(machine_code.py_func)  # type: ignore[no-untyped-call]
+            machine_code._cache = _MachineCodeCache(machine_code)
 
 
 @cache
 def _cache_key(machine_code: Any) -> str:
-    """Return the hash of a function's source file, and of what the function uses."""
+    """Return the hash of a function's source file, of its options, and of what the function uses."""
     function = machine_code.py_func
     names = sorted({*_names(function.__code__)} & {*function.__globals__} - {function.__name__})
     used = [(name, _frozen(function.__globals__[name])) for name in names]
-    return hashlib.sha256(_source(machine_code).read_bytes() + repr(used).encode()).hexdigest()
+    options = sorted(machine_code.targetoptions.items())
+    return hashlib.sha256(_source(machine_code).read_bytes() + repr((options, used)).encode()).hexdigest()
 
 
 def _source(machine_code: Any) -> Path:

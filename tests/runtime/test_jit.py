@@ -58,6 +58,14 @@ def test_machine_code_is_cached_until_something_that_it_uses_changes(run):
     assert run(factor=2) == (20, 0)
 
 
+def test_machine_code_of_other_options_is_not_taken_from_the_cache(run):
+    allocates = "import functools; from compress.runtime import jit"
+    allocates += "; jit.compiled = functools.partial(jit.compiled, allocates=True)"
+    assert run() == (10, 0)
+    assert run(setup=allocates) == (10, 0)
+    assert run(setup=allocates) == (10, 1)
+
+
 def test_nothing_is_compiled_or_loaded_before_its_first_use(run):
     count = "len(caller.caller.overloads), len(caller.inlined.overloads)"
     assert run(shown=f"print({count})") == (0, 0)

@@ -20,9 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compress.codecs.context.context_model import MAX_MAGNITUDE, MEAN_OFFSET, log2_eighths
-from compress.codecs.context.level_coder import code_levels, new_probabilities
+from compress.codecs.context.level_coder import code_levels, initial_statistics
 from compress.codecs.context.logistic_mixing import MIN_PROBABILITY
-from compress.codecs.context.nlms_predictor import new_predictors
 from compress.codecs.primitives.range_coder import POSITION, Stream, check_end, finish, min_coded_bytes
 from compress.codecs.primitives.smallest import Candidate
 from compress.codecs.primitives.symbol_histogram import histogram
@@ -171,6 +170,7 @@ def _code(stream: Stream, levels: NDArray[np.int32], shape: tuple[int, ...], hea
         return 0
     mean = MEAN_OFFSET * ((1 << head.mean_octaves) - 1)
     taps, width = math.prod(shape[2:]), shape[-1] if len(shape) > 2 else 1
-    probabilities, predictors = new_probabilities(head.unit_bits), new_predictors(levels.shape, head.prediction)
+    statistics = initial_statistics(levels.shape, mean, head.unit_bits, head.prediction)
     machine = trellis if head.trellis else NO_TRELLIS
-    return code_levels(*stream, probabilities, predictors, levels, taps, width, mean, head.unit_bits, *machine)
+    place, data = stream
+    return code_levels(place, data, *statistics, levels, taps, width, mean, head.unit_bits, *machine)

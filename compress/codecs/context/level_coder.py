@@ -7,7 +7,10 @@ Every number is part of the format (docs/format.md).
 
 from __future__ import annotations
 
+from typing import Annotated, NamedTuple
+
 import numpy as np
+from numba import types
 from numpy.typing import NDArray
 
 from compress.codecs.context.context_model import (
@@ -32,16 +35,26 @@ from compress.codecs.context.logistic_mixing import (
     INITIAL_PROBABILITY,
     CoderArrays,
     Probabilities,
+    Weights,
     code_mixed_2,
     code_mixed_4,
     mixed_logit,
     sigmoid,
     weight_step,
 )
-from compress.codecs.context.nlms_predictor import INPUT_SCALE, Predictors, initial_power, predict, sign_input, update
+from compress.codecs.context.nlms_predictor import (
+    INPUT_SCALE,
+    Predictors,
+    Values,
+    initial_power,
+    new_predictors,
+    predict,
+    sign_input,
+    update,
+)
 from compress.codecs.primitives.range_coder import OUTPUT_MARGIN_BYTES, PROBABILITY_BITS, Bytes, Coder
 from compress.codecs.primitives.symbol_histogram import Counts
-from compress.codecs.primitives.trellis import NextStates, Quantizers, index_of, level_of
+from compress.codecs.primitives.trellis import NextStates, Quantizers, States, index_of, level_of
 from compress.runtime.jit import compiled
 
 MAX_LEVEL = 1 << 15
@@ -62,14 +75,54 @@ _INITIAL_WEIGHTS = np.tile(
 )
 _INITIAL_WEIGHTS[_SIGN_REGRESSIONS:, PREDICTION_INPUT] = 30_000
 
+_Means = Annotated[NDArray[np.int32], types.int32[::1]]
+_Sums = Annotated[NDArray[np.int8], types.int8[::1]]
+
 Contexts = tuple[int, int, int, int, int, int, int]
 """The contexts of a level: logarithm of the expected magnitude if row and column were independent; mean magnitudes of
 row and column; neighbors' magnitudes; neighbors' signs; logit of a positive sign; tap; quantizer, 0 or 1."""
 
 
-def new_probabilities(unit_bits: int) -> NDArray[np.int32]:
-    """Return the initial adaptive probabilities of a stream."""
-    return np.concatenate([np.full(_DIGITS, INITIAL_PROBABILITY, dtype=np.int32), new_digit_probabilities(unit_bits)])
+class LevelStatistics(NamedTuple):
+    """What the coder learns from levels.
+
+    Attributes:
+        probabilities: adaptive, by slot.
+        weights: of mixers and regressions, shape (mixers, inputs).
+        inputs: of the sign logit.
+        predictors: see `new_predictors`.
+        values: levels of the row, as `update` clips them; this and the next have the shape (columns,).
+        means: running mean magnitudes, in units of 1/256.
+        states: of the trellis.
+        sums_of_4: sums of the 4 clipped levels above.
+        sums_of_16: sums of the 16 clipped levels above.
+    """
+
+    probabilities: NDArray[np.int32]
+    weights: NDArray[np.int64]
+    inputs: NDArray[np.int64]
+    predictors: NDArray[np.int16]
+    values: NDArray[np.int16]
+    means: NDArray[np.int32]
+    states: NDArray[np.uint16]
+    sums_of_4: NDArray[np.int8]
+    sums_of_16: NDArray[np.int8]
+
+
+def initial_statistics(shape: tuple[int, int], mean: int, unit_bits: int, prediction: bool) -> LevelStatistics:
+    """Return the statistics before the first level of a matrix; `mean` and `unit_bits` as in `code_levels`."""
+    columns = shape[1]
+    return LevelStatistics(
+        np.concatenate([np.full(_DIGITS, INITIAL_PROBABILITY, dtype=np.int32), new_digit_probabilities(unit_bits)]),
+        _INITIAL_WEIGHTS.copy(),
+        np.zeros(SIGN_INPUTS, np.int64),
+        new_predictors(shape, prediction),
+        np.zeros(columns, np.int16),
+        np.full(columns, mean, np.int32),
+        np.zeros(columns, np.uint16),
+        np.zeros(columns, np.int8),
+        np.zeros(columns, np.int8),
+    )
 
 
 @compiled(inline=True)
@@ -129,7 +182,14 @@ def code_levels(
     place: Counts,
     data: Bytes,
     probabilities: Probabilities,
+    weights: Weights,
+    inputs: Counts,
     predictors: Predictors,
+    values: Values,
+    means: _Means,
+    states: States,
+    sums_of_4: _Sums,
+    sums_of_16: _Sums,
     levels: Levels,
     taps: int,
     width: int,
@@ -140,15 +200,13 @@ def code_levels(
 ) -> int:
     """Encode levels, or decode them, and return how many: fewer if the output is full or a level is out of range.
 
-    `place` and `data` are a `Stream`, `quantizers` and `next_state` a `Trellis`. The columns are `taps` of kernels of
-    this `width`. `mean` is the initial mean magnitude, in units of 1/256.
+    `place` and `data` are a `Stream`, `probabilities` to `sums_of_16` are `LevelStatistics`, `quantizers` and
+    `next_state` a `Trellis`. The columns are `taps` of kernels of this `width`. `mean` is the initial mean magnitude,
+    in units of 1/256.
     """
     rows, columns = levels.shape
     has_trellis = quantizers.size > 1
-    means, states = np.full(columns, mean, np.int32), np.zeros(columns, np.uint16)
-    sums_of_4, sums_of_16 = np.zeros(columns, np.int8), np.zeros(columns, np.int8)
-    arrays = CoderArrays(data, probabilities, _INITIAL_WEIGHTS.copy(), np.zeros(SIGN_INPUTS, np.int64))
-    values, scale = np.zeros(columns, np.int16), divide_unsigned(INPUT_SCALE, max(mean, 1))
+    arrays, scale = CoderArrays(data, probabilities, weights, inputs), divide_unsigned(INPUT_SCALE, max(mean, 1))
     total_mean, total_count = mean, _INITIAL_COUNT
     coder, done = (place[0], place[1], place[2], place[3]), 0
     decoding = place[3]

@@ -22,7 +22,7 @@ from compress.codecs.primitives.symbol_histogram import Counts
 from compress.runtime.jit import compiled
 
 Probabilities = Annotated[NDArray[np.int32], types.int32[::1]]
-_Weights = Annotated[NDArray[np.int64], types.int64[:, ::1]]
+Weights = Annotated[NDArray[np.int64], types.int64[:, ::1]]
 
 
 class CoderArrays(NamedTuple):
@@ -30,7 +30,7 @@ class CoderArrays(NamedTuple):
 
     data: Bytes
     probabilities: Probabilities
-    weights: _Weights
+    weights: Weights
     inputs: Counts
 
 

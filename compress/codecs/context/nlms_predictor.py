@@ -30,7 +30,7 @@ INPUT_SCALE = 6 << 16
 _MAX_INPUT = 2000
 
 Predictors = Annotated[NDArray[np.int16], types.int16[:, ::1]]
-_Values = Annotated[NDArray[np.int16], types.int16[::1]]
+Values = Annotated[NDArray[np.int16], types.int16[::1]]
 
 
 def new_predictors(shape: tuple[int, ...], prediction: bool) -> NDArray[np.int16]:
@@ -47,7 +47,7 @@ def initial_power(mean: int) -> int:
 
 
 @compiled(inline=True)
-def predict(predictors: Predictors, values: _Values, column: int) -> int:
+def predict(predictors: Predictors, values: Values, column: int) -> int:
     """Return the predicted level of a column, in units of 2 ** -14; 0 without prediction.
 
     `predictors` has the shape (columns, order); `values` are the row's levels so far, clipped.
@@ -66,7 +66,7 @@ def sign_input(prediction: int, scale: int) -> int:
 
 
 @compiled(inline=True)
-def update(predictors: Predictors, values: _Values, column: int, level: int, prediction: int, power: int) -> int:
+def update(predictors: Predictors, values: Values, column: int, level: int, prediction: int, power: int) -> int:
     """Update a column's weights with its level, store the clipped level, and return the power for the next column.
 
     `power` is the sum of squares of the levels that the level was predicted from, plus `initial_power`.

@@ -24,7 +24,7 @@ from compress.codecs.primitives.prefix_bits import (
     pack_columns,
 )
 from compress.codecs.primitives.prefix_code import PrefixCode
-from compress.codecs.primitives.prefix_code_reader import MAX_LENGTH, decoding_table
+from compress.codecs.primitives.prefix_code_reader import MAX_LENGTH
 from compress.codecs.primitives.symbol_histogram import Counts
 from compress.errors import FormatError, offset_by
 from compress.runtime.jit import compiled
@@ -79,7 +79,7 @@ def decode_columns(data: bytes, shape: tuple[int, ...]) -> NDArray[np.uint16]:
         at += code_bytes
     columns = shape[1] if len(shape) > 1 else 1
     selectors, end = _read_selectors(data, at, columns, number)
-    tables = [decoding_table(code.symbols, code.lengths) for code in codes]
+    tables = [code.decoding_table() for code in codes]
     table_bits = np.array([(len(table) - 1).bit_length() for table in tables])
     symbols = np.empty(math.prod(shape), np.uint16)
     words = np.frombuffer(data, np.uint8, offset=end)

@@ -60,13 +60,12 @@ def _pack(symbols: Symbols, codes: Tables, code_of_column: Selectors, taps: int,
 
 
 @compiled()
-def _pairs(table: Table, table_bits: int, pair_bits: int) -> _Pairs:
-    """Return the first two codewords, or the first, of each string of `pair_bits` bits.
+def _fill_pairs(pairs: _Pairs, table: Table, table_bits: int, pair_bits: int) -> None:
+    """Fill `pairs`, which is zeros, with the first two codewords, or the first, of each string of `pair_bits` bits.
 
     From the lowest bits: bits of both (5), whether there are two (1), first symbol (16), second symbol (16); 0 if no
     codeword fits.
     """
-    pairs = np.zeros(1 << pair_bits, np.uint64)
     more = table_bits - pair_bits
     for bits in range(pairs.size):
         first = table[bits << more]
@@ -77,7 +76,6 @@ def _pairs(table: Table, table_bits: int, pair_bits: int) -> _Pairs:
             pairs[bits] = both | 1 << 5 | (first >> 5) << 6 | (second >> 5) << 22
         elif length <= pair_bits:
             pairs[bits] = length | (first >> 5) << 6
-    return pairs
 
 
 @compiled(inline=True)
@@ -90,13 +88,14 @@ def _eight_bytes(data: ReadOnlyBytes, at: _UInt64) -> _UInt64:
 
 
 @compiled()
-def _unpack(data: ReadOnlyBytes, table: Table, table_bits: int, out: _Out) -> int:
+def _unpack(data: ReadOnlyBytes, table: Table, table_bits: int, pairs: _Pairs, out: _Out) -> int:
     """Fill `out` with symbols, and return the number of bits read; -1 if they end before the last codeword.
 
-    While eight more bytes and six more symbols remain, one load fills a 64-bit window with three codewords.
+    `pairs` are zeros, one for each string of `table_bits` bits, but of at most `_PAIR_BITS`. While eight more bytes and
+    six more symbols remain, one load fills a 64-bit window with three codewords.
     """
     pair_bits = min(table_bits, _PAIR_BITS)
-    pairs = _pairs(table, table_bits, pair_bits)
+    _fill_pairs(pairs, table, table_bits, pair_bits)
     window, held, at, i = np.uint64(0), np.uint64(0), np.uint64(0), np.uint64(0)
     shift, pair_shift = np.uint64(64 - table_bits), np.uint64(64 - pair_bits)
     one, three, five, byte = np.uint64(1), np.uint64(3), np.uint64(5), np.uint64(8)
@@ -167,7 +166,9 @@ def unpack(data: bytes, start: int, table: NDArray[np.int32], count: int) -> NDA
     if count * shortest <= 8 * (len(data) - start):  # otherwise no memory is allocated
         out = np.empty(count, dtype=np.uint16)
         if shortest:
-            bits = _unpack(np.frombuffer(data, np.uint8, offset=start), table, (len(table) - 1).bit_length(), out)
+            table_bits = (len(table) - 1).bit_length()
+            pairs = np.zeros(1 << min(table_bits, _PAIR_BITS), np.uint64)
+            bits = _unpack(np.frombuffer(data, np.uint8, offset=start), table, table_bits, pairs, out)
         else:  # at most one symbol, of no bits
             bits, out[:] = 0, table[:1] >> LENGTH_BITS
     check_codewords_end(data, start, bits, count)

@@ -56,6 +56,13 @@ class PrefixCode:
         table[self.symbols[order]] = codewords << LENGTH_BITS | lengths
         return table
 
+    def decoding_table(self) -> NDArray[np.int32]:
+        """Return `symbol << LENGTH_BITS | length` for every string of as many bits as the longest codeword."""
+        order = np.argsort(self.lengths, kind="stable")
+        entries = self.symbols << LENGTH_BITS | self.lengths
+        shares = 1 << (self.lengths.max(initial=0) - self.lengths)  # number of strings that begin with the codeword
+        return np.repeat(entries[order], shares[order]).astype(np.int32)
+
     def to_bytes(self) -> bytes:
         bits = [_gamma(self.symbols.size + 1)]
         symbols, lengths = self.symbols.tolist(), self.lengths.tolist()
@@ -79,7 +86,7 @@ class PrefixCode:
         Raises:
             FormatError: the table is cut off or not allowed, or the code is not complete.
         """
-        (problem, number, at), symbols, lengths = read_code(np.frombuffer(data, np.uint8))
+        (problem, number, at), symbols, lengths = read_code(data)
         if problem:
             message, expected = PROBLEMS[problem]
             raise FormatError(message.format(number), offset=at // 8, expected=expected)

@@ -6,8 +6,9 @@ Functions return a key of `PROBLEMS` (0 for none), a number for its message, and
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from compress.codecs.primitives.prefix_bits import LENGTH_BITS, ReadOnlyBytes, Table
+from compress.codecs.primitives.prefix_bits import ReadOnlyBytes
 from compress.codecs.primitives.symbol_histogram import Counts
 from compress.runtime.jit import compiled
 
@@ -29,6 +30,9 @@ PROBLEMS = {
     _PADDING: ("padding after the code is not zero", None),
 }
 """What is wrong, and what was expected."""
+
+_USUAL_COUNT = 256
+"""Symbols of a table that is read at once; a larger table is read again with more room."""
 
 _Read = tuple[int, int, int]
 
@@ -100,35 +104,29 @@ def _read_lengths(data: ReadOnlyBytes, at: int, lengths: Counts) -> _Read:
     return 0 if shares == 1 << MAX_LENGTH else _INCOMPLETE, 0, at
 
 
-@compiled()
-def read_code(data: ReadOnlyBytes) -> tuple[_Read, Counts, Counts]:
+def read_code(data: bytes) -> tuple[_Read, NDArray[np.int64], NDArray[np.int64]]:
     """Read a table, check its padding, and return its symbols and their lengths too."""
-    count, at = _read_gamma(data, 0)
-    problem, number = 0 if count else _LARGE_NUMBER, 0
-    symbols, lengths = np.zeros(max(count - 1, 0), np.int64), np.zeros(max(count - 1, 0), np.int64)
+    room, count = 0, _USUAL_COUNT
+    while count > room:
+        room = count
+        symbols, lengths = np.zeros((2, room), np.int64)
+        read, count = _read_code(np.frombuffer(data, np.uint8), symbols, lengths)
+    return read, symbols[:count], lengths[:count]
+
+
+@compiled()
+def _read_code(data: ReadOnlyBytes, symbols: Counts, lengths: Counts) -> tuple[_Read, int]:
+    """Fill two arrays of zeros if they have room for all symbols; return the number of symbols too."""
+    next_number, at = _read_gamma(data, 0)
+    problem, number, count = 0 if next_number else _LARGE_NUMBER, 0, max(next_number - 1, 0)
+    if count > symbols.size:
+        return (problem, number, at), count
     if problem == 0:
-        problem, number, at = _read_symbols(data, at, symbols)
-    if problem == 0 and lengths.size > 1:
-        problem, number, at = _read_lengths(data, at, lengths)
+        problem, number, at = _read_symbols(data, at, symbols[:count])
+    if problem == 0 and count > 1:
+        problem, number, at = _read_lengths(data, at, lengths[:count])
     if at > 8 * data.size:  # zeros were read after the end
         problem, at = _CUT_OFF, 8 * data.size
     if problem == 0 and at & 7 and data[at >> 3] & (0xFF >> (at & 7)):
         problem = _PADDING
-    return (problem, number, at), symbols, lengths
-
-
-@compiled()
-def decoding_table(symbols: Counts, lengths: Counts) -> Table:
-    """Return `symbol << LENGTH_BITS | length` for every string of as many bits as the longest codeword."""
-    longest = 0
-    for index in range(lengths.size):
-        longest = max(longest, int(lengths[index]))
-    table = np.empty(1 << longest if lengths.size > 0 else 0, np.int32)
-    at = 0
-    for length in range(longest + 1):
-        share = 1 << (longest - length)
-        for index in range(lengths.size):
-            if lengths[index] == length:
-                table[at : at + share] = symbols[index] << LENGTH_BITS | length
-                at += share
-    return table
+    return (problem, number, at), count

@@ -21,6 +21,7 @@ from compress.runtime.jit import compiled
 
 Quantizers = Annotated[NDArray[np.int64], types.Array(types.int64, 1, "C", readonly=True)]
 NextStates = Annotated[NDArray[np.int64], types.Array(types.int64, 2, "C", readonly=True)]
+States = Annotated[NDArray[np.uint16], types.uint16[::1]]
 _Levels = Annotated[NDArray[np.int32], types.Array(types.int32, 2, "C", readonly=True)]
 _Indices = Annotated[NDArray[np.int32], types.int32[:, ::1]]
 
@@ -77,10 +78,11 @@ def index_of(level: int) -> int:
 
 
 @compiled()
-def _to_indices(levels: _Levels, quantizers: Quantizers, next_state: NextStates, indices: _Indices) -> bool:
-    """Write the indices of levels, and return whether all levels follow the trellis."""
+def _to_indices(
+    levels: _Levels, quantizers: Quantizers, next_state: NextStates, states: States, indices: _Indices
+) -> bool:
+    """Write the indices of levels, and return whether all levels follow the trellis; `states` of columns are zeros."""
     rows, columns = levels.shape
-    states = np.zeros(columns, np.uint16)
     for row in range(rows):
         for column in range(columns):
             level = levels[row, column]
@@ -94,8 +96,8 @@ def _to_indices(levels: _Levels, quantizers: Quantizers, next_state: NextStates,
 
 def trellis_indices(levels: NDArray[np.int32], trellis: Trellis) -> NDArray[np.int32] | None:
     """Return the indices of levels, shape (rows, columns); None if a column does not follow the trellis."""
-    indices = np.empty(levels.shape, np.int32)
-    return indices if _to_indices(np.ascontiguousarray(levels), *trellis, indices) else None
+    states, indices = np.zeros(levels.shape[1], np.uint16), np.empty(levels.shape, np.int32)
+    return indices if _to_indices(np.ascontiguousarray(levels), *trellis, states, indices) else None
 
 
 def trellis_levels(indices: NDArray[np.int32], trellis: Trellis) -> NDArray[np.int32]:
