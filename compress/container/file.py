@@ -17,6 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+
 from compress.codecs import CODECS, WRITERS
 from compress.codecs.protocol import Codec
 from compress.container.class_names import decode_class_names, encode_class_names
@@ -140,7 +142,7 @@ def weights_sha256(model: Model) -> str:
     """Return the SHA-256 of the dense weights: float32, little-endian, tensors in order, without names."""
     digest = hashlib.sha256()
     for tensor in model.tensors.values():
-        digest.update(tensor.to_dense().astype("<f4").tobytes())
+        digest.update(np.ascontiguousarray(tensor.to_dense(), "<f4").data)
     return digest.hexdigest()
 
 

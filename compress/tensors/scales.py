@@ -21,6 +21,10 @@ def scale_of(exponents: NDArray[np.integer]) -> NDArray[np.float32]:
     return scale
 
 
+_SCALES = scale_of(np.r_[0 : 3 * 127 + 1, 3 * -128 : 0])
+"""The scale of each sum of up to three exponents, at the index of the sum; negative indices count from the end."""
+
+
 def weight_scales(
     dimensions: int,
     row_exponents: NDArray[np.int8] | None,
@@ -28,10 +32,10 @@ def weight_scales(
     coefficient_exponents: NDArray[np.int8] | None = None,
 ) -> NDArray[np.float32]:
     """Return the float32 scales of a `Shared` tensor's weights or coefficients, broadcastable to its shape."""
-    exponents: NDArray[np.int32] = np.zeros((1,) * dimensions, dtype=np.int32)
+    exponents: NDArray[np.int16] = np.zeros((1,) * dimensions, dtype=np.int16)
     for axis, part in enumerate((row_exponents, column_exponents)):
         if part is not None:
             exponents = exponents + np.expand_dims(part, [other for other in range(dimensions) if other != axis])
     if coefficient_exponents is not None:
         exponents = exponents + coefficient_exponents
-    return scale_of(exponents)
+    return _SCALES.take(exponents)

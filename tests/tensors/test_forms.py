@@ -8,7 +8,7 @@ import pytest
 from compress.errors import PassError
 from compress.tensors.forms import Dense, Pruned, Shared, as_shared
 from compress.tensors.levels import levels_codebook, levels_to_symbols, symbols_to_levels
-from compress.tensors.scales import scale_of
+from compress.tensors.scales import scale_of, weight_scales
 
 
 def floats(*values):
@@ -37,6 +37,14 @@ def test_every_scale_is_the_float32_nearest_to_its_power():
 
 def test_scales_of_int8_exponents_do_not_wrap():
     assert scale_of(np.array([-128, 127], np.int8)).tolist() == [2.0**-32, float(np.float32(2**31.75))]
+
+
+def test_scales_of_a_tensor_are_those_of_the_sums_of_its_exponents():
+    rows = columns = np.arange(-128, 128, dtype=np.int8)
+    coefficients = np.array([[-128, 127, 0], [1, -1, 2], [-2, 64, -65]], np.int8)
+    sums = rows[:, None, None, None] + columns[:, None, None].astype(int) + coefficients
+    assert np.array_equal(weight_scales(4, rows, columns, coefficients), scale_of(sums))
+    assert weight_scales(2, None, None).tolist() == [[1]]
 
 
 def test_a_shared_tensor_without_scales_is_a_codebook_lookup():
