@@ -170,6 +170,7 @@ def modules_imported_by(code: str, slow: set[str]) -> subprocess.CompletedProces
         (COMMAND.format(["verify", "squeezenet"]), {*SLOW_TO_IMPORT, "PIL", "pydantic", "rich"}, ""),
         (COMMAND.format(["inspect", "squeezenet"]), {*SLOW_TO_IMPORT, "PIL", "pydantic"}, ""),
         (LOADING_INPUTS, {"torch._dynamo", "torch._inductor", "scipy.stats"}, ""),
+        (COMMAND.format(["inspect", "mcunet-300k"]), {*SLOW_TO_IMPORT, "PIL", "pydantic"}, ""),
         ("import compress.evaluation.evaluate", {"scipy.stats", "scipy.special"}, ""),
     ],
 )

@@ -1,10 +1,12 @@
 """Names of a network's classes; needs no torch.
 
-For a built-in network, `describe_outputs` imports neither Pillow nor pydantic: `inspect` starts sooner.
+For an architecture that says nothing about outputs, `describe_outputs` imports neither Pillow nor pydantic: `inspect`
+starts sooner.
 """
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from compress.container.inspection import BUILTIN_NETWORKS
@@ -32,12 +34,20 @@ def classes_of(model: Model) -> NetworkClasses:
 
 def describe_outputs(model: Model) -> str:
     """Return `10 classes`, or what is compared of a network that is no classifier."""
-    if model.architecture in BUILTIN_NETWORKS:
+    if not _names_outputs(model.architecture):
         return f"{model.classes:,} classes"
     from compress.networks.factory import output_of  # noqa: PLC0415
 
     output = output_of(model)
     return f"{model.classes:,} classes" if output.is_classes else output.words
+
+
+def _names_outputs(architecture: str) -> bool:
+    """Return whether the options of a network say what is compared of its outputs; logits otherwise."""
+    try:
+        return "outputs" in json.loads(architecture.partition(" ")[2] or "{}")
+    except (ValueError, TypeError, RecursionError):  # no network can be made of the text
+        return False
 
 
 def check_classifier(model: Model) -> None:
