@@ -1,6 +1,6 @@
 """Output to the terminal: tables, progress bars, errors. Without a terminal, plain lines.
 
-Functions that need rich import it: a command that prints only lines starts sooner.
+Functions that need rich import it: a command that prints only lines, or a table that fits, starts sooner.
 """
 
 from __future__ import annotations
@@ -8,7 +8,9 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 _quiet = False
 _verbose = False
 _WIDTH_WITHOUT_TERMINAL = 160
+_DUMB_TERMINALS = ("dumb", "unknown")
+"""Values of `TERM` for terminals without colors and bold text."""
+
 _MAX_ARCHITECTURE = 100
 _MIN_TEXT_WIDTH = 16
 """Width to which a narrow terminal folds the text columns of a table."""
@@ -47,12 +52,6 @@ def set_verbosity(*, quiet: bool, verbose: bool) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         # File names may hold undecodable bytes, and the terminal may lack characters.
         sys.stdout.reconfigure(errors="backslashreplace")
-
-
-def _out() -> Console:
-    from rich.console import Console  # noqa: PLC0415
-
-    return Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL)
 
 
 @cache  # lines appear above the bars of the same console
@@ -151,36 +150,74 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]], text_colum
     Text folds where the terminal is narrow, and numbers are never cut: the columns that do not fit follow in tables
     below, each with the first column. Without a terminal there is one table.
     """
-    from rich.cells import cell_len  # noqa: PLC0415
+    cells = [[*columns], *([_visible(cell).expandtabs() for cell in row] for row in rows)]
+    widths = [max(map(_cell_width, column)) for column in zip(*cells, strict=True)]
+    folded_widths = [min(width, _MIN_TEXT_WIDTH) for width in widths[:text_columns]] + widths[text_columns:]
+    terminal_width = _terminal_width()
+    for number, indices in enumerate(_column_groups(terminal_width, folded_widths, text_columns)):
+        if number:
+            say("")
+        room = max(terminal_width or _WIDTH_WITHOUT_TERMINAL, _table_width(indices, folded_widths) + 2)
+        group = [[row[index] for index in indices] for row in cells]
+        group_text_columns = sum(index < text_columns for index in indices)
+        if _table_width(indices, widths) + 2 <= room and not any("\n" in cell for row in group for cell in row):
+            _print_fitting(group, [widths[index] for index in indices], group_text_columns)
+        else:
+            _print_folded(group, [folded_widths[index] for index in indices], group_text_columns, room)
+
+
+def _print_fitting(rows: Sequence[Sequence[str]], widths: Sequence[int], text_columns: int) -> None:
+    """Print a table that fits, the first row in bold; rich takes twenty times as long."""
+    header, *lines = ("  ".join(_aligned(row, widths, text_columns)) for row in rows)
+    if os.environ.get("TERM") not in _DUMB_TERMINALS:
+        header = click.style(header, bold=True)
+    click.echo("\n".join([header, *lines]))  # without a terminal, it leaves the style out
+
+
+def _aligned(row: Sequence[str], widths: Sequence[int], text_columns: int) -> Iterator[str]:
+    for index, (cell, width) in enumerate(zip(row, widths, strict=True)):
+        padding = " " * (width - _cell_width(cell))
+        yield cell + padding if index < text_columns else padding + cell
+
+
+def _print_folded(rows: Sequence[Sequence[str]], min_widths: Sequence[int], text_columns: int, width: int) -> None:
+    """Print a table whose text folds to this width; cells may have several lines."""
     from rich.console import Console  # noqa: PLC0415
     from rich.markup import escape  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    out = _out()
-    widths = [max(map(cell_len, cells)) for cells in zip(columns, *rows, strict=True)]
-    widths[:text_columns] = (min(width, _MIN_TEXT_WIDTH) for width in widths[:text_columns])
-    for number, indices in enumerate(_column_groups(out, widths, text_columns)):
-        if number:
-            say("")
-        table = Table(box=None, header_style="bold", pad_edge=False)
-        for index in indices:
-            if index < text_columns:
-                table.add_column(columns[index], overflow="fold", min_width=widths[index])
-            else:
-                table.add_column(columns[index], justify="right", no_wrap=True)
-        for row in rows:
-            table.add_row(*(escape(_visible(row[index])) for index in indices))
-        width = max(out.width, _table_width(indices, widths) + 2)
-        Console(highlight=False, emoji=False, width=width).print(table, soft_wrap=False, crop=False)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for index, (column, min_width) in enumerate(zip(rows[0], min_widths, strict=True)):
+        if index < text_columns:
+            table.add_column(column, overflow="fold", min_width=min_width)
+        else:
+            table.add_column(column, justify="right", no_wrap=True)
+    for row in rows[1:]:
+        table.add_row(*map(escape, row))
+    Console(highlight=False, emoji=False, width=width).print(table, soft_wrap=False, crop=False)
 
 
-def _column_groups(out: Console, widths: Sequence[int], text_columns: int) -> list[list[int]]:
+def _terminal_width() -> int | None:
+    """Return the width of the terminal that stdout is; None: it is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def _cell_width(text: str) -> int:
+    """Return the columns that a text takes; some characters take two."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len  # noqa: PLC0415
+
+    return cell_len(text)
+
+
+def _column_groups(terminal_width: int | None, widths: Sequence[int], text_columns: int) -> list[list[int]]:
     """Return the indices of the columns of each table that fits the terminal."""
     groups = [list(range(text_columns))]
     for index in range(text_columns, len(widths)):
         longer = [*groups[-1], index]
         is_first_number = groups[-1] in ([0], list(range(text_columns)))
-        if is_first_number or not out.is_terminal or _table_width(longer, widths) <= out.width:
+        if is_first_number or terminal_width is None or _table_width(longer, widths) <= terminal_width:
             groups[-1] = longer
         else:
             groups.append([0, index])

@@ -15,7 +15,6 @@ import pytest
 from click.testing import CliRunner, Result
 from forge import small_file
 from PIL import Image
-from rich.console import Console
 from safetensors.numpy import save_file
 from skimage import data
 from small_models import LABELS, float_squeezenet, shared_squeezenet
@@ -573,7 +572,7 @@ def test_a_closed_input_is_nobody_to_ask(here, sqz, monkeypatch):
 
 @pytest.mark.parametrize("width", [20, 60, 160])
 def test_a_table_cuts_neither_names_nor_numbers(capsys, monkeypatch, width):
-    monkeypatch.setattr(console, "_out", lambda: Console(width=width))
+    monkeypatch.setattr(console, "_terminal_width", lambda: width)
     name, number = "features.denseblock4.denselayer16.conv2.weight", "123,456,789"
     console.show_table(("layer", "shape", "bytes", "other"), [(name, "512x512x3x3", number, number)], text_columns=2)
     shown = capsys.readouterr().out
@@ -585,13 +584,13 @@ def test_a_table_cuts_neither_names_nor_numbers(capsys, monkeypatch, width):
 def test_columns_that_do_not_fit_a_terminal_follow_below_with_the_first_column(capsys, monkeypatch):
     columns = ("stage", *(f"figure {number}" for number in range(9)))
     rows = [(stage, *(f"{number}00,000.00" for number in range(9))) for stage in ("baseline", "proof")]
-    monkeypatch.setattr(console, "_out", lambda: Console(width=80, force_terminal=True))
+    monkeypatch.setattr(console, "_terminal_width", lambda: 80)
     console.show_table(columns, rows)
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
     assert [line.split()[0] for line in lines if line.strip()] == ["stage", "baseline", "proof"] * 2
     assert [figure for line in lines if line.startswith("proof") for figure in line.split()[1:]] == list(rows[1][1:])
-    monkeypatch.setattr(console, "_out", lambda: Console(width=80))
+    monkeypatch.setattr(console, "_terminal_width", lambda: None)
     console.show_table(columns, rows)
     assert len(capsys.readouterr().out.splitlines()) == 3
 
