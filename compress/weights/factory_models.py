@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from dataclasses import replace
 from textwrap import shorten
@@ -28,6 +29,9 @@ from compress.weights.state_dict_search import expected_tensors, find_state_dict
 _MIN_CLASSES = 2
 _OBSERVER = re.compile(r"activation_post_process|fake_quant|\b(min|max)_val$")
 """In names of the buffers of observers, which are infinite before the first photo."""
+
+_MAX_MESSAGE = 400
+"""Characters that are shown of an error of the network's code, or of its arguments."""
 
 _OTHER_PRECISION = re.compile("dtype|half|double|bfloat16", re.IGNORECASE)
 """What torch says where tensors of two precisions meet."""
@@ -111,9 +115,7 @@ def _probe(
             outputs: Any = network(zero_input(pre))
     except Exception as error:  # the network is the user's code
         problem = f"the network does not accept photos of {pre.height} x {pre.width} pixels in {pre.channels}"
-        remedy = "; its weights are float32 here, so its code must not convert to another precision"
-        remedy = remedy if _OTHER_PRECISION.search(str(error)) else ""
-        raise ConfigError(f"{problem}: {type(error).__name__}: {error}{remedy}", key="model") from error
+        raise ConfigError(f"{problem}: {_cause(network, error)}", key="model") from error
     output, logits = (LOGITS, _checked_logits(outputs)) if options == LOGITS else probe_output(outputs, options)
     called = {call.weight: call.layer.weight for call in calls}
     try:
@@ -127,6 +129,29 @@ def _probe(
             f"no pass can compress a weight of this network; its matrices: {left}", key="model", allowed=COMPRESSIBLE
         )
     return output, logits.shape[1], weights
+
+
+def _cause(network: nn.Module, error: Exception) -> str:
+    """Return why a network fails on photos, with the remedy."""
+    message = shorten(f"{type(error).__name__}: {error}", _MAX_MESSAGE)
+    try:
+        signature = inspect.signature(network.forward)
+    except (TypeError, ValueError):  # not a function of Python
+        return message
+    arguments = (
+        f"its forward takes {shorten(str(signature), _MAX_MESSAGE)}, and is called with the photos alone, by position; "
+        "let your function return a module whose forward(self, photos) passes them on as the network needs them"
+    )
+    try:
+        signature.bind(None)
+    except TypeError:
+        return arguments
+    first = next(iter(signature.parameters.values()))
+    if first.default is None and len(signature.parameters) > 1:  # as of a network for text or photos
+        return f"{message}; {arguments}"
+    if _OTHER_PRECISION.search(message):
+        return f"{message}; its weights are float32 here, so its code must not convert to another precision"
+    return message
 
 
 def _checked_logits(outputs: Any) -> torch.Tensor:

@@ -282,6 +282,45 @@ def test_preprocessing_follows_the_options():
         replace(MIXED_LAYERS, preprocessing=gray, input_size=None).load()
 
 
+class OtherArguments(torch.nn.Module):
+    """A network whose `forward` does not take the photos as its only argument."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Conv2d(3, 4, 16)
+
+    def logits(self, x):
+        return self.layer(x).flatten(1)
+
+
+class ByKeyword(OtherArguments):
+    def forward(self, *, pixel_values):
+        return self.logits(pixel_values)
+
+
+class WithMask(OtherArguments):
+    def forward(self, x, mask):
+        return self.logits(x) * mask
+
+
+class TextFirst(OtherArguments):
+    def forward(self, input_ids=None, pixel_values=None):
+        return self.logits(pixel_values)
+
+
+@pytest.mark.parametrize(
+    ("make", "arguments"),
+    [
+        ("ByKeyword", r"in RGB: its forward takes \(\*, pixel_values\)"),
+        ("WithMask", r"in RGB: its forward takes \(x, mask\)"),
+        ("TextFirst", r"its forward takes \(input_ids=None, pixel_values=None\)"),
+    ],
+)
+def test_a_network_that_does_not_take_the_photos_alone_is_told_so(make, arguments):
+    with pytest.raises(ConfigError, match=rf"{arguments}, and is called with the photos alone,.*forward\(self, ph"):
+        UserNetwork(factory=f"{__name__}:{make}", input_size=16).load()
+
+
 class Masked(torch.nn.Module):
     """Adds a mask of minus infinity, as attention to earlier positions does."""
 
