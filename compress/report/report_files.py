@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from compress.errors import FormatError
 from compress.evaluation.results import PhotoOutcomes
 from compress.report.html import to_html
-from compress.report.record import RunRecord
+from compress.report.record import RunRecord, StageRecord
 from compress.report.report_json import check_numbers, from_json, to_json
 from compress.runtime.atomic_files import write_files_atomically
 
@@ -22,6 +23,9 @@ REPORT_FILES = ("report.json", "report.html", *PHOTO_FILES)
 
 _THUMBNAILS = TypeAdapter(dict[str, str])
 _OUTCOMES = TypeAdapter(PhotoOutcomes)
+
+_ROUNDING = 1e-3
+"""Largest relative difference of a mean from the mean of numbers of four significant digits."""
 
 Content = TypeVar("Content")
 
@@ -77,7 +81,26 @@ def _read_outcomes(file: Path, record: RunRecord) -> PhotoOutcomes | None:
                 f"{OUTCOMES} beside the report has {len(outcomes.top1_classes):,} photos; without it, {remedy}",
                 expected=f"the report's {photos:,} photos",
             )
+        if not _are_of(outcomes, record.stages[-1]):
+            raise FormatError(
+                f"{OUTCOMES} beside the report is of another run: its accuracy or divergence is not the report's; "
+                f"without it, {remedy}"
+            )
     return outcomes
+
+
+def _are_of(outcomes: PhotoOutcomes, last: StageRecord) -> bool:
+    """Return whether the results on single photos have the accuracy and the divergence of the last stage."""
+    if (outcomes.label_ranks is None) != (last.accuracy is None):
+        return False
+    if outcomes.label_ranks is not None and last.accuracy is not None:
+        ranks = np.array(outcomes.label_ranks)
+        correct = (ranks == 1).mean(), (ranks > 0).mean()
+        if not np.allclose(correct, (last.accuracy.top1.value, last.accuracy.top5.value), 0, 1e-9):
+            return False
+    divergence = last.fidelity.divergence_nats
+    mean = np.mean(outcomes.divergences_nats)
+    return divergence is not None and bool(np.isclose(mean, divergence.value, _ROUNDING, 1e-12))
 
 
 def _read_beside(file: Path, name: str, adapter: TypeAdapter[Content], loss: str) -> Content | None:

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from records import HOSTILE, make_hostile_record, make_record
+from records import HOSTILE, make_hostile_record, make_record, outcomes_of
 
 from compress.errors import FormatError
 from compress.evaluation.results import Interval
@@ -290,6 +290,23 @@ def test_outcomes_that_are_not_of_the_report_are_refused(tmp_path, text, message
     (tmp_path / "outcomes.json").write_text(text)
     with pytest.raises(FormatError, match=message):
         read_report(report)
+
+
+@pytest.mark.parametrize("labeled", [True, False])
+def test_outcomes_of_another_run_on_as_many_photos_are_refused(tmp_path, labeled):
+    record = make_record(labeled=labeled)
+    report = write_report(record, tmp_path).with_suffix(".json")
+    others = [make_record(labeled=not labeled).outcomes]
+    others.append(
+        replace(record.outcomes, divergences_nats=tuple(2 * each for each in record.outcomes.divergences_nats))
+    )
+    if labeled:
+        others.append(outcomes_of(540, labeled=True))
+    for other in others:
+        write_report(replace(record, outcomes=other), tmp_path / "other")
+        (tmp_path / "outcomes.json").write_bytes((tmp_path / "other" / "outcomes.json").read_bytes())
+        with pytest.raises(FormatError, match=r"outcomes\.json beside the report is of another run"):
+            read_report(report)
 
 
 def test_a_report_without_photos_leaves_no_files_of_an_earlier_run(tmp_path):
