@@ -168,10 +168,12 @@ def _numbered_rows(file: Path, stream: Iterable[str], delimiter: str, first: int
             yield line
 
     rows = csv.reader(recorded(), delimiter=delimiter, skipinitialspace=True)
+    blanks = re.compile(rf'(?<=")[ \t]+(?=[{re.escape(delimiter)}\r\n]|$)')  # an error if strict, after a cell
     try:
         for cells in rows:
             if len(lines) > 1:  # what is wrong in one line takes no other
-                list(csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True))
+                checked = (blanks.sub("", line) for line in lines)
+                list(csv.reader(checked, delimiter=delimiter, skipinitialspace=True, strict=True))
             yield first, cells
             first += len(lines)
             lines.clear()

@@ -123,6 +123,12 @@ def test_a_cell_of_several_lines_is_one_cell(tmp_path, draw):
     assert photos.labels == [0, 1]
 
 
+@pytest.mark.parametrize("mark", [",", "\t"])
+def test_blanks_may_follow_the_quote_at_the_end_of_a_cell_of_several_lines(tmp_path, draw, mark):
+    text = 'path,note,label\nphotos/0.png,"a\n""b"" " ,0\nphotos/1.png,"c\nd",1\nphotos/0.png,"","0\n" \n'
+    assert listed(tmp_path, draw, text.replace(",", mark)).labels == [0, 1]
+
+
 def test_a_photo_with_two_classes_is_an_error(tmp_path, draw):
     text = "path,label\nphotos/0.png,1\nphotos/0.png,2\n"
     with pytest.raises(DataError, match=r"gives .*0\.png two classes, 1 and 2"):
