@@ -17,7 +17,7 @@ from safetensors.numpy import save
 from compress.errors import ConfigError
 from compress.model import Model
 from compress.networks.description_text import METADATA_KEY, description_text
-from compress.networks.factory import tied_in
+from compress.networks.factory import names_in_network
 from compress.runtime.atomic_files import write_atomically
 
 WeightFormat = Literal["float32", "codebook"]
@@ -43,8 +43,8 @@ def write_weights(model: Model, path: Path, weight_format: WeightFormat = "float
     if path.suffix == ".onnx":
         data = _to_onnx(model, path, weight_format)
     else:
-        arrays = {name: np.require(tensor.to_dense(), requirements="C") for name, tensor in model.tensors.items()}
-        arrays |= {name: arrays[first] for name, first in tied_in(model.architecture).items() if first in arrays}
+        dense = {name: np.require(tensor.to_dense(), requirements="C") for name, tensor in model.tensors.items()}
+        arrays = {name: dense[first] for name, first in names_in_network(model.architecture, dense.keys()).items()}
         metadata = {METADATA_KEY: description_text(model)}
         data = save(arrays, metadata) if path.suffix == ".safetensors" else _to_torch(arrays, metadata)
     write_atomically(path, data)

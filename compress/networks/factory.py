@@ -12,6 +12,9 @@ import hashlib
 import importlib
 import json
 import sys
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,6 +35,9 @@ _NAME = r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*"
 FunctionName = Annotated[str, Field(pattern=f"^{_NAME}:{_NAME}$", description="package.module:function")]
 """A function on the Python path or in the current folder."""
 
+
+_WRAPPED = "_squeeze_wrapped"
+"""Attribute of a network with its wrapped parts."""
 
 INVERTED_RESIDUAL = "compress.networks.inverted_residual:inverted_residual_network"
 """The only function of this package that makes networks from arguments; every file may call it."""
@@ -56,6 +62,8 @@ class NetworkFactory:
         args: its keyword arguments.
         fold_batch_norm: batch norms are folded afterwards.
         tied: further names of tensors that have several in the network, with the name in the file.
+        wrapped: parts in a wrapper, such as that of `torch.compile`, with the name that the wrapper adds to their
+            tensors in the user's network. The file has the names without it.
         outputs: what is compared of the network's outputs.
     """
 
@@ -63,6 +71,7 @@ class NetworkFactory:
     args: dict[str, JsonValue] = Field(default_factory=dict)
     fold_batch_norm: bool = False
     tied: dict[str, str] = Field(default_factory=dict)
+    wrapped: dict[str, str] = Field(default_factory=dict)
     outputs: ComparedOutput = LOGITS
 
     @classmethod
@@ -78,7 +87,7 @@ class NetworkFactory:
         except (ValueError, TypeError, RecursionError) as error:
             raise WeightsError(
                 f"{architecture!r} is not a function with its arguments: expected package.module:function and JSON of "
-                "args, fold_batch_norm, tied and outputs"
+                "args, fold_batch_norm, tied, wrapped and outputs"
             ) from error
 
     @property
@@ -106,6 +115,7 @@ class NetworkFactory:
     def _text(self, tied: dict[str, str]) -> str:
         outputs = self.outputs.to_options()
         options = {"args": self.args, "fold_batch_norm": self.fold_batch_norm, "tied": tied, "outputs": outputs}
+        options["wrapped"] = self.wrapped
         options = {name: value for name, value in options.items() if value}
         text = json.dumps(options, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         return f"{self.function} {text}" if options else self.function
@@ -150,7 +160,9 @@ class NetworkFactory:
 
         from compress.networks.tensor_ownership import ownership_problem, tie_parameters  # noqa: PLC0415
 
+        before = _tensor_names(network)
         _unwrap_parts(network)
+        vars(network)[_WRAPPED] = _wrappers(before, _tensor_names(network))
         tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
         if lazy := [name for name, tensor in tensors.items() if is_lazy(tensor)]:
             raise self._error(
@@ -233,8 +245,34 @@ def _unwrap_parts(network: nn.Module) -> None:
     """Remove these wrappers inside of a network, where they also hide operations and layers."""
     for module in network.modules():
         module._compiled_call_impl = None  # what `module.compile()` sets
-        for name, part in module._modules.items():
-            module._modules[name] = _unwrapped(part)
+        for parts in (module._modules, vars(module)):  # some hide a wrapper in an attribute that is no submodule
+            for name, part in parts.items():
+                parts[name] = _unwrapped(part)
+
+
+def _tensor_names(network: nn.Module) -> list[str]:
+    """Return all names of parameters and buffers, in the same order with and without wrappers."""
+    named = network.named_parameters(remove_duplicate=False), network.named_buffers(remove_duplicate=False)
+    return [name for each in named for name, _ in each]
+
+
+def _wrappers(names: Sequence[str], unwrapped: Sequence[str]) -> dict[str, str]:
+    """Return what wrappers add to the names of tensors, by the name of the part that they wrap."""
+    wrapped: dict[str, str] = {}
+    for name, short in zip(names, unwrapped, strict=True):
+        words, added, depth = short.split("."), defaultdict[str, list[str]](list), 0
+        for word in name.split("."):
+            if depth < len(words) and word == words[depth]:
+                depth += 1
+            else:
+                added[".".join(words[:depth])].append(word)
+        wrapped |= {part: ".".join(wrappers) for part, wrappers in added.items()}
+    return wrapped
+
+
+def wrapped_parts(network: nn.Module) -> dict[str, str]:
+    """Return `NetworkFactory.wrapped` of a network that `NetworkFactory.call` made."""
+    return dict(vars(network).get(_WRAPPED, {}))
 
 
 def output_of(model: Model) -> ComparedOutput:
@@ -247,6 +285,16 @@ def output_of(model: Model) -> ComparedOutput:
         return LOGITS
 
 
-def tied_in(architecture: str) -> dict[str, str]:
-    """Return the further names of tied tensors that an architecture lists, with the name that the model has."""
-    return dict(NetworkFactory.parse(architecture).tied) if is_factory(architecture) else {}
+def names_in_network(architecture: str, names: Collection[str]) -> dict[str, str]:
+    """Return all names of a model's tensors in the user's network, with the name that the model has."""
+    named = {name: name for name in names}
+    if not is_factory(architecture):
+        return named
+    factory = NetworkFactory.parse(architecture)
+    named |= {name: first for name, first in factory.tied.items() if first in names}
+    return {_with_wrappers(name, factory.wrapped): first for name, first in named.items()}
+
+
+def _with_wrappers(name: str, wrapped: Mapping[str, str]) -> str:
+    parts = list(accumulate(name.split("."), "{}.{}".format))
+    return ".".join(each for part in parts for each in (part.rpartition(".")[2], wrapped.get(part)) if each)

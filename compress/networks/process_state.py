@@ -9,10 +9,12 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 _PACKAGE = __name__.partition(".")[0]
 
@@ -44,11 +46,31 @@ _SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], object]], ...] = (
     (np.geterr, lambda errors: np.seterr(**errors)),
     (os.getcwd, os.chdir),
     (_logging_settings, _set_logging),
+    (lambda: torch.compile, lambda function: setattr(torch, "compile", function)),
 )
 """Functions that return and change a setting of the process."""
 
 _NO_COMPILER = "TORCHDYNAMO_DISABLE"
-"""With this variable, `torch.compile` returns the function that it gets."""
+"""With this variable, `torch.compile` returns the function or the module that it gets."""
+
+_COMPILE = torch.compile
+
+
+def _wrap(model: Any = None, **options: Any) -> Any:
+    """Wrap a module as `torch.compile` does, which changes the names of its tensors, and compile nothing.
+
+    The user's module may have imported this function, and may call it later: then it is `torch.compile`.
+    """
+    if os.environ.get(_NO_COMPILER) != "1" or options.get("disable"):
+        return _COMPILE(model, **options)
+    if model is None:
+        return partial(_wrap, **options)
+    if not isinstance(model, nn.Module):
+        return model
+    from torch._dynamo import OptimizedModule  # noqa: PLC0415  slow
+
+    uncompiled: Any = lambda function: function  # noqa: E731  torch's type is private
+    return OptimizedModule(model, uncompiled)
 
 
 @contextmanager
@@ -61,6 +83,8 @@ def settings_restored() -> Iterator[None]:
     before = [read() for read, _ in _SETTINGS]
     arguments, compiler = sys.argv, os.environ.get(_NO_COMPILER)
     sys.argv, os.environ[_NO_COMPILER] = arguments[:1], "1"
+    if compiler != "1":
+        torch.compile = _wrap
     try:
         with warnings.catch_warnings():
             yield

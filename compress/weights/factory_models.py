@@ -15,7 +15,7 @@ from torch import nn
 from compress.errors import ConfigError, WeightsError
 from compress.model import Model, Preprocessing, bias_name
 from compress.networks.compared_output import LOGITS, ComparedOutput, OutputOptions, output_error, probe_output
-from compress.networks.factory import NetworkFactory
+from compress.networks.factory import NetworkFactory, wrapped_parts
 from compress.networks.float_values import to_float32
 from compress.networks.folding import fold_batch_norms
 from compress.networks.layer_calls import COMPRESSIBLE, reached, record_calls, weight_matrices
@@ -93,7 +93,7 @@ def model_of(
     biases = {bias_name(name) for name in weights}
     uncompressed = frozenset(tensors.keys() - weights - biases)
     model = Model(
-        replace(factory, tied=tied_names(network), outputs=output).architecture,
+        replace(factory, tied=tied_names(network), wrapped=wrapped_parts(network), outputs=output).architecture,
         classes,
         preprocessing,
         tensors,

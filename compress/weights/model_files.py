@@ -11,7 +11,7 @@ from compress.builtin_models import EMBEDDED, find_model
 from compress.errors import ConfigError, format_errors_of
 from compress.model import TORCHVISION, Model, trust_factory
 from compress.networks.description_text import METADATA_KEY, parse_description
-from compress.networks.factory import NetworkFactory, is_factory, tied_in
+from compress.networks.factory import NetworkFactory, is_factory, names_in_network
 from compress.networks.float_values import to_float32
 from compress.tensors.forms import Dense
 from compress.weights.checkpoint_file import CHECKPOINT_SUFFIXES, Checkpoint, is_checkpoint, read_checkpoint
@@ -82,10 +82,12 @@ def _described_model(checkpoint: Checkpoint) -> Model:
     """Return the model of a checkpoint that `decompress` wrote."""
     with format_errors_of(checkpoint.path):
         model = parse_description(checkpoint.metadata[METADATA_KEY])
-    in_order = [name for name in model.tensors if name in checkpoint.tensors]  # `.safetensors` sorts them
-    tied = tied_in(model.architecture)
-    names = [name for name in dict.fromkeys([*in_order, *checkpoint.tensors]) if name not in tied]
-    return replace(model, tensors={name: Dense(to_float32(name, checkpoint.tensors[name])) for name in names})
+    own_names = names_in_network(model.architecture, model.tensors.keys())
+    in_order = [name for name in own_names if name in checkpoint.tensors]  # `.safetensors` sorts them
+    tensors: dict[str, Dense] = {}
+    for name in (*in_order, *checkpoint.tensors):
+        tensors.setdefault(own_names.get(name, name), Dense(to_float32(name, checkpoint.tensors[name])))
+    return replace(model, tensors=tensors)
 
 
 def _factory_model(checkpoint: Checkpoint, function: str, like: Model | None) -> Model:

@@ -7,11 +7,14 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 from small_models import shared_squeezenet
+from torch import nn
 
+from compress import container
 from compress.errors import ConfigError
 from compress.export import write_weights
 from compress.networks.modules import builtin_network
 from compress.weights.model_files import load_model
+from compress.weights.user_network import UserNetwork
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +54,34 @@ def test_an_unknown_suffix_is_an_error_and_no_file_is_written(model, tmp_path, n
     with pytest.raises(ConfigError, match=r"allowed: \.safetensors, \.pth, \.pt, \.onnx"):
         write_weights(model, tmp_path / name)
     assert not list(tmp_path.iterdir())
+
+
+class WithWrappedParts(nn.Module):
+    """Compiles parts, one of which also has its own name, and spreads another over GPUs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.norm = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)
+        self.compiled, self.normed = torch.compile(self.first), torch.compile(nn.Sequential(self.norm, nn.ReLU()))
+        self.second = nn.DataParallel(torch.compile(nn.Sequential(nn.Conv2d(8, 12, 3), nn.ReLU())))
+        self.head = nn.Linear(12, 4)
+        object.__setattr__(self, "uncompiled_names", torch.compile(self.head))
+
+    def forward(self, x):
+        return self.uncompiled_names(self.second(self.normed(self.compiled(x))).mean((2, 3)))
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_tensors_of_wrapped_parts_have_the_names_of_the_users_network(tmp_path, suffix):
+    function, path = f"{__name__}:WithWrappedParts", tmp_path / f"model{suffix}"
+    made = UserNetwork(factory=function, input_size=16).load()
+    assert made.program
+    write_weights(container.decode(container.encode(made)), path)
+    weights = load_file(path) if suffix == ".safetensors" else torch.load(path, weights_only=True)
+    network = WithWrappedParts()
+    network.load_state_dict({name: torch.as_tensor(array) for name, array in weights.items()}, strict=True)
+    second = network.state_dict()["second.module._orig_mod.0.weight"]
+    assert np.array_equal(second, made.tensors["second.0.weight"].to_dense())
+    read = load_model(path, factory=function)
+    assert list(read.tensors) == list(made.tensors)
+    assert container.weights_sha256(read) == container.weights_sha256(made)
