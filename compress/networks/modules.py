@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -186,10 +186,13 @@ def set_weights(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
     A network in evaluation mode enters it again, and its own code for loading a state dictionary runs: both may compute
     values from the weights.
+
+    Raises:
+        ConfigError: its own `load_state_dict` fails.
     """
     stored, was_training = stored_tensors(module), module.training
-    with suppress(Exception):  # a network for inference only may refuse it
-        module.train()
+    modes = [(part, part.training) for part in module.modules()]
+    is_for_inference = not _enter_training_mode(module)
     with torch.no_grad():
         for name, tensor in tensors.items():
             target = stored[name]
@@ -198,12 +201,62 @@ def set_weights(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
             if target.shape != tensor.shape:  # the forward pass gave a buffer another size
                 target.data = target.new_empty(tensor.shape)
             target.copy_(torch.from_numpy(np.array(tensor.to_dense())))
-    if type(module).load_state_dict is not nn.Module.load_state_dict:
-        with suppress(Exception):  # it may take another argument, such as a path
-            module.load_state_dict(module.state_dict())
-    elif any(map(_has_loading_code, module.modules())):
-        module.load_state_dict(module.state_dict(), strict=False)
+    _run_loading_code(module)
     module.train(was_training)  # also after a part of it refused
+    for part, mode in modes if is_for_inference else ():
+        part.training = mode
+
+
+def _enter_training_mode(module: nn.Module) -> bool:
+    """Enter training mode; return whether the code of the network allows it.
+
+    If it refuses, only the flags of the modules are set: evaluation mode is entered again, and code that looks for a
+    change of the mode runs.
+    """
+    try:
+        module.train()
+    except MemoryError:
+        raise
+    except Exception:  # the network is the user's code
+        for part in module.modules():
+            part.training = True
+        return False
+    return True
+
+
+def _run_loading_code(module: nn.Module) -> None:
+    """Load the tensors that a network has, if code of the user runs there.
+
+    Raises:
+        ConfigError: the code fails.
+    """
+    arguments: tuple[Any, ...] = module.state_dict(), False
+    if type(module).load_state_dict is not nn.Module.load_state_dict:
+        arguments = _own_arguments(module)
+    elif not any(map(_has_loading_code, module.modules())):
+        return
+    try:
+        module.load_state_dict(*arguments)
+    except MemoryError:
+        raise
+    except Exception as error:  # the network is the user's code
+        raise ConfigError(
+            "the network's own code for loading (load_state_dict, _load_from_state_dict, or a hook) fails for its own "
+            f"state dictionary: {type(error).__name__}: {error}; what it computes from the weights would be missing. "
+            "Let load_state_dict take the arguments of torch, (state_dict, strict=True), and give a method that reads "
+            "a file another name",
+            key="model",
+        ) from error
+
+
+def _own_arguments(module: nn.Module) -> tuple[Any, ...]:
+    """Return the arguments of a network's own `load_state_dict`, which may take no `strict`, or need it."""
+    state = module.state_dict()
+    try:
+        inspect.signature(module.load_state_dict).bind(state)
+    except TypeError:
+        return state, True
+    return (state,)
 
 
 def _has_loading_code(part: nn.Module) -> bool:

@@ -404,6 +404,40 @@ class RefreshedByPart(torch.nn.Sequential):
         return self[0].biases
 
 
+class RefreshedStrictly(RefreshedByOverride):
+    """The same, in one that needs both arguments."""
+
+    def load_state_dict(self, state_dict, strict):
+        torch.nn.Module.load_state_dict(self, state_dict, strict)
+        self.look_up()
+
+
+class ForInference(Biased):
+    """Looks up its biases where evaluation mode begins, and refuses training mode."""
+
+    def train(self, mode: bool = True) -> torch.nn.Module:
+        if mode:
+            raise RuntimeError("for inference only")
+        if self.training:
+            self.looked_up = self.biases.detach()[self.indices]
+        return torch.nn.Module.train(self, mode)
+
+
+class RefreshedByFile(RefreshedByOverride):
+    """The same, in one that reads a file."""
+
+    def load_state_dict(self, path):
+        super().load_state_dict(torch.load(path))
+
+
+class RefreshedByFileOfPart(torch.nn.Sequential):
+    """The same, in a hook of a part."""
+
+    def __init__(self) -> None:
+        super().__init__(Refreshed())
+        self[0].register_load_state_dict_post_hook(lambda network, _: network.look_up("trained.pth"))
+
+
 class Doubling(torch.nn.Sequential):
     """Doubles its weights where it loads them, as code for the checkpoints of another program may do."""
 
@@ -469,6 +503,31 @@ def test_what_a_network_computes_from_its_weights_is_of_the_weights_of_the_file(
         expected = network.eval()(x)
         assert torch.equal(to_module(source.load())(x), expected)
         assert torch.equal(load(tmp_path / "model.sqz", factory=factory)(x), expected)
+
+
+@pytest.mark.parametrize("make", [RefreshedStrictly, ForInference])
+def test_what_a_network_of_unusual_methods_computes_is_of_the_weights_of_the_file(make, tmp_path):
+    trained, expected = make(), Refreshed()
+    torch.nn.init.normal_(trained.biases)
+    torch.save(trained.state_dict(), tmp_path / "w.pth")
+    expected.load_state_dict(trained.state_dict())
+    network = to_module(
+        UserNetwork(factory=f"{__name__}:{make.__name__}", checkpoint=str(tmp_path / "w.pth"), input_size=16).load()
+    )
+    assert not any(part.training for part in network.modules())
+    x = photos(2, 16)
+    with torch.inference_mode():
+        assert torch.equal(network(x), expected.eval()(x))
+
+
+@pytest.mark.parametrize("make", [RefreshedByFile, RefreshedByFileOfPart])
+def test_code_for_loading_that_takes_no_state_dictionary_is_an_error(make, tmp_path):
+    torch.save(make().state_dict(), tmp_path / "w.pth")
+    source = UserNetwork(factory=f"{__name__}:{make.__name__}", checkpoint=str(tmp_path / "w.pth"), input_size=16)
+    with pytest.raises(
+        ConfigError, match=r"own code for loading .* fails for its own .*Error: .*\(state_dict, strict=True"
+    ):
+        source.load()
 
 
 def adapted(merge: bool) -> torch.nn.Module:
