@@ -11,8 +11,18 @@ from typing import TYPE_CHECKING
 from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.measure import Measurement
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Column, Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from compress.pipeline.stage_forecast import StageForecast
@@ -23,10 +33,19 @@ SECONDS_BETWEEN_LINES = 30.0
 """Between two lines about the same work."""
 
 
+_UNBOUNDED = 1_000
+"""Width in which a table is measured."""
+
+_MIN_BAR_WIDTH = 80
+"""Of a terminal in which bars leave room for their titles."""
+
+
 def progress_bars(console: Console) -> Progress:
-    """Return an empty display of progress bars, which disappears at the end."""
-    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    return Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
+    """Return an empty display of progress bars, which disappears at the end; without bars if the terminal is narrow."""
+    title = TextColumn("{task.description}", table_column=Column(overflow="fold"))
+    bars: tuple[ProgressColumn, ...] = BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    columns = bars if console.width >= _MIN_BAR_WIDTH else bars[1:2]
+    return Progress(SpinnerColumn(), title, *columns, console=console, transient=True)
 
 
 class LiveStages:
@@ -37,7 +56,7 @@ class LiveStages:
     """
 
     def __init__(self, console: Console) -> None:
-        self._bars = progress_bars(console)
+        self._console, self._bars = console, progress_bars(console)
         self._forecasts: Sequence[StageForecast] = ()
         self._records: Sequence[StageRecord] = ()
         self._started = time.perf_counter()
@@ -67,11 +86,17 @@ class LiveStages:
         self._live.refresh()
 
     def _content(self) -> Group:
-        return Group(stage_table(self._forecasts, self._records, time.perf_counter() - self._started), self._bars)
+        elapsed = time.perf_counter() - self._started
+        return Group(stage_table(self._forecasts, self._records, elapsed, self._console), self._bars)
 
 
-def stage_table(forecasts: Sequence[StageForecast], records: Sequence[StageRecord], elapsed: float) -> Table:
-    """Return the table of all stages; the one that runs started `elapsed` seconds ago."""
+def stage_table(
+    forecasts: Sequence[StageForecast], records: Sequence[StageRecord], elapsed: float, console: Console
+) -> Table | Group:
+    """Return the table of all stages; the one that runs started `elapsed` seconds ago.
+
+    A terminal that is too narrow for the table has lines of text, which fold.
+    """
     table = Table(box=None, header_style="bold", pad_edge=False, caption_justify="left")
     if not forecasts:
         return table
@@ -81,11 +106,21 @@ def stage_table(forecasts: Sequence[StageForecast], records: Sequence[StageRecor
         table.add_column(column)
     for column in ("bytes", "time", "time left"):
         table.add_column(column, justify="right", no_wrap=True)
+    lines = []
     for index, forecast in enumerate(forecasts):
         record = records[index] if index < len(records) else None
         is_running = index == len(records)
-        table.add_row(escape(forecast.name), *_cells(forecast, record, elapsed if is_running else None))
-    return table
+        cells = _cells(forecast, record, elapsed if is_running else None)
+        table.add_row(escape(forecast.name), *cells)
+        lines.append(Text(_line(forecast.name, *cells), overflow="fold"))
+    if Measurement.get(console, console.options.update(width=_UNBOUNDED), table).minimum <= console.width:
+        return table
+    return Group(*lines, Text(table.caption, overflow="fold"))
+
+
+def _line(name: str, state: str, file_bytes: str, time: str, left: str) -> str:
+    parts = state, file_bytes and f"{file_bytes} bytes", time, left if left in {"", "overdue"} else f"{left} left"
+    return f"{name}: {', '.join(filter(None, parts))}"
 
 
 def _cells(forecast: StageForecast, record: StageRecord | None, elapsed: float | None) -> tuple[str, str, str, str]:
