@@ -32,7 +32,8 @@ class LambdaSearch:
     """Finds the lambda, in nats a bit, whose file nearly fills a number of bytes. A larger lambda gives fewer bytes.
 
     The logarithms of bytes and lambda are nearly linear. So the search follows the secant through the last two trials,
-    and bisects where the secant leaves the bracket.
+    and bisects where the secant leaves the bracket. Where all files are too small by then, the smallest lambda is tried
+    first: no larger one fills more.
     """
 
     def __init__(self, max_bytes: int, first: float, min_fill: float, weights: int) -> None:
@@ -49,6 +50,8 @@ class LambdaSearch:
         self._low, self._high = MIN_LOG, MAX_LOG  # the file is too large at the first, small enough at the second
         self._trials: list[tuple[float, float]] = []
         self._next: float | None = min(max(math.log(first), MIN_LOG), MAX_LOG)
+        self._tried_minimum = self._next == MIN_LOG
+        self._after_minimum: float | None = None  # to be tried after the smallest lambda, unless its file is too small
 
     def next_lambda(self) -> float | None:
         """Return the lambda to try next; None at the end of the search."""
@@ -57,6 +60,10 @@ class LambdaSearch:
     def record(self, lambda_: float, file_bytes: int | None) -> None:
         """Record the file size at a lambda; None: too large to measure."""
         log_lambda = math.log(lambda_)
+        if self._after_minimum is not None:
+            is_small = file_bytes is not None and file_bytes < self._min_fill * self._max_bytes
+            self._next, self._after_minimum = None if is_small else self._after_minimum, None
+            return
         if file_bytes is not None:
             target = self._max_bytes * (1 + self._min_fill) / 2
             self._trials.append((log_lambda, math.log(file_bytes / target)))
@@ -79,5 +86,10 @@ class LambdaSearch:
         if len(self._trials) > 1:
             previous, previous_excess = self._trials[-2]
             change = excess - previous_excess
-            guess = log_lambda - excess * (log_lambda - previous) / change if change else middle
-        return guess if self._low < guess < self._high else middle
+            guess = log_lambda - excess * (log_lambda - previous) / change if change else math.inf
+        if self._low < guess < self._high:
+            return guess
+        if excess < 0 and self._low == MIN_LOG and not self._tried_minimum:
+            self._tried_minimum, self._after_minimum = True, middle
+            return MIN_LOG
+        return middle
