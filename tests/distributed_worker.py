@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from compress.calibration.photo_batches import network_inputs
 from compress.container.file import weights_sha256
 from compress.context import Context
 from compress.data.digits import Digits
@@ -38,6 +40,7 @@ def results(processes: ProcessGroup, store: Path | None = None) -> Results:
     distilled = Distill(steps=4, batch=9)(shared, context)
     return {
         **statistics(context, shared),
+        **statistics_of_experts(processes),
         "logits": logits(context),
         **tensors("trained", trained),
         **tensors("norms", trained_with_norms),
@@ -57,6 +60,26 @@ def statistics(context: Context, compressed: Model) -> Results:
     for name, values in context.fisher.layer_contributions(compressed, model, 47, context.stage_seed).items():
         found[f"statistics contributions {name}"] = values
     return found
+
+
+def statistics_of_experts(processes: ProcessGroup) -> Results:
+    """Return the statistics of a network whose experts each take ten photos, which one process sees alone."""
+    photos = Digits(limit=47).load(mobilenet().preprocessing, "calibration", classes=10)
+    order = photos.pixels.mean((1, 2, 3)).argsort(kind="stable")
+    photos = replace(photos, pixels=photos.pixels[order], names=tuple(photos.names[index] for index in order))
+    brightness = network_inputs(photos.pixels, mobilenet().preprocessing, torch.device("cpu")).mean((1, 2, 3))
+    bounds = [float(brightness[first - 1 : first + 1].mean()) for first in range(10, 47, 10)]
+    source = UserNetwork(factory="user_networks:Experts", args={"bounds": bounds}, input_size=32, resize="squash")
+    context = Context(source.load(), photos, processes=processes)
+    assert len(context.reference.weight_names()) == 7
+    found = {"layer": context.fisher.layer_statistics(None), "row": context.fisher.row_statistics(None)}
+    assert [list(layers)[-1] for layers in found.values()] == ["head.weight"] * 2  # the classifier comes last
+    return {
+        f"statistics {kind} {name} {field}": getattr(layer, field)
+        for kind, layers in found.items()
+        for name, layer in layers.items()
+        for field in ("input_factor", "row_fisher", "bias_fisher")
+    }
 
 
 def logits(context: Context) -> np.ndarray:

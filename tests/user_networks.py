@@ -459,3 +459,21 @@ class GatedNetwork(nn.Module):
         if self.use == "argmax":
             return self.head(features * functional.one_hot(gate.argmax(1), 12))
         return self.head(features)  # the gate is dropped
+
+
+class Experts(nn.Module):
+    """Hands each photo to one of several convolutions, by its brightness; those without photos do not run."""
+
+    def __init__(self, bounds: list[float]) -> None:
+        super().__init__()
+        self.bounds = bounds
+        self.first, self.head = nn.Conv2d(3, 8, 3, 2), nn.Linear(12, 10)
+        self.experts = nn.ModuleList(nn.Conv2d(8, 12, 3, 2) for _ in range(len(bounds) + 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        chosen = torch.bucketize(x.mean((1, 2, 3)), x.new_tensor(self.bounds))
+        features = torch.relu(self.first(x))
+        parts = [(chosen == index).nonzero()[:, 0] for index in range(len(self.experts))]
+        results = [expert(features[part]) for expert, part in zip(self.experts, parts, strict=True)]
+        together = torch.cat(results)[torch.cat(parts).argsort()]
+        return self.head(torch.relu(together).mean((2, 3)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -39,14 +39,22 @@ def waiting_photos(columns: int) -> int:
     return _PHOTOS_TOGETHER if columns < _LONG_ROW else 0
 
 
+class LayerForm(NamedTuple):
+    """The arguments of a `LayerAccumulator` besides the name and the weight, and whether bias gradients are known."""
+
+    groups: int
+    correlated: bool
+    has_bias: bool = True
+
+
 class LayerAccumulator:
     """Sums over photos for one layer: row blocks as strips of their upper triangles, row correlation, and traces."""
 
-    def __init__(self, name: str, weight: Tensor, groups: int, *, correlated: bool) -> None:
+    def __init__(self, name: str, weight: Tensor, groups: int, *, correlated: bool, has_bias: bool = True) -> None:
         rows, columns = matrix_shape(weight)
         check_row_length(name, columns)
         self._row_fisher = torch.zeros(rows, dtype=torch.float64)
-        self._bias_fisher: Tensor | None = torch.zeros(rows, dtype=torch.float64)
+        self._bias_fisher = torch.zeros(rows, dtype=torch.float64) if has_bias else None
         self._name, self._groups, self._columns = name, groups, columns
         self._group_rows: list[int] = np.bincount(row_groups(rows, groups)).tolist()
         self._strips = [
@@ -55,6 +63,11 @@ class LayerAccumulator:
         ]
         self._row_products = torch.zeros(rows, rows, device=weight.device) if correlated else None
         self._waiting: list[Tensor] = []
+
+    @property
+    def form(self) -> LayerForm:
+        """What the sums are: those of other processes can be added to sums of the same form."""
+        return LayerForm(self._groups, self._row_products is not None, self._bias_fisher is not None)
 
     def sums(self) -> list[Tensor]:
         """Return all sums over photos."""

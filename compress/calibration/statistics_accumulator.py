@@ -34,7 +34,7 @@ import torch
 from torch import nn
 
 from compress.calibration.hidden_influence import check_no_hidden_influence
-from compress.calibration.layer_accumulator import LayerAccumulator
+from compress.calibration.layer_accumulator import LayerAccumulator, LayerForm
 from compress.calibration.layer_statistics import LayerStatistics
 from compress.calibration.own_gradients import warn_of_own_gradients
 from compress.calibration.pass_gradients import (
@@ -90,12 +90,13 @@ def accumulate_statistics(
             if batch.inputs is None:
                 continue
             if uses is None:
-                uses = weight_uses(network, batch, batch.inputs, options.output_error)
+                own = weight_uses(network, batch, batch.inputs, options.output_error)
+                uses = WeightUses(*map(frozenset.union, *processes.gather_interleaved([own])))
                 if processes.is_first:
                     warn_of_own_gradients(network, batch.inputs, batch.noise)
             sums.add(pass_gradients(network, batch, batch.inputs, options, sweep, uses), batch.photos, uses.mixed)
             advance(batch.photos)
-        for name, statistics in sums.statistics(processes):
+        for name, statistics in sums.statistics(network, processes):
             if statistics.row_fisher.any():
                 is_informative = True
             else:
@@ -142,17 +143,50 @@ class _SweepSums:
             row_block_calls = gradients.class_calls if is_last and gradients.class_calls else calls
             self._layers[name].add(calls, row_block_calls, 1 if name in mixed else photos)
 
-    def statistics(self, processes: ProcessGroup) -> Iterator[tuple[str, LayerStatistics]]:
-        """Yield the name and the statistics of each layer, from the photos of all processes; its sums are freed."""
+    def statistics(self, network: nn.Module, processes: ProcessGroup) -> Iterator[tuple[str, LayerStatistics]]:
+        """Yield the name and the statistics of each layer, from the photos of all processes; its sums are freed.
+
+        The last layer comes last.
+
+        Raises:
+            DataError: there are no photos.
+            PassError: as `accumulate_statistics`.
+        """
         processes.all_reduce(self._total_weight)
         if not self._total_weight:
             raise DataError("calibration needs at least one photo")
+        self._add_layers_of_others(network, processes)
         for layer in self._layers.values():
             layer.flush()
             processes.all_reduce(*layer.sums())
-        for name in list(self._layers):
+        for name in sorted(self._layers, key=self._last.__eq__):
             statistics = self._layers.pop(name).statistics(float(self._total_weight))
             yield name, statistics.with_equal_rows() if name == self._last else statistics
+
+    def _add_layers_of_others(self, network: nn.Module, processes: ProcessGroup) -> None:
+        """Add the layers that only photos of other processes use, such as experts, in the same order in all processes.
+
+        Raises:
+            PassError: the sums of a layer are not the same in all processes.
+        """
+        if processes.world_size == 1:
+            return
+        own = self._last, {name: layer.form for name, layer in self._layers.items()}
+        forms: dict[str, LayerForm] = {}
+        lasts, by_process = zip(*processes.gather_interleaved([own]), strict=True)
+        self._last = next(filter(None, lasts), "")
+        for name, form in (each for process in by_process for each in process.items()):
+            if forms.setdefault(name, form) != form:
+                raise PassError(
+                    "photos of different processes use it in different ways, so that their statistics cannot be added; "
+                    "run on one process, or use passes without statistics",
+                    tensor=name,
+                )
+        weights = dict(network.named_parameters())
+        self._layers = {
+            name: self._layers.get(name) or LayerAccumulator(name, weights[name], **form._asdict())
+            for name, form in forms.items()
+        }
 
 
 def _has_row_correlation(layer: CompressibleLayer) -> bool:

@@ -84,7 +84,7 @@ def run(
         SqueezeError: the run failed. A missed goal raises nothing: see `RunResult.goal_met`.
     """
     with temporary_folder() as temporary:
-        folder = temporary if fresh else cache or out / CACHE
+        folder = processes.from_first_of_machine(temporary) if fresh else cache or out / CACHE
         inputs = load_inputs(pipeline, folder, device, progress, out, processes, memory_bytes)
         if processes.is_first:
             check_writable(out, (MODEL_FILE, *REPORT_FILES))

@@ -41,6 +41,11 @@ class ProcessGroup:
         """Whether this process writes into the cache, which machines may have each."""
         return self.world_size == 1 or os.environ.get("LOCAL_RANK", "0") == "0"
 
+    def from_first_of_machine(self, value: T) -> T:
+        """Return the value of the process for which `is_first_of_machine` holds."""
+        values = self.gather_interleaved([value])
+        return values[self.rank - int(os.environ.get("LOCAL_RANK", "0"))] if self.world_size > 1 else value
+
     def owns(self, index: int) -> bool:
         """Return whether item `index` of an interleaved sequence belongs to this process."""
         return index % self.world_size == self.rank

@@ -100,6 +100,17 @@ def test_torchrun_runs_a_pipeline_and_writes_its_file_once(tmp_path):
     assert container.read(tmp_path / "out" / "p" / "model.sqz").classes == 10
 
 
+def test_processes_share_statistics_without_a_cache(tmp_path):
+    head = PIPELINE.partition("  - {pass: train")[0].replace("FACTORY", "mobilenet").replace("110", "20")
+    stage = "  - {pass: share, lambda: 1.0e-4, sensitivity_photos: 0, iterations: 1}\n"
+    (tmp_path / "p.yaml").write_text(head + stage)
+    command = [*TORCHRUN, "-m", "compress", "run", "p.yaml", "--fresh", "--device", "cpu"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "p" / "model.sqz").exists()
+    assert not (tmp_path / "out" / "p" / "cache").exists()
+
+
 def test_a_process_that_dies_ends_the_run(tmp_path):
     (tmp_path / "p.yaml").write_text(PIPELINE.replace("FACTORY", "KilledNetwork").replace("EPOCHS", "20"))
     command = [sys.executable, "-m", "compress", "run", "p.yaml", "--device", "cpu"]
