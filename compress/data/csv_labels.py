@@ -161,7 +161,8 @@ def _labels_of(
     try:
         if rule == "order":
             return labels_in_order(photos, set(filter(None, cells)), classes, of)
-        return find_labels(photos, classes, rule, of) or class_error(photos[0], None, classes)
+        unknown = (each for each in photos if each.class_name and classes.index_of(each.class_name) is None)
+        return find_labels(photos, classes, rule, of) or class_error(next(unknown, photos[0]), None, classes)
     except DataError as error:
         return error
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from unicodedata import normalize
 
 from compress.data.transforms import is_photo
-from compress.errors import DataError
+from compress.errors import DataError, first_names
 
 PHOTO_SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .mpo .png .apng .webp .bmp .gif .tif .tiff .ppm .pgm .pbm .pnm .avif".split()  # noqa: SIM905
@@ -206,7 +206,8 @@ def _read_csv_rows(file: Path) -> list[dict[str, str]]:
             rows = []
             for line, cells in ((line, cells) for line, cells in numbered if any(map(str.strip, cells))):
                 if len(cells) != len(columns):
-                    raise DataError(f"{file}, line {line}: {len(cells)} cells, expected {len(columns)}")
+                    expected = f"expected {len(columns)}, as in the line that names the columns: {first_names(columns)}"
+                    raise DataError(f"{file}, line {line}: {len(cells)} cells, {expected}")
                 rows.append(dict(zip(columns, cells, strict=True)))
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read {file} as CSV in UTF-8 or UTF-16: {error}") from error

@@ -31,13 +31,13 @@ def labels_of(tmp_path, draw, small):
     return load
 
 
-def listed(tmp_path, draw, text, *, file="list.csv", limit=None, labels="auto"):
+def listed(tmp_path, draw, text, *, file="list.csv", limit=None, labels="auto", classes=NetworkClasses(4)):  # noqa: B008  it does not change
     """Names and labels of the photos 0.png to 7.png in a table."""
     for number in range(8):
         draw(tmp_path / "photos" / f"{number}.png")
     (tmp_path / file).write_text(text)
     source = Folder(tmp_path / file, limit=limit, labels=labels)
-    return source.list_photos("validation", NetworkClasses(4))
+    return source.list_photos("validation", classes)
 
 
 @pytest.mark.parametrize(
@@ -121,6 +121,18 @@ def test_a_quote_that_is_not_closed_takes_no_rows(tmp_path, draw, rows, first):
 def test_a_cell_of_several_lines_is_one_cell(tmp_path, draw):
     photos = listed(tmp_path, draw, 'path,label,note\nphotos/0.png,0,"a\n""b"", c"\nphotos/1.png,1,"d" \n')
     assert photos.labels == [0, 1]
+
+
+def test_the_error_for_a_class_that_the_network_lacks_names_that_class(tmp_path, draw):
+    classes = NetworkClasses(2, ("ant", "bee"))
+    for other in ("NA", "dog"):
+        with pytest.raises(DataError, match=rf"1\.png has the class '{other}', which is no class name"):
+            listed(tmp_path, draw, f"path,label\nphotos/0.png,ant\nphotos/1.png,{other}\n", classes=classes)
+
+
+def test_a_row_of_other_length_is_compared_with_the_first_line(tmp_path, draw):
+    with pytest.raises(DataError, match=r"line 3: 2 cells, expected 1, as in the line that names the columns: path"):
+        listed(tmp_path, draw, "path\nphotos/0.png\nphotos/1.png,2\n")
 
 
 @pytest.mark.parametrize("mark", [",", "\t"])
