@@ -30,6 +30,9 @@ _MAX_BITS = 1_024
 _NO_VALUE = "no value; check for an unset variable, or write null for none"
 """A key without a value is null in YAML, but an unset variable or a mistake more often than a wish."""
 
+_DECIMAL_COMMA = "no value; a comma ends a value, so write numbers with a point, as 0.5"
+"""As in `{pass: prune, sparsity: 0,5}`, whose last key is 5."""
+
 _STANDARD = "tag:yaml.org,2002:"
 _TAGS = frozenset("str int float bool null map seq omap merge timestamp value".split())  # noqa: SIM905
 """Standard tags of the values that a pipeline can have. The parser would ignore others, such as `!kB 500`."""
@@ -200,7 +203,8 @@ def _problems(root: Node | None, above: tuple[Key, ...] = ()) -> Iterator[tuple[
             problem = f"the tag '{tag.replace(_STANDARD, '!!')}' means nothing in a pipeline"
             yield place, f"{problem}; leave it out, or put a text that starts with '!' in quotes"
         elif node is None or (tag == _STANDARD + "null" and not node.value and not in_list):
-            yield place, _NO_VALUE
+            is_number = bool(place.keys) and str(place.keys[-1]).isdecimal()
+            yield place, _DECIMAL_COMMA if is_number and not in_list else _NO_VALUE
         elif _is_truth_word(node) and (*above, *place.keys)[: len(_ARGS)] == _ARGS:
             yield place, f"{node.value} is text in YAML 1.2; write true or false, or put the text in quotes"
 

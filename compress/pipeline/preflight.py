@@ -30,6 +30,9 @@ _MIN_SHARE = 0.5
 _MAX_INPUT = 1_000
 """Inputs of known networks stay below 300."""
 
+_MIN_RANGE = 0.1
+"""Inputs of known networks range over more than 1."""
+
 _MARGIN = 1.05
 """Factor on the needed memory in an error message: the memory at the start of a process varies."""
 
@@ -132,7 +135,7 @@ def report_compressible(model: Model) -> None:
 
 
 def report_input(preprocessing: Preprocessing) -> None:
-    """Log the input; warn if pixels become inputs far from zero, as with a mean and a std of another scale.
+    """Log the input; warn if pixels become inputs far from zero or nearly equal, as with a std of another scale.
 
     A network with a global pool accepts photos of any size, and is much worse for another one than it was trained on.
     """
@@ -140,7 +143,8 @@ def report_input(preprocessing: Preprocessing) -> None:
     _LOGGER.info("input: %s %s, %s (model.input_size, resize)", size, preprocessing.channels, preprocessing.resize)
     mean, std = np.array(preprocessing.mean), np.array(preprocessing.std)
     ends = np.sort((np.array([[0.0], [255.0]]) * preprocessing.scale - mean) / std, axis=0)
-    if (ends[0] > 0).any() or (ends[1] < 0).any() or np.abs(ends).max() > _MAX_INPUT or not np.ptp(ends, axis=0).all():
+    is_narrow = bool((np.ptp(ends, axis=0) < _MIN_RANGE).any())
+    if is_narrow or (ends[0] > 0).any() or (ends[1] < 0).any() or np.abs(ends).max() > _MAX_INPUT:
         _LOGGER.warning(
             "preprocessing: pixels from 0 to 255 become inputs from %.4g to %.4g; mean and std may be of another scale "
             "(a pixel times scale %.4g, minus mean, over std)",

@@ -197,6 +197,7 @@ def test_null_written_out_is_the_default(read):
         ("data:\n  calibration:\nseed: 1", "p.yaml:2: data.calibration: no value"),
         ("report:\ngoal:\n  bytes:\n", "p.yaml:3: goal.bytes: no value"),
         ("stages: [{pass: share, layers: {1x1: }}]", "p.yaml:1: stages.0.layers.1x1: no value"),
+        ("stages: [{pass: prune, sparsity: 0,5}]", "p.yaml:1: stages.0.5: no value; a comma ends a value, so"),
         # missing keys
         ("data:\n  validation:\n    source: folder", "p.yaml:2: data.validation.path: this key is missing"),
         (

@@ -137,6 +137,7 @@ def test_an_unknown_layer_in_gradual_pruning_is_reported_with_its_line(read):
         (1 / 255, 123.675, 58.4, "from -2.118 to -2.101"),
         (1.0, 0.485, 0.229, "from -2.118 to 1111"),
         (0.0, 0.0, 1.0, "from 0 to 0"),
+        (1 / 255, 0.0, 255.0, "from 0 to 0.003922"),
         (1.0, -1.0, 1.0, "from 1 to 256"),
     ],
 )
