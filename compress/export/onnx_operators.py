@@ -44,6 +44,7 @@ from compress.networks.operations import (
     trace,
     with_numbers,
 )
+from compress.networks.program_writer import operation_words
 from compress.networks.tracing import is_altered
 
 
@@ -81,7 +82,13 @@ class OperatorConverter:
             except SqueezeError:
                 raise
             except Exception as error:  # a form of a call that no function below expects
-                raise _unsupported(node) from error
+                raise self._unsupported(node) from error
+
+    def _unsupported(self, node: fx.Node) -> SqueezeError:
+        return SqueezeError(
+            f"ONNX export does not support {operation_words(node, self._modules)}; torch.onnx.export may convert the "
+            "network that compress.load returns"
+        )
 
     def _replace_result(self, old: str, new: str) -> None:
         self._results = {node: new if name == old else name for node, name in self._results.items()}
@@ -111,7 +118,7 @@ class OperatorConverter:
             return self._add_steps(node.name, activation_steps(activation), inputs[0])
         result = self._convert_function(node, inputs) if module is None else self._convert_module(node, module, inputs)
         if result is None:
-            raise _unsupported(node)
+            raise self._unsupported(node)
         return result
 
     def _inputs(self, node: fx.Node) -> list[str]:
@@ -317,7 +324,3 @@ class OperatorConverter:
             name += "_"
         self._taken.add(name)
         return name
-
-
-def _unsupported(node: fx.Node) -> SqueezeError:
-    return SqueezeError(f"ONNX export does not support the network's operation {node.format_node()}")

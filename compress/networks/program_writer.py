@@ -93,6 +93,17 @@ def layer_name(name: str) -> str:
     return f"the layer {name}" if name else "the network"
 
 
+def operation_words(node: fx.Node, modules: Mapping[str, nn.Module]) -> str:
+    """Return what a node computes, and where, for a message; `modules` are those of its network by name."""
+    if node.op == "call_module":
+        module = shorten(repr(modules[str(node.target)]), MAX_MESSAGE)
+        return f"the layer {node.target}, {module}, or not the way it is called"
+    words = [*map(str, node.args), *(f"{name}={value}" for name, value in node.kwargs.items())]
+    owner = next(reversed(node.meta.get("nn_module_stack") or {"": None}))
+    name = getattr(node.target, "__name__", node.target)
+    return shorten(f"the operation {name}({', '.join(words)})", MAX_MESSAGE) + f" in {layer_name(str(owner))}"
+
+
 class ProgramWriter:
     """Appends an operation for each node.
 
@@ -134,13 +145,7 @@ class ProgramWriter:
         """Return what a node computes, and where, for a message."""
         if node.op == "output":
             return f"networks without operations, of more than {_MAX_OPERATIONS}, or that return a map as logits"
-        if node.op == "call_module":
-            module = shorten(repr(self._modules[str(node.target)]), MAX_MESSAGE)
-            return f"the layer {node.target}, {module}, or not the way it is called"
-        words = [*map(str, node.args), *(f"{name}={value}" for name, value in node.kwargs.items())]
-        owner = next(reversed(node.meta.get("nn_module_stack") or {"": None}))
-        name = getattr(node.target, "__name__", node.target)
-        return shorten(f"the operation {name}({', '.join(words)})", MAX_MESSAGE) + f" in {layer_name(str(owner))}"
+        return operation_words(node, self._modules)
 
     def _write_node(self, node: fx.Node) -> int:
         """Return the number of a node's result."""

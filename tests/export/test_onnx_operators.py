@@ -95,21 +95,21 @@ def test_functions(name, tmp_path):
 
 
 REFUSED = {
-    "an unknown function": (lambda x, own: torch.erf(x), r"operation %erf .*target=torch\.erf"),
+    "an unknown function": (lambda x, own: torch.erf(x), r"operation erf\("),
     "a part of the photos": (lambda x, own: x[0:1] + x, "operation|differ|not run"),
-    "a choice of channels": (lambda x, own: x[:, [0, 2]], "operation %getitem"),
-    "padding that cuts": (lambda x, own: functional.pad(x, (-1, 0, 0, 0)), "operation %pad"),
+    "a choice of channels": (lambda x, own: x[:, [0, 2]], r"operation getitem\("),
+    "padding that cuts": (lambda x, own: functional.pad(x, (-1, 0, 0, 0)), r"operation pad\("),
     "a tensor for each photo": (
         lambda x, own: torch.cat([x.mean(2), own.view(1, 6, 1).expand(x.size(0), 6, 1)], 2),
         "oper",
     ),
-    "reflections": (lambda x, own: functional.pad(x, (1, 1, 1, 1), "reflect"), "operation %pad"),
-    "a concatenation of pieces": (lambda x, own: torch.cat(x.chunk(2, 2), 1), "operation %cat"),
-    "a rounded quotient": (lambda x, own: torch.div(x, own, rounding_mode="floor"), "operation %div"),
-    "a multiple": (lambda x, own: torch.sub(x, own, alpha=2), "operation %sub"),
-    "uneven pools": (lambda x, own: functional.adaptive_avg_pool2d(x, 5), "operation %adaptive_avg_pool2d"),
-    "a mean over the photos": (lambda x, own: x - x.mean(0, keepdim=True), "operation %mean"),
-    "photos as channels": (lambda x, own: x.transpose(0, 1).mean((2, 3)).transpose(0, 1) + 1, "operation %transpose"),
+    "reflections": (lambda x, own: functional.pad(x, (1, 1, 1, 1), "reflect"), r"operation pad\("),
+    "a concatenation of pieces": (lambda x, own: torch.cat(x.chunk(2, 2), 1), r"operation cat\("),
+    "a rounded quotient": (lambda x, own: torch.div(x, own, rounding_mode="floor"), r"operation div\("),
+    "a multiple": (lambda x, own: torch.sub(x, own, alpha=2), r"operation sub\("),
+    "uneven pools": (lambda x, own: functional.adaptive_avg_pool2d(x, 5), r"operation adaptive_avg_pool2d\("),
+    "a mean over the photos": (lambda x, own: x - x.mean(0, keepdim=True), r"operation mean\("),
+    "photos as channels": (lambda x, own: x.transpose(0, 1).mean((2, 3)).transpose(0, 1) + 1, r"operation transpose\("),
 }
 
 
