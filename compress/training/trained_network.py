@@ -122,6 +122,7 @@ class TrainedNetwork:
         """Run the optimizer. Each group's learning rate is multiplied by its `scale`."""
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * group["scale"]
+        _begin_momentum(optimizer)
         optimizer.step()
         for each in self.trained.values():
             each.apply_mask()
@@ -192,3 +193,15 @@ def _torch_seed(seed: int | None, device: torch.device) -> Iterator[None]:
             if device.type == "cuda":
                 torch.cuda.manual_seed(seed)
         yield
+
+
+def _begin_momentum(optimizer: torch.optim.Optimizer) -> None:
+    """Begin the momentum, at 0, of parameters that the outputs use in a later step first, such as those of an expert.
+
+    Torch's fused SGD begins it in the first step of all parameters only.
+    """
+    groups = (group["params"] for group in optimizer.param_groups if group.get("momentum"))
+    used = [parameter for parameters in groups for parameter in parameters if parameter.grad is not None]
+    if any("momentum_buffer" in optimizer.state.get(parameter, {}) for parameter in used):
+        for parameter in used:
+            optimizer.state[parameter].setdefault("momentum_buffer", torch.zeros_like(parameter))

@@ -286,6 +286,29 @@ def test_a_gate_whose_softmax_is_0_or_1_keeps_its_choice(name):
     assert divergence(changed, context) < 0.02
 
 
+class LateExpert(nn.Module):
+    """An expert that no photo of the first training step takes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features, self.expert, self.head = nn.Conv2d(1, 12, 3, 2, 1), nn.Linear(12, 12), nn.Linear(12, 10)
+        self.steps = 0
+
+    def forward(self, x):
+        x = torch.relu(self.features(x)).mean((2, 3))
+        self.steps += self.training
+        return self.head(self.expert(x) if self.steps != 1 else x)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_an_expert_that_is_first_used_in_a_later_step_is_trained(optimizer):
+    model = UserNetwork(factory=f"{__name__}:LateExpert", preprocessing=GRAY).load()
+    context = Context(model, Digits(limit=20).load(model.preprocessing, "calibration", classes=10))
+    changed = Train(epochs=1, batch=5, optimizer=optimizer, learning_rate=0.01, validation_split=0)(model, context)
+    for name in ("expert.weight", "head.weight"):
+        assert np.abs(changed.tensors[name].to_dense() - model.tensors[name].to_dense()).max() > 1e-5
+
+
 class WithoutWeights(nn.Module):
     """Layers without inputs or outputs, as networks have them whose widths are computed."""
 
