@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 
@@ -29,6 +28,7 @@ from compress.quantization.regularization import regularized_quantizer
 from compress.runtime.distributed import ProcessGroup
 from compress.runtime.mapped_arrays import mapped, release_pages
 from compress.runtime.memory import resident_bytes
+from compress.runtime.threads import map_heaviest_first
 from compress.tensors.forms import Dense, Shared
 
 _LOGGER = logging.getLogger(__name__)
@@ -214,10 +214,8 @@ def _compressed(
             return error
 
     own = [layer for index, layer in enumerate(layers.values()) if processes.owns(index)]
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # no thread begins a large layer when the others end
-        largest_first = sorted(own, key=lambda layer: layer.weights.size, reverse=True)
-        results = {layer.name: pool.submit(compress, layer) for layer in largest_first}
-        compressed = processes.gather_interleaved([results[layer.name].result() for layer in own])
+    sizes = [layer.weights.size for layer in own]
+    compressed = processes.gather_interleaved(map_heaviest_first(compress, own, sizes, torch.get_num_threads()))
     changed: dict[str, Dense | Shared] = {}
     for name, result in zip(layers, compressed, strict=True):
         if isinstance(result, PassError):

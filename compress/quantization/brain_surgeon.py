@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 
 import numpy as np
 import torch
@@ -52,7 +53,7 @@ def obs_update(
                 begun.append(pool.map(update_group, range(start, start + len(matrices)), matrices))
                 if len(begun) > 1:  # the next matrices wait when the threads are done with the last ones
                     deque(begun.popleft(), 0)  # raises errors
-            deque(begun.popleft(), 0)
+            deque(chain.from_iterable(begun), 0)
     finally:
         torch.set_num_threads(threads)
     return np.where(mask, updated.reshape(weights.shape), 0.0).astype(np.float32)

@@ -26,7 +26,18 @@ def map_on_all_cores(
     Raises:
         Exception: the error of the first failed item in order, independent of timing.
     """
-    threads = min(available_cores(), len(items), sum(weights) // _WEIGHTS_PER_THREAD)
+    return map_heaviest_first(
+        function, items, weights, min(available_cores(), len(items), sum(weights) // _WEIGHTS_PER_THREAD)
+    )
+
+
+def map_heaviest_first(
+    function: Callable[[_Item], _Result], items: Sequence[_Item], weights: Sequence[int], threads: int
+) -> list[_Result]:
+    """Return the same as `map_on_all_cores`, from a number of threads; 0: from the calling thread.
+
+    The heaviest items are begun first, so that no thread works on one of them when the others are done.
+    """
     if threads == 0:
         return [function(item) for item in items]
     heaviest_first = sorted(range(len(items)), key=lambda index: -weights[index])

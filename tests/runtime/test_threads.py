@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from compress.runtime.threads import map_on_all_cores
+from compress.runtime.threads import map_heaviest_first, map_on_all_cores
 
 HEAVY = 1 << 20
 
@@ -33,3 +33,9 @@ def test_the_first_items_error_is_raised_after_all_items_are_done():
 def test_light_items_stay_in_the_calling_thread():
     threads = map_on_all_cores(lambda _: threading.get_ident(), range(30), [9] * 30)
     assert set(threads) == {threading.get_ident()}
+
+
+def test_the_heaviest_items_are_begun_first():
+    begun = []
+    map_heaviest_first(begun.append, [0, 1, 2, 3], weights=[3, 1, 4, 2], threads=1)
+    assert begun == [2, 0, 3, 1]
