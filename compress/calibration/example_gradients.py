@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,9 @@ from torch.nn import functional
 from torch.nn.grad import conv1d_weight, conv2d_weight
 
 from compress.networks.layer_calls import CompressibleLayer, LayerCall
+
+_MAX_UNFOLDED = 4 * 10**6
+"""Largest number of unfolded inputs of a photo: 80 MB for the photos of a pass."""
 
 CallGradients = list[tuple[LayerCall, Tensor]]
 """The calls of a layer, each with the gradient of its outputs."""
@@ -31,11 +35,11 @@ def example_gradients(call: LayerCall, output_gradient: Tensor, photos: int) -> 
         the gradients of the weights in the precision of `output_gradient`.
     """
     layer, inputs, outputs = call.layer, call.inputs.to(output_gradient.dtype), _by_position(call, output_gradient)
-    if isinstance(layer, nn.Linear) or _is_pointwise(layer):
-        weight_gradients = outputs @ _weight_inputs(layer, inputs).transpose(1, 2)
+    if isinstance(layer, nn.Linear) or _is_unfolded(layer, outputs.shape[2]):
+        weight_gradients = _in_weight_order(layer, outputs @ _weight_inputs(layer, inputs, output_gradient))
     else:
         weight_gradients = _convolution_gradients(layer, inputs, output_gradient)
-    bias_gradients = outputs.float().sum(2)
+    bias_gradients = torch.stack([each.sum(1, dtype=torch.float32) for each in outputs])  # a whole batch is slower
     if len(weight_gradients) == photos:
         return weight_gradients, bias_gradients
     examples = 1 if len(weight_gradients) % photos else photos
@@ -65,9 +69,9 @@ def compact_gradients(call: LayerCall, output_gradient: Tensor, group_rows: Sequ
     outputs = _by_position(call, output_gradient).float()
     if getattr(call.layer, "groups", 1) > 1 or outputs.shape[2] >= min(group_rows):
         return None
-    inputs = _weight_inputs(call.layer, call.inputs.float()).transpose(1, 2)
+    inputs = _weight_inputs(call.layer, call.inputs.float(), output_gradient)
     factors = [torch.linalg.qr(rows, mode="r").R for rows in torch.split(outputs, list(group_rows), 1)]
-    return torch.stack([(factor @ inputs).flatten(0, 1) for factor in factors])
+    return torch.stack([_in_weight_order(call.layer, factor @ inputs).flatten(0, 1) for factor in factors])
 
 
 def _convolution_gradients(layer: nn.Conv1d | nn.Conv2d, x: Tensor, output_gradient: Tensor) -> Tensor:
@@ -85,24 +89,37 @@ def _convolution_gradients(layer: nn.Conv1d | nn.Conv2d, x: Tensor, output_gradi
     return gradients.reshape(len(x), rows, -1)
 
 
-def _weight_inputs(layer: CompressibleLayer, x: Tensor) -> Tensor:
-    """Return the inputs that each weight of an ungrouped layer is multiplied with, (n, columns, positions)."""
+def _is_unfolded(layer: nn.Conv1d | nn.Conv2d, positions: int) -> bool:
+    """Return whether unfolded inputs, which torch multiplies faster than it convolves, are possible and few enough."""
+    is_small = layer.weight[0].numel() * positions <= _MAX_UNFOLDED
+    return layer.groups == 1 and (is_small or math.prod(layer.kernel_size) == 1)
+
+
+def _weight_inputs(layer: CompressibleLayer, x: Tensor, output_gradient: Tensor) -> Tensor:
+    """Return the inputs that each weight of an ungrouped layer is multiplied with, (n, positions, columns).
+
+    The channels of a kernel position are adjacent, as in memory. `_in_weight_order` changes that.
+    """
     if isinstance(layer, nn.Linear):
-        return _positions_last(x)
-    if _is_pointwise(layer):
-        return x.flatten(2)
+        return _positions_last(x).transpose(1, 2)
     x, padding = _padded(layer, x)
-    kernel, stride, dilation = layer.kernel_size, layer.stride, layer.dilation
-    if isinstance(layer, nn.Conv1d):  # unfold supports images only
-        x = x.unsqueeze(2)
-        kernel, stride, dilation, padding = (1, *kernel), (1, *stride), (1, *dilation), (0, *padding)
-    return functional.unfold(x, kernel, dilation, padding, stride)
+    x = x.movedim(1, -1)
+    if any(padding):
+        x = functional.pad(x, [0, 0, *(zeros for each in reversed(padding) for zeros in (each, each))])
+    x = x.contiguous()
+    photo, *positions, channel = x.stride()
+    strides = [each * step for each, step in zip(positions, layer.stride, strict=True)]
+    within = [each * step for each, step in zip(positions, layer.dilation, strict=True)]
+    shape = len(x), *output_gradient.shape[2:], *layer.kernel_size, x.shape[-1]
+    windows = x.as_strided(shape, (photo, *strides, *within, channel))
+    return windows.reshape(len(x), output_gradient[0, 0].numel(), -1)
 
 
-def _is_pointwise(layer: nn.Conv1d | nn.Conv2d) -> bool:
-    """Return whether each output position reads one input position, and all of its channels."""
-    is_padded = isinstance(layer.padding, str) or any(layer.padding)
-    return set(layer.kernel_size) == set(layer.stride) == {1} and layer.groups == 1 and not is_padded
+def _in_weight_order(layer: CompressibleLayer, gradients: Tensor) -> Tensor:
+    """Return gradients, shape (n, rows, columns), whose columns are ordered as in the weights, not in the inputs."""
+    if isinstance(layer, nn.Linear) or math.prod(layer.kernel_size) == 1:
+        return gradients
+    return gradients.reshape(*gradients.shape[:2], -1, layer.weight.shape[1]).transpose(2, 3).flatten(2)
 
 
 def _padded(layer: nn.Conv1d | nn.Conv2d, x: Tensor) -> tuple[Tensor, tuple[int, ...]]:

@@ -38,7 +38,7 @@ from compress.runtime.progress import Progress
 
 _LOGGER = logging.getLogger(__name__)
 
-_STATISTICS_VERSION = 9
+_STATISTICS_VERSION = 10
 """Increased when the statistics of the same network and photos change."""
 
 _BALANCE_PHOTOS, _BALANCE_BATCH = 2_000, 10

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -23,8 +24,11 @@ _MIN_ROW_FRACTION = 0.05
 """Smallest Fisher information of a row, as a fraction of the mean of its layer. A row that these photos do not use may
 matter for others."""
 
-_PHOTOS_TOGETHER = 20
+_PHOTOS_TOGETHER = 40
 """Photos whose gradients are added to the row blocks in one step. Memory bandwidth limits smaller steps."""
+
+_ROWS_TOGETHER = 32
+"""Rows whose waiting gradients are added together, while they are in a processor's cache."""
 
 _LONG_ROW = 1024
 """Length of rows from which `compact_gradients` saves much, and from which gradients are added at once."""
@@ -78,16 +82,19 @@ class LayerAccumulator:
         """Add photos: row blocks from the gradients of `row_block_calls`, all else from `calls`."""
         weight_gradients, bias_gradients = summed_gradients(calls, photos)
         assert self._bias_fisher is not None
-        exact = weight_gradients.float()
-        self._row_fisher += exact.square().sum((0, 2)).double().cpu()
+        norms = torch.linalg.vector_norm(weight_gradients, dim=2, dtype=torch.float32)
+        self._row_fisher += norms.square().sum(0).double().cpu()
         self._bias_fisher += bias_gradients.square().sum(0).double().cpu()
-        if row_block_calls is not calls:
-            weight_gradients, _ = summed_gradients(row_block_calls, photos)
+        by_row = weight_gradients.transpose(0, 1)
         if self._row_products is not None:
-            flat = exact.transpose(0, 1).flatten(1)
-            self._row_products.addmm_(flat, flat.T)
+            by_row = by_row.contiguous()
+            flat = by_row.flatten(1).float()
+            with _products_of(by_row.dtype):
+                self._row_products.addmm_(flat, flat.T)
+        if row_block_calls is not calls:
+            by_row = summed_gradients(row_block_calls, photos)[0].transpose(0, 1)
         compact = self._compact(row_block_calls, photos)
-        self._wait(weight_gradients.transpose(0, 1) if compact is None else compact)
+        self._wait(by_row if compact is None else compact)
 
     def _compact(self, calls: CallGradients, photos: int) -> Tensor | None:
         """Return `compact_gradients` of a layer of long rows that sees each photo once."""
@@ -113,15 +120,18 @@ class LayerAccumulator:
         """Add the waiting gradients to the strips, in place."""
         if not self._waiting:
             return
-        gradients = torch.cat(self._waiting, 1).float()  # (rows or groups, photos, columns)
-        self._waiting.clear()
-        if self._groups == len(gradients):
-            for start, strip in self._strips_from():
-                within = gradients[..., start : start + STRIP_ROWS]
-                torch.baddbmm(strip, within.transpose(1, 2), gradients[..., start:], out=strip)
+        waiting, self._waiting = self._waiting, []
+        if self._groups == len(waiting[0]):
+            for first in range(0, self._groups, _ROWS_TOGETHER):
+                rows = slice(first, first + _ROWS_TOGETHER)
+                gradients = torch.cat([each[rows] for each in waiting], 1).float()  # (rows or groups, photos, columns)
+                for start, strip in self._strips_from():
+                    within, sums = gradients[..., start : start + STRIP_ROWS], strip[rows]
+                    torch.baddbmm(sums, within.transpose(1, 2), gradients[..., start:], out=sums)
             return
-        for group, rows in enumerate(torch.split(gradients, self._group_rows)):
-            flat = rows.flatten(0, 1)
+        by_group = zip(*(torch.split(each, self._group_rows) for each in waiting), strict=True)
+        for group, parts in enumerate(by_group):
+            flat = torch.cat(parts, 1).float().flatten(0, 1)
             for start, strip in self._strips_from():
                 strip[group].addmm_(flat[:, start : start + STRIP_ROWS].T, flat[:, start:])
 
@@ -169,6 +179,18 @@ class LayerAccumulator:
             triangles[:, begin:end] = row
         packed: NDArray[np.float32] = triangles.div_(traces.cpu()[:, None]).numpy()
         return packed
+
+
+@contextmanager
+def _products_of(dtype: torch.dtype) -> Iterator[None]:
+    """Let torch multiply float32 numbers as bfloat16 if they come from it: that is exact, and sums stay in float32."""
+    precision = torch.get_float32_matmul_precision()
+    if dtype == torch.bfloat16:
+        torch.set_float32_matmul_precision("medium")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
 
 
 def _triangle_rows(strips: Iterable[Block]) -> Iterator[Block]:

@@ -130,8 +130,10 @@ def with_minimum(fisher):
     return np.maximum(fisher, 0.05 * fisher.mean())
 
 
+@pytest.mark.parametrize("max_unfolded", [0, 10**6])
 @pytest.mark.parametrize("kind", NETWORKS)
-def test_statistics_equal_the_reference_computed_photo_by_photo(kind):
+def test_statistics_equal_the_reference_computed_photo_by_photo(kind, max_unfolded, monkeypatch):
+    monkeypatch.setattr("compress.calibration.example_gradients._MAX_UNFOLDED", max_unfolded)
     make, shape = NETWORKS[kind]
     network, photos = make(), torch.randn(9, *shape)
     statistics = statistics_of(network, photos, row_block_bytes=ROW_BLOCK_BYTES)
