@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from compress.calibration.packed_triangular import packed, symmetric
+from compress.runtime.threads import map_ahead
 from compress.tensors.kernel_transform import derivatives_by_coefficient
 
 Floats = NDArray[np.float64]
@@ -60,7 +63,7 @@ class LayerStatistics:
         out: NDArray[np.float32] | None = None,
         kernel_transform: bool = False,
     ) -> NDArray[np.float32]:
-        """Return the packed factors of the error feedback in each row: `inverse_cholesky` of `row_hessians`.
+        """Return the packed factors of the error feedback in each row: `inverse_cholesky` of its Hessian.
 
         Args:
             row_weight: weight of the row block in the mixture, 0 to 1; the rest is that of `input_factor`.
@@ -74,23 +77,42 @@ class LayerStatistics:
         """
         groups, columns = self.group_of_row(row_weight)[-1] + 1, len(self.input_factor)
         triangles = np.empty((groups, columns * (columns + 1) // 2), np.float32) if out is None or groups == 1 else out
-        for start, hessians in self.row_hessians(row_weight, damping):
-            matrices = _by_coefficient(hessians) if kernel_transform else hessians
-            triangles[start : start + len(matrices)] = packed(inverse_cholesky(matrices))
+
+        def invert(group: int, hessian: Floats) -> None:
+            matrix = _by_coefficient(hessian[None]) if kernel_transform else hessian[None]
+            triangles[group] = packed(inverse_cholesky(matrix)[0])
+
+        self.for_each_row_hessian(invert, row_weight, damping)
         return triangles
 
-    def row_hessians(self, row_weight: float, damping: Floats | float) -> Iterator[tuple[int, Floats]]:
-        """Yield the damped mixtures of row blocks and `input_factor`; see `row_inverse_cholesky` for the arguments.
+    def for_each_row_hessian(
+        self, function: Callable[[int, Floats], None], row_weight: float, damping: Floats | float
+    ) -> None:
+        """Call a function with each group of `group_of_row` and its Hessian, on as many threads as torch has.
 
-        Yields:
-            index of the first group of `group_of_row`, and the matrices of this and the next groups, shape (n, columns,
-            columns).
+        The Hessian, shape (columns, columns), is the damped mixture of the row block and `input_factor`; the other
+        arguments are those of `row_inverse_cholesky`. Large matrices come one by one, and torch uses its threads within
+        the function.
         """
+        hessians = self._row_hessians(row_weight, damping)
+        if self.input_factor.size > _ENTRIES_TOGETHER:
+            for group, hessian in hessians:
+                function(group, hessian)
+            return
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # within the threads, more would wait for each other
+        try:
+            with ThreadPoolExecutor(threads) as pool:
+                deque(map_ahead(pool, lambda of_group: function(*of_group), hessians, 2 * self._groups_together), 0)
+        finally:
+            torch.set_num_threads(threads)
+
+    def _row_hessians(self, row_weight: float, damping: Floats | float) -> Iterator[tuple[int, Floats]]:
+        """Yield each group and its Hessian."""
         group = self.group_of_row(row_weight)
         group_damping = np.bincount(group, np.broadcast_to(damping, group.shape)) / np.bincount(group)
-        groups_together = max(1, _ENTRIES_TOGETHER // self.input_factor.size)
-        for start in range(0, len(group_damping), groups_together):
-            batch = slice(start, start + groups_together)
+        for start in range(0, len(group_damping), self._groups_together):
+            batch = slice(start, start + self._groups_together)
             if len(group_damping) > 1:
                 assert self.row_blocks is not None
                 mixed = symmetric(self.row_blocks[batch])
@@ -99,10 +121,14 @@ class LayerStatistics:
             else:
                 mixed = self.input_factor[None].copy()
             _damp(mixed, group_damping[batch])
-            yield start, mixed
+            yield from enumerate(mixed, start)
+
+    @property
+    def _groups_together(self) -> int:
+        return max(1, _ENTRIES_TOGETHER // self.input_factor.size)
 
     def group_of_row(self, row_weight: float) -> NDArray[np.int64]:
-        """Return which rows share a matrix in `row_hessians`: `row_groups`, shape (rows,)."""
+        """Return which rows share a Hessian: `row_groups`, shape (rows,)."""
         groups = 1 if self.row_blocks is None or row_weight == 0 else len(self.row_blocks)
         return row_groups(len(self.row_fisher), groups)
 

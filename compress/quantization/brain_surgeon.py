@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from compress.calibration.layer_statistics import LayerStatistics
-from compress.quantization.regularization import regularized_hessians
+from compress.quantization.regularization import row_weight_and_damping
 
 
 def obs_update(
@@ -38,24 +33,14 @@ def obs_update(
     """
     before, masks = weights.reshape(len(weights), -1).astype(np.float64), mask.reshape(len(mask), -1)
     updated = np.zeros_like(before)
-    group_of_row, hessians = regularized_hessians(statistics, samples, is_classifier=is_classifier)
+    row_weight, damping = row_weight_and_damping(statistics, samples, is_classifier=is_classifier)
+    group_of_row = statistics.group_of_row(row_weight)
 
     def update_group(group: int, hessian: NDArray[np.float64]) -> None:
         rows = group_of_row == group
         updated[rows] = _solve(before[rows], masks[rows], hessian)
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # each thread solves rows of its own: more threads inside would wait for each other
-    try:
-        with ThreadPoolExecutor(threads) as pool:
-            begun: deque[Iterable[None]] = deque()
-            for start, matrices in hessians:
-                begun.append(pool.map(update_group, range(start, start + len(matrices)), matrices))
-                if len(begun) > 1:  # the next matrices wait when the threads are done with the last ones
-                    deque(begun.popleft(), 0)  # raises errors
-            deque(chain.from_iterable(begun), 0)
-    finally:
-        torch.set_num_threads(threads)
+    statistics.for_each_row_hessian(update_group, row_weight, damping)
     return np.where(mask, updated.reshape(weights.shape), 0.0).astype(np.float32)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,7 +59,7 @@ def regularized_quantizer(
         kernel_transform: quantize the transform coefficients of 3x3 kernels if no kernel is pruned in part.
     """
     weights, mask = tensor.to_dense(), tensor.mask
-    row_weight, min_damping = _row_weight_and_damping(statistics, samples, is_classifier=is_classifier)
+    row_weight, min_damping = row_weight_and_damping(statistics, samples, is_classifier=is_classifier)
     damping = np.minimum(min_damping + noise_to_signal(weights, statistics, lambda_), _MAX_DAMPING)
     kernel_transform = kernel_transform and has_3x3_kernels(mask.shape) and _has_whole_kernels(mask)
     inverse_cholesky = statistics.row_inverse_cholesky(
@@ -72,15 +71,7 @@ def regularized_quantizer(
     return LayerQuantizer(name, *arrays, kernel_transform, statistics.bias_fisher)
 
 
-def regularized_hessians(
-    statistics: LayerStatistics, samples: int, *, is_classifier: bool
-) -> tuple[NDArray[np.int64], Iterator[tuple[int, Floats]]]:
-    """Return `group_of_row` and `row_hessians` of a layer; arguments as in `regularized_quantizer`."""
-    row_weight, damping = _row_weight_and_damping(statistics, samples, is_classifier=is_classifier)
-    return statistics.group_of_row(row_weight), statistics.row_hessians(row_weight, damping)
-
-
-def _row_weight_and_damping(statistics: LayerStatistics, samples: int, *, is_classifier: bool) -> tuple[float, float]:
+def row_weight_and_damping(statistics: LayerStatistics, samples: int, *, is_classifier: bool) -> tuple[float, float]:
     """Return the weight of row blocks in the mixture with the input factor, and the minimum damping."""
     if is_classifier:
         classes = len(statistics.row_fisher)

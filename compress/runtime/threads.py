@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import TypeVar
 
 _Item = TypeVar("_Item")
@@ -48,6 +49,26 @@ def map_heaviest_first(
         except KeyboardInterrupt:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def map_ahead(
+    pool: Executor, function: Callable[[_Item], _Result], items: Iterable[_Item], ahead: int
+) -> Iterator[_Result]:
+    """Yield `function(item)` for each item, in order, while threads work on the next ones.
+
+    Args:
+        pool: the threads.
+        function: independent for each item.
+        items: its arguments, drawn as they are needed.
+        ahead: largest number of items that wait or are worked on.
+    """
+    begun: deque[Future[_Result]] = deque()
+    for item in items:
+        begun.append(pool.submit(function, item))
+        if len(begun) == ahead:
+            yield begun.popleft().result()
+    while begun:
+        yield begun.popleft().result()
 
 
 def available_cores() -> int:

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from compress.calibration.layer_statistics import LayerStatistics, inverse_cholesky
 from compress.calibration.packed_triangular import packed, upper
 
 
 def factor_of(statistics, damping=0.01):
-    ((_, hessians),) = statistics.row_hessians(0, damping)
-    return inverse_cholesky(hessians)[0]
+    hessians = {}
+    statistics.for_each_row_hessian(hessians.__setitem__, 0, damping)
+    return inverse_cholesky(hessians[0][None])[0]
 
 
 class TestFeedback:
@@ -66,6 +68,24 @@ class TestFeedback:
         separate = statistics.row_inverse_cholesky(0.3)
         assert statistics.row_inverse_cholesky(0.3, out=row_blocks) is row_blocks
         np.testing.assert_array_equal(row_blocks, separate)
+
+    @pytest.mark.parametrize("entries_together", [1, 3 * 6**2])
+    def test_matrices_in_turn_and_in_threads_have_the_same_factors(self, monkeypatch, entries_together):
+        blocks = np.stack([self.statistics(photos=10 + row).input_factor for row in range(20)])
+        statistics = LayerStatistics(blocks.mean(0), np.ones(20), None, packed(blocks.astype(np.float32)))
+        threads, factors = torch.get_num_threads(), statistics.row_inverse_cholesky(0.3)
+        monkeypatch.setattr("compress.calibration.layer_statistics._ENTRIES_TOGETHER", entries_together)
+        np.testing.assert_array_equal(statistics.row_inverse_cholesky(0.3), factors)
+        assert torch.get_num_threads() == threads
+
+    def test_an_error_in_a_thread_is_raised_and_torch_keeps_its_threads(self):
+        def fail(group, hessian):
+            raise ValueError(group)
+
+        threads = torch.get_num_threads()
+        with pytest.raises(ValueError, match="0"):
+            self.statistics().for_each_row_hessian(fail, 0, 0.1)
+        assert torch.get_num_threads() == threads
 
     def test_without_row_blocks_there_is_one_factor(self):
         statistics = self.statistics()

@@ -8,7 +8,7 @@ import pytest
 from compress.calibration.layer_statistics import LayerStatistics
 from compress.calibration.packed_triangular import packed
 from compress.quantization.brain_surgeon import obs_update
-from compress.quantization.regularization import regularized_hessians
+from compress.quantization.regularization import row_weight_and_damping
 
 SAMPLES = 5000
 
@@ -29,8 +29,10 @@ def test_no_other_remaining_weights_cost_less(groups, is_classifier):
     statistics = random_statistics(7, 6, groups)
     best = obs_update(weights, mask, statistics, SAMPLES, is_classifier=is_classifier)
     assert not best[~mask].any()
-    group_of_row, hessians = regularized_hessians(statistics, SAMPLES, is_classifier=is_classifier)
-    hessian = np.concatenate([matrices for _, matrices in hessians])[group_of_row]
+    row_weight, damping = row_weight_and_damping(statistics, SAMPLES, is_classifier=is_classifier)
+    hessians = {}
+    statistics.for_each_row_hessian(hessians.__setitem__, row_weight, damping)
+    hessian = np.stack([hessians[group] for group in statistics.group_of_row(row_weight)])
 
     def cost(values):
         error = (weights - values).reshape(7, 6).astype(np.float64)
