@@ -70,10 +70,10 @@ class Quantize(RateDistortionPass):
             trellis = (TRELLIS_4096 if final else TRELLIS_256) if has_trellis else None
             return layer.quantize(lambda_, trellis, self.iterations, symbol_bits)
 
-        kernel_transform = _is_enabled(self.kernel_transform, context)
         return minimize_cost(
-            self, model, context, compress_layer, self.bias_precision, kernel_transform=kernel_transform
-        )
+            self, model, context, compress_layer, self.bias_precision,
+            kernel_transform=_is_enabled(self.kernel_transform, context), has_coarse_trellis=has_trellis,
+        )  # fmt: skip
 
 
 def _is_enabled(option: bool | None, context: Context) -> bool:

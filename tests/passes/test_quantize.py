@@ -148,7 +148,9 @@ class TestBytes:
             quantized = Quantize(bytes=file_bytes)(tiny, context)
             assert 0.98 * file_bytes <= context.file_bytes(quantized) <= file_bytes
 
-    def test_the_first_quantization_may_fill_less_of_the_file(self, tiny, context, monkeypatch):
+    def test_the_first_quantization_may_fill_less_and_the_last_begins_along_the_coarse_trellis(
+        self, tiny, context, monkeypatch
+    ):
         fills = []
 
         class Search(LambdaSearch):
@@ -159,7 +161,9 @@ class TestBytes:
         monkeypatch.setattr("compress.passes.network_compression.LambdaSearch", Search)
         Quantize(bytes=1_000)(tiny, context)
         Quantize(bytes=1_000, sensitivity_photos=0)(tiny, context)
-        assert fills == [0.99, 0.998, 0.998]
+        Quantize(bytes=1_000, sensitivity_photos=0, trellis=False)(tiny, context)
+        first, coarse, last = 0.99, 0.9994, 0.998
+        assert fills == [first, coarse, last, coarse, last, last]
 
     def test_bytes_take_a_unit(self):
         assert Quantize(bytes="0.5 MB").bytes == 500_000
