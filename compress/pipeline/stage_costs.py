@@ -22,24 +22,36 @@ from compress.pipeline.resource_meter import ResourceUsage
 from compress.report.comparison.run_files import REPORT, NamedRun, read_run
 from compress.report.record import RunRecord, StageRecord
 
-_STATISTICS = 6
+_STATISTICS = 3
 """Statistics of a photo take as long as this many forward passes; each further augmentation takes 1."""
 
 _TRAINING_STEP = 3
 """A training step takes one forward pass, and two for the gradients; `distill` runs the float network too."""
 
-
-_WEIGHT_SECONDS = 1e-4
-"""Time to derive the feedback of a weight, and to assign it some ten times, most of them along a coarse trellis."""
+_UPDATE_SECONDS, _SHARE_SECONDS, _QUANTIZE_SECONDS = 5e-6, 2e-5, 8e-5
+"""Time of a weight: to update it once for pruned ones; to derive its feedback, and to assign it some ten times, to
+shared values or along a trellis."""
 
 
 def weight_seconds(pass_: Pass, weights: int) -> float:
     """Return about how long a pass works on the weights of a network, besides photos."""
-    return _WEIGHT_SECONDS * weights if isinstance(pass_, RateDistortionPass) and pass_.row_block_bytes else 0.0
+    match pass_:
+        case Pass(row_block_bytes=None | 0):
+            return 0.0
+        case Prune():
+            return _UPDATE_SECONDS * pass_.iterations * weights
+        case Share():
+            return _SHARE_SECONDS * weights
+    return _QUANTIZE_SECONDS * weights
 
 
-def photo_passes(pass_: Pass, photos: int) -> int:
-    """Return about how many forward passes over single photos a pass takes with this number of calibration photos."""
+def photo_passes(pass_: Pass, photos: int, earlier: Sequence[Pass] = ()) -> int:
+    """Return about how many forward passes over single photos a pass takes with this number of calibration photos.
+
+    Statistics that the last one of the `earlier` passes has gathered are not gathered again.
+    """
+    statistics = _statistics(pass_)
+    has_statistics = statistics is not None and statistics in map(_statistics, earlier[-1:])
     match pass_:
         case Prune(row_block_bytes=None) | Share(row_block_bytes=None):
             return 0
@@ -48,12 +60,20 @@ def photo_passes(pass_: Pass, photos: int) -> int:
         case Distill():
             return (_TRAINING_STEP + 1) * pass_.steps * pass_.batch
         case Prune():
-            return _STATISTICS * min(pass_.statistics_photos or photos, photos)
+            return 0 if has_statistics else _STATISTICS * min(pass_.statistics_photos or photos, photos)
         case RateDistortionPass():
-            used = min(pass_.statistics_photos or photos, photos)
+            used = 0 if has_statistics else min(pass_.statistics_photos or photos, photos)
             measured = min(pass_.sensitivity_photos, photos)
             return (_STATISTICS + pass_.augmentations - 1) * used + _STATISTICS * measured
     return 0
+
+
+def _statistics(pass_: Pass) -> tuple[object, ...] | None:
+    """Return what determines the statistics of a pass on given photos; None: it gathers none."""
+    if not isinstance(pass_, Prune | RateDistortionPass) or pass_.row_block_bytes is None:
+        return None
+    augmentations = getattr(pass_, "augmentations", 1)
+    return pass_.statistics_photos, augmentations, pass_.row_block_bytes, pass_.half_precision
 
 
 def earlier_runs(out: Path, reference: Model) -> list[NamedRun]:

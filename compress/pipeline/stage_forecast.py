@@ -73,7 +73,11 @@ def forecast_stages(
         if is_cached:
             usage, source = ResourceUsage(), _CACHE
         else:
-            usage, source = earlier_usage(stage, costs.calibration, runs) or (_guess(stage.pass_, costs, memory), GUESS)
+            earlier = [before.pass_ for before in pipeline.stages[:index]]
+            usage, source = earlier_usage(stage, costs.calibration, runs) or (
+                _guess(stage.pass_, earlier, costs, memory),
+                GUESS,
+            )
         seconds, peak = usage.seconds + validation, max(usage.peak_bytes, memory)
         return StageForecast(stage.name, stage.pass_.kind, is_cached, seconds, peak, source)
 
@@ -85,9 +89,9 @@ def forecast_stages(
     )
 
 
-def _guess(pass_: Pass, costs: RunCosts, memory: int) -> ResourceUsage:
-    """Return the guessed usage of a pass in a process that has so much memory already."""
-    seconds, peak = photo_passes(pass_, costs.calibration) * costs.photo_seconds, memory
+def _guess(pass_: Pass, earlier: Sequence[Pass], costs: RunCosts, memory: int) -> ResourceUsage:
+    """Return the guessed usage of a pass after `earlier` ones, in a process that has so much memory already."""
+    seconds, peak = photo_passes(pass_, costs.calibration, earlier) * costs.photo_seconds, memory
     if (row_block_bytes := pass_.row_block_bytes) is not None:
         statistics = statistics_memory(costs.reference, row_block_bytes)
         seconds *= len(statistics.sweeps(costs.memory_bytes - memory))

@@ -119,11 +119,11 @@ def test_what_stops_a_run_before_its_first_stage_stops_it_too(pipeline, tmp_path
     ("pass_", "passes"),
     [
         (Prune(sparsity=0.5), 0),
-        (Prune(sparsity=0.5, obs_update=True), 600),
-        (Prune(sparsity=0.5, criterion="fisher", statistics_photos=10), 60),
+        (Prune(sparsity=0.5, obs_update=True), 300),
+        (Prune(sparsity=0.5, criterion="fisher", statistics_photos=10), 30),
         (Share(bits=4), 0),
-        (Share(bits=4, bytes=1000, sensitivity_photos=0), 600),
-        (Quantize(bytes=1000, augmentations=4, sensitivity_photos=50), 900 + 300),
+        (Share(bits=4, bytes=1000, sensitivity_photos=0), 300),
+        (Quantize(bytes=1000, augmentations=4, sensitivity_photos=50), 600 + 150),
         (Distill(steps=10, batch=8), 320),
         (Train(epochs=2), 600),
         (Recode(), 0),
@@ -131,6 +131,13 @@ def test_what_stops_a_run_before_its_first_stage_stops_it_too(pipeline, tmp_path
 )
 def test_the_guess_counts_forward_passes_over_100_photos(pass_, passes):
     assert photo_passes(pass_, 100) == passes
+
+
+def test_the_guess_counts_statistics_that_two_passes_share_once():
+    prune, share = Prune(sparsity=0.5, obs_update=True), Share(bits=4, bytes=1000, sensitivity_photos=0)
+    assert photo_passes(share, 100, [prune]) == photo_passes(prune, 100, [prune]) == 0
+    assert photo_passes(replace(share, statistics_photos=50), 100, [prune]) == 150
+    assert photo_passes(share, 100, [prune, Train(epochs=1)]) == 300
 
 
 def test_an_earlier_time_is_scaled_to_the_photos_and_the_epochs():
