@@ -165,6 +165,14 @@ def test_the_page_explains_codes_below_the_entropy(pages):
     assert "Contexts, and several Huffman codes in a layer, can take less." in Elements(pages["labeled"]).words()
 
 
+def test_the_recipe_and_what_lies_beyond_it_are_named_where_weights_are_compressed():
+    sentence = "trellis-coded levels and context coding go beyond it."
+    record = make_record()
+    only_encoded = tuple(stage for stage in record.stages if stage.kind in {"baseline", "encode", "proof"})
+    assert sentence in Elements(to_html(record)).words()
+    assert sentence not in Elements(to_html(replace(record, stages=only_encoded))).words()
+
+
 def test_the_color_of_added_bytes_is_explained_where_a_stage_adds_some():
     record = make_record()
     *others, last = record.stages
