@@ -14,7 +14,7 @@ from torch.nn.grad import conv1d_weight, conv2d_weight
 from compress.networks.layer_calls import CompressibleLayer, LayerCall
 
 _MAX_UNFOLDED = 4 * 10**6
-"""Largest number of unfolded inputs of a photo: 80 MB for the photos of a pass."""
+"""Largest number of unfolded inputs of a photo: 80 MB in float32 for the photos of a pass."""
 
 CallGradients = list[tuple[LayerCall, Tensor]]
 """The calls of a layer, each with the gradient of its outputs."""
@@ -39,7 +39,7 @@ def example_gradients(call: LayerCall, output_gradient: Tensor, photos: int) -> 
         weight_gradients = _in_weight_order(layer, outputs @ _weight_inputs(layer, inputs, output_gradient))
     else:
         weight_gradients = _convolution_gradients(layer, inputs, output_gradient)
-    bias_gradients = torch.stack([each.sum(1, dtype=torch.float32) for each in outputs])  # a whole batch is slower
+    bias_gradients = torch.stack([each.sum(1, dtype=torch.float32) for each in outputs])  # faster than the batch
     if len(weight_gradients) == photos:
         return weight_gradients, bias_gradients
     examples = 1 if len(weight_gradients) % photos else photos

@@ -183,7 +183,7 @@ class LayerAccumulator:
 
 @contextmanager
 def _products_of(dtype: torch.dtype) -> Iterator[None]:
-    """Let torch multiply float32 numbers as bfloat16 if they come from it: that is exact, and sums stay in float32."""
+    """Let torch multiply float32 copies of numbers of this type in bfloat16 if that is exact. Sums stay in float32."""
     precision = torch.get_float32_matmul_precision()
     if dtype == torch.bfloat16:
         torch.set_float32_matmul_precision("medium")

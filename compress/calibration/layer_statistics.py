@@ -79,8 +79,7 @@ class LayerStatistics:
         triangles = np.empty((groups, columns * (columns + 1) // 2), np.float32) if out is None or groups == 1 else out
 
         def invert(group: int, hessian: Floats) -> None:
-            matrix = _by_coefficient(hessian[None]) if kernel_transform else hessian[None]
-            triangles[group] = packed(inverse_cholesky(matrix)[0])
+            triangles[group] = packed(inverse_cholesky(_by_coefficient(hessian) if kernel_transform else hessian))
 
         self.for_each_row_hessian(invert, row_weight, damping)
         return triangles
@@ -144,8 +143,7 @@ class LayerStatistics:
             return None
         identity = np.eye(len(self.row_correlation))
         mixed = correlation_weight * self.row_correlation.astype(np.float64) + (1 - correlation_weight) * identity
-        factor: Floats = inverse_cholesky(mixed[None])[0]
-        return factor
+        return inverse_cholesky(mixed)
 
     def weight_fisher(self) -> Floats:
         """Return the Fisher information of each weight, shape (rows, columns): the diagonal of the whole matrix."""
@@ -157,8 +155,8 @@ def row_groups(rows: int, groups: int) -> NDArray[np.int64]:
     return np.arange(rows, dtype=np.int64) * groups // rows
 
 
-def inverse_cholesky(matrices: Floats) -> Floats:
-    """Return the upper Cholesky factors `u` of the inverses of matrices, shape (n, columns, columns).
+def inverse_cholesky(matrix: Floats) -> Floats:
+    """Return the upper Cholesky factor `u` of the inverse of a matrix, shape (columns, columns).
 
     If column j is stored too small by `e`, error feedback adds `-e / u[j, j] * u[j, k]` to each later column k. The
     remaining cost is `e ** 2 / u[j, j] ** 2`.
@@ -168,9 +166,9 @@ def inverse_cholesky(matrices: Floats) -> Floats:
 
     Source: Frantar et al. 2022 (GPTQ), arXiv:2210.17323.
     """
-    factors = torch.linalg.cholesky(torch.from_numpy(matrices).flip(1, 2))
-    identity = torch.eye(matrices.shape[-1], dtype=factors.dtype).expand_as(factors)
-    inverse: Floats = torch.linalg.solve_triangular(factors, identity, upper=False).flip(1, 2).numpy()
+    factor = torch.linalg.cholesky(torch.from_numpy(matrix).flip(0, 1))
+    identity = torch.eye(len(factor), dtype=factor.dtype)
+    inverse: Floats = torch.linalg.solve_triangular(factor, identity, upper=False).flip(0, 1).numpy()
     return inverse
 
 
@@ -193,6 +191,6 @@ def _damp(matrices: Floats, damping: Floats) -> None:
     matrices[:, range(columns), range(columns)] += added[:, None]
 
 
-def _by_coefficient(hessians: Floats) -> Floats:
-    """Return the Hessians for the transform coefficients of 3x3 kernels."""
-    return derivatives_by_coefficient(derivatives_by_coefficient(hessians).transpose(0, 2, 1))
+def _by_coefficient(hessian: Floats) -> Floats:
+    """Return the Hessian for the transform coefficients of 3x3 kernels."""
+    return derivatives_by_coefficient(derivatives_by_coefficient(hessian).T)

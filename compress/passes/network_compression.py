@@ -41,8 +41,8 @@ _MIN_FIRST_FILL = 0.99
 """The same for the first compression, which only serves to measure the sensitivity of layers."""
 
 _COARSE_RATIO, _MIN_COARSE_FILL = 1.0006, 0.9994
-"""Bytes along a coarse trellis, relative to the byte limit, at which the last compression nearly fills it: at most, and
-at least as a fraction of that. The last one takes 0.998 to 0.9995 of the bytes of the coarse one."""
+"""Where the last search leaves the coarse trellis: at most this times the byte limit, at least this fraction of that.
+At the same lambda the last compression takes 0.998 to 0.9993 of the bytes along the coarse trellis."""
 
 _MAX_GAP, _MAX_FIRST_GAP = 0.005, 0.03
 """Fraction of bytes between the smallest file within the goal and a smaller one that misses it, as the two above."""
@@ -79,7 +79,7 @@ def minimize_cost(
             measured.
         bias_precision: precision of the biases in the file.
         kernel_transform: compress the transform coefficients of 3x3 kernels.
-        has_coarse_trellis: all but the last compression go along a coarse trellis, and take a fraction of its time.
+        has_coarse_trellis: compressions that are only measured use a coarse trellis, in a fraction of the time.
     Raises:
         PassError: no lambda makes the file as small as `bytes`, or `bytes` is `smallest` and the context has no limits.
     """
@@ -95,12 +95,10 @@ def minimize_cost(
         links, balanced, layers = (), replace(model, notes=(_UNBALANCED,)), layer_quantizers()
 
     def compress(layers: Layers, lambda_: float, *, final: bool) -> tuple[Model, float]:
-        coarse_at, compress_at = (
-            partial(
-                _compressed, balanced, layers, partial(compress_layer, final=last), bias_precision, context.processes
-            )
-            for last in (False, final)
-        )
+        def compress_at(trial: float, *, last: bool = final) -> Model:
+            how = partial(compress_layer, final=last)
+            return _compressed(balanced, layers, how, bias_precision, context.processes, trial)
+
         if options.bytes is None:
             return compress_at(lambda_), lambda_
         if options.bytes == "smallest":
@@ -108,9 +106,9 @@ def minimize_cost(
             return find_smallest(compress_at, lambda_, _MAX_GAP if final else _MAX_FIRST_GAP, context, step)
         coarse = replace(context, codecs=coarse_writers(context.codecs))
         if not final:
-            return _fill_bytes(coarse_at, options.bytes, lambda_, _MIN_FIRST_FILL, weights, coarse)
+            return _fill_bytes(compress_at, options.bytes, lambda_, _MIN_FIRST_FILL, weights, coarse)
         if has_coarse_trellis:
-            coarse_bytes = int(_COARSE_RATIO * options.bytes)
+            coarse_at, coarse_bytes = partial(compress_at, last=False), int(_COARSE_RATIO * options.bytes)
             with suppress(PassError):  # the last search says what is not possible
                 _, lambda_ = _fill_bytes(coarse_at, coarse_bytes, lambda_, _MIN_COARSE_FILL, weights, coarse)
         return _fill_bytes(compress_at, options.bytes, lambda_, _MIN_FILL, weights, context)

@@ -121,7 +121,7 @@ def load_inputs(
     torch.set_deterministic_debug_mode("warn")  # `use_deterministic_algorithms` imports a compiler
     listed = listed or list_inputs(pipeline, memory_bytes)
     given, reference = listed.given, listed.reference
-    # Torch's own operations do not read memory that nothing was written to, and filling it takes a tenth of their time.
+    # The user's code may read memory that it never wrote. Filling new memory takes a tenth of the time of statistics.
     torch.utils.deterministic.fill_uninitialized_memory = needs_trust(reference.architecture)  # type: ignore[attr-defined]
     with processes.first_before_others():
         lists = listed.calibration, listed.validation

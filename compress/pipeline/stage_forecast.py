@@ -74,10 +74,8 @@ def forecast_stages(
             usage, source = ResourceUsage(), _CACHE
         else:
             earlier = [before.pass_ for before in pipeline.stages[:index]]
-            usage, source = earlier_usage(stage, costs.calibration, runs) or (
-                _guess(stage.pass_, earlier, costs, memory),
-                GUESS,
-            )
+            known = earlier_usage(stage, costs.calibration, runs)
+            usage, source = known or (_guess(stage.pass_, earlier, costs, memory), GUESS)
         seconds, peak = usage.seconds + validation, max(usage.peak_bytes, memory)
         return StageForecast(stage.name, stage.pass_.kind, is_cached, seconds, peak, source)
 

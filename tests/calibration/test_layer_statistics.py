@@ -11,7 +11,7 @@ from compress.calibration.packed_triangular import packed, upper
 def factor_of(statistics, damping=0.01):
     hessians = {}
     statistics.for_each_row_hessian(hessians.__setitem__, 0, damping)
-    return inverse_cholesky(hessians[0][None])[0]
+    return inverse_cholesky(hessians[0])
 
 
 class TestFeedback:
