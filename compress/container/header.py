@@ -17,7 +17,7 @@ _MAX_CLASSES = 1 << 24
 _MAX_PIXELS = 1 << 16
 _MAX_CHANNELS = 16
 _MAX_TENSORS = 1 << 13
-_MAX_PROGRAM_BYTES = 1 << 16
+MAX_PROGRAM_BYTES = 1 << 16
 
 _RESIZES: tuple[Literal["squash", "crop"], ...] = ("squash", "crop")
 _CHANNELS: tuple[Literal["RGB", "BGR", "L"], ...] = ("RGB", "BGR", "L")
@@ -53,7 +53,7 @@ class FileHeader:
         for tensor in self.tensors:
             tensor.write(out)
         if self.program:
-            out.text(self.program, _MAX_PROGRAM_BYTES, "program")
+            out.text(self.program, MAX_PROGRAM_BYTES, "program")
         return bytes(out.data)
 
     @classmethod
@@ -72,7 +72,7 @@ class FileHeader:
         for name in _read_names(fields, fields.varint(_MAX_TENSORS, "tensors")):
             tensors.append(TensorRecord.read(fields, name, max_weights))
             max_weights -= tensors[-1].weights
-        program = fields.optional_bytes(_MAX_PROGRAM_BYTES, "program")
+        program = fields.optional_bytes(MAX_PROGRAM_BYTES, "program")
         fields.end()
         labels = label_coding, label_bytes, label_plain_bytes
         return cls(architecture, classes, preprocessing, *labels, tuple(tensors), program)

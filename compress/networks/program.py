@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from compress.codecs.primitives.varint import encode_varint
+from compress.container.header import MAX_PROGRAM_BYTES
 from compress.errors import first_names
 from compress.model import Model, Preprocessing
 from compress.networks.compared_output import LOGITS, ComparedOutput, by_channel, compared_tensor
@@ -40,7 +41,7 @@ def write_program(network: nn.Module, preprocessing: Preprocessing, output: Comp
         output: what is compared of its outputs: a program has logits alone.
     Raises:
         NoProgramError: it has other operations or hooks, or `torch.fx` cannot trace it, or what it traces gives other
-            outputs.
+            outputs, or the program is too large for a file.
     """
     if not output.is_classes:
         raise NoProgramError(f"it returns {output.words}, and C has logits of classes alone")
@@ -60,7 +61,13 @@ def write_program(network: nn.Module, preprocessing: Preprocessing, output: Comp
         raise NoProgramError(f"C does not have {writer.describe(error.node)}") from error
     _check_outputs(network, graph, photo, output)
     numbers = [len(operations), *(number for operation in operations for number in operation)]
-    return b"".join(encode_varint(number) for number in numbers)
+    program = b"".join(encode_varint(number) for number in numbers)
+    if len(program) > MAX_PROGRAM_BYTES:
+        raise NoProgramError(
+            f"its program has {len(program):,} bytes (allowed: up to {MAX_PROGRAM_BYTES:,}), most of them numbers "
+            "that no stored tensor has; make them persistent buffers"
+        )
+    return program
 
 
 def program_problem(model: Model) -> str:

@@ -563,3 +563,24 @@ def test_only_logits_of_photos_have_a_program():
     heads = UserNetwork(factory="output_networks:two_heads", input_size=32, outputs=OutputOptions(1, "values"))
     assert heads.load().program == b""
     assert replace(heads, outputs=1).load().program
+
+
+class ManyNumbers(nn.Module):
+    """Reads numbers that no file stores."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.conv, self.mean, self.count = nn.Conv2d(3, 2048, 1), MEAN, count
+
+    def forward(self, x):
+        x = self.conv(x)
+        for number in range(self.count):
+            x = x * torch.linspace(0.1, number + 1, 2048).view(1, -1, 1, 1)
+        return self.mean(x)
+
+
+def test_a_network_whose_program_is_too_large_for_a_file_has_none():
+    assert len(network_program(ManyNumbers(1).eval(), SMALL)) > 8192
+    assert network_program(ManyNumbers(9).eval(), SMALL) == b""
+    with pytest.raises(NoProgramError, match=r"bytes \(allowed: up to 65,536\).* persistent buffers"):
+        write_program(ManyNumbers(9).eval(), SMALL)
