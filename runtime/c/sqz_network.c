@@ -320,7 +320,7 @@ static int make_layer(operation *of, const sqz_tensor *weights, const sqz_value 
     }
     made->taps = of->window.kernel[0] * of->window.kernel[1];
     if (weights->dimensions != (of->kind == LINEAR ? 2 : 4) || weights->weights == 0 || groups == 0 ||
-        weights->rows % groups || weights->rows > MAX_EXTENT) {
+        weights->rows % groups) {
         return 0;
     }
     if (of->kind == LINEAR) {

@@ -116,10 +116,26 @@ static void take_larger(float *restrict sums, const float *restrict x, uint32_t 
     }
 }
 
-static void add(float *restrict sums, const float *restrict x, uint32_t channels) {
-    uint32_t c;
-    for (c = 0; c < channels; c++) {
-        sums[c] += x[c];
+/* Average pixels in blocks of channels. The sums are compensated (Kahan 1965): on a large map of nearly equal numbers, all
+ * roundings of a plain sum may go in one direction. */
+static void average(const sqz_map *in, extent rows, extent columns, float count, float *to) {
+    uint32_t first, i, j, c;
+    for (first = 0; first < in->channels; first += SQZ_BLOCK) {
+        uint32_t channels = in->channels - first < SQZ_BLOCK ? in->channels - first : SQZ_BLOCK;
+        float sums[SQZ_BLOCK] = {0}, excess[SQZ_BLOCK] = {0};
+        for (i = rows.begin; i < rows.end; i++) {
+            for (j = columns.begin; j < columns.end; j++) {
+                const float *x = pixel(in, i, j) + first;
+                for (c = 0; c < channels; c++) {
+                    float next = x[c] - excess[c], sum = sums[c] + next;
+                    excess[c] = sum - sums[c] - next;
+                    sums[c] = sum;
+                }
+            }
+        }
+        for (c = 0; c < channels; c++) {
+            to[first + c] = sums[c] / count;
+        }
     }
 }
 
@@ -141,24 +157,16 @@ void sqz_max_pool(const sqz_map *in, const sqz_map *out, const sqz_window *windo
 }
 
 void sqz_average_pool(const sqz_map *in, const sqz_map *out, const sqz_window *window, int counts_padding) {
-    uint32_t y, x, i, j, c;
+    uint32_t y, x;
     for (y = 0; y < out->height; y++) {
         extent rows = clip(window, 0, y, in->height);
         for (x = 0; x < out->width; x++) {
             extent columns = clip(window, 1, x, in->width);
-            float *to = pixel(out, y, x), count = (float)window->kernel[0] * (float)window->kernel[1];
+            float count = (float)window->kernel[0] * (float)window->kernel[1];
             if (!counts_padding) {
                 count = (float)(rows.end - rows.begin) * (float)(columns.end - columns.begin);
             }
-            memset(to, 0, out->channels * sizeof *to);
-            for (i = rows.begin; i < rows.end; i++) {
-                for (j = columns.begin; j < columns.end; j++) {
-                    add(to, pixel(in, i, j), out->channels);
-                }
-            }
-            for (c = 0; c < out->channels; c++) {
-                to[c] /= count;
-            }
+            average(in, rows, columns, count, pixel(out, y, x));
         }
     }
 }

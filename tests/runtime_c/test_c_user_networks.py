@@ -70,6 +70,24 @@ def test_logits_are_those_before_a_log_softmax_at_the_end(driver: Driver):
         assert torch.allclose(found, expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("pool", [nn.AdaptiveAvgPool2d(1), nn.AvgPool2d(220, 5)])
+def test_the_mean_of_a_large_map_is_torchs_where_all_its_pixels_are_equal(driver: Driver, pool):
+    """All roundings of a plain sum would go in one direction, by up to 0.05%."""
+    side = 224
+    network = nn.Sequential(pool, nn.Flatten())
+    model = model_of(network, 3, replace(INPUT, height=side, width=side))
+    photo = np.full((side, side, 3), (0.3, 0.7, 0.11), np.float32)
+    for mode in MODES:
+        logits = driver.run(encode(model), photo.tobytes(), mode)
+        assert logits == pytest.approx(photo[0, 0], rel=1e-6)
+
+
+def test_more_channels_than_the_runtime_has_are_too_many_and_no_damage(driver: Driver):
+    model = model_of(layers(nn.Conv2d(3, 65_537, 1, bias=False)), 65_537)
+    with pytest.raises(Refused, match=r"^large-network$"):
+        driver.classify(encode(model), CAT)
+
+
 def test_a_bias_may_need_a_larger_workspace_than_the_weights(driver: Driver):
     """Its coded values are decoded to the workspace; weights of even frequencies are in `raw`, which needs none."""
     indices = np.random.default_rng(0).integers(0, 256, (400, 3, 1, 1), dtype=np.uint16)
