@@ -99,6 +99,21 @@ def test_the_memory_in_the_header_is_enough_and_no_line_has_a_warning(project, t
     assert classify(folder, tmp_path / "photo.ppm") == pytest.approx(expected, abs=0.0006)
 
 
+def test_make_with_other_flags_builds_again_and_with_the_same_does_not(project):
+    folder, _ = project
+    make(folder, "-O0")
+
+    def compiles_again(flags: str) -> bool:
+        command = ["make", "-C", folder, f"CFLAGS={flags}"]
+        return "-c main.c" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    assert not compiles_again("-O0")
+    assert compiles_again(f"-O0 {STREAMING}")
+    assert not compiles_again(f"-O0 {STREAMING}")
+    (folder / "ppm.h").touch()
+    assert compiles_again(f"-O0 {STREAMING}")
+
+
 def test_the_code_for_apps_in_the_guide_classifies(project, tmp_path):
     folder, model = project
     (code,) = re.findall(r"```c\n(.*?)```", (ROOT / "docs" / "ship.md").read_text("utf-8"), re.DOTALL)
