@@ -29,6 +29,7 @@ def write_files_atomically(folder: Path, files: Mapping[str, bytes]) -> list[Pat
     Raises:
         OSError: a file cannot be written; all old files are unchanged.
     """
+    check_writable(folder, files)
     with ExitStack() as written:
         for name, data in files.items():
             stream = written.enter_context(atomic_writer(folder / name))

@@ -138,6 +138,15 @@ write_files_atomically(pathlib.Path({str(tmp_path)!r}), {{"model.sqz": b"new", "
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == old
 
 
+def test_of_files_that_belong_together_none_is_replaced_if_a_folder_has_the_name_of_one(tmp_path):
+    (tmp_path / "report.html").write_bytes(b"old page")
+    (tmp_path / "model.sqz").mkdir()
+    with pytest.raises(IsADirectoryError, match="a file of this name would be written"):
+        write_files_atomically(tmp_path, {"model.sqz": b"new", "report.html": b"new page", "runtime/sqz.c": b"new"})
+    assert (tmp_path / "report.html").read_bytes() == b"old page"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.sqz", "report.html"]
+
+
 @posix
 @pytest.mark.parametrize(
     ("call", "count", "content"),
