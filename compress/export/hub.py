@@ -98,6 +98,7 @@ def _card(model: Model, data: bytes, file: Path, name: str) -> ModelCard:
         "tags": [network, "model-compression"],
     }
     option, argument = (f" --factory {factory}", f', factory="{factory}"') if factory else ("", "")
+    evaluate = f"squeeze-compress evaluate {_MODEL} --data PHOTOS{option}"
     load = f'compress.load(hf_hub_download("USER/{name}", "{_MODEL}"){argument})'
     card = ModelCard(
         name,
@@ -108,7 +109,7 @@ def _card(model: Model, data: bytes, file: Path, name: str) -> ModelCard:
         {
             **({"How it was made": _origin(record)} if record else {}),
             "License": origin_of(model.architecture).source if builtin else _LICENSE,
-            "Accuracy": _accuracy(record, builtin),
+            "Accuracy": _accuracy(record, builtin, evaluate),
             "Limits": _LIMITS.format(classes=thousands(model.classes)),
             "File": f"sha256 `{sha256}`; of the decoded weights `{container.weights_sha256(model)}`.",
         },
@@ -132,7 +133,8 @@ def _origin(record: RunRecord) -> str:
     )
 
 
-def _accuracy(record: RunRecord | None, builtin: BuiltinModel | None) -> str:
+def _accuracy(record: RunRecord | None, builtin: BuiltinModel | None, evaluate: str) -> str:
+    """Return the measurements, or the command that measures."""
     if builtin:
         rows = [
             ("float32", percent(builtin.float_top1), percent(builtin.float_top5)),
@@ -140,7 +142,7 @@ def _accuracy(record: RunRecord | None, builtin: BuiltinModel | None) -> str:
         ]
         return f"{thousands(builtin.photos)} labeled photos:\n\n{markdown_table(('', 'top-1', 'top-5'), rows)}"
     if record is None:
-        return f"Not measured. `squeeze-compress evaluate {_MODEL} --data PHOTOS` measures it on labeled photos."
+        return f"Not measured. `{evaluate}` measures it on labeled photos."
     photos = next(each for each in record.data if each.role == "validation")
     stages = ("float32", record.stages[0], record.float_bytes), (_MODEL, record.stages[-1], record.file.file_bytes)
     columns = ("", "bytes", *(("top-1", "top-5") if photos.labeled else ()), "agreement", "KL, nats")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,6 +66,15 @@ def test_the_folder_has_the_model_its_card_and_the_settings_of_its_input(file, t
     assert "\n# birds\n" in card
     assert hashlib.sha256(file.read_bytes()).hexdigest() in card
     assert "Not measured." in card
+
+
+def test_the_commands_of_the_card_of_a_network_of_a_users_name_its_function(tmp_path):
+    container.write(tmp_path / "m.sqz", replace(shared_squeezenet(), architecture="networks:make"))
+    assert export(tmp_path / "m.sqz", tmp_path / "hub").exit_code == 0
+    card = (tmp_path / "hub" / "README.md").read_text("utf-8")
+    commands = re.findall(r"squeeze-compress \w+ model\.sqz [^`\n]*", card)
+    assert [command.split()[1] for command in commands] == ["predict", "evaluate"]
+    assert all(command.endswith(" --factory networks:make") for command in commands)
 
 
 @pytest.mark.parametrize("preprocessing", [CAFFE, TORCHVISION], ids=["caffe", "torchvision"])
