@@ -7,7 +7,7 @@ import functools
 import http.server
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -134,9 +134,16 @@ class _SilentHandler(http.server.SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """Serve a folder as `python -m http.server` does, and yield its address."""
-    handler = functools.partial(_SilentHandler, directory=folder)
+def served(folder: Path, headers: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Serve a folder as `python -m http.server` does, with further headers, and yield its address."""
+
+    class Handler(_SilentHandler):
+        def end_headers(self) -> None:
+            for name, value in (headers or {}).items():
+                self.send_header(name, value)
+            super().end_headers()
+
+    handler = functools.partial(Handler, directory=folder)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -323,6 +324,18 @@ def test_a_file_that_is_damaged_or_missing_on_the_server_is_named(browser, folde
         assert message in browser.wait_for(ERROR)
         assert browser.run("return document.querySelector('#choose').disabled") is True
         assert browser.run("return document.querySelector('#error').checkVisibility()") is True
+
+
+def test_a_server_may_send_the_policy_of_the_page_and_a_stricter_one_is_named(browser, folder):
+    (policy,) = re.findall(r'Content-Security-Policy" content="(.*?)"', (folder / "index.html").read_text("utf-8"))
+    with served(folder, {"Content-Security-Policy": policy}) as address:
+        browser.open(address)
+        assert browser.wait_for(READY)
+    with served(folder, {"Content-Security-Policy": policy.replace(" 'wasm-unsafe-eval'", "")}) as address:
+        browser.open(address)
+        message = browser.wait_for(ERROR)
+        assert message.startswith("squeeze.wasm.gz does not run: ")
+        assert message.endswith("A Content-Security-Policy of the server needs 'wasm-unsafe-eval'.")
 
 
 @pytest.mark.parametrize(

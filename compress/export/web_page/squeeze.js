@@ -80,7 +80,7 @@ class Network {
   #answer({ number, result, error }) {
     const { resolve, reject } = this.#waiting.get(number) ?? {};
     this.#waiting.delete(number);
-    if (error) reject?.(new SqueezeError(error.number === undefined ? "failed" : error.name, explain(error)));
+    if (error) reject?.(new SqueezeError(error.code, explain(error)));
     else resolve?.(result);
   }
 
@@ -138,7 +138,8 @@ async function toBitmap(photo) {
   }
 }
 
-function explain({ number, name }) {
+function explain({ code, name, number }) {
+  if (code === "bad-runtime") return `squeeze.wasm.gz does not run: ${name}. A Content-Security-Policy of the server needs 'wasm-unsafe-eval'.`;
   if (number === undefined) return `The runtime stopped: ${name}. Load the page again.`;
   if (number === BAD_PHOTO) return "The photo has no pixels, is too narrow or has more than 65,536 pixels a side. Choose another one.";
   if (number >= UNSUPPORTED) return `The page cannot run this network (${name}). A later version of squeeze-compress may export a page that can.`;

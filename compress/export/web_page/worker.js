@@ -4,11 +4,9 @@
 const PIXEL_BYTES = 4, STRIP_BYTES = 1 << 23, SMALL_BUFFER = 49;
 let runtime; // exports of the module
 
-class RuntimeRefusal {
-  constructor(number) {
-    this.number = number;
-    const name = runtime.error_name(number);
-    this.name = text(name, bytes().indexOf(0, name) - name);
+class Refusal {
+  constructor(code, name, number) {
+    Object.assign(this, { code, name, number });
   }
 }
 
@@ -16,11 +14,13 @@ const bytes = () => new Uint8Array(runtime.memory.buffer);
 const text = (address, length) => new TextDecoder().decode(bytes().slice(address, address + length));
 
 function check(error) {
-  if (error) throw new RuntimeRefusal(error);
+  if (!error) return;
+  const address = runtime.error_name(error), name = text(address, bytes().indexOf(0, address) - address);
+  throw new Refusal(name, name, error);
 }
 
 function got(address) {
-  if (!address) throw new RuntimeRefusal(SMALL_BUFFER);
+  if (!address) check(SMALL_BUFFER);
   return address >>> 0; // above 2 GB it would be negative
 }
 
@@ -31,7 +31,10 @@ function modelInfo() {
 }
 
 async function open({ wasm, file }) {
-  runtime = (await WebAssembly.instantiate(wasm)).instance.exports;
+  const { instance } = await WebAssembly.instantiate(wasm).catch((error) => {
+    throw new Refusal("bad-runtime", error.message);
+  });
+  runtime = instance.exports;
   const started = performance.now();
   const address = got(runtime.place_model(file.byteLength)); // before bytes(): memory that grows is another buffer
   bytes().set(new Uint8Array(file), address);
@@ -73,6 +76,7 @@ onmessage = async ({ data: { number, request, content } }) => {
   try {
     postMessage({ number, result: await requests[request](content) });
   } catch (error) {
-    postMessage({ number, error: error instanceof RuntimeRefusal ? { ...error } : { name: String(error?.message ?? error) } });
+    const refusal = error instanceof Refusal ? error : new Refusal("failed", String(error?.message ?? error));
+    postMessage({ number, error: { ...refusal } });
   }
 };
