@@ -297,6 +297,22 @@ def test_what_cannot_be_done_rejects_with_its_code(browser, page):
     assert browser.result_of(script) == [["SqueezeError", kind] for kind in kinds]
 
 
+def test_a_photo_of_another_site_that_pages_may_not_read_is_named(browser, folder, page):
+    (folder / "own.html").write_text("<!doctype html><title>A page of one's own</title>")
+    browser.open(f"{page}own.html")
+    script = """
+    const { load } = await import("./squeeze.js"), network = await load("model.sqz"), image = new Image();
+    image.src = arguments[0];
+    await image.decode();
+    const answer = await network.classify(image).catch(({ name, code, message }) => [name, code, message]);
+    return [...answer, (await network.classify(new ImageData(9, 9))).classes.length];
+    """
+    with served(folder) as other:
+        name, code, message, classes = browser.result_of(script, f"{other}samples/cat.jpg")
+    assert (name, code, classes) == ("SqueezeError", "bad-photo", 5)
+    assert "another site" in message
+
+
 def damage(data: bytes) -> bytes:
     return data[:5000] + bytes([data[5000] ^ 1]) + data[5001:]
 

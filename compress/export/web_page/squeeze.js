@@ -72,8 +72,13 @@ class Network {
   ask(request, content, transferred) {
     return new Promise((resolve, reject) => {
       if (this.#ended) return reject(this.#ended);
-      this.#waiting.set(++this.#requests, { resolve, reject });
-      this.#worker.postMessage({ number: this.#requests, request, content }, transferred);
+      const number = ++this.#requests;
+      try {
+        this.#worker.postMessage({ number, request, content }, transferred);
+      } catch {
+        return reject(new SqueezeError("bad-photo", "A page may not read this photo of another site. Load it with crossorigin, or choose a file."));
+      }
+      this.#waiting.set(number, { resolve, reject });
     });
   }
 
