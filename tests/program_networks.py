@@ -146,6 +146,16 @@ def layers(*parts: nn.Module) -> nn.Module:
     return nn.Sequential(*parts, nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
+def norm_without_bias(channels: int) -> nn.BatchNorm2d:
+    """Return a norm with other numbers than those of a new one."""
+    norm = nn.BatchNorm2d(channels)
+    norm.register_parameter("bias", None)  # as the argument `bias` of later versions of torch
+    generator = torch.Generator().manual_seed(channels)
+    for numbers in (norm.weight.data, norm.running_mean):
+        numbers.normal_(generator=generator)
+    return norm
+
+
 def with_slopes(channels: int) -> nn.PReLU:
     layer = nn.PReLU(channels)
     layer.weight.data = torch.randn(channels)
@@ -155,6 +165,9 @@ def with_slopes(channels: int) -> nn.PReLU:
 PADDED_SHORTCUT = PaddedShortcut()
 NETWORKS = {
     "batch norms that are not folded": (PreActivation(), 6),
+    "batch norms without a bias": (
+        layers(norm_without_bias(3), nn.ReLU(), nn.Conv2d(3, 19, 3), norm_without_bias(19), nn.Conv2d(19, 4, 1)), 4,
+    ),
     "a channel shuffle": (ShuffledHalves(2, 12), 11),
     "a channel shuffle of many groups": (ShuffledHalves(17, 34), 33),
     "padding of one side": (layers(nn.ZeroPad2d((0, 1, 2, 0)), nn.Conv2d(3, 5, (2, 4), padding="same"), nn.ReLU()), 5),

@@ -222,10 +222,9 @@ class OperatorConverter:
         return self._constant(f"{node.name}_number", np.array(float(with_numbers(argument)), np.float32))
 
     def _convert_norm(self, node: fx.Node, norm: nn.BatchNorm1d | nn.BatchNorm2d, inputs: list[str]) -> str:
-        tensors = self._tensor_names(norm.weight, norm.bias)
-        if not norm.affine:
-            ones = np.ones(norm.num_features, np.float32)
-            tensors = [self._constant(f"{node.name}_scale", ones), self._constant(f"{node.name}_shift", 0 * ones)]
+        ones = np.ones(norm.num_features, np.float32)
+        tensors = self._tensor_names(norm.weight) or [self._constant(f"{node.name}_scale", ones)]
+        tensors += self._tensor_names(norm.bias) or [self._constant(f"{node.name}_shift", 0 * ones)]
         statistics = self._tensor_names(norm.running_mean, norm.running_var)
         return self._add("BatchNormalization", node.name, *inputs, *tensors, *statistics, epsilon=norm.eps)
 

@@ -256,12 +256,16 @@ class ProgramWriter:
         return self._mark(self._append(_Kind.CONVOLUTION, [x], *fields), node)
 
     def _write_norm(self, node: fx.Node, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> int:
-        """Write a batch norm, whose tensors follow one another."""
-        tensors = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
-        numbers = [self._tensors[id(tensor)] for tensor in tensors if tensor is not None]
-        if numbers != list(range(numbers[0], numbers[0] + (4 if norm.affine else 2))):
+        """Write a batch norm, whose tensors follow one another; weights without a bias are a product of their own."""
+        tensors = [norm.weight, norm.bias] if norm.bias is not None else []
+        numbers = [self._tensors[id(tensor)] for tensor in (*tensors, norm.running_mean, norm.running_var)]
+        if numbers != list(range(numbers[0], numbers[0] + len(numbers))):
             raise UnsupportedError(node)
-        return self._add(_Kind.NORM, node, int(norm.affine), numbers[0], *_float_numbers(norm.eps))
+        value = self._add(_Kind.NORM, node, int(bool(tensors)), numbers[0], *_float_numbers(norm.eps))
+        if norm.weight is None or tensors:
+            return value
+        weight = self._append(_Kind.TENSOR, [], self._tensors[id(norm.weight)], norm.num_features)
+        return self._append_pair(_Kind.PRODUCT, node, [value, weight])
 
     def _write_even_pool(self, node: fx.Node, pool: nn.Module) -> int:
         """Write an adaptive pool, whose windows have one size and do not overlap."""
