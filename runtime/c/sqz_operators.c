@@ -27,6 +27,13 @@ enum { DEPTHWISE = 16 }; /* more than PIXELS of any tile */
 #define UNROLL
 #endif
 
+/* GCC copies the body of a loop of up to SQZ_BLOCK steps that often, which makes it no faster. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define ROLLED _Pragma("GCC unroll 1")
+#else
+#define ROLLED
+#endif
+
 /* The widest vectors that the compiler may use, and tiles that fill the registers. */
 #if defined(__GNUC__) && defined(__AVX512F__)
 #define LANES 16
@@ -126,14 +133,14 @@ static void average(const sqz_map *in, extent rows, extent columns, float count,
         for (i = rows.begin; i < rows.end; i++) {
             for (j = columns.begin; j < columns.end; j++) {
                 const float *x = pixel(in, i, j) + first;
-                for (c = 0; c < channels; c++) {
+                ROLLED for (c = 0; c < channels; c++) {
                     float next = x[c] - excess[c], sum = sums[c] + next;
                     excess[c] = sum - sums[c] - next;
                     sums[c] = sum;
                 }
             }
         }
-        for (c = 0; c < channels; c++) {
+        ROLLED for (c = 0; c < channels; c++) {
             to[first + c] = sums[c] / count;
         }
     }
