@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from compress.evaluation.results import Interval
 from compress.report.breakdown import layer_bytes, layer_name, weight_layers
 from compress.report.chart_axes import Scale, padded_range
-from compress.report.formatting import abbreviate, measured_nats, percent
+from compress.report.formatting import abbreviate_path, measured_nats, percent
 from compress.report.record import ALEXNET_BYTES, SQUEEZENET_PAPER_BYTES, LayerRecord, RunRecord, StageRecord
 
 Corners = tuple[float, float, float, float]
@@ -133,7 +133,7 @@ def _name_places(dot: CostDot) -> list[tuple[float, float]]:
 
 
 def _name_width(dot: CostDot) -> float:
-    return _CHARACTER_WIDTH * len(abbreviate(layer_name(dot.cost.layer)))
+    return _CHARACTER_WIDTH * len(abbreviate_path(layer_name(dot.cost.layer)))
 
 
 def _name_box(dot: CostDot, name_at: tuple[float, float]) -> Corners:

@@ -169,22 +169,37 @@ def plural(count: int, noun: str) -> str:
     return f"{thousands(count)}{NARROW}{noun}{'' if count == 1 else 's'}"
 
 
+_MIN_LAST_WORD = 5
+"""Characters of a cut word of which a reader still recognizes it."""
+
+
 def abbreviate(name: str, length: int = 24) -> str:
     """Replace the middle of a long name by an ellipsis, and unprintable characters by U+FFFD."""
-    name = "".join(letter if letter.isprintable() else "\ufffd" for letter in name)
+    name = _printable(name)
     if len(name) <= length:
         return name
     head = (length - 1) // 2
     return f"{name[:head]}\u2026{name[len(name) - (length - 1 - head) :]}"
 
 
-def abbreviate_path(name: str, length: int) -> str:
-    """Shorten words of a long dotted name to their initials, the first ones first: `f.12.expand1x1`."""
-    *words, last = name.split(".")
+def _printable(name: str) -> str:
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in name)
+
+
+def abbreviate_path(name: str, length: int = 24) -> str:
+    """Shorten words of a long dotted name to their initials, the first ones first: `f.12.expand1x1`.
+
+    If that does not suffice, the middle is cut; where it has numbers, which tell layers apart, the last word is.
+    """
+    *words, last = _printable(name).split(".")
     for index, word in enumerate(words):
         if len(".".join([*words, last])) > length and not word.isdigit():
             words[index] = word[:1]
-    return abbreviate(".".join([*words, last]), length)
+    path = ".".join([*words, ""])
+    room = length - len(path)
+    if room < _MIN_LAST_WORD or room >= length // 2:
+        return abbreviate(path + last, length)
+    return path + abbreviate(last, room)
 
 
 def goal_amount(amount: float, unit: GoalUnit) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from compress.report.formatting import abbreviate, kilobytes, nats
+from compress.report.formatting import abbreviate_path, kilobytes, nats
 from compress.report.html import load_template
 from compress.report.record import RunRecord
 from compress.report.svg import MIN_NATS, chart_style, color, label_powers, new_figure, to_svg
@@ -94,7 +94,7 @@ def _draw_scan(scan: Scan, kind: str) -> Markup:
     for index, column in enumerate(values.T):
         tone = _TONES[round((len(_TONES) - 1) * index / max(len(indices) - 1, 1))]
         axes.scatter(column, rows, s=49, color=color(tone), linewidths=0, clip_on=False, zorder=2)
-    names = [abbreviate(layer.name.removesuffix(".weight"), 22) for layer in scan.layers]
+    names = [abbreviate_path(layer.name.removesuffix(".weight"), 22) for layer in scan.layers]
     axes.set_yticks(rows, names, fontsize=11, color=color("muted"))
     axes.tick_params(axis="y", length=0)
     label_powers(axes.xaxis, nats, max_ticks=7)

@@ -52,6 +52,8 @@ MINUS = "\u2212"
         (formatting.abbreviate_path("blocks.5.conv.bottleneck", 19), "b.5.conv.bottleneck"),
         (formatting.abbreviate_path("blocks.5.conv.bottleneck", 10), "b.5.…eneck"),
         (formatting.abbreviate_path("expand1x1", 7), "exp…1x1"),
+        (formatting.abbreviate_path("encoder.stages.0.layers.12.layer.1.convolution"), "e.s.0.l.12.l.1.conv…tion"),
+        (formatting.abbreviate_path("resnet.\u200b.convolution"), "resnet.\ufffd.convolution"),
         (formatting.signed_nats(-0.021), f"{MINUS}0.0210"),
         (formatting.breakable("stages.row_block<"), "stages.<wbr>row_<wbr>block&lt;"),
         (formatting.times(9.94), "9.9"),

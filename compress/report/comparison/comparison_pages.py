@@ -20,7 +20,7 @@ from compress.report.comparison.run_comparison import RunComparison, comparabili
 from compress.report.comparison.run_figures import RunFigures, figures_of
 from compress.report.comparison.run_files import NamedRun, RunIndex
 from compress.report.comparison.verdict import verdict
-from compress.report.formatting import abbreviate, kilobytes
+from compress.report.formatting import abbreviate_path, kilobytes
 from compress.report.html import load_template
 from compress.report.record import RunRecord
 from compress.report.svg import chart_style, color, label_powers, new_figure, to_svg
@@ -105,7 +105,7 @@ def _layer_chart(comparison: RunComparison) -> Markup | None:
     for column, mark in zip(counts.T, _MARKS, strict=False):
         axes.scatter(column, rows, s=42, marker=mark.marker, color=color(mark.color), linewidths=0, clip_on=False,
                      zorder=2)  # fmt: skip
-    axes.set_yticks(rows, [abbreviate(layer.name, 22) for layer in layers], fontsize=11, color=color("muted"))
+    axes.set_yticks(rows, [abbreviate_path(layer.name, 22) for layer in layers], fontsize=11, color=color("muted"))
     axes.tick_params(axis="y", length=0)
     label_powers(axes.xaxis, kilobytes)
     axes.grid(axis="x", color=color("rule"), linewidth=1)
