@@ -20,7 +20,7 @@ _folders_argument = click.argument(
 )
 
 
-@click.group()
+@click.group(cls=options.Group)
 def cache() -> None:
     """List or remove the intermediate results of runs."""
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @options.architecture
 @options.limit
 @click.option("--cache", type=options.FOLDER, help="Folder for decoded photos; may be the cache of a run.")
-@click.option("--show", "max_shown", type=click.IntRange(0), default=10, show_default=True, help="Photos to list.")
+@click.option("--show", "max_shown", type=options.Integer(0), default=10, show_default=True, help="Photos to list.")
 @options.as_json
 @click.option("--max-top1-drop", type=options.FiniteFloat(0, 100), help="Maximum drop of top-1, percentage points.")
 @click.option("--max-top5-drop", type=options.FiniteFloat(0, 100), help="Maximum drop of top-5, percentage points.")
@@ -46,7 +46,7 @@ def compare(
     A is the reference, B the model to judge: .sqz, .safetensors or .pth files, names of built-in models, or 'embedded'
     for the installed float weights. The photos need no labels.
 
-    Exit code 3: B exceeds a limit such as --max-top1-drop, or is below --min-agreement.
+    Exit code 3: B misses a limit, such as --min-agreement.
 
     Example: squeeze-compress compare embedded model.sqz --data samples
     """

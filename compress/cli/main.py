@@ -28,7 +28,7 @@ _SIGNAL_EXIT_CODE = 128
 """A process that a signal ends has the exit code 128 + signal in shells."""
 
 
-class _ErrorHandlingGroup(click.Group):
+class _ErrorHandlingGroup(options.Group):
     """Turns errors into one message and an exit code."""
 
     def main(self, *args: Any, **options: Any) -> Any:

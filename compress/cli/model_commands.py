@@ -122,10 +122,10 @@ def decompress(
 @click.command()
 @click.argument("network")
 @click.option(
-    "--classes", type=click.IntRange(1, 1_000_000), default=1000, show_default=True, help="Number of classes."
+    "--classes", type=options.Integer(1, 1_000_000), default=1000, show_default=True, help="Number of classes."
 )
 @click.option(
-    "--input", "side", type=click.IntRange(32, 4096), default=227, show_default=True, help="Input side, pixels."
+    "--input", "side", type=options.Integer(32, 4096), default=227, show_default=True, help="Input side, pixels."
 )
 @options.as_json
 @options.factory

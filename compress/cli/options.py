@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import math
 import os
@@ -23,6 +24,14 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _log = logging.getLogger(__name__)
+
+
+class Group(click.Group):
+    """Commands with the first line of their help as summary, which click cuts in narrow terminals and in shells."""
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        cmd.short_help = inspect.cleandoc(cmd.help or "").partition("\n")[0]
+        super().add_command(cmd, name)
 
 
 class UserPath(click.Path):
@@ -63,8 +72,16 @@ class Text(click.types.StringParamType):
 TEXT = Text()
 
 
+class Integer(click.IntRange):
+    """An integer in a range; help and errors do not call it a range, as those of `IntRange` do."""
+
+    name = "integer"
+
+
 class FiniteFloat(click.FloatRange):
     """A finite number in a range; `FloatRange` accepts NaN."""
+
+    name = "number"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         number = super().convert(value, param, ctx)
@@ -162,13 +179,13 @@ memory = click.option(
     metavar="BYTES",
     help="Memory that the run may use, such as 4GB. The result does not depend on it. [default: half of the machine's]",
 )
-limit = click.option("--limit", type=click.IntRange(1), help="Maximum number of photos.")
+limit = click.option("--limit", type=Integer(1), help="Maximum number of photos.")
 factory = click.option(
     "--factory", type=TEXT, metavar="MODULE:FUNCTION", help="Function that builds your own network; its code will run."
 )
 max_weights = click.option(
     "--max-weights",
-    type=click.IntRange(1),
+    type=Integer(1),
     help="Maximum number of weights to decode. [default: 1,024 for each byte, 2^24 to 2^28]",
 )
 
@@ -197,7 +214,7 @@ def pipeline(command: Command) -> Command:
     for decorate in (
         device,
         as_json,
-        click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Replace the seed of the pipeline."),
+        click.option("--seed", type=Integer(0, 2**32 - 1), help="Replace the seed of the pipeline."),
         overrides,
         click.option("--cache", type=FOLDER, help="Folder for intermediate results. [default: OUT/cache]"),
         click.argument("pipeline", default="pipeline.yaml", type=PipelineFile()),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--trials",
-    type=click.IntRange(1),
+    type=options.Integer(1),
     default=30,
     show_default=True,
     help="Different values to try, on all machines together.",
@@ -78,7 +78,7 @@ def search(
 @click.command()
 @options.pipeline
 @click.option("-o", "--out", type=options.FOLDER, help="Folder for the results. [default: out/NAME]")
-@click.option("--photos", type=click.IntRange(1, 500), default=32, show_default=True, help="Calibration photos.")
+@click.option("--photos", type=options.Integer(1, 500), default=32, show_default=True, help="Calibration photos.")
 def sensitivity(
     pipeline: str,
     out: Path | None,

@@ -173,9 +173,34 @@ def test_help_lists_every_command_with_its_whole_summary(group):
     assert max(map(len, listing.splitlines())) <= 80
 
 
+@pytest.mark.parametrize("group", [main, main.commands["cache"]])
+def test_summaries_are_whole_in_narrow_terminals_and_in_shells(group):
+    listing = CliRunner().invoke(group, ["--help"], terminal_width=40).stdout.partition("Commands:")[2].split()
+    completed = ShellComplete(group, {}, "squeeze-compress", "").get_completions([], "")
+    assert len(completed) == len(group.commands)
+    for command in completed:
+        assert command.help == group.commands[command.value].help.partition("\n")[0]
+        assert f"{command.value} {command.help}" in " ".join(listing)
+
+
 @pytest.mark.parametrize("name", commands(main))
 def test_help_of_a_command_has_an_example(name):
     assert f"squeeze-compress {name}" in command(*name.split(), "--help").stdout.partition("Example")[2]
+
+
+@pytest.mark.parametrize("name", commands(main))
+def test_help_breaks_no_option_and_calls_no_number_a_range(name):
+    shown = command(*name.split(), "--help").stdout
+    assert re.findall(r"\S+-$", shown, re.MULTILINE) == []
+    assert " RANGE" not in shown
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "kind"), [("--limit", "x", "integer"), ("--max-top1-drop", "0,5", "number")]
+)
+def test_a_value_that_is_no_number_is_called_that(option, value, kind):
+    done = command("compare", "squeezenet", "squeezenet", "--data", "samples", option, value)
+    assert f"'{value}' is not a valid {kind}." in done.stderr
 
 
 def test_commands_that_print_figures_have_json():
