@@ -70,6 +70,10 @@ def find_model(name: str) -> Path:
     if Path(name).is_dir():
         inside = next((f", such as {escape_undecodable(str(file))}" for file in sorted(Path(name).glob("*.sqz"))), "")
         raise ConfigError(f"{name!r} is a folder; name a model file in it{inside}")
+    if Path(name).is_symlink():
+        raise ConfigError(f"{name!r} is a link to a file that does not exist")
+    if Path(name).exists():
+        raise ConfigError(f"{name!r} is a pipe or a device; save what it gives as a file")
     raise ConfigError(
         f"{name!r} is neither a file nor a built-in model{nearest(name, builtin)}",
         allowed="a model file, or one of " + ", ".join(builtin),

@@ -36,6 +36,8 @@ def find_pipeline(name: str) -> Path:
         return builtin[name]
     if file.is_symlink():
         raise ConfigError("a link to a file that does not exist", file=file)
+    if file.is_dir():
+        raise ConfigError("a folder; name a pipeline file in it", file=file)
     beside = [str(each) for suffix in (".yaml", ".yml") for each in file.parent.glob(f"*{suffix}")]
     raise ConfigError(
         f"{name!r} is neither a pipeline file nor a built-in pipeline{nearest(name, [*builtin, *beside])}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from pathlib import Path
 
@@ -79,6 +80,15 @@ def test_a_folder_of_a_run_is_an_error_that_names_the_model_in_it(tmp_path):
     (tmp_path / "model.sqz").write_bytes(b"")
     with pytest.raises(ConfigError, match=rf"is a folder; name a model file in it, such as {tmp_path}/model\.sqz"):
         find_model(str(tmp_path))
+
+
+def test_a_path_without_a_file_is_called_what_it_is(tmp_path):
+    (tmp_path / "model.sqz").symlink_to("moved.sqz")
+    os.mkfifo(tmp_path / "pipe.sqz")
+    with pytest.raises(ConfigError, match="is a link to a file that does not exist"):
+        find_model(str(tmp_path / "model.sqz"))
+    with pytest.raises(ConfigError, match="is a pipe or a device; save what it gives as a file"):
+        find_model(str(tmp_path / "pipe.sqz"))
 
 
 def test_unknown_name_suggests_a_model():

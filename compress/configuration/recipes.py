@@ -18,6 +18,7 @@ from compress.data.sources import check_label_column
 from compress.errors import ConfigError
 from compress.model import TORCHVISION, Model, Preprocessing
 from compress.passes.rate_distortion_pass import RateDistortionPass
+from compress.weights.foreign_files import folder_problem
 
 Options = Mapping[str, Any]
 
@@ -92,20 +93,23 @@ def model_options(weights: str, architecture: str | None, factory: str | None) -
         architecture: network of a SqueezeNet's checkpoint; None: the one that fits its first layer.
         factory: function that makes the network.
     Raises:
-        ConfigError: the weights are a compressed file, of an unknown format, or of another network.
+        ConfigError: the weights are a folder or a compressed file, of an unknown format, or of another network.
         WeightsError: the checkpoint holds other weights.
     """
     from compress.weights.model_files import load_model  # noqa: PLC0415  imports torch
 
+    path = Path(weights)
     if weights == EMBEDDED:
         if key := "--architecture" if architecture else "--factory" if factory else None:
             raise ConfigError("the embedded weights have a network of their own; leave this out", key=key)
         return {"source": EMBEDDED}
-    if Path(weights).suffix.lower() == ".sqz":
+    if path.is_dir():
+        raise ConfigError(folder_problem(path), file=path)
+    if path.suffix.lower() == ".sqz":
         raise ConfigError("this file is compressed already; give the float weights", file=weights)
     if factory:
         return {"factory": factory, "checkpoint": weights}
-    model = load_model(Path(weights), architecture)
+    model = load_model(path, architecture)
     options = {"source": "checkpoint", "path": weights, "architecture": model.architecture}
     preprocessing = model.preprocessing
     return options if preprocessing == TORCHVISION else {**options, "preprocessing": _steps(preprocessing)}

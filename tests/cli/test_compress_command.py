@@ -73,6 +73,11 @@ def test_a_hidden_file_of_weights_has_results_of_its_own(here):
     assert refused.stderr.startswith("out/net.yaml: Compresses the network of user_networks:three_convolutions")
 
 
+def test_a_folder_of_weights_is_called_that(here):
+    refused = compress("--bytes", "900B", weights="photos")
+    assert (refused.exit_code, refused.stderr) == (2, "error: photos: is a folder; name a file in it\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "message", "left"),
     [

@@ -445,6 +445,11 @@ def test_a_link_to_a_missing_pipeline_is_called_that(here):
     assert refused(2, "validate", "pipeline.yaml").endswith("pipeline.yaml: a link to a file that does not exist")
 
 
+def test_a_folder_is_no_pipeline(here):
+    Path("squeeze").mkdir()
+    assert refused(2, "validate", "squeeze").endswith("squeeze: a folder; name a pipeline file in it")
+
+
 def test_quiet_prints_results_and_errors_only(here, sqz, photo):
     loud, quiet = invoke("predict", sqz, photo), invoke("-q", "predict", sqz, photo)
     assert quiet.stdout == loud.stdout
