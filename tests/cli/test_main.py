@@ -392,9 +392,9 @@ def test_pipelines_lists_the_built_in_pipelines_with_their_descriptions():
     for name in builtin_pipelines():
         assert re.search(rf"^{name} +Makes (a|the) ", shown, re.MULTILINE)
     assert "Takes about" not in shown
-    assert all(
-        "Takes about" in pipeline["description"] for pipeline in json.loads(invoke("pipelines", "--json").stdout)
-    )
+    descriptions = [pipeline["description"] for pipeline in json.loads(invoke("pipelines", "--json").stdout)]
+    assert all("Takes about" in description for description in descriptions)
+    assert len({description.partition(". ")[0] for description in descriptions}) == len(descriptions)
 
 
 def test_init_writes_a_pipeline_that_can_be_run_and_does_not_overwrite(here):
