@@ -113,7 +113,7 @@ def stage_table(
         cells = _cells(forecast, record, elapsed if is_running else None)
         table.add_row(escape(forecast.name), *cells)
         lines.append(Text(_line(forecast.name, *cells), overflow="fold"))
-    if Measurement.get(console, console.options.update(width=_UNBOUNDED), table).minimum <= console.width:
+    if Measurement.get(console, console.options.update(width=_UNBOUNDED), table).maximum <= console.width:
         return table
     return Group(*lines, Text(table.caption, overflow="fold"))
 

@@ -69,6 +69,15 @@ def test_a_narrow_terminal_folds_names_and_numbers_and_cuts_none(width):
         assert shown in whole
 
 
+@pytest.mark.parametrize("width", range(36, 48))
+def test_no_width_of_the_terminal_cuts_words_of_the_table(width):
+    console = Console(file=io.StringIO(), width=width)
+    console.print(stage_table(FORECASTS, RECORDS[:1], elapsed=9.0, console=console))
+    text = console.file.getvalue()
+    assert "\u2026" not in text
+    assert text.count("waiting") == 3
+
+
 @pytest.mark.parametrize("width", [20, 40, 80])
 def test_a_narrow_terminal_folds_the_title_of_a_progress_bar(width):
     console = Console(file=io.StringIO(), width=width)
