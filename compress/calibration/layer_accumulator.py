@@ -70,7 +70,7 @@ class LayerAccumulator:
 
     @property
     def form(self) -> LayerForm:
-        """What the sums are: those of other processes can be added to sums of the same form."""
+        """Which sums there are: processes can add up sums of the same form."""
         return LayerForm(self._groups, self._row_products is not None, self._bias_fisher is not None)
 
     def sums(self) -> list[Tensor]:

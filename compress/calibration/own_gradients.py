@@ -25,10 +25,11 @@ _ROUNDING = 1e-5
 
 
 def warn_of_own_gradients(network: nn.Module, inputs: Tensor, noise: Tensor) -> None:
-    """Warn of layers whose gradients the network's own functions make larger or smaller than those of the outputs.
+    """Warn of layers whose gradients the network's own functions scale, so that they are not those of the outputs.
 
-    Fisher information would take these layers for more or less important than they are. Difference quotients on the
-    photos of a pass tell, so that correct functions, such as those that save memory, get no warning.
+    Fisher information would take these layers for more or less important than they are. The check uses
+    difference quotients on the photos of a pass, so that correct functions, such as ones that save memory, get no
+    warning.
 
     Args:
         network: in evaluation mode.

@@ -85,7 +85,7 @@ class ModelComparison:
         divergence_nats: mean over the photos, of B from A; normal interval. None for values.
         photos: highest divergence or error first.
         goals: limits for B and their results.
-        compared: what is compared of the outputs of models that are no classifiers; empty: the logits of classifiers.
+        compared: the compared part of the outputs, in words; empty: the logits of classifiers.
         relative_mse: mean over the photos of the squared error of B's values, relative to the variance of A's; normal
             interval. None for distributions.
     """

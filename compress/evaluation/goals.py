@@ -54,7 +54,7 @@ class Goal:
         return any(name != "bytes" and limit is not None for name, limit in asdict(self).items())
 
     def check_output(self, output: ComparedOutput) -> None:
-        """Check that the limits suit what is compared of a network's outputs.
+        """Check that the limits suit the compared part of a network's outputs.
 
         Raises:
             ConfigError: one does not; names it.

@@ -1,4 +1,4 @@
-"""A warning about labels that may be of other classes than the network's outputs."""
+"""A warning about labels whose classes may be in another order than the network's outputs."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _better_order(outputs: Outputs, top1: Interval) -> str:
 
 
 def _usual_orders(labels: NDArray[np.int64], classes: int) -> Iterator[tuple[str, NDArray[np.int64]]]:
-    """Yield the orders that classes are confused with, each with what to do, and the labels in it."""
+    """Yield usual orders of the classes: the mistake in words, and the labels in this order."""
     from_0, from_1 = (np.array(sorted(range(first, first + classes), key=str)) - first for first in (0, 1))
     as_text = "the numbers of the classes were sorted as text (0, 1, 10, 2), as torchvision does: take `labels: order`"
     as_numbers = "the names of the classes were sorted as numbers (1, 2, 10): name each class by its index, from 0"

@@ -67,7 +67,7 @@ def run(
     processes: ProcessGroup = SINGLE_PROCESS,
     kind: OutputKind = "distribution",
 ) -> Outputs:
-    """Run a network on photos; each process runs its shard, and all return all outputs, which are of this kind.
+    """Return a network's outputs of this kind on photos. Each process runs its shard and gets the outputs of all.
 
     Raises:
         DataError: there are no photos, the network fails on some, or an output is not finite.

@@ -235,7 +235,7 @@ class OperatorConverter:
         return self._add(operation, node.name, *inputs, kernel_shape=window, strides=window) if window else None
 
     def _convert_slopes(self, node: fx.Node, x: str, slopes: str, count: int) -> str:
-        """Convert a PReLU, whose slopes belong to channels: ONNX would take those of a map for columns."""
+        """Convert a PReLU, whose slopes belong to channels: without a shape, ONNX would apply them to columns."""
         if count > 1 and len(shape(node)) > 2:
             shaped = f"{node.name}_slopes"
             extents = (count, *(1,) * (len(shape(node)) - 2))

@@ -32,7 +32,7 @@ _MAX_POSITIONS, _MAX_VALUES = 1024, 1 << 18
 
 @dataclass(frozen=True, config=OPTIONS)
 class OutputOptions:
-    """What is compared of a network's outputs.
+    """The part of a network's outputs that is compared.
 
     Attributes:
         tensor: index or key of a tensor in the outputs, or a path of them joined by dots; None: the only output.
@@ -63,7 +63,7 @@ class ComparedOutput(OutputOptions):
 
     @property
     def words(self) -> str:
-        """What is compared, for messages and reports."""
+        """The compared part in words, for messages and reports."""
         what = {"distribution": "class probabilities", "values": "values"}[self.kind]
         where = "" if self.positions == 1 else f" at {self.positions:,} positions"
         return f"{what}{where}" + ("" if self.tensor is None else f" of output {self.tensor}")
@@ -83,7 +83,7 @@ LOGITS = ComparedOutput()
 
 
 def probe_output(network_outputs: Any, options: OutputOptions) -> tuple[ComparedOutput, Tensor]:
-    """Return what is compared of a network's outputs for one photo, and that tensor.
+    """Return the compared part of a network's outputs for one photo, and its tensor.
 
     Args:
         network_outputs: of the network for one photo.

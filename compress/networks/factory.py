@@ -64,7 +64,7 @@ class NetworkFactory:
         tied: further names of tensors that have several in the network, with the name in the file.
         wrapped: parts in a wrapper, such as that of `torch.compile`, with the name that the wrapper adds to their
             tensors in the user's network. The file has the names without it.
-        outputs: what is compared of the network's outputs.
+        outputs: the part of the network's outputs to compare.
     """
 
     function: FunctionName
@@ -276,7 +276,7 @@ def wrapped_parts(network: nn.Module) -> dict[str, str]:
 
 
 def output_of(model: Model) -> ComparedOutput:
-    """Return what is compared of the outputs of a model's network; logits if no network can be made of the text."""
+    """Return the compared part of the outputs of a model's network; logits if no network can be made of the text."""
     if not is_factory(model.architecture):
         return LOGITS
     try:

@@ -33,7 +33,7 @@ def classes_of(model: Model) -> NetworkClasses:
 
 
 def describe_outputs(model: Model) -> str:
-    """Return `10 classes`, or what is compared of a network that is no classifier."""
+    """Return `10 classes`, or the compared part of the outputs of another network in words."""
     if not _names_outputs(model.architecture):
         return f"{model.classes:,} classes"
     from compress.networks.factory import output_of  # noqa: PLC0415
@@ -43,7 +43,7 @@ def describe_outputs(model: Model) -> str:
 
 
 def _names_outputs(architecture: str) -> bool:
-    """Return whether the options of a network say what is compared of its outputs; logits otherwise."""
+    """Return whether the options of a network name the compared part of its outputs; logits otherwise."""
     try:
         return "outputs" in json.loads(architecture.partition(" ")[2] or "{}")
     except (ValueError, TypeError, RecursionError):  # no network can be made of the text

@@ -38,7 +38,7 @@ def write_program(network: nn.Module, preprocessing: Preprocessing, output: Comp
     Args:
         network: in evaluation mode. Its tensors are numbered in the order of `stored_tensors`.
         preprocessing: of its input.
-        output: what is compared of its outputs: a program has logits alone.
+        output: the compared part of its outputs: a program has logits alone.
     Raises:
         NoProgramError: it has other operations or hooks, or `torch.fx` cannot trace it, or what it traces gives other
             outputs, or the program is too large for a file.

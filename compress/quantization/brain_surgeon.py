@@ -18,7 +18,7 @@ def obs_update(
     *,
     is_classifier: bool,
 ) -> NDArray[np.float32]:
-    """Return the weights whose unpruned ones compensate for the pruned ones of their row at the lowest cost.
+    """Return weights in which the unpruned ones of each row compensate for its pruned ones at the lowest cost.
 
     Args:
         weights: shape (rows, ...).

@@ -26,7 +26,7 @@ _MAX_REMAINING = 2**13
 """Weights in all paths through a row; with fewer paths, a weight of a long row takes no more time."""
 
 _EXTENSIONS = 2
-"""Entries by which a survivor is extended. Three find no better paths."""
+"""Number of entries that extend a survivor. Three find no better paths."""
 
 Masks = Annotated[NDArray[np.bool_], types.boolean[:, ::1]]
 Factors = Annotated[NDArray[np.float32], types.float32[:, ::1]]

@@ -52,7 +52,7 @@ class Scale:
 
 
 def padded_range(values: Iterable[float]) -> tuple[float, float]:
-    """Return a range around values, none of which is negative: it has a length, and no negative part."""
+    """Return a range around values that are not negative: it is not empty, and has no negative numbers."""
     low, high = min(values := list(values)), max(values)
     padding = (high - low) * 0.06 or max(abs(high) * 0.01, 1e-6)
     return max(low - padding, min(low, 0.0)), high + padding

@@ -170,7 +170,7 @@ def plural(count: int, noun: str) -> str:
 
 
 _MIN_LAST_WORD = 5
-"""Characters of a cut word of which a reader still recognizes it."""
+"""Minimum number of characters of a cut word: with fewer, a reader does not recognize it."""
 
 
 def abbreviate(name: str, length: int = 24) -> str:

@@ -207,11 +207,11 @@ class RunRecord:
         configuration: the pipeline as YAML, overrides applied.
         versions: Python and the packages that affect the result.
         machine: processor, cores and system.
-        changed_photos: the validation photos whose answer changed, those first of which both networks are most certain,
+        changed_photos: the validation photos whose answer changed, the most certain answers of both networks first,
             at most `MAX_CHANGED_PHOTOS`; None: the report shows no photos.
         outcomes: of the file, on each validation photo; on disk, in a file beside the report. None: that is missing, or
             the network is no classifier.
-        compared: what is compared of the outputs of a network that is no classifier; empty: the logits of a classifier.
+        compared: the compared part of the outputs, in words; empty: the logits of a classifier.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid", strict=True)

@@ -99,4 +99,4 @@ def _draw_scan(scan: Scan, kind: str) -> Markup:
     axes.tick_params(axis="y", length=0)
     label_powers(axes.xaxis, nats, max_ticks=7)
     axes.grid(axis="x", color=color("rule"), linewidth=1)
-    return Markup(to_svg(figure, f"{kind}-chart", f"KL divergence, nats, of each layer after {kind} of it alone"))
+    return Markup(to_svg(figure, f"{kind}-chart", f"KL divergence in nats after the pass {kind} on each layer alone"))

@@ -196,7 +196,7 @@ def _torch_seed(seed: int | None, device: torch.device) -> Iterator[None]:
 
 
 def _begin_momentum(optimizer: torch.optim.Optimizer) -> None:
-    """Begin the momentum, at 0, of parameters that the outputs use in a later step first, such as those of an expert.
+    """Begin the momentum, at 0, of parameters that have their first gradient in a later step, such as an expert's.
 
     Torch's fused SGD begins it in the first step of all parameters only.
     """

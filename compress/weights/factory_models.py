@@ -79,7 +79,7 @@ def model_of(
         network: is changed: it returns only the tensor that is compared.
         factory: made it.
         preprocessing: of its input.
-        outputs: what is compared of its outputs; None: what the factory says.
+        outputs: the part of its outputs to compare; None: the factory's.
     Raises:
         ConfigError: the network does not map photos of this preprocessing to logits, or to the outputs.
         WeightsError: batch norms cannot be folded, or a tensor cannot be stored as float32.
@@ -108,7 +108,7 @@ def model_of(
 def _probe(
     network: nn.Module, preprocessing: Preprocessing, options: OutputOptions
 ) -> tuple[ComparedOutput, int, set[str]]:
-    """Run the network on zeros; return what is compared, the number of its classes, and the weights that it used."""
+    """Run the network on zeros; return its compared output, the number of classes, and the weights that it used."""
     pre = preprocessing
     try:
         with record_calls(network) as calls:

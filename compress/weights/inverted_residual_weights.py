@@ -81,7 +81,7 @@ class _BatchNorm:
 
 @plain_dataclass(frozen=True)
 class _Description:
-    """What is read of the JSON file."""
+    """The part of the JSON file that is read."""
 
     first_conv: _Layer
     blocks: list[_Block]

@@ -25,7 +25,7 @@ class UserNetwork(CheckpointOptions):
         args: its keyword arguments.
         checkpoint: file with the network's tensors; default: the weights that the function makes.
         fold_batch_norm: see `fold_batch_norms`.
-        outputs: what is compared of the network's outputs, or only the name of a tensor of logits; None: the logits
+        outputs: the part of the network's outputs to compare, or only the name of a tensor of logits; None: the logits
             that it returns.
     """
 

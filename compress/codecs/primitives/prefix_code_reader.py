@@ -29,7 +29,7 @@ PROBLEMS = {
     _INCOMPLETE: ("the lengths of codewords do not make a complete prefix code", None),
     _PADDING: ("padding after the code is not zero", None),
 }
-"""What is wrong, and what was expected."""
+"""The problem, and the expected value if there is one, by error code."""
 
 _USUAL_COUNT = 256
 """Symbols of a table that is read at once; a larger table is read again with more room."""

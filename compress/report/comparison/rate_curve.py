@@ -81,7 +81,7 @@ def draw_curve(
 
 
 def _minimum(runs: Sequence[RunFigures], peers: Peers, metric: Metric) -> float:
-    """Return the least height of a dot. A logarithmic axis has no zero: it becomes a third of the next value."""
+    """Return the minimum height of a dot. A logarithmic axis has no zero: it becomes a third of the next value."""
     if metric == "top1_change":
         return -1.0
     heights = [height.value for run in runs if (height := getattr(run, metric))]
