@@ -69,7 +69,8 @@ class LayerCost:
     """A layer in the chart of bits over the cost of an error.
 
     Attributes:
-        cost_nats: divergence that a squared error of 1% of the weights' own square would cause, for a million weights.
+        cost_nats: divergence that a squared error of 1% of the weights' own square would cause, for a million weights;
+            of a network whose outputs are values, the relative mean squared error.
     """
 
     layer: LayerRecord

@@ -84,8 +84,9 @@ class LayerRecord:
         scale_bytes: scales of rows, columns and kernel coefficients.
         histogram: None for biases.
         relative_error: squared error of the weights over their squared magnitude; None: not measured.
-        divergence_nats: contribution of the layer's error to the divergence on calibration photos, to second order.
-            Negative within the precision of the measurement. None: not measured.
+        divergence_nats: contribution of the layer's error to the divergence on calibration photos, to second order; of
+            a network whose outputs are values, to the relative mean squared error. Negative within the precision of the
+            measurement. None: not measured.
     """
 
     name: str

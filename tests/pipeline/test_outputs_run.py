@@ -132,7 +132,8 @@ def test_terminal_and_pages_name_the_error_and_no_classes(finished, key, words, 
     assert all(word in shown for word in words)
     assert not any(word in shown for word in other_words)
     page = result.report_path.read_text()
-    assert f"Compared are {result.record.compared}." in page
+    assert f"Compared with the float network: {result.record.compared}." in page
+    assert ("nats" in page) is (key == SEGMENTATION)
     assert "Top-1" not in page
     assert ("Relative mean squared error" in page) is (key == REGRESSION)
     folder, invoke = str(result.report_path.parent), CliRunner().invoke
