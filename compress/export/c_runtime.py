@@ -15,7 +15,7 @@ _IN_CHECKOUT = Path(__file__).parents[2] / "runtime" / "c"
 _VALUE_BYTES = 64
 """Of `sqz_value` on a 64-bit processor."""
 
-WHY_NOT = "squeeze-compress describe MODEL --factory FUNCTION names the operation that C does not know"
+WHY_NOT = "squeeze-compress describe MODEL --factory FUNCTION says why"
 """How a user learns why the file of a network has no program."""
 
 _UNSUPPORTED = 3
@@ -89,7 +89,7 @@ def measure_memory(model: Path) -> CMemory:
         done = subprocess.run([_build(Path(folder)), model], capture_output=True, text=True, check=False)
     if done.returncode == _UNSUPPORTED:
         advice = "squeeze-compress decompress -o model.onnx writes it for ONNX Runtime"
-        raise ConfigError(f"the runtime in C does not know this network's operations: {WHY_NOT}; {advice}", file=model)
+        raise ConfigError(f"the runtime in C cannot run this network: {WHY_NOT}; {advice}", file=model)
     if done.returncode:
         raise WeightsError(f"the runtime in C refuses the network: {done.stderr.strip()}")
     return CMemory(**{name.replace("-", "_"): int(number) for name, number in map(str.split, done.stdout.splitlines())})

@@ -171,8 +171,8 @@ def test_a_photo_that_is_none_is_refused_with_one_line(project, tmp_path):
 def test_a_network_that_c_does_not_run_is_refused(tmp_path):
     container.write(tmp_path / "model.sqz", replace(random_squeezenet(), architecture="networks:make"))
     message = refused(tmp_path / "model.sqz", "--to", "c", "-o", tmp_path / "p")
-    assert "the runtime in C does not know this network's operations" in message
-    assert "squeeze-compress describe MODEL --factory FUNCTION names the operation" in message
+    assert "the runtime in C cannot run this network" in message
+    assert "squeeze-compress describe MODEL --factory FUNCTION says why" in message
     assert "squeeze-compress decompress -o model.onnx" in message
     assert not (tmp_path / "p").exists()
 
