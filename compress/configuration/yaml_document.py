@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import CommentMark
+from ruamel.yaml.tokens import CommentToken
 
 from compress.configuration.key_paths import Key, has_key, join_keys, resolve_key, split_key, stage_name, value_at
 from compress.configuration.yaml_text import (
@@ -135,16 +137,39 @@ def _apply(root: CommentedMap, override: str) -> dict[str, str]:
     value = parse_yaml_value(text, written)
     keys = resolve_key(root, written)
     node: Any = root
+    below = ""
     for depth, key in enumerate(keys[:-1]):
         _check_index(node, key, written)
         if isinstance(node, CommentedMap) and node.get(key) is None:
+            below = below or _take_comment_below(node, key)
             node[key] = CommentedMap()
         node = node[key]
         if not isinstance(node, CommentedMap | CommentedSeq):
             raise ConfigError(f"{join_keys(keys[: depth + 1])} contains no keys", file="--set", key=written)
     _check_index(node, keys[-1], written)
+    below = below or _take_comment_below(node, keys[-1])
     node[keys[-1]] = value
+    if below:
+        node.ca.items[keys[-1]] = [None, None, CommentToken(below, CommentMark(0), None), None]
     return {join_keys(keys): written}
+
+
+def _take_comment_below(node: CommentedMap | CommentedSeq, key: Key) -> str:
+    """Remove the blank lines and comments below a mapping that gets a new key, and return them; empty: none.
+
+    ruamel keeps them with the last key in the mapping, so that they would be above the new key.
+    """
+    if isinstance(node, CommentedSeq) or key in node:
+        return ""
+    last: Any = node
+    while isinstance(last, CommentedMap | CommentedSeq) and last:
+        end, place = (next(reversed(last)), 2) if isinstance(last, CommentedMap) else (len(last) - 1, 0)
+        if token := (last.ca.items.get(end) or {place: None})[place]:
+            of_line, newline, below = token.value.partition("\n")
+            token.value = of_line + newline
+            return newline + below if below else ""
+        last = last[end]
+    return ""
 
 
 def _check_index(node: Any, key: Key, written: str) -> None:

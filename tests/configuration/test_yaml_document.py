@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from compress.configuration.config import read_pipeline
-from compress.configuration.yaml_document import read_document
+from compress.configuration.yaml_document import parse_document, read_document
 from compress.errors import ConfigError
 
 
@@ -184,6 +186,39 @@ def test_a_document_is_dumped_as_yaml_with_its_comments(document, tmp_path):
     assert again.at(["stages", 1, "bits"]) == 3
     assert again.root["seed"] == 8
     assert again.text.startswith("# A pipeline with every kind of value")
+
+
+COMMENTED = """\
+model:
+  source: embedded
+
+data:
+  validation:
+    source: samples   # of packages
+
+# Two stages.
+stages:
+  - pass: prune
+    sparsity: 0.5     # half
+
+  # Then share.
+  - {pass: share, bits: 5}
+"""
+
+
+@pytest.mark.parametrize(
+    ("override", "above", "added"),
+    [
+        ("model.classes=10", "  source: embedded\n", "  classes: 10\n"),
+        ("data.validation.count=3", "    source: samples   # of packages\n", "    count: 3\n"),
+        ("data.calibration.count=3", "    source: samples   # of packages\n", "  calibration:\n    count: 3\n"),
+        ("stages.0.name=x", "    sparsity: 0.5     # half\n", "    name: x\n"),
+        ("seed=1", "  - {pass: share, bits: 5}\n", "seed: 1\n"),
+    ],
+)
+def test_a_new_key_is_above_the_comments_of_what_follows(override, above, added):
+    dumped = parse_document(COMMENTED, Path("p.yaml"), [override]).dump()
+    assert dumped.rstrip() == COMMENTED.replace(above, above + added).rstrip()
 
 
 PIECES = ["seed", "goal", "stages", "bits", "share", "- ", ": ", "\n", "  ", "{", "}", "[", "]", "'", "#", "&a", "*a"]
