@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from compress.configuration.config import Stage, options_of
 from compress.errors import SqueezeError
 from compress.model import Model
-from compress.passes import Distill, Pass, Prune, Share, Train
+from compress.passes import Distill, Pass, Prune, Quantize, Share, Train
 from compress.passes.rate_distortion_pass import RateDistortionPass
 from compress.pipeline import environment
 from compress.pipeline.resource_meter import ResourceUsage
@@ -32,6 +32,9 @@ _UPDATE_SECONDS, _SHARE_SECONDS, _QUANTIZE_SECONDS = 5e-6, 2e-5, 8e-5
 """Time of a weight: to update it once for pruned ones; to derive its feedback, and to assign it some ten times, to
 shared values or along a trellis."""
 
+_SEARCH_SECONDS = 10.0
+"""Time of a search for lambda along a trellis besides that of its weights: small networks take more trials."""
+
 
 def weight_seconds(pass_: Pass, weights: int) -> float:
     """Return about how long a pass works on the weights of a network, besides photos."""
@@ -42,7 +45,9 @@ def weight_seconds(pass_: Pass, weights: int) -> float:
             return _UPDATE_SECONDS * pass_.iterations * weights
         case Share():
             return _SHARE_SECONDS * weights
-    return _QUANTIZE_SECONDS * weights
+        case Quantize(bytes=None):
+            return _QUANTIZE_SECONDS * weights
+    return _SEARCH_SECONDS + _QUANTIZE_SECONDS * weights
 
 
 def photo_passes(pass_: Pass, photos: int, earlier: Sequence[Pass] = ()) -> int:

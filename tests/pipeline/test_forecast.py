@@ -17,7 +17,7 @@ from compress.cli.main import main
 from compress.configuration.config import Stage
 from compress.data.digits import Digits
 from compress.passes import Distill, Prune, Quantize, Recode, Share, Train
-from compress.pipeline.stage_costs import earlier_usage, photo_passes
+from compress.pipeline.stage_costs import earlier_usage, photo_passes, weight_seconds
 from compress.report.comparison.run_files import NamedRun
 
 PIPELINE = """\
@@ -131,6 +131,11 @@ def test_what_stops_a_run_before_its_first_stage_stops_it_too(pipeline, tmp_path
 )
 def test_the_guess_counts_forward_passes_over_100_photos(pass_, passes):
     assert photo_passes(pass_, 100) == passes
+
+
+def test_the_guess_counts_the_search_for_lambda_of_small_networks_too():
+    assert weight_seconds(Quantize(bytes=10_000), 33_546) > 10  # 15 seconds of one core
+    assert weight_seconds(Quantize(lambda_=1e-5), 33_546) < 5
 
 
 def test_the_guess_counts_statistics_that_two_passes_share_once():
