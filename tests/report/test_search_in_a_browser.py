@@ -69,3 +69,11 @@ def test_it_opens_without_a_console_message_every_dot_drawn_and_never_scrolls_si
     assert (
         browser.run("return document.querySelectorAll('main b, main i').length - 2") <= 0
     )  # nothing of a name is markup
+
+
+@pytest.mark.parametrize("width", [320, 480, 720, 1200])
+def test_no_command_or_option_in_a_sentence_is_broken(browser, pages, width):
+    browser.open(pages / "search.html", width=width)
+    lines = "return [...document.querySelectorAll('p code')].map(code => code.getClientRects().length)"
+    assert browser.run(lines) == [1, 1, 1]
+    assert browser.run(OVERFLOW) == 0
