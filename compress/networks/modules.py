@@ -64,12 +64,16 @@ def to_module(model: Model, device: torch.device | None = None, seed: int = 0) -
 
 
 def returning(network: nn.Module, output: ComparedOutput) -> nn.Module:
-    """Let a network return only the tensor that is compared, in float32 and in the shape of `compared_tensor`."""
+    """Let a network return only the tensor that is compared, in float32 and in the shape of `compared_tensor`.
+
+    It is a copy: a network may return a buffer of its own, which its next call overwrites.
+    """
 
     def compared(_: nn.Module, __: object, outputs: Any) -> Any:
         if output != LOGITS:
-            return compared_tensor(outputs, output).float()
-        return outputs.float() if isinstance(outputs, torch.Tensor) else outputs  # a tuple in training mode
+            return compared_tensor(outputs, output).to(torch.float32, copy=True)
+        # In training mode, it may be a tuple.
+        return outputs.to(torch.float32, copy=True) if isinstance(outputs, torch.Tensor) else outputs
 
     network.register_forward_hook(compared)
     return network

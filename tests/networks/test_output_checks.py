@@ -167,6 +167,33 @@ def test_a_network_may_compute_gradients_itself():
     assert outputs.logits.shape == (3, 4)
 
 
+class OwnAnswers(Unusual):
+    """Returns a buffer of its own, as networks for CUDA graphs do; each call overwrites it."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(kind)
+        self.register_buffer("answers", torch.zeros(16, 4), persistent=False)
+
+    def forward(self, x):
+        logits = super().forward(x)
+        self.answers = self.answers.detach()
+        self.answers[: len(x)] = logits
+        return self.answers[: len(x)]
+
+
+def test_a_network_that_overwrites_the_answers_that_it_returned_is_measured_on_all_photos():
+    model = UserNetwork(factory=f"{__name__}:OwnAnswers", args={"kind": "usual"}, input_size=16).load()
+    pixels = np.random.default_rng(0).integers(0, 256, (25, 16, 16, 3), np.uint8)
+    photos = Photos(pixels, None, tuple(map(str, range(25))), "", "")
+    outputs = run(to_module(model), photos, model.preprocessing, no_progress)
+    assert len(np.unique(outputs.logits, axis=0)) == 25
+
+
+def test_answers_that_a_network_overwrites_do_not_hide_that_it_draws_random_numbers():
+    with pytest.raises(ConfigError, match="draws random"):
+        UserNetwork(factory=f"{__name__}:OwnAnswers", args={"kind": "dropout"}, input_size=16).load()
+
+
 class ForInference(Unusual):
     def __init__(self):
         super().__init__("usual")
