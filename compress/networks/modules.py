@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from compress.data.transforms import to_input
 from compress.errors import ConfigError, WeightsError, nearest
@@ -18,6 +19,7 @@ from compress.networks.compared_output import LOGITS, ComparedOutput, compared_t
 from compress.networks.equivalence import relative_difference
 from compress.networks.factory import NetworkFactory, is_factory, needs_trust, output_of
 from compress.networks.squeezenet import squeezenet1_0, squeezenet1_1
+from compress.networks.tensor_ownership import EXTRA_STATE
 from compress.tensors.forms import Dense, Tensor
 
 NETWORKS: dict[str, Callable[[int], nn.Module]] = {
@@ -169,11 +171,13 @@ def random_input(preprocessing: Preprocessing, photos: int) -> torch.Tensor:
 def stored_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
     """Return the parameters and buffers of a model by name, in module order; a shared tensor has its first name.
 
-    `num_batches_tracked` is left out: no output depends on it.
+    `num_batches_tracked` of torch's norms is left out: no output depends on it. That of a norm of the user's own may
+    correct its mean.
     """
+    counters = {id(each.num_batches_tracked) for each in module.modules() if isinstance(each, _NormBase)}
     first_names: dict[int, tuple[str, torch.Tensor]] = {}
     for name, tensor in module.state_dict(keep_vars=True).items():
-        if isinstance(tensor, torch.Tensor) and not name.endswith("num_batches_tracked"):  # else an extra state
+        if isinstance(tensor, torch.Tensor) and id(tensor) not in counters:  # else an extra state
             first_names.setdefault(id(tensor), (name, tensor))
     return dict(first_names.values())
 
@@ -192,7 +196,7 @@ def set_weights(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     values from the weights.
 
     Raises:
-        ConfigError: its own `load_state_dict` fails.
+        ConfigError: its own `load_state_dict` or `set_extra_state` fails.
     """
     stored, was_training = stored_tensors(module), module.training
     modes = [(part, part.training) for part in module.modules()]
@@ -205,6 +209,7 @@ def set_weights(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
             if target.shape != tensor.shape:  # the forward pass gave a buffer another size
                 target.data = target.new_empty(tensor.shape)
             target.copy_(torch.from_numpy(np.array(tensor.to_dense())))
+    _set_extra_states(module, {name: stored[name] for name in tensors if name.endswith(EXTRA_STATE)})
     _run_loading_code(module)
     module.train(was_training)  # also after a part of it refused
     for part, mode in modes if is_for_inference else ():
@@ -226,6 +231,22 @@ def _enter_training_mode(module: nn.Module) -> bool:
             part.training = True
         return False
     return True
+
+
+def _set_extra_states(module: nn.Module, states: Mapping[str, torch.Tensor]) -> None:
+    """Give modules their extra states that are tensors: in a state dictionary, they may be copies.
+
+    Raises:
+        ConfigError: the user's code fails.
+    """
+    for name, state in states.items():
+        try:
+            module.get_submodule(name.removesuffix(EXTRA_STATE).removesuffix(".")).set_extra_state(state)
+        except MemoryError:
+            raise
+        except Exception as error:  # the network is the user's code
+            problem = f"set_extra_state fails for {name}, the network's own: {type(error).__name__}: {error}"
+            raise ConfigError(problem, key="model") from error
 
 
 def _run_loading_code(module: nn.Module) -> None:

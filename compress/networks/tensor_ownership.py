@@ -16,6 +16,9 @@ from torch import Tensor, nn
 
 from compress.errors import first_names
 
+EXTRA_STATE = "_extra_state"
+"""End of the name that torch gives to what a module returns in `get_extra_state`."""
+
 _made: WeakValueDictionary[tuple[str, int], Tensor] = WeakValueDictionary()
 """Parameters of networks in use, by their identity and by the address of their memory."""
 
@@ -48,9 +51,7 @@ def _state_problem(network: nn.Module) -> str:
     for name, tensor in _named_tensors(network):
         names[id(tensor)].add(name)
     tensors = {name: each for name, each in state.items() if isinstance(each, Tensor)}
-    foreign = [
-        name for name, each in tensors.items() if name not in names[id(each)] and not name.endswith("_extra_state")
-    ]
+    foreign = [name for name, each in tensors.items() if name not in names[id(each)] and not name.endswith(EXTRA_STATE)]
     if foreign:
         return (
             f"its state_dict renames or computes tensors ({first_names(foreign)}), so they cannot be set; remove the "

@@ -23,14 +23,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from compress.errors import WeightsError, first_names
+from compress.networks.tensor_ownership import EXTRA_STATE
 from compress.weights.foreign_files import SAVE_STATE, TORCH_BEFORE_1_6, foreign_problem
 
 CHECKPOINT_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar", ".index.json")
 
 _MAX_DEPTH, _MAX_ENTRIES = 16, 1 << 22
 _OLD_PICKLES = 4
-_EXTRA_STATE = "_extra_state"
-"""Torch's name for it in a state dictionary."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,7 +216,7 @@ def _flatten(path: Path, state: object) -> Checkpoint:
                 plain = value.as_subclass(torch.Tensor) if isinstance(value, _Mapping) else value
                 tensors[name], mappings[name] = plain, prefix
             else:
-                if name.endswith(_EXTRA_STATE):
+                if name.endswith(EXTRA_STATE):
                     extra_states[name] = value
                 waiting.append((f"{name}.", value, depth + 1))
     metadata = {key: text for key, text in attributes.items() if isinstance(text, str)}

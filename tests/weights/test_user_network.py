@@ -260,6 +260,59 @@ def test_an_extra_state_of_a_checkpoint_is_that_of_the_network_or_an_error(tmp_p
     replace(source, strict=False).load()
 
 
+class TemperedByTensor(Tempered):
+    """Its extra state is a tensor, made anew for each state dictionary."""
+
+    def get_extra_state(self):
+        return torch.tensor(self.temperature, dtype=torch.float64)
+
+    def set_extra_state(self, state):
+        if state.dtype != torch.float64:
+            raise TypeError(f"unknown state of {state.dtype}")
+        self.temperature = float(state)
+
+
+def tempered_by_tensor() -> torch.nn.Module:
+    return torch.nn.Sequential(TemperedByTensor())
+
+
+def test_an_extra_state_that_is_a_tensor_is_that_of_the_checkpoint_and_of_the_file(tmp_path):
+    network = tempered_by_tensor()
+    network[0].temperature = 5.0
+    torch.save(network.state_dict(), tmp_path / "trained.pth")
+    function = f"{__name__}:tempered_by_tensor"
+    model = UserNetwork(factory=function, checkpoint=str(tmp_path / "trained.pth"), input_size=16).load()
+    restored = to_module(trust_factory(container.decode(container.encode(model)), function))
+    assert torch.equal(restored(photos(2, 16)), network(photos(2, 16)))
+
+
+class CountedMean(torch.nn.Module):
+    """A norm of the user's own, whose running mean begins at 0 and is corrected by the number of its batches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Conv2d(3, 4, 16)
+        self.register_buffer("mean", torch.zeros(4))
+        self.register_buffer("num_batches_tracked", torch.tensor(1))
+
+    def forward(self, x):
+        return self.layer(x).flatten(1) - self.mean / (1 - 0.9**self.num_batches_tracked)
+
+
+def counted_mean() -> torch.nn.Module:
+    return torch.nn.Sequential(CountedMean())
+
+
+def test_a_counter_that_outputs_depend_on_is_that_of_the_checkpoint(tmp_path):
+    network = counted_mean()
+    network[0].mean.fill_(1.0)
+    network[0].num_batches_tracked.fill_(7)
+    torch.save(network.state_dict(), tmp_path / "trained.pth")
+    function = f"{__name__}:counted_mean"
+    model = UserNetwork(factory=function, checkpoint=str(tmp_path / "trained.pth"), input_size=16).load()
+    assert torch.equal(to_module(model)(photos(2, 16)), network(photos(2, 16)))
+
+
 def test_an_expanded_tensor_takes_the_values_of_a_checkpoint(tmp_path):
     network = mixed_layers()
     network.positions = torch.nn.Parameter(torch.zeros(1).expand_as(network.positions))
