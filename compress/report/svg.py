@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 from xml.etree import ElementTree
@@ -19,8 +19,11 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 CSS_VARIABLES: Final = ("ink", "muted", "rule", "accent", "pale", "second", "part-positions")
 
-MIN_NATS: Final = 1e-5
-"""Smaller divergences are drawn here: a logarithmic axis has no zero."""
+_ROUNDING_NATS: Final = 1e-8
+"""Divergences below it come from the rounding of float32 logits."""
+
+_NATS_OF_ZEROS: Final = 1e-5
+"""Where divergences are drawn that are all 0."""
 
 # Matplotlib draws in placeholder colors, and `to_svg` replaces them by CSS variables.
 _PLACEHOLDERS: Final = {name: f"#0101{number:02x}" for number, name in enumerate(CSS_VARIABLES, start=1)}
@@ -45,6 +48,11 @@ _RC_PARAMS: Final[dict[Any, Any]] = {
     "xtick.labelcolor": _PLACEHOLDERS["muted"],
     "xtick.labelsize": 11,
 }
+
+
+def lowest_nats(divergences: Iterable[float]) -> float:
+    """Return the place of 0 on a logarithmic axis, which has none: a third of the smallest other divergence."""
+    return min((nats / 3 for nats in divergences if nats > _ROUNDING_NATS), default=_NATS_OF_ZEROS)
 
 
 def color(variable: str) -> str:

@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from compress.report.formatting import abbreviate_path, kilobytes, nats
 from compress.report.html import load_template
 from compress.report.record import RunRecord
-from compress.report.svg import MIN_NATS, chart_style, color, label_powers, new_figure, to_svg
+from compress.report.svg import chart_style, color, label_powers, lowest_nats, new_figure, to_svg
 from compress.runtime.atomic_files import write_files_atomically
 from compress.search.search_record import SearchRecord
 from compress.search.sensitivity import Scan
@@ -49,8 +49,9 @@ def _draw_trials(record: SearchRecord) -> Markup:
     """Draw each trial with known final bytes as a dot: its bytes and its divergence."""
     figure = new_figure(_WIDTH, 380)
     axes = figure.add_axes((0.12, 0.14, 0.86, 0.78))
+    lowest = lowest_nats(trial.divergence_nats or 0.0 for trial in record.trials)
     dots = {
-        trial.number: (float(trial.file_bytes or 0), max(trial.divergence_nats, MIN_NATS))
+        trial.number: (float(trial.file_bytes or 0), max(trial.divergence_nats, lowest))
         for trial in record.trials
         if trial.is_final_bytes and trial.divergence_nats is not None
     }
@@ -82,7 +83,8 @@ def _draw_scan(scan: Scan, kind: str) -> Markup:
     """Draw the divergences of each layer at all settings of one pass."""
     indices = [index for index, setting in enumerate(scan.settings) if setting.kind == kind]
     divergences = np.array([layer.divergences for layer in scan.layers])[:, indices]
-    values = np.where(np.isfinite(divergences), np.maximum(divergences, MIN_NATS), np.nan)  # NaN is not drawn
+    is_finite = np.isfinite(divergences)
+    values = np.where(is_finite, np.maximum(divergences, lowest_nats(divergences[is_finite])), np.nan)  # NaN: not drawn
     rows = np.arange(len(scan.layers))
     height = 22.0 * len(rows) + 30
     figure = new_figure(_WIDTH, height)

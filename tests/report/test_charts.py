@@ -9,6 +9,7 @@ from records import make_record
 from compress.report.chart_axes import Scale, padded_range
 from compress.report.charts import codec_totals, cost_dots, even_bits, familiar_sizes, layer_costs
 from compress.report.record import SQUEEZENET_PAPER_BYTES
+from compress.report.svg import lowest_nats
 
 
 def test_a_linear_axis():
@@ -91,3 +92,8 @@ def test_codecs_are_totalled_over_all_layers_the_smallest_first():
     totals = codec_totals(layers)
     assert totals["raw"] == sum(layer.codec_bytes["raw"] for layer in layers)
     assert list(totals.values()) == sorted(totals.values())
+
+
+def test_a_logarithmic_axis_begins_below_the_smallest_divergence_that_is_measured():
+    assert lowest_nats([0.0, 3e-7, 0.2, 1e-16]) == pytest.approx(1e-7)
+    assert lowest_nats([0.0, -1e-9]) == 1e-5

@@ -17,7 +17,7 @@ from compress.report.comparison.peers import PeerPoint, Peers, PublishedSize
 from compress.report.comparison.run_figures import RunFigures
 from compress.report.formatting import abbreviate, nats, signed_hundred
 from compress.report.label_placement import Obstacle, PointLabel, obstacles_along, place_labels
-from compress.report.svg import MIN_NATS, color, label_powers, new_figure, to_svg
+from compress.report.svg import color, label_powers, lowest_nats, new_figure, to_svg
 
 Metric = Literal["divergence_nats", "relative_mse", "top1_change"]
 """Field of `RunFigures`."""
@@ -81,12 +81,12 @@ def draw_curve(
 
 
 def _minimum(runs: Sequence[RunFigures], peers: Peers, metric: Metric) -> float:
-    """Return the minimum height of a dot. A logarithmic axis has no zero: it becomes a third of the next value."""
+    """Return the minimum height of a dot."""
     if metric == "top1_change":
         return -1.0
     heights = [height.value for run in runs if (height := getattr(run, metric))]
     heights += [peer.divergence_nats for peer in peers.points]
-    return max(min((height / 3 for height in heights if height > MIN_NATS), default=0.0), MIN_NATS)
+    return lowest_nats(heights)
 
 
 def _dot(run: RunFigures, metric: Metric, minimum: float) -> _Dot | None:
