@@ -23,6 +23,7 @@ from tensor_strategies import dense, model_of, pruned, shared
 from benchmarks import c_decoder
 from benchmarks.format_models import coefficients_model, levels_model, small_model
 from benchmarks.fuzz_files import columns_model
+from compress.builtin_models import find_model
 from compress.codecs import CODECS, WRITERS
 from compress.codecs.context.small_context_codec import max_table_bytes
 from compress.codecs.primitives.trellis import TRELLIS_4096, trellis_levels
@@ -245,6 +246,13 @@ def test_a_build_for_size_gives_the_same_bits(small_program, symbols, tmp_path):
     (tmp_path / "model.sqz").write_bytes(file)
     done = subprocess.run([small_program, tmp_path / "model.sqz", "-"], capture_output=True, check=True)
     assert zlib.crc32(done.stdout) == c_decoder.weights_crc(decode(file))
+
+
+def test_a_build_with_inexact_floats_gives_the_same_bits(folder):
+    """The codec is of integers; a fast way to compute their quotients is in floats."""
+    path, program = find_model("squeezenet-240k"), built(folder / "inexact", ("-O3", "-ffast-math"))
+    done = subprocess.run([program, path, "-"], capture_output=True, check=True)
+    assert zlib.crc32(done.stdout) == c_decoder.weights_crc(decode(path.read_bytes()))
 
 
 def test_the_levels_cover_all_options_of_context():
