@@ -20,7 +20,7 @@ enum { MAX_CODEWORD_BITS = 16 };
 #endif
 
 /* Programs for any x86-64 use AVX2 where the machine has it, in functions with the attribute SQZI_AVX2. */
-#if defined(__GNUC__) && defined(__x86_64__) && !defined(__AVX2__)
+#if defined(__GNUC__) && defined(__x86_64__) && !defined(__AVX2__) && __FLT_EVAL_METHOD__ == 0
 #define SQZI_AVX2 __attribute__((target("avx2,fma")))
 static inline int sqzi_has_avx2(void) {
     __builtin_cpu_init(); /* for programs without the compiler's own start-up code */

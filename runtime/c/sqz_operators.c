@@ -35,7 +35,10 @@ enum { DEPTHWISE = 16 }; /* more than PIXELS of any tile */
 #endif
 
 /* The widest vectors that the compiler may use, and tiles that fill the registers. */
-#if defined(__GNUC__) && defined(__AVX512F__)
+#if defined(__FLT_EVAL_METHOD__) && __FLT_EVAL_METHOD__ == 2 /* x87: no product of a vector and a number */
+#define LANES 1
+#define PIXELS 1
+#elif defined(__GNUC__) && defined(__AVX512F__)
 #define LANES 16
 #define PIXELS 12
 #elif defined(__GNUC__) && defined(__AVX2__)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import platform
 import random
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from c_network import MODES, Driver, Refused, assert_same
+from c_network import DRIVER, MODES, Driver, Refused, assert_same, build
 from PIL import Image
 from program_networks import HEIGHT, NETWORKS, WIDTH, PaddedShortcut, layers
 from skimage import data
@@ -80,6 +81,18 @@ def test_the_mean_of_a_large_map_is_torchs_where_all_its_pixels_are_equal(driver
     for mode in MODES:
         logits = driver.run(encode(model), photo.tobytes(), mode)
         assert logits == pytest.approx(photo[0, 0], rel=1e-6)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="other processors have no x87")
+def test_processors_that_compute_in_80_bits_run_networks_too(tmp_path):
+    """As GCC does for 32-bit x86 by `-std=c99`; it then refuses products of vectors and numbers."""
+    x87 = Driver(build(tmp_path / "x87", DRIVER, ("-O1", "-mfpmath=387")), tmp_path)
+    network, classes = NETWORKS["dilation"]
+    inputs = np.random.default_rng(0).normal(size=(1, 3, HEIGHT, WIDTH)).astype(np.float32)
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(inputs))[0].numpy()
+    logits = x87.run(encode(model_of(network, classes)), inputs.transpose(0, 2, 3, 1).tobytes())
+    assert np.allclose(logits, expected, rtol=0, atol=1e-5)
 
 
 def test_more_channels_than_the_runtime_has_are_too_many_and_no_damage(driver: Driver):
