@@ -108,7 +108,8 @@ def find_state_dict(
     arrays = {name: _to_array(checkpoint, sources) for name, sources in names.items()}
     _check_precision(checkpoint, names, expected)
     unread = [prefix for prefix in complete if prefix != chosen and _has_shapes(checkpoint, expected, complete[prefix])]
-    return StateDict(arrays, _notes(checkpoint, names, others, unread))
+    incomplete = _incomplete(parts, expected) if chosen else []
+    return StateDict(arrays, _notes(checkpoint, names, others, unread, incomplete))
 
 
 def _below(checkpoint: Checkpoint, key: str) -> Checkpoint:
@@ -161,6 +162,12 @@ def _choose(checkpoint: Checkpoint, expected: ExpectedTensors, complete: _Parts)
     return "" if "" in prefixes else prefixes[0]
 
 
+def _incomplete(parts: _Parts, expected: ExpectedTensors) -> list[str]:
+    """Return the prefixes of parts with most names of the network, but not all: the user may mean one of them."""
+    total = len(expected.shapes)
+    return [prefix for prefix, names in parts.items() if total < 2 * len(names) < 2 * total]
+
+
 def _has_shapes(checkpoint: Checkpoint, expected: ExpectedTensors, names: Mapping[str, list[str]]) -> bool:
     pairs = ((checkpoint.tensors[each].shape, expected.shapes[name]) for name in names for each in names[name])
     return all(
@@ -203,13 +210,18 @@ def _check_precision(checkpoint: Checkpoint, names: Mapping[str, list[str]], exp
 
 
 def _notes(
-    checkpoint: Checkpoint, names: Mapping[str, list[str]], others: Sequence[str], unread: Sequence[str]
+    checkpoint: Checkpoint,
+    names: Mapping[str, list[str]],
+    others: Sequence[str],
+    unread: Sequence[str],
+    incomplete: Sequence[str],
 ) -> tuple[str, ...]:
     tensors = (checkpoint.tensors[sources[0]] for sources in names.values())
     rounded = sum(each.dtype == torch.float64 and not torch.equal(each.float().double(), each) for each in tensors)
     notes = (
         f"ignoring {first_names(others)}" if others else "",
         f"not those under {first_names(unread)}, which also fit (checkpoint_key)" if unread else "",
+        f"not those under {first_names(incomplete)}, which lack tensors of the network" if incomplete else "",
         f"{rounded} float64 tensors rounded to float32" if rounded else "",
     )
     return tuple(filter(None, notes))

@@ -102,6 +102,14 @@ def test_of_several_parts_with_the_names_the_one_with_the_shapes_is_read(find, n
     assert_found(find({"teacher": teacher.state_dict(), "student": network.state_dict()}), network)
 
 
+def test_a_part_that_lacks_a_tensor_of_the_network_is_noted_where_another_one_is_read(find, network):
+    trained = {name: tensor + 1 for name, tensor in network.state_dict().items() if name != "2.1.bias"}
+    state = find({"model": trained, "ema": network.state_dict()})
+    assert_found(state, network)
+    assert state.notes == ("not those under model, which lack tensors of the network",)
+    assert find({"model": {"0.weight": torch.zeros(2, 1, 3, 3)}, "ema": network.state_dict()}).notes == ()
+
+
 def test_tensors_that_the_network_lacks_are_an_error_unless_they_are_ignored(find, network):
     held = {"state_dict": prefixed(network, "model.") | {"loss.weight": torch.ones(3)}}
     with pytest.raises(
