@@ -40,6 +40,9 @@ _FIXED_WIDTH = ("raw",)
 
 _EXAMPLE_CLASSES = 5
 
+_MAX_DIFFERENCE, _TINY = 0.01, 1e-30
+"""Largest difference of the outputs in another process, relative to all outputs: above the rounding of bfloat16."""
+
 
 class StageRecorder:
     """Validates the output of each stage on the same photos, and keeps the records.
@@ -112,12 +115,20 @@ class StageRecorder:
         """Validate and record the file, decoded in a new process.
 
         Raises:
-            SqueezeError: the process failed, or the decoded weights differ from the model in a bit.
+            SqueezeError: the process failed, the decoded weights differ from the model in a bit, or they give other
+                outputs there.
         """
         with measure_usage() as usage:
             round_trip = run_round_trip(path, self._photos, str(self._context.device), trusted=self.model.trusted)
         if round_trip.weights_sha256 != container.weights_sha256(self.model):
             raise SqueezeError(f"{path}: the decoded weights differ from the encoded ones")
+        own = self._outputs.logits
+        difference = float(np.linalg.norm(round_trip.logits - own)) / max(float(np.linalg.norm(own)), _TINY)
+        if difference > _MAX_DIFFERENCE:
+            raise SqueezeError(
+                f"{path}: with the same weights, the network has other outputs in a new process, by {difference:.1%}: "
+                "its code keeps values of an earlier network, such as weights in a cache of its class or module"
+            )
         self._outputs = Outputs(round_trip.logits, self._photos.labels, self.reference_outputs.kind)
         self.stages.append(self._record("proof", "proof", {}, (usage, ResourceUsage()), path.stat().st_size))
         self.decode_seconds = round_trip.decode_seconds

@@ -193,6 +193,30 @@ def test_a_network_that_prints_does_not_disturb_the_proof(tmp_path):
     assert record.stages[-1].fidelity.divergence_nats.value < 1e-9
 
 
+class CachedWeights(nn.Sequential):
+    """Scales by a weight that the first network of the process leaves in the class."""
+
+    first: float | None = None
+
+    def forward(self, x):
+        if CachedWeights.first is None:
+            CachedWeights.first = float(self[0].weight.detach().abs().max())
+        return super().forward(x) * CachedWeights.first
+
+
+def cached_weights() -> nn.Module:
+    return CachedWeights(nn.Conv2d(3, 10, 5, 4), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def test_a_network_that_has_other_outputs_in_a_new_process_fails_its_proof(tmp_path):
+    torch.save({name: 2 * each for name, each in cached_weights().state_dict().items()}, tmp_path / "w.pth")
+    model = f'{{factory: "{__name__}:cached_weights", checkpoint: {tmp_path}/w.pth, input_size: 32, resize: squash}}'
+    stages = "[{pass: prune, sparsity: 0.5, criterion: magnitude}]"
+    (tmp_path / "p.yaml").write_text(f"model: {model}\n{DATA}\nstages: {stages}\nencode: {{coding: huffman}}\n")
+    with pytest.raises(SqueezeError, match="other outputs in a new process"):
+        run(read_pipeline(tmp_path / "p.yaml"), tmp_path / "out", device="cpu")
+
+
 class NormOverTokens(nn.Module):
     """A batch norm over as many tokens as the linear layer before it has outputs: folding would mix them up."""
 
