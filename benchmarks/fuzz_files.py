@@ -111,7 +111,7 @@ def columns_model() -> Model:
     """Columns with 2 to 4 different distributions, and codebooks that a Huffman code makes smaller."""
     random = np.random.default_rng(7)
     tensors: dict[str, Tensor] = {}
-    for kinds, shape in ((2, (60, 12)), (3, (40, 12, 2, 2)), (4, (200, 16))):
+    for kinds, shape in ((2, (40, 12)), (3, (20, 12, 2, 2)), (4, (80, 16))):
         largest = 3 ** (np.arange(shape[1]) % kinds)
         extents = largest.reshape(1, -1, *(1 for _ in shape[2:])) + 1
         symbols = (random.random(shape) * extents).astype(np.uint16)
