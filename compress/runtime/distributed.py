@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from importlib import import_module
 from typing import TypeVar
 
 import torch
@@ -131,6 +132,8 @@ def join_process_group(device: torch.device) -> Iterator[ProcessGroup]:
     if os.environ.get("WORLD_SIZE", "1") == "1":
         yield SINGLE_PROCESS
         return
+    # If torch imported it later, its default arguments would keep the group, and threads that may abort as Python ends.
+    import_module("torch.distributed.nn.functional")
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     with _explain_lost_process():
         distributed.init_process_group(backend, timeout=_TIMEOUT)

@@ -91,6 +91,26 @@ def test_all_processes_have_the_same_weights(two):
             assert np.isfinite(found).all()
 
 
+THREADS_AT_THE_END = """
+from pathlib import Path
+import torch
+from compress.runtime.distributed import join_process_group
+with join_process_group(torch.device("cpu")) as processes:
+    import torch.distributed.nn.functional
+    processes.broadcast(0)
+threads = [task.read_text() for task in Path("/proc/self/task").glob("*/comm")]
+assert not [name for name in threads if "gloo" in name], threads
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="Linux lists threads there")
+def test_no_thread_of_the_process_group_is_left_at_the_end_which_may_abort(tmp_path):
+    (tmp_path / "worker.py").write_text(THREADS_AT_THE_END)
+    command = [*TORCHRUN, str(tmp_path / "worker.py")]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_torchrun_runs_a_pipeline_and_writes_its_file_once(tmp_path):
     (tmp_path / "p.yaml").write_text(PIPELINE.replace("FACTORY", "mobilenet").replace("EPOCHS", "2"))
     command = [*TORCHRUN, "-m", "compress", "run", "p.yaml", "--device", "cpu"]
