@@ -40,7 +40,7 @@ class TrainingCheckpoint:
         models = [(*identity(each), weights_sha256(each)) for each in (model, context.reference)]
         forms = [(type(tensor).__name__, getattr(tensor, "stored_as", "")) for tensor in model.tensors.values()]
         run = context.calibration.fingerprint, context.seed, context.stage_seed, str(context.device)
-        processes = context.processes.world_size  # sums of gradients are rounded in another way
+        processes = context.processes.world_size  # their number decides how sums of gradients are rounded
         key = code_digest(), torch.__version__, options, *models, forms, *run, processes
         digest = hashlib.sha256(repr(key).encode()).hexdigest()[:32]
         folder = context.store if context.processes.is_first else None

@@ -313,12 +313,7 @@ INLINE void mix(const sqz_context *coder, mixed_bit *mixture, int32_t logit) {
 
 /* Updates three adaptive probabilities: at once where that is faster, with a division for the table of rates. The
  * quotients must be exact, which those of -ffast-math are not. */
-#if defined(__FAST_MATH__) || defined(__RECIPROCAL_MATH__)
-#define HAS_EXACT_QUOTIENTS 0
-#else
-#define HAS_EXACT_QUOTIENTS 1
-#endif
-#if HAS_VECTORS && HAS_EXACT_QUOTIENTS && defined(__GNUC__) && defined(__x86_64__)
+#if HAS_VECTORS && defined(__GNUC__) && defined(__x86_64__) && !defined(__FAST_MATH__) && !defined(__RECIPROCAL_MATH__)
 typedef uint32_t four_words __attribute__((vector_size(16)));
 typedef int32_t four_integers __attribute__((vector_size(16)));
 typedef float four_floats __attribute__((vector_size(16)));
