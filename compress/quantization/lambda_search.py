@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
-MIN_LOG, MAX_LOG = math.log(1e-12), 0.0
-"""Range of the logarithm of lambda."""
+MIN_LOG, MAX_LOG = math.log(1e-30), 0.0
+"""Range of the logarithm of lambda. A network whose classes are almost equally probable needs a small one: its errors
+cost next to nothing."""
 
 MAX_TRIALS = 20
 

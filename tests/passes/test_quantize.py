@@ -13,6 +13,7 @@ from tiny_model import WEIGHTS
 from compress import container
 from compress.calibration.fisher_statistics import FisherStatistics
 from compress.codecs.primitives.trellis import TRELLIS_4096, trellis_indices
+from compress.context import Context
 from compress.errors import PassError
 from compress.passes import Prune, Quantize, Share
 from compress.quantization.lambda_search import LambdaSearch
@@ -147,6 +148,14 @@ class TestBytes:
         for file_bytes in (1_000, 700):
             quantized = Quantize(bytes=file_bytes)(tiny, context)
             assert 0.98 * file_bytes <= context.file_bytes(quantized) <= file_bytes
+
+    def test_a_network_whose_classes_are_almost_equally_probable_fills_the_file(self, tiny, patchwork):
+        last = {
+            name: Dense(tensor.to_dense() * np.float32(1e-4)) for name, tensor in tiny.tensors.items() if name[0] == "4"
+        }
+        unsure = tiny.with_tensors(last)
+        context = Context(unsure, patchwork(60))
+        assert 0.98 * 1_000 <= context.file_bytes(Quantize(bytes=1_000)(unsure, context)) <= 1_000
 
     def test_the_first_quantization_may_fill_less_and_the_last_begins_along_the_coarse_trellis(
         self, tiny, context, monkeypatch
