@@ -1,5 +1,7 @@
 """ResNet-18 and ResNet-50 in plain torch, with random weights, for measurements of time and memory.
 
+Weights have a Laplace distribution, close to that of trained ones: most are small, so that bits can go to a few.
+
 Source: He et al. 2016, "Deep residual learning for image recognition", arXiv:1512.03385, table 1; the stride of a
 bottleneck is in its 3x3 convolution, as in torchvision.
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
 _WIDTHS = (64, 128, 256, 512)
@@ -62,4 +65,14 @@ def _resnet(make_block: MakeBlock, depths: tuple[int, ...], expansion: int, clas
             same_shape = stride == 1 and channels == outputs
             layers.append(_Residual(block, nn.Identity() if same_shape else _convolution(channels, outputs, 1, stride)))
             channels = outputs
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes))
+    network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes))
+    for weights in network.parameters():
+        if weights.ndim > 1:
+            _draw_weights(weights)
+    return network
+
+
+def _draw_weights(weights: Tensor) -> None:
+    """Draw weights of mean 0 and of the deviation that torch gave them."""
+    with torch.no_grad():
+        weights.copy_(torch.distributions.Laplace(0.0, weights.std() / 2**0.5).sample(weights.shape))
