@@ -51,6 +51,11 @@ class _ErrorHandlingGroup(options.Group):
             with signals_interrupt(), torch_required():
                 Path.cwd()  # fails if it was deleted; some libraries end the process where it is missing
                 return super().invoke(ctx)
+        except click.NoSuchOption as error:
+            if any(error.option_name in parameter.opts for parameter in self.params):
+                cure = f"it comes before the command: squeeze-compress {error.option_name} {ctx.invoked_subcommand}"
+                raise click.UsageError(f"No such option {error.option_name!r} here; {cure}", error.ctx) from error
+            raise
         except SqueezeError as error:
             # Every process of a machine finds the same configuration error: one reports it.
             if options.is_first_process() or not isinstance(error, ConfigError):

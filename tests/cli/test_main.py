@@ -457,6 +457,13 @@ def test_quiet_prints_results_and_errors_only(here, sqz, photo):
     assert refused(1, "-q", "predict", sqz, sqz).endswith("not a photo (JPEG, PNG, WEBP, BMP, GIF, TIFF, PPM, AVIF)")
 
 
+@pytest.mark.parametrize("option", ["-q", "--verbose"])
+def test_an_option_of_all_commands_after_the_command_says_where_it_belongs(option):
+    done = CliRunner().invoke(main, ["inspect", "squeezenet", option])
+    assert done.exit_code == 2
+    assert f"it comes before the command: squeeze-compress {option} inspect" in done.stderr
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="needs file names that are not Unicode")
 def test_a_file_name_that_is_not_unicode_or_not_printable_is_escaped(here):
     strange = Path("caf\udce9 ünd [bold].sqz")
