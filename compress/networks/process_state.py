@@ -101,13 +101,19 @@ def settings_restored() -> Iterator[None]:
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Seed the global generators of torch, numpy and Python in the block, and restore them afterwards."""
-    states = np.random.get_state(), random.getstate()  # noqa: NPY002  the generator that user code draws from
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), seeded_without_torch(seed):
         torch.manual_seed(seed)
-        np.random.seed(seed % 2**32)  # noqa: NPY002
-        random.seed(seed)
-        try:
-            yield
-        finally:
-            np.random.set_state(states[0])  # noqa: NPY002
-            random.setstate(states[1])
+        yield
+
+
+@contextmanager
+def seeded_without_torch(seed: int) -> Iterator[None]:
+    """Seed the global generators of numpy and Python in the block, and restore them afterwards."""
+    states = np.random.get_state(), random.getstate()  # noqa: NPY002  the generator that user code draws from
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        np.random.set_state(states[0])  # noqa: NPY002
+        random.setstate(states[1])

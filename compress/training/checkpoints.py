@@ -95,10 +95,12 @@ class ResumableTraining(ABC):
 
     def state(self) -> dict[str, Any]:
         """Return everything that later steps depend on."""
-        return {"network": self.network.state(), "optimizer": self.optimizer.state_dict()}
+        network, memory = self.network.state(), self.network.memory()
+        return {"network": network, "memory": memory, "optimizer": self.optimizer.state_dict()}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Restore what `state` returned."""
+        self.network.load_memory(state["memory"])
         self.network.load_state(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from compress.context import Context
-from compress.errors import PassError
+from compress.errors import PassError, first_names
 from compress.model import Model
 from compress.networks.factory import output_of
 from compress.networks.modules import as_contiguous, as_dense, stored_tensors
+from compress.networks.process_state import seeded_without_torch
 from compress.tensors.forms import Tensor as WeightTensor
+from compress.training.network_memory import read_memory, write_memory
 from compress.training.parametrizations import DenseParametrization, Parametrization, parametrize
 
 
@@ -42,9 +46,11 @@ class TrainedNetwork:
         for module in self._network.modules():
             if isinstance(module, nn.Dropout) and dropout is not None:
                 module.p = dropout
+        self._places = _places(self._network)
         names = [name for name, each in self._network.named_parameters() if each.is_floating_point()]
         parametrized = ((name, parametrize(name, model.tensors[name], context.device)) for name in names)
         self.trained: Mapping[str, Parametrization] = {name: each for name, each in parametrized if each}
+        self._unchecked = [name for name in names if not isinstance(self.trained.get(name), DenseParametrization)]
         if not self.trained:
             raise PassError("no tensor can be trained: all weights are on quantization levels, and there are no biases")
         others = {name: each for name, each in stored_tensors(self._network).items() if name not in names}
@@ -69,17 +75,23 @@ class TrainedNetwork:
         """Return the logits: in training mode with a seed for dropout, in evaluation mode without.
 
         Raises:
-            PassError: the network does not support this batch size, or returns no logits.
+            PassError: the network does not support this batch size, returns no logits, or changes weights that only
+                the parametrization can change.
         """
         weights = {name: self._in_format(name, each.weights()) for name, each in self.trained.items()}
         if seed is None and self._network.training:
             self._set_weights(weights)
+        fixed = self._fixed_weights(weights) if seed is not None else {}
+        before = {name: values.detach().clone() for name, values in fixed.items()}
         self._network.train(seed is not None)
-        with _torch_seed(seed, self._context.device):
+        with _seeded(seed, self._context.device):
             try:
-                outputs = functional_call(self._network, weights, (inputs,))
+                outputs = self._call(weights, inputs)
             except ValueError as error:  # a batch norm does not support a single photo
                 raise PassError(f"the network does not support a batch of {len(inputs)}: {error}") from error
+        self._follow(weights)
+        if changed := [name for name, values in fixed.items() if not torch.equal(values, before[name])]:
+            self._check_changes(changed, {**weights, **before}, inputs)
         logits = outputs[0] if isinstance(outputs, tuple | list) and outputs else outputs  # auxiliary logits follow
         if not isinstance(logits, Tensor) or logits.dim() != self._dimensions:
             raise PassError(
@@ -87,6 +99,40 @@ class TrainedNetwork:
                 "begins with them)"
             )
         return logits
+
+    def _call(self, weights: Mapping[str, Tensor], inputs: Tensor) -> Any:
+        """Run the network with weights in place of its own."""
+        everywhere = {place: values for name, values in weights.items() for place in self._places[name]}
+        return functional_call(self._network, everywhere, (inputs,), tie_weights=False)
+
+    def _follow(self, weights: Mapping[str, Tensor]) -> None:
+        """Take over what the forward pass changed in copies of parameters, as moving averages of weights do."""
+        with torch.no_grad():
+            for name, each in self.trained.items():
+                if isinstance(each, DenseParametrization) and weights[name] is not each.parameter:
+                    each.parameter.copy_(weights[name])
+
+    def _fixed_weights(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the weights that share a codebook or are on levels, in the first call; they cannot `_follow`."""
+        names, self._unchecked = self._unchecked, []
+        return {name: weights.get(name, self._network.get_parameter(name)) for name in names}
+
+    def _check_changes(self, changed: Sequence[str], weights: Mapping[str, Tensor], inputs: Tensor) -> None:
+        """Check that evaluation mode changes them, too, as a constraint of their norm does.
+
+        Raises:
+            PassError: they are changed in training mode alone, as moving averages are; the result would lack that.
+        """
+        copies = {name: values.detach().clone() for name, values in weights.items()}
+        self._network.eval()
+        with torch.no_grad():
+            self._call(copies, inputs)
+        if lost := [name for name in changed if torch.equal(copies[name], weights[name])]:
+            raise PassError(
+                f"the network changes {first_names(lost)} in training mode, as moving averages of weights do; weights "
+                "that share a codebook or are on levels cannot follow: train before the stages share and quantize, or "
+                "use the pass distill, which needs no training mode"
+            )
 
     def _set_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Set the network's own weights, from which it may compute values where it enters evaluation mode."""
@@ -151,6 +197,14 @@ class TrainedNetwork:
     def _state(self) -> dict[str, Tensor]:
         return {name: each.parameter for name, each in self.trained.items()} | self._buffers
 
+    def memory(self) -> dict[str, Any]:
+        """Return what the network remembers besides `state`."""
+        return read_memory(self._network)
+
+    def load_memory(self, memory: Mapping[str, Any]) -> None:
+        """Restore what `memory` returned."""
+        write_memory(self._network, memory)
+
     def tensors(self) -> dict[str, WeightTensor]:
         """Return the trained tensors, in their original forms."""
         return {name: each.tensor() for name, each in self.trained.items()}
@@ -183,15 +237,30 @@ def check_loss(loss: float, step: int, what: str = "the loss", limit: float = ma
         raise PassError(f"{what} is {loss:.3g} at step {step + 1} (allowed: {allowed}); lower the learning_rate")
 
 
+def _places(network: nn.Module) -> dict[str, list[str]]:
+    """Return for the name of each parameter the names by which modules have it, one for each module.
+
+    `functional_call` finds these names too, but it does not restore a module that has several names.
+    """
+    places: dict[int, list[str]] = defaultdict(list)
+    for prefix, module in network.named_modules():
+        for name, parameter in module.named_parameters(recurse=False, remove_duplicate=False):
+            places[id(parameter)].append(f"{prefix}.{name}" if prefix else name)
+    return {names[0]: names for names in places.values()}
+
+
 @contextmanager
-def _torch_seed(seed: int | None, device: torch.device) -> Iterator[None]:
-    """Seed torch's random numbers in the block, and restore them afterwards."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else [], enabled=seed is not None):
-        if seed is not None:
-            # Not torch.manual_seed, which also writes to each kind of device that is not there.
-            torch.default_generator.manual_seed(seed)
-            if device.type == "cuda":
-                torch.cuda.manual_seed(seed)
+def _seeded(seed: int | None, device: torch.device) -> Iterator[None]:
+    """Seed the random numbers of torch, numpy and Python in the block, and restore them afterwards; None: neither."""
+    if seed is None:
+        yield
+        return
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices), seeded_without_torch(seed):
+        # Not torch.manual_seed, which also writes to each kind of device that is not there.
+        torch.default_generator.manual_seed(seed)
+        if devices:
+            torch.cuda.manual_seed(seed)
         yield
 
 
