@@ -40,6 +40,11 @@ _BUILT = (
     "built again with the same parameters and buffers, it is another network; register what its function draws, or "
     "what it keeps of the first photos, as a buffer"
 )
+_HIDDEN = (
+    "built again with the same parameters and buffers, it is another network: {} in a plain list, tuple or dictionary "
+    "are no part of it, so their weights are in no checkpoint and are not trained; use nn.ModuleList, nn.ModuleDict or "
+    "nn.ParameterList, and train the network again"
+)
 _DEPENDENT = (
     "the outputs for a photo depend on the other photos of its batch, by {:.1%} of the largest: accuracy holds for "
     "these batches, not for single photos. Batch norms with running statistics, and no means over a batch, help"
@@ -78,7 +83,9 @@ def check_outputs(network: nn.Module, model: Model, kind: OutputKind) -> tuple[s
         runs, cause = (_RUNS_WITH_DRAWS, _DRAWN) if _random_states() != before else (_RUNS, _REMEMBERS)
         for _ in range(runs - 1):
             _check_same(expected, _run(network, model, photos[:1]), cause)
-        _check_same(expected, _run(to_module(model, seed=_OTHER_SEED), model, photos[:1]), _BUILT)
+        hidden = first_names(_hidden_parts(network))
+        cause = _HIDDEN.format(hidden) if hidden else _BUILT
+        _check_same(expected, _run(to_module(model, seed=_OTHER_SEED), model, photos[:1]), cause)
         outputs = _run_batch(network, model, photos)
         if kind == "distribution":
             _check_logits(outputs)
@@ -173,6 +180,20 @@ def _ends_in_sigmoid(network: nn.Module, photos: Tensor) -> bool:
     while node is not None and _SHAPE_CHANGES.search(node.name()):
         node = node.next_functions[0][0]
     return node is not None and node.name().lower().startswith(("sigmoid", "hardsigmoid"))
+
+
+def _hidden_parts(network: nn.Module) -> list[str]:
+    """Return the names of layers and parameters that a network has in collections of Python alone."""
+    known, found = set(map(id, network.parameters())), []
+    for prefix, module in network.named_modules():
+        for name, value in vars(module).items():
+            if name.startswith("_") or not isinstance(value, list | tuple | dict):
+                continue
+            for key, part in value.items() if isinstance(value, dict) else enumerate(value):
+                parameters = part.parameters() if isinstance(part, nn.Module) else [part]
+                if any(isinstance(each, nn.Parameter) and id(each) not in known for each in parameters):
+                    found.append(f"{prefix}.{name}[{key!r}]".lstrip("."))
+    return found
 
 
 def _run(network: nn.Module, model: Model, photos: Tensor) -> Tensor:

@@ -124,6 +124,17 @@ class Drawn(Usual):
         return self.head(self.second(self.first(x).relu()).mean((2, 3)) @ self.projection)
 
 
+class PlainList(Usual):
+    """Has layers and a parameter in collections that torch does not look into."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.more, self.gains = [nn.Linear(8, 8), self.head], {"one": nn.Parameter(torch.randn(8))}
+
+    def forward(self, x):
+        return self.head(self.more[0](self.second(self.first(x).relu()).mean((2, 3))) * self.gains["one"])
+
+
 def in_inference_mode() -> nn.Module:
     with torch.inference_mode():
         return Usual()
@@ -151,7 +162,8 @@ def test_weights_that_are_one_memory_are_compressed_once_and_have_both_names_out
         ("always_the_same", r"parameters of an earlier call \(first\.weight, .*functools\.cache"),
         ("shared_backbone", r"parameters of an earlier call \(first\.weight, first\.bias\)"),
         ("shared_values", r"parameters of an earlier call \(first\.weight\)"),
-        ("Drawn", "built again with the same parameters and buffers, it is another network"),
+        ("Drawn", "built again with the same parameters and buffers, it is another network; register what"),
+        ("PlainList", r"another network: more\[0\], gains\['one'\] in a plain list, .*; use nn\.ModuleList"),
     ],
 )
 def test_a_network_whose_weights_cannot_be_set_is_an_error(name, problem):
