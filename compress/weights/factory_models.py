@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from compress.errors import ConfigError, WeightsError
@@ -53,6 +54,8 @@ def load_checkpoint(
     check_shapes(tensors, network, f"{checkpoint.path}: not the weights of the network of {function}")
     set_weights(network, tensors)
     for name, tensor in stored_tensors(network).items():
+        if problem := _infinite_problem(name, state.arrays[name], tensor):
+            raise WeightsError(f"{checkpoint.path}: {problem}")
         if not tensor.is_floating_point() and not np.array_equal(tensor.float().numpy(), state.arrays[name]):
             raise WeightsError(f"{checkpoint.path}: {name} holds values that are not {tensor.dtype}, as in the network")
     return state.notes
@@ -174,12 +177,19 @@ def _checked_logits(outputs: Any) -> torch.Tensor:
 
 def _to_dense(name: str, tensor: torch.Tensor) -> Dense:
     values = to_float32(name, tensor.detach().clone())  # an array of its own; the network may change its values or size
-    if not np.isfinite(values).all():
-        is_mask = not isinstance(tensor, nn.Parameter) and bool(np.isneginf(values[~np.isfinite(values)]).all())
-        remedy = "; register a mask of -inf with persistent=False, so that the function makes it" if is_mask else ""
-        if _OBSERVER.search(name):
-            remedy = (
-                "; return the float network, without the observers of torch.ao.quantization (prepare_qat, prepare_fx)"
-            )
-        raise WeightsError(f"{name}: values must be finite real numbers{remedy}")
+    if problem := _infinite_problem(name, values, tensor):
+        raise WeightsError(problem)
     return Dense(values)
+
+
+def _infinite_problem(name: str, values: NDArray[np.float32], tensor: torch.Tensor) -> str:
+    """Return what is wrong with values of a tensor that are not finite, with the remedy; empty: all are finite."""
+    infinite = values[~np.isfinite(values)]
+    if not infinite.size:
+        return ""
+    is_mask = not isinstance(tensor, nn.Parameter) and bool(np.isneginf(infinite).all())
+    remedy = "; register a mask of -inf with persistent=False, so that the function makes it" if is_mask else ""
+    if _OBSERVER.search(name):
+        remedy = "; return the float network, without the observers of torch.ao.quantization (prepare_qat, prepare_fx)"
+    count = f"{infinite.size:,} of {values.size:,} are NaN or infinite"
+    return f"{name}: values must be finite real numbers, and {count}{remedy}"

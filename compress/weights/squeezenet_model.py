@@ -30,7 +30,11 @@ def load_squeezenet(
 ) -> Model:
     """Return the SqueezeNet in a checkpoint; errors as in `find_state_dict` and `squeezenet_model`."""
     state = find_state_dict(checkpoint, _expected_tensors(architecture), key, strict)
-    return replace(squeezenet_model(architecture, state.arrays, preprocessing), source_notes=state.notes)
+    try:
+        model = squeezenet_model(architecture, state.arrays, preprocessing)
+    except WeightsError as error:
+        raise WeightsError(f"{checkpoint.path}: {error}") from error
+    return replace(model, source_notes=state.notes)
 
 
 def _expected_tensors(architecture: str) -> ExpectedTensors:

@@ -393,6 +393,17 @@ def test_a_mask_of_infinite_values_is_made_by_the_function():
     assert list(replace(source, args={"persistent": False}).load().tensors) == ["layer.weight", "layer.bias"]
 
 
+def test_values_that_are_not_finite_are_an_error_that_names_the_checkpoint(tmp_path):
+    source = UserNetwork(factory=f"{__name__}:Masked", args={"persistent": False}, input_size=16)
+    state = Masked(persistent=False).state_dict()
+    state["layer.weight"][1, 2] = torch.nan
+    torch.save({"model": state}, tmp_path / "diverged.pth")
+    with pytest.raises(
+        WeightsError, match=r"diverged\.pth: layer\.weight: values must be finite .* 256 of 3,072 are NaN"
+    ):
+        replace(source, checkpoint=str(tmp_path / "diverged.pth")).load()
+
+
 class Biased(torch.nn.Module):
     """Looks up the biases of its positions when evaluation mode begins, as LeViT and TinyViT do."""
 

@@ -224,7 +224,7 @@ class TestCheckpointWeights:
     def test_weights_that_are_not_finite_are_an_error_with_the_tensors_name(self, tmp_path, weights, value):
         weights["features.6.squeeze.weight"][3, 2] = value
         torch.save(weights, tmp_path / "w.pth")
-        with pytest.raises(WeightsError, match=r"features\.6\.squeeze\.weight: holds NaN or infinite"):
+        with pytest.raises(WeightsError, match=r"/w\.pth: features\.6\.squeeze\.weight: holds NaN or infinite"):
             CheckpointWeights(str(tmp_path / "w.pth"), "squeezenet1_1").load()
 
     def test_a_missing_file_is_a_configuration_error(self):
