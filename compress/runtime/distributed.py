@@ -149,4 +149,7 @@ def _explain_lost_process() -> Iterator[None]:
         yield
     except (RuntimeError, distributed.DistError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise SqueezeError(f"cannot reach another process of this run: {reason}; run the same command again") from error
+        raise SqueezeError(
+            f"cannot reach another process of this run: {reason}; if that one printed an error, mend its cause; if "
+            "not, run the same command again"
+        ) from error

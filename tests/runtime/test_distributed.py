@@ -152,6 +152,7 @@ def test_a_process_that_dies_ends_the_run(tmp_path):
     assert both[1].wait(timeout=10) == -9
     assert both[0].returncode == 1
     assert "cannot reach another process of this run" in errors
+    assert "if that one printed an error, mend its cause; if not, run the same command again" in errors
     assert not (tmp_path / "out" / "p" / "model.sqz").exists()
 
 
