@@ -139,6 +139,8 @@ def _problem(names: set[str], subfolders: set[str], others: Sequence[str], class
         )
     missing = [name for name in classes.names if not any(NetworkClasses(1, [name]).has_names([each]) for each in names)]
     without = f"; classes without photos: {shorten(missing)}" if missing else ""
+    if several := [name for name in unknown if classes.is_of_several(name)]:
+        without += f"; {shorten(several)} is the name of several classes"
     return (
         f"the subfolders {shorten(unknown)} have no name of a class of the network{without}; rename the "
         f"subfolders{order}"

@@ -25,6 +25,7 @@ from compress.runtime.atomic_files import check_writable, locked_folder
 from compress.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from compress.runtime.progress import Progress, no_progress
 from compress.runtime.temporary_folders import temporary_folder
+from compress.weights.squeezenet_weights import RandomWeights
 
 MODEL_FILE = "model.sqz"
 CACHE = "cache"
@@ -89,7 +90,7 @@ def run(
         if processes.is_first:
             check_writable(out, (MODEL_FILE, *REPORT_FILES))
         recorder = StageRecorder(inputs, show_photos=pipeline.report.photos)
-        if processes.is_first and not any(stage.pass_.needs_labels for stage in pipeline.stages):
+        if processes.is_first and has_learned(pipeline):
             warn_of_other_order(recorder.reference_outputs)
         show_stages = _watcher(watch, pipeline, inputs, recorder, out)
         show_stages()
@@ -107,6 +108,12 @@ def run(
     with locked_folder(out):  # another run may end now: the file and its report belong together
         report = write_report(record, out, {MODEL_FILE: data})
     return processes.broadcast(RunResult(record, out / MODEL_FILE, report))
+
+
+def has_learned(pipeline: Pipeline) -> bool:
+    """Return whether the float network has trained weights at the start, not those that its function made."""
+    is_initial = isinstance(pipeline.model, RandomWeights) or getattr(pipeline.model, "checkpoint", "") is None
+    return not (is_initial and any(stage.pass_.needs_labels for stage in pipeline.stages))
 
 
 def _watcher(

@@ -19,7 +19,8 @@ def training_labels(photos: Photos, classes: int) -> NDArray[np.int64]:
         raise DataError("the pass train needs photos, and data.calibration has none")
     if photos.labels is None:
         raise DataError(
-            "the pass train needs labels, and the calibration photos have none; name labelled photos in "
+            f"the pass train needs labels, and the calibration photos have none; {photos.description}: name a folder "
+            f"with one subfolder for each of the {classes:,} classes, or a CSV file with the classes, in "
             "data.calibration, or use the pass distill, which needs no labels"
         )
     empty = np.flatnonzero(np.bincount(photos.labels, minlength=classes) == 0)

@@ -173,7 +173,10 @@ class TestLabels:
     @pytest.mark.parametrize(
         ("labels", "message"),
         [
-            (None, "train needs labels, and the calibration photos have none; .* or use the pass distill"),
+            (
+                None,
+                "the calibration photos have none; generated: name a folder .* 6 classes, .* or use the pass distill",
+            ),
             (
                 [0, 1, 2, 2, 5, 5],
                 "none of the 6 calibration photos is of class 3 and 1 other classes; a network forgets a class that it",

@@ -19,7 +19,7 @@ from compress.evaluation.goals import Goal
 from compress.model import CAFFE, TORCHVISION, Preprocessing
 from compress.pipeline.inputs import list_inputs
 from compress.pipeline.preflight import check_disjoint, check_labels, check_layers, report_input
-from compress.pipeline.runner import run
+from compress.pipeline.runner import has_learned, run
 
 INPUT = Preprocessing(32, 32, "squash", "RGB", 1.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
@@ -218,3 +218,17 @@ def test_fewer_bytes_than_a_file_of_zeros_takes_are_refused_before_the_first_sta
     smallest = re.search(r"with zero weights the file takes ([\d,]+) \(header, class names\)", str(caught.value))
     assert smallest
     list_inputs(read(TOO_FEW_BYTES.format(kind=kind, limit=int(smallest[1].replace(",", "")), coding=coding)))
+
+
+@pytest.mark.parametrize(
+    ("model", "learned"),
+    [
+        ("{factory: 'nets:net', checkpoint: net.pth}", True),
+        ("{factory: 'nets:net'}", False),
+        ("{source: checkpoint, path: net.pth, architecture: squeezenet1_1}", True),
+        ("{source: random, architecture: squeezenet1_1, classes: 10}", False),
+    ],
+)
+def test_labels_in_another_order_are_told_before_a_trained_network_is_trained_again(read, model, learned):
+    assert has_learned(read(f"model: {model}\nstages: [{{pass: train}}]\n")) == learned
+    assert has_learned(read(f"model: {model}\nstages: [{{pass: quantize, lambda: 1e-5}}]\n"))
