@@ -8,7 +8,7 @@ from pathlib import Path
 
 from compress import container
 from compress.builtin_models import EMBEDDED, find_model
-from compress.errors import ConfigError, format_errors_of
+from compress.errors import ConfigError, WeightsError, format_errors_of
 from compress.model import TORCHVISION, Model, trust_factory
 from compress.networks.description_text import METADATA_KEY, parse_description
 from compress.networks.factory import NetworkFactory, is_factory, names_in_network
@@ -56,20 +56,37 @@ def load_model(
             accept such photos.
     """
     if path.suffix.lower() == ".sqz":
-        return _of_architecture(trust_factory(container.read(path), factory), architecture, path)
+        return _of_architecture(_trusted(container.read(path), factory, path), architecture, path)
     if not is_checkpoint(path):
         allowed = ", ".join([".sqz", *CHECKPOINT_SUFFIXES])
         raise ConfigError(f"unknown format {path.suffix!r}", file=path, allowed=allowed)
     checkpoint = read_checkpoint(path)
     if METADATA_KEY in checkpoint.metadata:
-        return _of_architecture(trust_factory(_described_model(checkpoint), factory), architecture, path)
+        return _of_architecture(_trusted(_described_model(checkpoint), factory, path), architecture, path)
     if factory and not architecture:
         model = _factory_model(checkpoint, factory, like)
     else:
-        model = load_squeezenet(architecture or _guess(checkpoint), checkpoint, TORCHVISION)
+        model = _squeezenet(checkpoint, architecture)
     for note in model.source_notes:  # the report of a run has them
         _LOGGER.info("%s: %s", path, note)
     return model
+
+
+def _trusted(model: Model, factory: str | None, path: Path) -> Model:
+    """Return the model with its function trusted; the error for another function names the file."""
+    try:
+        return trust_factory(model, factory)
+    except ConfigError as error:
+        raise ConfigError(error.problem, file=path, key=error.key) from error
+
+
+def _squeezenet(checkpoint: Checkpoint, architecture: str | None) -> Model:
+    """Return the SqueezeNet in a checkpoint; None: the one that its first layer hints at."""
+    try:
+        return load_squeezenet(architecture or _guess(checkpoint), checkpoint, TORCHVISION)
+    except WeightsError as error:
+        remedy = "; if it is a network of your own, add --factory package.module:function" if not architecture else ""
+        raise WeightsError(f"{error}{remedy}") from error
 
 
 def _of_architecture(model: Model, architecture: str | None, name: Path | str) -> Model:

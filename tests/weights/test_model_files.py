@@ -43,8 +43,17 @@ def test_decompressed_weights_of_a_users_network_are_the_same_model(model, suffi
     assert (loaded, loaded.trusted) == (replace(model, tensors=loaded.tensors), True)
     assert container.weights_sha256(loaded) == container.weights_sha256(model)
     to_module(loaded)
-    with pytest.raises(ConfigError, match="is made by 'user_networks:mixed_layers', not by 'user_networks:resnet18'"):
+    problem = f"model{suffix}: --factory: the file's network is made by '{FACTORY}', not by 'user_networks:resnet18'"
+    with pytest.raises(ConfigError, match=problem):
         load_model(path, factory="user_networks:resnet18")
+
+
+def test_a_checkpoint_of_another_network_asks_for_its_function(tmp_path):
+    torch.save(gray_convolution().state_dict(), tmp_path / "own.pth")
+    with pytest.raises(
+        WeightsError, match=r"own\.pth: these are not .* of your own, add --factory package\.module:fun"
+    ):
+        load_model(tmp_path / "own.pth")
 
 
 @pytest.mark.parametrize("name", ["MODEL.SQZ", "MODEL.PTH", "MODEL.SafeTensors"])
