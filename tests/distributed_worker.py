@@ -37,12 +37,17 @@ def results(processes: ProcessGroup, store: Path | None = None) -> Results:
     options = {"epochs": 2, "batch": 15, "learning_rate": 0.01, "dropout": 0.0}
     trained = Train(**options)(no_norms, Context(no_norms, calibration, processes=processes, store=store))
     trained_with_norms = Train(**options, validation_split=0)(model, context)
+    two_heads = UserNetwork(factory="user_networks:HeadOfEachMode", input_size=32, resize="squash").load()
+    decayed = Train(**options, weight_decay=1.0, validation_split=0)(
+        two_heads, Context(two_heads, calibration, processes=processes)
+    )
     distilled = Distill(steps=4, batch=9)(shared, context)
     return {
         **statistics(context, shared),
         **statistics_of_experts(processes),
         "logits": logits(context),
         **tensors("trained", trained),
+        **tensors("trained two heads", decayed),
         **tensors("norms", trained_with_norms),
         **tensors("distilled", distilled),
         **tensors("quantized", quantized),

@@ -63,16 +63,22 @@ class ProcessGroup:
                     distributed.all_reduce(tensor)
 
     def all_reduce_gradients(self, parameters: Sequence[nn.Parameter], loss: Tensor) -> float:
-        """Replace each gradient by its sum over all processes, and return the summed loss."""
+        """Replace each gradient by its sum over all processes, and return the summed loss.
+
+        A parameter that has a gradient in no process gets none: an optimizer would decay it.
+        """
         if self.world_size == 1:
             return loss.item()
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-        packed = torch.cat([loss.detach().reshape(1), *(gradient.flatten() for gradient in gradients)])
+        used = torch.tensor([p.grad is not None for p in parameters]).to(loss)
+        packed = torch.cat([loss.detach().reshape(1), used, *(gradient.flatten() for gradient in gradients)])
         self.all_reduce(packed)
-        sums = torch.split(packed[1:], [p.numel() for p in parameters])
-        for parameter, summed in zip(parameters, sums, strict=True):
-            gradient = summed.view(parameter.shape).clone(memory_format=torch.preserve_format)
-            parameter.grad = gradient.to(parameter.dtype)
+        counts, sums = packed[1 : 1 + len(used)].tolist(), packed[1 + len(used) :]
+        split = torch.split(sums, [p.numel() for p in parameters])
+        for parameter, count, summed in zip(parameters, counts, split, strict=True):
+            # In the memory format of the parameter: fused optimizers read both as they lie in memory.
+            gradient = torch.empty_like(parameter).copy_(summed.view(parameter.shape))
+            parameter.grad = gradient if count else None
         return float(packed[0])
 
     def all_agree(self, flag: bool) -> bool:
