@@ -297,6 +297,17 @@ def test_what_cannot_be_done_rejects_with_its_code(browser, page):
     assert browser.result_of(script) == [["SqueezeError", kind] for kind in kinds]
 
 
+def test_an_exception_of_on_progress_reaches_the_caller_of_load(browser, page):
+    browser.open(page)
+    script = """
+    const { load } = await import("./squeeze.js"), own = new TypeError("no such element");
+    const caught = await load("model.sqz", { onProgress() { throw own; } }).catch(error => error);
+    return [caught === own, (await load("model.sqz")).labels.length];
+    """
+    assert browser.result_of(script) == [True, 1000]
+    assert browser.console() == []
+
+
 def test_a_photo_of_another_site_that_pages_may_not_read_is_named(browser, folder, page):
     (folder / "own.html").write_text("<!doctype html><title>A page of one's own</title>")
     browser.open(f"{page}own.html")
@@ -328,6 +339,8 @@ def damage(data: bytes) -> bytes:
         ("squeeze.wasm.gz", lambda data: data[:1000], "squeeze.wasm.gz is damaged"),
         ("squeeze.wasm.gz", lambda data: b"<!doctype html>", "squeeze.wasm.gz is damaged"),
         ("worker.js", None, "Cannot start worker.js"),
+        ("worker.js", lambda data: b"", "Cannot start worker.js"),  # the browser reports nothing: the page waits
+        ("worker.js", lambda data: b"onmessage = () => {};", "Cannot start worker.js"),
     ],
 )
 def test_a_file_that_is_damaged_or_missing_on_the_server_is_named(browser, folder, tmp_path, name, change, message):
@@ -395,6 +408,26 @@ def test_a_file_without_class_names_gets_those_that_python_shows(tmp_path, squee
     container.write(tmp_path / "own.sqz", own)
     page_of(tmp_path / "own.sqz", tmp_path / "digits")
     assert (tmp_path / "digits" / "model.sqz").read_bytes() == (tmp_path / "own.sqz").read_bytes()
+
+
+def test_a_class_name_of_arabic_and_latin_letters_starts_at_the_right(browser, squeezenet, tmp_path):
+    names = tuple(f"\u0643\u0644\u0628 (beagle) {index}" for index in range(1000))
+    container.write(tmp_path / "arabic.sqz", replace(squeezenet, labels=names))
+    with served(page_of(tmp_path / "arabic.sqz", tmp_path / "page")) as address:
+        browser.open(address)
+        browser.wait_for(READY)
+        browser.run("document.querySelector('#samples button').click()")
+        browser.wait_for(SPOKEN)
+    left_of_letter = """
+    const text = document.querySelector("#classes .name").firstChild, range = new Range();
+    return [...arguments].map(letter => {
+      range.setStart(text, text.data.indexOf(letter));
+      range.setEnd(text, text.data.indexOf(letter) + 1);
+      return range.getBoundingClientRect().left;
+    });
+    """
+    first, latin, *_ = browser.run(left_of_letter, "\u0643", "b")
+    assert latin < first
 
 
 def test_the_same_compiler_builds_the_same_module(tmp_path):

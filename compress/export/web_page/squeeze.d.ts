@@ -47,7 +47,7 @@ export interface LoadOptions {
   wasm?: string | URL;
   /** Address of worker.js, of the page's origin; beside squeeze.js by default. */
   worker?: string | URL;
-  /** Called while the model is downloaded, with bytes. */
+  /** Called while the model is downloaded, with bytes. `load` rejects with what it throws. */
   onProgress?(loaded: number, total: number): void;
 }
 

@@ -10,6 +10,7 @@
 
 const WITH_SIMD = [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11];
 const MODEL_TOO_LARGE = 32, BAD_PHOTO = 35, NO_MEMORY = 48, UNSUPPORTED = 64; // of sqz_error, in sqz.h
+const WORKER_MILLISECONDS = 10_000; // for worker.js, after the downloads
 const BROWSERS = "Open it in Chrome 91, Firefox 113, Safari 16.4 or a later version.";
 
 export class SqueezeError extends Error {
@@ -29,6 +30,7 @@ export async function load(model, options = {}) {
       download(options.wasm ?? beside("squeeze.wasm.gz")).then(decompress),
       download(model, options.onProgress),
     ]);
+    network.expectWorker();
     Object.assign(network, await network.ask("open", { wasm, file }, [wasm, file]));
   } catch (error) {
     network.close();
@@ -39,22 +41,27 @@ export async function load(model, options = {}) {
 
 class Network {
   #worker; // undefined if the browser refuses its address
+  #started = false; // whether it has sent a message
   #waiting = new Map(); // requests by number
   #requests = 0;
   #ended; // the error of all requests from now on
 
   constructor(address) {
-    const refuse = () => this.#end(new SqueezeError("no-worker", "Cannot start worker.js: it is missing on the page's server, or refused."));
     try {
       this.#worker = new Worker(address);
     } catch {
-      return refuse();
+      return this.#refuseWorker();
     }
     this.#worker.onmessage = ({ data }) => this.#answer(data);
     this.#worker.onerror = (event) => {
       event.preventDefault();
-      refuse();
+      this.#refuseWorker();
     };
+  }
+
+  /** Browsers run an empty worker.js, or another script in its place, without an error. */
+  expectWorker() {
+    setTimeout(() => this.#started || this.#refuseWorker(), WORKER_MILLISECONDS);
   }
 
   async classify(photo, { top = 5 } = {}) {
@@ -83,10 +90,15 @@ class Network {
   }
 
   #answer({ number, result, error }) {
+    this.#started = true;
     const { resolve, reject } = this.#waiting.get(number) ?? {};
     this.#waiting.delete(number);
     if (error) reject?.(new SqueezeError(error.code, explain(error)));
     else resolve?.(result);
+  }
+
+  #refuseWorker() {
+    this.#end(new SqueezeError("no-worker", "Cannot start worker.js: it is missing or empty on the page's server, or refused."));
   }
 
   #end(error) {
@@ -111,18 +123,17 @@ function checkBrowser() {
 
 async function download(url, onProgress) {
   const name = `${url}`.replace(/[?#].*/, "").split("/").pop();
-  try {
-    const response = await fetch(url, { cache: "no-cache" }); // another export may have replaced the file
-    if (!response.ok) throw new Error(`HTTP ${response.status}`);
-    const total = Number(response.headers.get("Content-Length")), reader = response.body.getReader(), parts = [];
-    for (let part, loaded = 0; !(part = await reader.read()).done; parts.push(part.value)) {
-      loaded += part.value.length;
-      onProgress?.(loaded, Math.max(loaded, total));
-    }
-    return await new Blob(parts).arrayBuffer();
-  } catch (error) {
-    throw new SqueezeError("download", `Cannot download ${name}: ${error.message}. Check the connection, and load the page again.`);
+  const fail = ({ message }) => {
+    throw new SqueezeError("download", `Cannot download ${name}: ${message}. Check the connection, and load the page again.`);
+  };
+  const response = await fetch(url, { cache: "no-cache" }).catch(fail); // another export may have replaced the file
+  if (!response.ok || !response.body) fail({ message: `HTTP ${response.status}` });
+  const total = Number(response.headers.get("Content-Length")), reader = response.body.getReader(), parts = [];
+  for (let part, loaded = 0; !(part = await reader.read().catch(fail)).done; parts.push(part.value)) {
+    loaded += part.value.length;
+    onProgress?.(loaded, Math.max(loaded, total)); // may throw, which is no failed download
   }
+  return new Blob(parts).arrayBuffer().catch(fail);
 }
 
 /** Some servers decompress files named .gz themselves; a module begins with 0. Others answer with a page. */

@@ -80,3 +80,5 @@ onmessage = async ({ data: { number, request, content } }) => {
     postMessage({ number, error: { ...refusal } });
   }
 };
+
+postMessage({}); // squeeze.js waits for it
