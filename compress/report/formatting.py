@@ -20,6 +20,9 @@ _NETWORKS = {
 }
 """The package's own networks in words."""
 
+_TITLE_CHARACTERS = 40
+"""Of a network's name in the large type of a heading."""
+
 _GOAL_DIGITS = 9
 """Rounds the error of float subtraction away: limits are compared with a tolerance of 1e-9."""
 
@@ -55,9 +58,9 @@ def short_name(network: str) -> str:
 
 
 def network_title(network: str) -> str:
-    """Return a network's name for headings: `SqueezeNet v1.1`; of a user's network as `short_name`."""
+    """Return a network's name for headings: `SqueezeNet v1.1`; of a user's network as `short_name`, abbreviated."""
     name = short_name(network)
-    return _NETWORKS.get(name, name)
+    return _NETWORKS.get(name) or abbreviate(name, _TITLE_CHARACTERS)
 
 
 def breakable(key: str) -> Markup:

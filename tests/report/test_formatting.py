@@ -21,6 +21,7 @@ MINUS = "\u2212"
             "Inverted residual network",
         ),
         (formatting.network_title("birds.networks:resnet18"), "resnet18"),
+        (formatting.network_title(f"birds:{'resnet' * 25}"), "resnetresnetresnetr\u2026etresnetresnetresnet"),
         (formatting.short_path("photos/test/tabby/1.jpg"), "tabby/1.jpg"),
         (formatting.short_path("1.jpg"), "1.jpg"),
         (formatting.kilobytes(999), "999 B"),

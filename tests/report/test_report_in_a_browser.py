@@ -1,8 +1,12 @@
 """The page in headless Chromium: no errors, every chart visible, on a phone, in dark mode, on paper, without script."""
 
+from dataclasses import replace
 from importlib.resources import files
 
 import pytest
+from records import make_record
+
+from compress.report import to_html
 
 SIZES = """
 return [...document.querySelectorAll('figure')].map(figure => {
@@ -39,6 +43,21 @@ return Math.min(...shown.flatMap(e => {
   const ink = light(e.ownerSVGElement ? getComputedStyle(e).fill : getComputedStyle(e).color);
   return behind(e).map(back => (Math.max(ink, back) + 0.05) / (Math.min(ink, back) + 0.05));
 }));
+"""
+
+PLACES_OF_ANSWERS = """
+const placeOf = (node, letter) => {
+  const range = new Range();
+  range.setStart(node, letter);
+  range.setEnd(node, letter + 1);
+  return range.getBoundingClientRect().left;
+};
+return [...document.querySelectorAll('.answer')].map(answer => {
+  const percent = answer.querySelector('.muted').firstChild;
+  let name = answer.querySelector('bdi, b') ?? answer;
+  while (name.firstChild) name = name.firstChild;
+  return [placeOf(name, name.length - 1), placeOf(percent, 0), placeOf(percent, percent.length - 1)];
+});
 """
 
 
@@ -116,6 +135,35 @@ def test_photos_whose_answer_changed_are_shown_with_both_answers(browser, report
         ["crane 50.0%", "\u2192 stork 40.0%", "labeled heron"],
     ]
     assert browser.run("return [...document.images].every(image => image.naturalWidth == 128)")
+
+
+def test_a_long_name_of_a_network_leaves_the_verdict_in_sight(browser, tmp_path):
+    record = replace(make_record(), network=f"birds.networks:{'long_' * 30} {{}}")
+    (tmp_path / "page.html").write_text(to_html(record), "utf-8")
+    browser.open(tmp_path / "page.html")
+    assert browser.run("return document.querySelector('.verdict').getBoundingClientRect().bottom") < 500
+    assert record.network in browser.run("return document.querySelector('#again').textContent")
+
+
+def test_arabic_names_stand_before_their_probabilities(browser, tmp_path):
+    record = make_record()
+    arabic = "\u0642\u0637\u0629"
+    changed = tuple(
+        replace(photo, before=replace(photo.before, name=arabic), after=replace(photo.after, name=arabic))
+        for photo in record.changed_photos
+    )
+    (tmp_path / "page.html").write_text(to_html(replace(record, changed_photos=changed)), "utf-8")
+    browser.open(tmp_path / "page.html")
+    places = browser.run(PLACES_OF_ANSWERS)
+    assert len(places) == 2 * len(changed)
+    for name, digits, percent_sign in places:
+        assert name < digits < percent_sign
+
+
+def test_all_columns_of_the_layers_are_in_sight_on_a_desktop(browser, report_pages):
+    browser.open(report_pages / "labeled.html")
+    hidden = "const box = document.querySelector('.layers').parentElement; return box.scrollWidth - box.clientWidth"
+    assert browser.run(hidden) == 0
 
 
 def test_the_first_paint_takes_less_than_a_second(browser, report_pages):
