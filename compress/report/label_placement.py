@@ -25,6 +25,9 @@ _HORIZONTAL = {-1: "right", 0: "center", 1: "left"}
 _VERTICAL = {-1: "top", 0: "center", 1: "bottom"}
 _LABEL_WEIGHT = 50
 _OUTSIDE_PENALTY = 100.0
+_PIXEL_PENALTY = 0.25
+"""Of the distance from the point: a label crosses a thin line rather than stand 34 pixels away."""
+
 _AMBIGUITY_PENALTY = 25.0
 """Of a label that is closer to another point than to its own."""
 
@@ -73,7 +76,9 @@ def place_labels(
         ]
         boxes = [_box(x, y, extent.width, extent.height, *candidate) for candidate in candidates]
         penalties = [
-            _penalty(box, occupied, axes.bbox) + distance / 10 + _AMBIGUITY_PENALTY * _is_ambiguous(box, (x, y), others)
+            _penalty(box, occupied, axes.bbox)
+            + distance * _PIXEL_PENALTY
+            + _AMBIGUITY_PENALTY * _is_ambiguous(box, (x, y), others)
             for box, (_, _, distance) in zip(boxes, candidates, strict=True)
         ]
         best = penalties.index(min(penalties))
