@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,8 @@ from compress.errors import ConfigError
 from compress.report.formatting import measured_nats
 
 MODELS = builtin_models()
-CARDS = Path(__file__).parents[1] / "docs" / "models"
+ROOT = Path(__file__).parents[1]
+CARDS = ROOT / "docs" / "models"
 
 
 def command(*arguments: str) -> Result:
@@ -59,6 +61,13 @@ def test_a_decoded_file_encodes_to_the_same_bytes_with_the_codecs_of_its_pipelin
 
 def test_all_models_together_take_less_than_3_mb():
     assert sum(model.file_bytes for model in MODELS.values()) < 3_000_000
+
+
+def test_the_wheel_has_models_and_pipelines_where_the_package_looks_for_them():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]["build"]["targets"]["wheel"]
+    written = {source: (ROOT / place).resolve() for source, place in settings["force-include"].items()}
+    assert written["models"] == compress.builtin_models._IN_WHEEL
+    assert written["pipelines"] == compress.builtin_pipelines._IN_WHEEL
 
 
 def test_every_file_in_the_folder_is_in_the_index():
