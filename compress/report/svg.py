@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -62,8 +63,12 @@ def color(variable: str) -> str:
 
 @contextmanager
 def chart_style() -> Iterator[None]:
-    """Set matplotlib's parameters while charts are drawn and written."""
-    with mpl.rc_context():
+    """Set matplotlib's parameters while charts are drawn and written.
+
+    Its warnings of letters that its font lacks are off: the reader's fonts draw the text.
+    """
+    with mpl.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         mpl.rcdefaults()
         mpl.rcParams.update(_RC_PARAMS)
         yield

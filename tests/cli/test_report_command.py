@@ -52,6 +52,13 @@ def test_the_program_writes_the_page_of_two_runs(runs):
     assert "<h1>The smallest of 2 runs:" in page
 
 
+def test_names_in_any_letters_print_no_warning(runs):
+    Path("out/base").rename("out/\u5b9e\u9a8c")
+    done = program("out/\u5b9e\u9a8c", "out/mine")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\u5b9e\u9a8c</text>" in Path("comparison.html").read_text("utf-8")
+
+
 def test_the_program_adds_to_the_summary_of_a_step_and_prints_junit(runs):
     Path("summary.md").write_text("# Before\n", "utf-8")
     done = program("out", "--format", "junit", "--step-summary", GITHUB_STEP_SUMMARY="summary.md")

@@ -127,6 +127,20 @@ def test_names_are_never_markup(browser, pages):
     assert "<b>old</b>" in browser.run(TEXT)
 
 
+def test_long_names_of_runs_leave_the_figures_in_sight(browser, pages):
+    browser.open(pages / "hostile.html")
+    widths = browser.run("return [...document.querySelectorAll('thead th')].map(head => head.offsetWidth)")
+    assert max(widths) < 400
+
+
+def test_a_long_name_in_a_legend_never_scrolls_the_page_sideways(browser, tmp_path):
+    runs = [NamedRun(letter * 120, tmp_path / letter / "report.json", make_record()) for letter in "ab"]
+    (tmp_path / "page.html").write_text(comparison_to_html(runs, tmp_path), "utf-8")
+    browser.open(tmp_path / "page.html", width=360)
+    assert len(browser.run("return document.querySelectorAll('.legend li')")) == 2
+    assert browser.run(OVERFLOW) == 0
+
+
 def test_a_click_on_a_heading_sorts_the_runs(browser, pages):
     browser.open(pages / "hostile.html")
     names = "return [...document.querySelectorAll('table[data-name=runs] tbody th')].map(cell => cell.dataset.value)"

@@ -7,7 +7,7 @@ from compress.search.search_pages import scan_to_html, search_to_html
 from compress.search.search_record import SEARCH_VERSION, SearchRecord, TrialRecord, pareto_front_of
 from compress.search.sensitivity import LayerScan, Scan, Setting
 
-HOSTILE = "stages.prune.layers.</script><b>&$x^2$.sparsity"
+HOSTILE = f"stages.prune.layers.</script><b>&$x^2$.{'residual_block.' * 5}weight.sparsity"
 OVERFLOW = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
 DOTS = """
 return [...document.querySelectorAll('figure svg')].filter(svg => svg.getBoundingClientRect().width > 0)
@@ -69,6 +69,12 @@ def test_it_opens_without_a_console_message_every_dot_drawn_and_never_scrolls_si
     assert (
         browser.run("return document.querySelectorAll('main b, main i').length - 2") <= 0
     )  # nothing of a name is markup
+
+
+def test_a_long_key_leaves_the_results_of_the_trials_in_sight(browser, pages):
+    browser.open(pages / "search.html")
+    widths = browser.run("return [...document.querySelectorAll('#trials thead th')].map(head => head.offsetWidth)")
+    assert max(widths) < 400
 
 
 @pytest.mark.parametrize("width", [320, 480, 720, 1200])
