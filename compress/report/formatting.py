@@ -178,15 +178,16 @@ _MIN_LAST_WORD = 5
 
 def abbreviate(name: str, length: int = 24) -> str:
     """Replace the middle of a long name by an ellipsis, and unprintable characters by U+FFFD."""
-    name = _printable(name)
+    name = printable(name)
     if len(name) <= length:
         return name
     head = (length - 1) // 2
     return f"{name[:head]}\u2026{name[len(name) - (length - 1 - head) :]}"
 
 
-def _printable(name: str) -> str:
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in name)
+def printable(text: str) -> str:
+    """Replace unprintable characters, which XML cannot hold, by U+FFFD."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
 
 
 def abbreviate_path(name: str, length: int = 24) -> str:
@@ -194,7 +195,7 @@ def abbreviate_path(name: str, length: int = 24) -> str:
 
     If that does not suffice, the middle is cut; where it has numbers, which tell layers apart, the last word is.
     """
-    *words, last = _printable(name).split(".")
+    *words, last = printable(name).split(".")
     for index, word in enumerate(words):
         if len(".".join([*words, last])) > length and not word.isdigit():
             words[index] = word[:1]

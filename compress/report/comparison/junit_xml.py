@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 from compress.evaluation.results import GoalRecord
 from compress.report.comparison.run_files import NamedRun
-from compress.report.formatting import goal_amount, goal_margin, to_ascii
+from compress.report.formatting import goal_amount, goal_margin, printable, to_ascii
 from compress.report.goal_shortfall import explain_miss
 from compress.report.record import RunRecord
 
@@ -29,26 +29,21 @@ def _add_suite(root: Element, run: NamedRun) -> None:
     missed = sum(not goal.met for goal in goals)
     seconds = sum(stage.seconds + stage.validation_seconds for stage in run.record.stages)
     suite = SubElement(
-        root, "testsuite", name=_printable(run.name), tests=str(len(goals) or 1), failures=str(missed),
+        root, "testsuite", name=printable(run.name), tests=str(len(goals) or 1), failures=str(missed),
         errors="0", skipped="0" if goals else "1", time=f"{seconds:.3f}",
     )  # fmt: skip
     for goal in goals:
         _add_case(suite, run.record, goal)
     if not goals:
-        case = SubElement(suite, "testcase", classname=_printable(run.record.pipeline), name="goal", time="0")
+        case = SubElement(suite, "testcase", classname=printable(run.record.pipeline), name="goal", time="0")
         SubElement(case, "skipped", message="the pipeline has no goal")
 
 
 def _add_case(suite: Element, record: RunRecord, goal: GoalRecord) -> None:
     limit, reached = (to_ascii(goal_amount(value, goal.unit)) for value in (goal.limit, goal.reached))
-    name = _printable(f"{goal.quantity} {goal.bound} {limit}")
-    case = SubElement(suite, "testcase", classname=_printable(record.pipeline), name=name, time="0")
+    name = printable(f"{goal.quantity} {goal.bound} {limit}")
+    case = SubElement(suite, "testcase", classname=printable(record.pipeline), name=name, time="0")
     if goal.met:
         return
     failure = SubElement(case, "failure", type="GoalMissed", message=to_ascii(f"{goal_margin(goal)}: {reached}"))
-    failure.text = _printable(to_ascii(explain_miss(record, goal)))
-
-
-def _printable(text: str) -> str:
-    """Replace characters that XML cannot hold."""
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+    failure.text = printable(to_ascii(explain_miss(record, goal)))
