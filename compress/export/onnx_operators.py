@@ -38,6 +38,7 @@ from compress.networks.operations import (
     is_tensor,
     joined_dimension,
     layer_of,
+    nodes_in,
     pair,
     reduced_dimensions,
     shape,
@@ -123,9 +124,7 @@ class OperatorConverter:
 
     def _inputs(self, node: fx.Node) -> list[str]:
         """Return the names of the tensors that a node reads, with repetitions."""
-        nodes: list[fx.Node] = []
-        fx.node.map_arg((node.args, node.kwargs), nodes.append)
-        return [self._name_of(each) for each in nodes if is_tensor(each)]
+        return [self._name_of(each) for each in nodes_in((node.args, node.kwargs)) if is_tensor(each)]
 
     def _name_of(self, node: fx.Node) -> str:
         """Return the name of a result, or of a tensor of the network's own, which becomes a constant if need be."""

@@ -16,7 +16,8 @@ from torch.nn import functional
 
 from compress.errors import WeightsError
 from compress.networks.layer_calls import layer_weight_names
-from compress.networks.tracing import is_altered, tensor_uses, trace
+from compress.networks.operations import MEANS
+from compress.networks.tracing import argument, is_altered, tensor_uses, trace
 
 Weights = Mapping[str, NDArray[np.float32]]
 
@@ -138,7 +139,7 @@ class _ChannelTracer:
             return inputs[0]
         if _is_spatial_mean(node) or _is_flatten(node, module):
             # `_link_layer` checks that each flattened channel has one position.
-            return [replace(run, spatial=bool(_argument(node, 2, "keepdim", False))) for run in inputs[0]]
+            return [replace(run, spatial=bool(argument(node, 2, "keepdim", False))) for run in inputs[0]]
         return None
 
     def _link_layer(self, name: str, layer: nn.Conv2d | nn.Linear, inputs: list[_ChannelRun]) -> list[_ChannelRun]:
@@ -163,22 +164,18 @@ class _ChannelTracer:
         self.unlinked |= {run.writer for run in runs}
 
 
-def _argument(node: fx.Node, position: int, name: str, default: Any) -> Any:
-    return node.args[position] if len(node.args) > position else node.kwargs.get(name, default)
-
-
 def _is_spatial_mean(node: fx.Node) -> bool:
-    return node.target in {"mean", torch.mean} and _argument(node, 1, "dim", None) in {(2, 3), (-2, -1)}
+    return node.target in MEANS and argument(node, 1, "dim") in {(2, 3), (-2, -1)}
 
 
 def _is_channel_cat(node: fx.Node) -> bool:
-    return node.target in {torch.cat, torch.concat} and _argument(node, 1, "dim", 0) in {1, -3}
+    return node.target in {torch.cat, torch.concat} and argument(node, 1, "dim", 0) in {1, -3}
 
 
 def _is_flatten(node: fx.Node, module: nn.Module | None) -> bool:
     if isinstance(module, nn.Flatten):
         return module.start_dim == 1 and module.end_dim == -1
-    dims = _argument(node, 1, "start_dim", 0), _argument(node, 2, "end_dim", -1)
+    dims = argument(node, 1, "start_dim", 0), argument(node, 2, "end_dim", -1)
     return node.target in {torch.flatten, "flatten"} and dims == (1, -1)
 
 

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from compress.networks import tracing
 from compress.networks.compared_output import LOGITS, OutputOptions, named_tensor
+from compress.networks.tracing import argument
 
 BINARY: Mapping[Any, str] = {
     **dict.fromkeys((operator.add, operator.iadd, torch.add, "add", "add_"), "Add"),
@@ -141,7 +142,7 @@ def joins_channels(node: fx.Node) -> bool:
 
 def joined_dimension(node: fx.Node) -> int | None:
     """Return the dimension of a concatenation; None: it is another operation."""
-    dimension = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
+    dimension = argument(node, 1, "dim", 0)
     return dimension % len(shape(node)) if node.target in _CONCATENATIONS and isinstance(dimension, int) else None
 
 
@@ -152,7 +153,7 @@ def averages_positions(node: fx.Node) -> bool:
 
 def reduced_dimensions(node: fx.Node) -> list[int]:
     """Return the dimensions of a mean, maximum or sum, in ascending order; none if it says none, or a type."""
-    dimensions = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
+    dimensions = argument(node, 1, "dim")
     dimensions = [dimensions] if isinstance(dimensions, int) else dimensions
     if "dtype" in node.kwargs or not isinstance(dimensions, list | tuple):
         return []

@@ -43,6 +43,7 @@ from compress.networks.operations import (
     shape,
     with_numbers,
 )
+from compress.networks.tracing import argument
 
 _MAX_OPERATIONS = 512
 _ACTIVATION_IDS = {
@@ -447,7 +448,7 @@ def _activation_fields(activation: Activation) -> list[int]:
 
 def _is_over_classes(node: fx.Node, module: nn.Module | None) -> bool:
     """Return whether a log-softmax is over the classes of each photo, and is the network's output."""
-    dimension = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", getattr(module, "dim", None))
+    dimension = argument(node, 1, "dim", getattr(module, "dim", None))
     return len(shape(node)) == 2 and dimension in {1, -1, None} and [user.op for user in node.users] == ["output"]
 
 

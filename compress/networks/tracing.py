@@ -51,6 +51,11 @@ def is_altered(module: nn.Module) -> bool:
     return bool(hooked or "forward" in vars(module) or is_parametrized(module))
 
 
+def argument(node: fx.Node, position: int, name: str, default: Any = None) -> Any:
+    """Return an argument of a node's call, given by position or by name."""
+    return node.args[position] if len(node.args) > position else node.kwargs.get(name, default)
+
+
 def own_tensors(module: nn.Module) -> list[Tensor]:
     """Return the parameters and buffers of a module without those of its submodules."""
     return [*module.parameters(recurse=False), *module.buffers(recurse=False)]
