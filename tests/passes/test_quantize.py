@@ -193,8 +193,9 @@ def test_a_lambda_that_needs_too_many_levels_is_refused(tiny, context):
 
 
 def test_on_a_real_network_it_beats_weight_sharing_in_bytes_and_divergence(squeezenet, real_context):
-    # The trellis and statistics of single rows take minutes.
-    quantized = Quantize(lambda_=2e-7, trellis=False, row_block_memory=20_000_000)(squeezenet, real_context)
+    # The trellis and statistics of single rows take minutes, and each iteration seconds.
+    quick = {"trellis": False, "row_block_memory": 20_000_000, "iterations": 1}
+    quantized = Quantize(lambda_=2e-7, **quick)(squeezenet, real_context)
     shared = Share(bits=4)(squeezenet, real_context)
     assert real_context.file_bytes(quantized) < 0.8 * real_context.file_bytes(shared)
     assert divergence(quantized, real_context) < 0.1 * divergence(shared, real_context)
