@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,6 +19,7 @@ from compress.data.transforms import to_pixels
 from compress.errors import DataError
 from compress.model import Preprocessing
 from compress.runtime.progress import Progress
+from compress.runtime.threads import map_ahead
 
 
 @dataclass(frozen=True)
@@ -80,10 +81,11 @@ def decode(
     entries: Sequence[PhotoEntry], preprocessing: Preprocessing, stream: BinaryIO, progress: Progress
 ) -> tuple[str, dict[int, str]]:
     """Write the pixels of readable photos to `stream`, in order; return `sha256` and `skipped` of `DecodedPhotos`."""
-    digest = start_digest(preprocessing)
+    digest, workers = start_digest(preprocessing), os.cpu_count() or 1
     skipped: dict[int, str] = {}
-    with progress("reading photos", len(entries)) as advance:
-        for index, result in enumerate(_decode_in_order(entries, preprocessing)):
+    read = partial(pixels_or_error, preprocessing=preprocessing)
+    with progress("reading photos", len(entries)) as advance, ThreadPoolExecutor(workers) as pool:
+        for index, result in enumerate(map_ahead(pool, read, entries, 4 * workers)):
             if isinstance(result, DataError):
                 skipped[index] = str(result)
             else:
@@ -99,18 +101,3 @@ def pixels_or_error(entry: PhotoEntry, preprocessing: Preprocessing) -> NDArray[
         return to_pixels(entry.read(), preprocessing)
     except DataError as error:
         return error
-
-
-def _decode_in_order(
-    entries: Sequence[PhotoEntry], preprocessing: Preprocessing
-) -> Iterator[NDArray[np.uint8] | DataError]:
-    """Decode a bounded number of photos ahead, to bound memory."""
-    workers = os.cpu_count() or 1
-    pending: deque[Future[NDArray[np.uint8] | DataError]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        for entry in entries:
-            pending.append(pool.submit(pixels_or_error, entry, preprocessing))
-            if len(pending) > 4 * workers:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
