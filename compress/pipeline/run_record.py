@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,6 +11,7 @@ from compress import container
 from compress.configuration.config import Pipeline
 from compress.container.codec_choice import bytes_by_codec
 from compress.container.layout import Layout, TensorLayout
+from compress.container.payload import symbols_of
 from compress.data.photos import Photos
 from compress.evaluation.goals import goal_records
 from compress.evaluation.results import significant
@@ -99,7 +99,7 @@ def _file_record(path: str, data: bytes, model: Model, layout: Layout) -> FileRe
 def _layer_records(
     model: Model, reference: Model, layout: Layout, errors: Mapping[str, LayerError]
 ) -> tuple[LayerRecord, ...]:
-    weights = [math.prod(each.shape) for each in layout.tensors]
+    weights = [each.weights for each in layout.tensors]
     codec_bytes = map_on_all_cores(lambda each: _bytes_by_codec(model.tensors[each.name]), layout.tensors, weights)
     return tuple(
         _layer_record(each, model.tensors[each.name], reference.tensors[each.name], by_codec, errors.get(each.name))
@@ -113,7 +113,7 @@ def _layer_record(
     return LayerRecord(
         name=layout.name,
         shape=layout.shape,
-        weights=math.prod(layout.shape),
+        weights=layout.weights,
         nonzero_weights=int(tensor.mask.sum()),
         index_bits=_index_bits(tensor, layout),
         distinct_values=distinct_values(tensor),
@@ -132,9 +132,7 @@ def _layer_record(
 
 
 def _bytes_by_codec(tensor: Tensor) -> Mapping[str, int]:
-    if isinstance(tensor, Dense):
-        return {}
-    return bytes_by_codec(tensor.indices if isinstance(tensor, Shared) else tensor.mask.astype(np.uint16))
+    return {} if isinstance(tensor, Dense) else bytes_by_codec(symbols_of(tensor))
 
 
 def _index_bits(tensor: Tensor, layout: TensorLayout) -> int:
