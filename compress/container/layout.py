@@ -92,7 +92,7 @@ class Layout:
         }
 
 
-def tensor_layout(record: TensorRecord, payload: bytes, tensor: Tensor | None = None) -> TensorLayout:
+def tensor_layout(record: TensorRecord, payload: bytes, tensor: Tensor | None) -> TensorLayout:
     """Return the layout of a payload.
 
     Args:

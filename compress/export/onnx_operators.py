@@ -96,7 +96,7 @@ class OperatorConverter:
 
     def _layer_of(self, node: fx.Node) -> nn.Module | None:
         """Return the layer that a node calls, or that a function computes."""
-        return self._modules[str(node.target)] if node.op == "call_module" else layer_of(node, size_is_fixed=True)
+        return self._modules[str(node.target)] if node.op == "call_module" else layer_of(node)
 
     def _convert(self, node: fx.Node) -> str:
         """Add the operations of a node, and return the name of its result."""

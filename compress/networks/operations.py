@@ -117,19 +117,16 @@ def is_in_place(node: fx.Node, module: nn.Module | None) -> bool:
     return node.target in _IN_PLACE or (node.op == "call_method" and str(node.target).endswith("_"))
 
 
-def layer_of(node: fx.Node, size_is_fixed: bool = False) -> nn.Module | None:
+def layer_of(node: fx.Node) -> nn.Module | None:
     """Return the layer that a call of a function computes; None: it is no layer, or an option depends on the photo.
 
-    Args:
-        node: of a graph.
-        size_is_fixed: all photos have the size of the traced one, so that options may depend on it.
+    All photos have the size of the traced one, so options may depend on the size.
     """
     if node.target not in LAYERS:
         return None
     call = node.normalized_arguments(nn.Module(), normalize_to_only_use_kwargs=True)
     options = {name: value for name, value in call.kwargs.items() if value != []} if call else {}  # []: not given
-    if size_is_fixed:
-        options = {name: value if name == "input" else with_numbers(value) for name, value in options.items()}
+    options = {name: value if name == "input" else with_numbers(value) for name, value in options.items()}
     if options.pop("training", False) or not options.pop("input", None) or any(map(nodes_in, options.values())):
         return None
     return LAYERS[node.target](**options)

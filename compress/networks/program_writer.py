@@ -159,7 +159,7 @@ class ProgramWriter:
         in_keywords = [each for value in node.kwargs.values() for each in nodes_in(value)]
         if (node.kwargs and module) or any(map(is_tensor, in_keywords)):  # inputs are read by position
             raise UnsupportedError(node)
-        module = module or layer_of(node, size_is_fixed=True)
+        module = module or layer_of(node)
         if is_in_place(node, module) and not self._reads_alone(node):
             raise UnsupportedError(node)
         if len(_inputs(node)) == 1 and is_for_training(node, module):

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from compress.context import Context, Quality
 from compress.errors import PassError
 from compress.model import Model
-from compress.quantization.quality_search import FAR_STEP, QualitySearch
+from compress.quantization.quality_search import QualitySearch
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -29,11 +29,7 @@ class _Candidate(NamedTuple):
 
 
 def find_smallest(
-    compress_at: Callable[[float], Model],
-    lambda_: float,
-    max_gap: float,
-    context: Context,
-    first_step: float = FAR_STEP,
+    compress_at: Callable[[float], Model], lambda_: float, max_gap: float, context: Context, first_step: float
 ) -> tuple[Model, float]:
     """Return the model of the smallest file that meets the limits of the context, and its lambda.
 

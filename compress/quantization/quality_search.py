@@ -26,7 +26,7 @@ class QualitySearch:
     moves in steps of one photo, so its slope says little.
     """
 
-    def __init__(self, first: float, max_gap: float, first_step: float = FAR_STEP) -> None:
+    def __init__(self, first: float, max_gap: float, first_step: float) -> None:
         """Start a search.
 
         Args:
