@@ -175,10 +175,11 @@ def weight_uses(network: nn.Module, batch: PhotoBatch, inputs: Tensor, output_er
         calls = _with_inputs(recorded)  # checkpointed activations are computed again in the backward pass
         if not calls or not logits.requires_grad or not all(call.outputs.requires_grad for call in calls):
             return WeightUses()
-        # Not of the directions, which are 0 where the softmax is 0 or 1.
-        of_first_photo = _backward(logits, calls, _of_first_photo(batch.noise.to(logits)), retain_graph=True)
-        mixed = frozenset(call.weight for call, gradient in of_first_photo if _is_mixed(gradient, batch.photos))
-        del of_first_photo  # takes as much memory as the activations
+        noise = batch.noise.to(logits)  # not the directions, which are 0 where the softmax is 0 or 1
+        of_first_photo = torch.cat([noise[:1], torch.zeros_like(noise[1:])])
+        gradients = _backward(logits, calls, of_first_photo, retain_graph=True)
+        mixed = frozenset(call.weight for call, gradient in gradients if _is_mixed(gradient, batch.photos))
+        del gradients  # they take as much memory as the activations
         directions = output_error.directions(logits, batch.noise)
         weights = {call.weight: call.layer.weight for call in calls}
         whole = gradients_of(logits, list(weights.values()), directions, retain_graph=True, materialize_grads=True)
@@ -195,10 +196,6 @@ def weight_uses(network: nn.Module, batch: PhotoBatch, inputs: Tensor, output_er
 def _with_inputs(calls: Iterable[LayerCall]) -> list[LayerCall]:
     """Return the calls with an input: an expert that no photo of a pass takes has none."""
     return [call for call in calls if call.outputs.numel()]
-
-
-def _of_first_photo(directions: Tensor) -> Tensor:
-    return torch.cat([directions[:1], torch.zeros_like(directions[1:])])
 
 
 def _is_mixed(gradient_of_first_photo: Tensor, photos: int) -> bool:

@@ -150,7 +150,9 @@ class LayerQuantizer:
             PassError: the layer needs more levels than the file format allows.
         """
         ratio = 1.0 if trellis is None else _TRELLIS_STEP_RATIO
-        exponents = self._exponents(lambda_, ratio)
+        exponents = step_exponents(
+            self.relative_steps, self.weights.shape, lambda_, ratio, kernel_transform=self.kernel_transform
+        )
         arrays = self._arrays(exponents)
         max_level = int(np.abs(arrays.target / arrays.scale).max(initial=0)) + FEEDBACK_MARGIN
         if max_level > _MAX_LEVEL:
@@ -239,12 +241,6 @@ class LayerQuantizer:
             _CodebookStart(exponents, arrays, entries, points, cost)
             for entries in options.first_entries(points, cost, seed)
         ]
-
-    def _exponents(self, lambda_: float, ratio: float) -> tuple[Exponents, Exponents, Exponents | None]:
-        """Return the exponents of the optimal steps, times a ratio."""
-        return step_exponents(
-            self.relative_steps, self.weights.shape, lambda_, ratio, kernel_transform=self.kernel_transform
-        )
 
     def _arrays(self, exponents: tuple[Exponents, Exponents, Exponents | None]) -> LayerArrays:
         """Return the weights and their scales, columns in the order of quantization."""

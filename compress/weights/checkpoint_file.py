@@ -68,18 +68,14 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Raises:
         WeightsError: the file cannot be read without running code, or has no tensors.
     """
-    _check_format(path)
+    if not is_checkpoint(path):
+        problem = f"unknown format {path.suffix!r} (allowed: {', '.join(CHECKPOINT_SUFFIXES)})"
+        raise WeightsError(f"{path}: {foreign_problem(path) or problem}")
     is_index = path.suffix.lower() == ".json"
     checkpoint = _flatten(path, _read_shards(path) if is_index else _read_file(path))
     if not checkpoint.tensors and not checkpoint.holds_network:
         raise WeightsError(f"{path}: holds no tensors by name; {SAVE_STATE}. Arrays of numpy are not read")
     return checkpoint
-
-
-def _check_format(path: Path) -> None:
-    if not is_checkpoint(path):
-        problem = f"unknown format {path.suffix!r} (allowed: {', '.join(CHECKPOINT_SUFFIXES)})"
-        raise WeightsError(f"{path}: {foreign_problem(path) or problem}")
 
 
 def _read_file(path: Path) -> object:
