@@ -41,7 +41,7 @@ _MIN_TEXT_WIDTH = 16
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _MIN_REPORTED_SECONDS = 2.0
-"""Of work that is reported without a terminal, unless --verbose."""
+"""Shortest work that is reported without a terminal, unless --verbose."""
 
 
 def set_verbosity(*, quiet: bool, verbose: bool) -> None:

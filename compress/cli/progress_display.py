@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 
 SECONDS_BETWEEN_LINES = 30.0
-"""Between two lines about the same work."""
+"""Time between two lines about the same work."""
 
 
 _UNBOUNDED = 1_000
 """Width in which a table is measured."""
 
 _MIN_BAR_WIDTH = 80
-"""Of a terminal in which bars leave room for their titles."""
+"""Width of the narrowest terminal in which bars leave room for their titles."""
 
 
 def progress_bars(console: Console) -> Progress:

@@ -13,7 +13,7 @@ _REMEDIES = {errno.ENOSPC: _FREE, errno.EDQUOT: _FREE, errno.EROFS: "choose anot
 
 
 _NO_MEMORY = re.compile("out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
-"""What torch says of a GPU, of Linux and of Windows."""
+"""Words in torch's messages on a GPU, on Linux and on Windows."""
 
 
 def system_error_message(error: OSError) -> str:

@@ -35,7 +35,7 @@ WRITERS: Mapping[str, Codec] = {
     **{f"{codec.name}-small": codec for codec in _SMALL},
     _COARSE: CoarseContextCodec(),
 }
-"""What encodes: all codecs, all for readers with little memory, and one that only estimates the size of a file."""
+"""Encoders by name: all codecs, all for readers with little memory, and one that only estimates the size of a file."""
 
 
 def coarse_writers(names: Iterable[str]) -> tuple[str, ...]:

@@ -25,13 +25,13 @@ _MAX_BYTES = 100_000
 _MAX_VALUES = 10_000
 _MAX_DEPTH = 50
 _MAX_BITS = 1_024
-"""Of a whole number: as many as a float allows. Python refuses to print much longer ones."""
+"""Maximum bits of a whole number: as many as a float allows. Python refuses to print much longer ones."""
 
 _NO_VALUE = "no value; check for an unset variable, or write null for none"
 """A key without a value is null in YAML, but an unset variable or a mistake more often than a wish."""
 
 _DECIMAL_COMMA = "no value; a comma ends a value, so write numbers with a point, as 0.5"
-"""As in `{pass: prune, sparsity: 0,5}`, whose last key is 5."""
+"""Problem of `{pass: prune, sparsity: 0,5}`, whose last key is 5."""
 
 _STANDARD = "tag:yaml.org,2002:"
 _TAGS = frozenset("str int float bool null map seq omap merge timestamp value".split())  # noqa: SIM905

@@ -24,7 +24,7 @@ from compress.model import Preprocessing
 from compress.runtime.progress import Progress, no_progress
 
 _MAX_BYTES_IN_MEMORY = 1_000_000_000
-"""Of decoded photos without a cache. The 50,000 validation photos of ImageNet take 8 GB."""
+"""Limit of decoded photos without a cache. The 50,000 validation photos of ImageNet take 8 GB."""
 
 _MAX_NAMED = 5
 """Number of unreadable photos that an error names."""

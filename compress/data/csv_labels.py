@@ -26,7 +26,7 @@ _LABEL_COLUMNS = ("index", "label", "class", "synset")
 """Columns for the class, by priority."""
 
 _MAX_PARTS = 20
-"""Of a data set. A column with more different cells divides it into no parts, whatever its name."""
+"""Maximum parts of a data set. A column with more different cells divides it into no parts, whatever its name."""
 
 Columns = Mapping[str, Sequence[str]]
 

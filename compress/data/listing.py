@@ -25,7 +25,7 @@ _UNREADABLE_SUFFIXES = frozenset(
 """Images that Pillow cannot read, or only by another program."""
 
 _LONGER_SUFFIX = re.compile(r"\.(jpe?g|png|webp|gif|tiff?|bmp)[^a-z]", re.IGNORECASE)
-"""In names such as `cat.jpg?width=500`, `cat.jpg.1` and `cat.png~`, of downloads and copies."""
+"""Suffix of a photo within names such as `cat.jpg?width=500`, `cat.jpg.1` and `cat.png~`, of downloads and copies."""
 
 _NAMED_DELIMITER = re.compile(r'"?sep=(.)"?')
 """The first line of a table for Excel, before the names of the columns."""

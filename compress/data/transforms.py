@@ -46,7 +46,7 @@ _TURNS: Mapping[Any, Image.Transpose] = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What turns a photo of an orientation upright."""
+"""Transpositions that turn a photo upright, by its orientation."""
 
 _SEPARATE, _SIGNED = 2, 2
 """Values of the tags for planes and for the sample format."""

@@ -13,7 +13,7 @@ from compress.errors import ConfigError, WeightsError
 _IN_WHEEL = Path(__file__).parents[1] / "c_runtime"
 _IN_CHECKOUT = Path(__file__).parents[2] / "runtime" / "c"
 _VALUE_BYTES = 64
-"""Of `sqz_value` on a 64-bit processor."""
+"""Size of `sqz_value` on a 64-bit processor."""
 
 WHY_NOT = "squeeze-compress describe MODEL --factory FUNCTION says why"
 """How a user learns why the file of a network has no program."""

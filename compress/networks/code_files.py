@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 _FOLDERS = Path(sysconfig.get_path("stdlib")), Path(__file__).parents[1]
-"""Of Python, and of this package, whose code counts anyway."""
+"""Folders of Python's library, and of this package, whose code counts anyway."""
 
 
 def code_files(made: Iterable[Any], named: str) -> dict[str, Path | None]:

@@ -118,7 +118,7 @@ def compared_tensor(network_outputs: Any, output: ComparedOutput) -> Tensor:
 
 
 def by_channel(tensor: Tensor, output: OutputOptions) -> Tensor:
-    """Return a tensor with its channels second and its positions last: so many evenly spread ones as are compared."""
+    """Return a tensor with its channels second and its positions last; of many positions, evenly spread ones."""
     import torch  # noqa: PLC0415
 
     if tensor.dim() == 2:

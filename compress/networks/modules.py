@@ -35,7 +35,7 @@ _MAX_FAULTS = 8
 """Wrong tensors that an error lists."""
 
 _REPARAMETRIZED = re.compile(r"parametrizations\.|\.original\d*$|_(?:orig|mask|g|v)$")
-"""What names of tensors have more than the name of the weight that torch computes from them, by a mask or a norm."""
+"""Parts of the names of tensors from which torch computes a weight, by a mask or a norm. Its own name lacks them."""
 
 
 def builtin_network(architecture: str, classes: int) -> nn.Module:

@@ -20,7 +20,7 @@ _COLORS = {
 }  # fmt: skip
 _BAR = "display:flex;gap:1px;height:1em;margin:.5em 0 .2em;border-radius:3px;overflow:hidden;max-width:40em"
 _MIN_FRACTION = 0.01
-"""Of the file: smaller tensors share one segment of the bar."""
+"""Smallest fraction of the file that has a segment of the bar of its own; smaller tensors share one."""
 
 _NAMED_TENSORS = 3
 """The largest ones, named below the bar."""

@@ -51,7 +51,7 @@ _SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], object]], ...] = (
 """Functions that return and change a setting of the process."""
 
 _NO_COMPILER = "TORCHDYNAMO_DISABLE"
-"""With this variable, `torch.compile` returns the function or the module that it gets."""
+"""Environment variable with which `torch.compile` returns the function or the module that it gets."""
 
 _COMPILE = torch.compile
 

@@ -57,8 +57,8 @@ def _state_problem(network: nn.Module) -> str:
             f"its state_dict renames or computes tensors ({first_names(foreign)}), so they cannot be set; remove the "
             "override or the hook, and make a float network instead of quantized layers"
         )
-    kept = set(map(id, tensors.values()))
-    missing = [name for name, parameter in network.named_parameters() if id(parameter) not in kept]
+    stored = set(map(id, tensors.values()))
+    missing = [name for name, parameter in network.named_parameters() if id(parameter) not in stored]
     if missing:
         return f"its state_dict lacks parameters ({first_names(missing)}); remove the override or the hook"
     return ""

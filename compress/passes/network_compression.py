@@ -48,7 +48,7 @@ _MAX_GAP, _MAX_FIRST_GAP = 0.005, 0.03
 """Fraction of bytes between the smallest file within the goal and a smaller one that misses it, as the two above."""
 
 _MAX_ERROR_RATIO = 30.0
-"""Of the measured to the predicted error of the outputs. Statistics of layers above it are wrong."""
+"""Largest ratio of the measured to the predicted error of the outputs. Statistics of layers above it are wrong."""
 
 _MIN_ERROR = 1e-3
 """Smaller errors of the outputs, in nats or relative, do not count."""
@@ -69,7 +69,7 @@ def minimize_cost(
     kernel_transform: bool = False,
     has_coarse_trellis: bool = False,
 ) -> Model:
-    """Return the compressed model, and the float model with balanced channels as its reference.
+    """Return the compressed model, whose `reference` is the float model with balanced channels.
 
     Args:
         options: `lambda` or `bytes`, and the statistics.

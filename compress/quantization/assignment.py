@@ -94,8 +94,8 @@ def assign_entries(
     """
     factor = np.zeros((0, 0)) if layer.correlation_factor is None else layer.correlation_factor
     arrays = *layer[:-1], factor, rate_cost, class_of_column, entries
-    kept = max_survivors or default_survivors(layer.target.shape[1])
-    inputs: tuple[Any, ...] = *map(_in_order, arrays), kept
+    survivors = max_survivors or default_survivors(layer.target.shape[1])
+    inputs: tuple[Any, ...] = *map(_in_order, arrays), survivors
     return search_rows(*inputs)
 
 

@@ -13,10 +13,10 @@ from compress.report.formatting import abbreviate_path, measured_nats, percent
 from compress.report.record import ALEXNET_BYTES, SQUEEZENET_PAPER_BYTES, LayerRecord, RunRecord, StageRecord
 
 Corners = tuple[float, float, float, float]
-"""Of a rectangle: left, top, right and bottom, pixels."""
+"""Left, top, right and bottom of a rectangle, pixels."""
 
 _NAME_HEIGHT, _CHARACTER_WIDTH = 13, 6.5
-"""Of text of 11 pixels."""
+"""Height of a name, and width of a character, in text of 11 pixels."""
 
 
 @dataclass(frozen=True)

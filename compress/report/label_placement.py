@@ -29,7 +29,7 @@ _PIXEL_PENALTY = 0.25
 """Of the distance from the point: a label crosses a thin line rather than stand 34 pixels away."""
 
 _AMBIGUITY_PENALTY = 25.0
-"""Of a label that is closer to another point than to its own."""
+"""Penalty of a label that is closer to another point than to its own."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ _ROUNDING_NATS: Final = 1e-8
 """Divergences below it come from the rounding of float32 logits."""
 
 _NATS_OF_ZEROS: Final = 1e-5
-"""Where divergences are drawn that are all 0."""
+"""Place of 0 on an axis of divergences that are all 0."""
 
 # Matplotlib draws in placeholder colors, and `to_svg` replaces them by CSS variables.
 _PLACEHOLDERS: Final = {name: f"#0101{number:02x}" for number, name in enumerate(CSS_VARIABLES, start=1)}

@@ -32,7 +32,7 @@ _PASSES: tuple[tuple[Pass, tuple[float, ...]], ...] = (
 """Passes for a pipeline without them, and their usual amounts, the mildest first."""
 
 _MAX_AMOUNTS = 5
-"""Of a pass, if its amount is searched."""
+"""Maximum number of amounts of a pass, if its amount is searched."""
 
 
 @dataclass(frozen=True)

@@ -29,13 +29,13 @@ from compress.weights.state_dict_search import expected_tensors, find_state_dict
 
 _MIN_CLASSES = 2
 _OBSERVER = re.compile(r"activation_post_process|fake_quant|\b(min|max)_val$")
-"""In names of the buffers of observers, which are infinite before the first photo."""
+"""Part of the name of an observer's buffer, which is infinite before the first photo."""
 
 _MAX_MESSAGE = 400
 """Characters that are shown of an error of the network's code, or of its arguments."""
 
 _OTHER_PRECISION = re.compile("dtype|half|double|bfloat16", re.IGNORECASE)
-"""What torch says where tensors of two precisions meet."""
+"""Words in torch's message where tensors of two precisions meet."""
 
 
 def load_checkpoint(

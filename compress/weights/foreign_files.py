@@ -38,7 +38,7 @@ _IN_ZIP = {
     "model.weights.h5": f"is a Keras file{_OTHER_PROGRAM}",
     ".npy": f"holds arrays of numpy; {SAVE_STATE}",
 }
-"""By the end of a name in a zip archive."""
+"""Problems of zip archives, by the end of a name in them."""
 
 TORCH_BEFORE_1_6 = b"\x80\x02\x8a\nl\xfc\x9c"
 """First bytes of a file of `torch.save` before torch 1.6: the pickle of a number."""

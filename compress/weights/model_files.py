@@ -22,7 +22,7 @@ from compress.weights.squeezenet_model import load_squeezenet
 _LOGGER = logging.getLogger(__name__)
 
 _ADVICE = "run a pipeline without stages, and use its .sqz file"
-"""For checkpoints of networks that take other photos."""
+"""Advice for checkpoints of networks that take other photos."""
 
 
 def load_named_model(

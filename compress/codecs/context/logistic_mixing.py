@@ -38,7 +38,7 @@ INITIAL_PROBABILITY = 1 << 29
 """One half, without updates."""
 
 MIN_PROBABILITY = 32
-"""In units of 2 ** -16: no bit costs more than 11 bits."""
+"""Smallest probability, in units of 2 ** -16: no bit costs more than 11 bits."""
 
 MAX_LOGIT, LOGIT_ONE = 2047, 256
 
@@ -54,13 +54,13 @@ _KNOTS = np.concatenate([_RISE, [1 << 15], (1 << 16) - _RISE[::-1]])
 
 _LEFT, _FRACTION = np.divmod(np.arange(4096), 128)
 _SIGMOID = ((_KNOTS[_LEFT] * (128 - _FRACTION) + _KNOTS[_LEFT + 1] * _FRACTION + 64) >> 7).astype(np.uint16)
-"""For each logit from -2048 on, the probability in units of 2 ** -16."""
+"""Probability of each logit from -2048 on, in units of 2 ** -16."""
 
 _LOGIT = np.clip(np.searchsorted(_SIGMOID, 16 * np.arange(4096) + 8) - 2048, -MAX_LOGIT, MAX_LOGIT).astype(np.int16)
-"""For each probability in units of 2 ** -12, the smallest logit that reaches the middle of that unit."""
+"""Smallest logit of each probability, in units of 2 ** -12: it reaches the middle of the unit."""
 
 ADAPTATION_RATES = (5 << 16) // (5 * np.arange(256) + 8)
-"""By number of updates: the part of the distance that an update moves, in units of 2 ** -16."""
+"""Part of the distance that an update moves, in units of 2 ** -16, by number of updates."""
 
 
 @compiled(inline=True)
