@@ -25,7 +25,8 @@ from compress.pipeline.inputs import load_inputs
 from compress.pipeline.stages import run_stages
 
 PIPELINE = """\
-model: {{source: checkpoint, path: {folder}/float.safetensors, architecture: squeezenet1_1, labels: {folder}/names.txt}}
+model: {{source: checkpoint, path: {folder}/float.safetensors, architecture: squeezenet1_1, labels: {folder}/names.txt,
+  input_size: 32, resize: squash}}
 data:
   calibration: {{source: digits, limit: 2}}
   validation: {{source: digits, limit: 3}}
