@@ -163,9 +163,9 @@ def check_labels(goal: Goal, validation: Photos | PhotoList) -> None:
     if goal.needs_labels and validation.labels is None:
         raise DataError(
             "the goal limits the drop of top-1 or top-5, but the validation photos have no labels; "
-            "name labeled photos in data.validation (of the command compress: in --data or --validation), as a folder "
-            "with one subfolder for each class or a CSV file with the classes, or limit max_divergence or "
-            "min_agreement instead (of compress: --bytes)"
+            "name labeled photos in data.validation (command compress: --data or --validation), as a folder with one "
+            "subfolder for each class or a CSV file with the classes, or limit max_divergence or min_agreement instead "
+            "(command compress: --bytes)"
         )
 
 

@@ -51,7 +51,7 @@ def test_the_smallest_file_within_a_drop(here):
     done = compress("--max-drop", "100", "--validation", "photos/3", "--labels", "none")
     assert done.exit_code == 1
     assert "the goal limits the drop of top-1 or top-5, but the validation photos have no labels" in done.stderr
-    assert "labeled photos in data.validation (of the command compress: in --data or --validation)" in done.stderr
+    assert "labeled photos in data.validation (command compress: --data or --validation)" in done.stderr
     done = compress("--max-drop", "100", "--force", "--set", "stages.quantize.trellis=false")
     assert done.exit_code == 0, done.stderr
     assert "bytes: smallest" in Path("out/net/net.yaml").read_text("utf-8")

@@ -340,7 +340,6 @@ def damage(data: bytes) -> bytes:
         ("squeeze.wasm.gz", lambda data: b"<!doctype html>", "squeeze.wasm.gz is damaged"),
         ("worker.js", None, "Cannot start worker.js"),
         ("worker.js", lambda data: b"", "Cannot start worker.js"),  # the browser reports nothing: the page waits
-        ("worker.js", lambda data: b"onmessage = () => {};", "Cannot start worker.js"),
     ],
 )
 def test_a_file_that_is_damaged_or_missing_on_the_server_is_named(browser, folder, tmp_path, name, change, message):
