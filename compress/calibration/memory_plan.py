@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from compress.calibration.layer_accumulator import STRIP_ROWS, waiting_photos
 from compress.calibration.pass_gradients import Sweep
-from compress.calibration.photo_batches import MAX_PASS_PHOTOS
+from compress.calibration.photo_batches import MAX_BATCH_PHOTOS, MAX_PASS_PHOTOS
 from compress.calibration.row_block_memory import check_row_length, row_groups_by_layer
 from compress.model import Model
 from compress.networks.layer_calls import matrix_shape, reached, record_calls, weight_matrices
@@ -31,6 +31,9 @@ _NETWORK_BYTES = 32
 
 _QUANTIZING_BYTES = 64
 """Bytes of each weight in the arrays of a quantized layer."""
+
+_MEASURING_BYTES = 16
+"""Bytes of each weight while the sensitivity of layers is measured: its values, its error, and gradients."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class NetworkMemory:
 
     Attributes:
         layers: of all weight tensors, in the order of the statistics.
-        activation_bytes: tensors of a forward and backward pass.
+        activation_bytes: tensors of a forward and backward pass of the statistics.
     """
 
     layers: tuple[LayerMemory, ...]
@@ -95,17 +98,27 @@ class NetworkMemory:
 
     @property
     def working_bytes(self) -> int:
-        """Bytes besides the factors: copies of the network, and a backward pass or work on one layer after it."""
-        return self._copies_bytes + max([self.activation_bytes, *(layer.working_bytes for layer in self.layers)])
+        """Bytes besides the factors: copies of the network, and work on one layer or on photos after it."""
+        return self._copies_bytes + max([self._measuring_bytes, *(layer.working_bytes for layer in self.layers)])
+
+    @property
+    def _measuring_bytes(self) -> int:
+        photos = MAX_BATCH_PHOTOS / MAX_PASS_PHOTOS
+        return int(photos * self.activation_bytes) + _MEASURING_BYTES * self._weights
 
     @property
     def _copies_bytes(self) -> int:
-        return _NETWORK_BYTES * sum(layer.weights for layer in self.layers)
+        return _NETWORK_BYTES * self._weights
+
+    @property
+    def _weights(self) -> int:
+        return sum(layer.weights for layer in self.layers)
 
     @property
     def minimum_bytes(self) -> int:
         """Bytes to gather the layers one by one."""
-        return self.working_bytes + max((layer.sums_bytes for layer in self.layers), default=0)
+        layers = [max(self.activation_bytes, each.working_bytes) + each.sums_bytes for each in self.layers]
+        return self._copies_bytes + max([self._measuring_bytes, *layers])
 
     @property
     def maximum_bytes(self) -> int:

@@ -16,11 +16,11 @@ from compress.data.transforms import to_input
 from compress.model import Preprocessing
 from compress.runtime.distributed import ProcessGroup
 
-_MAX_BATCH_PHOTOS = 10
-"""Photos whose random numbers are drawn together."""
+MAX_BATCH_PHOTOS = 10
+"""Photos whose random numbers are drawn together, and that measure the sensitivity of layers together."""
 
 MAX_PASS_PHOTOS = 5
-"""Photos in a forward and backward pass. More are no faster and take more memory."""
+"""Photos in a forward and backward pass of the statistics. More are no faster and take more memory."""
 
 Indices = NDArray[np.int64]
 
@@ -83,7 +83,7 @@ def photo_batches(
     """
     random, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     height, width = photos.pixels.shape[1:3]
-    batch_photos = max(1, min(_MAX_BATCH_PHOTOS, len(indices) // processes.world_size))
+    batch_photos = max(1, min(MAX_BATCH_PHOTOS, len(indices) // processes.world_size))
     for number, start in enumerate(range(0, len(indices), batch_photos)):
         batch = indices[start : start + batch_photos]
         unchanged = inputs_at(batch) if processes.owns(number) else None

@@ -9,7 +9,7 @@ from user_networks import mixed_layers
 
 from compress.calibration.memory_plan import LayerMemory, NetworkMemory, network_memory
 from compress.calibration.pass_gradients import GradientOptions
-from compress.calibration.photo_batches import PhotoBatch
+from compress.calibration.photo_batches import MAX_BATCH_PHOTOS, MAX_PASS_PHOTOS, PhotoBatch
 from compress.calibration.statistics_accumulator import accumulate_statistics
 from compress.errors import PassError
 
@@ -27,6 +27,15 @@ def test_layers_are_gathered_in_order_as_many_as_fit():
 
 def test_layers_are_gathered_one_by_one_where_nothing_is_free():
     assert MEMORY.sweeps(-1) == [{"a"}, {"b"}, {"c"}, {"d"}]
+
+
+def test_the_plan_has_room_for_the_photos_that_measure_sensitivity_together():
+    weights = sum(layer.weights for layer in LAYERS)
+    without_photos = NetworkMemory(LAYERS, activation_bytes=0)
+    large = NetworkMemory(LAYERS, activation_bytes=10**9)
+    of_one_photo = 10**9 / MAX_PASS_PHOTOS
+    assert large.working_bytes - without_photos.working_bytes > 0.99 * MAX_BATCH_PHOTOS * of_one_photo
+    assert large.minimum_bytes >= MAX_BATCH_PHOTOS * of_one_photo + 8 * weights
 
 
 def test_the_plan_has_the_layers_of_the_statistics_in_their_order():
