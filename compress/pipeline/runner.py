@@ -25,7 +25,6 @@ from compress.runtime.atomic_files import check_writable, locked_folder
 from compress.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from compress.runtime.progress import Progress, no_progress
 from compress.runtime.temporary_folders import temporary_folder
-from compress.weights.squeezenet_weights import RandomWeights
 
 MODEL_FILE = "model.sqz"
 CACHE = "cache"
@@ -111,9 +110,8 @@ def run(
 
 
 def has_learned(pipeline: Pipeline) -> bool:
-    """Return whether the float network has trained weights at the start, not those that its function made."""
-    is_initial = isinstance(pipeline.model, RandomWeights) or getattr(pipeline.model, "checkpoint", "") is None
-    return not (is_initial and any(stage.pass_.needs_labels for stage in pipeline.stages))
+    """Return whether the float network knows its classes before the first stage."""
+    return pipeline.model.is_trained or not any(stage.pass_.needs_labels for stage in pipeline.stages)
 
 
 def _watcher(

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,7 @@ class DeepCompressionWeights:
     """SqueezeNet v1.0 from the file that the Deep Compression authors released, `compressed_SqueezeNet.net`."""
 
     path: PathText
+    is_trained: ClassVar[bool] = True
 
     @property
     def description(self) -> str:

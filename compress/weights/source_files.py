@@ -33,6 +33,10 @@ class CheckpointOptions(InputOptions):
     strict: bool = True
     labels: PathText | None = None
 
+    @property
+    def is_trained(self) -> bool:
+        return True
+
     def described(self, path: str) -> str:
         """Return the name of a checkpoint and the key of the tensors in it, for the report."""
         return Path(path).name + (f" under {self.checkpoint_key}" if self.checkpoint_key else "")

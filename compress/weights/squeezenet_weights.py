@@ -46,6 +46,7 @@ class TorchvisionWeights:
     """Torchvision's published weights, downloaded once to the cache of `torch.hub`."""
 
     architecture: SqueezeNetName
+    is_trained: ClassVar[bool] = True
 
     # As in torchvision.models.SqueezeNet1_0_Weights and SqueezeNet1_1_Weights. The name ends with a SHA-256 prefix.
     URLS: ClassVar[Mapping[str, str]] = {
@@ -82,6 +83,7 @@ class RandomWeights(InputOptions):
     architecture: SqueezeNetName
     classes: Annotated[int, Field(ge=1, le=1_000_000)]
     labels: tuple[str, ...] = ()
+    is_trained: ClassVar[bool] = False
 
     @model_validator(mode="after")
     def _check_labels(self) -> RandomWeights:

@@ -42,6 +42,10 @@ class UserNetwork(CheckpointOptions):
         )
         return f"the network of {self.factory} with {weights}"
 
+    @property
+    def is_trained(self) -> bool:
+        return self.checkpoint is not None
+
     def load(self, seed: int = 0) -> Model:
         """Make the network and read its weights; see `WeightSource`.
 

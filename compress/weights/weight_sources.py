@@ -20,6 +20,10 @@ class WeightSource(Protocol):
     def description(self) -> str:
         """Origin of the weights, for the report."""
 
+    @property
+    def is_trained(self) -> bool:
+        """Whether a training made the weights; False: they are random, or a function of the user made them."""
+
     def load(self, seed: int = 0) -> Model:
         """Load the model.
 
