@@ -1,6 +1,6 @@
 """ResNet-18 and ResNet-50 in plain torch, with random weights, for measurements of time and memory.
 
-Weights have a Laplace distribution, close to that of trained ones: most are small, so that bits can go to a few.
+Weights have a Laplace distribution: as in trained networks, most are small, and bits can go to a few.
 
 Source: He et al. 2016, "Deep residual learning for image recognition", arXiv:1512.03385, table 1; the stride of a
 bottleneck is in its 3x3 convolution, as in torchvision.

@@ -103,8 +103,8 @@ class NetworkMemory:
 
     @property
     def _measuring_bytes(self) -> int:
-        photos = MAX_BATCH_PHOTOS / MAX_PASS_PHOTOS
-        return int(photos * self.activation_bytes) + _MEASURING_BYTES * self._weights
+        """Bytes of a backward pass that measures the sensitivity of layers."""
+        return self.activation_bytes * MAX_BATCH_PHOTOS // MAX_PASS_PHOTOS + _MEASURING_BYTES * self._weights
 
     @property
     def _copies_bytes(self) -> int:

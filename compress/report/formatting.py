@@ -21,7 +21,7 @@ _NETWORKS = {
 """The package's own networks in words."""
 
 _TITLE_CHARACTERS = 40
-"""Of a network's name in the large type of a heading."""
+"""Longest name of a network in the large type of a heading."""
 
 _GOAL_DIGITS = 9
 """Rounds the error of float subtraction away: limits are compared with a tolerance of 1e-9."""

@@ -26,7 +26,7 @@ _VERTICAL = {-1: "top", 0: "center", 1: "bottom"}
 _LABEL_WEIGHT = 50
 _OUTSIDE_PENALTY = 100.0
 _PIXEL_PENALTY = 0.25
-"""Of the distance from the point: a label crosses a thin line rather than stand 34 pixels away."""
+"""Penalty of each pixel between a label and its point: a label crosses a thin line rather than stand 34 pixels away."""
 
 _AMBIGUITY_PENALTY = 25.0
 """Penalty of a label that is closer to another point than to its own."""

@@ -1,7 +1,7 @@
-"""What a network remembers from one training step to the next besides its tensors in the file.
+"""State that a network keeps between training steps, besides its parameters, for a training that resumes.
 
-These are counters of batches, buffers that its state dictionary lacks, and plain attributes, such as a number of steps
-that a schedule of the network's own follows. A resumed training needs them.
+It has all buffers, also counters of batches and those that the state dictionary lacks, and plain attributes, such as a
+number of steps that a schedule of the network's own follows.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ class TrainedNetwork:
                     each.parameter.copy_(weights[name])
 
     def _fixed_weights(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the weights that share a codebook or are on levels, in the first call; they cannot `_follow`."""
+        """Return the weights that cannot `_follow`, shared or on levels; at a later call than the first, none."""
         names, self._unchecked = self._unchecked, []
         return {name: weights.get(name, self._network.get_parameter(name)) for name in names}
 

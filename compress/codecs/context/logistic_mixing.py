@@ -57,7 +57,7 @@ _SIGMOID = ((_KNOTS[_LEFT] * (128 - _FRACTION) + _KNOTS[_LEFT + 1] * _FRACTION +
 """Probability of each logit from -2048 on, in units of 2 ** -16."""
 
 _LOGIT = np.clip(np.searchsorted(_SIGMOID, 16 * np.arange(4096) + 8) - 2048, -MAX_LOGIT, MAX_LOGIT).astype(np.int16)
-"""Smallest logit of each probability, in units of 2 ** -12: it reaches the middle of the unit."""
+"""By probability in units of 2 ** -12, the smallest logit that reaches the middle of that unit."""
 
 ADAPTATION_RATES = (5 << 16) // (5 * np.arange(256) + 8)
 """Part of the distance that an update moves, in units of 2 ** -16, by number of updates."""
