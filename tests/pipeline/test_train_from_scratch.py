@@ -77,6 +77,7 @@ class WithDeadChannels:
     """A source of a network with channels that `simplify` removes."""
 
     description: ClassVar[str] = "made up"
+    is_trained: ClassVar[bool] = True
 
     def load(self, seed):
         model = float_squeezenet()
