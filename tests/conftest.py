@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from skimage import data, transform
 from torch import nn
 
@@ -19,6 +20,9 @@ from compress.model import Model, Preprocessing
 from compress.networks.modules import NETWORKS
 from compress.tensors.forms import Dense
 from compress.weights.embedded_weights import EmbeddedWeights
+
+settings.register_profile("untimed", deadline=None)  # the first use of a loop may compile it
+settings.load_profile("untimed")
 
 TINY = Preprocessing(12, 12, "squash", "RGB", 1 / 64, (2.0, 2.0, 2.0), (1.0, 1.0, 1.0))
 

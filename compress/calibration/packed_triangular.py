@@ -9,11 +9,10 @@ import math
 from collections.abc import Iterator
 from typing import Annotated, Any, TypeVar
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.runtime.jit import compiled
+from compress.runtime.jit import Contiguous, compiled
 
 Number = TypeVar("Number", bound=np.generic)
 
@@ -60,8 +59,8 @@ def columns_of(triangles: NDArray[Any]) -> int:
 
 @compiled()
 def _fill_symmetric(
-    matrices: Annotated[NDArray[np.float64], numba.float64[:, :, ::1]],
-    triangles: Annotated[NDArray[np.float64], numba.float64[:, ::1]],
+    matrices: Annotated[NDArray[np.float64], Contiguous(3)],
+    triangles: Annotated[NDArray[np.float64], Contiguous(2)],
 ) -> None:
     """Fill one matrix after another, and its lower triangle tile by tile: slices of many matrices miss the caches."""
     columns = matrices.shape[1]

@@ -12,18 +12,17 @@ from __future__ import annotations
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-from numba import types
 from numpy.typing import NDArray
 
 from compress.codecs.primitives.trellis import TRELLIS_4096, Trellis, level_of
 from compress.quantization.entry_search import Chosen, Factors, Masks, default_survivors, search_rows
 from compress.quantization.viterbi import MAX_INDEX, MAX_STATES, IntegerMatrix, Integers, Matrix, Vector, find_path
 from compress.quantization.viterbi_per_survivor import BLOCK, find_path_with_feedback
-from compress.runtime.jit import compiled
+from compress.runtime.jit import Contiguous, compiled
 
 Floats = NDArray[np.float64]
-_Rates = Annotated[NDArray[np.float64], types.float64[:, :, ::1]]
-_Counts = Annotated[NDArray[np.int64], types.int64[:, :, ::1]]
+_Rates = Annotated[NDArray[np.float64], Contiguous(3)]
+_Counts = Annotated[NDArray[np.int64], Contiguous(3)]
 
 
 class LayerArrays(NamedTuple):

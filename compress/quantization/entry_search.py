@@ -13,11 +13,10 @@ from __future__ import annotations
 from typing import Annotated
 
 import numpy as np
-from numba import types
 from numpy.typing import NDArray
 
 from compress.quantization.viterbi import Integers, Mask, Matrix, Vector
-from compress.runtime.jit import compiled
+from compress.runtime.jit import Contiguous, compiled
 
 _MAX_SURVIVORS = 8
 """Paths through a row that the search keeps. 32 take four times as long and gain little."""
@@ -28,12 +27,12 @@ _MAX_REMAINING = 2**13
 _EXTENSIONS = 2
 """Number of entries that extend a survivor. Three find no better paths."""
 
-Masks = Annotated[NDArray[np.bool_], types.boolean[:, ::1]]
-Factors = Annotated[NDArray[np.float32], types.float32[:, ::1]]
-Chosen = Annotated[NDArray[np.int32], types.int32[:, ::1]]
-_Factor = Annotated[NDArray[np.float32], types.float32[::1]]
-_Row = Annotated[NDArray[np.int32], types.int32[::1]]
-_Counts = Annotated[NDArray[np.int64], types.int64[:, ::1]]
+Masks = Annotated[NDArray[np.bool_], Contiguous(2)]
+Factors = Annotated[NDArray[np.float32], Contiguous(2)]
+Chosen = Annotated[NDArray[np.int32], Contiguous(2)]
+_Factor = Annotated[NDArray[np.float32], Contiguous(1)]
+_Row = Annotated[NDArray[np.int32], Contiguous(1)]
+_Counts = Annotated[NDArray[np.int64], Contiguous(2)]
 
 
 def default_survivors(columns: int) -> int:

@@ -12,11 +12,10 @@ from __future__ import annotations
 from typing import Annotated
 
 import numpy as np
-from numba import types
 from numpy.typing import NDArray
 
 from compress.codecs.primitives.trellis import level_of
-from compress.runtime.jit import compiled
+from compress.runtime.jit import Contiguous, compiled
 
 CANDIDATES = 7
 """Indices tried for a value, from one beyond the nearest towards zero: the bits that a smaller index saves are rarely
@@ -28,12 +27,12 @@ MAX_STATES = 2**14
 MAX_INDEX = 2**15 - 1
 """Limit of int16 indices of survivors."""
 
-Vector = Annotated[NDArray[np.float64], types.float64[::1]]
-Matrix = Annotated[NDArray[np.float64], types.float64[:, ::1]]
-Integers = Annotated[NDArray[np.int64], types.int64[::1]]
-IntegerMatrix = Annotated[NDArray[np.int64], types.int64[:, ::1]]
-Mask = Annotated[NDArray[np.bool_], types.boolean[::1]]
-Backpointers = Annotated[NDArray[np.int16], types.int16[:, ::1]]
+Vector = Annotated[NDArray[np.float64], Contiguous(1)]
+Matrix = Annotated[NDArray[np.float64], Contiguous(2)]
+Integers = Annotated[NDArray[np.int64], Contiguous(1)]
+IntegerMatrix = Annotated[NDArray[np.int64], Contiguous(2)]
+Mask = Annotated[NDArray[np.bool_], Contiguous(1)]
+Backpointers = Annotated[NDArray[np.int16], Contiguous(2)]
 
 
 @compiled()

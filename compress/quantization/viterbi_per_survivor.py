@@ -12,7 +12,6 @@ from __future__ import annotations
 from typing import Annotated
 
 import numpy as np
-from numba import types
 from numpy.typing import NDArray
 
 from compress.codecs.primitives.trellis import level_of
@@ -26,12 +25,12 @@ from compress.quantization.viterbi import (
     find_candidates,
     select_survivors,
 )
-from compress.runtime.jit import compiled
+from compress.runtime.jit import Contiguous, compiled
 
 BLOCK = 16
 """Rows for which each survivor tracks the shift of the targets."""
 
-_States = Annotated[NDArray[np.uint16], types.uint16[:, ::1]]
+_States = Annotated[NDArray[np.uint16], Contiguous(2)]
 
 
 @compiled(inline=True)

@@ -1,154 +1,54 @@
-"""Compile loops that numpy cannot express."""
+"""Compile loops that numpy cannot express, at their first use.
+
+numba is imported then: its import takes as long as decoding a file, which needs no loop of this package.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from functools import cache
-from pathlib import Path
-from types import CodeType, NoneType
-from typing import Annotated, Any, TypeVar, cast, get_args, get_origin, get_type_hints
+from collections.abc import Callable
+from functools import cached_property
+from types import FunctionType
+from typing import Any, TypeVar, cast
 
-import numba
-import numpy as np
-from numba import types
-from numba.core.caching import FunctionCache
-from numba.core.compiler_lock import global_compiler_lock
-from numba.core.runtime.nrt import rtsys
-from numba.extending import is_jitted
+from compress.runtime.loop import Contiguous, Loop
+
+__all__ = ["CompiledLoop", "Contiguous", "compiled"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_config: Any = numba.config
+
+class CompiledLoop(Loop):
+    """A loop that Python code and other loops call."""
+
+    @cached_property
+    def machine_code(self) -> Any:
+        """The dispatcher of numba, which compiles the loop at the first use."""
+        from compress.runtime.machine_code import machine_code_of  # noqa: PLC0415
+
+        return machine_code_of(self)
+
+    @property
+    def _numba_type_(self) -> Any:
+        """The type that numba asks for where a loop calls this one."""
+        return self.machine_code._numba_type_
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.machine_code(*arguments)
 
 
 def compiled(*, inline: bool = False, allocates: bool = False) -> Callable[[Function], Function]:
     """Compile a function for its annotations at its first use, with a cache on disk where a folder is writable.
 
-    The annotation of an array is `Annotated[NDArray[...], numba type]`; a named tuple has annotated fields.
+    The annotation of an array is `Annotated[NDArray[...], Contiguous(...)]`; a named tuple has annotated fields.
 
     Args:
         inline: insert the machine code into each caller.
         allocates: the function creates arrays, for which numba otherwise finds no implementation. It counts references,
             which takes a third of the time of an inner loop, and its first use loads numba's array functions, which
-            takes 40 ms. Functions that decode therefore fill arrays of their callers.
+            takes 40 ms.
     """
 
     def compile_function(function: Function) -> Function:
-        options: dict[str, Any] = {"nogil": True, "forceinline": inline, "_nrt": allocates}
-        machine_code: Any = numba.njit(**options)(function)
-        if is_jitted(machine_code):  # not where NUMBA_DISABLE_JIT is set
-            _compile_at_first_use(machine_code)
-        return cast("Function", machine_code)
+        return cast("Function", CompiledLoop(cast("FunctionType", function), inline=inline, allocates=allocates))
 
     return compile_function
-
-
-def _compile_at_first_use(machine_code: Any) -> None:
-    """Replace the methods that compile for the types of the first use, to compile for the annotations.
-
-    numba calls `_compile_for_args` for a use in Python, and `compile` for a use in a compiled function. Callers then
-    convert their arguments. A function that only functions from the cache call is never compiled: their machine code
-    includes it.
-    """
-
-    def compile_once(*use: Any) -> Any:
-        with global_compiler_lock:  # two threads may use the function first
-            if not machine_code.overloads:
-                _enable_cache(machine_code)
-                type(machine_code).compile(machine_code, _annotated_signature(machine_code.py_func))
-                machine_code.disable_compile()
-        return machine_code
-
-    machine_code.compile = machine_code._compile_for_args = compile_once
-
-
-def _annotated_signature(function: Callable[..., Any]) -> Any:
-    *arguments, result = map(_numba_type, get_type_hints(function, include_extras=True).values())
-    return result(*arguments)
-
-
-def _numba_type(annotation: Any) -> Any:
-    if get_origin(annotation) is Annotated:
-        return annotation.__metadata__[0]
-    if get_origin(annotation) is tuple:
-        return types.Tuple(tuple(map(_numba_type, get_args(annotation))))  # type: ignore[no-untyped-call]
-    if hasattr(annotation, "_fields"):
-        fields = map(_numba_type, get_type_hints(annotation, include_extras=True).values())
-        return types.NamedTuple(list(fields), annotation)  # type: ignore[no-untyped-call]
-    return {int: types.int64, float: types.float64, bool: types.boolean, NoneType: types.void}[annotation]
-
-
-class _MachineCodeCache(FunctionCache):
-    """A cache from which machine code is loaded without numba's compiler, whose import takes most of the time."""
-
-    def __init__(self, machine_code: Any) -> None:
-        super().__init__(machine_code.py_func)  # type: ignore[no-untyped-call]
-        self._allocates = machine_code.targetoptions["_nrt"]
-
-    def load_overload(self, sig: Any, target_context: Any) -> Any:
-        if self._allocates:
-            rtsys.initialize(target_context)
-        with self._guard_against_spurious_io_errors():
-            return self._load_overload(sig, target_context)  # type: ignore[no-untyped-call]
-
-
-def _enable_cache(machine_code: Any) -> None:
-    """Cache machine code on disk, valid while the function and everything that it uses is the same.
-
-    numba compares only the function's own file. The folder's name is therefore a hash that includes the functions and
-    constants that the function uses from other modules.
-    """
-    with suppress(OSError, RuntimeError):  # the source is not a file, or no folder is writable
-        folder = _cache_root(_source(machine_code)) / _cache_key(machine_code)
-        with _numba_cache_folder(folder):
-            machine_code._cache = _MachineCodeCache(machine_code)
-
-
-@cache
-def _cache_key(machine_code: Any) -> str:
-    """Return the hash of a function's source file, of its options, and of what the function uses."""
-    function = machine_code.py_func
-    names = sorted({*_names(function.__code__)} & {*function.__globals__} - {function.__name__})
-    used = [(name, _frozen(function.__globals__[name])) for name in names]
-    options = sorted(machine_code.targetoptions.items())
-    return hashlib.sha256(_source(machine_code).read_bytes() + repr((options, used)).encode()).hexdigest()
-
-
-def _source(machine_code: Any) -> Path:
-    return Path(machine_code.py_func.__code__.co_filename)
-
-
-def _names(code: CodeType) -> Iterator[str]:
-    """Yield the names of globals and attributes in a function and in the comprehensions inside it."""
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _names(constant)
-
-
-def _cache_root(source: Path) -> Path:
-    if _config.CACHE_DIR:
-        return Path(_config.CACHE_DIR)
-    return source.parent / "__pycache__" if os.access(source.parent, os.W_OK) else Path.home() / ".cache" / "numba"
-
-
-@contextmanager
-def _numba_cache_folder(folder: Path) -> Iterator[None]:
-    previous, _config.CACHE_DIR = _config.CACHE_DIR, str(folder)
-    try:
-        yield
-    finally:
-        _config.CACHE_DIR = previous
-
-
-def _frozen(value: Any) -> object:
-    """Return the key of a compiled function or the value of a constant, both compiled into callers; None for others."""
-    if is_jitted(value):
-        return _cache_key(value)
-    if isinstance(value, np.ndarray):
-        return value.tobytes()
-    numbers = value if isinstance(value, tuple) else (value,)
-    return value if all(isinstance(number, bool | int | float) for number in numbers) else None

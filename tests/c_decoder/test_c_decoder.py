@@ -16,7 +16,7 @@ import pytest
 import test_coefficient_attacks
 import test_header_attacks
 import test_value_attacks
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tensor_strategies import dense, model_of, pruned, shared
 
@@ -179,7 +179,6 @@ def test_compressed_labels_are_read(decoder):
     assert decoder.ask(encode(model)).crc == c_decoder.weights_crc(model)
 
 
-@settings(deadline=None)
 @given(st.lists(dense() | pruned() | shared(), max_size=4), st.sampled_from(list(CODECS)))
 def test_every_model_gives_the_same_bits(decoder, tensors, codec):
     model = model_of(*tensors)

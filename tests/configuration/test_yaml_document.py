@@ -224,7 +224,7 @@ def test_a_new_key_is_above_the_comments_of_what_follows(override, above, added)
 PIECES = ["seed", "goal", "stages", "bits", "share", "- ", ": ", "\n", "  ", "{", "}", "[", "]", "'", "#", "&a", "*a"]
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.tuples(st.integers(0, 700), st.integers(0, 30), st.sampled_from(PIECES) | st.text(max_size=3))),
     st.lists(st.text("sedhart.0123=[]{}'\" :,&*", max_size=20), max_size=2),

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from forge import flipped_bits, levels_file, small_file
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tensor_strategies import dense, model_of, pruned, shared
 
@@ -39,7 +39,6 @@ def assert_same(left: Model, right: Model):
     assert weights_sha256(left) == weights_sha256(right)
 
 
-@settings(deadline=None)
 @given(
     st.lists(dense() | pruned() | shared(), max_size=4), st.permutations(["raw", "huffman", "huffman-runs", "context"])
 )

@@ -6,7 +6,7 @@ import contextlib
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -35,7 +35,6 @@ def check_round_trip(values, stored_as, codec=CONTEXT):
     return data, coded
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from([("float32", 32), ("float16", 16)]).flatmap(lambda kind: st.tuples(st.just(kind), floats(kind[1]))),
     st.sampled_from([CONTEXT, HUFFMAN]),
@@ -45,7 +44,6 @@ def test_values_round_trip_exactly(drawn, codec):
     check_round_trip(values, stored_as, codec)
 
 
-@settings(deadline=None)
 @given(
     arrays.arrays(np.uint16, st.integers(0, 50)) | arrays.arrays(np.uint32, st.integers(0, 50)),
     st.integers(0, 2),

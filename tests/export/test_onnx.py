@@ -223,7 +223,7 @@ def tensors(draw: st.DrawFn) -> Shared:
     return Shared(codebook, indices, "float32", *exponents, coefficients)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(tensor=tensors())
 def test_stored_weights_have_the_bits_of_the_sqz_file(tensor):
     expected = np.ascontiguousarray(tensor.to_dense())

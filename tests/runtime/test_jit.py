@@ -26,7 +26,7 @@ from compress.runtime.jit import compiled
 def caller(value: int) -> int:
     return FACTOR * inlined(value)
 """
-RESULT_AND_HITS = "print(caller.caller(10), sum(caller.caller.stats.cache_hits.values()))"
+RESULT_AND_HITS = "print(caller.caller(10), sum(caller.caller.machine_code.stats.cache_hits.values()))"
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_machine_code_of_other_options_is_not_taken_from_the_cache(run):
 
 
 def test_nothing_is_compiled_or_loaded_before_its_first_use(run):
-    count = "len(caller.caller.overloads), len(caller.inlined.overloads)"
+    count = "len(caller.caller.machine_code.overloads), len(caller.inlined.machine_code.overloads)"
     assert run(shown=f"print({count})") == (0, 0)
     assert run(shown=f"print(caller.caller(10), {count})") == (10, 1, 1)
     assert run(shown=f"print(caller.caller(10), {count})") == (10, 1, 0)  # the caller's machine code includes it
@@ -81,7 +81,8 @@ def test_machine_code_is_loaded_from_the_cache_without_numbas_compiler(run):
 
 
 def test_arguments_of_other_types_are_converted_and_compile_nothing(run):
-    used = "import numpy; print(caller.caller(numpy.uint8(3)), caller.caller(True), len(caller.caller.overloads))"
+    values = "caller.caller(numpy.uint8(3)), caller.caller(True), len(caller.caller.machine_code.overloads)"
+    used = f"import numpy; print({values})"
     assert run(shown=used) == (3, 1, 1)
 
 

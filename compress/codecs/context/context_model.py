@@ -8,13 +8,12 @@ from __future__ import annotations
 from typing import Annotated
 
 import numpy as np
-from numba import types
 from numpy.typing import NDArray
 
 from compress.codecs.context.logistic_mixing import ADAPTATION_RATES, LOGIT_ONE, CoderArrays
-from compress.runtime.jit import compiled
+from compress.runtime.jit import Contiguous, compiled
 
-Levels = Annotated[NDArray[np.int32], types.int32[:, ::1]]
+Levels = Annotated[NDArray[np.int32], Contiguous(2)]
 
 MEAN_OFFSET = 32
 """Added to a mean magnitude, in units of 1/256, before its logarithm: small means share contexts."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Annotated, NamedTuple
 
 import numpy as np
-from numba import types
 from numpy.typing import NDArray
 
 from compress.codecs.context.context_model import (
@@ -55,7 +54,7 @@ from compress.codecs.context.nlms_predictor import (
 from compress.codecs.primitives.range_coder import OUTPUT_MARGIN_BYTES, PROBABILITY_BITS, Bytes, Coder
 from compress.codecs.primitives.symbol_histogram import Counts
 from compress.codecs.primitives.trellis import NextStates, Quantizers, States, index_of, level_of
-from compress.runtime.jit import compiled
+from compress.runtime.jit import Contiguous, compiled
 
 MAX_LEVEL = 1 << 15
 """The largest level; the smallest is 1 - MAX_LEVEL."""
@@ -75,8 +74,8 @@ _INITIAL_WEIGHTS = np.tile(
 )
 _INITIAL_WEIGHTS[_SIGN_REGRESSIONS:, PREDICTION_INPUT] = 30_000
 
-_Means = Annotated[NDArray[np.int32], types.int32[::1]]
-_Sums = Annotated[NDArray[np.int8], types.int8[::1]]
+_Means = Annotated[NDArray[np.int32], Contiguous(1)]
+_Sums = Annotated[NDArray[np.int8], Contiguous(1)]
 
 Contexts = tuple[int, int, int, int, int, int, int]
 """The contexts of a level: logarithm of the expected magnitude if row and column were independent; mean magnitudes of

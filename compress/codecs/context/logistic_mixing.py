@@ -14,15 +14,14 @@ from __future__ import annotations
 from typing import Annotated, NamedTuple
 
 import numpy as np
-from numba import types
 from numpy.typing import NDArray
 
 from compress.codecs.primitives.range_coder import PROBABILITY_BITS, Bytes, Coder, code_bit
 from compress.codecs.primitives.symbol_histogram import Counts
-from compress.runtime.jit import compiled
+from compress.runtime.jit import Contiguous, compiled
 
-Probabilities = Annotated[NDArray[np.int32], types.int32[::1]]
-Weights = Annotated[NDArray[np.int64], types.int64[:, ::1]]
+Probabilities = Annotated[NDArray[np.int32], Contiguous(1)]
+Weights = Annotated[NDArray[np.int64], Contiguous(2)]
 
 
 class CoderArrays(NamedTuple):

@@ -11,11 +11,10 @@ from __future__ import annotations
 from typing import Annotated
 
 import numpy as np
-from numba import types
 from numpy.typing import NDArray
 
 from compress.codecs.context.context_model import clip, divide_unsigned
-from compress.runtime.jit import compiled
+from compress.runtime.jit import Contiguous, compiled
 
 _MAX_VALUE = 15  # levels are clipped to this magnitude
 _MAX_ORDER = 1024  # columns before that a column is predicted from
@@ -29,8 +28,8 @@ _MAX_STEP = (1 << 15) - 1
 INPUT_SCALE = 6 << 16
 _MAX_INPUT = 2000
 
-Predictors = Annotated[NDArray[np.int16], types.int16[:, ::1]]
-Values = Annotated[NDArray[np.int16], types.int16[::1]]
+Predictors = Annotated[NDArray[np.int16], Contiguous(2)]
+Values = Annotated[NDArray[np.int16], Contiguous(1)]
 
 
 def new_predictors(shape: tuple[int, ...], prediction: bool) -> NDArray[np.int16]:

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
-from numba import types
 from numpy.typing import NDArray
 
 from compress.codecs.primitives.column_groups import MAX_GROUPS, Grouping
@@ -27,13 +26,13 @@ from compress.codecs.primitives.prefix_code import PrefixCode
 from compress.codecs.primitives.prefix_code_reader import MAX_LENGTH
 from compress.codecs.primitives.symbol_histogram import Counts
 from compress.errors import FormatError, offset_by
-from compress.runtime.jit import compiled
+from compress.runtime.jit import Contiguous, compiled
 
 _HEAD = 0x80
 """A table of at least one symbol begins with a zero bit, and one without symbols is 0x80."""
 
 _LENGTH_MASK = (1 << LENGTH_BITS) - 1
-_Out = Annotated[NDArray[np.uint16], types.uint16[::1]]
+_Out = Annotated[NDArray[np.uint16], Contiguous(1)]
 
 
 def has_column_codes(data: bytes) -> bool:

@@ -7,15 +7,14 @@ from collections.abc import Iterator
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-from numba import types
 from numpy.typing import NDArray
 
 from compress.codecs.primitives.symbol_histogram import Symbols, histogram, ideal_bits
-from compress.runtime.jit import compiled
+from compress.runtime.jit import Contiguous, compiled
 
 MAX_GROUPS = 4
 
-_Counts = Annotated[NDArray[np.int64], types.int64[:, ::1]]
+_Counts = Annotated[NDArray[np.int64], Contiguous(2)]
 
 _MAX_ITERATIONS = 20
 _MAX_COUNTS_PER_WEIGHT = 4

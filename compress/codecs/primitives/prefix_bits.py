@@ -9,24 +9,22 @@ import math
 from typing import Annotated
 
 import numpy as np
-from numba import types
 from numpy.typing import NDArray
 
 from compress.codecs.primitives.range_coder import Bytes
 from compress.codecs.primitives.symbol_histogram import Symbols
 from compress.errors import FormatError
-from compress.runtime.jit import compiled
+from compress.runtime.jit import Contiguous, compiled
 
 LENGTH_BITS = 5
 """Low bits of an entry of an encoding or decoding table, with the codeword's length, 0 to 16."""
 
-ReadOnlyBytes = Annotated[NDArray[np.uint8], types.Array(types.uint8, 1, "C", readonly=True)]
-Table = Annotated[NDArray[np.int32], types.Array(types.int32, 1, "C", readonly=True)]
-Tables = Annotated[NDArray[np.int32], types.Array(types.int32, 2, "C", readonly=True)]
-Selectors = Annotated[NDArray[np.uint8], types.Array(types.uint8, 1, "C", readonly=True)]
-_Pairs = Annotated[NDArray[np.uint64], types.uint64[::1]]
-_Out = Annotated[NDArray[np.uint16], types.uint16[::1]]
-_UInt64 = Annotated[np.uint64, types.uint64]
+ReadOnlyBytes = Annotated[NDArray[np.uint8], Contiguous(1, readonly=True)]
+Table = Annotated[NDArray[np.int32], Contiguous(1, readonly=True)]
+Tables = Annotated[NDArray[np.int32], Contiguous(2, readonly=True)]
+Selectors = Annotated[NDArray[np.uint8], Contiguous(1, readonly=True)]
+_Pairs = Annotated[NDArray[np.uint64], Contiguous(1)]
+_Out = Annotated[NDArray[np.uint16], Contiguous(1)]
 _PAIR_BITS = 12
 """Bits of one lookup; a table for more bits would outgrow the fastest cache."""
 
@@ -79,7 +77,7 @@ def _fill_pairs(pairs: _Pairs, table: Table, table_bits: int, pair_bits: int) ->
 
 
 @compiled(inline=True)
-def _eight_bytes(data: ReadOnlyBytes, at: _UInt64) -> _UInt64:
+def _eight_bytes(data: ReadOnlyBytes, at: np.uint64) -> np.uint64:
     """Return eight bytes as one number; the compiler emits one load."""
     word = np.uint64(0)
     for place in range(8):

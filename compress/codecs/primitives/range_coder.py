@@ -13,11 +13,10 @@ import math
 from typing import Annotated, NamedTuple
 
 import numpy as np
-from numba import types
 from numpy.typing import NDArray
 
 from compress.errors import FormatError
-from compress.runtime.jit import compiled
+from compress.runtime.jit import Contiguous, compiled
 
 PROBABILITY_BITS = 16
 OUTPUT_MARGIN_BYTES = 64
@@ -27,7 +26,7 @@ POSITION = 2
 """Index in a `Coder` of the number of bytes written or read."""
 _FULL_RANGE = 1 << 32
 
-Bytes = Annotated[NDArray[np.uint8], types.uint8[::1]]
+Bytes = Annotated[NDArray[np.uint8], Contiguous(1)]
 Coder = tuple[int, int, int, int]
 """State of a coder, by value so that compiled code keeps it in registers.
 

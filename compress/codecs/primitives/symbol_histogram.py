@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import numpy as np
-from numba import types
 from numpy.typing import NDArray
 
-from compress.runtime.jit import compiled
+from compress.runtime.jit import Contiguous
 
-Symbols = Annotated[NDArray[np.uint16], types.Array(types.uint16, 1, "C", readonly=True)]
-Counts = Annotated[NDArray[np.int64], types.int64[::1]]
+Symbols = Annotated[NDArray[np.uint16], Contiguous(1, readonly=True)]
+Counts = Annotated[NDArray[np.int64], Contiguous(1)]
 
+_BLOCK = 1 << 16
+"""Symbols that are counted at once: `numpy.bincount` needs 8 bytes for each."""
 
 UNSEEN_COUNT = 0.5
 """Frequency of a symbol that has not occurred, in prices."""
@@ -21,15 +22,10 @@ UNSEEN_COUNT = 0.5
 def histogram(symbols: NDArray[np.uint16]) -> NDArray[np.int64]:
     """Return how often each symbol occurs: int64, shape (largest symbol + 1,), or (0,) without symbols."""
     counts = np.zeros(int(symbols.max()) + 1 if symbols.size else 0, dtype=np.int64)
-    _count(np.ascontiguousarray(symbols.reshape(-1)), counts)
+    flat = symbols.reshape(-1)
+    for start in range(0, flat.size, _BLOCK):
+        counts += np.bincount(flat[start : start + _BLOCK], minlength=counts.size)
     return counts
-
-
-@compiled()
-def _count(symbols: Symbols, counts: Counts) -> None:
-    """Count symbols. `numpy.bincount` needs 8 bytes a symbol and ten times as long."""
-    for symbol in symbols:
-        counts[symbol] += 1
 
 
 def entropy_bytes(symbols: NDArray[np.uint16]) -> float:

@@ -14,16 +14,15 @@ from __future__ import annotations
 from typing import Annotated, NamedTuple
 
 import numpy as np
-from numba import types
 from numpy.typing import NDArray
 
-from compress.runtime.jit import compiled
+from compress.runtime.jit import Contiguous, compiled
 
-Quantizers = Annotated[NDArray[np.int64], types.Array(types.int64, 1, "C", readonly=True)]
-NextStates = Annotated[NDArray[np.int64], types.Array(types.int64, 2, "C", readonly=True)]
-States = Annotated[NDArray[np.uint16], types.uint16[::1]]
-_Levels = Annotated[NDArray[np.int32], types.Array(types.int32, 2, "C", readonly=True)]
-_Indices = Annotated[NDArray[np.int32], types.int32[:, ::1]]
+Quantizers = Annotated[NDArray[np.int64], Contiguous(1, readonly=True)]
+NextStates = Annotated[NDArray[np.int64], Contiguous(2, readonly=True)]
+States = Annotated[NDArray[np.uint16], Contiguous(1)]
+_Levels = Annotated[NDArray[np.int32], Contiguous(2, readonly=True)]
+_Indices = Annotated[NDArray[np.int32], Contiguous(2)]
 
 
 class Trellis(NamedTuple):

@@ -4,7 +4,7 @@ import check
 import context_reference_decoder
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -137,7 +137,6 @@ def test_a_stream_with_options_cut_anywhere_or_too_long_is_refused(symbols, expe
     check.check_damage(context, few if expected & PREDICTION else few[:2, :2])
 
 
-@settings(deadline=None)
 @given(arrays.arrays(np.int32, shapes.filter(len), elements=st.integers(-300, 300)), st.integers(1, 100))
 def test_large_magnitudes_come_back_with_a_trellis_and_without(indices, times):
     levels = times * indices.reshape(len(indices), int(np.prod(indices.shape[1:])))
