@@ -72,8 +72,9 @@ bench: env ## Benchmarks: NNCodec, codecs, 100,000 damaged files, killed runs, t
 	$(BIN)/python -m benchmarks.runtime --out $(OUT)
 	$(BIN)/python -m benchmarks.web_page --out $(OUT)
 
-wasm: env ## Build the runtime for browsers, after a change in runtime/c or runtime/wasm.
-	PYTHON=$(BIN)/python sh runtime/wasm/build.sh compress/export/web_page/squeeze.wasm
+wasm: env ## Build the WebAssembly modules, after a change in runtime/c or runtime/wasm.
+	PYTHON=$(BIN)/python sh runtime/wasm/build.sh web compress/export/web_page/squeeze.wasm
+	PYTHON=$(BIN)/python sh runtime/wasm/build.sh streams compress/codecs/streams.wasm
 
 docs: env ## The documentation site; warnings and broken links are errors.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'

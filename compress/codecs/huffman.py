@@ -17,12 +17,12 @@ from compress.codecs.primitives.prefix_bits import pack, unpack
 from compress.codecs.primitives.prefix_code import PrefixCode
 from compress.codecs.primitives.smallest import Candidate, smallest
 from compress.codecs.primitives.symbol_histogram import Counts
-from compress.codecs.protocol import Codec
+from compress.codecs.runtime_decoder import RuntimeCodec
 from compress.errors import FormatError
 from compress.runtime.jit import compiled
 
 
-class HuffmanCodec(Codec):
+class HuffmanCodec(RuntimeCodec):
     """Within one bit per symbol of the order-0 entropy; no bits if only one symbol occurs.
 
     Groups of columns have their own codes where that is shorter: weights of some input channels are mostly zero.
@@ -35,7 +35,7 @@ class HuffmanCodec(Codec):
     def encode(self, symbols: NDArray[np.uint16]) -> bytes:
         return self.candidate(symbols).encode()
 
-    def decode(self, data: bytes, shape: tuple[int, ...]) -> NDArray[np.uint16]:
+    def reference_decode(self, data: bytes, shape: tuple[int, ...]) -> NDArray[np.uint16]:
         if has_column_codes(data):
             return decode_columns(data, shape)
         code, start = PrefixCode.from_bytes(data)

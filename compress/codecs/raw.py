@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from compress.codecs.primitives.prefix_bits import LENGTH_BITS, pack, unpack
 from compress.codecs.primitives.smallest import Candidate
-from compress.codecs.protocol import Codec
+from compress.codecs.runtime_decoder import RuntimeCodec
 from compress.errors import FormatError
 
 
-class RawCodec(Codec):
+class RawCodec(RuntimeCodec):
     """A prefix code whose codeword of a symbol is the symbol."""
 
     name = "raw"
@@ -27,7 +27,7 @@ class RawCodec(Codec):
         width = _symbol_bits(symbols)
         return bytes([width]) + pack(symbols.reshape(-1), _code_table(width), width * symbols.size)
 
-    def decode(self, data: bytes, shape: tuple[int, ...]) -> NDArray[np.uint16]:
+    def reference_decode(self, data: bytes, shape: tuple[int, ...]) -> NDArray[np.uint16]:
         if not data:
             raise FormatError("the stream is empty", offset=0, expected="the bits per symbol")
         if data[0] > 16:

@@ -1,12 +1,14 @@
 #!/bin/sh
-# Builds the runtime as a WebAssembly module: runtime/wasm/build.sh OUTPUT. The same version of ziglang gives the same
-# bytes on every machine. PYTHON is the interpreter that has the package ziglang.
+# Builds a WebAssembly module: runtime/wasm/build.sh MODULE OUTPUT. The module `web` is the runtime for browsers, and
+# `streams` the decoder of the Python package. The same version of ziglang gives the same bytes on every machine. PYTHON
+# is the interpreter that has the package ziglang.
 #
-# The loops of a decoder and of a network are in two sources, which are compiled for speed, and the others for size. Zig
-# takes -Oz for -Os, so clang is told again. -inline-threshold=5 inlines the functions marked `inline` and few others.
-# Without unrolling, operators are as fast: those that need it say so.
+# In the runtime, the loops of a decoder and of a network are in two sources, which are compiled for speed, and the
+# others for size. Zig takes -Oz for -Os, so clang is told again. -inline-threshold=5 inlines the functions marked
+# `inline` and few others. Without unrolling, operators are as fast: those that need it say so.
 set -eu
-case "$1" in /*) output=$1 ;; *) output=$PWD/$1 ;; esac
+module=$1
+case "$2" in /*) output=$2 ;; *) output=$PWD/$2 ;; esac
 cd "$(dirname "$0")/../.."
 cache=$(mktemp -d)
 trap 'rm -rf "$cache"' EXIT
@@ -18,11 +20,15 @@ zig_cc() {
     -mllvm -inline-threshold=5 -ffreestanding -fno-sanitize=all -Iruntime/wasm/libc -Iruntime/c "$@"
 }
 
-for source in runtime/c/sqz*.c runtime/wasm/sqz_web.c runtime/wasm/libc/libc.c; do
+case "$module" in
+  web) sources="runtime/c/sqz*.c runtime/wasm/sqz_web.c" size="-Oz -Xclang -Oz" ;;
+  streams) sources="runtime/c/sqz_codecs.c runtime/c/sqz_context.c runtime/wasm/sqz_streams.c" size=-O3 ;;
+esac
+for source in $sources runtime/wasm/libc/libc.c; do
   case "$source" in
     */sqz_context.c) flags=-O3 ;;
     */sqz_operators.c) flags="-O3 -fno-unroll-loops" ;;
-    *) flags="-Oz -Xclang -Oz" ;;
+    *) flags=$size ;;
   esac
   zig_cc $flags -c "$source" -o "$cache/$(basename "$source" .c).o"
 done

@@ -9,11 +9,10 @@
  *
  * The module has no imports. Its memory grows as needed: the model stays at the start, and photos share the rest. Memory
  * that cannot be had is NULL, or an error of small memory. */
+#include "sqz_memory.h"
 #include "sqz_network.h"
 
-#define EXPORT(name) __attribute__((export_name(#name)))
-
-enum { PAGE_BYTES = 65536, MAX_PAGES = 65535, ALIGNMENT = 16, PIXEL_BYTES = 4 };
+enum { PIXEL_BYTES = 4 };
 
 typedef struct model_fields {
     const char *architecture, *labels;
@@ -21,26 +20,12 @@ typedef struct model_fields {
     float *probabilities;
 } model_fields;
 
-extern uint8_t __heap_base; /* of the linker: free memory begins here */
-
 static sqz_file file;
 static sqz_network network;
 static sqz_photo photo;
 static model_fields fields;
-static uint8_t *file_bytes, *top, *model_end; /* `top` is the end of the memory in use */
+static uint8_t *file_bytes, *model_end;
 static size_t file_length;
-
-/* Take memory after `top`; NULL if there is not enough. */
-static void *take(uint64_t bytes) {
-    uint64_t begin = ((uintptr_t)top + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT, end = begin + bytes;
-    uint64_t pages = (end + PAGE_BYTES - 1) / PAGE_BYTES, present = __builtin_wasm_memory_size(0);
-    if (end < begin || pages > MAX_PAGES ||
-        (pages > present && __builtin_wasm_memory_grow(0, (size_t)(pages - present)) == SIZE_MAX)) {
-        return NULL;
-    }
-    top = (uint8_t *)(uintptr_t)end;
-    return (void *)(uintptr_t)begin;
-}
 
 /* Open the file with a workspace of this size, or with a larger one if its header needs it. */
 static sqz_error open_file(size_t workspace_bytes) {

@@ -9,6 +9,7 @@ import pytest
 from forge import flipped_bits
 
 from compress.codecs.protocol import Codec
+from compress.codecs.runtime_decoder import RuntimeCodec
 from compress.errors import FormatError
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -41,11 +42,17 @@ def golden_symbols():
     return symbols.astype(np.uint16)
 
 
+def reference_decode(codec: Codec):
+    """Return the decoder that does not use the runtime in C."""
+    return codec.reference_decode if isinstance(codec, RuntimeCodec) else codec.decode
+
+
 def check_round_trip(codec: Codec, symbols) -> bytes:
     data = codec.encode(symbols)
-    decoded = codec.decode(data, symbols.shape)
-    assert decoded.dtype == np.uint16
-    np.testing.assert_array_equal(decoded, symbols)
+    for decode in (codec.decode, reference_decode(codec)):
+        decoded = decode(data, symbols.shape)
+        assert decoded.dtype == np.uint16
+        np.testing.assert_array_equal(decoded, symbols)
     assert 0 <= codec.position_bytes(data) <= len(data)
     return data
 
@@ -69,15 +76,25 @@ def check_truncation(codec: Codec, symbols) -> None:
 
 
 def check_decodes_or_refuses(codec: Codec, data: bytes, shape: tuple[int, ...]) -> None:
-    """Any bytes decode to symbols of the shape or raise a FormatError with an offset; never another error."""
-    try:
-        symbols = codec.decode(data, shape)
-    except FormatError as error:
-        offset = error.offset
-    else:
-        offset = 0
+    """Any bytes decode to symbols of the shape or raise a FormatError with an offset; never another error.
+
+    The runtime in C gives the same symbols, or refuses the stream too.
+    """
+    refused, symbols = _decoded(reference_decode(codec), data, shape)
+    decoded = _decoded(codec.decode, data, shape)
+    if refused is None:
         assert (symbols.dtype, symbols.shape) == (np.uint16, shape)
-    assert 0 <= offset <= len(data)
+        np.testing.assert_array_equal(decoded[1], symbols)
+    else:
+        assert 0 <= refused.offset <= len(data)
+        assert str(decoded[0]) == str(refused)
+
+
+def _decoded(decode, data: bytes, shape: tuple[int, ...]):
+    try:
+        return None, decode(data, shape)
+    except FormatError as error:
+        return error, None
 
 
 def check_damage(codec: Codec, symbols) -> None:

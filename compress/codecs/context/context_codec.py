@@ -26,7 +26,7 @@ from compress.codecs.primitives.range_coder import POSITION, Stream, check_end, 
 from compress.codecs.primitives.smallest import Candidate
 from compress.codecs.primitives.symbol_histogram import histogram
 from compress.codecs.primitives.trellis import NO_TRELLIS, TRELLIS_256, TRELLIS_4096, Trellis, trellis_indices
-from compress.codecs.protocol import Codec
+from compress.codecs.runtime_decoder import RuntimeCodec
 from compress.errors import FormatError, offset_by
 from compress.tensors.levels import levels_to_symbols, symbols_to_levels
 
@@ -57,7 +57,7 @@ class _Head(NamedTuple):
         return cls(*divmod(data[0] >> 2, _UNITS), trellis=bool(data[0] & 2), prediction=bool(data[0] & 1))
 
 
-class ContextCodec(Codec):
+class ContextCodec(RuntimeCodec):
     """Some percent below the order-0 entropy of the levels of real networks, without tables."""
 
     name = "context"
@@ -77,7 +77,7 @@ class ContextCodec(Codec):
         best = _Head.of(shortest)
         return min(shortest, levels.encode(best.unit_bits, best.trellis, prediction=True), key=len)
 
-    def decode(self, data: bytes, shape: tuple[int, ...]) -> NDArray[np.uint16]:
+    def reference_decode(self, data: bytes, shape: tuple[int, ...]) -> NDArray[np.uint16]:
         count = math.prod(shape)
         head = _Head.of(data)
         if len(data) - 1 < min_coded_bytes(count, MIN_PROBABILITY):  # before memory is allocated
@@ -113,6 +113,9 @@ class CoarseContextCodec(ContextCodec):
     """Codes levels along `TRELLIS_256`, to estimate the size of a file. No file has such a stream."""
 
     trellis: ClassVar[Trellis] = TRELLIS_256
+
+    def decode(self, data: bytes, shape: tuple[int, ...]) -> NDArray[np.uint16]:
+        return self.reference_decode(data, shape)  # the runtime has the trellis of files
 
 
 class _Levels:

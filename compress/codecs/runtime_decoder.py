@@ -1,0 +1,76 @@
+"""Decode streams of symbols by the runtime in C, as a WebAssembly module.
+
+Its machine code is ready after 50 ms, where numba takes 8 s for the loops of this package at their first use. Each
+stream is decoded in a fresh instance, which has no access to the memory of the process.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import wasmtime
+from numpy.typing import NDArray
+
+from compress.codecs.protocol import Codec
+
+MODULE = Path(__file__).with_name("streams.wasm")
+"""Built by runtime/wasm/build.sh from runtime/c."""
+
+_MAX_SYMBOLS = 1 << 28
+_ADDRESS_MASK = 0xFFFF_FFFF
+"""wasmtime takes an address of 32 bits for a signed integer."""
+
+
+class RuntimeCodec(Codec):
+    """A codec that the runtime in C decodes too."""
+
+    def decode(self, data: bytes, shape: tuple[int, ...]) -> NDArray[np.uint16]:
+        symbols = decode_stream(self.id, data, shape)
+        return self.reference_decode(data, shape) if symbols is None else symbols
+
+    @abstractmethod
+    def reference_decode(self, data: bytes, shape: tuple[int, ...]) -> NDArray[np.uint16]:
+        """Decode as `decode`, in this package's own loops, which name what is wrong with a stream."""
+
+
+def decode_stream(codec: int, data: bytes, shape: tuple[int, ...]) -> NDArray[np.uint16] | None:
+    """Return the symbols of a stream.
+
+    Args:
+        codec: id of `raw`, `huffman` or `context`.
+        data: the stream.
+        shape: of the symbols.
+    Returns:
+        The symbols; None if `data` is damaged, there are no symbols or too many, or there is no memory for an instance.
+    """
+    rows, columns = (shape[0] if shape else 1), math.prod(shape[1:])
+    if not data or not 0 < rows * columns <= _MAX_SYMBOLS:
+        return None
+    engine, module = _module()
+    store = wasmtime.Store(engine)
+    try:
+        exports = cast("dict[str, Any]", wasmtime.Instance(store, module, []).exports(store))
+    except wasmtime.WasmtimeError:  # such as a limit of addresses: an instance reserves 4 GB of them
+        return None
+    place = exports["place_stream"](store, len(data)) & _ADDRESS_MASK
+    if not place:
+        return None
+    exports["memory"].write(store, data, place)
+    taps, width = math.prod(shape[2:]), shape[-1] if len(shape) > 2 else 1
+    symbols = exports["decode_stream"](store, codec, rows, columns, taps, width) & _ADDRESS_MASK
+    if not symbols:
+        return None
+    return np.frombuffer(exports["memory"].read(store, symbols, symbols + 2 * rows * columns), "<u2").reshape(shape)
+
+
+@cache
+def _module() -> tuple[wasmtime.Engine, wasmtime.Module]:
+    config = wasmtime.Config()
+    config.parallel_compilation = False  # its threads would outlive the compilation
+    engine = wasmtime.Engine(config)
+    return engine, wasmtime.Module(engine, MODULE.read_bytes())

@@ -1,0 +1,56 @@
+"""Decoding by the runtime in C; `check.py` compares it with each codec's own loops."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import check
+import numpy as np
+import pytest
+
+from compress.codecs import CODECS
+from compress.codecs.runtime_decoder import RuntimeCodec, decode_stream
+
+RUNTIME_CODECS = [codec for codec in CODECS.values() if isinstance(codec, RuntimeCodec)]
+runtime_codecs = pytest.mark.parametrize("codec", RUNTIME_CODECS, ids=[codec.name for codec in RUNTIME_CODECS])
+
+
+@runtime_codecs
+@pytest.mark.parametrize("shape", [(3000,), (30, 100), (10, 12, 5, 5), (20, 30, 1, 5)], ids=str)
+def test_the_runtime_decodes_streams_itself(codec, shape):
+    symbols = check.golden_symbols().reshape(shape)
+    np.testing.assert_array_equal(decode_stream(codec.id, codec.encode(symbols), shape), symbols)
+
+
+@runtime_codecs
+def test_the_runtime_refuses_damaged_streams(codec):
+    data, shape = codec.encode(check.golden_symbols()), (3000,)
+    for damaged in (b"", data[:1], data[:-1], data + b"\0"):
+        assert decode_stream(codec.id, damaged, shape) is None
+    assert decode_stream(codec.id, data, (4000,)) is None
+    assert decode_stream(codec.id, data, (1 << 40, 1 << 40)) is None
+    assert decode_stream(codec.id, data, (0, 3000)) is None
+
+
+def test_a_first_use_compiles_nothing(tmp_path):
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    load = "import compress; compress.load('squeezenet-500k')"
+    subprocess.run([sys.executable, "-c", load], env=environment, check=True, capture_output=True)
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
+def test_a_process_without_room_for_an_instance_decodes_with_its_own_loops():
+    symbols = check.golden_symbols()
+    code = f"""
+import resource
+resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+from compress.codecs import CODECS
+from compress.codecs.runtime_decoder import decode_stream
+data = {CODECS["huffman"].encode(symbols)!r}
+print(decode_stream(1, data, (3000,)), CODECS["huffman"].decode(data, (3000,)).sum())
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["None", str(symbols.sum())]
