@@ -131,6 +131,32 @@ def test_the_code_for_apps_in_the_guide_classifies(project, tmp_path):
     assert np.frombuffer(done.stdout, np.float32) == pytest.approx(probabilities(model, CAT), abs=1e-5)
 
 
+TWO_MODELS = """#include "model.h"
+#include "second.h"
+#include <stdio.h>
+int main(void) {
+    printf("%d %d %s %s", MODEL_BYTES, SECOND_BYTES, model_classes[0], second_classes[2]);
+    return model[0] != second[0];
+}
+"""
+
+
+def test_two_models_make_one_program_as_the_readme_says(project, tmp_path):
+    first, model = project
+    names = ("MODEL_T model.h", "model[", "a second MODEL_T")
+    container.write(tmp_path / "other.sqz", replace(model, labels=names), ["huffman"])
+    write_c_project(tmp_path / "other.sqz", tmp_path / "p")
+    renames = re.findall(r"^ +(sed .*)$", (first / "README.md").read_text("utf-8"), re.MULTILINE)
+    subprocess.run(["sh", "-ec", "\n".join(renames)], cwd=tmp_path / "p", check=True)
+    (tmp_path / "two.c").write_text(TWO_MODELS)
+    sources = [tmp_path / "two.c", first / "model.c", tmp_path / "p" / "second.c"]
+    includes = [f"-I{first}", f"-I{first / 'runtime'}", f"-I{tmp_path / 'p'}"]
+    subprocess.run([find_compiler(), *WARNINGS, *includes, *sources, "-o", tmp_path / "two"], check=True)
+    done = subprocess.run([tmp_path / "two"], capture_output=True, text=True, check=True, encoding="utf-8")
+    sizes = [(first.parent / "model.sqz").stat().st_size, (tmp_path / "other.sqz").stat().st_size]
+    assert done.stdout == f"{sizes[0]} {sizes[1]} {ODD_NAMES[0]} {names[2]}"
+
+
 def test_a_program_in_cpp_finds_the_model_on_windows_too(project, tmp_path):
     """Compilers for Windows mangle the names of variables, unless they are declared as C."""
     folder, _ = project
