@@ -22,6 +22,7 @@ MODULE = Path(__file__).with_name("streams.wasm")
 """Built by runtime/wasm/build.sh from runtime/c."""
 
 _MAX_SYMBOLS = 1 << 28
+_PAGE_BYTES = 1 << 16
 _ADDRESS_MASK = 0xFFFF_FFFF
 """wasmtime takes an address of 32 bits for a signed integer."""
 
@@ -46,26 +47,26 @@ def decode_stream(codec: int, data: bytes, shape: tuple[int, ...]) -> NDArray[np
         data: the stream.
         shape: of the symbols.
     Returns:
-        The symbols; None if `data` is damaged, there are no symbols or too many, or there is no memory for an instance.
+        The symbols; None if `data` is damaged, there are no symbols or too many, or the process can have no instance.
     """
     rows, columns = (shape[0] if shape else 1), math.prod(shape[1:])
     if not data or not 0 < rows * columns <= _MAX_SYMBOLS:
         return None
-    engine, module = _module()
-    store = wasmtime.Store(engine)
+    numbers = codec, rows, columns, math.prod(shape[2:]), shape[-1] if len(shape) > 2 else 1, len(data)
+    stream = np.array(numbers, "<u4").tobytes() + data  # `placed_stream` in runtime/wasm/sqz_streams.c
     try:
+        engine, module = _module()
+        store = wasmtime.Store(engine)
         exports = cast("dict[str, Any]", wasmtime.Instance(store, module, []).exports(store))
-    except wasmtime.WasmtimeError:  # such as a limit of addresses: an instance reserves 4 GB of them
+        memory = exports["memory"]
+        place = memory.grow(store, -(-len(stream) // _PAGE_BYTES)) * _PAGE_BYTES
+    except wasmtime.WasmtimeError:  # no machine code allowed, or a limit of addresses: an instance reserves 4 GB
         return None
-    place = exports["place_stream"](store, len(data)) & _ADDRESS_MASK
-    if not place:
-        return None
-    exports["memory"].write(store, data, place)
-    taps, width = math.prod(shape[2:]), shape[-1] if len(shape) > 2 else 1
-    symbols = exports["decode_stream"](store, codec, rows, columns, taps, width) & _ADDRESS_MASK
+    memory.write(store, stream, place)
+    symbols = exports["decode_stream"](store, place) & _ADDRESS_MASK
     if not symbols:
         return None
-    return np.frombuffer(exports["memory"].read(store, symbols, symbols + 2 * rows * columns), "<u2").reshape(shape)
+    return np.frombuffer(memory.read(store, symbols, symbols + 2 * rows * columns), "<u2").reshape(shape)
 
 
 @cache
