@@ -1,7 +1,8 @@
 """Fuzzing of both decoders with damaged files: `python -m benchmarks.fuzz --files 100000`.
 
-The Python decoder must refuse each file with a FormatError, or decode it, within a second and 256 MB. A file with
-wrong checksums must not decode to other weights than the good file that it comes from. The decoder in C, built with
+The Python decoder must refuse each file with a FormatError, or decode it, within a second and 256 MB. It does so twice,
+with the runtime in C as a WebAssembly module and without it, and the answers must be the same. A file with wrong
+checksums must not decode to other weights than the good file that it comes from. The decoder in C, built with
 sanitizers, reads the same files. It must refuse what Python refuses and decode the rest to the same bits, except what
 it reports as unsupported.
 

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from benchmarks.c_decoder import CAnswer, CDecoder, weights_crc
 from benchmarks.fuzz_files import FuzzFile, file_of, originals
+from compress.codecs.runtime_decoder import reference_decoding
 from compress.container.file import decode
 from compress.errors import FormatError
 
@@ -90,12 +91,17 @@ def read_files(task: FuzzTask) -> Findings:
     for number in range(task.start, task.end):
         file = file_of(number, task.seed)
         outcome, seconds = _read(file.data, task.max_weights)
+        with reference_decoding():
+            reference, reference_seconds = _read(file.data, task.max_weights)
+        seconds = max(seconds, reference_seconds)
         found.slowest = max(found.slowest, (1000 * seconds, number))
         if outcome.crc is not None:
             found.decoded += 1
         elif not outcome.wrong:
             found.rejected[outcome.reason] += 1
         problems = [_check(file, outcome, right[file.original], seconds)]
+        if outcome != reference:
+            problems.append(f"with the runtime in C {outcome}, without it {reference}")
         if peer:
             answer = peer.ask(file.data)
             found.answers["decoded" if answer.crc is not None else answer.error] += 1

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -21,6 +23,8 @@ from compress.codecs.protocol import Codec
 MODULE = Path(__file__).with_name("streams.wasm")
 """Built by runtime/wasm/build.sh from runtime/c."""
 
+_uses_runtime = True
+
 _MAX_SYMBOLS = 1 << 28
 _PAGE_BYTES = 1 << 16
 _ADDRESS_MASK = 0xFFFF_FFFF
@@ -31,12 +35,28 @@ class RuntimeCodec(Codec):
     """A codec that the runtime in C decodes too."""
 
     def decode(self, data: bytes, shape: tuple[int, ...]) -> NDArray[np.uint16]:
-        symbols = decode_stream(self.id, data, shape)
+        is_long_enough = len(data) >= self.min_bytes(math.prod(shape))
+        symbols = decode_stream(self.id, data, shape) if is_long_enough and _uses_runtime else None
         return self.reference_decode(data, shape) if symbols is None else symbols
+
+    def min_bytes(self, count: int) -> int:
+        """Return a lower bound of the bytes of a stream of symbols, so that a shorter one takes no memory."""
+        return 1
 
     @abstractmethod
     def reference_decode(self, data: bytes, shape: tuple[int, ...]) -> NDArray[np.uint16]:
         """Decode as `decode`, in this package's own loops, which name what is wrong with a stream."""
+
+
+@contextmanager
+def reference_decoding() -> Iterator[None]:
+    """Decode without the runtime in C, in all threads: a check of it."""
+    global _uses_runtime  # noqa: PLW0603
+    before, _uses_runtime = _uses_runtime, False
+    try:
+        yield
+    finally:
+        _uses_runtime = before
 
 
 def decode_stream(codec: int, data: bytes, shape: tuple[int, ...]) -> NDArray[np.uint16] | None:
@@ -50,7 +70,7 @@ def decode_stream(codec: int, data: bytes, shape: tuple[int, ...]) -> NDArray[np
         The symbols; None if `data` is damaged, there are no symbols or too many, or the process can have no instance.
     """
     rows, columns = (shape[0] if shape else 1), math.prod(shape[1:])
-    if not data or not 0 < rows * columns <= _MAX_SYMBOLS:
+    if not 0 < rows * columns <= _MAX_SYMBOLS:
         return None
     numbers = codec, rows, columns, math.prod(shape[2:]), shape[-1] if len(shape) > 2 else 1, len(data)
     stream = np.array(numbers, "<u4").tobytes() + data  # `placed_stream` in runtime/wasm/sqz_streams.c

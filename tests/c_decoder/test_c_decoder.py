@@ -28,6 +28,7 @@ from compress.codecs import CODECS, WRITERS
 from compress.codecs.context.small_context_codec import max_table_bytes
 from compress.codecs.primitives.trellis import TRELLIS_4096, trellis_levels
 from compress.codecs.primitives.varint import encode_varint
+from compress.codecs.runtime_decoder import reference_decoding
 from compress.configuration.config import Encode
 from compress.container.file import decode, encode
 from compress.container.header import FileHeader
@@ -60,6 +61,12 @@ def built(program, *arguments, **options):
         return c_decoder.build(program, *arguments, **options)
     except ConfigError as error:
         pytest.fail(str(error))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _python_decodes_without_the_runtime():
+    with reference_decoding():
+        yield
 
 
 @pytest.fixture(scope="session")

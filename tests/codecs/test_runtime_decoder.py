@@ -14,6 +14,7 @@ from compress.codecs import CODECS
 from compress.codecs.runtime_decoder import RuntimeCodec, decode_stream
 
 RUNTIME_CODECS = [codec for codec in CODECS.values() if isinstance(codec, RuntimeCodec)]
+only_on_linux = pytest.mark.skipif(sys.platform != "linux", reason="limits and units of memory are Linux's")
 runtime_codecs = pytest.mark.parametrize("codec", RUNTIME_CODECS, ids=[codec.name for codec in RUNTIME_CODECS])
 
 
@@ -41,16 +42,34 @@ def test_a_first_use_compiles_nothing(tmp_path):
     assert not [*tmp_path.iterdir()]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
+def printed_by(code: str) -> list[str]:
+    """Run code with limits of resources in a process of its own."""
+    code = f"import resource\nfrom compress.codecs import CODECS\n{code}"
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+
+
+@only_on_linux
 def test_a_process_without_room_for_an_instance_decodes_with_its_own_loops():
     symbols = check.golden_symbols()
     code = f"""
-import resource
 resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
-from compress.codecs import CODECS
 from compress.codecs.runtime_decoder import decode_stream
 data = {CODECS["huffman"].encode(symbols)!r}
 print(decode_stream(1, data, (3000,)), CODECS["huffman"].decode(data, (3000,)).sum())
 """
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert done.stdout.split() == ["None", str(symbols.sum())]
+    assert printed_by(code) == ["None", str(symbols.sum())]
+
+
+@only_on_linux
+def test_a_short_stream_of_many_symbols_takes_no_memory():
+    code = f"""
+from compress.errors import FormatError
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    CODECS["context"].decode({CODECS["context"].encode(np.zeros(1000, np.uint16))!r}, (1, 1 << 27))
+except FormatError as error:
+    print(error.problem.replace(" ", "-"), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    problem, grown = printed_by(code)
+    assert problem == "the-coded-bits-end-too-early"
+    assert int(grown) < 50_000  # KiB

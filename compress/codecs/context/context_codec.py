@@ -80,7 +80,7 @@ class ContextCodec(RuntimeCodec):
     def reference_decode(self, data: bytes, shape: tuple[int, ...]) -> NDArray[np.uint16]:
         count = math.prod(shape)
         head = _Head.of(data)
-        if len(data) - 1 < min_coded_bytes(count, MIN_PROBABILITY):  # before memory is allocated
+        if len(data) < self.min_bytes(count):  # before memory is allocated
             raise FormatError("the coded bits end too early", offset=len(data), expected=f"bits of {count:,} symbols")
         stream = Stream.to_read(data, 1)
         levels = np.zeros(_matrix_shape(shape), dtype=np.int32)
@@ -93,7 +93,10 @@ class ContextCodec(RuntimeCodec):
         return levels_to_symbols(levels).reshape(shape)
 
     def candidate(self, symbols: NDArray[np.uint16]) -> Candidate[bytes]:
-        return Candidate(1 + min_coded_bytes(symbols.size, MIN_PROBABILITY), partial(self.encode, symbols))
+        return Candidate(self.min_bytes(symbols.size), partial(self.encode, symbols))
+
+    def min_bytes(self, count: int) -> int:
+        return 1 + min_coded_bytes(count, MIN_PROBABILITY)
 
     def depends_on_order(self, data: bytes) -> bool:
         return not _Head.of(data).trellis  # columns follow the trellis in one order only
