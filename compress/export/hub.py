@@ -9,9 +9,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from compress import container
 from compress.builtin_models import BuiltinModel, builtin_models
 from compress.errors import FormatError
+from compress.evaluation.intervals import wilson_interval
+from compress.evaluation.results import Accuracy
 from compress.export.model_card import LIBRARY, ModelCard, accuracy_cells, origin_of
 from compress.model import Model, Preprocessing
 from compress.networks.factory import needs_trust
@@ -137,10 +141,11 @@ def _accuracy(record: RunRecord | None, builtin: BuiltinModel | None, evaluate: 
     """Return the measurements, or the command that measures."""
     if builtin:
         rows = [
-            ("float32", percent(builtin.float_top1), percent(builtin.float_top5)),
-            (_MODEL, percent(builtin.top1), percent(builtin.top5)),
+            ("float32", *accuracy_cells(_accuracy_of(builtin.photos, builtin.float_top1, builtin.float_top5))),
+            (_MODEL, *accuracy_cells(_accuracy_of(builtin.photos, builtin.top1, builtin.top5))),
         ]
-        return f"{thousands(builtin.photos)} labeled photos:\n\n{markdown_table(('', 'top-1', 'top-5'), rows)}"
+        table = markdown_table(("", "top-1", "top-5"), rows)
+        return f"Measured on {thousands(builtin.photos)} labeled photos; intervals at 95%.\n\n{table}"
     if record is None:
         return f"Not measured. `{evaluate}` measures it on labeled photos."
     photos = next(each for each in record.data if each.role == "validation")
@@ -148,6 +153,12 @@ def _accuracy(record: RunRecord | None, builtin: BuiltinModel | None, evaluate: 
     columns = ("", "bytes", *(("top-1", "top-5") if photos.labeled else ()), "agreement", "KL, nats")
     table = markdown_table(columns, [(name, thousands(size), *_measured(stage)) for name, stage, size in stages])
     return f"Measured on {escape_markdown(photos.description)}; intervals at 95%.\n\n{table}"
+
+
+def _accuracy_of(photos: int, *fractions: float) -> Accuracy:
+    """Return top-1 and top-5 with their intervals."""
+    top1, top5 = (wilson_interval(np.arange(photos) < round(photos * fraction)) for fraction in fractions)
+    return Accuracy(photos, top1, top5)
 
 
 def _measured(stage: StageRecord) -> tuple[str, ...]:
