@@ -67,10 +67,10 @@ def decode_stream(codec: int, data: bytes, shape: tuple[int, ...]) -> NDArray[np
         data: the stream.
         shape: of the symbols.
     Returns:
-        The symbols; None if `data` is damaged, there are no symbols or too many, or the process can have no instance.
+        The symbols; None if `data` is damaged, there are no symbols or too many, or there can be no instance.
     """
     rows, columns = (shape[0] if shape else 1), math.prod(shape[1:])
-    if not 0 < rows * columns <= _MAX_SYMBOLS:
+    if not 0 < rows * columns <= _MAX_SYMBOLS or len(data) > _ADDRESS_MASK:
         return None
     numbers = codec, rows, columns, math.prod(shape[2:]), shape[-1] if len(shape) > 2 else 1, len(data)
     stream = np.array(numbers, "<u4").tobytes() + data  # `placed_stream` in runtime/wasm/sqz_streams.c
