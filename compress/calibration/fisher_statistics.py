@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from compress.calibration.layer_sensitivity import Floats, layer_contributions
 from compress.calibration.layer_statistics import LayerStatistics
-from compress.calibration.memory_plan import statistics_memory
+from compress.calibration.memory_plan import measuring_photos, statistics_memory
 from compress.calibration.output_error import OutputError, output_variance
 from compress.calibration.pass_gradients import GradientOptions, Sweep
 from compress.calibration.photo_batches import Indices, PhotoBatch, network_inputs, photo_batches, spread_indices
@@ -29,7 +29,7 @@ from compress.data.photos import Photos
 from compress.errors import DataError, PassError
 from compress.model import Model
 from compress.networks.factory import output_of
-from compress.networks.modules import to_module
+from compress.networks.modules import to_module, zero_input
 from compress.networks.network_identity import identity
 from compress.runtime.devices import has_bfloat16
 from compress.runtime.distributed import ProcessGroup
@@ -167,10 +167,13 @@ class FisherStatistics:
             for name in model.weight_names()
         }
         networks = _with_true_gradients(to_module(model, self.device)), to_module(self.reference, self.device)
+        pass_photos = measuring_photos(networks[1], zero_input(self.reference.preprocessing).to(self.device))
         crops = islice(self._batches(indices, 2, seed), 1, None, 2)
         inputs = (batch.inputs for batch in crops if batch.inputs is not None)
         with self.progress("measuring layer sensitivity", len(indices)) as advance:
-            return layer_contributions(*networks, errors, inputs, advance, self.processes, self.output_error)
+            return layer_contributions(
+                *networks, errors, inputs, advance, self.processes, pass_photos, self.output_error
+            )
 
     def measured_error(self, model: Model, limit: int) -> float:
         """Return the error of a model's outputs, in nats or relative to their variance, on some unchanged photos.

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from compress.calibration.photo_batches import MAX_BATCH_PHOTOS
 from compress.errors import DataError
 from compress.runtime.distributed import SINGLE_PROCESS, ProcessGroup
 from compress.runtime.progress import Advance
@@ -47,6 +48,7 @@ def layer_contributions(
     batches: Iterable[Tensor],
     advance: Advance,
     processes: ProcessGroup = SINGLE_PROCESS,
+    pass_photos: int = MAX_BATCH_PHOTOS,
     output_error: Callable[[Tensor, Tensor], Tensor] = divergence,
 ) -> Mapping[str, Floats]:
     """Return the contribution of each layer's error to the divergence, in nats, or to another error of the outputs.
@@ -58,6 +60,7 @@ def layer_contributions(
         batches: inputs of this process, (n, channels, height, width), each of the same length but the last.
         advance: called with the number of photos done.
         processes: the processes that share the batches in turn.
+        pass_photos: that run through the networks together.
         output_error: error of outputs from the float network's, the mean over a batch.
     Returns:
         by name, shape (batches of all processes,): one estimate per batch, so that their variance is known.
@@ -67,14 +70,19 @@ def layer_contributions(
     parameters = dict(network.named_parameters())
     weights = [parameters[name] for name in errors]
     contributions: dict[str, list[float]] = {name: [] for name in errors}
-    for inputs in batches:
-        with torch.no_grad():
-            reference_logits = reference(inputs)
-        loss = output_error(network(inputs), reference_logits)
-        gradients = torch.autograd.grad(loss, weights, materialize_grads=True)
-        for (name, error), gradient in zip(errors.items(), gradients, strict=True):
-            contributions[name].append(0.5 * float((error * gradient).sum()))
-        advance(len(inputs))
+    for batch in batches:
+        sums = dict.fromkeys(errors, 0.0)
+        for inputs in torch.split(batch, pass_photos):
+            share = len(inputs) / len(batch)
+            with torch.no_grad():
+                reference_logits = reference(inputs)
+            loss = output_error(network(inputs), reference_logits)
+            gradients = torch.autograd.grad(loss, weights, materialize_grads=True)
+            for (name, error), gradient in zip(errors.items(), gradients, strict=True):
+                sums[name] += 0.5 * float((error * gradient).sum()) * share
+        for name, value in sums.items():
+            contributions[name].append(value)
+        advance(len(batch))
     gathered = {name: processes.gather_interleaved(values) for name, values in contributions.items()}
     if not all(gathered.values()):
         raise DataError("layer sensitivity cannot be measured without photos; add calibration photos")

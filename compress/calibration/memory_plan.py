@@ -5,8 +5,10 @@ All of it follows from shapes. The plan changes time and memory, never the stati
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from compress.calibration.layer_accumulator import STRIP_ROWS, waiting_photos
@@ -14,7 +16,7 @@ from compress.calibration.pass_gradients import Sweep
 from compress.calibration.photo_batches import MAX_BATCH_PHOTOS, MAX_PASS_PHOTOS
 from compress.calibration.row_block_memory import check_row_length, row_groups_by_layer
 from compress.model import Model
-from compress.networks.layer_calls import matrix_shape, reached, record_calls, weight_matrices
+from compress.networks.layer_calls import LayerCall, matrix_shape, reached, record_calls, weight_matrices
 from compress.networks.modules import to_module, zero_input
 
 _TENSORS_PER_OUTPUT = 4
@@ -34,6 +36,10 @@ _QUANTIZING_BYTES = 64
 
 _MEASURING_BYTES = 16
 """Bytes of each weight while the sensitivity of layers is measured: its values, its error, and gradients."""
+
+_MEASURING_PASS_BYTES = 1_000_000_000
+"""Most tensors of a pass that measures the sensitivity of layers. More passes round differently, so that the limit must
+not depend on the machine."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +110,8 @@ class NetworkMemory:
     @property
     def _measuring_bytes(self) -> int:
         """Bytes of a backward pass that measures the sensitivity of layers."""
-        return self.activation_bytes * MAX_BATCH_PHOTOS // MAX_PASS_PHOTOS + _MEASURING_BYTES * self._weights
+        photo_bytes = self.activation_bytes // MAX_PASS_PHOTOS
+        return photo_bytes * _measuring_photos(photo_bytes) + _MEASURING_BYTES * self._weights
 
     @property
     def _copies_bytes(self) -> int:
@@ -163,8 +170,26 @@ def network_memory(network: nn.Module, photo: Tensor, row_block_bytes: int) -> N
     shapes = {name: matrix_shape(weight) for name, weight in others.items() if name in used} | called
     for name, (_, columns) in shapes.items():
         check_row_length(name, columns)
-    outputs = sum(call.outputs.numel() for call in calls)
-    activation_bytes = 4 * _TENSORS_PER_OUTPUT * MAX_PASS_PHOTOS * outputs
-    return NetworkMemory(
-        tuple(LayerMemory(name, *shape, groups.get(name, 1)) for name, shape in shapes.items()), activation_bytes
-    )
+    layers = tuple(LayerMemory(name, *shape, groups.get(name, 1)) for name, shape in shapes.items())
+    return NetworkMemory(layers, MAX_PASS_PHOTOS * _photo_bytes(calls))
+
+
+def measuring_photos(network: nn.Module, photo: Tensor) -> int:
+    """Return how many photos of a batch measure the sensitivity of layers in one pass: all, unless they need over 1 GB.
+
+    Args:
+        network: in evaluation mode.
+        photo: shape (1, channels, height, width); its values do not matter.
+    """
+    with torch.no_grad(), record_calls(network) as calls:
+        network(photo)
+    return _measuring_photos(_photo_bytes(calls))
+
+
+def _measuring_photos(photo_bytes: int) -> int:
+    return min(max(_MEASURING_PASS_BYTES // max(photo_bytes, 1), 1), MAX_BATCH_PHOTOS)
+
+
+def _photo_bytes(calls: Sequence[LayerCall]) -> int:
+    """Return the bytes of a forward and backward pass of one photo."""
+    return 4 * _TENSORS_PER_OUTPUT * sum(call.outputs.numel() for call in calls)

@@ -35,8 +35,9 @@ def errors(networks):
     return {name: (stored[name] - exact[name]).detach() for name in NAMES}
 
 
-def contributions(networks, photos, batch):
-    return layer_contributions(networks[1], networks[0], errors(networks), photos.split(batch), lambda count: None)
+def contributions(networks, photos, batch, **options):
+    batches = photos.split(batch)
+    return layer_contributions(networks[1], networks[0], errors(networks), batches, lambda count: None, **options)
 
 
 def test_the_contributions_of_all_layers_add_up_to_the_divergence(networks):
@@ -67,6 +68,13 @@ def test_each_batch_gives_one_estimate(networks):
     first, second = (contributions(networks, photos[start:][:20], 20) for start in (0, 20))
     for name in NAMES:
         np.testing.assert_allclose(halves[name], [first[name][0], second[name][0]], rtol=1e-5)
+
+
+def test_a_batch_in_several_passes_gives_the_same_estimate(networks):
+    photos = torch.randn(20, 3, 8, 8).double()
+    whole, in_passes = (contributions(networks, photos, 20, pass_photos=count) for count in (20, 7))
+    for name in NAMES:
+        np.testing.assert_allclose(in_passes[name], whole[name], rtol=1e-9)
 
 
 def test_measuring_changes_no_weight_and_leaves_no_gradient(networks):

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from user_networks import mixed_layers
 
-from compress.calibration.memory_plan import LayerMemory, NetworkMemory, network_memory
+from compress.calibration.memory_plan import LayerMemory, NetworkMemory, measuring_photos, network_memory
 from compress.calibration.pass_gradients import GradientOptions
 from compress.calibration.photo_batches import MAX_BATCH_PHOTOS, MAX_PASS_PHOTOS, PhotoBatch
 from compress.calibration.statistics_accumulator import accumulate_statistics
@@ -29,13 +29,20 @@ def test_layers_are_gathered_one_by_one_where_nothing_is_free():
     assert MEMORY.sweeps(-1) == [{"a"}, {"b"}, {"c"}, {"d"}]
 
 
-def test_the_plan_has_room_for_the_photos_that_measure_sensitivity_together():
+@pytest.mark.parametrize(("photo_bytes", "together"), [(9 * 10**7, MAX_BATCH_PHOTOS), (2 * 10**8, 5), (3 * 10**9, 1)])
+def test_the_plan_has_room_for_the_photos_that_measure_sensitivity_together(photo_bytes, together):
     weights = sum(layer.weights for layer in LAYERS)
     without_photos = NetworkMemory(LAYERS, activation_bytes=0)
-    large = NetworkMemory(LAYERS, activation_bytes=10**9)
-    of_one_photo = 10**9 / MAX_PASS_PHOTOS
-    assert large.working_bytes - without_photos.working_bytes > 0.99 * MAX_BATCH_PHOTOS * of_one_photo
-    assert large.minimum_bytes >= MAX_BATCH_PHOTOS * of_one_photo + 8 * weights
+    large = NetworkMemory(LAYERS, activation_bytes=MAX_PASS_PHOTOS * photo_bytes)
+    room = large.working_bytes - without_photos.working_bytes
+    assert together * photo_bytes - 10**7 < room <= together * photo_bytes
+    assert large.minimum_bytes >= together * photo_bytes + 8 * weights
+
+
+def test_photos_that_take_a_gigabyte_together_measure_sensitivity_in_several_passes():
+    network = nn.Conv2d(1, 8, 1)
+    assert measuring_photos(network, torch.zeros(1, 1, 100, 100)) == MAX_BATCH_PHOTOS
+    assert measuring_photos(network, torch.zeros(1, 1, 1500, 1500)) == 3  # 288 MB a photo
 
 
 def test_the_plan_has_the_layers_of_the_statistics_in_their_order():
