@@ -67,7 +67,7 @@ def decode_stream(codec: int, data: bytes, shape: tuple[int, ...]) -> NDArray[np
         data: the stream.
         shape: of the symbols.
     Returns:
-        The symbols; None if `data` is damaged, there are no symbols or too many, or there can be no instance.
+        The symbols; None if `data` is damaged, there are no symbols or too many, or no instance can decode it.
     """
     rows, columns = (shape[0] if shape else 1), math.prod(shape[1:])
     if not 0 < rows * columns <= _MAX_SYMBOLS or len(data) > _ADDRESS_MASK:
@@ -75,22 +75,26 @@ def decode_stream(codec: int, data: bytes, shape: tuple[int, ...]) -> NDArray[np
     numbers = codec, rows, columns, math.prod(shape[2:]), shape[-1] if len(shape) > 2 else 1, len(data)
     stream = np.array(numbers, "<u4").tobytes() + data  # `placed_stream` in runtime/wasm/sqz_streams.c
     try:
-        engine, module = _module()
+        engine, module = load_module()
         store = wasmtime.Store(engine)
         exports = cast("dict[str, Any]", wasmtime.Instance(store, module, []).exports(store))
         memory = exports["memory"]
         place = memory.grow(store, -(-len(stream) // _PAGE_BYTES)) * _PAGE_BYTES
-    except wasmtime.WasmtimeError:  # no machine code allowed, or a limit of addresses: an instance reserves 4 GB
+        memory.write(store, stream, place)
+        symbols = exports["decode_stream"](store, place) & _ADDRESS_MASK
+    except (
+        wasmtime.WasmtimeError,
+        wasmtime.Trap,
+    ):  # no machine code or 4 GB of addresses allowed; a fault of the module
         return None
-    memory.write(store, stream, place)
-    symbols = exports["decode_stream"](store, place) & _ADDRESS_MASK
     if not symbols:
         return None
     return np.frombuffer(memory.read(store, symbols, symbols + 2 * rows * columns), "<u2").reshape(shape)
 
 
 @cache
-def _module() -> tuple[wasmtime.Engine, wasmtime.Module]:
+def load_module() -> tuple[wasmtime.Engine, wasmtime.Module]:
+    """Return the compiled module and its engine, which threads share."""
     config = wasmtime.Config()
     config.parallel_compilation = False  # its threads would outlive the compilation
     engine = wasmtime.Engine(config)

@@ -9,8 +9,9 @@ import sys
 import check
 import numpy as np
 import pytest
+import wasmtime
 
-from compress.codecs import CODECS
+from compress.codecs import CODECS, runtime_decoder
 from compress.codecs.runtime_decoder import RuntimeCodec, decode_stream
 
 RUNTIME_CODECS = [codec for codec in CODECS.values() if isinstance(codec, RuntimeCodec)]
@@ -33,6 +34,15 @@ def test_the_runtime_refuses_damaged_streams(codec):
     assert decode_stream(codec.id, data, (4000,)) is None
     assert decode_stream(codec.id, data, (1 << 40, 1 << 40)) is None
     assert decode_stream(codec.id, data, (0, 3000)) is None
+
+
+def test_a_fault_of_the_runtime_leaves_a_stream_to_the_loops_of_the_package(tmp_path, monkeypatch):
+    function = '(func (export "decode_stream") (param i32) (result i32) (i32.load (i32.const -4)))'
+    (tmp_path / "faulty.wasm").write_bytes(wasmtime.wat2wasm(f'(module (memory (export "memory") 1) {function})'))
+    monkeypatch.setattr(runtime_decoder, "MODULE", tmp_path / "faulty.wasm")
+    runtime_decoder.load_module.cache_clear()
+    check.check_round_trip(CODECS["huffman"], check.golden_symbols())
+    runtime_decoder.load_module.cache_clear()
 
 
 def test_a_first_use_compiles_nothing(tmp_path):
