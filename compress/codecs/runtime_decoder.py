@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -18,17 +18,20 @@ import numpy as np
 import wasmtime
 from numpy.typing import NDArray
 
+from compress.codecs.primitives.symbol_matrix import SymbolMatrix
 from compress.codecs.protocol import Codec
 
-MODULE = Path(__file__).with_name("streams.wasm")
+_MODULE = Path(__file__).with_name("streams.wasm")
 """Built by runtime/wasm/build.sh from runtime/c."""
 
-_uses_runtime = True
-
 _MAX_SYMBOLS = 1 << 28
+"""SQZ_MAX_WEIGHTS of runtime/c."""
+
 _PAGE_BYTES = 1 << 16
 _ADDRESS_MASK = 0xFFFF_FFFF
 """wasmtime takes an address of 32 bits for a signed integer."""
+
+_uses_runtime = True
 
 
 class RuntimeCodec(Codec):
@@ -50,7 +53,7 @@ class RuntimeCodec(Codec):
 
 @contextmanager
 def reference_decoding() -> Iterator[None]:
-    """Decode without the runtime in C, in all threads: a check of it."""
+    """Decode with the codecs' own loops in all threads, to check the runtime in C."""
     global _uses_runtime  # noqa: PLW0603
     before, _uses_runtime = _uses_runtime, False
     try:
@@ -67,35 +70,30 @@ def decode_stream(codec: int, data: bytes, shape: tuple[int, ...]) -> NDArray[np
         data: the stream.
         shape: of the symbols.
     Returns:
-        The symbols; None if `data` is damaged, there are no symbols or too many, or no instance can decode it.
+        The symbols; None if `data` is damaged, there are no symbols or too many, or the module cannot run.
     """
-    rows, columns = (shape[0] if shape else 1), math.prod(shape[1:])
-    if not 0 < rows * columns <= _MAX_SYMBOLS or len(data) > _ADDRESS_MASK:
+    matrix = SymbolMatrix.of(shape)
+    count = matrix.rows * matrix.columns
+    if not 0 < count <= _MAX_SYMBOLS or len(data) > _ADDRESS_MASK:
         return None
-    numbers = codec, rows, columns, math.prod(shape[2:]), shape[-1] if len(shape) > 2 else 1, len(data)
-    stream = np.array(numbers, "<u4").tobytes() + data  # `placed_stream` in runtime/wasm/sqz_streams.c
-    try:
-        engine, module = load_module()
+    stream = np.array([codec, *matrix, len(data)], "<u4").tobytes() + data  # `placed_stream` of sqz_streams.c
+    # The process may not be allowed machine code or 4 GB of addresses, and a fault of the module is a trap.
+    with suppress(wasmtime.WasmtimeError, wasmtime.Trap):
+        engine, module = _load_module()
         store = wasmtime.Store(engine)
         exports = cast("dict[str, Any]", wasmtime.Instance(store, module, []).exports(store))
         memory = exports["memory"]
         place = memory.grow(store, -(-len(stream) // _PAGE_BYTES)) * _PAGE_BYTES
         memory.write(store, stream, place)
-        symbols = exports["decode_stream"](store, place) & _ADDRESS_MASK
-    except (
-        wasmtime.WasmtimeError,
-        wasmtime.Trap,
-    ):  # no machine code or 4 GB of addresses allowed; a fault of the module
-        return None
-    if not symbols:
-        return None
-    return np.frombuffer(memory.read(store, symbols, symbols + 2 * rows * columns), "<u2").reshape(shape)
+        if symbols := exports["decode_stream"](store, place) & _ADDRESS_MASK:
+            return np.frombuffer(memory.read(store, symbols, symbols + 2 * count), "<u2").reshape(shape)
+    return None
 
 
 @cache
-def load_module() -> tuple[wasmtime.Engine, wasmtime.Module]:
+def _load_module() -> tuple[wasmtime.Engine, wasmtime.Module]:
     """Return the compiled module and its engine, which threads share."""
     config = wasmtime.Config()
     config.parallel_compilation = False  # its threads would outlive the compilation
     engine = wasmtime.Engine(config)
-    return engine, wasmtime.Module(engine, MODULE.read_bytes())
+    return engine, wasmtime.Module(engine, _MODULE.read_bytes())

@@ -6,7 +6,8 @@
 #include "sqz_internal.h"
 #include "sqz_memory.h"
 
-/* A stream of a matrix, whose columns are `taps` of kernels that are `width` wide. Its bytes follow. */
+/* A stream of a matrix of at most SQZ_MAX_WEIGHTS symbols, whose columns are `taps` of kernels that are `width` wide. Its
+ * bytes follow. */
 typedef struct placed_stream {
     uint32_t codec, rows, columns, taps, width, bytes;
 } placed_stream;
@@ -15,15 +16,15 @@ EXPORT(decode_stream) const uint16_t *decode_stream(const placed_stream *placed)
     const uint8_t *begin = (const uint8_t *)(placed + 1);
     sqz_span span = span_between(begin, begin + placed->bytes);
     sqz_shape shape = {placed->rows, placed->columns, placed->taps, placed->width};
-    uint64_t count = (uint64_t)placed->rows * placed->columns;
+    uint32_t count = placed->rows * placed->columns;
     uint16_t *symbols;
     uint8_t *workspace;
     sqz_stream stream;
     top = (uint8_t *)(uintptr_t)span.end;
-    symbols = count <= SQZ_MAX_WEIGHTS ? take(count * sizeof *symbols) : NULL;
+    symbols = take((uint64_t)count * sizeof *symbols);
     workspace = take(sqzi_stream_bytes(placed->codec, span, &shape));
     if (!symbols || !workspace || !sqzi_open_stream(&stream, placed->codec, span, &shape, workspace) ||
-        sqzi_take_symbols(&stream, symbols, (uint32_t)count) != count || !sqzi_at_stream_end(&stream)) {
+        sqzi_take_symbols(&stream, symbols, count) != count || !sqzi_at_stream_end(&stream)) {
         return NULL;
     }
     return symbols;

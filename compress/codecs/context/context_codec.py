@@ -25,6 +25,7 @@ from compress.codecs.context.logistic_mixing import MIN_PROBABILITY
 from compress.codecs.primitives.range_coder import POSITION, Stream, check_end, finish, min_coded_bytes
 from compress.codecs.primitives.smallest import Candidate
 from compress.codecs.primitives.symbol_histogram import histogram
+from compress.codecs.primitives.symbol_matrix import SymbolMatrix
 from compress.codecs.primitives.trellis import NO_TRELLIS, TRELLIS_256, TRELLIS_4096, Trellis, trellis_indices
 from compress.codecs.runtime_decoder import RuntimeCodec
 from compress.errors import FormatError, offset_by
@@ -67,7 +68,7 @@ class ContextCodec(RuntimeCodec):
     trellis: ClassVar[Trellis] = TRELLIS_4096
 
     def encode(self, symbols: NDArray[np.uint16]) -> bytes:
-        matrix = np.ascontiguousarray(symbols_to_levels(symbols).reshape(_matrix_shape(symbols.shape)))
+        matrix = np.ascontiguousarray(_level_matrix(symbols))
         levels = _Levels(matrix, symbols.shape, histogram(symbols), self.trellis)
         trellis = trellis_indices(matrix, self.trellis) is not None
         attempts = [True, False] if trellis and np.count_nonzero(symbols) <= _MAX_BY_CHANCE else [trellis]
@@ -83,7 +84,7 @@ class ContextCodec(RuntimeCodec):
         if len(data) < self.min_bytes(count):  # before memory is allocated
             raise FormatError("the coded bits end too early", offset=len(data), expected=f"bits of {count:,} symbols")
         stream = Stream.to_read(data, 1)
-        levels = np.zeros(_matrix_shape(shape), dtype=np.int32)
+        levels = np.zeros(SymbolMatrix.of(shape).shape, dtype=np.int32)
         done = _code(stream, levels, shape, head, self.trellis)
         with offset_by(1):
             end = int(stream.place[POSITION]) - 4
@@ -107,7 +108,7 @@ class ContextCodec(RuntimeCodec):
     def coded_symbols(self, data: bytes, symbols: NDArray[np.uint16]) -> NDArray[np.uint16]:
         if not _Head.of(data).trellis:
             return symbols
-        indices = trellis_indices(symbols_to_levels(symbols).reshape(_matrix_shape(symbols.shape)), self.trellis)
+        indices = trellis_indices(_level_matrix(symbols), self.trellis)
         assert indices is not None  # the stream was decoded with this trellis
         return levels_to_symbols(indices)
 
@@ -166,8 +167,8 @@ class _Levels:
         return min(max(unit.bit_length() - 1 - trellis, 0), _MAX_UNIT_BITS)  # an index is half its level
 
 
-def _matrix_shape(shape: tuple[int, ...]) -> tuple[int, int]:
-    return (shape[0] if shape else 1), math.prod(shape[1:])
+def _level_matrix(symbols: NDArray[np.uint16]) -> NDArray[np.int32]:
+    return symbols_to_levels(symbols).reshape(SymbolMatrix.of(symbols.shape).shape)
 
 
 def _code(stream: Stream, levels: NDArray[np.int32], shape: tuple[int, ...], head: _Head, trellis: Trellis) -> int:
@@ -175,8 +176,8 @@ def _code(stream: Stream, levels: NDArray[np.int32], shape: tuple[int, ...], hea
     if not levels.size:
         return 0
     mean = MEAN_OFFSET * ((1 << head.mean_octaves) - 1)
-    taps, width = math.prod(shape[2:]), shape[-1] if len(shape) > 2 else 1
+    matrix = SymbolMatrix.of(shape)
     statistics = initial_statistics(levels.shape, mean, head.unit_bits, head.prediction)
     machine = trellis if head.trellis else NO_TRELLIS
     place, data = stream
-    return code_levels(place, data, *statistics, levels, taps, width, mean, head.unit_bits, *machine)
+    return code_levels(place, data, *statistics, levels, matrix.taps, matrix.width, mean, head.unit_bits, *machine)

@@ -6,7 +6,6 @@ those of `place_tables` in runtime/c/sqz_context.c.
 
 from __future__ import annotations
 
-import math
 import sys
 from typing import ClassVar
 
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from compress.codecs.context.context_codec import ContextCodec
 from compress.codecs.primitives.smallest import Candidate
+from compress.codecs.primitives.symbol_matrix import SymbolMatrix
 
 MAX_TABLE_BYTES = 62_000
 """64 kB without 2 kB for the header and the exponents."""
@@ -45,7 +45,7 @@ class SmallContextCodec(ContextCodec):
 
 def max_table_bytes(shape: tuple[int, ...]) -> int:
     """Return the largest memory of the reader in C for a stream of symbols of a shape, without prediction."""
-    columns, taps = math.prod(shape[1:]), math.prod(shape[2:])
+    _, columns, taps, _ = SymbolMatrix.of(shape)
     kinds, neighborhoods = min(taps, 64), 64 + 48 * max(min(taps, 16) - 1, 0)
     probabilities = _MEANS + 8 * neighborhoods + _CERTAINTIES + 27 * kinds + _ESCAPES + _DIGITS
     weights = 2 * 6 * 4 + kinds * (2 + 13)
