@@ -60,7 +60,7 @@ def layer_contributions(
         batches: inputs of this process, (n, channels, height, width), each of the same length but the last.
         advance: called with the number of photos done.
         processes: the processes that share the batches in turn.
-        pass_photos: that run through the networks together.
+        pass_photos: photos of a batch that run through the networks together.
         output_error: error of outputs from the float network's, the mean over a batch.
     Returns:
         by name, shape (batches of all processes,): one estimate per batch, so that their variance is known.
@@ -71,17 +71,15 @@ def layer_contributions(
     weights = [parameters[name] for name in errors]
     contributions: dict[str, list[float]] = {name: [] for name in errors}
     for batch in batches:
-        sums = dict.fromkeys(errors, 0.0)
+        for values in contributions.values():
+            values.append(0.0)
         for inputs in torch.split(batch, pass_photos):
-            share = len(inputs) / len(batch)
             with torch.no_grad():
                 reference_logits = reference(inputs)
-            loss = output_error(network(inputs), reference_logits)
+            loss = output_error(network(inputs), reference_logits) * (len(inputs) / len(batch))
             gradients = torch.autograd.grad(loss, weights, materialize_grads=True)
             for (name, error), gradient in zip(errors.items(), gradients, strict=True):
-                sums[name] += 0.5 * float((error * gradient).sum()) * share
-        for name, value in sums.items():
-            contributions[name].append(value)
+                contributions[name][-1] += 0.5 * float((error * gradient).sum())
         advance(len(batch))
     gathered = {name: processes.gather_interleaved(values) for name, values in contributions.items()}
     if not all(gathered.values()):

@@ -38,8 +38,8 @@ _MEASURING_BYTES = 16
 """Bytes of each weight while the sensitivity of layers is measured: its values, its error, and gradients."""
 
 _MEASURING_PASS_BYTES = 1_000_000_000
-"""Most tensors of a pass that measures the sensitivity of layers. More passes round differently, so that the limit must
-not depend on the machine."""
+"""Limit of the activations and gradients in a pass that measures the sensitivity of layers. The number of passes
+changes the rounding, so the limit must not depend on the machine."""
 
 
 @dataclass(frozen=True)
