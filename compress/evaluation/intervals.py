@@ -18,10 +18,15 @@ _MAX_RESAMPLED_VALUES = 5_000
 
 def wilson_interval(successes: NDArray[np.bool_]) -> Interval:
     """Return the fraction of successes with its 95% Wilson interval."""
+    return counted_interval(int(successes.sum()), len(successes))
+
+
+def counted_interval(successes: int, trials: int) -> Interval:
+    """Return the fraction of successes among trials with its 95% Wilson interval."""
     from scipy.stats import binomtest  # noqa: PLC0415  slow to import
 
-    interval = binomtest(int(successes.sum()), len(successes)).proportion_ci(_CONFIDENCE, "wilson")
-    return Interval(float(successes.mean()), float(interval.low), float(interval.high))
+    interval = binomtest(successes, trials).proportion_ci(_CONFIDENCE, "wilson")
+    return Interval(successes / trials, float(interval.low), float(interval.high))
 
 
 def normal_interval(values: NDArray[np.float64]) -> Interval:

@@ -9,12 +9,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from compress import container
 from compress.builtin_models import BuiltinModel, builtin_models
 from compress.errors import FormatError
-from compress.evaluation.intervals import wilson_interval
+from compress.evaluation.intervals import counted_interval
 from compress.evaluation.results import Accuracy
 from compress.export.model_card import LIBRARY, ModelCard, accuracy_cells, origin_of
 from compress.model import Model, Preprocessing
@@ -155,10 +153,9 @@ def _accuracy(record: RunRecord | None, builtin: BuiltinModel | None, evaluate: 
     return f"Measured on {escape_markdown(photos.description)}; intervals at 95%.\n\n{table}"
 
 
-def _accuracy_of(photos: int, *fractions: float) -> Accuracy:
-    """Return top-1 and top-5 with their intervals."""
-    top1, top5 = (wilson_interval(np.arange(photos) < round(photos * fraction)) for fraction in fractions)
-    return Accuracy(photos, top1, top5)
+def _accuracy_of(photos: int, top1: float, top5: float) -> Accuracy:
+    """Return the fractions of photos that are right, with their intervals."""
+    return Accuracy(photos, *(counted_interval(round(photos * fraction), photos) for fraction in (top1, top5)))
 
 
 def _measured(stage: StageRecord) -> tuple[str, ...]:
