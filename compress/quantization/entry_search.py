@@ -15,7 +15,7 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 
-from compress.quantization.viterbi import Integers, Mask, Matrix, Vector
+from compress.quantization.viterbi import IntegerMatrix, Integers, Mask, Matrix, Vector
 from compress.runtime.jit import Contiguous, compiled
 
 _MAX_SURVIVORS = 8
@@ -32,7 +32,6 @@ Factors = Annotated[NDArray[np.float32], Contiguous(2)]
 Chosen = Annotated[NDArray[np.int32], Contiguous(2)]
 _Factor = Annotated[NDArray[np.float32], Contiguous(1)]
 _Row = Annotated[NDArray[np.int32], Contiguous(1)]
-_Counts = Annotated[NDArray[np.int64], Contiguous(2)]
 
 
 def default_survivors(columns: int) -> int:
@@ -164,7 +163,7 @@ def search_rows(
     class_of_column: Integers,
     entries: Vector,
     max_survivors: int,
-) -> tuple[Chosen, Matrix, _Counts]:
+) -> tuple[Chosen, Matrix, IntegerMatrix]:
     """Find the entries of all rows, top down. Where rows are correlated, lower rows compensate for the errors above.
 
     The first six arguments are the fields of `assignment.LayerArrays`, with an empty `correlation_factor` where rows
